@@ -1,0 +1,41 @@
+"""Every error that lrdiag raises on purpose.
+
+    LrdiagError
+    ├── SettingsError           an option or argument that cannot be used
+    ├── DataError               images or labels that cannot be used
+    │   └── DataUnavailable     data that is neither on disk nor to be downloaded
+    ├── ModelError              a network that cannot be used
+    ├── NoSuggestion            a range test from which no learning rate can be read
+    └── RunFolderError          a run folder that cannot be read or written
+
+A message says what was wrong, the rule, what was received and what to do. The command line prints it without
+a traceback and ends with exit code 2.
+"""
+
+
+class LrdiagError(Exception):
+    """The base of every error that lrdiag raises on purpose."""
+
+
+class SettingsError(LrdiagError, ValueError):
+    """An option or argument is outside the values it may take."""
+
+
+class DataError(LrdiagError, ValueError):
+    """Images or labels are broken, foreign or inconsistent."""
+
+
+class DataUnavailable(DataError):
+    """Data is neither on disk nor to be downloaded."""
+
+
+class ModelError(LrdiagError, ValueError):
+    """A network does not load or does not fit the data."""
+
+
+class NoSuggestion(LrdiagError):
+    """A range test holds no descent from which a learning rate could be read."""
+
+
+class RunFolderError(LrdiagError):
+    """A run folder cannot be read or written."""

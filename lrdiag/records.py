@@ -1,0 +1,453 @@
+"""What flows between the rooms: frozen records, numpy and plain Python only.
+
+Two kinds live here. *Arrays* (`LabelledImages`, `Dataset`, `Predictions`, `Heatmaps`) pass between the steps of a
+run. *Facts* (`Diagnosis` and what it holds) are plain numbers and strings: they are `report.json`, the input of the
+page and of the Markdown summary, field for field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from lrdiag.errors import DataError
+
+SCHEMA_VERSION = 1
+
+# --- arrays -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Photographs and what they show.
+
+    Attributes:
+        images: `uint8` array of shape `(n, height, width, channels)`, values 0–255.
+        labels: `int64` array of shape `(n,)`, indices into the classes of the dataset.
+        files: The file that each image was read from, or empty where images have no file of their own.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype != np.uint8:
+            raise DataError(
+                "Images must be a uint8 array of shape (n, height, width, channels). "
+                f"Received: shape={self.images.shape}, dtype={self.images.dtype}"
+            )
+        if self.labels.shape != (len(self.images),):
+            raise DataError(
+                "There must be one label per image. "
+                f"Received: {len(self.images)} images and labels of shape {self.labels.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray) -> LabelledImages:
+        """The images at `indices`, in that order."""
+        files = tuple(self.files[i] for i in indices) if self.files else ()
+        return LabelledImages(self.images[indices], self.labels[indices], files)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A classification problem.
+
+    Attributes:
+        name: What the data is called in the report.
+        source: Where it came from, in words.
+        classes: The name of each class.
+        train: What the network learns from.
+        test: What it is judged on, once, at the end.
+        validation: Held out of `train`; `None` until `lrdiag.data.hold_out_validation` has split it off.
+        fallback: Why this data stands in for the data that was wanted, or `None`.
+    """
+
+    name: str
+    source: str
+    classes: tuple[str, ...]
+    train: LabelledImages
+    test: LabelledImages
+    validation: LabelledImages | None = None
+    fallback: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.classes) < 2:
+            raise DataError(f"Classification needs two classes or more. Received: {list(self.classes)} in {self.source}")
+        for split, part in (("training", self.train), ("test", self.test)):
+            if not len(part):
+                raise DataError(f"The {split} set is empty. Add images to it. Received: {self.source}")
+            foreign = part.labels[(part.labels < 0) | (part.labels >= len(self.classes))]
+            if len(foreign):
+                raise DataError(
+                    f"Labels must be between 0 and {len(self.classes) - 1}, one for each of the {len(self.classes)} "
+                    f"classes. Received: {foreign[0]} in the {split} set of {self.source}"
+                )
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the network said of each test image.
+
+    Attributes:
+        log_probabilities: `float64` array of shape `(n, classes)`, natural logarithms.
+        labels: `int64` array of shape `(n,)`, the true classes.
+    """
+
+    log_probabilities: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def from_scores(cls, scores: np.ndarray, labels: np.ndarray) -> Predictions:
+        """Takes what a network returned, logits or probabilities, of shape `(n, classes)`."""
+        scores = scores.astype(np.float64)
+        if is_probability(scores):
+            return cls(np.log(np.maximum(scores, np.finfo(np.float32).tiny)), labels)
+        return cls(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True), labels)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """`int64` array of shape `(n,)`: the most probable class."""
+        return self.log_probabilities.argmax(axis=1)
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """`float64` array of shape `(n,)`: the probability of the predicted class."""
+        return np.exp(self.log_probabilities.max(axis=1))
+
+    @property
+    def losses(self) -> np.ndarray:
+        """`float64` array of shape `(n,)`: cross-entropy of the true class, in nats."""
+        return -self.log_probabilities[np.arange(len(self.labels)), self.labels]
+
+    @property
+    def misclassified(self) -> np.ndarray:
+        """`int64` array: the indices of the images whose predicted class is wrong, ascending."""
+        return np.flatnonzero(self.predicted != self.labels)
+
+    @property
+    def ranked_mistakes(self) -> np.ndarray:
+        """`int64` array: `misclassified`, the highest loss first; equal losses keep the order of the test set."""
+        wrong = self.misclassified
+        return wrong[np.argsort(-self.losses[wrong], kind="stable")]
+
+
+def is_probability(scores: np.ndarray) -> bool:
+    """Whether each row of `scores`, of shape `(n, classes)`, is a distribution: not negative, summing to one."""
+    return bool((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3))
+
+
+@dataclass(frozen=True)
+class Heatmaps:
+    """Raw Grad-CAM maps of the misclassified images; not rescaled, so that images can be compared.
+
+    Attributes:
+        layer: The layer whose feature maps were weighted.
+        indices: `int64` array of shape `(m,)`: which test image each map belongs to, ascending.
+        predicted: `float32` array of shape `(m, h, w)`, ≥ 0: where the score of the predicted class came from.
+        true: `float32` array of shape `(m, h, w)`, ≥ 0: the same for the true class.
+    """
+
+    layer: str
+    indices: np.ndarray
+    predicted: np.ndarray
+    true: np.ndarray
+
+
+# --- facts: report.json ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What the network was trained and judged on; counts are images."""
+
+    name: str
+    source: str
+    fallback: str | None
+    classes: list[str]
+    image_shape: list[int]
+    train_size: int
+    validation_size: int
+    test_size: int
+    train_counts: list[int]
+    test_counts: list[int]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The learning rates to train with.
+
+    Attributes:
+        base_lr: The lower boundary of a cycle.
+        max_lr: The upper boundary of a cycle.
+        static_lr: For policies of one rate.
+    """
+
+    base_lr: float
+    max_lr: float
+    static_lr: float
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """A learning-rate range test and what was read off it.
+
+    Attributes:
+        learning_rates: The rate of each update.
+        losses: The loss of that update's batch alone, before the update.
+        smoothed_losses: Bias-corrected exponential moving average of `losses`.
+        stop_reason: Why the sweep ended: `"end of range"`, `"loss diverged"` or `"loss is not finite"`.
+        trend: `losses` smoothed without lag, from which the rates below are read; empty where none could be.
+        suggestion: The steepest point of the descent: one static rate.
+        base_lr: Where the descent starts: the lower boundary of a cycle.
+        max_lr: Where the descent ends: the upper boundary of a cycle.
+    """
+
+    learning_rates: list[float]
+    losses: list[float]
+    smoothed_losses: list[float]
+    stop_reason: str
+    trend: list[float] = field(default_factory=list)
+    suggestion: float | None = None
+    base_lr: float | None = None
+    max_lr: float | None = None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training set. A loss is `None` where it was not finite."""
+
+    loss: float | None
+    accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """How training went.
+
+    Attributes:
+        epochs: Loss and accuracy of each completed epoch.
+        learning_rate_per_step: The rate of each update, in order.
+        loss_per_step: The loss of each update's batch alone; the last is `None` where it was not finite.
+        steps_per_epoch: Updates in one epoch.
+        epochs_planned: Epochs that were asked for.
+        optimizer: The optimizer, in words.
+        schedule: The learning-rate policy, in words.
+        stop_reason: `None` where training ran to its end, else why it did not.
+        seconds: Wall time.
+    """
+
+    epochs: list[Epoch]
+    learning_rate_per_step: list[float]
+    loss_per_step: list[float | None]
+    steps_per_epoch: int
+    epochs_planned: int
+    optimizer: str
+    schedule: str
+    stop_reason: str | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """The headline: accuracy with its 95 % Wilson interval and mean cross-entropy in nats, on the test set."""
+
+    size: int
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    loss: float | None
+
+
+@dataclass(frozen=True)
+class ClassFacts:
+    """One class of the test set. Precision is `None` where the class was never predicted, recall where it is absent."""
+
+    name: str
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """How often images of class `true` were taken for class `predicted`; `share` is of all images of `true`."""
+
+    true: int
+    predicted: int
+    count: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One misclassified test image.
+
+    Attributes:
+        index: Its place in the test set.
+        true: The class that it shows, as an index into the classes.
+        predicted: The class that the network named.
+        confidence: The probability that the network gave to `predicted`.
+        loss: Cross-entropy of the true class, in nats.
+        file: The file that the image was read from, if any.
+    """
+
+    index: int
+    true: int
+    predicted: int
+    confidence: float
+    loss: float
+    file: str | None = None
+
+
+@dataclass(frozen=True)
+class Misclassified:
+    """Every misclassified test image, the highest loss first."""
+
+    count: int
+    items: list[Mistake]
+
+
+@dataclass(frozen=True)
+class HeatmapFacts:
+    """How the heatmaps were made; `count` is 0 and `unavailable` says why where there are none."""
+
+    method: str
+    layer: str | None
+    count: int
+    unavailable: str | None = None
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Many small pictures of one size in one image file, row by row.
+
+    Attributes:
+        file: The image file, beside report.json.
+        count: How many pictures it holds.
+        columns: How many stand in a row.
+        width: Width of one picture in pixels, without padding.
+        height: Height of one picture in pixels, without padding.
+        padding: Pixels around each picture that repeat its edge, so that smooth scaling never shows a neighbour.
+    """
+
+    file: str
+    count: int
+    columns: int
+    width: int
+    height: int
+    padding: int
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """The pictures of the page.
+
+    Attributes:
+        photographs: The misclassified images, in the order of `Misclassified.items`; `None` where there are none.
+        heatmaps: The map of the predicted class for each of them, same order; `None` where there are none.
+        samples: A few training images of each class, `samples_per_class` of class 0, then of class 1, and so on.
+        samples_per_class: How many of each class.
+    """
+
+    photographs: Sheet | None
+    heatmaps: Sheet | None
+    samples: Sheet
+    samples_per_class: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something the reader should know before anything else.
+
+    Attributes:
+        code: Stable name of the rule, for scripts.
+        severity: `"error"` (do not trust this run), `"warning"` (mend this next) or `"note"`.
+        title: One sentence.
+        evidence: The numbers behind it.
+        advice: What to do.
+    """
+
+    code: str
+    severity: Literal["error", "warning", "note"]
+    title: str
+    evidence: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Wall time of each stage; `total` runs from the start of the process to the finished page."""
+
+    range_test: float = 0.0
+    training: float = 0.0
+    predict_and_explain: float = 0.0
+    report: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What was run, on what.
+
+    Attributes:
+        model: The network, as it was asked for.
+        parameters: How many numbers it has learned.
+        device: What computed, in words.
+        command: The command line that makes the run again; empty where it was not started by one.
+        git_commit: The commit of the folder it was started in, or `None`.
+        settings: Every setting, defaults filled in.
+        versions: The version of each package that the result depends on.
+    """
+
+    model: str
+    parameters: int
+    device: str
+    command: str
+    git_commit: str | None
+    settings: dict[str, str | int | float | bool | None]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Everything the page says: the content of report.json."""
+
+    dataset: DatasetFacts
+    model: str
+    parameters: int
+    range_test: RangeTest | None
+    range_test_note: str | None
+    training: TrainingRun
+    test: Score
+    per_class: list[ClassFacts]
+    confusion: list[list[int]]
+    confused_pairs: list[ConfusedPair]
+    misclassified: Misclassified
+    heatmaps: HeatmapFacts
+    sheets: Sheets
+    findings: list[Finding]
+    device: str
+    command: str
+    git_commit: str | None
+    settings: dict[str, str | int | float | bool | None]
+    versions: dict[str, str]
+    seconds: Seconds = field(default_factory=Seconds)
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, as a run folder holds it: the facts and the bytes of each picture file that they name."""
+
+    diagnosis: Diagnosis
+    pictures: dict[str, bytes]

@@ -1,0 +1,121 @@
+"""What a run is asked to do: one validated record, the same for the command line and for Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import get_args, Literal
+
+from lrdiag.errors import SettingsError
+
+OptimizerName = Literal["sgd", "adam", "rmsprop", "adagrad", "adadelta"]
+ScheduleName = Literal["cyclic", "one-cycle", "plateau", "decay", "constant"]
+AugmentationName = Literal["flip", "crop", "erase"]
+
+OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
+SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
+AUGMENTATIONS: tuple[str, ...] = get_args(AugmentationName)
+
+
+SINGLE_RATE_SCHEDULES = ("plateau", "decay", "constant")
+CYCLE_RATIO = 10.0  # where only the peak of a cycle is given, it starts at a tenth of it
+
+
+@dataclass(frozen=True)
+class LearningRate:
+    """Which learning rate to train with.
+
+    Attributes:
+        rate: The rate, or the upper boundary of a cycle; `None` lets the range test choose.
+        base_lr: The lower boundary of a cycle; `None` takes a tenth of `rate`.
+    """
+
+    rate: float | None = None
+    base_lr: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> LearningRate:
+        """Reads `auto`, a rate such as `0.1`, or boundaries such as `0.01:0.4`.
+
+        Example:
+
+        >>> LearningRate.parse("0.01:0.4")
+        LearningRate(rate=0.4, base_lr=0.01)
+
+        Raises:
+            SettingsError: If `text` is none of these, or the rates are not finite, positive and ascending.
+        """
+        if text == "auto":
+            return cls()
+        try:
+            rates = [float(part) for part in text.split(":")]
+        except ValueError:
+            rates = []
+        ascending = len(rates) == 1 or (len(rates) == 2 and rates[0] < rates[1])
+        if not ascending or not all(0 < rate < float("inf") for rate in rates):
+            raise SettingsError(
+                "The learning rate must be `auto`, a positive number such as `0.1`, or two ascending ones such as "
+                f"`0.01:0.4`. Received: {text!r}"
+            )
+        return cls(rates[-1], rates[0] if len(rates) == 2 else None)
+
+    def __str__(self) -> str:
+        if self.rate is None:
+            return "auto"
+        return f"{self.rate:g}" if self.base_lr is None else f"{self.base_lr:g}:{self.rate:g}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that `lrdiag train-and-report` can be told.
+
+    Attributes:
+        data: `"cifar10"`, `"digits"`, the path of a folder of images, or `None`: CIFAR-10 where it can be had.
+        data_dir: The folder that holds CIFAR-10, or `None`: Keras's cache.
+        model: `"fast"`, `"article"`, a `.keras` file, or `module:function`.
+        epochs: Passes over the training set; `None` takes as many as the size of the data asks for.
+        batch_size: Images in one update; `None` takes what the size of the data asks for.
+        seed: Seed of every random choice.
+        limit_train: Use only so many training images, spread evenly over the classes.
+        limit_test: The same for the test images.
+        out: The run folder that is written.
+        augment: Which random changes the training images undergo.
+        optimizer: The optimizer.
+        schedule: How the learning rate moves during training.
+        learning_rate: The rate or boundaries, or automatic.
+        mixed_precision: Compute in 16 bits where the layers allow it.
+    """
+
+    data: str | None = None
+    data_dir: Path | None = None
+    model: str = "fast"
+    epochs: int | None = None
+    batch_size: int | None = None
+    seed: int = 0
+    limit_train: int | None = None
+    limit_test: int | None = None
+    out: Path = Path("lrdiag-report")
+    augment: tuple[AugmentationName, ...] = ("flip",)
+    optimizer: OptimizerName = "sgd"
+    schedule: ScheduleName = "cyclic"
+    learning_rate: LearningRate = field(default_factory=LearningRate)
+    mixed_precision: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "limit_train", "limit_test"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SettingsError(f"`{name}` must be 1 or more. Received: {value}")
+        if not 0 <= self.seed < 2**31:
+            raise SettingsError(f"`seed` must be between 0 and 2147483647. Received: {self.seed}")
+        for name, allowed in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in allowed:
+                raise SettingsError(f"`{name}` must be one of {', '.join(allowed)}. Received: {getattr(self, name)!r}")
+        unknown = [name for name in self.augment if name not in AUGMENTATIONS]
+        if unknown:
+            raise SettingsError(f"`augment` takes {', '.join(AUGMENTATIONS)} or none. Received: {unknown[0]!r}")
+        if self.learning_rate.base_lr is not None and self.schedule in SINGLE_RATE_SCHEDULES:
+            raise SettingsError(
+                f"The schedule `{self.schedule}` takes one learning rate, not boundaries. Give one number, or choose "
+                f"`cyclic` or `one-cycle`. Received: {self.learning_rate}"
+            )
