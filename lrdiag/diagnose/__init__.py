@@ -1,0 +1,1 @@
+"""What the predictions say: figures, confusions, mistakes, findings. Arrays in, records out."""

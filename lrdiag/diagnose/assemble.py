@@ -1,0 +1,82 @@
+"""From everything that a run measured to the one record that the page says."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from lrdiag.diagnose.findings import find
+from lrdiag.diagnose.mistakes import rank_mistakes
+from lrdiag.diagnose.scores import class_facts, confused_pairs, confusion, score
+from lrdiag.records import (
+    Dataset,
+    DatasetFacts,
+    Diagnosis,
+    HeatmapFacts,
+    Predictions,
+    RangeTest,
+    RunFacts,
+    Sheets,
+    TrainingRun,
+)
+
+
+def assemble(
+    dataset: Dataset,
+    predictions: Predictions,
+    *,
+    range_test: RangeTest | None,
+    range_test_note: str | None,
+    training: TrainingRun,
+    heatmaps: HeatmapFacts,
+    sheets: Sheets,
+    run: RunFacts,
+) -> Diagnosis:
+    """Computes every figure of the page; wall times are left to be filled in.
+
+    Args:
+        dataset: What the network was trained and judged on.
+        predictions: Of the test set.
+        range_test: The range test, or `None` where none was made.
+        range_test_note: Why there is none, or why it gave no rate.
+        training: How training went.
+        heatmaps: How the heatmaps were made.
+        sheets: The pictures that were laid out.
+        run: What was run, on what.
+    """
+    counts = confusion(predictions, len(dataset.classes))
+    diagnosis = Diagnosis(
+        dataset=_dataset_facts(dataset),
+        range_test=range_test,
+        range_test_note=range_test_note,
+        training=training,
+        test=score(predictions),
+        per_class=class_facts(predictions, dataset.classes),
+        confusion=counts.tolist(),
+        confused_pairs=confused_pairs(counts),
+        misclassified=rank_mistakes(predictions, dataset.test.files),
+        heatmaps=heatmaps,
+        sheets=sheets,
+        findings=[],
+        **vars(run),
+    )
+    return dataclasses.replace(diagnosis, findings=find(diagnosis))
+
+
+def _dataset_facts(dataset: Dataset) -> DatasetFacts:
+    def count(labels: np.ndarray) -> list[int]:
+        return np.bincount(labels, minlength=len(dataset.classes)).tolist()
+
+    return DatasetFacts(
+        name=dataset.name,
+        source=dataset.source,
+        fallback=dataset.fallback,
+        classes=list(dataset.classes),
+        image_shape=list(dataset.test.images.shape[1:]),
+        train_size=len(dataset.train),
+        validation_size=len(dataset.validation) if dataset.validation else 0,
+        test_size=len(dataset.test),
+        train_counts=count(dataset.train.labels),
+        test_counts=count(dataset.test.labels),
+    )

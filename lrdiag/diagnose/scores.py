@@ -1,0 +1,64 @@
+"""The figures of the test set: the headline, each class, the confusions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from lrdiag.records import ClassFacts, ConfusedPair, Predictions, Score
+
+
+def score(predictions: Predictions) -> Score:
+    """The headline: accuracy with its 95 % Wilson interval, and mean cross-entropy in nats."""
+    size = len(predictions.labels)
+    correct = size - len(predictions.misclassified)
+    interval = binomtest(correct, size).proportion_ci(0.95, method="wilson")
+    loss = float(predictions.losses.mean())
+    return Score(
+        size=size,
+        accuracy=correct / size,
+        accuracy_low=float(interval.low),
+        accuracy_high=float(interval.high),
+        loss=loss if math.isfinite(loss) else None,
+    )
+
+
+def class_facts(predictions: Predictions, names: tuple[str, ...]) -> list[ClassFacts]:
+    """Precision, recall, F1 and support of each class; `None` where a figure would divide by zero."""
+    precision, recall, f1, support = precision_recall_fscore_support(
+        predictions.labels, predictions.predicted, labels=range(len(names)), zero_division=np.nan
+    )
+    return [
+        ClassFacts(name, *(None if math.isnan(figure) else float(figure) for figure in figures), support=int(count))
+        for name, *figures, count in zip(names, precision, recall, f1, support, strict=True)
+    ]
+
+
+def confusion(predictions: Predictions, classes: int) -> np.ndarray:
+    """Counts: an `int64` array of shape `(classes, classes)`, rows are true classes, columns predicted ones."""
+    return np.asarray(confusion_matrix(predictions.labels, predictions.predicted, labels=range(classes)))
+
+
+def confused_pairs(counts: np.ndarray) -> list[ConfusedPair]:
+    """Every pair of classes that was confused, the most frequent first.
+
+    Example:
+
+    >>> [(pair.true, pair.predicted, pair.count) for pair in confused_pairs(np.array([[8, 2], [1, 9]]))]
+    [(0, 1, 2), (1, 0, 1)]
+
+    Args:
+        counts: What `confusion` returns.
+    """
+    errors = counts - np.diag(np.diag(counts))
+    shares = errors / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    order = np.argsort(-errors, axis=None, kind="stable")
+    pairs = zip(*np.unravel_index(order, errors.shape), strict=True)
+    return [
+        ConfusedPair(int(true), int(predicted), int(errors[true, predicted]), float(shares[true, predicted]))
+        for true, predicted in pairs
+        if errors[true, predicted]
+    ]

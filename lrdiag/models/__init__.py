@@ -1,0 +1,5 @@
+"""The networks: two of our own, a saved one, or whatever a function returns."""
+
+from lrdiag.models.networks import Network, build_network
+
+__all__ = ["Network", "build_network"]

@@ -1,0 +1,38 @@
+"""The convolutional net of the learning-rate article that lrdiag grew from.
+
+Eleven convolutions of 3×3 and 1×1, batch normalisation and ReLU after each but the last, no dense layer: the last
+1×1 convolution is a map of logits, averaged over the image.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from lrdiag.models.blocks import convolution
+
+WEIGHT_PENALTY = 1e-4  # L2 on every kernel, part of the loss
+
+
+def build_article(classes: int) -> list[Any]:
+    """The layers between the normalised image, 32×32 pixels, and the probabilities.
+
+    Args:
+        classes: How many probabilities there are.
+    """
+    penalty = keras.regularizers.L2(WEIGHT_PENALTY)
+    layers: list[Any] = []
+    for narrow, middle, wide in ((None, 32, 64), (32, 64, 128), (32, 128, 256)):
+        if narrow:
+            layers += convolution(narrow, 1, kernel_regularizer=penalty)
+        layers += convolution(middle, 3, kernel_regularizer=penalty)
+        layers += convolution(wide, 3, kernel_regularizer=penalty)
+        layers += [keras.layers.MaxPooling2D()]
+    return [
+        *layers,
+        keras.layers.Conv2D(classes, 1, kernel_regularizer=penalty, name="logit_map"),
+        keras.layers.AveragePooling2D(4),
+        keras.layers.Flatten(),
+        keras.layers.Softmax(dtype="float32"),
+    ]

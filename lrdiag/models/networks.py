@@ -1,0 +1,86 @@
+"""From the name on the command line to a network that takes raw pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from lrdiag.errors import ModelError
+from lrdiag.models.article import build_article
+from lrdiag.models.fast import WEIGHT_DECAY, build_fast
+from lrdiag.models.foreign import load_foreign
+from lrdiag.records import LabelledImages, is_probability
+
+ARTICLE_IMAGE_SIZE = (32, 32)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model and what training it needs to know.
+
+    Attributes:
+        name: As it was asked for.
+        model: Takes raw pixels, 0–255, of shape `(n, height, width, channels)`; returns `(n, classes)`.
+        from_logits: Whether the model returns logits; else it returns probabilities.
+        weight_decay: Decoupled weight decay that goes with it, per step and unit of learning rate.
+    """
+
+    name: str
+    model: keras.Model
+    from_logits: bool
+    weight_decay: float | None
+
+
+def build_network(spec: str, train: LabelledImages, classes: int) -> Network:
+    """Builds or loads the network that `spec` names, and makes sure that it fits the data.
+
+    Args:
+        spec: `"fast"`, `"article"`, the path of a `.keras` file, or `"module:function"`.
+        train: The training images, from which our own networks learn to centre and scale pixels.
+        classes: Number of classes.
+
+    Raises:
+        ModelError: If the network cannot be had or does not fit the images or the classes.
+    """
+    own: dict[str, tuple[Callable[[int], list[Any]], float | None]] = {
+        "fast": (build_fast, WEIGHT_DECAY),
+        "article": (build_article, None),
+    }
+    if spec in own:
+        build, weight_decay = own[spec]
+        model = keras.Sequential([keras.Input(train.images.shape[1:]), _normalization(train), *build(classes)], name=spec)
+    else:
+        model, weight_decay = load_foreign(spec, train.images.shape[1:], classes), None
+    return Network(spec, model, not is_probability(_try_out(model, train, classes)), weight_decay)
+
+
+def _normalization(train: LabelledImages) -> keras.layers.Normalization:
+    """Centres and scales each colour channel over the training set."""
+    import tensorflow as tf
+
+    layer = keras.layers.Normalization()
+    layer.adapt(tf.data.Dataset.from_tensor_slices(train.images).batch(4096))
+    return layer
+
+
+def _try_out(model: keras.Model, train: LabelledImages, classes: int) -> np.ndarray:
+    images = train.images[: min(8, len(train))]
+    try:
+        outputs = model(images, training=False)
+    except Exception as error:  # whatever a foreign model may raise
+        raise ModelError(
+            f"The model must accept raw images of shape {images.shape[1:]}, values 0–255. "
+            f"Received: {type(error).__name__}: {error}"
+        ) from error
+    expected = (len(images), classes)
+    if not hasattr(outputs, "shape") or tuple(outputs.shape) != expected:
+        received = getattr(outputs, "shape", type(outputs).__name__)
+        raise ModelError(
+            f"The model must return one score per class: for {len(images)} images of {classes} classes the shape "
+            f"{expected}. Change its last layer, or give it the data it was made for. Received: {received}"
+        )
+    return np.asarray(keras.ops.convert_to_numpy(outputs), dtype=np.float64)

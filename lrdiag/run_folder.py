@@ -1,0 +1,137 @@
+"""The run folder: where a run is kept, and from where its page can be made again.
+
+Every file is written beside its place and renamed, so that none is ever seen half written.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from lrdiag.errors import RunFolderError
+from lrdiag.records import SCHEMA_VERSION, Diagnosis, Run, Sheet
+
+REPORT = "report.json"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path`, which takes its place when the block ends without an error.
+
+    Raises:
+        RunFolderError: If the file cannot be written.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        os.close(handle)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _unwritable(path: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(
+        f"{path.name} cannot be written. Choose a folder that can be with --out. "
+        f"Received: {path.parent} ({error.strerror or error})"
+    )
+
+
+def create(folder: Path) -> None:
+    """Makes the folder and proves that it can be written, before hours of work depend on it.
+
+    Raises:
+        RunFolderError: If it can not.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RunFolderError(
+            f"The run folder cannot be written. Choose another with --out. Received: {folder} ({error.strerror})"
+        ) from error
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Writes a whole file, UTF-8 where it is text."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Writes a table. Text that a spreadsheet would run as a formula is disarmed by an apostrophe."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(_disarmed(cell) for cell in header)
+    table.writerows([_disarmed(cell) for cell in row] for row in rows)
+    write(path, text.getvalue())
+
+
+def _disarmed(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def save(folder: Path, run: Run) -> None:
+    """Writes the facts and the pictures of a run."""
+    for name, content in run.pictures.items():
+        write(folder / name, content)
+    write(folder / REPORT, to_json(run.diagnosis))
+
+
+def to_json(diagnosis: Diagnosis) -> bytes:
+    """The content of report.json. Numbers that are not finite become null."""
+    return msgspec.json.format(msgspec.json.encode(diagnosis), indent=1) + b"\n"
+
+
+def load(folder: Path) -> Run:
+    """Reads a run back.
+
+    Raises:
+        RunFolderError: If the folder holds no run, or one that this version cannot read.
+    """
+    try:
+        diagnosis = msgspec.json.decode((folder / REPORT).read_bytes(), type=Diagnosis)
+        sheets = (diagnosis.sheets.photographs, diagnosis.sheets.heatmaps, diagnosis.sheets.samples)
+        pictures = {sheet.file: _picture(folder, sheet) for sheet in sheets if sheet}
+    except OSError as error:
+        raise RunFolderError(
+            f"A run folder holds {REPORT} and the pictures that it names; make one with `lrdiag train-and-report`. "
+            f"Received: {folder} ({error.strerror}: {error.filename})"
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise RunFolderError(
+            f"{REPORT} must follow schema version {SCHEMA_VERSION} of lrdiag. Make the run again. "
+            f"Received: {folder / REPORT} ({error})"
+        ) from error
+    if diagnosis.schema_version != SCHEMA_VERSION:
+        raise RunFolderError(
+            f"{REPORT} must follow schema version {SCHEMA_VERSION} of lrdiag. Make the run again. "
+            f"Received: schema version {diagnosis.schema_version}"
+        )
+    return Run(diagnosis, pictures)
+
+
+def _picture(folder: Path, sheet: Sheet) -> bytes:
+    # the name comes from a file that anyone may have edited: it must not lead out of the folder
+    return (folder / Path(sheet.file).name).read_bytes()

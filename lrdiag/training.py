@@ -1,0 +1,209 @@
+"""Training: compile, fit, record."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from lrdiag.models import Network
+from lrdiag.progress import Stage
+from lrdiag.rate.schedules import CyclicSchedule, InverseTimeDecaySchedule, OneCycleSchedule
+from lrdiag.rate.steps import StepRecorder
+from lrdiag.records import Epoch, Rates, TrainingRun
+from lrdiag.settings import OptimizerName, ScheduleName
+
+EPOCHS_PER_CYCLE = 16  # Smith: a cycle of four to twenty epochs
+MOMENTUM = 0.9
+PLATEAU_FACTOR = 0.2
+PLATEAU_PATIENCE = 2  # epochs without a lower validation loss
+
+# Where no better is known: the defaults of Keras.
+CUSTOMARY_RATES: dict[str, float] = {"sgd": 0.01, "adam": 0.001, "rmsprop": 0.001, "adagrad": 0.001, "adadelta": 0.001}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How the learning rate moves during a training.
+
+    Attributes:
+        rate: A number, or a Keras schedule.
+        callbacks: What Keras needs besides.
+        description: In words, with its numbers.
+    """
+
+    rate: float | keras.optimizers.schedules.LearningRateSchedule
+    callbacks: tuple[keras.callbacks.Callback, ...]
+    description: str
+
+
+def plan(schedule: ScheduleName, rates: Rates, steps_per_epoch: int, epochs: int) -> Policy:
+    """Lays a policy over a training, so that its last step is the end of the policy.
+
+    Args:
+        schedule: Which policy.
+        rates: Its boundaries, or its one rate.
+        steps_per_epoch: Updates in one epoch.
+        epochs: Epochs in the training.
+    """
+    base_lr, max_lr, static_lr = rates.base_lr, rates.max_lr, rates.static_lr
+    last_step = max(steps_per_epoch * epochs - 1, 1)
+    if schedule == "cyclic":
+        cycles = max(1, round(epochs / EPOCHS_PER_CYCLE))
+        cyclic = CyclicSchedule(base_lr=base_lr, max_lr=max_lr, step_size=last_step / (2 * cycles))
+        number = "one triangular cycle" if cycles == 1 else f"{cycles} triangular cycles"
+        return Policy(cyclic, (), f"{number} between {base_lr:.2g} and {max_lr:.2g}")
+    if schedule == "one-cycle":
+        one_cycle = OneCycleSchedule(max_lr=max_lr, total_steps=last_step, div_factor=max_lr / base_lr)
+        return Policy(one_cycle, (), f"one cycle from {base_lr:.2g} up to {max_lr:.2g} and down to {max_lr / 1e5:.2g}")
+    if schedule == "decay":
+        decay = InverseTimeDecaySchedule(initial_lr=static_lr, steps_per_epoch=steps_per_epoch)
+        return Policy(decay, (), f"{static_lr:.2g} / (1 + 0.1 · epoch)")
+    if schedule == "plateau":
+        plateau = keras.callbacks.ReduceLROnPlateau(factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE)
+        wait = f"{PLATEAU_PATIENCE} epochs without a lower validation loss"
+        return Policy(static_lr, (plateau,), f"{static_lr:.2g}, times {PLATEAU_FACTOR} after {wait}")
+    return Policy(static_lr, (), f"constant {static_lr:.2g}")
+
+
+def compile_network(network: Network, optimizer: OptimizerName, rate: Any) -> str:
+    """Compiles the network for classification and returns its optimizer in words.
+
+    Args:
+        network: What is to be trained.
+        optimizer: Which optimizer.
+        rate: A number, or a Keras schedule.
+    """
+    made, description = _make_optimizer(optimizer, rate, network.weight_decay)
+    network.model.compile(
+        made,
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=network.from_logits),
+        metrics=["accuracy"],
+    )
+    return description
+
+
+def _make_optimizer(name: OptimizerName, rate: Any, weight_decay: float | None) -> tuple[keras.Optimizer, str]:
+    decay = f", weight decay {weight_decay:g}" if weight_decay else ""
+    if name == "sgd":
+        sgd = keras.optimizers.SGD(rate, momentum=MOMENTUM, nesterov=True, weight_decay=weight_decay)
+        return sgd, f"SGD, Nesterov momentum {MOMENTUM}{decay}"
+    adaptive = {
+        "adam": keras.optimizers.Adam,
+        "rmsprop": keras.optimizers.RMSprop,
+        "adagrad": keras.optimizers.Adagrad,
+        "adadelta": keras.optimizers.Adadelta,
+    }
+    made = adaptive[name](rate, weight_decay=weight_decay)
+    return made, f"{type(made).__name__}{decay}"
+
+
+def train(
+    network: Network,
+    training: Any,
+    validation: Any,
+    *,
+    optimizer: OptimizerName,
+    policy: Policy,
+    epochs: int,
+    batch_size: int,
+    stage: Stage,
+) -> TrainingRun:
+    """Trains the network in place.
+
+    A loss that is not finite ends the training; the network is then as it was at the beginning of that epoch.
+
+    Args:
+        network: What is trained.
+        training: A `tf.data.Dataset` of batches, of known length.
+        validation: The same, evaluated after each epoch.
+        optimizer: Which optimizer.
+        policy: How its rate moves.
+        epochs: Passes over `training`.
+        batch_size: Images in a full batch, for the progress bar.
+        stage: Is told of each step.
+    """
+    description = compile_network(network, optimizer, policy.rate)
+    recorder = TrainingRecorder(epochs, batch_size, stage)
+    started = time.perf_counter()
+    network.model.fit(
+        training,
+        validation_data=validation,
+        epochs=epochs,
+        verbose=0,
+        shuffle=False,  # the dataset shuffles itself
+        callbacks=[recorder, *policy.callbacks],
+    )
+    return TrainingRun(
+        epochs=recorder.epochs,
+        learning_rate_per_step=recorder.learning_rates,
+        loss_per_step=[loss if math.isfinite(loss) else None for loss in recorder.losses],
+        steps_per_epoch=int(training.cardinality()),
+        epochs_planned=epochs,
+        optimizer=description,
+        schedule=policy.description,
+        stop_reason=recorder.stop_reason,
+        seconds=time.perf_counter() - started,
+    )
+
+
+class TrainingRecorder(StepRecorder):
+    """Records steps and epochs, tells the progress, and ends a training that has diverged.
+
+    Attributes:
+        epochs: The facts of each completed epoch.
+        stop_reason: `None`, or why training was ended.
+
+    Args:
+        epochs_planned: Epochs in the whole training.
+        batch_size: Images in a full batch.
+        stage: Is told of each step.
+    """
+
+    def __init__(self, epochs_planned: int, batch_size: int, stage: Stage) -> None:
+        super().__init__()
+        self.epochs: list[Epoch] = []
+        self.stop_reason: str | None = None
+        self._epochs_planned = epochs_planned
+        self._batch_size = batch_size
+        self._stage = stage
+        self._last_score = ""
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Keeps the weights, to go back to if this epoch diverges."""
+        self._started = time.perf_counter()
+        self._epoch = epoch
+        self._sound = [keras.ops.convert_to_numpy(variable) for variable in self.model.variables]
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Notes the loss; one that is not finite ends the training."""
+        super().on_train_batch_end(batch, logs)
+        self._stage.advance(self._batch_size, f"epoch {self._epoch + 1}/{self._epochs_planned}{self._last_score}")
+        if not math.isfinite(self.losses[-1]):
+            self.stop_reason = f"the loss was not finite at step {batch + 1:,} of epoch {self._epoch + 1}"
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Notes the epoch, or goes back to where it began."""
+        if self.stop_reason:
+            for variable, value in zip(self.model.variables, self._sound, strict=True):
+                variable.assign(value)
+            return
+        figures = logs or {}
+        self.epochs.append(
+            Epoch(
+                loss=_finite(figures["loss"]),
+                accuracy=figures["accuracy"],
+                val_loss=_finite(figures["val_loss"]),
+                val_accuracy=figures["val_accuracy"],
+                seconds=time.perf_counter() - self._started,
+            )
+        )
+        self._last_score = f" · validation {figures['val_accuracy']:.1%}"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
