@@ -1,0 +1,5 @@
+"""`python -m lrdiag`."""
+
+from lrdiag.cli import main
+
+main()

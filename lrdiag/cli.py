@@ -1,0 +1,169 @@
+"""The command line: options to settings, progress, exit codes; nothing else.
+
+Exit codes: 0 done, 2 bad usage or bad input, 130 interrupted. Nothing heavy is imported until it is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lrdiag.errors import LrdiagError
+from lrdiag.settings import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, LearningRate, Settings
+
+if TYPE_CHECKING:
+    from lrdiag.records import Run
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+class _Group(click.Group):
+    """A group of commands that turns our errors and Ctrl-C into messages and exit codes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LrdiagError as error:
+            if ctx.meta.get(_VERBOSE):
+                traceback.print_exc()
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(BAD_INPUT)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+_VERBOSE = "lrdiag.verbose"
+_verbose_option = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=lambda ctx, _param, value: ctx.meta.update({_VERBOSE: value}),
+    help="Show the traceback of an error.",
+)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="lrdiag")
+def main() -> None:
+    """Learning-rate and failure diagnostics for Keras: one command, one page."""
+
+
+class _LearningRateType(click.ParamType):
+    name = "auto|FLOAT|MIN:MAX"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> LearningRate:
+        return value if isinstance(value, LearningRate) else LearningRate.parse(value)
+
+
+class _AugmentType(click.ParamType):
+    name = f"{','.join(AUGMENTATIONS)}|none"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if not isinstance(value, str):
+            return tuple(value)
+        return () if value == "none" else tuple(part.strip() for part in value.split(","))
+
+
+@main.command(context_settings={"show_default": True})
+@click.option(
+    "--data",
+    metavar="cifar10|digits|PATH",
+    help="CIFAR-10, the embedded digits, or a folder of images: "
+    "train/<class>/* and test/<class>/*.  [default: cifar10 where it can be had, else digits]",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    envvar="LRDIAG_DATA_DIR",
+    show_envvar=True,
+    help="Where CIFAR-10 lies: cifar-10-batches-py/ or cifar-10-python.tar.gz.",
+)
+@click.option("--model", default="fast", metavar="fast|article|FILE.keras|module:function", help="What is trained.")
+@click.option("--epochs", type=int, help="Passes over the training set.  [default: by its size]")
+@click.option("--batch-size", type=int, help="Images in one update.  [default: by the size of the training set]")
+@click.option("--seed", type=int, default=0, help="Seed of every random choice.")
+@click.option("--limit-train", type=int, metavar="N", help="Use only N training images.")
+@click.option("--limit-test", type=int, metavar="N", help="Use only N test images.")
+@click.option("--out", type=click.Path(path_type=Path), default="lrdiag-report", help="The run folder.")
+@click.option("--augment", type=_AugmentType(), default="flip", help="Random changes to training images.")
+@click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd")
+@click.option("--schedule", type=click.Choice(SCHEDULES), default="cyclic", help="How the learning rate moves.")
+@click.option("--learning-rate", type=_LearningRateType(), default="auto", help="auto: a range test chooses.")
+@click.option("--mixed-precision", is_flag=True, help="Compute in 16 bits where the layers allow it.")
+@click.option(
+    "--open/--no-open", "open_page", default=True, help="Open the page when done; only on a terminal and outside CI."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+@_verbose_option
+def train_and_report(open_page: bool, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Find the learning rate, train, diagnose, and write one page that says how it went."""
+    started = time.perf_counter()
+    settings = Settings(**options)
+    from lrdiag.console import ConsoleProgress
+    from lrdiag.startup import start_tensorflow
+
+    with ConsoleProgress(quiet) as progress:
+        progress.say("Starting TensorFlow")
+        start_tensorflow()
+        from lrdiag.pipeline import train_and_report as run_pipeline
+
+        run = run_pipeline(settings, progress, command=shlex.join(["lrdiag", *sys.argv[1:]]), started=started)
+    _tell(run, settings.out, as_json, quiet)
+    if open_page and sys.stdout.isatty() and "CI" not in os.environ:
+        click.launch(str(settings.out / "report.html"))
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@_verbose_option
+def report(run_dir: Path) -> None:
+    """Make the page of RUN_DIR again, from what the run folder holds."""
+    from lrdiag import run_folder
+    from lrdiag.report.write import write_page
+
+    write_page(run_dir, run_folder.load(run_dir))
+    click.echo(run_dir / "report.html")
+
+
+def _tell(run: Run, out: Path, as_json: bool, quiet: bool) -> None:
+    from lrdiag.report.sections.verdict import sentence
+
+    page = out / "report.html"
+    if as_json:
+        click.echo(json.dumps(_summary(run, page), indent=1))
+    elif not quiet:
+        click.echo(f"{sentence(run.diagnosis)}\n{page}")
+
+
+def _summary(run: Run, page: Path) -> dict[str, Any]:
+    diagnosis = run.diagnosis
+    test, rates = diagnosis.test, diagnosis.range_test
+    return {
+        "report": str(page),
+        "dataset": diagnosis.dataset.name,
+        "fallback": diagnosis.dataset.fallback,
+        "accuracy": test.accuracy,
+        "accuracy_low": test.accuracy_low,
+        "accuracy_high": test.accuracy_high,
+        "loss": test.loss,
+        "test_size": test.size,
+        "misclassified": diagnosis.misclassified.count,
+        "base_lr": rates.base_lr if rates else None,
+        "max_lr": rates.max_lr if rates else None,
+        "suggestion": rates.suggestion if rates else None,
+        "findings": [finding.code for finding in diagnosis.findings],
+        "seconds": diagnosis.seconds.total,
+    }

@@ -1,0 +1,87 @@
+"""Progress on a terminal: bars on stderr, or one line a stage where nobody watches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+
+class ConsoleProgress:
+    """Tells of a run on stderr; honours NO_COLOR.
+
+    Args:
+        quiet: Say nothing but warnings.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._warnings = Console(stderr=True, highlight=False)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Speed(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self._console,
+            disable=quiet or not self._console.is_terminal,
+        )
+
+    def __enter__(self) -> ConsoleProgress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bars.stop()
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self._console.print(escape(text))
+
+    def warn(self, text: str) -> None:
+        """What the reader must not miss, with -q too."""
+        self._warnings.print(f"[bold yellow]Warning:[/] {escape(text)}", soft_wrap=True)
+
+    @contextmanager
+    def stage(self, title: str, total: int | None = None, unit: str = "") -> Iterator[_Bar]:
+        """A bar while the stage lasts, a line with its duration at its end."""
+        started = time.monotonic()
+        self._bars.start()
+        bar = _Bar(self._bars, title, total, unit)
+        try:
+            yield bar
+        finally:
+            bar.remove()
+            self._bars.stop()
+        self._console.print(f"{escape(title)}: {time.monotonic() - started:.1f} s{escape(bar.last_note)}")
+
+
+class _Bar:
+    """One stage on the terminal."""
+
+    def __init__(self, bars: Progress, title: str, total: int | None, unit: str) -> None:
+        self._bars = bars
+        self._task = bars.add_task(escape(title), total=total, note="", unit=unit)
+        self.last_note = ""
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        """Moves the bar."""
+        self._bars.update(self._task, advance=steps, note=escape(note))
+        self.last_note = f" · {note}" if note else self.last_note
+
+    def remove(self) -> None:
+        """Takes the bar off the screen."""
+        self._bars.remove_task(self._task)
+
+
+class _Speed(ProgressColumn):
+    """Steps a second, in the unit of the stage."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} {task.fields['unit']}/s" if speed else "")

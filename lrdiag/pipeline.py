@@ -1,0 +1,235 @@
+"""The whole story: from photographs to the page."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from lrdiag import environment, run_folder
+from lrdiag.data import evaluation_batches, load_dataset, training_batches
+from lrdiag.diagnose.assemble import assemble
+from lrdiag.errors import NoSuggestion
+from lrdiag.explain.gradcam import GradCAM
+from lrdiag.models import Network, build_network
+from lrdiag.progress import Progress, Silence
+from lrdiag.rate.range_test import find_lr
+from lrdiag.rate.suggest import with_suggestion
+from lrdiag.records import (
+    Dataset,
+    HeatmapFacts,
+    Heatmaps,
+    Predictions,
+    RangeTest,
+    Rates,
+    Run,
+    RunFacts,
+    Seconds,
+    TrainingRun,
+)
+from lrdiag.report.pictures import lay_out
+from lrdiag.report.tables import write_tables
+from lrdiag.report.write import write_page
+from lrdiag.settings import CYCLE_RATIO, Settings
+from lrdiag.training import CUSTOMARY_RATES, compile_network, plan, train
+
+EVALUATION_BATCH = 512
+RANGE_TEST_STEPS = 100
+LARGE_TRAINING_SET = 10_000  # images; from here on batches of 256
+MIN_EPOCHS = 5
+MIN_STEPS = 400  # fewer updates leave a network raw, however many epochs they make
+
+
+def train_and_report(
+    settings: Settings, progress: Progress | None = None, *, command: str = "", started: float | None = None
+) -> Run:
+    """Finds the learning rate, trains, diagnoses, explains, and writes the run folder.
+
+    Example:
+
+    ```python
+    run = lrdiag.train_and_report(lrdiag.Settings(data="digits", out=Path("digits-report")))
+    print(run.diagnosis.test.accuracy)
+    ```
+
+    Args:
+        settings: What to do.
+        progress: Who listens; nobody by default.
+        command: What the page names as the way to make it again.
+        started: When the work began, in seconds of `time.perf_counter`; now by default.
+
+    Returns:
+        The run, as the folder `settings.out` now holds it.
+
+    Raises:
+        LrdiagError: If the settings, the data, the network or the folder cannot be used.
+    """
+    progress = progress or Silence()
+    clock = Stopwatch(started)
+    run_folder.create(settings.out)
+    with _numerics(settings):
+        dataset = load_dataset(settings, progress)
+        network = build_network(settings.model, dataset.train, len(dataset.classes))
+        settings = complete(settings, len(dataset.train))
+        with clock.lap("range_test"):
+            range_test, note, rates = _choose_rates(network, dataset, settings, progress)
+        with clock.lap("training"):
+            training = _train(network, dataset, settings, rates, progress)
+        with clock.lap("predict_and_explain"):
+            predictions, heatmaps, how = _predict_and_explain(network, dataset, progress)
+    with clock.lap("report"), progress.stage("Writing the page"):
+        sheets, pictures = lay_out(dataset, predictions, heatmaps, settings.seed)
+        diagnosis = assemble(
+            dataset,
+            predictions,
+            range_test=range_test,
+            range_test_note=note,
+            training=training,
+            heatmaps=how,
+            sheets=sheets,
+            run=_run_facts(network, settings, command),
+        )
+        diagnosis = dataclasses.replace(diagnosis, seconds=clock.seconds())
+        _save_model(network, settings)
+        write_tables(settings.out, diagnosis, dataset.test, predictions, heatmaps)
+        write_page(settings.out, Run(diagnosis, pictures))
+    run = Run(dataclasses.replace(diagnosis, seconds=clock.seconds()), pictures)
+    run_folder.save(settings.out, run)
+    return run
+
+
+def complete(settings: Settings, train_size: int) -> Settings:
+    """Fills in the batch size and the epochs that the size of the training set asks for."""
+    batch_size = settings.batch_size or (256 if train_size >= LARGE_TRAINING_SET else 64)
+    steps_per_epoch = math.ceil(train_size / batch_size)
+    epochs = settings.epochs or max(MIN_EPOCHS, math.ceil(MIN_STEPS / steps_per_epoch))
+    return dataclasses.replace(settings, batch_size=batch_size, epochs=epochs)
+
+
+class Stopwatch:
+    """Measures the laps of a run.
+
+    Args:
+        started: When the run began, in seconds of `time.perf_counter`; now by default.
+    """
+
+    def __init__(self, started: float | None = None) -> None:
+        self._started = time.perf_counter() if started is None else started
+        self._laps: dict[str, float] = {}
+
+    @contextmanager
+    def lap(self, name: str) -> Iterator[None]:
+        """Measures what happens inside."""
+        begun = time.perf_counter()
+        yield
+        self._laps[name] = time.perf_counter() - begun
+
+    def seconds(self) -> Seconds:
+        """The laps so far, and the time since the beginning."""
+        return Seconds(**self._laps, total=time.perf_counter() - self._started)
+
+
+@contextmanager
+def _numerics(settings: Settings) -> Iterator[None]:
+    """Seeds every random choice and sets the precision, the latter until the end of the block."""
+    keras.utils.set_random_seed(settings.seed)
+    before = keras.config.dtype_policy()
+    if settings.mixed_precision:
+        half = "float16" if environment.has_gpu() else "bfloat16"  # processors have no fast float16
+        keras.config.set_dtype_policy(f"mixed_{half}")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _choose_rates(
+    network: Network, dataset: Dataset, settings: Settings, progress: Progress
+) -> tuple[RangeTest | None, str | None, Rates]:
+    """The rates to train with: as given, else by a range test, else, said loudly, the customary ones."""
+    if settings.learning_rate.rate is not None:
+        given = settings.learning_rate.rate
+        base_lr = settings.learning_rate.base_lr or given / CYCLE_RATIO
+        return None, "The learning rate was given, so none was looked for.", Rates(base_lr, given, given)
+    customary = CUSTOMARY_RATES[settings.optimizer]
+    compile_network(network, settings.optimizer, customary)
+    with progress.stage("Range test", RANGE_TEST_STEPS, "steps") as stage:
+        test = find_lr(
+            network.model,
+            _training_batches(dataset, settings),
+            iterations=RANGE_TEST_STEPS,
+            on_step=lambda loss: stage.advance(1, f"loss {loss:.3g}"),
+        )
+    try:
+        read = with_suggestion(test)
+    except NoSuggestion as error:
+        note = f"{error} The customary rate of {settings.optimizer}, {customary:g}, was used instead."
+        progress.warn(note)
+        return test, note, Rates(customary / CYCLE_RATIO, customary, customary)
+    return read, None, Rates(read.base_lr, read.max_lr, read.suggestion)
+
+
+def _train(
+    network: Network, dataset: Dataset, settings: Settings, rates: Rates, progress: Progress
+) -> TrainingRun:
+    batches = _training_batches(dataset, settings)
+    with progress.stage("Training", len(dataset.train) * settings.epochs, "images") as stage:
+        return train(
+            network,
+            batches,
+            evaluation_batches(dataset.validation, EVALUATION_BATCH),
+            optimizer=settings.optimizer,
+            policy=plan(settings.schedule, rates, int(batches.cardinality()), settings.epochs),
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            stage=stage,
+        )
+
+
+def _training_batches(dataset: Dataset, settings: Settings) -> Any:
+    return training_batches(
+        dataset.train, batch_size=settings.batch_size, augment=settings.augment, seed=settings.seed
+    )
+
+
+def _predict_and_explain(
+    network: Network, dataset: Dataset, progress: Progress
+) -> tuple[Predictions, Heatmaps | None, HeatmapFacts]:
+    explainer = GradCAM(
+        network.model, dataset.test.images.shape[1:], len(dataset.classes), batch_size=EVALUATION_BATCH
+    )
+    with progress.stage("Predicting and explaining", len(dataset.test), "images") as stage:
+        predictions, heatmaps = explainer.predict_and_explain(dataset.test, stage.advance)
+    layer = heatmaps.layer if heatmaps else None
+    count = len(heatmaps.indices) if heatmaps else 0
+    return predictions, heatmaps, HeatmapFacts("Grad-CAM", layer, count, explainer.unavailable)
+
+
+def _run_facts(network: Network, settings: Settings, command: str) -> RunFacts:
+    shown = ("data", "model", "epochs", "batch_size", "seed", "limit_train", "limit_test", "optimizer", "schedule")
+    return RunFacts(
+        model=network.name,
+        parameters=network.model.count_params(),
+        device=environment.device(),
+        command=command,
+        git_commit=environment.git_commit(),
+        settings={
+            **{name: getattr(settings, name) for name in shown},
+            "augment": ",".join(settings.augment) or "none",
+            "learning_rate": str(settings.learning_rate),
+            "mixed_precision": settings.mixed_precision,
+        },
+        versions=environment.versions(),
+    )
+
+
+def _save_model(network: Network, settings: Settings) -> None:
+    """Saves the network; compiled plainly first, so that Keras loads it without knowing lrdiag's schedules."""
+    compile_network(network, settings.optimizer, CUSTOMARY_RATES[settings.optimizer])
+    with run_folder.replacing(settings.out / "model.keras") as temporary:
+        network.model.save(temporary)
