@@ -1,0 +1,94 @@
+"""CIFAR-10: on disk, in Keras's cache, or downloaded."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lrdiag.data.cifar10_files import read_archive, read_folder
+from lrdiag.data.download import download, keras_home
+from lrdiag.errors import DataError, DataUnavailable
+from lrdiag.progress import Progress
+from lrdiag.records import Dataset
+
+URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+MEGABYTES = 170
+
+FOLDER = "cifar-10-batches-py"
+ARCHIVE = "cifar-10-python.tar.gz"
+
+# What `keras.datasets.cifar10.load_data` of Keras 3 and of Keras 2 leave behind, besides ours.
+_CACHED_FOLDERS = (FOLDER, f"{FOLDER}-target/{FOLDER}")
+_CACHED_ARCHIVES = (ARCHIVE, f"{FOLDER}-target_archive", f"{FOLDER}.tar.gz")
+
+
+@dataclass(frozen=True)
+class Cifar10:
+    """CIFAR-10: 60,000 colour photographs of 32 × 32 pixels in 10 classes (Krizhevsky, 2009).
+
+    It is looked for under `data_dir`, then in Keras's cache, and else downloaded into that cache.
+
+    Example:
+        ```python
+        dataset = Cifar10(Path("~/data").expanduser()).load(Silence())
+        ```
+
+    Attributes:
+        data_dir: A folder that holds `cifar-10-batches-py/` or `cifar-10-python.tar.gz`, or is the former itself.
+    """
+
+    data_dir: Path | None = None
+    name = "CIFAR-10"
+
+    def load(self, progress: Progress) -> Dataset:
+        """Reads 50,000 training and 10,000 test images.
+
+        Raises:
+            DataError: If what `data_dir` holds under these names is broken or foreign.
+            DataUnavailable: If CIFAR-10 is neither on disk nor to be downloaded.
+        """
+        if self.data_dir is not None:
+            given = _find(self.data_dir.expanduser())
+            if given is not None:
+                return read_folder(given, progress) if given.is_dir() else read_archive(given, progress)
+            progress.warn(f"{self.data_dir} holds neither {FOLDER} nor {ARCHIVE}; looking for CIFAR-10 elsewhere.")
+        return next(_cached(progress), None) or read_archive(self._download(progress), progress)
+
+    def _download(self, progress: Progress) -> Path:
+        try:
+            return download(URL, SHA256, progress, title=self.name, megabytes=MEGABYTES)
+        except OSError as error:
+            raise DataUnavailable(
+                f"CIFAR-10 is neither on disk nor to be downloaded: {error}.\n"
+                f"Download {URL} where there is a network, and name the folder that holds it by --data-dir or "
+                "LRDIAG_DATA_DIR. Or use the data that needs no download: --data digits."
+            ) from error
+
+
+def _find(folder: Path) -> Path | None:
+    if (folder / FOLDER).is_dir():
+        return folder / FOLDER
+    if (folder / ARCHIVE).is_file():
+        return folder / ARCHIVE
+    return folder if (folder / "batches.meta").is_file() else None
+
+
+def _cached(progress: Progress) -> Iterator[Dataset]:
+    """Whatever Keras's cache holds whole; a download or an extraction that was broken off counts for nothing."""
+    cache = keras_home() / "datasets"
+    for folder in (cache / name for name in _CACHED_FOLDERS):
+        if folder.is_dir():
+            with contextlib.suppress(DataError):
+                yield read_folder(folder, progress)
+    for archive in (cache / name for name in _CACHED_ARCHIVES):
+        if archive.is_file() and _sha256(archive) == SHA256:
+            yield read_archive(archive, progress)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,96 @@
+"""Fewer images, or images held out, with every class in proportion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from lrdiag.errors import DataError
+from lrdiag.records import Dataset, LabelledImages
+
+
+def subset(images: LabelledImages, size: int, classes: Sequence[str], seed: int) -> LabelledImages:
+    """Draws images at random, without replacement, so that the classes keep their proportions.
+
+    Every class that is there stays there. All images are returned where there are no more than `size`.
+
+    Example:
+        >>> images = LabelledImages(np.zeros((6, 1, 1, 3), np.uint8), np.array([0, 1, 0, 1, 1, 1]))
+        >>> subset(images, 3, ("cat", "dog"), seed=0).labels
+        array([0, 1, 1])
+
+    Args:
+        images: What is drawn from.
+        size: How many images to draw.
+        classes: The name of each class.
+        seed: Chooses the draw.
+
+    Returns:
+        The drawn images, in their original order.
+
+    Raises:
+        DataError: If `size` is smaller than the number of classes.
+    """
+    present = len(np.unique(images.labels))
+    if size < present:
+        raise DataError(
+            f"A limit must leave at least one image of each class: {present} or more of {', '.join(classes)}. "
+            f"Received: {size}. Raise the limit"
+        )
+    if size >= len(images):
+        return images
+    return images.take(np.sort(_spread(images.labels, seed)[:size]))
+
+
+def hold_out_validation(dataset: Dataset, fraction: float = 0.1, seed: int = 0) -> Dataset:
+    """Splits validation images off the training images, so that the classes keep their proportions.
+
+    Example:
+        >>> images = LabelledImages(np.zeros((20, 1, 1, 3), np.uint8), np.arange(20) % 2)
+        >>> split = hold_out_validation(Dataset("d", "nowhere", ("cat", "dog"), images, images))
+        >>> split.train.labels.size, split.validation.labels
+        (18, array([0, 1]))
+
+    Args:
+        dataset: Its `train` is divided; its `test` is left alone.
+        fraction: The share to hold out, above 0 and at most 0.5. Each class gives one image at least.
+        seed: Chooses the images.
+
+    Returns:
+        The dataset with `train` and `validation`, each in the original order.
+
+    Raises:
+        DataError: If a class has fewer than two training images, or `fraction` is out of range.
+    """
+    if not 0 < fraction <= 0.5:
+        raise DataError(f"`fraction` must be above 0 and at most 0.5. Received: {fraction}")
+    labels = dataset.train.labels
+    for name, count in zip(dataset.classes, np.bincount(labels, minlength=len(dataset.classes)), strict=True):
+        if count < 2:
+            raise DataError(
+                "Each class needs two training images or more, one to learn from and one to validate with. "
+                f"Received: {count} of class {name!r} in {dataset.source}. Add images or raise the limit"
+            )
+    size = max(len(dataset.classes), round(fraction * len(labels)))
+    order = _spread(labels, seed)
+    validation, train = np.sort(order[:size]), np.sort(order[size:])
+    return replace(dataset, train=dataset.train.take(train), validation=dataset.train.take(validation))
+
+
+def _spread(labels: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
+    """Orders images at random so that any first k of them hold each class in proportion, and once at least.
+
+    The image of rank r within its class of n is placed at r / n. scikit-learn's stratified splits would do, but for
+    a rare class: they may leave it out.
+    """
+    random = np.random.default_rng(seed)
+    shuffled = random.permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    _, first, counts = np.unique(labels[by_class], return_index=True, return_counts=True)
+    rank = np.arange(len(labels)) - np.repeat(first, counts)
+    position = rank / np.repeat(counts, counts)
+    ties = random.random(len(labels))
+    return by_class[np.lexsort((ties, position))]

@@ -1,0 +1,71 @@
+"""Pickles that hold numpy arrays, read without running what a hostile one asks for.
+
+Admitting `numpy.ndarray` itself is not safe: a pickle may call it, and `ndarray((1,), object, buffer)` turns any bytes
+into a pointer. So the few names that a pickled array needs are bound to stand-ins that can only build plain numbers.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def load_arrays(file: IO[bytes]) -> Any:
+    """Unpickles plain values and arrays of numbers; Python 2's strings become `bytes`.
+
+    Example:
+        >>> import io
+        >>> load_arrays(io.BytesIO(pickle.dumps({"labels": [3, 1], "data": np.zeros(2, np.uint8)})))
+        {'labels': [3, 1], 'data': array([0, 0], dtype=uint8)}
+
+    Args:
+        file: A binary file, read from where it stands.
+
+    Returns:
+        What was pickled.
+
+    Raises:
+        pickle.UnpicklingError: If the pickle is damaged, cut short, or names anything but a numpy array.
+    """
+    try:
+        return _ArrayUnpickler(file, encoding="bytes").load()
+    except pickle.UnpicklingError:
+        raise
+    except Exception as error:  # a damaged pickle can raise anything: its bytes are instructions
+        raise pickle.UnpicklingError(str(error) or type(error).__name__) from error
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        """Admits what pickled arrays need, in the modules of numpy 1 and 2."""
+        key = (module.replace("numpy.core.", "numpy._core."), name)
+        if key not in _ADMITTED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, and only numpy arrays are admitted")
+        return _ADMITTED[key]
+
+
+def _plain_dtype(code: str | bytes, *_: object) -> np.dtype[Any]:
+    dtype = np.dtype(code.decode("ascii") if isinstance(code, bytes) else code)
+    if dtype.kind not in "biuf":
+        raise pickle.UnpicklingError(f"it holds an array of {dtype}, and only numbers are admitted")
+    return dtype
+
+
+def _empty_array(*_: object) -> npt.NDArray[np.uint8]:
+    return np.empty(0, np.uint8)  # the pickle sets its shape, type and bytes next
+
+
+def _array_of_buffer(buffer: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], _: str) -> npt.NDArray[Any]:
+    return np.frombuffer(buffer, dtype).reshape(shape)
+
+
+_ADMITTED: dict[tuple[str, str], Callable[..., Any] | None] = {
+    ("numpy", "ndarray"): None,  # named as an argument of _reconstruct, never called
+    ("numpy", "dtype"): _plain_dtype,
+    ("numpy._core.multiarray", "_reconstruct"): _empty_array,
+    ("numpy._core.numeric", "_frombuffer"): _array_of_buffer,
+}

@@ -1,0 +1,130 @@
+import os
+import pickle
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from lrdiag.progress import Silence
+from lrdiag.records import LabelledImages
+
+CLASSES = [b"cat", b"dog"]
+BATCH_FILES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
+
+
+class Recorder(Silence):
+    """Remembers what a run tells."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int | None, str]] = []
+        self.steps = 0
+        self.warnings: list[str] = []
+
+    def stage(self, title, total=None, unit=""):
+        self.stages.append((title, total, unit))
+        return super().stage(title, total, unit)
+
+    def advance(self, steps=1, note=""):
+        self.steps += steps
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+@pytest.fixture
+def progress() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture(scope="session")
+def cifar10_root() -> Path:
+    """The folder that holds cifar-10-batches-py/ and images/: real photographs."""
+    root = os.environ.get("LRDIAG_DATA_DIR")
+    if not root:
+        pytest.skip("LRDIAG_DATA_DIR names no folder of real photographs")
+    return Path(root)
+
+
+@pytest.fixture(autouse=True)
+def keras_home(tmp_path, monkeypatch) -> Path:
+    """An empty cache for every test, so that none reads or fills the real one."""
+    home = tmp_path / "keras-home"
+    monkeypatch.setenv("KERAS_HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def no_network(monkeypatch) -> None:
+    """A host name that no name server knows (RFC 2606)."""
+    monkeypatch.setattr("lrdiag.data.cifar10.URL", "http://nowhere.invalid/cifar-10-python.tar.gz")
+
+
+@pytest.fixture
+def write_cifar10() -> Callable[..., Path]:
+    """Writes small files of the official layout; `changes` replaces what a file holds by bytes or a pickled object."""
+
+    def write(folder: Path, rows: int = 4, **changes: Any) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        contents: dict[str, Any] = {"batches.meta": {b"label_names": CLASSES, b"num_cases_per_batch": rows}}
+        for number, name in enumerate(BATCH_FILES):
+            data = np.random.default_rng(number).integers(0, 256, (rows, 3072), np.uint8)
+            contents[name] = {b"data": data, b"labels": [row % 2 for row in range(rows)]}
+        for name, content in {
+            **contents,
+            **{key.replace("meta", "batches.meta"): changes[key] for key in changes},
+        }.items():
+            raw = content if isinstance(content, bytes) else pickle.dumps(content)
+            (folder / name).write_bytes(raw)
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def write_archive(tmp_path, write_cifar10) -> Callable[[Path], Path]:
+    """Packs small files as the official archive is packed: batches out of order, a page between them."""
+
+    def write(path: Path) -> Path:
+        folder = write_cifar10(tmp_path / "to-pack")
+        (folder / "readme.html").write_text("<html></html>")
+        order = ["data_batch_4", "readme.html", "test_batch", "data_batch_3", "batches.meta"]
+        order += ["data_batch_2", "data_batch_5", "data_batch_1"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(path, "w:gz") as archive:
+            for name in order:
+                archive.add(folder / name, f"cifar-10-batches-py/{name}")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_images(tmp_path) -> Callable[..., Path]:
+    """Writes `count` plain PNG files for each class into train and test."""
+
+    def write(classes=("cat", "dog"), test_classes=None, count: int = 3) -> Path:
+        root = tmp_path / "photos"
+        for split, names in (("train", classes), ("test", classes if test_classes is None else test_classes)):
+            for shade, name in enumerate(names):
+                (root / split / name).mkdir(parents=True)
+                for number in range(count):
+                    picture = np.full((32, 32, 3), 40 * shade + number, np.uint8)
+                    cv2.imwrite(str(root / split / name / f"{number}.png"), picture)
+        return root
+
+    return write
+
+
+@pytest.fixture
+def numbered_images() -> Callable[..., LabelledImages]:
+    """Images whose pixels say which they are: image i is filled with i % 256, labels go round the classes."""
+
+    def make(count: int, classes: int = 2) -> LabelledImages:
+        pixels = np.broadcast_to((np.arange(count) % 256).astype(np.uint8)[:, None, None, None], (count, 32, 32, 3))
+        return LabelledImages(np.ascontiguousarray(pixels), np.arange(count) % classes)
+
+    return make
