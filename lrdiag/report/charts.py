@@ -1,0 +1,205 @@
+"""The charts of the page: numbers in, SVG out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from markupsafe import Markup
+
+from lrdiag.records import Epoch, RangeTest, TrainingRun
+from lrdiag.report import formats, svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_GAP = 6
+"""Pixels between the end of a line and its label."""
+_MARKED_EPOCHS = 30
+"""Most epochs that each have a marker."""
+
+
+def range_test_chart(test: RangeTest, line: np.ndarray, top: float | None) -> Markup:
+    """The loss over the learning rate.
+
+    Args:
+        test: A range test of two updates or more.
+        line: `float64` array of shape `(n,)`: the smoothed loss of the first `n` updates.
+        top: Where the y axis is cut, or `None`: it ends with the losses.
+    """
+    rates, losses = np.asarray(test.learning_rates, dtype=float), np.asarray(test.losses, dtype=float)
+    with svg.drawing(height=260, rows=[1]) as (figure, (axes,)):
+        axes.set_xscale("log")
+        _dots(axes, *svg.thin(rates, losses), svg.INK)
+        if test.base_lr is not None and test.max_lr is not None and test.base_lr < test.max_lr:
+            axes.axvspan(test.base_lr, test.max_lr, color=svg.INK, alpha=0.09, linewidth=0)
+            _above(axes, test.base_lr, formats.rate(test.base_lr))
+            _above(axes, test.max_lr, formats.rate(test.max_lr))
+        axes.plot(*svg.thin(rates[: len(line)], line), color=svg.TRAINING, linewidth=2)
+        if test.suggestion is not None:
+            _mark_suggestion(axes, rates[: len(line)], line, test.suggestion)
+        _limit(axes, np.nanmin(losses), np.nanmax(losses) if top is None else top)
+        axes.set_xlim(rates[0], rates[-1])
+        ticks = rate_ticks(float(rates[0]), float(rates[-1]))
+        axes.set_xticks(ticks, [formats.rate(tick).replace(".0e", "e") for tick in ticks])
+        axes.set_xticks([], minor=True)
+        axes.set_xlabel("learning rate")
+        axes.locator_params(axis="y", nbins=5)
+        svg.name_axis(axes, "loss")
+        return svg.to_page(figure, "range-test", _range_test_label(test))
+
+
+def _mark_suggestion(axes: Axes, rates: np.ndarray, smoothed: np.ndarray, suggestion: float) -> None:
+    height = float(np.interp(np.log(suggestion), np.log(rates), smoothed))
+    axes.plot([suggestion], [height], "o", markersize=8, color=svg.VALIDATION, markeredgecolor=svg.PAPER)
+    axes.annotate(
+        formats.rate(suggestion),
+        (suggestion, height),
+        xytext=(9, 5),
+        textcoords="offset points",
+        color=svg.VALIDATION_TEXT,
+        fontweight="bold",
+    )
+
+
+def _range_test_label(test: RangeTest) -> str:
+    span = f"from {formats.rate(test.learning_rates[0])} to {formats.rate(test.learning_rates[-1])}"
+    read = "no rate suggested" if test.suggestion is None else f"suggested rate {formats.rate(test.suggestion)}"
+    return f"Range test: loss over learning rates {span}; {read}"
+
+
+def rate_ticks(low: float, high: float) -> list[float]:
+    """Whole powers of ten between two rates, at most eight; 1, 2 and 5 of each where there are too few."""
+    exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    powers = [10.0**exponent for exponent in exponents if low * 0.999 <= 10.0**exponent <= high * 1.001]
+    if len(powers) >= 3:
+        return powers[:: -(-len(powers) // 8)]
+    finer = [float(f"{digit}e{exponent}") for exponent in exponents for digit in (1, 2, 5)]
+    return [tick for tick in finer if low * 0.999 <= tick <= high * 1.001] or [low, high]
+
+
+def training_chart(training: TrainingRun, best: int | None) -> Markup:
+    """Loss, accuracy and learning rate, one above the other, over epochs; no accuracy before the first epoch ends.
+
+    Args:
+        training: A training run of one step or more.
+        best: The best epoch, counted from 1, or `None`.
+    """
+    epochs = training.epochs
+    rows = [3.0, 3.0, 2.0] if epochs else [3.0, 2.0]
+    with svg.drawing(height=50 * sum(rows), rows=rows) as (figure, charts):
+        losses, rates = charts[0], charts[-1]
+        _draw_losses(losses, training)
+        svg.name_axis(losses, "loss")
+        for accuracies in charts[1:-1]:
+            _curves(accuracies, [100 * each.accuracy for each in epochs], [_percent(each) for each in epochs])
+            svg.name_axis(accuracies, "accuracy, %")
+        steps = _step_ends(training)
+        rates.plot(*svg.thin(steps, np.asarray(training.learning_rate_per_step)), color=svg.INK, linewidth=1.5)
+        rates.set_ylim(bottom=0)
+        svg.name_axis(rates, "learning rate")
+        for axes in charts:
+            axes.locator_params(axis="y", nbins=4)
+            if best is not None:
+                axes.axvline(best, color=svg.INK, linewidth=0.8, linestyle=(0, (3, 3)), alpha=0.7)
+        if best is not None:
+            _above(losses, best, "best")
+        rates.set_xlabel("epoch")
+        rates.set_xlim(0, max(len(epochs), float(steps[-1]), 1))
+        rates.locator_params(axis="x", integer=True, nbins=8)
+        return svg.to_page(figure, "training", _training_label(training))
+
+
+def _draw_losses(axes: Axes, training: TrainingRun) -> None:
+    batch_losses = np.asarray(training.loss_per_step, dtype=float)
+    _dots(axes, *svg.thin(_step_ends(training)[: len(batch_losses)], batch_losses), svg.TRAINING)
+    curves = [each.loss for each in training.epochs], [each.val_loss for each in training.epochs]
+    _curves(axes, *curves)
+    known = [value for curve in curves for value in curve if value is not None]
+    finite = batch_losses[np.isfinite(batch_losses)]
+    if len(finite):
+        # The few highest batches, or a diverged end, must not flatten the curves.
+        known += [float(np.quantile(finite, 0.98)), float(finite.min())]
+    if known:
+        _limit(axes, min(known), max(known))
+
+
+def _step_ends(training: TrainingRun) -> np.ndarray:
+    """When each update ended, in epochs."""
+    return np.arange(1, len(training.learning_rate_per_step) + 1) / training.steps_per_epoch
+
+
+def _percent(epoch: Epoch) -> float | None:
+    return None if epoch.val_accuracy is None else 100 * epoch.val_accuracy
+
+
+def _training_label(training: TrainingRun) -> str:
+    label = f"Loss, accuracy and learning rate over {formats.plural(len(training.epochs), 'epoch')}"
+    if not training.epochs:
+        return label
+    last = training.epochs[-1]
+    return f"{label}; at the end training accuracy {formats.percent(last.accuracy)}, validation " + (
+        formats.percent(last.val_accuracy) if last.val_accuracy is not None else "not measured"
+    )
+
+
+def _curves(axes: Axes, training: Sequence[float | None], validation: Sequence[float | None]) -> None:
+    """Draws training and validation, each with its name at the end of its line."""
+    ends: list[tuple[float, str, str]] = []
+    for curve, name, colour, text_colour in (
+        (training, "training", svg.TRAINING, svg.TRAINING_TEXT),
+        (validation, "validation", svg.VALIDATION, svg.VALIDATION_TEXT),
+    ):
+        heights = np.array(curve, dtype=float)
+        if not np.isfinite(heights).any():
+            continue
+        marker = "o" if len(heights) <= _MARKED_EPOCHS else None
+        epochs = np.arange(1, len(heights) + 1)
+        axes.plot(epochs, heights, color=colour, linewidth=2, marker=marker, markersize=4.5, clip_on=False)
+        ends.append((float(heights[np.isfinite(heights)][-1]), name, text_colour))
+    for offset, (height, name, colour) in zip(_spread([end[0] for end in ends], axes), ends, strict=True):
+        axes.annotate(
+            name,
+            (1, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(_GAP, offset),
+            textcoords="offset points",
+            color=colour,
+            va="center",
+        )
+
+
+def _spread(heights: list[float], axes: Axes) -> list[float]:
+    """How far to move two labels apart, in pixels, so that they do not lie on each other."""
+    if len(heights) < 2:
+        return [0.0] * len(heights)
+    low, high = axes.get_ylim()
+    apart = (heights[0] - heights[1]) / (high - low) * axes.get_window_extent().height
+    push = max(0.0, 15 - abs(apart)) / 2
+    return [push, -push] if apart >= 0 else [-push, push]
+
+
+def _limit(axes: Axes, low: float, high: float) -> None:
+    margin = 0.05 * (high - low) + 1e-9
+    axes.set_ylim(low - margin, high + margin)
+
+
+def _above(axes: Axes, x: float, text: str) -> None:
+    axes.annotate(
+        text, (x, 1), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points", ha="center"
+    )
+
+
+def _dots(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> None:
+    """Faint points as one path of empty strokes with round ends: a tenth of the bytes of as many markers."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    if not len(x):
+        return
+    vertices = np.repeat(np.column_stack([x, y]), 2, axis=0)
+    codes = np.tile(np.array([Path.MOVETO, Path.LINETO], dtype=Path.code_type), len(x))
+    axes.add_patch(
+        PathPatch(Path(vertices, codes), fill=False, edgecolor=colour, alpha=0.35, linewidth=3, capstyle="round")
+    )

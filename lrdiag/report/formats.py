@@ -1,0 +1,82 @@
+"""How numbers and foreign names are written, the same on the page and in the summary."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+MISSING = "–"
+NAME_LIMIT = 40
+
+_DIRECTION_MARKS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+
+
+def percent(share: float | None) -> str:
+    r"""A share as `78.6 %`; never rounds up to `100.0 %` or down to `0.0 %`.
+
+    >>> percent(0.7856), percent(0.99998), percent(None)
+    ('78.6\xa0%', '>\xa099.9\xa0%', '–')
+    """
+    if share is None:
+        return MISSING
+    if 0.9995 <= share < 1:
+        return ">\u00a099.9\u00a0%"
+    if 0 < share < 0.0005:
+        return "<\u00a00.1\u00a0%"
+    return f"{100 * share:.1f}\u00a0%"
+
+
+def rate(value: float | None) -> str:
+    """A learning rate as `3.2e-3`."""
+    if value is None:
+        return MISSING
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def loss(value: float | None) -> str:
+    """A loss with three digits after the point."""
+    if value is None:
+        return "not finite"
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"
+
+
+def count(value: int) -> str:
+    """A whole number with thousands separators."""
+    return f"{value:,}"
+
+
+def plural(value: int, noun: str) -> str:
+    """A count with its noun: `1 mistake`, `2,140 mistakes`."""
+    return f"{count(value)} {noun}" if value == 1 else f"{count(value)} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """Wall time as `4.2 s`, `3 min 12 s` or `1 h 05 min`."""
+    if seconds < 59.95:
+        return f"{seconds:.1f}\u00a0s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}\u00a0min {rest:02d}\u00a0s"
+    return f"{minutes // 60}\u00a0h {minutes % 60:02d}\u00a0min"
+
+
+def short(name: str, limit: int = NAME_LIMIT) -> str:
+    """A foreign name on one line, at most `limit` characters, that cannot turn the text around it.
+
+    Directional marks are dropped, and a name with right-to-left letters is isolated, because a sentence, an attribute
+    or Markdown has no `<bdi>`.
+    """
+    # Cut before cleaning as well: a name of a megabyte must not be walked once for each of its photographs.
+    words = " ".join(_DIRECTION_MARKS.sub("", name[: 10 * limit]).split())
+    if len(words) > limit:
+        words = words[: limit - 1].rstrip() + "…"
+    if any(unicodedata.bidirectional(letter) in ("R", "AL", "AN") for letter in words):
+        return f"\u2068{words}\u2069"
+    return words or "(no name)"
+
+
+def legible(value: object) -> object:
+    """Replaces what may not stand in an HTML document: control characters, lone surrogates, non-characters."""
+    return _NOT_IN_HTML.sub("\ufffd", value) if type(value) is str else value

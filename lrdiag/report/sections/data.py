@@ -1,0 +1,50 @@
+"""What the network was trained and judged on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lrdiag.records import DatasetFacts, Run
+from lrdiag.report import formats
+from lrdiag.report.tiles import Layer, layer
+
+
+@dataclass(frozen=True)
+class ClassSamples:
+    """One class with its counts and the places of its samples in their sheet, column and row."""
+
+    name: str
+    train: int
+    test: int
+    places: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data in words, and a few training images of each class."""
+
+    sentence: str
+    source: str
+    rows: list[ClassSamples]
+    samples: Layer
+
+
+def build(run: Run) -> Data:
+    """Finds the samples of each class."""
+    facts, sheets = run.diagnosis.dataset, run.diagnosis.sheets
+    each, columns = sheets.samples_per_class, sheets.samples.columns
+    rows = []
+    for index, (name, train, test) in enumerate(zip(facts.classes, facts.train_counts, facts.test_counts, strict=True)):
+        places = [divmod(place, columns)[::-1] for place in range(index * each, (index + 1) * each)]
+        rows.append(ClassSamples(name, train, test, places))
+    return Data(_sentence(facts), facts.source, rows, layer(run, sheets.samples))
+
+
+def _sentence(facts: DatasetFacts) -> str:
+    height, width, channels = facts.image_shape
+    colours = "grey" if channels == 1 else "colour"
+    return (
+        f"{formats.count(facts.train_size)} training, {formats.count(facts.validation_size)} validation and "
+        f"{formats.count(facts.test_size)} test images in {len(facts.classes)} classes, "
+        f"{width} × {height} pixels in {colours}."
+    )

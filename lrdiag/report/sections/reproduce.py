@@ -1,0 +1,44 @@
+"""How to get the same run again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lrdiag.records import Run
+from lrdiag.report import formats
+
+
+@dataclass(frozen=True)
+class Reproduce:
+    """The command, and everything that the result depends on."""
+
+    command: str
+    git_commit: str | None
+    settings: list[tuple[str, str]]
+    versions: list[tuple[str, str]]
+    stages: list[tuple[str, str]]
+
+
+def build(run: Run) -> Reproduce:
+    """Collects command, settings, versions and times."""
+    diagnosis, seconds = run.diagnosis, run.diagnosis.seconds
+    stages = (
+        ("range test", seconds.range_test),
+        ("training", seconds.training),
+        ("predictions and heatmaps", seconds.predict_and_explain),
+        ("report", seconds.report),
+        ("everything", seconds.total),
+    )
+    return Reproduce(
+        command=diagnosis.command,
+        git_commit=diagnosis.git_commit,
+        settings=[(name.replace("_", " "), _value(value)) for name, value in diagnosis.settings.items()],
+        versions=list(diagnosis.versions.items()),
+        stages=[(name, formats.duration(duration)) for name, duration in stages],
+    )
+
+
+def _value(value: str | int | float | bool | None) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "not set" if value is None else f"{value}"

@@ -1,0 +1,62 @@
+"""How training went, epoch by epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lrdiag.records import Epoch, Run, TrainingRun
+from lrdiag.report import charts, formats
+
+
+@dataclass(frozen=True)
+class Training:
+    """Training in words, as charts and as a table.
+
+    Attributes:
+        sentence: How it went.
+        recipe: Optimizer and schedule, in words.
+        chart: Loss, accuracy and rate over epochs; `None` where not one step was taken.
+        epochs: The figures of each epoch.
+        best: The best of them, counted from 1, or `None`.
+    """
+
+    sentence: str
+    recipe: str
+    chart: Markup | None
+    epochs: list[Epoch]
+    best: int | None
+
+
+def build(run: Run) -> Training:
+    """Draws the training run."""
+    training = run.diagnosis.training
+    best = best_epoch(training.epochs)
+    return Training(
+        sentence=_sentence(training, best),
+        recipe=f"{training.optimizer}; {training.schedule}",
+        chart=charts.training_chart(training, best) if training.learning_rate_per_step else None,
+        epochs=training.epochs,
+        best=best,
+    )
+
+
+def best_epoch(epochs: list[Epoch]) -> int | None:
+    """The epoch of the highest validation accuracy, counted from 1; the first of equals."""
+    accuracies = {number: each.val_accuracy for number, each in enumerate(epochs, 1) if each.val_accuracy is not None}
+    return max(accuracies, key=accuracies.__getitem__, default=None)
+
+
+def _sentence(training: TrainingRun, best: int | None) -> str:
+    if not training.epochs:
+        return f"Not one of {formats.plural(training.epochs_planned, 'epoch')} was completed."
+    last = training.epochs[-1]
+    done = f"After {formats.plural(len(training.epochs), 'epoch')} in {formats.duration(training.seconds)}"
+    if best is None:
+        return f"{done}, training accuracy is {formats.percent(last.accuracy)}; nothing was held out for validation."
+    which = "the last" if best == len(training.epochs) else f"epoch {best}"
+    return (
+        f"{done}, accuracy is {formats.percent(last.accuracy)} in training and {formats.percent(last.val_accuracy)} in "
+        f"validation; {which} was the best epoch, with {formats.percent(training.epochs[best - 1].val_accuracy)}."
+    )

@@ -1,0 +1,102 @@
+"""The top of the page: what came out, and whether to believe it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lrdiag.records import Diagnosis, Run
+from lrdiag.report import formats
+
+_SAID_ANYWAY = ("stand-in-data", "training-stopped")
+"""Findings that only repeat what the facts say themselves."""
+
+
+@dataclass(frozen=True)
+class Caution:
+    """Why this run is not what it seems, in a few words and in full."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a reviewer with one minute needs.
+
+    Attributes:
+        sentence: The result as a person would say it.
+        cautions: What stands before everything else.
+        figures: A few numbers: name, value and what belongs to it.
+    """
+
+    sentence: str
+    subject: str
+    cautions: list[Caution]
+    figures: list[tuple[str, str, str]]
+
+
+def build(run: Run) -> Verdict:
+    """What the page opens with."""
+    diagnosis = run.diagnosis
+    return Verdict(
+        sentence=verdict_sentence(diagnosis),
+        subject=f"{formats.short(diagnosis.model)} on {formats.short(diagnosis.dataset.name)}",
+        cautions=cautions(diagnosis),
+        figures=_figures(diagnosis),
+    )
+
+
+def verdict_sentence(diagnosis: Diagnosis) -> str:
+    """The result as a person would say it, without a full stop."""
+    score = diagnosis.test
+    result = (
+        f"{formats.percent(score.accuracy)} on {formats.count(score.size)} "
+        f"{formats.short(diagnosis.dataset.name)} test {'image' if score.size == 1 else 'images'}"
+    )
+    pair = most_confused(diagnosis.confusion)
+    if pair is None:
+        return f"{result}; not one mistake"
+    first, second = (formats.short(diagnosis.dataset.classes[index]) for index in pair)
+    if len(diagnosis.dataset.classes) == 2:
+        return f"{result}; {formats.plural(diagnosis.misclassified.count, 'mistake')} between {first} and {second}"
+    return f"{result}; {first} and {second} are the most confused pair"
+
+
+def most_confused(confusion: list[list[int]]) -> tuple[int, int] | None:
+    """The two classes that are taken for each other most often, both ways together."""
+    pairs = [(confusion[i][j] + confusion[j][i], -i, -j) for i in range(len(confusion)) for j in range(i)]
+    count, i, j = max(pairs, default=(0, 0, 0))
+    return (-j, -i) if count else None
+
+
+def cautions(diagnosis: Diagnosis) -> list[Caution]:
+    """What must be said first: stand-in data, training cut short, findings that spoil the run."""
+    said = []
+    training = diagnosis.training
+    if diagnosis.dataset.fallback is not None:
+        said.append(Caution("Stand-in data", diagnosis.dataset.fallback))
+    if training.stop_reason is not None:
+        done = f"{len(training.epochs)} of {formats.plural(training.epochs_planned, 'epoch')}"
+        said.append(Caution(f"Training stopped after {done}", f"{training.stop_reason}."))
+    errors = [finding for finding in diagnosis.findings if finding.severity == "error"]
+    return said + [Caution("Do not trust this run", each.title) for each in errors if each.code not in _SAID_ANYWAY]
+
+
+def _figures(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
+    score, seconds = diagnosis.test, diagnosis.seconds
+    # Word joiners keep the interval on one line.
+    interval = f"{100 * score.accuracy_low:.1f}\u2060–\u2060{100 * score.accuracy_high:.1f}"
+    size = formats.plural(score.size, "test image")
+    return [
+        ("Accuracy", formats.percent(score.accuracy), f"95\u00a0% interval {interval} on {size}"),
+        ("Mistakes", formats.count(diagnosis.misclassified.count), f"of {size}"),
+        ("Test loss", formats.loss(score.loss), "mean cross-entropy, nats"),
+        (
+            "Training",
+            formats.duration(diagnosis.training.seconds),
+            f"{formats.plural(len(diagnosis.training.epochs), 'epoch')}; "
+            f"the whole run {formats.duration(seconds.total)}",
+        ),
+        ("Network", formats.short(diagnosis.model), f"{formats.count(diagnosis.parameters)} parameters"),
+        ("Device", formats.short(diagnosis.device, 60), ""),
+    ]

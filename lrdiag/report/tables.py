@@ -1,0 +1,57 @@
+"""The tables of a run, for spreadsheets and scripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from lrdiag import run_folder
+from lrdiag.records import Diagnosis, Heatmaps, LabelledImages, Predictions
+
+
+def write_tables(
+    folder: Path, diagnosis: Diagnosis, test: LabelledImages, predictions: Predictions, heatmaps: Heatmaps | None
+) -> None:
+    """Writes predictions.csv, history.csv, range_test.csv and the raw maps, heatmaps.npz."""
+    _write_predictions(folder / "predictions.csv", diagnosis.dataset.classes, test, predictions)
+    run_folder.write_csv(
+        folder / "history.csv",
+        ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"),
+        (
+            (number, each.loss, each.accuracy, each.val_loss, each.val_accuracy, each.seconds)
+            for number, each in enumerate(diagnosis.training.epochs, 1)
+        ),
+    )
+    measured = diagnosis.range_test
+    run_folder.write_csv(
+        folder / "range_test.csv",
+        ("step", "learning_rate", "loss", "smoothed_loss"),
+        zip(
+            range(len(measured.losses)), measured.learning_rates, measured.losses, measured.smoothed_losses, strict=True
+        )
+        if measured
+        else (),
+    )
+    if heatmaps:
+        with run_folder.replacing(folder / "heatmaps.npz") as temporary:
+            np.savez(temporary, index=heatmaps.indices, predicted=heatmaps.predicted, true=heatmaps.true)
+
+
+def _write_predictions(path: Path, classes: list[str], test: LabelledImages, predictions: Predictions) -> None:
+    columns = zip(
+        predictions.labels.tolist(),
+        predictions.predicted.tolist(),
+        predictions.confidence.tolist(),
+        predictions.losses.tolist(),
+        test.files or [""] * len(test),
+        strict=True,
+    )
+    run_folder.write_csv(
+        path,
+        ("index", "true", "predicted", "correct", "confidence", "loss", "file"),
+        (
+            (index, classes[true], classes[predicted], int(true == predicted), confidence, loss, file)
+            for index, (true, predicted, confidence, loss, file) in enumerate(columns)
+        ),
+    )

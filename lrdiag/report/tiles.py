@@ -1,0 +1,69 @@
+"""Where each small picture of a sheet stands, in the terms of CSS backgrounds."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lrdiag.errors import RunFolderError
+from lrdiag.records import Run, Sheet
+
+_MEDIA_TYPES = {b"RIFF": "image/webp", b"\x89PNG": "image/png"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A sheet as a CSS background. Lengths are in pixels of the photograph, which the page multiplies by `--k`.
+
+    Attributes:
+        uri: The picture file as a `data:` URI.
+        width: Width of one photograph.
+        height: Height of one photograph.
+        pitch: How far it is from one cell to the next, across and down.
+        inset: Where the picture begins inside its cell, across and down.
+        size: Width and height of the whole sheet.
+    """
+
+    uri: Markup
+    width: int
+    height: int
+    pitch: tuple[float, float]
+    inset: tuple[float, float]
+    size: tuple[float, float]
+
+    def scale(self, side: int) -> int:
+        """The whole number by which a photograph grows so that its longer side takes at most `side` pixels."""
+        return max(1, side // max(self.width, self.height))
+
+
+def layer(run: Run, sheet: Sheet, shown: Sheet | None = None) -> Layer:
+    """The background that shows one picture of `sheet` in the size of one picture of `shown`.
+
+    Raises:
+        RunFolderError: If the sheet's file is missing from the run or is neither WebP nor PNG.
+    """
+    encoded = run.pictures.get(sheet.file)
+    media_type = None if encoded is None else _MEDIA_TYPES.get(encoded[:4])
+    if encoded is None or media_type is None:
+        raise RunFolderError(
+            f"The run must hold the picture file {sheet.file!r} as WebP or PNG. "
+            f"Received: {'no such file' if encoded is None else 'another format'}. Run `train-and-report` again."
+        )
+    shown = shown or sheet
+    zoom = (shown.width / sheet.width, shown.height / sheet.height)
+    pitch = (
+        round(zoom[0] * (sheet.width + 2 * sheet.padding), 4),
+        round(zoom[1] * (sheet.height + 2 * sheet.padding), 4),
+    )
+    rows = -(-sheet.count // sheet.columns)
+    return Layer(
+        # Not user text: base64 of bytes whose first four were just checked.
+        uri=Markup(f"data:{media_type};base64,{b64encode(encoded).decode('ascii')}"),
+        width=shown.width,
+        height=shown.height,
+        pitch=pitch,
+        inset=(round(zoom[0] * sheet.padding, 4), round(zoom[1] * sheet.padding, 4)),
+        size=(round(pitch[0] * sheet.columns, 4), round(pitch[1] * rows, 4)),
+    )

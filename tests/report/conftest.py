@@ -1,0 +1,279 @@
+"""A synthetic run, the same on every machine, and the ways in which a run can be out of the ordinary."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lrdiag.records import (
+    ClassFacts,
+    ConfusedPair,
+    DatasetFacts,
+    Diagnosis,
+    Epoch,
+    Finding,
+    HeatmapFacts,
+    Misclassified,
+    Mistake,
+    RangeTest,
+    Run,
+    Score,
+    Seconds,
+    Sheets,
+    TrainingRun,
+)
+from lrdiag.report.page import render_page
+from lrdiag.report.sheets import heatmap_sheet, photograph_sheet
+
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+CONFUSED = {(3, 5): 14, (5, 3): 9, (1, 9): 6, (0, 8): 4, (4, 7): 3, (2, 6): 2, (9, 1): 1, (8, 0): 1}
+TEST_IMAGES_PER_CLASS = 20
+GOLD = Path(__file__).parent / "gold"
+
+HOSTILE = [
+    """</script><script>alert("1")</script>""",
+    """" onmouseover="alert(1)' x='{{ 7 * 7 }}""",
+    "\u202egnp.tac\u202c \u05d0\u05d1\u05d2 \u0645\u0631\u062d\u0628\u0627",
+    "W" * 10_000,
+    "👩🏽‍🚀 | pipe `tick` *star* @octocat #1 https://example.org",
+    "line\nbreak\ttab \x00\x1b\ud800\ufffe",
+    "]]> --> <!-- </style></title></svg>",
+    "",
+]
+
+
+def make_run(confused: dict[tuple[int, int], int], classes: list[str], each: int = TEST_IMAGES_PER_CLASS) -> Run:
+    """A run with so many mistakes of each pair of classes; photographs are noise."""
+    rng = np.random.default_rng(0)
+    pairs = [pair for pair, number in confused.items() for _ in range(number)]
+    photographs = rng.integers(0, 256, (len(pairs), 32, 32, 3)).astype(np.uint8)
+    maps = rng.random((len(pairs), 4, 4)).astype(np.float32)
+    return assemble(confused, classes, each, photographs, maps)
+
+
+def assemble(
+    confused: dict[tuple[int, int], int], classes: list[str], each: int, photographs: np.ndarray, maps: np.ndarray
+) -> Run:
+    """The run that belongs to these photographs and maps of its mistakes."""
+    matrix = np.diag([each] * len(classes))
+    for (true, predicted), number in confused.items():
+        matrix[true, predicted] += number
+        matrix[true, true] -= number
+    pairs = [pair for pair, number in confused.items() for _ in range(number)]
+    items = [
+        Mistake(
+            index=7 * place, true=true, predicted=predicted, confidence=0.5 + 0.4 / (place + 1), loss=5.0 / (place + 1)
+        )
+        for place, (true, predicted) in enumerate(pairs)
+    ]
+    samples = np.random.default_rng(1).integers(0, 256, (2 * len(classes), 32, 32, 3)).astype(np.uint8)
+    sample_sheet, sample_file = photograph_sheet(samples, "samples.webp")
+    pictures, sheets = {"samples.webp": sample_file}, Sheets(None, None, sample_sheet, 2)
+    if items:
+        photograph, pictures["misclassified.webp"] = photograph_sheet(photographs, "misclassified.webp")
+        heatmap, pictures["heatmaps.png"] = heatmap_sheet(maps, "heatmaps.png")
+        sheets = Sheets(photograph, heatmap, sample_sheet, 2)
+    return Run(make_diagnosis(classes, matrix, items, sheets), pictures)
+
+
+def make_diagnosis(classes: list[str], matrix: np.ndarray, items: list[Mistake], sheets: Sheets) -> Diagnosis:
+    size, each = int(matrix.sum()), matrix.sum(axis=1).tolist()
+    shares = matrix / matrix.sum(axis=1, keepdims=True)
+    wrong = sorted(zip(*np.nonzero(matrix - np.diag(np.diag(matrix))), strict=True), key=lambda ij: -matrix[ij])
+    return Diagnosis(
+        dataset=DatasetFacts(
+            "cifar10", "a folder", None, classes, [32, 32, 3], 4500, 500, size, [450] * len(classes), each
+        ),
+        model="fast",
+        parameters=1_218_346,
+        range_test=make_range_test(),
+        range_test_note=None,
+        training=make_training(),
+        test=Score(size, np.trace(matrix) / size, 0.741, 0.848, 0.6234),
+        per_class=[
+            ClassFacts(name, 0.8, float(shares[index, index]), 0.81, each[index]) for index, name in enumerate(classes)
+        ],
+        confusion=matrix.tolist(),
+        confused_pairs=[ConfusedPair(int(i), int(j), int(matrix[i, j]), float(shares[i, j])) for i, j in wrong],
+        misclassified=Misclassified(len(items), items),
+        heatmaps=HeatmapFacts("Grad-CAM", "conv2d_7", len(items)),
+        sheets=sheets,
+        findings=[
+            Finding("confused-pair", "note", "“cat” is often taken for “dog”.", "14 images, 70.0 %.", "Look at them."),
+            Finding("overfitting", "warning", "The network overfits.", "90.1 % against 78.9 %.", "Augment more."),
+        ],
+        device="CPU",
+        command="lrdiag train-and-report --data cifar10",
+        git_commit="3f2a91c",
+        settings={"data": "cifar10", "epochs": 3, "mixed_precision": False, "limit_train": None},
+        versions={"python": "3.11.7", "keras": "3.15.1"},
+        seconds=Seconds(6.1, 58.4, 4.2, 0.9, 78.3),
+    )
+
+
+def make_range_test() -> RangeTest:
+    """A descent between 1e-2 and 3e-1, then divergence; exact in binary, so that every machine draws the same."""
+    rates = np.geomspace(1e-4, 10, 60)
+    trend = 2.5 - np.clip(np.arange(60) - 24, 0, 16) / 16
+    losses = trend + (np.arange(60) % 4 - 1.5) / 16
+    losses[52:] += 2.0 ** np.arange(8)
+    return RangeTest(
+        rates.tolist(), losses.tolist(), losses.tolist(), "loss diverged", trend.tolist(), 0.05, 0.01, 0.25
+    )
+
+
+def make_training() -> TrainingRun:
+    """Three epochs of eight steps each."""
+    epochs = [
+        Epoch(2.0, 0.25, 1.75, 0.375, 4.0),
+        Epoch(1.25, 0.5, 1.0, 0.6875, 4.0),
+        Epoch(0.75, 0.75, 1.0, 0.625, 4.0),
+    ]
+    rates = [0.25 * (1 + min(step, 23 - step)) / 12 for step in range(24)]
+    losses: list[float | None] = [2.5 - step / 16 for step in range(24)]
+    return TrainingRun(epochs, rates, losses, 8, 3, "SGD, momentum 0.9", "one triangular cycle", None, 12.0)
+
+
+def changed(run: Run, **changes: object) -> Run:
+    """The run with other facts."""
+    return dataclasses.replace(run, diagnosis=dataclasses.replace(run.diagnosis, **changes))
+
+
+def _fallback() -> Run:
+    run = make_run(CONFUSED, CLASSES)
+    return changed(run, dataset=dataclasses.replace(run.diagnosis.dataset, fallback="CIFAR-10 could not be had."))
+
+
+def _diverged() -> Run:
+    run = make_run(CONFUSED, CLASSES)
+    reason = "the loss was not finite at step 5 of epoch 1"
+    training = dataclasses.replace(
+        run.diagnosis.training, epochs=[], learning_rate_per_step=[0.1] * 5, loss_per_step=[2.0, 3.0, 9.0, 99.0, None],
+        stop_reason=reason,
+    )  # fmt: skip
+    finding = Finding("training-stopped", "error", f"Training stopped early: {reason}.", "5 of 24 steps.", "Lower it.")
+    return changed(run, training=training, findings=[finding], test=Score(200, 0.1, 0.066, 0.149, None))
+
+
+def _no_heatmaps() -> Run:
+    run = make_run(CONFUSED, CLASSES)
+    sheets = dataclasses.replace(run.diagnosis.sheets, heatmaps=None)
+    return changed(run, sheets=sheets, heatmaps=HeatmapFacts("Grad-CAM", None, 0, "The network has no convolution."))
+
+
+def _no_range_test() -> Run:
+    note = "The learning rate was given, so none was looked for."
+    return changed(make_run(CONFUSED, CLASSES), range_test=None, range_test_note=note, findings=[])
+
+
+def _unread_range_test() -> Run:
+    run = make_run(CONFUSED, CLASSES)
+    test = dataclasses.replace(run.diagnosis.range_test, trend=[], suggestion=None, base_lr=None, max_lr=None)
+    return changed(run, range_test=test, range_test_note="The loss never descends clearly.")
+
+
+def _hostile() -> Run:
+    confused = {(true, (true + 1) % len(HOSTILE)): 3 for true in range(len(HOSTILE))}
+    run = make_run(confused, HOSTILE)
+    nasty = " ".join(HOSTILE)
+    misclassified = Misclassified(
+        run.diagnosis.misclassified.count,
+        [dataclasses.replace(item, file=nasty) for item in run.diagnosis.misclassified.items],
+    )
+    return changed(
+        run, misclassified=misclassified, model=nasty, command=nasty, device=nasty, git_commit=nasty,
+        settings={nasty: nasty}, versions={nasty: nasty}, range_test_note=nasty,
+        dataset=dataclasses.replace(run.diagnosis.dataset, name=nasty, source=nasty, fallback=nasty),
+        findings=[Finding(nasty, "error", nasty, nasty, nasty)],
+    )  # fmt: skip
+
+
+def _many_classes() -> Run:
+    return make_run({(0, 41): 3, (7, 8): 2}, [f"class {index}" for index in range(42)])
+
+
+VARIANTS: dict[str, Callable[[], Run]] = {
+    "ordinary": lambda: make_run(CONFUSED, CLASSES),
+    "fallback": _fallback,
+    "diverged": _diverged,
+    "no heatmaps": _no_heatmaps,
+    "no mistakes": lambda: make_run({}, CLASSES),
+    "no range test": _no_range_test,
+    "unread range test": _unread_range_test,
+    "two classes": lambda: make_run({(0, 1): 2, (1, 0): 1}, ["cat", "dog"]),
+    "many classes": _many_classes,
+    "hostile names": _hostile,
+    "from python": lambda: changed(make_run(CONFUSED, CLASSES), command="", git_commit=None),
+}
+
+
+@pytest.fixture(scope="session")
+def runs() -> dict[str, Run]:
+    return {name: make() for name, make in VARIANTS.items()}
+
+
+@pytest.fixture(scope="session")
+def pages(runs: dict[str, Run]) -> dict[str, str]:
+    return {name: render_page(run) for name, run in runs.items()}
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def page(pages: dict[str, str], variant: str) -> str:
+    return pages[variant]
+
+
+@pytest.fixture(scope="session")
+def crowded() -> Run:
+    """As many mistakes as a network of 78 % makes on CIFAR-10; its photographs where `LRDIAG_DATA_DIR` has them."""
+    numbers = np.full(90, 2200 // 90) + (np.arange(90) < 2200 % 90)
+    pairs = [(i, j) for i in range(10) for j in range(10) if i != j]
+    y, x = np.mgrid[0:8, 0:8]
+    centres = np.random.default_rng(2).uniform(1, 6, (2200, 2, 1, 1))
+    maps = np.exp(-((x - centres[:, 0]) ** 2 + (y - centres[:, 1]) ** 2) / 5).astype(np.float32)
+    confused = dict(zip(pairs, numbers.tolist(), strict=True))
+    return assemble(confused, CLASSES, 1000, _photographs(2200), maps)
+
+
+def _photographs(count: int) -> np.ndarray:
+    folder = os.environ.get("LRDIAG_DATA_DIR")
+    batches = sorted(Path(folder).rglob("test_batch")) if folder else []
+    if batches:
+        pixels = np.array(pickle.loads(batches[0].read_bytes(), encoding="bytes")[b"data"])
+        return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)[:count]
+    # Noise over coarse patches costs WebP about what photographs do.
+    rng = np.random.default_rng(3)
+    patches = rng.integers(0, 256, (count, 8, 8, 3)).repeat(4, axis=1).repeat(4, axis=2)
+    return np.clip(patches * 0.5 + rng.normal(64, 12, (count, 32, 32, 3)), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def crowded_page(crowded: Run) -> str:
+    return render_page(crowded)
+
+
+@pytest.fixture
+def gold() -> Callable[[str, str], None]:
+    """Compares a text with the file of that name; see gold/README.md."""
+
+    def compare(name: str, text: str) -> None:
+        path = GOLD / name
+        if os.environ.get("LRDIAG_UPDATE_GOLD"):
+            path.write_text(text, encoding="utf-8")
+        actual = Path(__file__).parents[1] / "actual" / name
+        if text != path.read_text(encoding="utf-8"):
+            actual.parent.mkdir(parents=True, exist_ok=True)
+            actual.write_text(text, encoding="utf-8")
+        assert text == path.read_text(encoding="utf-8"), f"{path} differs from {actual}"
+
+    return compare

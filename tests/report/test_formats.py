@@ -1,0 +1,59 @@
+"""How numbers and names are written."""
+
+from __future__ import annotations
+
+import pytest
+
+from lrdiag.report import formats
+
+
+@pytest.mark.parametrize(
+    ("share", "written"),
+    [(0, "0.0 %"), (1, "100.0 %"), (0.78561, "78.6 %"), (0.99996, "> 99.9 %"), (0.0001, "< 0.1 %"), (None, "–")],
+)
+def test_percent(share: float | None, written: str) -> None:
+    assert formats.percent(share).replace("\u00a0", " ") == written
+
+
+@pytest.mark.parametrize(("value", "written"), [(0.0032, "3.2e-3"), (1, "1.0e0"), (12, "1.2e1"), (None, "–")])
+def test_rate(value: float | None, written: str) -> None:
+    assert formats.rate(value) == written
+
+
+@pytest.mark.parametrize(("value", "written"), [(0.61234, "0.612"), (2e9, "2e+09"), (None, "not finite")])
+def test_loss(value: float | None, written: str) -> None:
+    assert formats.loss(value) == written
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(0.04, "0.0 s"), (59.94, "59.9 s"), (59.96, "1 min 00 s"), (192, "3 min 12 s"), (3900, "1 h 05 min")],
+)
+def test_duration(seconds: float, written: str) -> None:
+    assert formats.duration(seconds).replace("\u00a0", " ") == written
+
+
+def test_plural() -> None:
+    assert [formats.plural(number, "mistake") for number in (0, 1, 2140)] == [
+        "0 mistakes",
+        "1 mistake",
+        "2,140 mistakes",
+    ]
+
+
+def test_a_name_cannot_turn_the_text_around_it() -> None:
+    assert formats.short("\u202egnp.tac\u202c") == "gnp.tac"
+    assert formats.short("\u05d0\u05d1") == "\u2068\u05d0\u05d1\u2069"
+
+
+def test_a_name_stays_on_its_line() -> None:
+    assert formats.short("a\n b\t c\u2028d") == "a b c d"
+
+
+def test_a_long_name_is_cut() -> None:
+    assert formats.short("x" * 10_000) == "x" * 39 + "…"
+
+
+def test_what_html_forbids_is_replaced() -> None:
+    assert formats.legible("a\x00\ud800\ufffeb") == "a\ufffd\ufffd\ufffdb"
+    assert formats.legible(7) == 7
