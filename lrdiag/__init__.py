@@ -35,10 +35,14 @@ _HOMES = {
     "with_suggestion": "lrdiag.rate.suggest",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("lrdiag")
     if name not in _HOMES:
         raise AttributeError(f"module 'lrdiag' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -60,20 +60,12 @@ def main() -> None:
     """Learning-rate and failure diagnostics for Keras: one command, one page."""
 
 
-class _LearningRateType(click.ParamType):
-    name = "auto|FLOAT|MIN:MAX"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> LearningRate:
-        return value if isinstance(value, LearningRate) else LearningRate.parse(value)
+def _read_learning_rate(_ctx: click.Context, _param: click.Parameter, text: str) -> LearningRate:
+    return LearningRate.parse(text)
 
 
-class _AugmentType(click.ParamType):
-    name = f"{','.join(AUGMENTATIONS)}|none"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        if not isinstance(value, str):
-            return tuple(value)
-        return () if value == "none" else tuple(part.strip() for part in value.split(","))
+def _read_augment(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[str, ...]:
+    return () if text == "none" else tuple(name.strip() for name in text.split(","))
 
 
 @main.command(context_settings={"show_default": True})
@@ -97,10 +89,22 @@ class _AugmentType(click.ParamType):
 @click.option("--limit-train", type=int, metavar="N", help="Use only N training images.")
 @click.option("--limit-test", type=int, metavar="N", help="Use only N test images.")
 @click.option("--out", type=click.Path(path_type=Path), default="lrdiag-report", help="The run folder.")
-@click.option("--augment", type=_AugmentType(), default="flip", help="Random changes to training images.")
+@click.option(
+    "--augment",
+    metavar=f"{','.join(AUGMENTATIONS)}|none",
+    callback=_read_augment,
+    default="flip",
+    help="Random changes to training images.",
+)
 @click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd")
 @click.option("--schedule", type=click.Choice(SCHEDULES), default="cyclic", help="How the learning rate moves.")
-@click.option("--learning-rate", type=_LearningRateType(), default="auto", help="auto: a range test chooses.")
+@click.option(
+    "--learning-rate",
+    metavar="auto|FLOAT|MIN:MAX",
+    callback=_read_learning_rate,
+    default="auto",
+    help="auto: a range test chooses.",
+)
 @click.option("--mixed-precision", is_flag=True, help="Compute in 16 bits where the layers allow it.")
 @click.option(
     "--open/--no-open", "open_page", default=True, help="Open the page when done; only on a terminal and outside CI."
@@ -139,13 +143,13 @@ def report(run_dir: Path) -> None:
 
 
 def _tell(run: Run, out: Path, as_json: bool, quiet: bool) -> None:
-    from lrdiag.report.sections.verdict import sentence
+    from lrdiag.report.sections.verdict import verdict_sentence
 
     page = out / "report.html"
     if as_json:
         click.echo(json.dumps(_summary(run, page), indent=1))
     elif not quiet:
-        click.echo(f"{sentence(run.diagnosis)}\n{page}")
+        click.echo(f"{verdict_sentence(run.diagnosis)}\n{page}")
 
 
 def _summary(run: Run, page: Path) -> dict[str, Any]:

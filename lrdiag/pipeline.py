@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -40,22 +41,22 @@ from lrdiag.training import CUSTOMARY_RATES, compile_network, plan, train
 
 EVALUATION_BATCH = 512
 RANGE_TEST_STEPS = 100
-LARGE_TRAINING_SET = 10_000  # images; from here on batches of 256
-MIN_EPOCHS = 5
+LARGE_TRAINING_SET = 10_000  # images; from here on batches of 128
+MIN_EPOCHS = 4
 MIN_STEPS = 400  # fewer updates leave a network raw, however many epochs they make
+SILENCE = Silence()
 
 
 def train_and_report(
-    settings: Settings, progress: Progress | None = None, *, command: str = "", started: float | None = None
+    settings: Settings, progress: Progress = SILENCE, *, command: str = "", started: float | None = None
 ) -> Run:
     """Finds the learning rate, trains, diagnoses, explains, and writes the run folder.
 
     Example:
-
-    ```python
-    run = lrdiag.train_and_report(lrdiag.Settings(data="digits", out=Path("digits-report")))
-    print(run.diagnosis.test.accuracy)
-    ```
+        ```python
+        run = lrdiag.train_and_report(lrdiag.Settings(data="digits", out=Path("digits-report")))
+        print(run.diagnosis.test.accuracy)
+        ```
 
     Args:
         settings: What to do.
@@ -69,17 +70,16 @@ def train_and_report(
     Raises:
         LrdiagError: If the settings, the data, the network or the folder cannot be used.
     """
-    progress = progress or Silence()
     clock = Stopwatch(started)
     run_folder.create(settings.out)
     with _numerics(settings):
         dataset = load_dataset(settings, progress)
         network = build_network(settings.model, dataset.train, len(dataset.classes))
-        settings = complete(settings, len(dataset.train))
+        budget = Budget.of(settings, len(dataset.train))
         with clock.lap("range_test"):
-            range_test, note, rates = _choose_rates(network, dataset, settings, progress)
+            range_test, note, rates = _choose_rates(network, dataset, settings, budget, progress)
         with clock.lap("training"):
-            training = _train(network, dataset, settings, rates, progress)
+            training = _train(network, dataset, settings, budget, rates, progress)
         with clock.lap("predict_and_explain"):
             predictions, heatmaps, how = _predict_and_explain(network, dataset, progress)
     with clock.lap("report"), progress.stage("Writing the page"):
@@ -92,7 +92,7 @@ def train_and_report(
             training=training,
             heatmaps=how,
             sheets=sheets,
-            run=_run_facts(network, settings, command),
+            run=_run_facts(network, settings, budget, command),
         )
         diagnosis = dataclasses.replace(diagnosis, seconds=clock.seconds())
         _save_model(network, settings)
@@ -103,12 +103,19 @@ def train_and_report(
     return run
 
 
-def complete(settings: Settings, train_size: int) -> Settings:
-    """Fills in the batch size and the epochs that the size of the training set asks for."""
-    batch_size = settings.batch_size or (256 if train_size >= LARGE_TRAINING_SET else 64)
-    steps_per_epoch = math.ceil(train_size / batch_size)
-    epochs = settings.epochs or max(MIN_EPOCHS, math.ceil(MIN_STEPS / steps_per_epoch))
-    return dataclasses.replace(settings, batch_size=batch_size, epochs=epochs)
+@dataclass(frozen=True)
+class Budget:
+    """How much training there is: images in one update, and passes over the training set."""
+
+    batch_size: int
+    epochs: int
+
+    @classmethod
+    def of(cls, settings: Settings, train_size: int) -> Budget:
+        """What the settings ask for, or else what the size of the training set asks for."""
+        batch_size = settings.batch_size or (128 if train_size >= LARGE_TRAINING_SET else 64)
+        steps_per_epoch = math.ceil(train_size / batch_size)
+        return cls(batch_size, settings.epochs or max(MIN_EPOCHS, math.ceil(MIN_STEPS / steps_per_epoch)))
 
 
 class Stopwatch:
@@ -149,7 +156,7 @@ def _numerics(settings: Settings) -> Iterator[None]:
 
 
 def _choose_rates(
-    network: Network, dataset: Dataset, settings: Settings, progress: Progress
+    network: Network, dataset: Dataset, settings: Settings, budget: Budget, progress: Progress
 ) -> tuple[RangeTest | None, str | None, Rates]:
     """The rates to train with: as given, else by a range test, else, said loudly, the customary ones."""
     if settings.learning_rate.rate is not None:
@@ -161,7 +168,7 @@ def _choose_rates(
     with progress.stage("Range test", RANGE_TEST_STEPS, "steps") as stage:
         test = find_lr(
             network.model,
-            _training_batches(dataset, settings),
+            _training_batches(dataset, settings, budget),
             iterations=RANGE_TEST_STEPS,
             on_step=lambda loss: stage.advance(1, f"loss {loss:.3g}"),
         )
@@ -171,38 +178,34 @@ def _choose_rates(
         note = f"{error} The customary rate of {settings.optimizer}, {customary:g}, was used instead."
         progress.warn(note)
         return test, note, Rates(customary / CYCLE_RATIO, customary, customary)
-    return read, None, Rates(read.base_lr, read.max_lr, read.suggestion)
+    return read, None, read.rates
 
 
 def _train(
-    network: Network, dataset: Dataset, settings: Settings, rates: Rates, progress: Progress
+    network: Network, dataset: Dataset, settings: Settings, budget: Budget, rates: Rates, progress: Progress
 ) -> TrainingRun:
-    batches = _training_batches(dataset, settings)
-    with progress.stage("Training", len(dataset.train) * settings.epochs, "images") as stage:
+    batches = _training_batches(dataset, settings, budget)
+    with progress.stage("Training", len(dataset.train) * budget.epochs, "images") as stage:
         return train(
             network,
             batches,
             evaluation_batches(dataset.validation, EVALUATION_BATCH),
             optimizer=settings.optimizer,
-            policy=plan(settings.schedule, rates, int(batches.cardinality()), settings.epochs),
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
+            policy=plan(settings.schedule, rates, int(batches.cardinality()), budget.epochs),
+            epochs=budget.epochs,
+            batch_size=budget.batch_size,
             stage=stage,
         )
 
 
-def _training_batches(dataset: Dataset, settings: Settings) -> Any:
-    return training_batches(
-        dataset.train, batch_size=settings.batch_size, augment=settings.augment, seed=settings.seed
-    )
+def _training_batches(dataset: Dataset, settings: Settings, budget: Budget) -> Any:
+    return training_batches(dataset.train, batch_size=budget.batch_size, augment=settings.augment, seed=settings.seed)
 
 
 def _predict_and_explain(
     network: Network, dataset: Dataset, progress: Progress
 ) -> tuple[Predictions, Heatmaps | None, HeatmapFacts]:
-    explainer = GradCAM(
-        network.model, dataset.test.images.shape[1:], len(dataset.classes), batch_size=EVALUATION_BATCH
-    )
+    explainer = GradCAM(network.model, dataset.test.images.shape[1:], len(dataset.classes), batch_size=EVALUATION_BATCH)
     with progress.stage("Predicting and explaining", len(dataset.test), "images") as stage:
         predictions, heatmaps = explainer.predict_and_explain(dataset.test, stage.advance)
     layer = heatmaps.layer if heatmaps else None
@@ -210,8 +213,8 @@ def _predict_and_explain(
     return predictions, heatmaps, HeatmapFacts("Grad-CAM", layer, count, explainer.unavailable)
 
 
-def _run_facts(network: Network, settings: Settings, command: str) -> RunFacts:
-    shown = ("data", "model", "epochs", "batch_size", "seed", "limit_train", "limit_test", "optimizer", "schedule")
+def _run_facts(network: Network, settings: Settings, budget: Budget, command: str) -> RunFacts:
+    shown = ("data", "model", "seed", "limit_train", "limit_test", "optimizer", "schedule", "mixed_precision")
     return RunFacts(
         model=network.name,
         parameters=network.model.count_params(),
@@ -220,9 +223,9 @@ def _run_facts(network: Network, settings: Settings, command: str) -> RunFacts:
         git_commit=environment.git_commit(),
         settings={
             **{name: getattr(settings, name) for name in shown},
+            **vars(budget),
             "augment": ",".join(settings.augment) or "none",
             "learning_rate": str(settings.learning_rate),
-            "mixed_precision": settings.mixed_precision,
         },
         versions=environment.versions(),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
@@ -17,16 +17,11 @@ class Stage(Protocol):
 class Progress(Protocol):
     """Whoever listens to a run: the command line, a notebook, nobody."""
 
-    def stage(self, title: str, total: int | None = None, unit: str = "") -> _StageContext:
+    def stage(self, title: str, total: int | None = None, unit: str = "") -> AbstractContextManager[Stage]:
         """Opens a stage of `total` steps, counted in `unit`s."""
 
     def warn(self, text: str) -> None:
         """Says what the reader must not miss."""
-
-
-class _StageContext(Protocol):
-    def __enter__(self) -> Stage: ...
-    def __exit__(self, *exception: object) -> bool | None: ...
 
 
 class Silence:

@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from lrdiag.errors import DataError
+from lrdiag.errors import DataError, NoSuggestion
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 # --- arrays -----------------------------------------------------------------------------------------------------------
 
@@ -54,6 +54,9 @@ class LabelledImages:
         return LabelledImages(self.images[indices], self.labels[indices], files)
 
 
+NO_IMAGES = LabelledImages(np.empty((0, 1, 1, 3), np.uint8), np.empty(0, np.int64))
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A classification problem.
@@ -64,7 +67,7 @@ class Dataset:
         classes: The name of each class.
         train: What the network learns from.
         test: What it is judged on, once, at the end.
-        validation: Held out of `train`; `None` until `lrdiag.data.hold_out_validation` has split it off.
+        validation: Held out of `train`; empty until `lrdiag.data.hold_out_validation` has split it off.
         fallback: Why this data stands in for the data that was wanted, or `None`.
     """
 
@@ -73,12 +76,14 @@ class Dataset:
     classes: tuple[str, ...]
     train: LabelledImages
     test: LabelledImages
-    validation: LabelledImages | None = None
+    validation: LabelledImages = NO_IMAGES
     fallback: str | None = None
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
-            raise DataError(f"Classification needs two classes or more. Received: {list(self.classes)} in {self.source}")
+            raise DataError(
+                f"Classification needs two classes or more. Received: {list(self.classes)} in {self.source}"
+            )
         for split, part in (("training", self.train), ("test", self.test)):
             if not len(part):
                 raise DataError(f"The {split} set is empty. Add images to it. Received: {self.source}")
@@ -113,17 +118,17 @@ class Predictions:
     @property
     def predicted(self) -> np.ndarray:
         """`int64` array of shape `(n,)`: the most probable class."""
-        return self.log_probabilities.argmax(axis=1)
+        return np.asarray(self.log_probabilities.argmax(axis=1))
 
     @property
     def confidence(self) -> np.ndarray:
         """`float64` array of shape `(n,)`: the probability of the predicted class."""
-        return np.exp(self.log_probabilities.max(axis=1))
+        return np.asarray(np.exp(self.log_probabilities.max(axis=1)))
 
     @property
     def losses(self) -> np.ndarray:
         """`float64` array of shape `(n,)`: cross-entropy of the true class, in nats."""
-        return -self.log_probabilities[np.arange(len(self.labels)), self.labels]
+        return np.asarray(-self.log_probabilities[np.arange(len(self.labels)), self.labels])
 
     @property
     def misclassified(self) -> np.ndarray:
@@ -216,6 +221,17 @@ class RangeTest:
     suggestion: float | None = None
     base_lr: float | None = None
     max_lr: float | None = None
+
+    @property
+    def rates(self) -> Rates:
+        """The rates that were read off.
+
+        Raises:
+            NoSuggestion: If none were.
+        """
+        if self.base_lr is None or self.max_lr is None or self.suggestion is None:
+            raise NoSuggestion("No rates have been read off this range test. Pass it to `with_suggestion` first.")
+        return Rates(self.base_lr, self.max_lr, self.suggestion)
 
 
 @dataclass(frozen=True)
@@ -418,10 +434,11 @@ class RunFacts:
     versions: dict[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Diagnosis:
     """Everything the page says: the content of report.json."""
 
+    schema_version: Literal[1] = SCHEMA_VERSION
     dataset: DatasetFacts
     model: str
     parameters: int
@@ -442,7 +459,6 @@ class Diagnosis:
     settings: dict[str, str | int | float | bool | None]
     versions: dict[str, str]
     seconds: Seconds = field(default_factory=Seconds)
-    schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True)

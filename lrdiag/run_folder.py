@@ -11,7 +11,9 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 
@@ -104,6 +106,11 @@ def to_json(diagnosis: Diagnosis) -> bytes:
     return msgspec.json.format(msgspec.json.encode(diagnosis), indent=1) + b"\n"
 
 
+def schema() -> dict[str, Any]:
+    """The JSON Schema of report.json, as the package publishes it in `lrdiag/report.schema.json`."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Diagnosis)}
+
+
 def load(folder: Path) -> Run:
     """Reads a run back.
 
@@ -111,7 +118,7 @@ def load(folder: Path) -> Run:
         RunFolderError: If the folder holds no run, or one that this version cannot read.
     """
     try:
-        diagnosis = msgspec.json.decode((folder / REPORT).read_bytes(), type=Diagnosis)
+        diagnosis = _from_json((folder / REPORT).read_bytes())
         sheets = (diagnosis.sheets.photographs, diagnosis.sheets.heatmaps, diagnosis.sheets.samples)
         pictures = {sheet.file: _picture(folder, sheet) for sheet in sheets if sheet}
     except OSError as error:
@@ -121,15 +128,20 @@ def load(folder: Path) -> Run:
         ) from error
     except msgspec.MsgspecError as error:
         raise RunFolderError(
-            f"{REPORT} must follow schema version {SCHEMA_VERSION} of lrdiag. Make the run again. "
-            f"Received: {folder / REPORT} ({error})"
+            f"{REPORT} must follow schema version {SCHEMA_VERSION}, which this version of lrdiag writes. Make the run "
+            f"again. Received: {folder / REPORT} ({error})"
         ) from error
-    if diagnosis.schema_version != SCHEMA_VERSION:
-        raise RunFolderError(
-            f"{REPORT} must follow schema version {SCHEMA_VERSION} of lrdiag. Make the run again. "
-            f"Received: schema version {diagnosis.schema_version}"
-        )
     return Run(diagnosis, pictures)
+
+
+def _from_json(content: bytes) -> Diagnosis:
+    msgspec.json.decode(content, type=_Version)  # first, so that an old file is not called a broken one
+    return msgspec.json.decode(content, type=Diagnosis)
+
+
+@dataclass(frozen=True)
+class _Version:
+    schema_version: Literal[1]
 
 
 def _picture(folder: Path, sheet: Sheet) -> bytes:

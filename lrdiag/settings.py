@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args, Literal
+from typing import Literal, get_args
 
 from lrdiag.errors import SettingsError
 
@@ -38,9 +38,8 @@ class LearningRate:
         """Reads `auto`, a rate such as `0.1`, or boundaries such as `0.01:0.4`.
 
         Example:
-
-        >>> LearningRate.parse("0.01:0.4")
-        LearningRate(rate=0.4, base_lr=0.01)
+            >>> LearningRate.parse("0.01:0.4")
+            LearningRate(rate=0.4, base_lr=0.01)
 
         Raises:
             SettingsError: If `text` is none of these, or the rates are not finite, positive and ascending.

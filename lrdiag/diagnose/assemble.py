@@ -14,6 +14,7 @@ from lrdiag.records import (
     DatasetFacts,
     Diagnosis,
     HeatmapFacts,
+    LabelledImages,
     Predictions,
     RangeTest,
     RunFacts,
@@ -65,9 +66,7 @@ def assemble(
 
 
 def _dataset_facts(dataset: Dataset) -> DatasetFacts:
-    def count(labels: np.ndarray) -> list[int]:
-        return np.bincount(labels, minlength=len(dataset.classes)).tolist()
-
+    classes = len(dataset.classes)
     return DatasetFacts(
         name=dataset.name,
         source=dataset.source,
@@ -75,8 +74,12 @@ def _dataset_facts(dataset: Dataset) -> DatasetFacts:
         classes=list(dataset.classes),
         image_shape=list(dataset.test.images.shape[1:]),
         train_size=len(dataset.train),
-        validation_size=len(dataset.validation) if dataset.validation else 0,
+        validation_size=len(dataset.validation),
         test_size=len(dataset.test),
-        train_counts=count(dataset.train.labels),
-        test_counts=count(dataset.test.labels),
+        train_counts=_class_counts(dataset.train, classes),
+        test_counts=_class_counts(dataset.test, classes),
     )
+
+
+def _class_counts(images: LabelledImages, classes: int) -> list[int]:
+    return [int(count) for count in np.bincount(images.labels, minlength=classes)]

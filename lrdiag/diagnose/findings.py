@@ -27,12 +27,13 @@ def training_stopped(diagnosis: Diagnosis) -> Finding | None:
     training = diagnosis.training
     if training.stop_reason is None:
         return None
+    planned = training.steps_per_epoch * training.epochs_planned
     return Finding(
         "training-stopped",
         "error",
         f"Training stopped early: {training.stop_reason}.",
-        f"{len(training.learning_rate_per_step):,} of {training.steps_per_epoch * training.epochs_planned:,} steps were "
-        f"made. The figures below are those of the network as it was when it was last sound.",
+        f"{len(training.learning_rate_per_step):,} of {planned:,} steps were made. "
+        "The figures below are those of the network as it was at the beginning of that epoch.",
         "Lower the learning rate (--learning-rate), or let the range test choose it (--learning-rate auto).",
     )
 
@@ -102,7 +103,8 @@ def weakest_class(diagnosis: Diagnosis) -> Finding | None:
         "weak-class",
         "warning",
         f"“{worst.name}” is the weakest class.",
-        f"{worst.recall:.1%} of its {worst.support:,} images are recognised, against {diagnosis.test.accuracy:.1%} of all.",
+        f"{worst.recall:.1%} of its {worst.support:,} images are recognised, "
+        f"against {diagnosis.test.accuracy:.1%} of all.",
         "Look at its mistakes below; add or clean training images of this class.",
     )
 

@@ -32,9 +32,13 @@ def class_facts(predictions: Predictions, names: tuple[str, ...]) -> list[ClassF
         predictions.labels, predictions.predicted, labels=range(len(names)), zero_division=np.nan
     )
     return [
-        ClassFacts(name, *(None if math.isnan(figure) else float(figure) for figure in figures), support=int(count))
-        for name, *figures, count in zip(names, precision, recall, f1, support, strict=True)
+        ClassFacts(name, _defined(precision[i]), _defined(recall[i]), _defined(f1[i]), int(support[i]))
+        for i, name in enumerate(names)
     ]
+
+
+def _defined(figure: float) -> float | None:
+    return None if math.isnan(figure) else float(figure)
 
 
 def confusion(predictions: Predictions, classes: int) -> np.ndarray:
@@ -46,9 +50,8 @@ def confused_pairs(counts: np.ndarray) -> list[ConfusedPair]:
     """Every pair of classes that was confused, the most frequent first.
 
     Example:
-
-    >>> [(pair.true, pair.predicted, pair.count) for pair in confused_pairs(np.array([[8, 2], [1, 9]]))]
-    [(0, 1, 2), (1, 0, 1)]
+        >>> [(pair.true, pair.predicted, pair.count) for pair in confused_pairs(np.array([[8, 2], [1, 9]]))]
+        [(0, 1, 2), (1, 0, 1)]
 
     Args:
         counts: What `confusion` returns.

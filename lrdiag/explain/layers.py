@@ -38,7 +38,9 @@ def trace(model: keras.Model, image_shape: tuple[int, ...]) -> list[Step]:
     outputs: list[tuple[keras.Layer, Any]] = []
     with all_tapped(innermost, lambda layer, output: outputs.append((layer, output))):
         final = model(np.zeros((1, *image_shape), "uint8"), training=False)
-    return [Step(layer, tuple(output.shape[1:]), output is final) for layer, output in outputs if hasattr(output, "shape")]
+    return [
+        Step(layer, tuple(output.shape[1:]), output is final) for layer, output in outputs if hasattr(output, "shape")
+    ]
 
 
 def _inner_layers(layer: keras.Layer) -> Any:

@@ -23,11 +23,11 @@ def build_article(classes: int) -> list[Any]:
     """
     penalty = keras.regularizers.L2(WEIGHT_PENALTY)
     layers: list[Any] = []
-    for narrow, middle, wide in ((None, 32, 64), (32, 64, 128), (32, 128, 256)):
+    for block, (narrow, middle, wide) in enumerate(((None, 32, 64), (32, 64, 128), (32, 128, 256)), 1):
         if narrow:
-            layers += convolution(narrow, 1, kernel_regularizer=penalty)
-        layers += convolution(middle, 3, kernel_regularizer=penalty)
-        layers += convolution(wide, 3, kernel_regularizer=penalty)
+            layers += convolution(f"block{block}_narrow", narrow, 1, kernel_regularizer=penalty)
+        layers += convolution(f"block{block}_middle", middle, 3, kernel_regularizer=penalty)
+        layers += convolution(f"block{block}_wide", wide, 3, kernel_regularizer=penalty)
         layers += [keras.layers.MaxPooling2D()]
     return [
         *layers,

@@ -11,17 +11,17 @@ import keras
 BATCH_NORM_MOMENTUM = 0.9
 
 
-def convolution(filters: int, size: int, strides: int = 1, **arguments: Any) -> list[Any]:
+def convolution(name: str, filters: int, size: int, **arguments: Any) -> list[Any]:
     """A convolution, batch normalisation and ReLU; the bias is left to the normalisation.
 
     Args:
+        name: What the report calls it; its ReLU is `<name>_relu`.
         filters: Number of output channels.
         size: Height and width of the kernel.
-        strides: Step of the kernel in both directions.
         **arguments: Passed on to `keras.layers.Conv2D`.
     """
     return [
-        keras.layers.Conv2D(filters, size, strides, padding="same", use_bias=False, **arguments),
-        keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM),
-        keras.layers.ReLU(),
+        keras.layers.Conv2D(filters, size, padding="same", use_bias=False, name=name, **arguments),
+        keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_norm"),
+        keras.layers.ReLU(name=f"{name}_relu"),
     ]

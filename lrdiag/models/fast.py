@@ -11,7 +11,8 @@ import keras
 
 from lrdiag.models.blocks import convolution
 
-WEIGHT_DECAY = 5e-4
+WEIGHT_DECAY = 5e-3
+LOGIT_SCALE = 0.25
 
 
 def build_fast(classes: int) -> list[Any]:
@@ -21,12 +22,14 @@ def build_fast(classes: int) -> list[Any]:
         classes: How many logits there are.
     """
     return [
-        *convolution(32, 3, strides=2),
-        *convolution(64, 3),
+        *convolution("conv1", 32, 4, strides=2),
+        *convolution("conv2", 48, 3),
         keras.layers.MaxPooling2D(),
-        *convolution(128, 3),
+        *convolution("conv3", 96, 3),
+        *convolution("conv4", 96, 3),
         keras.layers.MaxPooling2D(),
-        *convolution(256, 3),
+        *convolution("conv5", 192, 3),
         keras.layers.GlobalMaxPooling2D(),
-        keras.layers.Dense(classes, dtype="float32"),
+        keras.layers.Dense(classes, name="logits"),
+        keras.layers.Rescaling(LOGIT_SCALE, dtype="float32"),
     ]

@@ -29,9 +29,7 @@ def load_foreign(spec: str, image_shape: tuple[int, ...], classes: int) -> keras
         return _load_file(Path(spec))
     if spec.count(":") == 1:
         return _call_function(spec, {"image_shape": image_shape, "classes": classes})
-    raise ModelError(
-        f"The model must be `fast`, `article`, a .keras file, or `module:function`. Received: {spec!r}"
-    )
+    raise ModelError(f"The model must be `fast`, `article`, a .keras file, or `module:function`. Received: {spec!r}")
 
 
 def _load_file(path: Path) -> keras.Model:

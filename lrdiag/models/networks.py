@@ -52,7 +52,9 @@ def build_network(spec: str, train: LabelledImages, classes: int) -> Network:
     }
     if spec in own:
         build, weight_decay = own[spec]
-        model = keras.Sequential([keras.Input(train.images.shape[1:]), _normalization(train), *build(classes)], name=spec)
+        model = keras.Sequential(
+            [keras.Input(train.images.shape[1:]), _normalization(train), *build(classes)], name=spec
+        )
     else:
         model, weight_decay = load_foreign(spec, train.images.shape[1:], classes), None
     return Network(spec, model, not is_probability(_try_out(model, train, classes)), weight_decay)

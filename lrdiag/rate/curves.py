@@ -43,10 +43,9 @@ class Triangular:
     starts again: `base_lr + (max_lr - base_lr) * (1 - |step / step_size mod 2 - 1|)`.
 
     Example:
-
-    >>> curve = Triangular(base_lr=0.1, max_lr=0.5, step_size=4)
-    >>> [round(float(curve(step)), 2) for step in range(9)]
-    [0.1, 0.2, 0.3, 0.4, 0.5, 0.4, 0.3, 0.2, 0.1]
+        >>> curve = Triangular(base_lr=0.1, max_lr=0.5, step_size=4)
+        >>> [round(float(curve(step)), 2) for step in range(9)]
+        [0.1, 0.2, 0.3, 0.4, 0.5, 0.4, 0.3, 0.2, 0.1]
 
     Args:
         base_lr: The lower boundary.
@@ -76,10 +75,9 @@ class OneCycle:
     of the steps, then down to `max_lr / final_div_factor`.
 
     Example:
-
-    >>> curve = OneCycle(max_lr=1.0, total_steps=100)
-    >>> [round(float(curve(step)), 3) for step in (0, 25, 100)]
-    [0.04, 1.0, 0.0]
+        >>> curve = OneCycle(max_lr=1.0, total_steps=100)
+        >>> [round(float(curve(step)), 3) for step in (0, 25, 100)]
+        [0.04, 1.0, 0.0]
 
     Args:
         max_lr: The peak.
@@ -122,10 +120,9 @@ class InverseTimeDecay:
     """The epoch decay of the learning-rate article: `initial_lr / (1 + decay * epoch)`, epochs counted from 0.
 
     Example:
-
-    >>> curve = InverseTimeDecay(initial_lr=0.01, steps_per_epoch=10)
-    >>> [round(float(curve(step)), 5) for step in (0, 9, 10, 100)]
-    [0.01, 0.01, 0.00909, 0.005]
+        >>> curve = InverseTimeDecay(initial_lr=0.01, steps_per_epoch=10)
+        >>> [round(float(curve(step)), 5) for step in (0, 9, 10, 100)]
+        [0.01, 0.01, 0.00909, 0.005]
 
     Args:
         initial_lr: The rate of the first epoch.
@@ -150,10 +147,9 @@ class ExponentialSweep:
     """The ladder of a range test: `start_lr * (end_lr / start_lr) ** (step / (iterations - 1))`; both ends are reached.
 
     Example:
-
-    >>> curve = ExponentialSweep(start_lr=1e-4, end_lr=1.0, iterations=5)
-    >>> [round(float(curve(step)), 4) for step in range(5)]
-    [0.0001, 0.001, 0.01, 0.1, 1.0]
+        >>> curve = ExponentialSweep(start_lr=1e-4, end_lr=1.0, iterations=5)
+        >>> [round(float(curve(step)), 4) for step in range(5)]
+        [0.0001, 0.001, 0.01, 0.1, 1.0]
 
     Args:
         start_lr: The first rate.

@@ -68,13 +68,12 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
     everything back when the sweep is interrupted.
 
     Example:
-
-    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    >>> model.compile(keras.optimizers.SGD(0.01), loss="mse")
-    >>> finder = LRFinder(iterations=20)
-    >>> history = model.fit(np.ones((64, 2)), np.ones(64), batch_size=2, verbose=0, callbacks=[finder])
-    >>> len(finder.result().losses)
-    20
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile(keras.optimizers.SGD(0.01), loss="mse")
+        >>> finder = LRFinder(iterations=20)
+        >>> history = model.fit(np.ones((64, 2)), np.ones(64), batch_size=2, verbose=0, callbacks=[finder])
+        >>> len(finder.result().losses)
+        20
 
     Args:
         start_lr: The first rate.
@@ -179,12 +178,11 @@ def find_lr(
     """Runs a learning-rate range test; afterwards nothing has happened to the model.
 
     Example:
-
-    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    >>> model.compile(keras.optimizers.SGD(0.01), loss="mse")
-    >>> test = find_lr(model, np.ones((64, 2)), np.ones((64, 1)), iterations=20)
-    >>> test.learning_rates[0], len(test.losses)
-    (1e-05, 20)
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile(keras.optimizers.SGD(0.01), loss="mse")
+        >>> test = find_lr(model, np.ones((64, 2)), np.ones((64, 1)), iterations=20)
+        >>> test.learning_rates[0], len(test.losses)
+        (1e-05, 20)
 
     Args:
         model: A built and compiled model whose optimizer holds a plain number as its rate.

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any, ClassVar
 
 import keras
-import numpy as np
 
 from lrdiag.rate.curves import Curve, InverseTimeDecay, OneCycle, Triangular
 from lrdiag.rate.steps import require_settable_rate
@@ -35,9 +34,8 @@ class CyclicSchedule(_CurveSchedule):
     """A rate that cycles between two boundaries; see `lrdiag.rate.curves.Triangular` for the formula.
 
     Example:
-
-    >>> schedule = CyclicSchedule(base_lr=0.01, max_lr=0.4, step_size=200)
-    >>> optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
+        >>> schedule = CyclicSchedule(base_lr=0.01, max_lr=0.4, step_size=200)
+        >>> optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
     """
 
     curve_class = Triangular
@@ -48,9 +46,8 @@ class OneCycleSchedule(_CurveSchedule):
     """One rise and one long fall over the whole of training; see `lrdiag.rate.curves.OneCycle` for the formula.
 
     Example:
-
-    >>> schedule = OneCycleSchedule(max_lr=0.4, total_steps=1000)
-    >>> optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
+        >>> schedule = OneCycleSchedule(max_lr=0.4, total_steps=1000)
+        >>> optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
     """
 
     curve_class = OneCycle
@@ -61,9 +58,8 @@ class InverseTimeDecaySchedule(_CurveSchedule):
     """The article's decay by epoch; see `lrdiag.rate.curves.InverseTimeDecay` for the formula.
 
     Example:
-
-    >>> schedule = InverseTimeDecaySchedule(initial_lr=0.01, steps_per_epoch=176)
-    >>> optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
+        >>> schedule = InverseTimeDecaySchedule(initial_lr=0.01, steps_per_epoch=176)
+        >>> optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
     """
 
     curve_class = InverseTimeDecay
@@ -76,13 +72,12 @@ class CyclicLR(keras.callbacks.Callback):  # type: ignore[misc]
     counts the optimizer's own updates, so a training that goes on, goes on in mid-cycle.
 
     Example:
-
-    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    >>> model.compile(keras.optimizers.SGD(0.01), loss="mse")
-    >>> cyclic = CyclicLR(base_lr=0.01, max_lr=0.1, step_size=4)
-    >>> history = model.fit(np.ones((16, 2)), np.ones(16), batch_size=2, verbose=0, callbacks=[cyclic])
-    >>> round(float(model.optimizer.learning_rate), 4)  # the last step of eight, one before the base
-    0.0325
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile(keras.optimizers.SGD(0.01), loss="mse")
+        >>> cyclic = CyclicLR(base_lr=0.01, max_lr=0.1, step_size=4)
+        >>> history = model.fit(np.ones((16, 2)), np.ones(16), batch_size=2, verbose=0, callbacks=[cyclic])
+        >>> round(float(model.optimizer.learning_rate), 4)  # the last step of eight, one before the base
+        0.0325
 
     Args:
         base_lr: The lower boundary.

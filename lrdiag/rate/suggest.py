@@ -16,7 +16,7 @@ from lrdiag.records import RangeTest
 MIN_POINTS = 20
 BANDWIDTH = 0.15  # decades: standard deviation of the smoother's Gaussian kernel
 DESCENT_STARTS = 0.1  # share of the whole descent that has passed at `base_lr`
-DESCENT_ENDS = 0.9  # and at `max_lr`
+DESCENT_ENDS = 0.95  # and at `max_lr`
 NOISE_FACTOR = 3.0  # a descent shallower than this many standard deviations of the smoothed noise is none
 
 
@@ -27,12 +27,11 @@ def with_suggestion(test: RangeTest) -> RangeTest:
     and the suggestion is the steepest point between them.
 
     Example:
-
-    >>> rates = np.geomspace(1e-5, 10, 100)
-    >>> losses = 2 / (1 + (rates / 1e-2) ** 1.5) + (rates / 2) ** 2
-    >>> read = with_suggestion(RangeTest(list(rates), list(losses), list(losses), "end of range"))
-    >>> round(read.base_lr, 4), round(read.suggestion, 4), round(read.max_lr, 4)
-    (0.0022, 0.0100, 0.0418)
+        >>> rates = np.geomspace(1e-5, 10, 100)
+        >>> losses = 2 / (1 + (rates / 1e-2) ** 1.5) + (rates / 2) ** 2
+        >>> read = with_suggestion(RangeTest(list(rates), list(losses), list(losses), "end of range"))
+        >>> round(read.base_lr, 4), round(read.suggestion, 4), round(read.max_lr, 4)
+        (0.0022, 0.0100, 0.0418)
 
     Args:
         test: What `find_lr` measured.

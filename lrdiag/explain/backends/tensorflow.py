@@ -53,4 +53,5 @@ def compile_explainer(
         return scores, wrong, *(tf.gather(each, wrong) for each in maps)
 
     signature = [tf.TensorSpec((None, *image_shape), tf.uint8), tf.TensorSpec((None,), tf.int64)]
-    return tf.function(explain, input_signature=signature)
+    compiled: Callable[[Any, Any], tuple[Any, ...]] = tf.function(explain, input_signature=signature)
+    return compiled

@@ -1,0 +1,47 @@
+"""Range test and cyclic rate in a training of one's own, on scikit-learn's digits.
+
+python examples/own_training.py [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import keras
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+import lrdiag
+
+
+def main(epochs: int) -> None:
+    """Finds the boundaries of the rate, then trains one cycle between them."""
+    keras.utils.set_random_seed(0)
+    digits = load_digits()
+    x, x_test, y, y_test = train_test_split(digits.images[..., None], digits.target, test_size=0.2, random_state=0)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Rescaling(1 / 16),
+            keras.layers.Conv2D(32, 3, activation="relu"),
+            keras.layers.Conv2D(64, 3, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss=loss, metrics=["accuracy"])
+
+    rates = lrdiag.with_suggestion(lrdiag.find_lr(model, x, y, batch_size=32)).rates
+    print(f"boundaries {rates.base_lr:.2g} to {rates.max_lr:.2g}, static rate {rates.static_lr:.2g}")
+
+    steps = -(-len(x) // 32) * epochs
+    cyclic = lrdiag.CyclicLR(rates.base_lr, rates.max_lr, step_size=(steps - 1) / 2)
+    model.fit(x, y, batch_size=32, epochs=epochs, callbacks=[cyclic], verbose=0)
+    print(f"test accuracy {model.evaluate(x_test, y_test, verbose=0)[1]:.1%}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="two epochs instead of ten")
+    main(epochs=2 if parser.parse_args().quick else 10)

@@ -1,0 +1,20 @@
+"""What the tests of several rooms share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+@pytest.fixture(scope="session")
+def photographs() -> Path:
+    """The folder of the real photographs: `cifar-10-batches-py/` and `images/{train,test}/<class>/`."""
+    folder = os.environ.get("LRDIAG_DATA_DIR")
+    if folder is None:
+        pytest.skip("set LRDIAG_DATA_DIR to a folder that holds CIFAR-10")
+    return Path(folder)
