@@ -236,9 +236,9 @@ class RangeTest:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training set. A loss is `None` where it was not finite."""
+    """One pass over the training set and over the validation set after it, if there is one. Losses are in nats."""
 
-    loss: float | None
+    loss: float
     accuracy: float
     val_loss: float | None
     val_accuracy: float | None

@@ -24,6 +24,8 @@ PLATEAU_PATIENCE = 2  # epochs without a lower validation loss
 # Where no better is known: the defaults of Keras.
 CUSTOMARY_RATES: dict[str, float] = {"sgd": 0.01, "adam": 0.001, "rmsprop": 0.001, "adagrad": 0.001, "adadelta": 0.001}
 
+_FIGURES = ("loss", "accuracy", "val_loss", "val_accuracy")
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -170,7 +172,7 @@ class TrainingRecorder(StepRecorder):
         self._epochs_planned = epochs_planned
         self._batch_size = batch_size
         self._stage = stage
-        self._last_score = ""
+        self._score = ""
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Keeps the weights, to go back to if this epoch diverges."""
@@ -181,29 +183,27 @@ class TrainingRecorder(StepRecorder):
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Notes the loss; one that is not finite ends the training."""
         super().on_train_batch_end(batch, logs)
-        self._stage.advance(self._batch_size, f"epoch {self._epoch + 1}/{self._epochs_planned}{self._last_score}")
+        self._tell(self._batch_size)
         if not math.isfinite(self.losses[-1]):
-            self.stop_reason = f"the loss was not finite at step {batch + 1:,} of epoch {self._epoch + 1}"
-            self.model.stop_training = True
+            self._stop(f"the loss was not finite at step {batch + 1:,} of epoch {self._epoch + 1}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Notes the epoch, or goes back to where it began."""
+        figures = logs or {}
+        if not math.isfinite(figures["val_loss"]):  # the very last update may have been the one that diverged
+            self._stop(f"the validation loss was not finite after epoch {epoch + 1}")
         if self.stop_reason:
             for variable, value in zip(self.model.variables, self._sound, strict=True):
                 variable.assign(value)
             return
-        figures = logs or {}
-        self.epochs.append(
-            Epoch(
-                loss=_finite(figures["loss"]),
-                accuracy=figures["accuracy"],
-                val_loss=_finite(figures["val_loss"]),
-                val_accuracy=figures["val_accuracy"],
-                seconds=time.perf_counter() - self._started,
-            )
-        )
-        self._last_score = f" · validation {figures['val_accuracy']:.1%}"
+        seconds = time.perf_counter() - self._started
+        self.epochs.append(Epoch(**{name: figures[name] for name in _FIGURES}, seconds=seconds))
+        self._score = f" · validation {figures['val_accuracy']:.1%}"
+        self._tell(0)
 
+    def _stop(self, reason: str) -> None:
+        self.stop_reason = self.stop_reason or reason
+        self.model.stop_training = True
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    def _tell(self, images: int) -> None:
+        self._stage.advance(images, f"epoch {self._epoch + 1}/{self._epochs_planned}{self._score}")

@@ -85,4 +85,7 @@ def _try_out(model: keras.Model, train: LabelledImages, classes: int) -> np.ndar
             f"The model must return one score per class: for {len(images)} images of {classes} classes the shape "
             f"{expected}. Change its last layer, or give it the data it was made for. Received: {received}"
         )
-    return np.asarray(keras.ops.convert_to_numpy(outputs), dtype=np.float64)
+    scores = np.asarray(keras.ops.convert_to_numpy(outputs), dtype=np.float64)
+    if not np.isfinite(scores).all():
+        raise ModelError("The model must return finite scores for raw images. Received: NaN or infinite values")
+    return scores

@@ -16,22 +16,21 @@ from lrdiag.records import RangeTest
 MIN_POINTS = 20
 BANDWIDTH = 0.15  # decades: standard deviation of the smoother's Gaussian kernel
 DESCENT_STARTS = 0.1  # share of the whole descent that has passed at `base_lr`
-DESCENT_ENDS = 0.95  # and at `max_lr`
 NOISE_FACTOR = 3.0  # a descent shallower than this many standard deviations of the smoothed noise is none
 
 
 def with_suggestion(test: RangeTest) -> RangeTest:
     """Reads the boundaries and the one static rate off a range test.
 
-    As Smith reads the curve by eye: `base_lr` is where the loss starts to descend, `max_lr` where the descent ends,
-    and the suggestion is the steepest point between them.
+    As Smith reads the curve by eye: `base_lr` is where the loss starts to descend, `max_lr` where the descent ends, at
+    the lowest point, and the suggestion is the steepest point between them.
 
     Example:
         >>> rates = np.geomspace(1e-5, 10, 100)
         >>> losses = 2 / (1 + (rates / 1e-2) ** 1.5) + (rates / 2) ** 2
-        >>> read = with_suggestion(RangeTest(list(rates), list(losses), list(losses), "end of range"))
+        >>> read = with_suggestion(RangeTest(rates.tolist(), losses.tolist(), [], "end of range"))
         >>> round(read.base_lr, 4), round(read.suggestion, 4), round(read.max_lr, 4)
-        (0.0022, 0.0100, 0.0418)
+        (0.002, 0.0093, 0.231)
 
     Args:
         test: What `find_lr` measured.
@@ -61,11 +60,10 @@ def with_suggestion(test: RangeTest) -> RangeTest:
     descent = np.arange(top, bottom + 1)
     fallen = (smooth[top] - smooth[descent]) / depth
     start = int(descent[fallen <= DESCENT_STARTS][-1])
-    end = int(descent[fallen >= DESCENT_ENDS][0])
-    steepest = start + int(slope[start : end + 1].argmin())
+    steepest = start + int(slope[start : bottom + 1].argmin())
     rates = test.learning_rates
     return dataclasses.replace(
-        test, trend=smooth.tolist(), base_lr=rates[start], suggestion=rates[steepest], max_lr=rates[end]
+        test, trend=smooth.tolist(), base_lr=rates[start], suggestion=rates[steepest], max_lr=rates[bottom]
     )
 
 

@@ -83,7 +83,7 @@ def cautions(diagnosis: Diagnosis) -> list[Caution]:
 
 
 def _figures(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
-    score, seconds = diagnosis.test, diagnosis.seconds
+    score = diagnosis.test
     # Word joiners keep the interval on one line.
     interval = f"{100 * score.accuracy_low:.1f}\u2060–\u2060{100 * score.accuracy_high:.1f}"
     size = formats.plural(score.size, "test image")
@@ -94,8 +94,7 @@ def _figures(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
         (
             "Training",
             formats.duration(diagnosis.training.seconds),
-            f"{formats.plural(len(diagnosis.training.epochs), 'epoch')}; "
-            f"the whole run {formats.duration(seconds.total)}",
+            formats.plural(len(diagnosis.training.epochs), "epoch"),
         ),
         ("Network", formats.short(diagnosis.model), f"{formats.count(diagnosis.parameters)} parameters"),
         ("Device", formats.short(diagnosis.device, 60), ""),
