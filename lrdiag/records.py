@@ -144,7 +144,7 @@ class Predictions:
 
 def is_probability(scores: np.ndarray) -> bool:
     """Whether each row of `scores`, of shape `(n, classes)`, is a distribution: not negative, summing to one."""
-    return bool((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3))
+    return bool((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-2))
 
 
 @dataclass(frozen=True)
@@ -320,8 +320,8 @@ class Mistake:
     index: int
     true: int
     predicted: int
-    confidence: float
-    loss: float
+    confidence: float | None
+    loss: float | None
     file: str | None = None
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from lrdiag.errors import RunFolderError
-from lrdiag.records import SCHEMA_VERSION, Diagnosis, Run, Sheet
+from lrdiag.records import SCHEMA_VERSION, Diagnosis, Run
 
 REPORT = "report.json"
 
@@ -84,7 +84,7 @@ def write(path: Path, content: str | bytes) -> None:
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Writes a table. Text that a spreadsheet would run as a formula is disarmed by an apostrophe."""
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
+    table = csv.writer(text, lineterminator="\r\n")
     table.writerow(_disarmed(cell) for cell in header)
     table.writerows([_disarmed(cell) for cell in row] for row in rows)
     write(path, text.getvalue())
@@ -120,13 +120,13 @@ def load(folder: Path) -> Run:
     try:
         diagnosis = _from_json((folder / REPORT).read_bytes())
         sheets = (diagnosis.sheets.photographs, diagnosis.sheets.heatmaps, diagnosis.sheets.samples)
-        pictures = {sheet.file: _picture(folder, sheet) for sheet in sheets if sheet}
+        pictures = {sheet.file: (folder / _own(sheet.file)).read_bytes() for sheet in sheets if sheet}
     except OSError as error:
         raise RunFolderError(
             f"A run folder holds {REPORT} and the pictures that it names; make one with `lrdiag train-and-report`. "
             f"Received: {folder} ({error.strerror}: {error.filename})"
         ) from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RunFolderError(
             f"{REPORT} must follow schema version {SCHEMA_VERSION}, which this version of lrdiag writes. Make the run "
             f"again. Received: {folder / REPORT} ({error})"
@@ -144,6 +144,10 @@ class _Version:
     schema_version: Literal[1]
 
 
-def _picture(folder: Path, sheet: Sheet) -> bytes:
-    # the name comes from a file that anyone may have edited: it must not lead out of the folder
-    return (folder / Path(sheet.file).name).read_bytes()
+def _own(name: str) -> str:
+    # it comes from a file that anyone may have edited: it must not lead out of the folder, read or written
+    if name in ("", ".", "..") or set(name) & set("/\\:\0"):
+        raise RunFolderError(
+            f"A picture must be a file in the run folder itself. Make the run again. Received: {name!r}"
+        )
+    return name

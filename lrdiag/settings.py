@@ -33,6 +33,15 @@ class LearningRate:
     rate: float | None = None
     base_lr: float | None = None
 
+    def __post_init__(self) -> None:
+        rates = [rate for rate in (self.base_lr, self.rate) if rate is not None]
+        positive = all(0 < rate < float("inf") for rate in rates)
+        if not positive or rates != sorted(set(rates)) or (self.rate is None and rates):
+            raise SettingsError(
+                "Learning rates must be positive and finite, and `base_lr` less than `rate`. "
+                f"Received: rate={self.rate}, base_lr={self.base_lr}"
+            )
+
     @classmethod
     def parse(cls, text: str) -> LearningRate:
         """Reads `auto`, a rate such as `0.1`, or boundaries such as `0.01:0.4`.
@@ -48,20 +57,19 @@ class LearningRate:
             return cls()
         try:
             rates = [float(part) for part in text.split(":")]
-        except ValueError:
-            rates = []
-        ascending = len(rates) == 1 or (len(rates) == 2 and rates[0] < rates[1])
-        if not ascending or not all(0 < rate < float("inf") for rate in rates):
-            raise SettingsError(
-                "The learning rate must be `auto`, a positive number such as `0.1`, or two ascending ones such as "
-                f"`0.01:0.4`. Received: {text!r}"
-            )
-        return cls(rates[-1], rates[0] if len(rates) == 2 else None)
+            if len(rates) <= 2:
+                return cls(rates[-1], rates[0] if len(rates) == 2 else None)
+        except ValueError:  # no number, or no rate
+            pass
+        raise SettingsError(
+            "The learning rate must be `auto`, a positive number such as `0.1`, or two ascending ones such as "
+            f"`0.01:0.4`. Received: {text!r}"
+        )
 
     def __str__(self) -> str:
         if self.rate is None:
             return "auto"
-        return f"{self.rate:g}" if self.base_lr is None else f"{self.base_lr:g}:{self.rate:g}"
+        return f"{self.rate}" if self.base_lr is None else f"{self.base_lr}:{self.rate}"
 
 
 @dataclass(frozen=True)

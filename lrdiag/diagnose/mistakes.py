@@ -20,7 +20,8 @@ def rank_mistakes(predictions: Predictions, files: tuple[str, ...] = ()) -> Misc
             predicted=int(predicted[index]),
             confidence=float(confidence[index]),
             loss=float(losses[index]),
-            file=files[index] if files else None,
+            # a file name that is no UTF-8 reaches Python as lone surrogates, which JSON cannot hold
+            file=files[index].encode(errors="replace").decode() if files else None,
         )
         for index in predictions.ranked_mistakes
     ]

@@ -68,7 +68,7 @@ def choose_layer(steps: list[Step], classes: int) -> keras.Layer:
     """
     maps = [step for step in steps if _is_feature_map(step)]
     if any(isinstance(step.layer, _CONVOLUTIONS) for step in steps):
-        while maps and _is_logit_map(maps[-1], classes):
+        while maps and _is_logit_map(maps[-1], classes) and not _dense_follows(steps, maps[-1]):
             maps.pop()
         if maps:
             return maps[-1].layer
@@ -90,6 +90,10 @@ def _is_feature_map(step: Step) -> bool:
     name = type(step.layer).__name__
     rescales = any(word in name for word in _NO_FEATURES) and name != "BatchNormalization"
     return len(step.shape) == 3 and min(step.shape[:2]) > 1 and not rescales
+
+
+def _dense_follows(steps: list[Step], step: Step) -> bool:
+    return any(isinstance(later.layer, keras.layers.Dense) for later in steps[steps.index(step) + 1 :])
 
 
 def _is_logit_map(step: Step, classes: int) -> bool:

@@ -1,6 +1,6 @@
 """The convolutional net of the learning-rate article that lrdiag grew from.
 
-Eleven convolutions of 3×3 and 1×1, batch normalisation and ReLU after each but the last, no dense layer: the last
+Nine convolutions of 3×3 and 1×1, batch normalisation and ReLU after each but the last, no dense layer: the last
 1×1 convolution is a map of logits, averaged over the image.
 """
 

@@ -11,8 +11,10 @@ import keras
 
 from lrdiag.models.blocks import convolution
 
-WEIGHT_DECAY = 5e-3
-LOGIT_SCALE = 0.25
+WEIGHT_DECAY = 5e-3  # decoupled, per step and unit of learning rate; not on biases, there are none before the head
+FEATURE_SCALE = (
+    0.25  # maxima over the image are large; unscaled, the first logits are wild and the range test with them
+)
 
 
 def build_fast(classes: int) -> list[Any]:
@@ -23,13 +25,11 @@ def build_fast(classes: int) -> list[Any]:
     """
     return [
         *convolution("conv1", 32, 4, strides=2),
-        *convolution("conv2", 48, 3),
-        keras.layers.MaxPooling2D(),
+        *convolution("conv2", 48, 3, pool_early=True),
         *convolution("conv3", 96, 3),
-        *convolution("conv4", 96, 3),
-        keras.layers.MaxPooling2D(),
+        *convolution("conv4", 96, 3, pool_early=True),
         *convolution("conv5", 192, 3),
         keras.layers.GlobalMaxPooling2D(),
-        keras.layers.Dense(classes, name="logits"),
-        keras.layers.Rescaling(LOGIT_SCALE, dtype="float32"),
+        keras.layers.Rescaling(FEATURE_SCALE),
+        keras.layers.Dense(classes, name="logits", dtype="float32"),
     ]

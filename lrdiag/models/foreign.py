@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from lrdiag.errors import ModelError
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def load_foreign(spec: str, image_shape: tuple[int, ...], classes: int) -> keras.Model:
@@ -50,23 +53,32 @@ def _call_function(spec: str, offered: dict[str, Any]) -> keras.Model:
         sys.path.insert(0, "")
     try:
         function = getattr(importlib.import_module(module_name), function_name)
-        wanted = inspect.signature(function).parameters
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        signature = inspect.signature(function)
+    except Exception as error:  # importing runs the user's module, which may raise anything
         raise ModelError(
             "`module:function` must name a function that can be imported from here. "
             f"Received: {spec!r} ({type(error).__name__}: {error})"
         ) from error
     unknown = [
         name
-        for name, parameter in wanted.items()
-        if name not in offered and parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+        for name, parameter in signature.parameters.items()
+        if name not in offered and parameter.default is parameter.empty and parameter.kind not in _VARIADIC
     ]
     if unknown:
         raise ModelError(
             f"The function of a `module:function` model may take `image_shape` and `classes`, and nothing else "
             f"without a default. Received: {spec!r} with {', '.join(unknown)}"
         )
-    model = function(**{name: value for name, value in offered.items() if name in wanted})
+    given = inspect.BoundArguments(
+        signature, OrderedDict((name, offered[name]) for name in signature.parameters if name in offered)
+    )
+    try:
+        model = function(*given.args, **given.kwargs)
+    except Exception as error:
+        raise ModelError(
+            f"The function of a `module:function` model must return a keras.Model. "
+            f"Received: {spec!r} ({type(error).__name__}: {error})"
+        ) from error
     if not isinstance(model, keras.Model):
         raise ModelError(f"{spec!r} must return a keras.Model. Received: {type(model).__name__}")
     return model

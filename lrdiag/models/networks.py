@@ -15,8 +15,6 @@ from lrdiag.models.fast import WEIGHT_DECAY, build_fast
 from lrdiag.models.foreign import load_foreign
 from lrdiag.records import LabelledImages, is_probability
 
-ARTICLE_IMAGE_SIZE = (32, 32)
-
 
 @dataclass(frozen=True)
 class Network:
@@ -52,9 +50,14 @@ def build_network(spec: str, train: LabelledImages, classes: int) -> Network:
     }
     if spec in own:
         build, weight_decay = own[spec]
-        model = keras.Sequential(
-            [keras.Input(train.images.shape[1:]), _normalization(train), *build(classes)], name=spec
-        )
+        layers = [keras.Input(train.images.shape[1:]), _normalization(train), *build(classes)]
+        try:
+            model = keras.Sequential(layers, name=spec)
+        except ValueError as error:  # a pooling over more than there is
+            raise ModelError(
+                f"The images are too small for the network `{spec}`. Take another, or larger images. "
+                f"Received: images of shape {train.images.shape[1:]}"
+            ) from error
     else:
         model, weight_decay = load_foreign(spec, train.images.shape[1:], classes), None
     return Network(spec, model, not is_probability(_try_out(model, train, classes)), weight_decay)

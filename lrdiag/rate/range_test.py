@@ -13,11 +13,15 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.backend.common import global_state  # no public way to the seed that Keras draws from by itself
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
 from lrdiag.errors import SettingsError
 from lrdiag.rate.curves import ExponentialSweep
 from lrdiag.rate.steps import BatchLoss, require_settable_rate
 from lrdiag.records import RangeTest
+
+MAX_SKIPPED = 20  # updates in a row: the loss scale of float16 starts at 2**15 and is halved each time
 
 
 class TrainingState:
@@ -31,14 +35,17 @@ class TrainingState:
     """
 
     def __init__(self, model: keras.Model) -> None:
+        self._python = random.getstate()
+        self._numpy = np.random.get_state()  # noqa: NPY002 – users' own code draws from it
+        # not made where it is missing: Keras would draw its seed from Python's random state
+        self._keras_seed = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         self._model = model
-        variables = [*model.variables, *model.optimizer.variables, keras_global_seed()]
+        variables = [*model.variables, *model.optimizer.variables]
+        if self._keras_seed is not None:
+            variables.append(self._keras_seed.state)
         self._values = [(variable, keras.ops.convert_to_numpy(variable).copy()) for variable in variables]
-        self._python = random.getstate()
-        self._numpy = np.random.get_state()  # noqa: NPY002 – users' own code draws from it
-        self._attributes = {name: getattr(model, name, None) for name in ("history", "stop_training")}
 
     def restore(self) -> None:
         """Puts everything back."""
@@ -46,16 +53,8 @@ class TrainingState:
             variable.assign(value)
         random.setstate(self._python)
         np.random.set_state(self._numpy)  # noqa: NPY002
-        for name, value in self._attributes.items():
-            setattr(self._model, name, value)
+        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, self._keras_seed)
         self._model.reset_metrics()
-
-
-def keras_global_seed() -> Any:
-    """The variable from which Keras draws wherever no seed was given."""
-    from keras.src.random.seed_generator import global_seed_generator  # no public way to it
-
-    return global_seed_generator().state
 
 
 class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
@@ -70,7 +69,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> model.compile(keras.optimizers.SGD(0.01), loss="mse")
-        >>> finder = LRFinder(iterations=20)
+        >>> finder = LRFinder(end_lr=0.1, iterations=20)
         >>> history = model.fit(np.ones((64, 2)), np.ones(64), batch_size=2, verbose=0, callbacks=[finder])
         >>> len(finder.result().losses)
         20
@@ -102,15 +101,20 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         self.smoothing = smoothing
         self.diverge_factor = diverge_factor
         self.on_step = on_step
+        self._state: TrainingState | None = None
+        self._begin()
+
+    def _begin(self) -> None:
         self._losses: list[float] = []
         self._smoothed: list[float] = []
         self._average = 0.0
+        self._skipped = 0
         self._stop_reason = "end of range"
-        self._state: TrainingState | None = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Remembers the state of the training."""
         require_settable_rate(self.model, "LRFinder")
+        self._begin()
         self._state = TrainingState(self.model)
         self._batch_loss = BatchLoss(self.model)
 
@@ -125,7 +129,11 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         loss = self._batch_loss.end()
         skipped_by_loss_scaling = int(self.model.optimizer.iterations) == self._updates
         if skipped_by_loss_scaling:
+            self._skipped += 1
+            if self._skipped == MAX_SKIPPED:
+                self._stop("loss is not finite")
             return
+        self._skipped = 0
         if not math.isfinite(loss):
             self._stop("loss is not finite")
             return
@@ -180,7 +188,7 @@ def find_lr(
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> model.compile(keras.optimizers.SGD(0.01), loss="mse")
-        >>> test = find_lr(model, np.ones((64, 2)), np.ones((64, 1)), iterations=20)
+        >>> test = find_lr(model, np.ones((64, 2)), np.ones((64, 1)), end_lr=0.1, iterations=20)
         >>> test.learning_rates[0], len(test.losses)
         (1e-05, 20)
 
@@ -203,12 +211,17 @@ def find_lr(
         SettingsError: If an argument is outside its range or the rate cannot be set.
     """
     finder = LRFinder(start_lr, end_lr, iterations, smoothing, diverge_factor, on_step)
+    # Keras sets both before a callback sees the model
+    attributes = {name: getattr(model, name, None) for name in ("history", "stop_training")}
     batches = x if y is None else _shuffled_batches(x, y, batch_size)
     try:
         # More batches than rungs: loss scaling may skip some. The callback ends the epoch.
-        model.fit(batches.repeat(), steps_per_epoch=2 * iterations, shuffle=False, verbose=0, callbacks=[finder])
+        steps = MAX_SKIPPED * iterations
+        model.fit(batches.repeat(), steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[finder])
     finally:
         finder.restore()
+        for name, value in attributes.items():
+            setattr(model, name, value)
     return finder.result()
 
 

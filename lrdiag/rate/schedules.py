@@ -75,7 +75,8 @@ class CyclicLR(keras.callbacks.Callback):  # type: ignore[misc]
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> model.compile(keras.optimizers.SGD(0.01), loss="mse")
         >>> cyclic = CyclicLR(base_lr=0.01, max_lr=0.1, step_size=4)
-        >>> history = model.fit(np.ones((16, 2)), np.ones(16), batch_size=2, verbose=0, callbacks=[cyclic])
+        >>> x, y = keras.ops.ones((16, 2)), keras.ops.ones((16, 1))
+        >>> history = model.fit(x, y, batch_size=2, verbose=0, callbacks=[cyclic])
         >>> round(float(model.optimizer.learning_rate), 4)  # the last step of eight, one before the base
         0.0325
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
-import numpy as np
 
 from lrdiag.errors import SettingsError
 
@@ -22,22 +19,19 @@ class BatchLoss:
 
     def __init__(self, model: keras.Model) -> None:
         self._tracker = next(metric for metric in model.metrics if metric.name == "loss")
-        self._total = self._count = np.float32(0)
-
-    def _state(self) -> tuple[Any, Any]:
-        return keras.ops.convert_to_numpy(self._tracker.total), keras.ops.convert_to_numpy(self._tracker.count)
+        self._total = self._count = 0.0
 
     def begin(self) -> None:
         """Call at the beginning of a batch."""
-        self._total, self._count = self._state()
+        self._total, self._count = float(self._tracker.total), float(self._tracker.count)
         self._tracker.reset_state()
 
     def end(self) -> float:
         """Call at the end of a batch; returns its loss, which may be infinite or NaN."""
-        total, count = self._state()
+        total, count = float(self._tracker.total), float(self._tracker.count)
         self._tracker.total.assign(self._total + total)
         self._tracker.count.assign(self._count + count)
-        return float(total / count)
+        return total / count
 
 
 def require_steps(model: keras.Model, caller: str) -> None:
@@ -60,10 +54,11 @@ def require_settable_rate(model: keras.Model, caller: str) -> None:
         SettingsError: If the rate is a schedule, or the model runs several steps in one execution.
     """
     require_steps(model, caller)
-    if isinstance(model.optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of a loss-scaling one
+    if isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
         raise SettingsError(
             f"{caller} sets the learning rate of every step, so the optimizer must hold a plain number. Compile the "
-            f"model with a number such as 0.01. Received: {type(model.optimizer._learning_rate).__name__}"
+            f"model with a number such as 0.01. Received: {type(optimizer._learning_rate).__name__}"
         )
 
 

@@ -52,7 +52,8 @@ def with_suggestion(test: RangeTest) -> RangeTest:
     top = int(smooth[: bottom + 1].argmax())
     depth = smooth[top] - smooth[bottom]
     noise = float(np.median(np.abs(np.diff(capped)))) / 0.954  # of the difference of two normal variables
-    if depth < NOISE_FACTOR * noise or bottom - top < 2:
+    rounding = 1e-6 * float(np.abs(capped).max())  # losses are float32
+    if depth < max(NOISE_FACTOR * noise, rounding) or bottom - top < 2:
         raise NoSuggestion(
             "The loss never descends clearly, so no learning rate can be read off. Sweep a wider range, start from "
             f"less trained weights, or use larger batches. Received: a descent of {depth:.3g} with noise of {noise:.3g}"

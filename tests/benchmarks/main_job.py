@@ -58,7 +58,8 @@ def main() -> None:
     options = parser.parse_args()
     jobs = {"cifar10": ["--data", "cifar10", "--data-dir", options.data_dir], "digits": ["--data", "digits"]}
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results["machine"] = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
+    cores = len(os.sched_getaffinity(0))
+    results["machine"] = f"{platform.machine()}, {cores} cores, Python {platform.python_version()}"
     for seed in range(options.repeats):
         for name, arguments in {**jobs, "help": []}.items():
             key = f"{name}/{seed}"

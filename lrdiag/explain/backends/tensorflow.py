@@ -44,7 +44,9 @@ def compile_explainer(
             else:
                 with tapped(layer, watch):
                     scores = tf.cast(model(images, training=False), tf.float32)
-            predicted = tf.argmax(scores, axis=1)
+            # as `Predictions` has it: a row that holds a NaN counts as class 0
+            broken = tf.reduce_any(tf.math.is_nan(scores), axis=1)
+            predicted = tf.where(broken, tf.constant(0, tf.int64), tf.argmax(scores, axis=1))
             wrong = tf.reshape(tf.where(predicted != labels), [-1])
             targets = [tf.gather(scores, classes, batch_dims=1) for classes in (predicted, labels)]
         if layer is None:

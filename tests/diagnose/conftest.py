@@ -1,0 +1,56 @@
+"""What the tests of this room share: a run with nothing to complain about."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lrdiag.diagnose.assemble import assemble
+from lrdiag.records import (
+    Dataset,
+    Diagnosis,
+    Epoch,
+    HeatmapFacts,
+    LabelledImages,
+    Predictions,
+    RangeTest,
+    RunFacts,
+    Sheet,
+    Sheets,
+    TrainingRun,
+)
+
+CLASSES = ("cat", "dog", "frog")
+
+
+def labelled(labels: list[int], files: tuple[str, ...] = ()) -> LabelledImages:
+    return LabelledImages(np.zeros((len(labels), 4, 6, 3), "uint8"), np.array(labels), files)
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    files = tuple(f"test/{place}.png" for place in range(6))
+    test = labelled([0, 0, 1, 1, 2, 2], files)
+    return Dataset("toys", "a shelf", CLASSES, labelled([0, 1, 1, 2]), test, validation=labelled([0, 1]))
+
+
+@pytest.fixture
+def training() -> TrainingRun:
+    epoch = Epoch(loss=0.1, accuracy=0.95, val_loss=0.2, val_accuracy=0.94, seconds=1.0)
+    return TrainingRun([epoch], [0.1, 0.2], [0.5, 0.4], 2, 1, "SGD", "constant", None, 1.0)
+
+
+@pytest.fixture
+def sound(dataset: Dataset, training: TrainingRun) -> Diagnosis:
+    """Every test image right, no gap, a suggestion, heatmaps."""
+    scores = np.eye(3)[dataset.test.labels] * 5
+    return assemble(
+        dataset,
+        Predictions.from_scores(scores, dataset.test.labels),
+        range_test=RangeTest([0.1], [1.0], [1.0], "end of range", [1.0], 0.1, 0.05, 0.2),
+        range_test_note=None,
+        training=training,
+        heatmaps=HeatmapFacts("Grad-CAM", "relu", 0),
+        sheets=Sheets(None, None, Sheet("samples.jpg", 3, 3, 6, 4, 1), 1),
+        run=RunFacts("fast", 10, "CPU", "lrdiag", None, {"seed": 0}, {"keras": "3"}),
+    )

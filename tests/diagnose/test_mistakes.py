@@ -1,0 +1,57 @@
+"""The ranking of what went wrong."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import msgspec
+import numpy as np
+import pytest
+
+from lrdiag.diagnose.mistakes import rank_mistakes
+from lrdiag.records import Misclassified, Predictions
+
+PROBABILITIES = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.6, 0.4], [0.2, 0.8], [0.4, 0.6]])
+LABELS = np.array([0, 0, 0, 1, 0, 0])  # wrong: 1, 2, 3, 4, 5
+
+
+@pytest.fixture
+def predictions() -> Predictions:
+    return Predictions.from_scores(PROBABILITIES, LABELS)
+
+
+def test_the_highest_loss_comes_first_and_equal_losses_keep_their_order(predictions: Predictions) -> None:
+    mistakes = rank_mistakes(predictions)
+    assert mistakes.count == 5
+    assert [each.index for each in mistakes.items] == [2, 4, 1, 3, 5]
+
+
+def test_a_mistake_says_what_was_shown_and_what_was_said(predictions: Predictions) -> None:
+    mistake = rank_mistakes(predictions, tuple("abcdef")).items[3]
+    assert (mistake.index, mistake.true, mistake.predicted, mistake.file) == (3, 1, 0, "d")
+    assert mistake.confidence == pytest.approx(0.6)
+    assert mistake.loss == pytest.approx(-math.log(0.4))
+
+
+def test_a_file_name_that_is_no_unicode_can_be_written(predictions: Predictions) -> None:
+    files = (os.fsdecode(b"test/caf\xe9.png"),) * 6
+    mistakes = rank_mistakes(predictions, files)
+    assert b"test/caf" in msgspec.json.encode(mistakes)
+
+
+def test_images_without_files_have_none(predictions: Predictions) -> None:
+    assert {each.file for each in rank_mistakes(predictions).items} == {None}
+
+
+def test_the_logits_and_their_softmax_are_ranked_alike(predictions: Predictions) -> None:
+    logits = Predictions.from_scores(np.log(PROBABILITIES) + np.arange(6)[:, None], LABELS)
+    np.testing.assert_allclose(logits.log_probabilities, predictions.log_probabilities, atol=1e-12)
+
+
+def test_huge_logits_have_a_finite_loss() -> None:
+    assert rank_mistakes(Predictions.from_scores(np.array([[0.0, 1e4]]), np.array([0]))).items[0].loss == 1e4
+
+
+def test_nothing_wrong_is_an_empty_list() -> None:
+    assert rank_mistakes(Predictions.from_scores(PROBABILITIES[:1], LABELS[:1])) == Misclassified(0, [])

@@ -1,0 +1,167 @@
+"""Networks that are not ours: what is taken, and what is refused in one sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from lrdiag.errors import ModelError
+from lrdiag.models import build_network
+from lrdiag.records import LabelledImages
+
+CLASSES = 4
+MODULE = "a_users_module"
+SOURCE = """
+import keras
+
+def plain():
+    return build((32, 32, 3), 4)
+
+def build(image_shape, classes, activation="softmax"):
+    head = keras.layers.Dense(classes, activation=activation, name="head")
+    pool = keras.layers.GlobalAveragePooling2D()
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Rescaling(1 / 255), pool, head])
+
+def logits(*, classes, image_shape, **others):
+    return build(image_shape, classes, None)
+
+def only_classes(classes):
+    return build((32, 32, 3), classes)
+
+def any_number(*layers):
+    return plain()
+
+def nothing():
+    pass
+
+def layer():
+    return keras.layers.Dense(4)
+
+def unknown(image_shape, depth, width):
+    return plain()
+
+def broken():
+    raise RuntimeError("the weights are elsewhere")
+
+def positional(image_shape, classes, /):
+    return build(image_shape, classes)
+
+def other_classes():
+    return build((32, 32, 3), 7)
+
+def other_size():
+    return keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(4)])
+
+def maps():
+    return keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 1)])
+
+def two_outputs():
+    inputs = keras.Input((32, 32, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(inputs)
+    return keras.Model(inputs, [keras.layers.Dense(4)(pooled), pooled])
+
+number = 3
+"""
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A user's module in the current folder."""
+    path = tmp_path / f"{MODULE}.py"
+    path.write_text(SOURCE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield path
+    sys.modules.pop(MODULE, None)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        "plain",
+        "build",
+        "only_classes",
+        "any_number",
+        "positional",
+    ],
+)
+def test_a_function_is_given_what_it_asks_for(photographs: LabelledImages, function: str) -> None:
+    network = build_network(f"{MODULE}:{function}", photographs, CLASSES)
+    assert network.name == f"{MODULE}:{function}"
+    assert network.model.output_shape == (None, CLASSES)
+    assert not network.from_logits
+    assert network.weight_decay is None
+
+
+def test_logits_are_recognised(photographs: LabelledImages) -> None:
+    assert build_network(f"{MODULE}:logits", photographs, CLASSES).from_logits
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_probabilities_of_half_precision_are_recognised(photographs: LabelledImages, policy: str) -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        keras.utils.set_random_seed(0)
+        assert not build_network(f"{MODULE}:build", photographs, CLASSES).from_logits
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize(
+    ("spec", "rule"),
+    [
+        ("absent.keras", "There is no such model file"),
+        ("resnet", "must be `fast`, `article`, a .keras file, or `module:function`"),
+        ("a:b:c", "must be `fast`, `article`"),
+        ("no_such_module:f", "can be imported"),
+        (f"{MODULE}:absent", "can be imported"),
+        (f"{MODULE}:", "can be imported"),
+        (":plain", "can be imported"),
+        (f"{MODULE}:number", "can be imported"),
+        (f"{MODULE}:nothing", "must return a keras.Model. Received: NoneType"),
+        (f"{MODULE}:layer", "must return a keras.Model. Received: Dense"),
+        (f"{MODULE}:unknown", "Received: .*depth, width"),
+        (f"{MODULE}:broken", "RuntimeError: the weights are elsewhere"),
+        (f"{MODULE}:other_classes", r"one score per class.*\(8, 4\).*Received: \(8, 7\)"),
+        (f"{MODULE}:other_size", r"raw images of shape \(32, 32, 3\)"),
+        (f"{MODULE}:maps", r"one score per class.*Received: \(8, 32, 32, 4\)"),
+        (f"{MODULE}:two_outputs", "one score per class.*Received: list"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_the_reason(photographs: LabelledImages, spec: str, rule: str) -> None:
+    with pytest.raises(ModelError, match=rule):
+        build_network(spec, photographs, CLASSES)
+
+
+@pytest.mark.parametrize("source", ["def build(:", "raise RuntimeError('no')", "1 / 0"])
+def test_a_module_that_cannot_be_imported_is_refused(photographs: LabelledImages, module: Path, source: str) -> None:
+    module.write_text(source)
+    with pytest.raises(ModelError, match="can be imported"):
+        build_network(f"{MODULE}:build", photographs, CLASSES)
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x05\x06" + bytes(18)], ids=["empty", "text", "empty-zip"])
+def test_a_file_that_is_no_model_is_refused(photographs: LabelledImages, content: bytes) -> None:
+    Path("broken.keras").write_bytes(content)
+    with pytest.raises(ModelError, match=r"must load in Keras 3.*Received: broken.keras"):
+        build_network("broken.keras", photographs, CLASSES)
+
+
+def test_a_file_that_would_run_code_is_refused(photographs: LabelledImages) -> None:
+    keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Lambda(lambda images: images)]).save("lambda.keras")
+    with pytest.raises(ModelError, match="Lambda layers are refused"):
+        build_network("lambda.keras", photographs, CLASSES)
+
+
+def test_a_saved_model_is_loaded_as_it_was(photographs: LabelledImages) -> None:
+    original = build_network(f"{MODULE}:build", photographs, CLASSES).model
+    original.save("mine.keras")
+    loaded = build_network("mine.keras", photographs, CLASSES)
+    np.testing.assert_array_equal(loaded.model(photographs.images), original(photographs.images))
+    assert not loaded.from_logits

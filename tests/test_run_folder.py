@@ -1,0 +1,327 @@
+"""A run on disk: what is written is read back, and nothing is ever half written."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import json
+import math
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lrdiag import run_folder
+from lrdiag.errors import RunFolderError
+from lrdiag.records import (
+    ClassFacts,
+    ConfusedPair,
+    DatasetFacts,
+    Diagnosis,
+    Epoch,
+    Finding,
+    HeatmapFacts,
+    Misclassified,
+    Mistake,
+    RangeTest,
+    Run,
+    Score,
+    Seconds,
+    Sheet,
+    Sheets,
+    TrainingRun,
+)
+
+
+@pytest.fixture
+def run() -> Run:
+    """Every optional field once filled and once empty, and text that is hard to write."""
+    diagnosis = Diagnosis(
+        dataset=DatasetFacts("toys", "“Ünï” <b>&</b>", None, ["cat", "=dog"], [4, 6, 3], 4, 0, 2, [2, 2], [1, 1]),
+        model="fast",
+        parameters=10,
+        range_test=RangeTest([1e-5, 0.1], [2.5, 2.25], [2.5, 2.3], "loss diverged", [], None, None, 0.1),
+        range_test_note="why",
+        training=TrainingRun(
+            [Epoch(1.5, 0.5, None, None, 1.0), Epoch(0.1, 1.0, 0.2, 0.5, 0.1)],
+            [0.1, 1 / 3],
+            [0.5, None],
+            2,
+            3,
+            "SGD",
+            "constant",
+            "the loss was not finite",
+            1.5,
+        ),
+        test=Score(2, 0.5, 0.1, 0.9, None),
+        per_class=[ClassFacts("cat", None, 0.0, 0.0, 1), ClassFacts("=dog", 0.5, None, None, 0)],
+        confusion=[[0, 1], [0, 1]],
+        confused_pairs=[ConfusedPair(0, 1, 1, 1.0)],
+        misclassified=Misclassified(1, [Mistake(0, 0, 1, 0.75, 1.4, "test/a b.png"), Mistake(1, 1, 0, 0.5, 0.7)]),
+        heatmaps=HeatmapFacts("Grad-CAM", None, 0, "no convolution"),
+        sheets=Sheets(
+            Sheet("photographs.jpg", 1, 1, 6, 4, 1),
+            Sheet("heatmaps.png", 1, 1, 6, 4, 1),
+            Sheet("samples.jpg", 4, 2, 6, 4, 1),
+            2,
+        ),
+        findings=[Finding("weak-class", "warning", "title", "evidence", "advice")],
+        device="CPU",
+        command="lrdiag train-and-report --out 'a b'",
+        git_commit=None,
+        settings={"seed": 0, "data": None, "mixed_precision": True, "learning_rate": "auto", "share": 0.5},
+        versions={"keras": "3.15.1"},
+        seconds=Seconds(1.0, 2.0, 3.0, 4.0, 10.5),
+    )
+    return Run(diagnosis, {"photographs.jpg": b"\xff\xd8one", "heatmaps.png": b"two", "samples.jpg": b""})
+
+
+@pytest.fixture
+def saved(run: Run, tmp_path: Path) -> Path:
+    run_folder.save(tmp_path, run)
+    return tmp_path
+
+
+@pytest.fixture
+def edit(saved: Path) -> Any:
+    """Changes one value of report.json, named by its path."""
+
+    def change(value: Any, *path: str | int) -> Path:
+        content = json.loads((saved / "report.json").read_text())
+        place = content
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] = value
+        (saved / "report.json").write_text(json.dumps(content))
+        return saved
+
+    return change
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_what_is_saved_is_loaded(run: Run, saved: Path) -> None:
+    assert run_folder.load(saved) == run
+    assert names(saved) == {"report.json", "photographs.jpg", "heatmaps.png", "samples.jpg"}
+
+
+def test_a_run_without_mistakes_or_range_test_is_loaded_too(run: Run, tmp_path: Path) -> None:
+    sheets = dataclasses.replace(run.diagnosis.sheets, photographs=None, heatmaps=None)
+    diagnosis = dataclasses.replace(run.diagnosis, range_test=None, range_test_note=None, sheets=sheets)
+    bare = Run(diagnosis, {"samples.jpg": b"x"})
+    run_folder.save(tmp_path, bare)
+    assert run_folder.load(tmp_path) == bare
+
+
+def test_the_report_is_strict_json_without_nan(run: Run, tmp_path: Path) -> None:
+    test = dataclasses.replace(run.diagnosis.test, loss=math.nan, accuracy_high=math.inf)
+    run_folder.save(tmp_path, Run(dataclasses.replace(run.diagnosis, test=test), {}))
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    content = json.loads((tmp_path / "report.json").read_text("utf-8"), parse_constant=refuse)
+    assert content["test"]["loss"] is content["test"]["accuracy_high"] is None
+    assert content["dataset"]["source"] == run.diagnosis.dataset.source
+    assert content["schema_version"] == 1
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_mistake_whose_loss_is_not_finite_can_be_loaded(run: Run, tmp_path: Path, value: float) -> None:
+    mistakes = Misclassified(1, [Mistake(0, 0, 1, value, value)])
+    run_folder.save(tmp_path, Run(dataclasses.replace(run.diagnosis, misclassified=mistakes), run.pictures))
+    assert run_folder.load(tmp_path).diagnosis.misclassified.count == 1
+
+
+def test_an_error_keeps_the_old_file_and_leaves_no_temporary(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("old")
+
+    def fail() -> None:
+        with run_folder.replacing(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == {"report.json"}
+
+
+def test_a_file_is_replaced_at_once_with_ordinary_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    path.write_text("old")
+    with run_folder.replacing(path) as temporary:
+        assert temporary.suffix == ".keras"
+        assert temporary.parent == tmp_path
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert names(tmp_path) == {"model.keras", "plain"}
+
+
+def test_a_killed_process_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("old and whole")
+    code = (
+        "import sys, time, pathlib; from lrdiag import run_folder\n"
+        "with run_folder.replacing(pathlib.Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('half'); print('writing', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "writing\n"
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert path.read_text() == "old and whole"
+
+
+def test_a_folder_is_made_with_its_parents_and_left_empty(tmp_path: Path) -> None:
+    for _ in range(2):
+        run_folder.create(tmp_path / "a" / "b")
+        assert names(tmp_path / "a" / "b") == set()
+
+
+@pytest.mark.parametrize("below", ["", "run", "deep/run"])
+def test_a_folder_that_cannot_be_is_refused(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunFolderError, match=r"cannot be written.*--out.*Received: .*file"):
+        run_folder.create(tmp_path / "file" / below)
+
+
+def test_a_file_that_cannot_be_written_says_where(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunFolderError, match=r"cannot be written.*Received: .*file"):
+        run_folder.save(tmp_path / "file", run)
+
+
+def test_a_folder_in_the_place_of_a_file_is_no_traceback(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "report.json").mkdir()
+    with pytest.raises(RunFolderError, match=r"report.json cannot be written"):
+        run_folder.save(tmp_path, run)
+    assert not [name for name in names(tmp_path) if name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{}",
+        b"null",
+        b"[]",
+        b"{",
+        b"\xff\xfe",
+        b"PK\x03\x04",
+        b'{"schema_version": 1, "model": "\xff"}',
+        b'{"x":' + b"[" * 100_000,
+    ],
+    ids=["empty", "object", "null", "list", "cut", "utf-16", "zip", "not-utf-8", "deep"],
+)
+def test_a_report_that_is_none_is_refused(saved: Path, content: bytes) -> None:
+    (saved / "report.json").write_bytes(content)
+    with pytest.raises(RunFolderError, match=r"schema version 1.*Make the run again.*Received: .*report.json"):
+        run_folder.load(saved)
+
+
+@pytest.mark.parametrize("cut", [10, 100, -2])
+def test_a_report_that_was_cut_is_refused(saved: Path, cut: int) -> None:
+    path = saved / "report.json"
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(RunFolderError, match="schema version 1"):
+        run_folder.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ("three", ("parameters",)),
+        (None, ("training",)),
+        ("fatal", ("findings", 0, "severity")),
+        ([["a"]], ("confusion",)),
+        ("1", ("sheets", "samples", "count")),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused_and_named(edit: Any, value: Any, path: tuple[Any, ...]) -> None:
+    with pytest.raises(RunFolderError, match=r"schema version 1.*Received: .*\$\." + str(path[0])):
+        run_folder.load(edit(value, *path))
+
+
+@pytest.mark.parametrize("version", [0, 2, 999])
+def test_another_schema_version_is_refused(edit: Any, version: int) -> None:
+    with pytest.raises(RunFolderError, match=rf"schema version 1.*Received: .*{version}"):
+        run_folder.load(edit(version, "schema_version"))
+
+
+def test_fields_of_a_later_version_do_no_harm(edit: Any, run: Run) -> None:
+    assert run_folder.load(edit("news", "later")) == run
+
+
+def test_a_missing_picture_is_named(saved: Path) -> None:
+    (saved / "heatmaps.png").unlink()
+    with pytest.raises(RunFolderError, match=r"pictures that it names.*heatmaps.png"):
+        run_folder.load(saved)
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "."])
+def test_a_folder_without_a_run_is_refused(tmp_path: Path, folder: str) -> None:
+    with pytest.raises(RunFolderError, match=r"A run folder holds report.json.*Received: .*No such file"):
+        run_folder.load(tmp_path / folder)
+
+
+HOSTILE = [
+    "../secret.txt",
+    "/etc/hostname",
+    "..",
+    "",
+    ".",
+    "a\x00b",
+    "x" * 5000,
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=["parent", "absolute", "dots", "empty", "dot", "null-byte", "long"])
+def test_a_sheet_leads_nowhere_out_of_the_folder(edit: Any, name: str) -> None:
+    folder = edit(name, "sheets", "samples", "file")
+    (folder.parent / "secret.txt").write_text("secret")
+    with pytest.raises(RunFolderError, match="Received"):
+        run_folder.load(folder)
+
+
+@pytest.mark.parametrize("way", ["../samples.jpg", "{absolute}/samples.jpg"])
+def test_a_run_that_was_loaded_writes_nothing_out_of_its_folder(edit: Any, tmp_path: Path, way: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "run").mkdir(parents=True)
+    folder = edit(way.format(absolute=elsewhere), "sheets", "samples", "file")
+    with contextlib.suppress(RunFolderError):
+        run_folder.save(elsewhere / "run", run_folder.load(folder))
+    assert names(elsewhere) == {"run"}
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "a\r=1", '=HYPERLINK("http://x")'])
+def test_text_that_a_spreadsheet_would_run_is_disarmed(tmp_path: Path, cell: str) -> None:
+    run_folder.write_csv(tmp_path / "table.csv", [cell], [[cell, 1, -0.5, None]])
+    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
+        header, row = csv.reader(file)
+    assert not header[0].startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert row[0] == header[0]
+    assert cell.strip() in row[0]
+    assert row[1:] == ["1", "-0.5", ""]
+
+
+def test_ordinary_cells_stay_as_they_are(tmp_path: Path) -> None:
+    run_folder.write_csv(tmp_path / "table.csv", ["name", "n"], [["a, “b”\nc", 1e-05], ["1-2", -3]])
+    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == [["name", "n"], ["a, “b”\nc", "1e-05"], ["1-2", "-3"]]
+
+
+def test_json_keeps_every_digit(run: Run, saved: Path) -> None:
+    assert re.search(r"0\.333333333333333\d", (saved / "report.json").read_text())
+    assert run_folder.load(saved).diagnosis.training.learning_rate_per_step[1] == 1 / 3
