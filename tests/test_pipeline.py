@@ -51,7 +51,8 @@ def test_the_same_seed_gives_the_same_report_but_for_times(tmp_path: Path, digit
 
 def losses_of(out: Path, **changes: Any) -> list[float | None]:
     """The loss of every step of a training in this process."""
-    settings = Settings(data="digits", limit_train=400, limit_test=100, epochs=1, augment=("flip",), out=out)
+    given = LearningRate(0.1, 0.01)
+    settings = Settings(data="digits", limit_train=400, limit_test=100, epochs=1, learning_rate=given, out=out)
     return train_and_report(dataclasses.replace(settings, **changes)).diagnosis.training.loss_per_step
 
 
@@ -67,8 +68,8 @@ def usual_losses(tmp_path_factory: pytest.TempPathFactory) -> list[float | None]
         {"augment": ()},
         {"batch_size": 32},
         {"optimizer": "adam"},
-        {"schedule": "constant"},
-        {"learning_rate": LearningRate(0.1, 0.01)},
+        {"schedule": "one-cycle"},
+        {"learning_rate": LearningRate()},
         {"model": "article"},
         {"mixed_precision": True},
         {"limit_train": 300},
@@ -108,12 +109,12 @@ def test_training_follows_whole_cycles_between_the_boundaries_of_the_range_test(
 
 def test_without_cifar10_the_digits_stand_in_and_everyone_is_told(tmp_path: Path) -> None:
     nowhere = {"LRDIAG_DATA_DIR": str(tmp_path), "KERAS_HOME": str(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:9"}
-    report, said = run(tmp_path / "run", **nowhere)
+    report, said = run(tmp_path / "run", "--learning-rate", "0.1", **nowhere)
     assert report["dataset"]["fallback"]
     assert report["findings"][0]["code"] == "stand-in-data"
     assert "Warning" in said
     page = (tmp_path / "run" / "report.html").read_text()
-    assert 0 < page.index("stand in") < page.index("<h2")
+    assert 0 < page.index("Stand-in data") < page.index("<h2")
 
 
 def test_cifar10_written_out_is_never_replaced(tmp_path: Path) -> None:
@@ -135,9 +136,10 @@ def test_cifar10_written_out_is_never_replaced(tmp_path: Path) -> None:
 
 
 def test_real_photographs_as_batches_and_as_a_folder(tmp_path: Path, photographs: Path) -> None:
-    batches, _ = run(tmp_path / "batches", "--data-dir", photographs)
+    given = ("--learning-rate", "0.1")
+    batches, _ = run(tmp_path / "batches", "--data-dir", photographs, *given)
     assert batches["dataset"]["fallback"] is None
     assert batches["dataset"]["test_size"] == 100
-    folder, _ = run(tmp_path / "folder", "--data", photographs / "images")
+    folder, _ = run(tmp_path / "folder", "--data", photographs / "images", *given)
     assert folder["dataset"]["classes"] == batches["dataset"]["classes"]
     assert all(item["file"].startswith("test/") for item in folder["misclassified"]["items"])

@@ -67,7 +67,7 @@ def _normalization(train: LabelledImages) -> keras.layers.Normalization:
     """Centres and scales each colour channel over the training set."""
     import tensorflow as tf
 
-    layer = keras.layers.Normalization()
+    layer = keras.layers.Normalization(dtype="float32")  # its statistics are, whatever the network computes in
     layer.adapt(tf.data.Dataset.from_tensor_slices(train.images).batch(4096))
     return layer
 
