@@ -126,7 +126,7 @@ def train_and_report(open_page: bool, as_json: bool, quiet: bool, **options: Any
 
         run = run_pipeline(settings, progress, command=shlex.join(["lrdiag", *sys.argv[1:]]), started=started)
     _tell(run, settings.out, as_json, quiet)
-    if open_page and sys.stdout.isatty() and "CI" not in os.environ:
+    if open_page and _is_watched():
         click.launch(str(settings.out / "report.html"))
 
 
@@ -140,6 +140,11 @@ def report(run_dir: Path) -> None:
 
     write_page(run_dir, run_folder.load(run_dir))
     click.echo(run_dir / "report.html")
+
+
+def _is_watched() -> bool:
+    """Whether a person sits at the terminal."""
+    return sys.stdout.isatty() and "CI" not in os.environ
 
 
 def _tell(run: Run, out: Path, as_json: bool, quiet: bool) -> None:

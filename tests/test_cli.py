@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from lrdiag import __version__
-from lrdiag.cli import main
+from lrdiag import __version__, run_folder
+from lrdiag.cli import _is_watched, main
 
 QUICK = ["--data", "digits", "--limit-train", "300", "--limit-test", "60", "--epochs", "1", "--no-open"]
 
@@ -116,6 +117,32 @@ def test_making_the_page_again_needs_no_tensorflow(finished: tuple[Path, subproc
         f"from lrdiag.cli import main\nmain(['report', {str(finished[0])!r}], standalone_mode=False)"
     )
     assert not loaded & {"tensorflow", "keras", "sklearn", "scipy", "cv2"}
+
+
+@pytest.mark.parametrize(
+    ("option", "watched", "opened"), [("--open", True, True), ("--open", False, False), ("--no-open", True, False)]
+)
+def test_the_page_opens_only_before_a_person(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+    watched: bool,
+    opened: bool,
+) -> None:
+    launched: list[str] = []
+    monkeypatch.setattr("lrdiag.pipeline.train_and_report", lambda *_, **__: run_folder.load(finished[0]))
+    monkeypatch.setattr("lrdiag.cli._is_watched", lambda: watched)
+    monkeypatch.setattr("click.launch", launched.append)
+    assert CliRunner().invoke(main, ["train-and-report", option, "--out", "run"]).exit_code == 0
+    assert launched == [str(Path("run") / "report.html")] * opened
+
+
+def test_nobody_watches_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.delenv("CI", raising=False)
+    assert _is_watched()
+    monkeypatch.setenv("CI", "true")
+    assert not _is_watched()
 
 
 def test_quiet_says_nothing(tmp_path: Path) -> None:
