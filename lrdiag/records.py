@@ -206,7 +206,8 @@ class RangeTest:
         learning_rates: The rate of each update.
         losses: The loss of that update's batch alone, before the update.
         smoothed_losses: Bias-corrected exponential moving average of `losses`.
-        stop_reason: Why the sweep ended: `"end of range"`, `"loss diverged"` or `"loss is not finite"`.
+        stop_reason: Why the sweep ended: `"the range was swept to its end"`, `"the loss diverged"` or
+            `"the loss was not finite"`.
         trend: `losses` smoothed without lag, from which the rates below are read; empty where none could be.
         suggestion: The steepest point of the descent: one static rate.
         base_lr: Where the descent starts: the lower boundary of a cycle.

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from lrdiag.formats import percent, rate
 from lrdiag.models import Network
 from lrdiag.progress import Stage
 from lrdiag.rate.schedules import CyclicSchedule, InverseTimeDecaySchedule, OneCycleSchedule
@@ -57,18 +58,20 @@ def plan(schedule: ScheduleName, rates: Rates, steps_per_epoch: int, epochs: int
         cycles = max(1, round(epochs / EPOCHS_PER_CYCLE))
         cyclic = CyclicSchedule(base_lr=base_lr, max_lr=max_lr, step_size=last_step / (2 * cycles))
         number = "one triangular cycle" if cycles == 1 else f"{cycles} triangular cycles"
-        return Policy(cyclic, (), f"{number} between {base_lr:.2g} and {max_lr:.2g}")
+        return Policy(cyclic, (), f"{number} between {rate(base_lr)} and {rate(max_lr)}")
     if schedule == "one-cycle":
         one_cycle = OneCycleSchedule(max_lr=max_lr, total_steps=last_step, div_factor=max_lr / base_lr)
-        return Policy(one_cycle, (), f"one cycle from {base_lr:.2g} up to {max_lr:.2g} and down to {max_lr / 1e5:.2g}")
+        return Policy(
+            one_cycle, (), f"one cycle from {rate(base_lr)} up to {rate(max_lr)} and down to {rate(max_lr / 1e5)}"
+        )
     if schedule == "decay":
         decay = InverseTimeDecaySchedule(initial_lr=static_lr, steps_per_epoch=steps_per_epoch)
-        return Policy(decay, (), f"{static_lr:.2g} / (1 + 0.1 · epoch)")
+        return Policy(decay, (), f"{rate(static_lr)} / (1 + 0.1 · epoch)")
     if schedule == "plateau":
         plateau = keras.callbacks.ReduceLROnPlateau(factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE)
         wait = f"{PLATEAU_PATIENCE} epochs without a lower validation loss"
-        return Policy(static_lr, (plateau,), f"{static_lr:.2g}, times {PLATEAU_FACTOR} after {wait}")
-    return Policy(static_lr, (), f"constant {static_lr:.2g}")
+        return Policy(static_lr, (plateau,), f"{rate(static_lr)}, times {PLATEAU_FACTOR} after {wait}")
+    return Policy(static_lr, (), f"constant {rate(static_lr)}")
 
 
 def compile_network(network: Network, optimizer: OptimizerName, rate: Any) -> str:
@@ -198,7 +201,7 @@ class TrainingRecorder(StepRecorder):
             return
         seconds = time.perf_counter() - self._started
         self.epochs.append(Epoch(**{name: figures[name] for name in _FIGURES}, seconds=seconds))
-        self._score = f" · validation {figures['val_accuracy']:.1%}"
+        self._score = f" · validation {percent(figures['val_accuracy'])}"
         self._tell(0)
 
     def _stop(self, reason: str) -> None:

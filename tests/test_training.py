@@ -35,7 +35,7 @@ def test_cycles_end_at_the_base_on_the_very_last_step(steps_per_epoch: int, epoc
     step_size = (steps_per_epoch * epochs - 1) / (2 * cycles)
     np.testing.assert_allclose(rates, Triangular(0.01, 0.4, step_size)(np.arange(len(rates))), rtol=1e-3)
     word = "one triangular cycle" if cycles == 1 else f"{cycles} triangular cycles"
-    assert policy.description == f"{word} between 0.01 and 0.4"
+    assert policy.description == f"{word} between 1.0e-2 and 4.0e-1"
 
 
 @pytest.mark.parametrize(("steps_per_epoch", "epochs"), [(5, 20), (1, 8)])
@@ -59,7 +59,7 @@ def test_one_rate_is_the_static_one(schedule: Any) -> None:
     policy = plan(schedule, RATES, 8, 5)
     assert policy.rate == 0.1
     assert [type(each).__name__ for each in policy.callbacks] == ["ReduceLROnPlateau"] * (schedule == "plateau")
-    assert "0.1" in policy.description
+    assert "1.0e-1" in policy.description
 
 
 @pytest.mark.parametrize("schedule", ["cyclic", "one-cycle", "decay", "plateau", "constant"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lrdiag.formats import percent
 from lrdiag.records import Diagnosis, Finding
 
 OVERFITTING_GAP = 0.05  # training accuracy above validation accuracy in the last epoch
@@ -87,7 +88,7 @@ def overfitting(diagnosis: Diagnosis) -> Finding | None:
         "warning",
         f"The network overfits: training accuracy is {(last.accuracy - last.val_accuracy) * 100:.1f} points above "
         "validation accuracy.",
-        f"In the last epoch {last.accuracy:.1%} against {last.val_accuracy:.1%}; more than "
+        f"In the last epoch {percent(last.accuracy)} against {percent(last.val_accuracy)}; more than "
         f"{OVERFITTING_GAP * 100:.0f} points is called overfitting here.",
         "Augment more (--augment flip,crop,erase), train for fewer epochs, or gather more images.",
     )
@@ -103,8 +104,8 @@ def weakest_class(diagnosis: Diagnosis) -> Finding | None:
         "weak-class",
         "warning",
         f"“{worst.name}” is the weakest class.",
-        f"{worst.recall:.1%} of its {worst.support:,} images are recognised, "
-        f"against {diagnosis.test.accuracy:.1%} of all.",
+        f"{percent(worst.recall)} of its {worst.support:,} images are recognised, "
+        f"against {percent(diagnosis.test.accuracy)} of all.",
         "Look at its mistakes below; add or clean training images of this class.",
     )
 
@@ -119,7 +120,7 @@ def confused_classes(diagnosis: Diagnosis) -> Finding | None:
         "confused-pair",
         "note",
         f"“{names[worst.true]}” is often taken for “{names[worst.predicted]}”.",
-        f"{worst.count:,} images, {worst.share:.1%} of the class.",
+        f"{worst.count:,} images, {percent(worst.share)} of the class.",
         "Compare their heatmaps below: do they show the object or the background?",
     )
 

@@ -109,7 +109,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         self._smoothed: list[float] = []
         self._average = 0.0
         self._skipped = 0
-        self._stop_reason = "end of range"
+        self._stop_reason = "the range was swept to its end"
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Remembers the state of the training."""
@@ -131,17 +131,17 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         if skipped_by_loss_scaling:
             self._skipped += 1
             if self._skipped == MAX_SKIPPED:
-                self._stop("loss is not finite")
+                self._stop("the loss was not finite")
             return
         self._skipped = 0
         if not math.isfinite(loss):
-            self._stop("loss is not finite")
+            self._stop("the loss was not finite")
             return
         self._record(loss)
         if self._smoothed[-1] > self.diverge_factor * min(self._smoothed):
-            self._stop("loss diverged")
+            self._stop("the loss diverged")
         elif len(self._losses) == self.sweep.iterations:
-            self._stop("end of range")
+            self._stop("the range was swept to its end")
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Puts everything back."""

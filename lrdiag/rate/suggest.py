@@ -28,7 +28,7 @@ def with_suggestion(test: RangeTest) -> RangeTest:
     Example:
         >>> rates = np.geomspace(1e-5, 10, 100)
         >>> losses = 2 / (1 + (rates / 1e-2) ** 1.5) + (rates / 2) ** 2
-        >>> read = with_suggestion(RangeTest(rates.tolist(), losses.tolist(), [], "end of range"))
+        >>> read = with_suggestion(RangeTest(rates.tolist(), losses.tolist(), [], "the range was swept to its end"))
         >>> round(read.base_lr, 4), round(read.suggestion, 4), round(read.max_lr, 4)
         (0.002, 0.0093, 0.231)
 

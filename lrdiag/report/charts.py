@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from markupsafe import Markup
 
+from lrdiag import formats
 from lrdiag.records import Epoch, RangeTest, TrainingRun
-from lrdiag.report import formats, svg
+from lrdiag.report import svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

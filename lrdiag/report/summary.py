@@ -7,8 +7,8 @@ from functools import cache
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from lrdiag import formats
 from lrdiag.records import Diagnosis
-from lrdiag.report import formats
 from lrdiag.report.sections import findings
 from lrdiag.report.sections.verdict import cautions
 from lrdiag.report.sections.verdict import verdict_sentence as verdict_sentence

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from lrdiag.report import formats
+from lrdiag import formats
 
 FILTERS = (formats.percent, formats.rate, formats.loss, formats.count, formats.plural, formats.duration, formats.short)
 

@@ -56,12 +56,17 @@ FIRES: list[tuple[str, str, Change, str]] = [
     ("stand-in-data", "error", fallen_back, "no network"),
     ("no-heatmaps", "warning", unexplained, "no convolution"),
     ("no-suggestion", "warning", unread, "no descent"),
-    ("overfitting", "warning", gap(0.5), "75.0% against 50.0%"),
-    ("overfitting", "warning", gap(0.699), "75.0% against 69.9%"),
-    ("weak-class", "warning", recall(0.9, None, 0.5), "50.0% of its 10 images are recognised, against 75.0% of all"),
-    ("weak-class", "warning", recall(0.9, 0.599), "59.9% of its 10 images"),
-    ("weak-class", "warning", recall(0.9, 0.0), "0.0% of its 10 images"),
-    ("confused-pair", "note", pairs(0.05, 0.125), "3 images, 12.5% of the class"),
+    ("overfitting", "warning", gap(0.5), "75.0\u00a0% against 50.0\u00a0%"),
+    ("overfitting", "warning", gap(0.699), "75.0\u00a0% against 69.9\u00a0%"),
+    (
+        "weak-class",
+        "warning",
+        recall(0.9, None, 0.5),
+        "50.0\u00a0% of its 10 images are recognised, against 75.0\u00a0% of all",
+    ),
+    ("weak-class", "warning", recall(0.9, 0.599), "59.9\u00a0% of its 10 images"),
+    ("weak-class", "warning", recall(0.9, 0.0), "0.0\u00a0% of its 10 images"),
+    ("confused-pair", "note", pairs(0.05, 0.125), "3 images, 12.5\u00a0% of the class"),
 ]
 QUIET: dict[str, Change] = {
     "sound": lambda sound: {},

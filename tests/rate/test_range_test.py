@@ -118,7 +118,7 @@ def half_precision() -> Iterator[None]:
 
 
 def diverge(lab: Laboratory) -> None:
-    assert lab.sweep(end_lr=1e6, diverge_factor=1.5, smoothing=0.0).stop_reason == "loss diverged"
+    assert lab.sweep(end_lr=1e6, diverge_factor=1.5, smoothing=0.0).stop_reason == "the loss diverged"
 
 
 def stumble(error: type[BaseException]) -> Callable[[Laboratory], None]:
@@ -254,15 +254,15 @@ def test_the_smoothed_losses_follow_their_formula(lab: Laboratory, smoothing: fl
 @pytest.mark.parametrize(
     ("changes", "stop_reason"),
     [
-        ({}, "end of range"),
-        ({"end_lr": 1e6, "diverge_factor": 1.5}, "loss diverged"),
-        ({"start_lr": 1e20, "end_lr": 1e30, "diverge_factor": math.inf}, "loss is not finite"),
+        ({}, "the range was swept to its end"),
+        ({"end_lr": 1e6, "diverge_factor": 1.5}, "the loss diverged"),
+        ({"start_lr": 1e20, "end_lr": 1e30, "diverge_factor": math.inf}, "the loss was not finite"),
     ],
 )
 def test_the_sweep_says_why_it_stopped(lab: Laboratory, changes: dict[str, float], stop_reason: str) -> None:
     test = lab.sweep(**changes)
     assert test.stop_reason == stop_reason
-    assert (len(test.losses) == 12) == (stop_reason == "end of range")
+    assert (len(test.losses) == 12) == (stop_reason == "the range was swept to its end")
     assert all(map(math.isfinite, test.losses))
     assert len(test.learning_rates) == len(test.losses) == len(test.smoothed_losses)
 
@@ -304,7 +304,7 @@ def test_data_shorter_than_the_sweep_goes_around(lab: Laboratory, as_dataset: bo
     few = (lab.inputs[:10], lab.labels[:10])
     data = (tf.data.Dataset.from_tensor_slices(few).batch(8),) if as_dataset else few
     test = find_lr(lab.model, *data, batch_size=8, end_lr=0.1, iterations=12)
-    assert (len(test.losses), test.stop_reason) == (12, "end of range")
+    assert (len(test.losses), test.stop_reason) == (12, "the range was swept to its end")
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_updates_that_loss_scaling_skips_are_no_rungs(half_precision: None) -> N
     lab = Laboratory(OPTIMIZERS["sgd"]())
     before = lab.everything()
     test = lab.sweep(iterations=10, end_lr=0.1)
-    assert (len(test.losses), test.stop_reason) == (10, "end of range")
+    assert (len(test.losses), test.stop_reason) == (10, "the range was swept to its end")
     assert_identical(lab.everything(), before)
 
 
@@ -354,7 +354,7 @@ def test_a_loss_that_overflows_half_precision_for_good_is_called_not_finite(half
     lab = Laboratory(OPTIMIZERS["sgd"]())
     test = lab.sweep(start_lr=1e3, end_lr=1e9, diverge_factor=math.inf)
     assert len(test.losses) < 12
-    assert test.stop_reason == "loss is not finite"
+    assert test.stop_reason == "the loss was not finite"
 
 
 def test_a_finder_can_sweep_again(lab: Laboratory) -> None:

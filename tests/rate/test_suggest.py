@@ -13,7 +13,7 @@ RATES = np.geomspace(1e-6, 10, 120)
 
 
 def measured(losses: np.ndarray, rates: np.ndarray = RATES) -> RangeTest:
-    return RangeTest(rates[: len(losses)].tolist(), losses.tolist(), losses.tolist(), "end of range")
+    return RangeTest(rates[: len(losses)].tolist(), losses.tolist(), losses.tolist(), "the range was swept to its end")
 
 
 def descent(centre: float, rates: np.ndarray = RATES) -> np.ndarray:

@@ -124,7 +124,7 @@ def make_range_test() -> RangeTest:
     losses = trend + (np.arange(60) % 4 - 1.5) / 16
     losses[52:] += 2.0 ** np.arange(8)
     return RangeTest(
-        rates.tolist(), losses.tolist(), losses.tolist(), "loss diverged", trend.tolist(), 0.05, 0.01, 0.25
+        rates.tolist(), losses.tolist(), losses.tolist(), "the loss diverged", trend.tolist(), 0.05, 0.01, 0.25
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lrdiag import formats
 from lrdiag.records import Diagnosis, Run
-from lrdiag.report import formats
 
 MATRIX_LIMIT = 40
 """Most classes that a matrix shows; beyond, it would be all zeros and only the worst pairs are listed."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lrdiag import formats
 from lrdiag.records import DatasetFacts, Run
-from lrdiag.report import formats
 from lrdiag.report.tiles import Layer, layer
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lrdiag import formats
 from lrdiag.records import Finding, Run
-from lrdiag.report import formats
 
 _ORDER = ("error", "warning", "note")
 

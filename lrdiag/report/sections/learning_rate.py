@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from lrdiag import formats
 from lrdiag.records import RangeTest, Run
-from lrdiag.report import charts, formats
+from lrdiag.report import charts
 
 
 @dataclass(frozen=True)

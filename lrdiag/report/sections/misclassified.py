@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+from lrdiag import formats
 from lrdiag.errors import RunFolderError
 from lrdiag.records import HeatmapFacts, Mistake, Run, Sheet
-from lrdiag.report import formats
 from lrdiag.report.tiles import Layer, layer
 
 _OPEN_TILES = 60

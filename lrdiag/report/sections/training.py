@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from lrdiag import formats
 from lrdiag.records import Epoch, Run, TrainingRun
-from lrdiag.report import charts, formats
+from lrdiag.report import charts
 
 
 @dataclass(frozen=True)

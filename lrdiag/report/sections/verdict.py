@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lrdiag import formats
 from lrdiag.records import Diagnosis, Run
-from lrdiag.report import formats
 
 _SAID_ANYWAY = ("stand-in-data", "training-stopped")
 """Findings that only repeat what the facts say themselves."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lrdiag.report import formats
+from lrdiag import formats
 
 
 @pytest.mark.parametrize(
