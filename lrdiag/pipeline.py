@@ -43,7 +43,7 @@ EVALUATION_BATCH = 512
 RANGE_TEST_STEPS = 100
 LARGE_TRAINING_SET = 10_000  # images; from here on batches of 128
 MIN_EPOCHS = 4
-MIN_STEPS = 400  # fewer updates leave a network raw, however many epochs they make
+MIN_STEPS = 250  # fewer updates leave a network raw, however many epochs they make
 SILENCE = Silence()
 
 

@@ -21,6 +21,8 @@ from lrdiag.errors import RunFolderError
 from lrdiag.records import SCHEMA_VERSION, Diagnosis, Run
 
 REPORT = "report.json"
+RANGE_TEST_CHART = "range-test.chart.html"
+TRAINING_CHART = "training.chart.html"
 
 
 @contextmanager
@@ -121,6 +123,8 @@ def load(folder: Path) -> Run:
         diagnosis = _from_json((folder / REPORT).read_bytes())
         sheets = (diagnosis.sheets.photographs, diagnosis.sheets.heatmaps, diagnosis.sheets.samples)
         pictures = {sheet.file: (folder / _own(sheet.file)).read_bytes() for sheet in sheets if sheet}
+        charts = [chart for chart in (RANGE_TEST_CHART, TRAINING_CHART) if (folder / chart).exists()]
+        pictures |= {chart: (folder / chart).read_bytes() for chart in charts}
     except OSError as error:
         raise RunFolderError(
             f"A run folder holds {REPORT} and the pictures that it names; make one with `lrdiag train-and-report`. "

@@ -116,7 +116,7 @@ def test_making_the_page_again_needs_no_tensorflow(finished: tuple[Path, subproc
     loaded = modules_after(
         f"from lrdiag.cli import main\nmain(['report', {str(finished[0])!r}], standalone_mode=False)"
     )
-    assert not loaded & {"tensorflow", "keras", "sklearn", "scipy", "cv2"}
+    assert not loaded & HEAVY
 
 
 @pytest.mark.parametrize(

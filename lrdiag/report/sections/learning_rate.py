@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from lrdiag import formats
+from lrdiag import formats, run_folder
 from lrdiag.records import RangeTest, Run
 from lrdiag.report import charts
+from lrdiag.report.chart_cache import drawn_once
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def build(run: Run) -> LearningRate:
     if np.isfinite(line).sum() < 2:
         return LearningRate(_sentence(test), note, None, None, len(test.losses), test.stop_reason)
     cut = y_limit(test, line)
-    chart = charts.range_test_chart(test, line, cut)
+    chart = drawn_once(run, run_folder.RANGE_TEST_CHART, (test, cut), lambda: charts.range_test_chart(test, line, cut))
     return LearningRate(_sentence(test), note, chart, cut, len(test.losses), test.stop_reason)
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lrdiag import formats
+from lrdiag import formats, run_folder
 from lrdiag.records import Epoch, Run, TrainingRun
 from lrdiag.report import charts
+from lrdiag.report.chart_cache import drawn_once
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,15 @@ def build(run: Run) -> Training:
     return Training(
         sentence=_sentence(training, best),
         recipe=f"{training.optimizer}; {training.schedule}",
-        chart=charts.training_chart(training, best) if training.learning_rate_per_step else None,
+        chart=_chart(run, best) if training.learning_rate_per_step else None,
         epochs=training.epochs,
         best=best,
     )
+
+
+def _chart(run: Run, best: int | None) -> Markup:
+    training = run.diagnosis.training
+    return drawn_once(run, run_folder.TRAINING_CHART, (training, best), lambda: charts.training_chart(training, best))
 
 
 def best_epoch(epochs: list[Epoch]) -> int | None:
