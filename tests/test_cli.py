@@ -18,7 +18,8 @@ from click.testing import CliRunner
 from lrdiag import __version__, run_folder
 from lrdiag.cli import _is_watched, main
 
-QUICK = ["--data", "digits", "--limit-train", "300", "--limit-test", "60", "--epochs", "1", "--no-open"]
+SMALL = ["--limit-train", "300", "--limit-test", "60", "--epochs", "1", "--batch-size", "16"]
+QUICK = ["--data", "digits", *SMALL, "--no-open"]
 
 
 def lrdiag(*arguments: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ import pytest
 
 from lrdiag import LearningRate, Settings, run_folder, train_and_report
 
-QUICK = ["--limit-train", "400", "--limit-test", "100", "--epochs", "2", "--no-open"]
+QUICK = ["--limit-train", "400", "--limit-test", "100", "--epochs", "2", "--batch-size", "16", "--no-open"]
 
 
 def run(out: Path, *options: str | Path, **environment: str) -> tuple[dict[str, Any], str]:
@@ -51,8 +51,8 @@ def test_the_same_seed_gives_the_same_report_but_for_times(tmp_path: Path, digit
 
 def losses_of(out: Path, **changes: Any) -> list[float | None]:
     """The loss of every step of a training in this process."""
-    given = LearningRate(0.1, 0.01)
-    settings = Settings(data="digits", limit_train=400, limit_test=100, epochs=1, learning_rate=given, out=out)
+    small = Settings(data="digits", limit_train=400, limit_test=100, epochs=1, batch_size=16)
+    settings = dataclasses.replace(small, learning_rate=LearningRate(0.1, 0.01), out=out)
     return train_and_report(dataclasses.replace(settings, **changes)).diagnosis.training.loss_per_step
 
 
@@ -66,7 +66,7 @@ def usual_losses(tmp_path_factory: pytest.TempPathFactory) -> list[float | None]
     [
         {"seed": 1},
         {"augment": ()},
-        {"batch_size": 32},
+        {"batch_size": 8},
         {"optimizer": "adam"},
         {"schedule": "one-cycle"},
         {"learning_rate": LearningRate()},
