@@ -26,6 +26,8 @@ def start_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     # off by default on many processors, and one and a half times as fast on them
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # a kernel shares itself among the cores already; kernels side by side only jostle for them
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with _filtered_stderr():
         import tensorflow as tf

@@ -11,10 +11,8 @@ import keras
 
 from lrdiag.models.blocks import convolution
 
-WEIGHT_DECAY = 5e-3  # decoupled, per step and unit of learning rate; not on biases, there are none before the head
-FEATURE_SCALE = (
-    0.25  # maxima over the image are large; unscaled, the first logits are wild and the range test with them
-)
+WEIGHT_DECAY = 5e-3  # decoupled, per step and unit of learning rate
+FEATURE_SCALE = 0.25  # of the maxima over the image: unscaled, the first logits are wild, and the range test with them
 
 
 def build_fast(classes: int) -> list[Any]:

@@ -16,7 +16,7 @@ from lrdiag.records import RangeTest
 MIN_POINTS = 20
 BANDWIDTH = 0.15  # decades: standard deviation of the smoother's Gaussian kernel
 DESCENT_STARTS = 0.1  # share of the whole descent that has passed at `base_lr`
-NOISE_FACTOR = 3.0  # a descent shallower than this many standard deviations of the smoothed noise is none
+NOISE_FACTOR = 3.0  # a descent shallower than this many standard deviations of a single loss is none
 
 
 def with_suggestion(test: RangeTest) -> RangeTest:
@@ -41,7 +41,7 @@ def with_suggestion(test: RangeTest) -> RangeTest:
     if len(test.losses) < MIN_POINTS:
         raise NoSuggestion(
             f"A range test needs {MIN_POINTS} steps or more to be read. Start it at a lower rate, or make it longer. "
-            f"Received: {len(test.losses)} steps, ended by: {test.stop_reason}"
+            f"Received: {len(test.losses)} steps, because {test.stop_reason}"
         )
     log_rates = np.log10(test.learning_rates)
     losses = np.asarray(test.losses)
