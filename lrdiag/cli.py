@@ -119,12 +119,12 @@ def train_and_report(open_page: bool, as_json: bool, quiet: bool, **options: Any
     from lrdiag.console import ConsoleProgress
     from lrdiag.startup import start_tensorflow
 
-    with ConsoleProgress(quiet) as progress:
-        progress.say("Starting TensorFlow")
-        start_tensorflow()
-        from lrdiag.pipeline import train_and_report as run_pipeline
+    progress = ConsoleProgress(quiet)
+    progress.say("Starting TensorFlow")
+    start_tensorflow()
+    from lrdiag.pipeline import train_and_report as run_pipeline
 
-        run = run_pipeline(settings, progress, command=shlex.join(["lrdiag", *sys.argv[1:]]), started=started)
+    run = run_pipeline(settings, progress, command=shlex.join(["lrdiag", *sys.argv[1:]]), started=started)
     _tell(run, settings.out, as_json, quiet)
     if open_page and _is_watched():
         click.launch(str(settings.out / "report.html"))

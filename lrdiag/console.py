@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 from rich.markup import escape
@@ -30,14 +30,8 @@ class ConsoleProgress:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
             console=self._console,
-            disable=quiet or not self._console.is_terminal,
         )
-
-    def __enter__(self) -> ConsoleProgress:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._bars.stop()
+        self._watched = self._console.is_terminal and not quiet
 
     def say(self, text: str) -> None:
         """One line."""
@@ -51,13 +45,12 @@ class ConsoleProgress:
     def stage(self, title: str, total: int | None = None, unit: str = "") -> Iterator[_Bar]:
         """A bar while the stage lasts, a line with its duration at its end."""
         started = time.monotonic()
-        self._bars.start()
         bar = _Bar(self._bars, title, total, unit)
-        try:
-            yield bar
-        finally:
-            bar.remove()
-            self._bars.stop()
+        with self._bars if self._watched else nullcontext():
+            try:
+                yield bar
+            finally:
+                bar.remove()
         self._console.print(f"{escape(title)}: {time.monotonic() - started:.1f} s{escape(bar.last_note)}")
 
 
@@ -67,11 +60,14 @@ class _Bar:
     def __init__(self, bars: Progress, title: str, total: int | None, unit: str) -> None:
         self._bars = bars
         self._task = bars.add_task(escape(title), total=total, note="", unit=unit)
+        self._left = float("inf") if total is None else total
         self.last_note = ""
 
     def advance(self, steps: int = 1, note: str = "") -> None:
-        """Moves the bar."""
-        self._bars.update(self._task, advance=steps, note=escape(note))
+        """Moves the bar, at most to its end: a last batch may hold fewer images than it is counted for."""
+        taken = min(steps, self._left)
+        self._left -= taken
+        self._bars.update(self._task, advance=taken, note=escape(note))
         self.last_note = f" · {note}" if note else self.last_note
 
     def remove(self) -> None:
