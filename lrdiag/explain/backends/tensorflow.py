@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import keras
@@ -39,11 +40,8 @@ def compile_explainer(
                 features.append(output)
                 return output
 
-            if layer is None:
+            with tapped(layer, watch) if layer else nullcontext():
                 scores = tf.cast(model(images, training=False), tf.float32)
-            else:
-                with tapped(layer, watch):
-                    scores = tf.cast(model(images, training=False), tf.float32)
             # as `Predictions` has it: a row that holds a NaN counts as class 0
             broken = tf.reduce_any(tf.math.is_nan(scores), axis=1)
             predicted = tf.where(broken, tf.constant(0, tf.int64), tf.argmax(scores, axis=1))
