@@ -8,8 +8,10 @@ from typing import Literal, get_args
 
 from lrdiag.errors import SettingsError
 
-OptimizerName = Literal["sgd", "adam", "rmsprop", "adagrad", "adadelta"]
-ScheduleName = Literal["cyclic", "one-cycle", "plateau", "decay", "constant"]
+OptimizerName = Literal["sgd", "adam", "adamw", "nadam", "adamax", "rmsprop", "adagrad", "adadelta"]
+ScheduleName = Literal[
+    "cyclic", "triangular2", "exp-range", "one-cycle", "cosine-restarts", "plateau", "decay", "constant"
+]
 AugmentationName = Literal["flip", "crop", "erase"]
 
 OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
@@ -124,5 +126,6 @@ class Settings:
         if self.learning_rate.base_lr is not None and self.schedule in SINGLE_RATE_SCHEDULES:
             raise SettingsError(
                 f"The schedule `{self.schedule}` takes one learning rate, not boundaries. Give one number, or choose "
-                f"`cyclic` or `one-cycle`. Received: {self.learning_rate}"
+                f"one of {', '.join(each for each in SCHEDULES if each not in SINGLE_RATE_SCHEDULES)}. "
+                f"Received: {self.learning_rate}"
             )

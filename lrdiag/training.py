@@ -12,18 +12,22 @@ import keras
 from lrdiag.formats import percent, rate
 from lrdiag.models import Network
 from lrdiag.progress import Stage
+from lrdiag.rate.curves import CyclicMode
 from lrdiag.rate.schedules import CyclicSchedule, InverseTimeDecaySchedule, OneCycleSchedule
 from lrdiag.rate.steps import StepRecorder
 from lrdiag.records import Epoch, Rates, TrainingRun
-from lrdiag.settings import OptimizerName, ScheduleName
+from lrdiag.settings import OPTIMIZERS, OptimizerName, ScheduleName
 
 EPOCHS_PER_CYCLE = 16  # Smith: a cycle of four to twenty epochs
+FEWEST_DECAYING_CYCLES = 3  # one cycle alone would not decay
+EXP_RANGE_LAST = 0.1  # what is left of the amplitude at the end of training
+MOST_RESTARTS = 3  # cycles, each twice as long as the one before
 MOMENTUM = 0.9
 PLATEAU_FACTOR = 0.2
 PLATEAU_PATIENCE = 2  # epochs without a lower validation loss
 
 # Where no better is known: the defaults of Keras.
-CUSTOMARY_RATES: dict[str, float] = {"sgd": 0.01, "adam": 0.001, "rmsprop": 0.001, "adagrad": 0.001, "adadelta": 0.001}
+CUSTOMARY_RATES: dict[str, float] = {"sgd": 0.01, **dict.fromkeys(OPTIMIZERS[1:], 0.001)}
 
 _FIGURES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
@@ -54,16 +58,20 @@ def plan(schedule: ScheduleName, rates: Rates, steps_per_epoch: int, epochs: int
     """
     base_lr, max_lr, static_lr = rates.base_lr, rates.max_lr, rates.static_lr
     last_step = max(steps_per_epoch * epochs - 1, 1)
-    if schedule == "cyclic":
-        cycles = max(1, round(epochs / EPOCHS_PER_CYCLE))
-        cyclic = CyclicSchedule(base_lr=base_lr, max_lr=max_lr, step_size=last_step / (2 * cycles))
-        number = "one triangular cycle" if cycles == 1 else f"{cycles} triangular cycles"
-        return Policy(cyclic, (), f"{number} between {rate(base_lr)} and {rate(max_lr)}")
+    if schedule in ("cyclic", "triangular2", "exp-range"):
+        return _cycles(schedule, rates, last_step, epochs)
     if schedule == "one-cycle":
         one_cycle = OneCycleSchedule(max_lr=max_lr, total_steps=last_step, div_factor=max_lr / base_lr)
         return Policy(
             one_cycle, (), f"one cycle from {rate(base_lr)} up to {rate(max_lr)} and down to {rate(max_lr / 1e5)}"
         )
+    if schedule == "cosine-restarts":
+        cycles = min(MOST_RESTARTS, int(math.log2(epochs + 1)))  # the first lasts an epoch or more
+        restarts = keras.optimizers.schedules.CosineDecayRestarts(
+            max_lr, steps_per_epoch * epochs / (2**cycles - 1), t_mul=2.0, alpha=base_lr / max_lr
+        )
+        number = "one cosine cycle" if cycles == 1 else f"{cycles} cosine cycles, each twice as long as the last,"
+        return Policy(restarts, (), f"{number} from {rate(max_lr)} down to {rate(base_lr)}")
     if schedule == "decay":
         decay = InverseTimeDecaySchedule(initial_lr=static_lr, steps_per_epoch=steps_per_epoch)
         return Policy(decay, (), f"{rate(static_lr)} / (1 + 0.1 · epoch)")
@@ -72,6 +80,22 @@ def plan(schedule: ScheduleName, rates: Rates, steps_per_epoch: int, epochs: int
         wait = f"{PLATEAU_PATIENCE} epochs without a lower validation loss"
         return Policy(static_lr, (plateau,), f"{rate(static_lr)}, times {PLATEAU_FACTOR} after {wait}")
     return Policy(static_lr, (), f"constant {rate(static_lr)}")
+
+
+def _cycles(schedule: ScheduleName, rates: Rates, last_step: int, epochs: int) -> Policy:
+    cycles = max(1 if schedule == "cyclic" else FEWEST_DECAYING_CYCLES, round(epochs / EPOCHS_PER_CYCLE))
+    number = "one triangular cycle" if cycles == 1 else f"{cycles} triangular cycles"
+    words = f"{number} between {rate(rates.base_lr)} and {rate(rates.max_lr)}"
+    mode: CyclicMode = "triangular"
+    gamma = 1.0
+    if schedule == "triangular2":
+        mode = "triangular2"
+        words += ", each half as high as the last"
+    if schedule == "exp-range":
+        mode, gamma = "exp_range", EXP_RANGE_LAST ** (1 / last_step)
+        words += f", decaying to {EXP_RANGE_LAST:.0%} of their height"
+    cyclic = CyclicSchedule(rates.base_lr, rates.max_lr, last_step / (2 * cycles), mode, gamma)
+    return Policy(cyclic, (), words)
 
 
 def compile_network(network: Network, optimizer: OptimizerName, rate: Any) -> str:
@@ -92,18 +116,25 @@ def compile_network(network: Network, optimizer: OptimizerName, rate: Any) -> st
 
 
 def _make_optimizer(name: OptimizerName, rate: Any, weight_decay: float | None) -> tuple[keras.Optimizer, str]:
-    decay = f", weight decay {weight_decay:g}" if weight_decay else ""
     if name == "sgd":
         sgd = keras.optimizers.SGD(rate, momentum=MOMENTUM, nesterov=True, weight_decay=weight_decay)
-        return sgd, f"SGD, Nesterov momentum {MOMENTUM}{decay}"
+        return sgd, f"SGD, Nesterov momentum {MOMENTUM}{_decay_in_words(sgd)}"
     adaptive = {
         "adam": keras.optimizers.Adam,
+        "adamw": keras.optimizers.AdamW,
+        "nadam": keras.optimizers.Nadam,
+        "adamax": keras.optimizers.Adamax,
         "rmsprop": keras.optimizers.RMSprop,
         "adagrad": keras.optimizers.Adagrad,
         "adadelta": keras.optimizers.Adadelta,
     }
-    made = adaptive[name](rate, weight_decay=weight_decay)
-    return made, f"{type(made).__name__}{decay}"
+    # AdamW has a weight decay of its own, unless the network asks for another
+    made = adaptive[name](rate, **({} if weight_decay is None else {"weight_decay": weight_decay}))
+    return made, f"{type(made).__name__}{_decay_in_words(made)}"
+
+
+def _decay_in_words(optimizer: keras.Optimizer) -> str:
+    return f", weight decay {optimizer.weight_decay:g}" if optimizer.weight_decay else ""
 
 
 def train(

@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from lrdiag.models import Network
 from lrdiag.progress import Silence
-from lrdiag.rate.curves import InverseTimeDecay, OneCycle, Triangular
+from lrdiag.rate.curves import CosineRestarts, Cyclic, InverseTimeDecay, OneCycle
 from lrdiag.records import Rates, TrainingRun
-from lrdiag.settings import OPTIMIZERS
+from lrdiag.settings import OPTIMIZERS, SCHEDULES
 from lrdiag.training import CUSTOMARY_RATES, Policy, compile_network, plan, train
 
 RATES = Rates(base_lr=0.01, max_lr=0.4, static_lr=0.1)
@@ -33,7 +33,7 @@ def test_cycles_end_at_the_base_on_the_very_last_step(steps_per_epoch: int, epoc
     assert max(rates) <= 0.4 * (1 + 1e-6)
     cycles = max(1, round(epochs / 16))
     step_size = (steps_per_epoch * epochs - 1) / (2 * cycles)
-    np.testing.assert_allclose(rates, Triangular(0.01, 0.4, step_size)(np.arange(len(rates))), rtol=1e-3)
+    np.testing.assert_allclose(rates, Cyclic(0.01, 0.4, step_size)(np.arange(len(rates))), rtol=1e-3)
     word = "one triangular cycle" if cycles == 1 else f"{cycles} triangular cycles"
     assert policy.description == f"{word} between 1.0e-2 and 4.0e-1"
 
@@ -46,6 +46,42 @@ def test_one_cycle_ends_far_below_its_beginning_on_the_very_last_step(steps_per_
     assert rates[-1] == pytest.approx(0.4 / 1e5, abs=1e-6)
     expected = OneCycle(0.4, steps - 1, div_factor=40.0)(np.arange(steps))
     np.testing.assert_allclose(rates, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("steps_per_epoch", "epochs", "cycles"), [(30, 4, 3), (5, 48, 3), (5, 80, 5)])
+def test_decaying_cycles_are_three_or_more_and_end_at_the_base(steps_per_epoch: int, epochs: int, cycles: int) -> None:
+    steps = steps_per_epoch * epochs
+    step_size = (steps - 1) / (2 * cycles)
+    for schedule, curve, words in (
+        ("triangular2", Cyclic(0.01, 0.4, step_size, "triangular2"), ", each half as high as the last"),
+        (
+            "exp-range",
+            Cyclic(0.01, 0.4, step_size, "exp_range", 0.1 ** (1 / (steps - 1))),
+            ", decaying to 10% of their height",
+        ),
+    ):
+        policy = plan(schedule, RATES, steps_per_epoch, epochs)
+        rates = rates_of(policy, steps)
+        np.testing.assert_allclose(rates, curve(np.arange(steps)), rtol=1e-3)
+        assert (rates[0], rates[-1]) == pytest.approx((0.01, 0.01), rel=1e-3)
+        assert policy.description == f"{cycles} triangular cycles between 1.0e-2 and 4.0e-1{words}"
+
+
+@pytest.mark.parametrize(
+    ("steps_per_epoch", "epochs", "cycles"), [(50, 1, 1), (50, 2, 1), (20, 3, 2), (20, 7, 3), (3, 40, 3)]
+)
+def test_cosine_cycles_double_and_end_low_with_the_training(steps_per_epoch: int, epochs: int, cycles: int) -> None:
+    """Keras's own schedule, to which this package has nothing to add."""
+    steps = steps_per_epoch * epochs
+    policy = plan("cosine-restarts", RATES, steps_per_epoch, epochs)
+    assert type(policy.rate) is keras.optimizers.schedules.CosineDecayRestarts
+    rates = rates_of(policy, steps)
+    first = steps / (2**cycles - 1)
+    np.testing.assert_allclose(rates, CosineRestarts(0.4, first, alpha=0.025)(np.arange(steps)), rtol=1e-3)
+    assert sum(np.diff(rates) > 0) == cycles - 1
+    assert (rates[0], rates[-1]) == pytest.approx((0.4, 0.01), abs=0.005)
+    number = "one cosine cycle" if cycles == 1 else f"{cycles} cosine cycles, each twice as long as the last,"
+    assert policy.description == f"{number} from 4.0e-1 down to 1.0e-2"
 
 
 def test_decay_goes_by_epochs() -> None:
@@ -62,10 +98,10 @@ def test_one_rate_is_the_static_one(schedule: Any) -> None:
     assert "1.0e-1" in policy.description
 
 
-@pytest.mark.parametrize("schedule", ["cyclic", "one-cycle", "decay", "plateau", "constant"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_training_of_a_single_step_has_a_rate(schedule: Any) -> None:
     (rate,) = rates_of(plan(schedule, RATES, 1, 1), 1)
-    assert 0 < rate <= 0.4
+    assert 0 < rate <= 0.4 * (1 + 1e-6)
 
 
 @pytest.fixture
@@ -134,6 +170,13 @@ def test_every_optimizer_trains(network: Network, optimizer: Any) -> None:
     assert type(network.model.optimizer).__name__.lower() in training.optimizer.lower()
     assert any((old != new).any() for old, new in zip(before, network.model.get_weights(), strict=True))
     assert training.stop_reason is None
+
+
+@pytest.mark.parametrize(("decay", "kept"), [(None, 0.004), (0.25, 0.25)])
+def test_adamw_has_the_decay_of_the_network_else_its_own(network: Network, decay: float | None, kept: float) -> None:
+    words = compile_network(Network("tiny", network.model, True, decay), "adamw", 0.001)
+    assert network.model.optimizer.weight_decay == kept
+    assert words == f"AdamW, weight decay {kept}"
 
 
 def test_training_learns(network: Network) -> None:

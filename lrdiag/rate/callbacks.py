@@ -1,0 +1,241 @@
+"""The curves of `lrdiag.rate.curves` as Keras callbacks, for a model that is compiled with a number as its rate."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from lrdiag.errors import SettingsError
+from lrdiag.rate.curves import Anneal, Convention, Curve, CycledMomentum, Cyclic, CyclicMode, OneCycle
+from lrdiag.rate.momentum import SGD
+from lrdiag.rate.preview import Previewed, misfit
+from lrdiag.rate.steps import require_settable_rate
+
+
+class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
+    """Sets the rate of every update to that of a curve, and the momentum against it.
+
+    The callback form of `CurveSchedule`. It counts the optimizer's own updates, so a training that goes on, after
+    `BackupAndRestore` or from a saved model, goes on in mid-cycle; updates that loss scaling skips do not count.
+
+    Example:
+        >>> import numpy as np
+        >>> from lrdiag.rate.curves import InverseTimeDecay, Warmup
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile(keras.optimizers.SGD(0.01), loss="mse")
+        >>> warmup = CurveLR(Warmup(InverseTimeDecay(0.1, steps_per_epoch=8), warmup_steps=4))
+        >>> history = model.fit(np.ones((6, 2)), np.ones(6), batch_size=2, verbose=0, callbacks=[warmup])
+        >>> round(float(model.optimizer.learning_rate), 4)  # the third update, half way up
+        0.05
+
+    Args:
+        curve: The policy.
+        momentum: The momentum at the peak of the rate and where the rate is lowest, such as `(0.85, 0.95)`. The
+            optimizer must then be `lrdiag.rate.momentum.SGD`.
+    """
+
+    def __init__(self, curve: Curve, *, momentum: tuple[float, float] | None = None) -> None:
+        super().__init__()
+        self.curve = curve
+        self.momentum = CycledMomentum(curve, *momentum) if momentum else None
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Refuses an optimizer that cannot be driven.
+
+        Raises:
+            SettingsError: If the rate or the momentum of this optimizer cannot be set at every update.
+        """
+        self._require_drivable_optimizer()
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        self._batches_per_update = optimizer.gradient_accumulation_steps or 1
+        self._batches = _Cell(optimizer._iterations)  # unlike `iterations`, which are updates
+        self._rate = _Cell(optimizer.learning_rate)
+        self._momentum = _Cell(optimizer.momentum) if self.momentum else None
+        self._expected_rate = self._rate.read()
+        self._batches_at_begin = self._batches.read()
+        self._started = False
+        self._judged = False
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Warns of a training that will not end with a cycle; not before now is a restored training restored."""
+        if not self._judged and self.params.get("steps"):
+            batches = int(self._batches.read()) + self.params["steps"] * (self.params["epochs"] - epoch)
+            self._warn_of_misfit(batches)
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Sets the rate and the momentum of the update that comes next.
+
+        Raises:
+            SettingsError: If something else has set the rate since the last update.
+        """
+        batches = self._batches.read()
+        # restoring a training moves its rate as well as its count, after this callback's beginning
+        if self._started or batches == self._batches_at_begin:
+            self._require_untouched_rate()
+        self._started = True
+        step = int(batches) // self._batches_per_update
+        self._expected_rate = self._rate.write(float(self.curve(step)))
+        if self.momentum and self._momentum:
+            self._momentum.write(float(self.momentum(step)))
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Warns of a training of unknown length that has not ended with a cycle."""
+        if not self._judged:
+            self._warn_of_misfit(int(self._batches.read()))
+
+    def _previewed(self) -> Curve:
+        return self.curve
+
+    def _warn_of_misfit(self, batches: int) -> None:
+        self._judged = True
+        fault = misfit(self.curve, batches // self._batches_per_update)
+        if fault:
+            warnings.warn(f"{type(self).__name__}: {fault}", stacklevel=2)
+
+    def _require_untouched_rate(self) -> None:
+        found = self._rate.read()
+        if found != self._expected_rate:
+            name = type(self).__name__
+            raise SettingsError(
+                f"Something besides {name} sets the learning rate: it was left at {self._expected_rate:g}. Received: "
+                f"{found:g}. Remove the other callback, such as a second policy, ReduceLROnPlateau or "
+                f"LearningRateScheduler, or remove {name}"
+            )
+
+    def _require_drivable_optimizer(self) -> None:
+        name, optimizer = type(self).__name__, self.model.optimizer
+        if self.model.steps_per_execution != 1:
+            raise SettingsError(
+                f"{name} sets the rate between two steps, and Keras runs several at once. Compile the model with "
+                f"`steps_per_execution=1`, or with a schedule, which is exact there: `CurveSchedule({self.curve})`. "
+                f"Received: steps_per_execution={self.model.steps_per_execution}"
+            )
+        if hasattr(optimizer, "optimizers"):
+            raise SettingsError(
+                f"{name} drives one optimizer. Give each of several its own schedule: `CurveSchedule({self.curve})`. "
+                f"Received: {type(optimizer).__name__}"
+            )
+        require_settable_rate(self.model, name)
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        if self.momentum and not isinstance(getattr(inner, "momentum", None), keras.Variable):
+            raise SettingsError(
+                f"{name} cycles the momentum of `lrdiag.rate.momentum.SGD` only. Compile the model with it, or leave "
+                f"out `momentum`. {_why_not(inner)} Received: {type(inner).__module__}.{type(inner).__name__}"
+            )
+
+
+class CyclicLR(CurveLR):
+    """Cycles the optimizer's learning rate between two boundaries, update by update.
+
+    The callback form of `CyclicSchedule`; see `lrdiag.rate.curves.Cyclic` for the formula.
+
+    Example:
+        >>> import numpy as np
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile(keras.optimizers.SGD(0.01), loss="mse")
+        >>> cyclic = CyclicLR(base_lr=0.01, max_lr=0.1, step_size=4)
+        >>> history = model.fit(np.ones((16, 2)), np.ones(16), batch_size=2, verbose=0, callbacks=[cyclic])
+        >>> round(float(model.optimizer.learning_rate), 4)  # the last update of eight, one before the base
+        0.0325
+
+    Args:
+        base_lr: The lower boundary.
+        max_lr: The upper boundary.
+        step_size: Steps in the rising half of a cycle; two to ten epochs are customary, or half of a short training.
+        mode: How the cycles change: `"triangular"`, `"triangular2"`, `"exp_range"` or `"exp_range_boundaries"`.
+        gamma: The decay of each step in the modes `"exp_range…"`.
+        step_size_down: Steps in the falling half; `None` takes `step_size`.
+        momentum: See `CurveLR`.
+    """
+
+    def __init__(
+        self,
+        base_lr: float,
+        max_lr: float,
+        step_size: float,
+        mode: CyclicMode = "triangular",
+        gamma: float = 1.0,
+        step_size_down: float | None = None,
+        *,
+        momentum: tuple[float, float] | None = None,
+    ) -> None:
+        super().__init__(Cyclic(base_lr, max_lr, step_size, mode, gamma, step_size_down), momentum=momentum)
+
+
+class OneCycleLR(CurveLR):
+    """Raises the optimizer's learning rate once and lowers it for the rest of training.
+
+    The callback form of `OneCycleSchedule`; see `lrdiag.rate.curves.OneCycle` for the formula.
+
+    Example:
+        >>> import numpy as np
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile(SGD(0.01), loss="mse")
+        >>> one_cycle = OneCycleLR(max_lr=0.1, total_steps=8, momentum=(0.85, 0.95))
+        >>> history = model.fit(np.ones((16, 2)), np.ones(16), batch_size=2, verbose=0, callbacks=[one_cycle])
+        >>> round(float(model.optimizer.learning_rate), 4), round(float(model.optimizer.momentum), 3)
+        (0.0067, 0.943)
+
+    Args:
+        max_lr: The peak.
+        total_steps: Steps in the whole of training.
+        pct_start: Which share of the steps rises; `None` takes the convention's.
+        div_factor: Determines the first rate; `None` takes the convention's.
+        final_div_factor: Determines the last rate; `None` takes the convention's.
+        convention: `"fastai"` or `"pytorch"`.
+        anneal: `"cos"` or `"linear"`.
+        three_phase: Fall back to the first rate, then on to the last.
+        momentum: See `CurveLR`.
+    """
+
+    def __init__(
+        self,
+        max_lr: float,
+        total_steps: int,
+        pct_start: float | None = None,
+        div_factor: float | None = None,
+        final_div_factor: float | None = None,
+        convention: Convention = "fastai",
+        anneal: Anneal = "cos",
+        three_phase: bool = False,
+        *,
+        momentum: tuple[float, float] | None = None,
+    ) -> None:
+        curve = OneCycle(max_lr, total_steps, pct_start, div_factor, final_div_factor, convention, anneal, three_phase)
+        super().__init__(curve, momentum=momentum)
+
+
+class _Cell:
+    """A number in an optimizer, read and written in a third of the time that Keras's variables take.
+
+    Args:
+        variable: A variable that holds one number; under a distribution strategy, one on each device.
+    """
+
+    def __init__(self, variable: keras.Variable) -> None:
+        self._dtype = tf.as_dtype(variable.dtype)
+        self._handles = [each.handle for each in getattr(variable.value, "values", [variable.value])]
+
+    def read(self) -> Any:
+        """The number, of the variable's type."""
+        return tf.raw_ops.ReadVariableOp(resource=self._handles[0], dtype=self._dtype).numpy()
+
+    def write(self, value: float) -> Any:
+        """Sets the number; returns it as the variable holds it, rounded."""
+        number = tf.constant(value, self._dtype)
+        for handle in self._handles:
+            tf.raw_ops.AssignVariableOp(resource=handle, value=number)
+        return number.numpy()
+
+
+def _why_not(optimizer: keras.Optimizer) -> str:
+    if isinstance(optimizer, SGD):
+        return "Its momentum is a schedule already."
+    if hasattr(optimizer, "beta_1"):
+        return "Its bias correction assumes that beta_1 never changes, so a cycled one would scale the updates wrongly."
+    if hasattr(optimizer, "momentum"):
+        return "It writes its momentum into the compiled step as a number, so setting it would change nothing."
+    return "It has no momentum."
