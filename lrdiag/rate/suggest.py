@@ -1,89 +1,213 @@
-"""What a range test says: pure rules over `(rates, losses)`.
+"""What a range test says: three learning rates, read off `(rates, losses)`.
 
-The causal moving average that range tests are usually read from lags: it puts the steepest point several times too
-far to the right. Here the losses are smoothed without lag, by local linear regression over the logarithm of the rate.
+The causal moving average that range tests are usually read from lags and puts the steepest point up to a decade too far
+to the right (`lrdiag.rate.customary` holds those rules). Here the losses are smoothed without lag over the logarithm of
+the rate, as far as the valley goes and as strongly as their own noise asks for.
 """
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lrdiag.errors import NoSuggestion
-from lrdiag.records import RangeTest
 
 MIN_POINTS = 20
-BANDWIDTH = 0.15  # decades: standard deviation of the smoother's Gaussian kernel
-DESCENT_STARTS = 0.1  # share of the whole descent that has passed at `base_lr`
-NOISE_FACTOR = 3.0  # a descent shallower than this many standard deviations of a single loss is none
+IN_VALLEY, OUT_OF_VALLEY = 0.6, 0.4  # shares of the whole descent: entered below the one, left above the other
+OUTLIER = 4.0  # standard deviations from the running median beyond which a loss is clipped
+CELLS = 150  # more losses than this are averaged in blocks first
+BANDWIDTHS = np.geomspace(0.05, 0.8, 9)  # decades: standard deviation of the smoother's Gaussian kernel
+SLOPE_BANDWIDTH = 1.4  # times the bandwidth of the losses: their noise weighs more on a slope
+NEIGHBOURS = 3  # the kernel reaches as many points to the side at least, wherever they lie
+GRID = 401  # points at which the smooth curve is computed
+STARTS = 0.1  # share of the descent that has passed at `base_lr`
+REACH = 1.0  # decades above the steepest point that `max_lr` may lie
+CREST = 0.75  # what is this steep, in shares of the steepest slope, is the steepest stretch
+STANDARD_ERRORS = 5.0  # a descent less deep than this many of them is noise
 
 
-def with_suggestion(test: RangeTest) -> RangeTest:
-    """Reads the boundaries and the one static rate off a range test.
+@dataclass(frozen=True)
+class Reading:
+    """What is read off one range test.
 
-    As Smith reads the curve by eye: `base_lr` is where the loss starts to descend, `max_lr` where the descent ends, at
-    the lowest point, and the suggestion is the steepest point between them.
+    Attributes:
+        trend: The smoothed losses, as many as there are losses; past the valley their running median.
+        base_lr: Where the descent starts, 10 % of it have passed: the lower boundary of a cycle.
+        suggestion: The steepest point of the descent: one static rate.
+        max_lr: Where the descent ends, but no more than a decade above `suggestion`: the upper boundary of a cycle.
+    """
+
+    trend: np.ndarray
+    base_lr: float
+    suggestion: float
+    max_lr: float
+
+
+def read(learning_rates: ArrayLike, losses: ArrayLike) -> Reading:
+    """Reads the boundaries of a cycle and one static rate off a range test.
+
+    1. A running median finds the valley, from the first step to where the loss has climbed out again; only this counts,
+       and a loss that stands out from its neighbours is clipped.
+    2. Local quadratic regression with a Gaussian kernel (Fan and Gijbels, "Local Polynomial Modelling and Its
+       Applications", 1996) smooths it over the logarithm of the rate. The bandwidth is the one that predicts each loss
+       best from the others (leave-one-out cross-validation); the slope, on which noise weighs more, takes 1.4 times it.
+    3. The descent runs from the median of the plateau before it to the lowest point. `base_lr` is where 10 % of it have
+       passed. The suggestion is the middle of the stretch about the steepest point whose slope is three quarters of the
+       steepest or more: on a noisy curve it holds stiller than the point itself. `max_lr` is the lowest point, but no
+       more than a decade above the suggestion: optimizers that rescale their steps, such as Adam, keep the loss low far
+       beyond the rates that train well.
+    4. A descent of less than five standard errors of the smooth curve is none.
 
     Example:
         >>> rates = np.geomspace(1e-5, 10, 100)
-        >>> losses = 2 / (1 + (rates / 1e-2) ** 1.5) + (rates / 2) ** 2
-        >>> read = with_suggestion(RangeTest(rates.tolist(), losses.tolist(), [], "the range was swept to its end"))
-        >>> round(read.base_lr, 4), round(read.suggestion, 4), round(read.max_lr, 4)
-        (0.002, 0.0093, 0.231)
+        >>> reading = read(rates, 2 / (1 + (rates / 1e-2) ** 1.5) + (rates / 2) ** 2)
+        >>> round(reading.base_lr, 4), round(reading.suggestion, 4), round(reading.max_lr, 4)
+        (0.0023, 0.01, 0.1)
 
     Args:
-        test: What `find_lr` measured.
+        learning_rates: Array or list of shape `(n,)`, ascending, in any spacing. Steps at a rate of 0 are passed over.
+        losses: Array or list of shape `(n,)`: the loss of each step's batch alone, not smoothed. What follows the first
+            that is not finite is passed over.
 
     Raises:
         NoSuggestion: If the sweep is too short or holds no descent.
     """
-    if len(test.losses) < MIN_POINTS:
+    rates, values = np.asarray(learning_rates, np.float64), np.asarray(losses, np.float64)
+    usable = np.flatnonzero((rates > 0) & np.logical_and.accumulate(np.isfinite(values)))
+    if len(usable) < MIN_POINTS:
         raise NoSuggestion(
-            f"A range test needs {MIN_POINTS} steps or more to be read. Start it at a lower rate, or make it longer. "
-            f"Received: {len(test.losses)} steps, because {test.stop_reason}"
+            f"A range test needs {MIN_POINTS} steps or more with a finite loss to be read. Take more iterations, or "
+            f"start at a lower rate if the loss diverged. Received: {len(usable)} such steps"
         )
-    log_rates = np.log10(test.learning_rates)
-    losses = np.asarray(test.losses)
-    # divergence is orders of magnitude taller than the descent and would bleed into its foot
-    capped = np.minimum(losses, losses[: MIN_POINTS // 2].max())
-    smooth, slope = smooth_without_lag(log_rates, capped)
+    positions, values = np.log10(rates[usable]), values[usable]
+    medians = running_median(values, max(5, len(values) // 20))
+    end = _end_of_valley(medians)
+    if end < MIN_POINTS // 2:
+        raise _no_descent(values, medians)
+    grid, smooth, slope, error = _smooth(positions[:end], values[:end], medians[:end])
+
     bottom = int(smooth.argmin())
-    top = int(smooth[: bottom + 1].argmax())
-    depth = smooth[top] - smooth[bottom]
-    noise = float(np.median(np.abs(np.diff(capped)))) / 0.954  # of the difference of two normal variables
-    rounding = 1e-6 * float(np.abs(capped).max())  # losses are float32
-    if depth < max(NOISE_FACTOR * noise, rounding) or bottom - top < 2:
-        raise NoSuggestion(
-            "The loss never descends clearly, so no learning rate can be read off. Sweep a wider range, start from "
-            f"less trained weights, or use larger batches. Received: a descent of {depth:.3g} with noise of {noise:.3g}"
-        )
-    descent = np.arange(top, bottom + 1)
-    fallen = (smooth[top] - smooth[descent]) / depth
-    start = int(descent[fallen <= DESCENT_STARTS][-1])
+    start = int(smooth[: bottom + 1].argmax())
+    for _ in range(3):  # the plateau lies before the start, and the start where the plateau is left
+        plateau = float(np.median(smooth[: start + 1]))
+        depth = plateau - smooth[bottom]
+        if depth <= STANDARD_ERRORS * np.hypot(error[start], error[bottom]):
+            raise _no_descent(values, medians)
+        passed = (plateau - smooth) / depth
+        start = int(np.flatnonzero(passed[:bottom] <= STARTS)[-1])
     steepest = start + int(slope[start : bottom + 1].argmin())
-    rates = test.learning_rates
-    return dataclasses.replace(
-        test, trend=smooth.tolist(), base_lr=rates[start], suggestion=rates[steepest], max_lr=rates[bottom]
-    )
+    base = float(np.interp(STARTS, passed[start : start + 2], grid[start : start + 2]))
+    middle = float(np.clip(_middle_of_crest(grid, slope, steepest), base, grid[bottom]))
+    top = min(grid[bottom], middle + REACH)
+
+    trend = np.append(np.interp(positions[:end], grid, smooth), medians[end:])
+    return Reading(np.interp(np.arange(len(rates)), usable, trend), 10**base, 10**middle, 10**top)
 
 
-def smooth_without_lag(
-    positions: np.ndarray, values: np.ndarray, bandwidth: float = BANDWIDTH
-) -> tuple[np.ndarray, np.ndarray]:
-    """Local linear regression with a Gaussian kernel: unbiased on straight lines, at the edges too.
+def running_median(values: np.ndarray, width: int) -> np.ndarray:
+    """The median of `width` values (one more where that is even) around each; at the edges they are mirrored.
+
+    Example:
+        >>> running_median(np.array([9.0, 2.0, 3.0, 4.0, 90.0, 6.0]), 3)
+        array([ 2.,  3.,  3.,  4.,  6., 90.])
+    """
+    half = width // 2
+    mirrored = np.pad(values, half, mode="reflect")
+    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(mirrored, 2 * half + 1), axis=1))
+
+
+def local_quadratic(
+    positions: np.ndarray, values: np.ndarray, at: np.ndarray, bandwidth: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Local quadratic regression with a Gaussian kernel: without lag, and exact on parabolas, at the edges too.
 
     Args:
         positions: Ascending float array of shape `(n,)`.
         values: Float array of shape `(n,)`.
-        bandwidth: Standard deviation of the kernel, in the unit of `positions`.
+        at: Float array of shape `(m,)`: where to evaluate.
+        bandwidth: Standard deviation of the kernel, in the unit of `positions`; wider where points are far apart.
 
     Returns:
-        The smoothed values and their slopes, each of shape `(n,)`.
+        The smoothed values, their slopes and their leverages, each of shape `(m,)`. The leverage is the weight that a
+        loss measured at this very place has there; times the variance of one value it bounds that of the smoothed one.
     """
-    distance = positions[None, :] - positions[:, None]
-    weight = np.exp(-0.5 * (distance / bandwidth) ** 2)
-    s0, s1, s2 = (np.sum(weight * distance**power, axis=1) for power in range(3))
-    t0, t1 = weight @ values, (weight * distance) @ values
-    determinant = s0 * s2 - s1**2
-    return (s2 * t0 - s1 * t1) / determinant, (s0 * t1 - s1 * t0) / determinant
+    distance = positions[None, :] - at[:, None]
+    reach = np.maximum(bandwidth, np.partition(np.abs(distance), NEIGHBOURS, axis=1)[:, NEIGHBOURS])[:, None]
+    powers = (distance / reach) ** np.arange(3)[:, None, None]
+    weighted = np.exp(-0.5 * powers[1] ** 2) * powers
+    moments = np.einsum("imn,jmn->mij", weighted, powers)
+    unit = np.broadcast_to([1.0, 0.0, 0.0], (len(at), 3))
+    solved = np.linalg.solve(moments, np.stack([(weighted @ values).T, unit], axis=-1))
+    return solved[:, 0, 0], solved[:, 1, 0] / reach[:, 0], solved[:, 0, 1]
+
+
+def _end_of_valley(medians: np.ndarray) -> int:
+    """How many steps it takes to climb out of the first valley that is deep enough; 0 where there is none."""
+    plateau = np.median(medians[: max(5, len(medians) // 10)])
+    depth = plateau - medians.min()
+    if depth <= 0:
+        return 0
+    entered = int(np.argmax(medians <= plateau - IN_VALLEY * depth))
+    left = medians[entered:] > plateau - OUT_OF_VALLEY * depth
+    return entered + int(left.argmax()) if left.any() else len(medians)
+
+
+def _smooth(
+    positions: np.ndarray, values: np.ndarray, medians: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """An even grid over `positions`, and on it the smoothed values, their slopes and their standard errors."""
+    tolerance = OUTLIER * _noise(values)
+    values = np.clip(values, medians - tolerance, medians + tolerance)
+    cells = -(-len(values) // -(-len(values) // CELLS))
+    x, y = (np.array([cell.mean() for cell in np.array_split(array, cells)]) for array in (positions, values))
+
+    def variance(bandwidth: float) -> float:
+        fitted, _, leverage = local_quadratic(x, y, x, bandwidth)
+        return float(np.mean(((y - fitted) / np.maximum(1 - leverage, 1e-6)) ** 2))
+
+    variances = [variance(bandwidth) for bandwidth in BANDWIDTHS]
+    grid = np.linspace(positions[0], positions[-1], GRID)
+    bandwidth = BANDWIDTHS[int(np.argmin(variances))]
+    smooth, _, leverage = local_quadratic(x, y, grid, bandwidth)
+    _, slope, _ = local_quadratic(x, y, grid, SLOPE_BANDWIDTH * bandwidth)
+    rounding = 1e-6 * np.abs(values).max()  # losses are float32
+    return grid, smooth, slope, np.sqrt(min(variances) * leverage) + rounding
+
+
+def _noise(values: np.ndarray) -> float:
+    """Standard deviation of one value about a slow trend, from the differences of neighbours."""
+    return float(np.median(np.abs(np.diff(values)))) / 0.954
+
+
+def _middle_of_crest(grid: np.ndarray, slope: np.ndarray, steepest: int) -> float:
+    """The middle of the stretch about `steepest` that is nearly as steep."""
+    gentle = np.flatnonzero(slope > CREST * slope[steepest])
+    after = int(np.searchsorted(gentle, steepest))
+    first = gentle[after - 1] + 1 if after else 0
+    last = gentle[after] - 1 if after < len(gentle) else len(grid) - 1
+    return float(grid[first] + grid[last]) / 2
+
+
+def _no_descent(values: np.ndarray, medians: np.ndarray) -> NoSuggestion:
+    """Why there is no descent, and what to change."""
+    first = float(np.median(medians[: max(5, len(medians) // 10)]))
+    noise = _noise(values)
+    risen = medians > first + max(OUTLIER * noise, 1e-6 * abs(first))
+    received = f"Received: {len(values)} losses, {first:.3g} at first, noise of {noise:.3g}, "
+    if not risen.any():
+        return NoSuggestion(
+            "The loss stays flat within its noise, so no learning rate can be read off. Sweep to a higher rate, use "
+            f"larger batches, or check that the network learns at all. {received}{medians.min():.3g} at least"
+        )
+    if risen.argmax() < len(values) / 3:
+        return NoSuggestion(
+            "The loss diverges at once, so no learning rate can be read off. Start the sweep at a lower rate. "
+            f"{received}{medians.max():.3g} at most"
+        )
+    return NoSuggestion(
+        "The loss never falls clearly before it rises, so no learning rate can be read off. Start from fresh weights "
+        "if the network is trained already; otherwise sweep a wider range or use larger batches. "
+        f"{received}{medians.max():.3g} at most"
+    )

@@ -1,0 +1,78 @@
+"""Every suggestion rule on range tests whose answer is known: how many decades it is off.
+
+    python tests/benchmarks/suggestions.py
+
+The curves are those of `synthetic.py`, which says what is true of them. All figures are errors in decades, of which one
+is a factor of ten; they are kept in `results/suggestions.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lrdiag.errors import NoSuggestion
+from lrdiag.rate.customary import RULES
+from lrdiag.rate.suggest import read
+
+RESULTS = Path(__file__).parent / "results" / "suggestions.json"
+
+
+def errors(rule: Callable[..., float], curves: list[Any], truth: str = "suggestion") -> np.ndarray:
+    """By how many decades `rule` is off on each curve: positive where too high, NaN where it gives no answer."""
+
+    def error(curve: Any) -> float:
+        try:
+            return float(np.log10(rule(curve.learning_rates, curve.losses) / curve.truth[truth]))
+        except NoSuggestion:
+            return np.nan
+
+    return np.array([error(curve) for curve in curves])
+
+
+def summary(off: np.ndarray) -> dict[str, float | int]:
+    """The figures of one line of the table; unanswered curves count in none but `unanswered`."""
+    return {
+        "curves": len(off),
+        "median_error": round(float(np.nanmedian(abs(off))), 3),
+        "p90_error": round(float(np.nanquantile(abs(off), 0.9)), 3),
+        "signed_median": round(float(np.nanmedian(off)), 3),
+        "unanswered": int(np.isnan(off).sum()),
+    }
+
+
+def show(name: str, line: dict[str, float | int]) -> None:
+    figures = "{median_error:8.3f}{p90_error:8.3f}{signed_median:+8.3f}{unanswered:12d}{curves:8d}".format(**line)
+    print(f"{name:28}{figures}")
+
+
+def main() -> None:
+    """Measures, prints and keeps the table."""
+    import synthetic  # pytest looks at this file too, from where its neighbour cannot be imported
+
+    curves = synthetic.family()
+    ours = {name: lambda *test, name=name: getattr(read(*test), name) for name in ("suggestion", "base_lr", "max_lr")}
+    off = {f"lrdiag {name}": errors(rule, curves, truth=name) for name, rule in ours.items()}
+    off |= {name: errors(rule, curves) for name, rule in RULES.items()}
+    print(f"{'':28}{'median':>8}{'90 %':>8}{'signed':>8}{'unanswered':>12}{'curves':>8}")
+    results: dict[str, Any] = {"unit": "decades", "seed": 0, "rules": {}}
+    for name, values in off.items():
+        results["rules"][name] = {"all": summary(values)}
+        show(name, results["rules"][name]["all"])
+    for kind, levels in (("iterations", synthetic.ITERATIONS), ("noise", synthetic.NOISE)):
+        for level in levels:
+            print(f"\n{kind} = {level}")
+            which = np.array([getattr(curve, kind) == level for curve in curves])
+            for name, values in off.items():
+                line = summary(values[which])
+                results["rules"][name].setdefault(kind, {})[str(level)] = line
+                show(name, line)
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

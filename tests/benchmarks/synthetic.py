@@ -1,0 +1,127 @@
+"""Range tests whose answer is known: closed-form losses with noise on them.
+
+A curve is a plateau, a descent, a floor and a divergence, as range tests show them; the shape, size and place of every
+part are drawn at random. What is true of a curve is computed on its noise-free form over the rates that were swept:
+
+- `suggestion`: where the slope over the logarithm of the rate is the most negative on the way to the lowest loss;
+- `base_lr`: where 10 % of the descent from the plateau to the lowest loss has passed;
+- `max_lr`: where the loss is lowest, but no more than a decade above `suggestion`; on a floor wider than that, noise
+  alone decides where the lowest point is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+ITERATIONS = (50, 100, 300, 1000)
+NOISE = (0.0, 0.02, 0.05, 0.1, 0.15)  # standard deviation of one loss, in shares of the descent
+COPIES = 20  # curves of each number of iterations and each noise
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One range test and what is true of it."""
+
+    learning_rates: np.ndarray
+    losses: np.ndarray
+    iterations: int
+    noise: float
+    truth: dict[str, float]
+
+
+def logistic(z: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(z, -500, 500)))
+
+
+def softplus(z: np.ndarray) -> np.ndarray:
+    return np.logaddexp(0, z)
+
+
+# What is left of the descent at `z`, which is about -0.5 where 10 % have passed and about 0.5 where 90 % have.
+DESCENTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "logistic": lambda z: logistic(-4.4 * z),
+    "steep late": lambda z: np.exp(-0.6 * np.exp(np.minimum(3.1 * z, 10))),
+    "steep early": lambda z: 1 - np.exp(-0.6 * np.exp(np.minimum(-3.1 * z, 10))),
+    "power law": lambda z: (1 + np.exp(5.5 * z)) ** -0.6,
+    "cosine": lambda z: (1 + np.cos(np.pi * np.clip(z / 1.2 + 0.5, 0, 1))) / 2,
+    "ramp": lambda z: 1 - (softplus(10 * (z + 0.6)) - softplus(10 * (z - 0.6))) / 12,
+}
+# What the divergence adds, in descents, `u` decades past its start.
+DIVERGENCES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "quadratic": lambda u: 10 ** np.minimum(2 * u, 3),
+    "steep": lambda u: 10 ** np.minimum(5 * u, 3),
+    "exponential": lambda u: np.expm1(np.minimum(10**u, 7)),
+    # the network dies: up to chance, down again as it forgets what it was, away
+    "rebound": lambda u: 1.2 * logistic(12 * (u - 0.2)) - 0.5 * logistic(10 * (u - 1)) + 10 ** np.minimum(3 * u - 6, 3),
+}
+
+
+def family(seed: int = 0, copies: int = COPIES) -> list[Curve]:
+    """`copies` curves of every number of iterations and every noise, the same for the same seed."""
+    generator = np.random.default_rng(seed)
+    return [draw(generator, n, noise) for n in ITERATIONS for noise in NOISE for _ in range(copies)]
+
+
+def draw(generator: np.random.Generator, iterations: int, noise: float) -> Curve:
+    """One curve."""
+    width = 10 ** generator.uniform(np.log10(0.3), np.log10(2))  # decades from 10 % to 90 % of the descent
+    decades = max(generator.uniform(4, 8), 2 * width + 1.2)
+    start = generator.uniform(-8, -4)
+    centre = start + generator.uniform(width + 0.4, decades - width - 0.4)
+    diverges = centre + 0.5 * width + generator.uniform(-0.3 * width, 1.5)  # one in a few cuts the descent short
+    plateau = 10 ** generator.uniform(-1, 1)
+    depth = plateau * generator.uniform(0.05, 0.8)
+    descent = DESCENTS[generator.choice(list(DESCENTS))]
+    divergence = DIVERGENCES[generator.choice(list(DIVERGENCES))]
+
+    def rise(x: np.ndarray) -> np.ndarray:
+        return divergence(x - diverges)
+
+    def loss(x: np.ndarray) -> np.ndarray:
+        return plateau + depth * (descent((x - centre) / width) - 1 + rise(x))
+
+    x = np.linspace(start, start + decades, iterations)
+    if loss(x[:1])[0] - loss(x).min() < depth / 2:  # the divergence leaves next to nothing of the descent
+        return draw(generator, iterations, noise)
+    deviation = noise * depth * (1 + 2 * np.minimum(rise(x), 3))
+    if generator.random() < 0.5:
+        deviation = deviation * loss(x) / plateau
+    heavy_tails = generator.random() < 0.25
+    errors = generator.standard_t(3, iterations) / np.sqrt(3) if heavy_tails else generator.normal(size=iterations)
+    losses, finite = sweep(loss(x) + deviation * errors, breaks_at=generator.uniform(3, 50) * plateau)
+    return Curve(10 ** x[: len(losses)], losses, iterations, noise, truth(loss, x[0], x[finite - 1]))
+
+
+def sweep(losses: np.ndarray, breaks_at: float) -> tuple[np.ndarray, int]:
+    """The losses that a range test records before it stops, and how many of them are finite.
+
+    It stops when the moving average is four times its best, or at the first loss that is not finite.
+    """
+    average, best = 0.0, np.inf
+    for step, value in enumerate(losses):
+        if value > breaks_at:
+            return np.append(losses[:step], np.nan), step
+        average = 0.98 * average + 0.02 * value
+        smoothed = average / (1 - 0.98 ** (step + 1))
+        best = min(best, smoothed)
+        if smoothed > 4 * best:
+            return losses[: step + 1], step + 1
+    return losses, len(losses)
+
+
+def truth(loss: Callable[[np.ndarray], np.ndarray], first: float, last: float) -> dict[str, float]:
+    """What is true of a noise-free curve between two logarithms of a rate."""
+    x = np.linspace(first, last, 20_001)
+    y = loss(x)
+    lowest = int(y.argmin())
+    fallen = (y[0] - y[: lowest + 1]) / (y[0] - y[lowest])
+    steepest = x[np.diff(y[: lowest + 1]).argmin()]
+    rates = {
+        "base_lr": x[np.argmax(fallen >= 0.1)],
+        "suggestion": steepest,
+        "max_lr": min(x[lowest], steepest + 1),
+    }
+    return {name: float(10**x) for name, x in rates.items()}
