@@ -10,29 +10,51 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lrdiag.errors import LrdiagError as LrdiagError
+    from lrdiag.errors import NoSuggestion as NoSuggestion
     from lrdiag.explain.gradcam import GradCAM as GradCAM
     from lrdiag.pipeline import train_and_report as train_and_report
+    from lrdiag.rate.callbacks import CurveLR as CurveLR
+    from lrdiag.rate.callbacks import CyclicLR as CyclicLR
+    from lrdiag.rate.callbacks import OneCycleLR as OneCycleLR
+    from lrdiag.rate.curves import CosineRestarts as CosineRestarts
+    from lrdiag.rate.curves import Cyclic as Cyclic
+    from lrdiag.rate.curves import InverseTimeDecay as InverseTimeDecay
+    from lrdiag.rate.curves import OneCycle as OneCycle
+    from lrdiag.rate.curves import Warmup as Warmup
+    from lrdiag.rate.momentum import SGD as SGD
     from lrdiag.rate.range_test import LRFinder as LRFinder
     from lrdiag.rate.range_test import find_lr as find_lr
-    from lrdiag.rate.schedules import CyclicLR as CyclicLR
+    from lrdiag.rate.result import RangeTest as RangeTest
+    from lrdiag.rate.schedules import CurveSchedule as CurveSchedule
     from lrdiag.rate.schedules import CyclicSchedule as CyclicSchedule
+    from lrdiag.rate.schedules import InverseTimeDecaySchedule as InverseTimeDecaySchedule
     from lrdiag.rate.schedules import OneCycleSchedule as OneCycleSchedule
-    from lrdiag.rate.suggest import with_suggestion as with_suggestion
     from lrdiag.settings import LearningRate as LearningRate
     from lrdiag.settings import Settings as Settings
 
 _HOMES = {
-    "CyclicLR": "lrdiag.rate.schedules",
+    "CosineRestarts": "lrdiag.rate.curves",
+    "CurveLR": "lrdiag.rate.callbacks",
+    "CurveSchedule": "lrdiag.rate.schedules",
+    "Cyclic": "lrdiag.rate.curves",
+    "CyclicLR": "lrdiag.rate.callbacks",
     "CyclicSchedule": "lrdiag.rate.schedules",
     "GradCAM": "lrdiag.explain.gradcam",
+    "InverseTimeDecay": "lrdiag.rate.curves",
+    "InverseTimeDecaySchedule": "lrdiag.rate.schedules",
     "LRFinder": "lrdiag.rate.range_test",
     "LearningRate": "lrdiag.settings",
     "LrdiagError": "lrdiag.errors",
+    "NoSuggestion": "lrdiag.errors",
+    "OneCycle": "lrdiag.rate.curves",
+    "OneCycleLR": "lrdiag.rate.callbacks",
     "OneCycleSchedule": "lrdiag.rate.schedules",
+    "RangeTest": "lrdiag.rate.result",
+    "SGD": "lrdiag.rate.momentum",
     "Settings": "lrdiag.settings",
+    "Warmup": "lrdiag.rate.curves",
     "find_lr": "lrdiag.rate.range_test",
     "train_and_report": "lrdiag.pipeline",
-    "with_suggestion": "lrdiag.rate.suggest",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

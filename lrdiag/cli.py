@@ -11,19 +11,26 @@ import shlex
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lrdiag.errors import LrdiagError
+from lrdiag.errors import LrdiagError, SettingsError
 from lrdiag.settings import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, LearningRate, Settings
 
 if TYPE_CHECKING:
+    from lrdiag.console import ConsoleProgress
+    from lrdiag.rate.result import RangeTest
     from lrdiag.records import Run
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+PLOT_SUFFIXES = (".svg", ".png")
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class _Group(click.Group):
@@ -68,35 +75,54 @@ def _read_augment(_ctx: click.Context, _param: click.Parameter, text: str) -> tu
     return () if text == "none" else tuple(name.strip() for name in text.split(","))
 
 
+def _options(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
+    """One decorator out of several options, shown in their order."""
+
+    def decorate(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+# What `train-and-report` and `find-lr` have in common: the data, the model, and how it is updated.
+_training_options = _options(
+    click.option(
+        "--data",
+        metavar="cifar10|digits|PATH",
+        help="CIFAR-10, the embedded digits, or a folder of images: "
+        "train/<class>/* and test/<class>/*.  [default: cifar10 where it can be had, else digits]",
+    ),
+    click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path),
+        envvar="LRDIAG_DATA_DIR",
+        show_envvar=True,
+        help="Where CIFAR-10 lies: cifar-10-batches-py/ or cifar-10-python.tar.gz.",
+    ),
+    click.option("--model", default="fast", metavar="fast|article|FILE.keras|module:function", help="What is trained."),
+    click.option("--batch-size", type=int, help="Images in one update.  [default: by the size of the training set]"),
+    click.option("--seed", type=int, default=0, help="Seed of every random choice."),
+    click.option("--limit-train", type=int, metavar="N", help="Use only N training images."),
+    click.option(
+        "--augment",
+        metavar=f"{','.join(AUGMENTATIONS)}|none",
+        callback=_read_augment,
+        default="flip",
+        help="Random changes to training images.",
+    ),
+    click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd"),
+    click.option("--mixed-precision", is_flag=True, help="Compute in 16 bits where the layers allow it."),
+)
+_quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+
+
 @main.command(context_settings={"show_default": True})
-@click.option(
-    "--data",
-    metavar="cifar10|digits|PATH",
-    help="CIFAR-10, the embedded digits, or a folder of images: "
-    "train/<class>/* and test/<class>/*.  [default: cifar10 where it can be had, else digits]",
-)
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    envvar="LRDIAG_DATA_DIR",
-    show_envvar=True,
-    help="Where CIFAR-10 lies: cifar-10-batches-py/ or cifar-10-python.tar.gz.",
-)
-@click.option("--model", default="fast", metavar="fast|article|FILE.keras|module:function", help="What is trained.")
+@_training_options
 @click.option("--epochs", type=int, help="Passes over the training set.  [default: by its size]")
-@click.option("--batch-size", type=int, help="Images in one update.  [default: by the size of the training set]")
-@click.option("--seed", type=int, default=0, help="Seed of every random choice.")
-@click.option("--limit-train", type=int, metavar="N", help="Use only N training images.")
 @click.option("--limit-test", type=int, metavar="N", help="Use only N test images.")
 @click.option("--out", type=click.Path(path_type=Path), default="lrdiag-report", help="The run folder.")
-@click.option(
-    "--augment",
-    metavar=f"{','.join(AUGMENTATIONS)}|none",
-    callback=_read_augment,
-    default="flip",
-    help="Random changes to training images.",
-)
-@click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd")
 @click.option("--schedule", type=click.Choice(SCHEDULES), default="cyclic", help="How the learning rate moves.")
 @click.option(
     "--learning-rate",
@@ -105,29 +131,56 @@ def _read_augment(_ctx: click.Context, _param: click.Parameter, text: str) -> tu
     default="auto",
     help="auto: a range test chooses.",
 )
-@click.option("--mixed-precision", is_flag=True, help="Compute in 16 bits where the layers allow it.")
 @click.option(
     "--open/--no-open", "open_page", default=True, help="Open the page when done; only on a terminal and outside CI."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+@_quiet_option
 @_verbose_option
 def train_and_report(open_page: bool, as_json: bool, quiet: bool, **options: Any) -> None:
     """Find the learning rate, train, diagnose, and write one page that says how it went."""
     started = time.perf_counter()
     settings = Settings(**options)
-    from lrdiag.console import ConsoleProgress
-    from lrdiag.startup import start_tensorflow
-
-    progress = ConsoleProgress(quiet)
-    progress.say("Starting TensorFlow")
-    start_tensorflow()
+    progress = _start(quiet)
     from lrdiag.pipeline import train_and_report as run_pipeline
 
     run = run_pipeline(settings, progress, command=shlex.join(["lrdiag", *sys.argv[1:]]), started=started)
     _tell(run, settings.out, as_json, quiet)
     if open_page and _is_watched():
         click.launch(str(settings.out / "report.html"))
+
+
+@main.command(context_settings={"show_default": True})
+@_training_options
+@click.option("--start-lr", type=float, default=1e-5, help="The first rate of the sweep.")
+@click.option("--end-lr", type=float, default=10.0, help="The last rate of the sweep.")
+@click.option("--iterations", type=int, default=100, help="Updates in one sweep.")
+@click.option(
+    "--mode", type=click.Choice(["exponential", "linear"]), default="exponential", help="How the rate climbs."
+)
+@click.option("--repeats", type=int, default=1, help="Sweeps on different batches; two or more give an interval.")
+@click.option("--rule", default="steepest", metavar="NAME", help="How the rate is read: see `RangeTest.suggest`.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything that was measured and read.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg|png", help="Draw the sweep.")
+@_quiet_option
+@_verbose_option
+def find_lr(rule: str, as_json: bool, plot: Path | None, quiet: bool, **options: Any) -> None:
+    """Run a learning-rate range test and print the rate that it suggests."""
+    if plot is not None and plot.suffix not in PLOT_SUFFIXES:
+        raise SettingsError(f"`--plot` must end in {' or '.join(PLOT_SUFFIXES)}. Received: {plot}")
+    sweep = {name: options.pop(name) for name in ("start_lr", "end_lr", "iterations", "mode", "repeats")}
+    settings = Settings(**options)
+    progress = _start(quiet)
+    from lrdiag.pipeline import run_range_test
+
+    test = run_range_test(settings, progress, **sweep)
+    if plot is not None:  # first: it shows why, where nothing can be read
+        _save_plot(test, plot)
+    rate = test.suggest(rule)
+    if as_json:
+        click.echo(json.dumps({**asdict(test.facts()), "rule": rule, "learning_rate": rate}, indent=1))
+    else:
+        click.echo(f"{rate:.4g}")
 
 
 @main.command()
@@ -140,6 +193,28 @@ def report(run_dir: Path) -> None:
 
     write_page(run_dir, run_folder.load(run_dir))
     click.echo(run_dir / "report.html")
+
+
+def _start(quiet: bool) -> ConsoleProgress:
+    """Starts TensorFlow, which takes its time, and says so."""
+    from lrdiag.console import ConsoleProgress
+    from lrdiag.startup import start_tensorflow
+
+    progress = ConsoleProgress(quiet)
+    progress.say("Starting TensorFlow")
+    start_tensorflow()
+    return progress
+
+
+def _save_plot(test: RangeTest, file: Path) -> None:
+    from matplotlib import pyplot
+
+    from lrdiag.run_folder import replacing
+
+    figure, axes = pyplot.subplots(layout="constrained")
+    test.plot(axes)
+    with replacing(file) as temporary:
+        figure.savefig(temporary, format=file.suffix[1:])
 
 
 def _is_watched() -> bool:

@@ -20,13 +20,13 @@ from lrdiag.explain.gradcam import GradCAM
 from lrdiag.models import Network, build_network
 from lrdiag.progress import Progress, Silence
 from lrdiag.rate.range_test import find_lr
-from lrdiag.rate.suggest import with_suggestion
+from lrdiag.rate.result import RangeTest
 from lrdiag.records import (
     Dataset,
     HeatmapFacts,
     Heatmaps,
     Predictions,
-    RangeTest,
+    RangeTestFacts,
     Rates,
     Run,
     RunFacts,
@@ -103,6 +103,33 @@ def train_and_report(
     return run
 
 
+def run_range_test(
+    settings: Settings, progress: Progress = SILENCE, *, iterations: int = RANGE_TEST_STEPS, **sweep: Any
+) -> RangeTest:
+    """Runs the range test alone, on the data and the network of a run.
+
+    Example:
+        ```python
+        test = run_range_test(lrdiag.Settings(data="digits"), repeats=3)
+        print(test.suggest(), test.interval())
+        ```
+
+    Args:
+        settings: What would be trained, and how.
+        progress: Who listens; nobody by default.
+        iterations: Updates in one sweep.
+        **sweep: What else `find_lr` takes: `start_lr`, `end_lr`, `mode`, `repeats` and so on.
+
+    Raises:
+        LrdiagError: If the settings, the data or the network cannot be used.
+    """
+    with _numerics(settings):
+        dataset = load_dataset(settings, progress)
+        network = build_network(settings.model, dataset.train, len(dataset.classes))
+        budget = Budget.of(settings, len(dataset.train))
+        return _sweep(network, dataset, settings, budget, progress, iterations=iterations, **sweep)
+
+
 @dataclass(frozen=True)
 class Budget:
     """How much training there is: images in one update, and passes over the training set."""
@@ -157,28 +184,45 @@ def _numerics(settings: Settings) -> Iterator[None]:
 
 def _choose_rates(
     network: Network, dataset: Dataset, settings: Settings, budget: Budget, progress: Progress
-) -> tuple[RangeTest | None, str | None, Rates]:
+) -> tuple[RangeTestFacts | None, str | None, Rates]:
     """The rates to train with: as given, else by a range test, else, said loudly, the customary ones."""
     if settings.learning_rate.rate is not None:
         given = settings.learning_rate.rate
         base_lr = settings.learning_rate.base_lr or given / CYCLE_RATIO
         return None, "The learning rate was given, so none was looked for.", Rates(base_lr, given, given)
     customary = CUSTOMARY_RATES[settings.optimizer]
-    compile_network(network, settings.optimizer, customary)
-    with progress.stage("Range test", RANGE_TEST_STEPS, "steps") as stage:
-        test = find_lr(
-            network.model,
-            _training_batches(dataset, settings, budget),
-            iterations=RANGE_TEST_STEPS,
-            on_step=lambda loss: stage.advance(1, f"loss {loss:.3g}"),
-        )
+    test = _sweep(network, dataset, settings, budget, progress, iterations=RANGE_TEST_STEPS)
+    facts = test.facts()
     try:
-        read = with_suggestion(test)
+        base_lr, max_lr = test.bounds()
     except NoSuggestion as error:
         note = f"{error} The customary rate of {settings.optimizer}, {customary:g}, was used instead."
         progress.warn(note)
-        return test, note, Rates(customary / CYCLE_RATIO, customary, customary)
-    return read, None, read.rates
+        return facts, note, Rates(customary / CYCLE_RATIO, customary, customary)
+    return facts, None, Rates(base_lr, max_lr, test.suggest())
+
+
+def _sweep(
+    network: Network,
+    dataset: Dataset,
+    settings: Settings,
+    budget: Budget,
+    progress: Progress,
+    *,
+    iterations: int,
+    repeats: int = 1,
+    **sweep: Any,
+) -> RangeTest:
+    compile_network(network, settings.optimizer, CUSTOMARY_RATES[settings.optimizer])
+    with progress.stage("Range test", iterations * repeats, "steps") as stage:
+        return find_lr(
+            network.model,
+            _training_batches(dataset, settings, budget),
+            iterations=iterations,
+            repeats=repeats,
+            on_step=lambda loss: stage.advance(1, f"loss {loss:.3g}"),
+            **sweep,
+        )
 
 
 def _train(

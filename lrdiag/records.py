@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from lrdiag.errors import DataError, NoSuggestion
+from lrdiag.errors import DataError
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -199,19 +199,23 @@ class Rates:
 
 
 @dataclass(frozen=True)
-class RangeTest:
-    """A learning-rate range test and what was read off it.
+class RangeTestFacts:
+    """A learning-rate range test and what was read off it; lists hold one element for each update.
 
     Attributes:
         learning_rates: The rate of each update.
-        losses: The loss of that update's batch alone, before the update.
+        losses: The loss of that update's batch alone, before the update; the mean over the repeats.
         smoothed_losses: Bias-corrected exponential moving average of `losses`.
-        stop_reason: Why the sweep ended: `"the range was swept to its end"`, `"the loss diverged"` or
-            `"the loss was not finite"`.
+        stop_reason: Why the sweep ended, in words.
         trend: `losses` smoothed without lag, from which the rates below are read; empty where none could be.
         suggestion: The steepest point of the descent: one static rate.
         base_lr: Where the descent starts: the lower boundary of a cycle.
         max_lr: Where the descent ends: the upper boundary of a cycle.
+        accuracies: The accuracy on each batch; empty where none was measured.
+        val_losses: The validation loss after each update; empty where none was measured.
+        repeats: How many sweeps were made.
+        suggestion_low: The lowest suggestion of the single sweeps; `None` where there was only one.
+        suggestion_high: The highest.
     """
 
     learning_rates: list[float]
@@ -222,17 +226,11 @@ class RangeTest:
     suggestion: float | None = None
     base_lr: float | None = None
     max_lr: float | None = None
-
-    @property
-    def rates(self) -> Rates:
-        """The rates that were read off.
-
-        Raises:
-            NoSuggestion: If none were.
-        """
-        if self.base_lr is None or self.max_lr is None or self.suggestion is None:
-            raise NoSuggestion("No rates have been read off this range test. Pass it to `with_suggestion` first.")
-        return Rates(self.base_lr, self.max_lr, self.suggestion)
+    accuracies: list[float] = field(default_factory=list)
+    val_losses: list[float] = field(default_factory=list)
+    repeats: int = 1
+    suggestion_low: float | None = None
+    suggestion_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -443,7 +441,7 @@ class Diagnosis:
     dataset: DatasetFacts
     model: str
     parameters: int
-    range_test: RangeTest | None
+    range_test: RangeTestFacts | None
     range_test_note: str | None
     training: TrainingRun
     test: Score

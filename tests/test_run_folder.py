@@ -28,7 +28,7 @@ from lrdiag.records import (
     HeatmapFacts,
     Misclassified,
     Mistake,
-    RangeTest,
+    RangeTestFacts,
     Run,
     Score,
     Seconds,
@@ -45,7 +45,7 @@ def run() -> Run:
         dataset=DatasetFacts("toys", "“Ünï” <b>&</b>", None, ["cat", "=dog"], [4, 6, 3], 4, 0, 2, [2, 2], [1, 1]),
         model="fast",
         parameters=10,
-        range_test=RangeTest([1e-5, 0.1], [2.5, 2.25], [2.5, 2.3], "the loss diverged", [], None, None, 0.1),
+        range_test=RangeTestFacts([1e-5, 0.1], [2.5, 2.25], [2.5, 2.3], "the loss diverged", [], None, None, 0.1),
         range_test_note="why",
         training=TrainingRun(
             [Epoch(1.5, 0.5, None, None, 1.0), Epoch(0.1, 1.0, 0.2, 0.5, 0.1)],

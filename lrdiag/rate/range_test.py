@@ -6,81 +6,64 @@ and the stop rule that fastai made customary.
 
 from __future__ import annotations
 
+import gc
 import math
-import random
 from collections.abc import Callable
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, Literal
 
 import keras
-import numpy as np
-from keras.src.backend.common import global_state  # no public way to the seed that Keras draws from by itself
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
-from lrdiag.errors import SettingsError
-from lrdiag.rate.curves import ExponentialSweep
-from lrdiag.rate.steps import BatchLoss, require_settable_rate
-from lrdiag.records import RangeTest
+from lrdiag.errors import DataError, ModelError, SettingsError
+from lrdiag.rate.batches import endless_batches
+from lrdiag.rate.curves import ExponentialSweep, LinearSweep
+from lrdiag.rate.result import RangeTest, Sweep
+from lrdiag.rate.steps import UpdateCounter, require_steps
+from lrdiag.rate.swept_rate import SweptRate
+from lrdiag.rate.training_state import TrainingState, attributes_kept
+
+Mode = Literal["exponential", "linear"]
 
 MAX_SKIPPED = 20  # updates in a row: the loss scale of float16 starts at 2**15 and is halved each time
-
-
-class TrainingState:
-    """Everything that a training step can change, to be put back later.
-
-    Weights alone are not enough: batch-norm statistics, dropout seeds, the optimizer's slots, step count and rate, and
-    the random states of Python, numpy and Keras are all moved by a few steps of training.
-
-    Args:
-        model: A built and compiled model.
-    """
-
-    def __init__(self, model: keras.Model) -> None:
-        self._python = random.getstate()
-        self._numpy = np.random.get_state()  # noqa: NPY002 – users' own code draws from it
-        # not made where it is missing: Keras would draw its seed from Python's random state
-        self._keras_seed = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
-        self._model = model
-        variables = [*model.variables, *model.optimizer.variables]
-        if self._keras_seed is not None:
-            variables.append(self._keras_seed.state)
-        self._values = [(variable, keras.ops.convert_to_numpy(variable).copy()) for variable in variables]
-
-    def restore(self) -> None:
-        """Puts everything back."""
-        for variable, value in self._values:
-            variable.assign(value)
-        random.setstate(self._python)
-        np.random.set_state(self._numpy)  # noqa: NPY002
-        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, self._keras_seed)
-        self._model.reset_metrics()
+SWEPT = "the range was swept to its end"
+DIVERGED = "the loss diverged"
+NOT_FINITE = "the loss was not finite"
+DATA_ENDED = "the training ended before the sweep"
 
 
 class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
     """Runs a learning-rate range test in `model.fit`, then puts everything back.
 
-    The rate climbs `start_lr * (end_lr / start_lr) ** (i / (iterations - 1))`. Each loss is that of its own batch; the
-    smoothed loss is the bias-corrected moving average `v_i / (1 - smoothing**i)` with
-    `v_i = smoothing * v_(i-1) + (1 - smoothing) * loss_i`. The sweep ends with the ladder, when the smoothed loss
-    exceeds `diverge_factor` times its best, or at a loss that is not finite. `find_lr` is its driver, which also puts
-    everything back when the sweep is interrupted.
+    The rate climbs `start_lr * (end_lr / start_lr) ** (i / (iterations - 1))`, or in a straight line. Each loss is
+    that of its own batch; under gradient accumulation, that of the batches of one update. The smoothed loss is the
+    bias-corrected moving average `v_i / (1 - smoothing**i)`, `v_i = smoothing * v_(i-1) + (1 - smoothing) * loss_i`.
+    The sweep ends with the ladder, when the smoothed loss exceeds `diverge_factor` times its best, or at a loss that is
+    not finite. Updates that loss scaling skips do not climb.
+
+    Keras calls no callback where training is interrupted, so use it as a context where that may happen. `find_lr` does
+    all that by itself, and is the simpler choice where the data can be passed to it.
 
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> model.compile(keras.optimizers.SGD(0.01), loss="mse")
-        >>> finder = LRFinder(end_lr=0.1, iterations=20)
-        >>> history = model.fit(np.ones((64, 2)), np.ones(64), batch_size=2, verbose=0, callbacks=[finder])
+        >>> with LRFinder(end_lr=0.1, iterations=20) as finder:
+        ...     history = model.fit(np.ones((64, 2)), np.ones(64), batch_size=2, verbose=0, callbacks=[finder])
         >>> len(finder.result().losses)
         20
 
     Args:
         start_lr: The first rate.
         end_lr: The last rate.
-        iterations: Steps in the whole ladder.
+        iterations: Updates in the whole ladder.
+        mode: Whether the rate climbs by a factor or by a difference: `"exponential"` or `"linear"`.
+        validation_data: What `model.evaluate` takes, a pair of arrays or a dataset. Its loss is measured after each
+            update and the rates are read from it, so keep it small.
         smoothing: Weight of the past in the smoothed loss, 0 to less than 1.
         diverge_factor: How many times the best smoothed loss ends the sweep; more than 1.
         on_step: Called with each loss as it is measured.
+
+    Raises:
+        SettingsError: If an argument is outside its range.
     """
 
     def __init__(
@@ -88,60 +71,79 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         start_lr: float = 1e-5,
         end_lr: float = 10.0,
         iterations: int = 100,
+        mode: Mode = "exponential",
+        validation_data: Any = None,
         smoothing: float = 0.98,
         diverge_factor: float = 4.0,
         on_step: Callable[[float], None] | None = None,
     ) -> None:
         super().__init__()
+        ladders = {"exponential": ExponentialSweep, "linear": LinearSweep}
+        if mode not in ladders:
+            raise SettingsError(f"Argument `mode` must be one of {', '.join(ladders)}. Received: mode={mode!r}")
         if not 0 <= smoothing < 1:
             raise SettingsError(f"Argument `smoothing` must be in [0, 1). Received: smoothing={smoothing}")
         if not diverge_factor > 1:
             raise SettingsError(f"Argument `diverge_factor` must be more than 1. Received: {diverge_factor}")
-        self.sweep = ExponentialSweep(start_lr, end_lr, iterations)
+        self.ladder = ladders[mode](start_lr, end_lr, iterations)
+        self.validation_data = validation_data
         self.smoothing = smoothing
         self.diverge_factor = diverge_factor
         self.on_step = on_step
-        self._state: TrainingState | None = None
+        self._undo = ExitStack()
         self._begin()
 
     def _begin(self) -> None:
         self._losses: list[float] = []
         self._smoothed: list[float] = []
+        self._accuracies: list[float] = []
+        self._val_losses: list[float] = []
         self._average = 0.0
-        self._skipped = 0
-        self._stop_reason = "the range was swept to its end"
+        self._batches = 0
+        self._stop_reason = DATA_ENDED
+
+    def __enter__(self) -> LRFinder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.restore()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Remembers the state of the training."""
-        require_settable_rate(self.model, "LRFinder")
+        """Remembers the state of the training and takes the rate in hand."""
+        require_steps(self.model, "LRFinder")
         self._begin()
-        self._state = TrainingState(self.model)
-        self._batch_loss = BatchLoss(self.model)
+        self._undo.callback(TrainingState(self.model).restore)
+        self._rate = SweptRate(self.model)
+        self._undo.callback(self._rate.give_back)
+        self._updates = UpdateCounter(self.model.optimizer)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Sets the next rate of the ladder."""
-        self.model.optimizer.learning_rate = float(self.sweep(len(self._losses)))
-        self._updates = int(self.model.optimizer.iterations)
-        self._batch_loss.begin()
+        """Sets the next rate of the ladder, unless gradients are still being accumulated under the last one."""
+        if self._updates.is_complete:
+            self._rate.set(float(self.ladder(len(self._losses))))
+            self.model.reset_metrics()  # from here on they are those of this update alone
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Records the loss and decides whether to go on."""
-        loss = self._batch_loss.end()
-        skipped_by_loss_scaling = int(self.model.optimizer.iterations) == self._updates
-        if skipped_by_loss_scaling:
-            self._skipped += 1
-            if self._skipped == MAX_SKIPPED:
-                self._stop("the loss was not finite")
+        self._updates.count()
+        if self._updates.skipped == MAX_SKIPPED:
+            self._stop(NOT_FINITE)
+        if self._updates.skipped or not self._updates.is_complete:
             return
-        self._skipped = 0
-        if not math.isfinite(loss):
-            self._stop("the loss was not finite")
+        figures = logs or {}
+        if "loss" not in figures:
+            raise ModelError(
+                "A range test reads the `loss` that the model's `train_step` returns. Let it return one. "
+                f"Received: {', '.join(figures) or 'nothing'}"
+            )
+        if not math.isfinite(figures["loss"]):
+            self._stop(NOT_FINITE)
             return
-        self._record(loss)
+        self._record(figures)
         if self._smoothed[-1] > self.diverge_factor * min(self._smoothed):
-            self._stop("the loss diverged")
-        elif len(self._losses) == self.sweep.iterations:
-            self._stop("the range was swept to its end")
+            self._stop(DIVERGED)
+        elif len(self._losses) == self.ladder.iterations:
+            self._stop(SWEPT)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Puts everything back."""
@@ -149,21 +151,39 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
 
     def restore(self) -> None:
         """Puts the training's state back as it was before the sweep; does nothing the second time."""
-        if self._state is not None:
-            self._state.restore()
-            self._state = None
+        self._undo.close()
 
     def result(self) -> RangeTest:
         """What was measured so far."""
-        rates = [float(self.sweep(step)) for step in range(len(self._losses))]
-        return RangeTest(rates, list(self._losses), list(self._smoothed), self._stop_reason)
+        return RangeTest((self.sweep(),))
 
-    def _record(self, loss: float) -> None:
+    def sweep(self) -> Sweep:
+        """The measurements alone."""
+        return Sweep(
+            learning_rates=[float(self.ladder(step)) for step in range(len(self._losses))],
+            losses=list(self._losses),
+            smoothed_losses=list(self._smoothed),
+            accuracies=list(self._accuracies),
+            val_losses=list(self._val_losses),
+            stop_reason=self._stop_reason,
+        )
+
+    def _record(self, figures: dict[str, float]) -> None:
+        loss = figures["loss"]
         self._average = self.smoothing * self._average + (1 - self.smoothing) * loss
         self._losses.append(loss)
         self._smoothed.append(self._average / (1 - self.smoothing ** len(self._losses)))
+        accuracy = next((figures[name] for name in figures if name == "acc" or name.endswith("accuracy")), None)
+        if accuracy is not None:
+            self._accuracies.append(accuracy)
+        if self.validation_data is not None:
+            self._val_losses.append(self._validation_loss())
         if self.on_step:
             self.on_step(loss)
+
+    def _validation_loss(self) -> float:
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(self.validation_data)
+        return float(self.model.evaluate(x, y, sample_weight=weights, verbose=0, return_dict=True)["loss"])
 
     def _stop(self, reason: str) -> None:
         self._stop_reason = reason
@@ -175,57 +195,86 @@ def find_lr(
     x: Any,
     y: Any = None,
     *,
+    sample_weight: Any = None,
+    class_weight: dict[int, float] | None = None,
     batch_size: int = 32,
     start_lr: float = 1e-5,
     end_lr: float = 10.0,
     iterations: int = 100,
+    mode: Mode = "exponential",
+    validation_data: Any = None,
     smoothing: float = 0.98,
     diverge_factor: float = 4.0,
+    repeats: int = 1,
     on_step: Callable[[float], None] | None = None,
 ) -> RangeTest:
     """Runs a learning-rate range test; afterwards nothing has happened to the model.
+
+    A training after it gives the same losses and weights, to the bit, as a training without it; also when the sweep
+    diverges, when something raises, and on Ctrl-C. It may be called in the middle of a training, from a callback too.
+    What cannot be put back is outside of the model: the elements that a generator has given out, and the position of a
+    `tf.data.Dataset` that shuffles anew in every epoch, which TensorFlow keeps to itself.
+
+    Where it misleads: fine-tuning of transformers wants rates far below the steepest descent (warm-up and stability
+    decide there, not the first hundred updates), and on tiny sets a sweep sees the same few batches again and again, so
+    that the loss falls for having seen them.
 
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> model.compile(keras.optimizers.SGD(0.01), loss="mse")
         >>> test = find_lr(model, np.ones((64, 2)), np.ones((64, 1)), end_lr=0.1, iterations=20)
-        >>> test.learning_rates[0], len(test.losses)
+        >>> test.learning_rates[0], test.iterations
         (1e-05, 20)
 
     Args:
-        model: A built and compiled model whose optimizer holds a plain number as its rate.
-        x: Inputs: an array, or a `tf.data.Dataset` of batches, repeated where it is shorter than the sweep.
-        y: Targets, an array; `None` where `x` is a dataset.
+        model: A compiled model. `steps_per_execution` above 1 is set aside for the sweep.
+        x: Inputs: an array or a structure of arrays, of which random batches are taken; or a `tf.data.Dataset`,
+            `keras.utils.PyDataset` or generator of batches, begun anew where it is shorter than the sweep.
+        y: Targets, arrays; `None` where `x` gives them.
+        sample_weight: As `model.fit` takes it; `None` where `x` gives them.
+        class_weight: As `model.fit` takes it.
         batch_size: Examples in one step, where `x` is an array.
         start_lr: See `LRFinder`.
         end_lr: See `LRFinder`.
         iterations: See `LRFinder`.
+        mode: See `LRFinder`.
+        validation_data: See `LRFinder`.
         smoothing: See `LRFinder`.
         diverge_factor: See `LRFinder`.
+        repeats: Sweeps, each from the same beginning and on batches of its own; two or more give an interval.
         on_step: See `LRFinder`.
 
     Returns:
-        The rates and losses; pass it to `lrdiag.rate.suggest.with_suggestion` for the boundaries.
+        What was measured; `suggest()` and `bounds()` read the rates off it.
 
     Raises:
-        SettingsError: If an argument is outside its range or the rate cannot be set.
+        SettingsError: If an argument is outside its range.
+        DataError: If there is no batch.
     """
-    finder = LRFinder(start_lr, end_lr, iterations, smoothing, diverge_factor, on_step)
-    # Keras sets both before a callback sees the model
-    attributes = {name: getattr(model, name, None) for name in ("history", "stop_training")}
-    batches = x if y is None else _shuffled_batches(x, y, batch_size)
-    try:
-        # More batches than rungs: loss scaling may skip some. The callback ends the epoch.
-        steps = MAX_SKIPPED * iterations
-        model.fit(batches.repeat(), steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[finder])
-    finally:
-        finder.restore()
-        for name, value in attributes.items():
-            setattr(model, name, value)
-    return finder.result()
-
-
-def _shuffled_batches(x: Any, y: Any, batch_size: int) -> Any:
-    import tensorflow as tf
-
-    return tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=0).batch(batch_size)
+    for name, value in (("repeats", repeats), ("batch_size", batch_size)):
+        if value < 1:
+            raise SettingsError(f"Argument `{name}` must be 1 or more. Received: {name}={value}")
+    finder = LRFinder(start_lr, end_lr, iterations, mode, validation_data, smoothing, diverge_factor, on_step)
+    sweeps = []
+    for repeat in range(repeats):
+        batches, steps = endless_batches(x, y, sample_weight, batch_size=batch_size, skip=repeat * iterations)
+        with attributes_kept(model), finder:
+            if model.steps_per_execution != 1:
+                model.steps_per_execution, model.train_function = 1, None
+            model.fit(
+                batches,
+                class_weight=class_weight,
+                steps_per_epoch=steps,
+                shuffle=False,
+                verbose=0,
+                callbacks=[finder],
+            )
+        sweep = finder.sweep()
+        if not sweep.losses and sweep.stop_reason == DATA_ENDED:
+            raise DataError("A range test needs one batch or more. Received: data without any")
+        sweeps.append(sweep)
+    if (
+        steps is None
+    ):  # a Python iterator: Keras keeps it in a cycle, and at the end of the process TensorFlow complains
+        gc.collect()
+    return RangeTest(tuple(sweeps))

@@ -1,4 +1,4 @@
-"""What Keras hides of a single step: the batch's own loss, and whether its rate can be set at all."""
+"""What Keras hides of a single step: the batch's own loss, its update, and whether its rate can be set at all."""
 
 from __future__ import annotations
 
@@ -7,31 +7,10 @@ import keras
 from lrdiag.errors import SettingsError
 
 
-class BatchLoss:
-    """Reads the loss of each batch alone, where `logs["loss"]` is the running mean of the epoch so far.
-
-    Keras's loss tracker is emptied before the batch and filled up again after it, so the history that `fit` returns
-    is what it would have been. Regularisers count, as in training.
-
-    Args:
-        model: A compiled model, during `fit`.
-    """
-
-    def __init__(self, model: keras.Model) -> None:
-        self._tracker = next(metric for metric in model.metrics if metric.name == "loss")
-        self._total = self._count = 0.0
-
-    def begin(self) -> None:
-        """Call at the beginning of a batch."""
-        self._total, self._count = float(self._tracker.total), float(self._tracker.count)
-        self._tracker.reset_state()
-
-    def end(self) -> float:
-        """Call at the end of a batch; returns its loss, which may be infinite or NaN."""
-        total, count = float(self._tracker.total), float(self._tracker.count)
-        self._tracker.total.assign(self._total + total)
-        self._tracker.count.assign(self._count + count)
-        return total / count
+def inner_optimizers(optimizer: keras.Optimizer) -> list[keras.Optimizer]:
+    """The optimizers that make the updates: those inside a loss-scaling or a multiple one, else the one itself."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return list(getattr(optimizer, "optimizers", [optimizer]))
 
 
 def require_steps(model: keras.Model, caller: str) -> None:
@@ -51,15 +30,80 @@ def require_settable_rate(model: keras.Model, caller: str) -> None:
     """Refuses an optimizer whose rate cannot be set from outside.
 
     Raises:
-        SettingsError: If the rate is a schedule, or the model runs several steps in one execution.
+        SettingsError: If the rate is a schedule or a function, or the model runs several steps in one execution.
     """
     require_steps(model, caller)
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of a loss-scaling one
-    if isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
-        raise SettingsError(
-            f"{caller} sets the learning rate of every step, so the optimizer must hold a plain number. Compile the "
-            f"model with a number such as 0.01. Received: {type(optimizer._learning_rate).__name__}"
-        )
+    for optimizer in inner_optimizers(model.optimizer):
+        if not isinstance(optimizer._learning_rate, keras.Variable):
+            raise SettingsError(
+                f"{caller} sets the learning rate of every step, so the optimizer must hold a plain number. Compile "
+                f"the model with a number such as 0.01. Received: {type(optimizer._learning_rate).__name__}"
+            )
+
+
+class UpdateCounter:
+    """Tells the updates of an optimizer from the batches that make none.
+
+    Attributes:
+        is_complete: Whether the last batch completed an update; under gradient accumulation most do not.
+        skipped: How many batches in a row loss scaling has just left unused, because a gradient was not finite.
+
+    Args:
+        optimizer: A built optimizer.
+    """
+
+    def __init__(self, optimizer: keras.Optimizer) -> None:
+        self._batches = getattr(optimizer, "inner_optimizer", optimizer)._iterations  # unlike `iterations`, not updates
+        accumulated = {each.gradient_accumulation_steps or 1 for each in inner_optimizers(optimizer)}
+        if len(accumulated) > 1:
+            raise SettingsError(
+                "Several optimizers must share one `gradient_accumulation_steps`, else there is no common update. "
+                f"Received: {', '.join(map(str, sorted(accumulated)))}"
+            )
+        self._batches_per_update = accumulated.pop()
+        self._counted = int(self._batches)
+        self.is_complete = True
+        self.skipped = 0
+
+    def count(self) -> None:
+        """Call at the end of a batch."""
+        before, self._counted = self._counted, int(self._batches)
+        if self._counted == before:
+            self.skipped += 1
+            return
+        self.skipped = 0
+        self.is_complete = self._counted % self._batches_per_update == 0
+
+
+class BatchLoss:
+    """Reads the loss of each batch alone, where `logs["loss"]` is the running mean of the epoch so far.
+
+    The total of Keras's loss tracker is set to zero before the batch and filled up again after it, so the history that
+    `fit` returns is what it would have been. Regularisers count, as in training.
+
+    Args:
+        model: A compiled model, during `fit`.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self._tracker = next(metric for metric in model.metrics if metric.name == "loss")
+        self.begin_epoch()
+
+    def begin_epoch(self) -> None:
+        """Call at the beginning of an epoch, when Keras has emptied its metrics."""
+        self._total = self._count = 0.0
+
+    def begin(self) -> None:
+        """Call at the beginning of a batch."""
+        self._tracker.total.assign(0.0)
+
+    def end(self) -> float:
+        """Call at the end of a batch; returns its loss, which may be infinite or NaN."""
+        total, count = float(self._tracker.total), float(self._tracker.count)
+        examples = count - self._count
+        self._total, self._count = self._total + total, count
+        self._tracker.total.assign(self._total)
+        return total / examples
 
 
 class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
@@ -79,6 +123,10 @@ class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         """Takes hold of the model's loss."""
         require_steps(self.model, "StepRecorder")
         self._batch_loss = BatchLoss(self.model)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Begins where Keras has emptied its metrics."""
+        self._batch_loss.begin_epoch()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Notes the rate: after the update a schedule would already show the next one."""

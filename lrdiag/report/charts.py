@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from lrdiag import formats
-from lrdiag.records import Epoch, RangeTest, TrainingRun
+from lrdiag.records import Epoch, RangeTestFacts, TrainingRun
 from lrdiag.report import svg
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _MARKED_EPOCHS = 30
 """Most epochs that each have a marker."""
 
 
-def range_test_chart(test: RangeTest, line: np.ndarray, top: float | None) -> Markup:
+def range_test_chart(test: RangeTestFacts, line: np.ndarray, top: float | None) -> Markup:
     """The loss over the learning rate.
 
     Args:
@@ -64,7 +64,7 @@ def _mark_suggestion(axes: Axes, rates: np.ndarray, smoothed: np.ndarray, sugges
     )
 
 
-def _range_test_label(test: RangeTest) -> str:
+def _range_test_label(test: RangeTestFacts) -> str:
     span = f"from {formats.rate(test.learning_rates[0])} to {formats.rate(test.learning_rates[-1])}"
     read = "no rate suggested" if test.suggestion is None else f"suggested rate {formats.rate(test.suggestion)}"
     return f"Range test: loss over learning rates {span}; {read}"

@@ -13,7 +13,7 @@ from lrdiag.records import (
     HeatmapFacts,
     LabelledImages,
     Predictions,
-    RangeTest,
+    RangeTestFacts,
     RunFacts,
     Sheet,
     Sheets,
@@ -47,7 +47,7 @@ def sound(dataset: Dataset, training: TrainingRun) -> Diagnosis:
     return assemble(
         dataset,
         Predictions.from_scores(scores, dataset.test.labels),
-        range_test=RangeTest([0.1], [1.0], [1.0], "the range was swept to its end", [1.0], 0.1, 0.05, 0.2),
+        range_test=RangeTestFacts([0.1], [1.0], [1.0], "the range was swept to its end", [1.0], 0.1, 0.05, 0.2),
         range_test_note=None,
         training=training,
         heatmaps=HeatmapFacts("Grad-CAM", "relu", 0),

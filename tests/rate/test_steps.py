@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lrdiag.errors import SettingsError
-from lrdiag.rate.curves import Triangular
+from lrdiag.rate.curves import Cyclic
 from lrdiag.rate.schedules import CyclicSchedule
 from lrdiag.rate.steps import StepRecorder
 
@@ -106,7 +106,7 @@ def test_the_recorded_rates_are_those_of_the_schedule(
     cycle = {"base_lr": 0.01, "max_lr": 0.1, "step_size": 3}
     model = make_line(keras.optimizers.SGD(CyclicSchedule(**cycle)))
     rates = record(model, line, epochs=3).learning_rates
-    np.testing.assert_allclose(rates, Triangular(**cycle)(np.arange(9)), rtol=1e-6)
+    np.testing.assert_allclose(rates, Cyclic(**cycle)(np.arange(9)), rtol=1e-6)
 
 
 def test_several_steps_in_one_execution_are_refused(

@@ -21,7 +21,7 @@ from lrdiag.records import (
     HeatmapFacts,
     Misclassified,
     Mistake,
-    RangeTest,
+    RangeTestFacts,
     Run,
     Score,
     Seconds,
@@ -117,13 +117,13 @@ def make_diagnosis(classes: list[str], matrix: np.ndarray, items: list[Mistake],
     )
 
 
-def make_range_test() -> RangeTest:
+def make_range_test() -> RangeTestFacts:
     """A descent between 1e-2 and 3e-1, then divergence; exact in binary, so that every machine draws the same."""
     rates = np.geomspace(1e-4, 10, 60)
     trend = 2.5 - np.clip(np.arange(60) - 24, 0, 16) / 16
     losses = trend + (np.arange(60) % 4 - 1.5) / 16
     losses[52:] += 2.0 ** np.arange(8)
-    return RangeTest(
+    return RangeTestFacts(
         rates.tolist(), losses.tolist(), losses.tolist(), "the loss diverged", trend.tolist(), 0.05, 0.01, 0.25
     )
 

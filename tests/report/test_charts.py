@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from lrdiag.records import RangeTest, Run, TrainingRun
+from lrdiag.records import RangeTestFacts, Run, TrainingRun
 from lrdiag.report.charts import range_test_chart, rate_ticks, training_chart
 from lrdiag.report.sections.learning_rate import smooth_line, y_limit
 from lrdiag.report.sections.training import best_epoch
@@ -16,7 +16,7 @@ from lrdiag.report.svg import thin
 
 
 @pytest.fixture(scope="module")
-def measured(runs: dict[str, Run]) -> RangeTest:
+def measured(runs: dict[str, Run]) -> RangeTestFacts:
     test = runs["ordinary"].diagnosis.range_test
     assert test
     return test
@@ -28,7 +28,7 @@ def training(runs: dict[str, Run]) -> TrainingRun:
 
 
 @pytest.fixture(scope="module")
-def charts(measured: RangeTest, training: TrainingRun) -> tuple[str, str]:
+def charts(measured: RangeTestFacts, training: TrainingRun) -> tuple[str, str]:
     return range_test_chart(measured, smooth_line(measured), 3.0), training_chart(training, 2)
 
 
@@ -119,20 +119,20 @@ def test_ticks_are_powers_of_ten_or_finer(low: float, high: float, ticks: list[f
     assert rate_ticks(low, high) == pytest.approx(ticks)
 
 
-def test_axis_is_cut_half_a_descent_above_its_start(measured: RangeTest) -> None:
+def test_axis_is_cut_half_a_descent_above_its_start(measured: RangeTestFacts) -> None:
     assert y_limit(measured, smooth_line(measured)) == 2.5 + 0.5 * (2.5 - 1.5)
 
 
-def test_axis_is_not_cut_without_divergence(measured: RangeTest) -> None:
+def test_axis_is_not_cut_without_divergence(measured: RangeTestFacts) -> None:
     calm = dataclasses.replace(measured, losses=measured.trend)
     assert y_limit(calm, smooth_line(calm)) is None
 
 
-def test_line_ends_where_the_losses_leave_it(measured: RangeTest) -> None:
+def test_line_ends_where_the_losses_leave_it(measured: RangeTestFacts) -> None:
     assert len(smooth_line(measured)) == 53  # the losses double from step 52 on, and pass its top at step 53
 
 
-def test_line_is_the_moving_average_without_a_trend(measured: RangeTest) -> None:
+def test_line_is_the_moving_average_without_a_trend(measured: RangeTestFacts) -> None:
     assert smooth_line(dataclasses.replace(measured, trend=[])).tolist() == measured.smoothed_losses
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from lrdiag import formats, run_folder
-from lrdiag.records import RangeTest, Run
+from lrdiag.records import RangeTestFacts, Run
 from lrdiag.report import charts
 from lrdiag.report.chart_cache import drawn_once
 
@@ -47,7 +47,7 @@ def build(run: Run) -> LearningRate:
     return LearningRate(_sentence(test), note, chart, cut, len(test.losses), test.stop_reason)
 
 
-def smooth_line(test: RangeTest) -> np.ndarray:
+def smooth_line(test: RangeTestFacts) -> np.ndarray:
     """The line to draw through the losses: what the rates were read from, else the moving average.
 
     Returns:
@@ -61,7 +61,7 @@ def smooth_line(test: RangeTest) -> np.ndarray:
     return trend[: below[-1] + 1] if len(below) else trend
 
 
-def _sentence(test: RangeTest) -> str:
+def _sentence(test: RangeTestFacts) -> str:
     if test.suggestion is None:
         return "No learning rate can be read off this range test."
     steepest = f"The loss falls fastest at a rate of {formats.rate(test.suggestion)}"
@@ -70,7 +70,7 @@ def _sentence(test: RangeTest) -> str:
     return f"{steepest}; the descent runs from {formats.rate(test.base_lr)} to {formats.rate(test.max_lr)}."
 
 
-def y_limit(test: RangeTest, line: np.ndarray) -> float | None:
+def y_limit(test: RangeTestFacts, line: np.ndarray) -> float | None:
     """Where to cut the y axis so that divergence does not flatten the descent, or `None`: nowhere.
 
     The descent runs from the highest point of the line before its lowest down to it; half its height is left above.

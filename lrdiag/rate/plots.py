@@ -1,0 +1,117 @@
+"""Range tests drawn with matplotlib, in the style that the user has set."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from html import escape
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from lrdiag import formats
+from lrdiag.errors import NoSuggestion, SettingsError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from lrdiag.rate.result import RangeTest
+
+_HEADROOM = 0.5
+"""Of the height of the descent, above where it starts: divergence is cut off there, lest it flatten everything."""
+
+
+def plot_range_test(test: RangeTest, axes: Axes | None, kind: str) -> Axes:
+    """Draws one kind of plot; see `RangeTest.plot`."""
+    kinds: dict[str, Callable[[RangeTest, Axes], None]] = {"reading": _draw_reading, **_CLASSICAL}
+    if kind not in kinds:
+        raise SettingsError(f"`kind` must be one of {', '.join(kinds)}. Received: {kind!r}")
+    axes = axes or plt.subplots(layout="constrained")[1]
+    kinds[kind](test, axes)
+    return axes
+
+
+def plot_four(test: RangeTest) -> Figure:
+    """Draws the four classical plots side by side; see `RangeTest.plot_all`."""
+    figure, grid = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
+    for axes, draw in zip(grid.flat, _CLASSICAL.values(), strict=True):
+        draw(test, axes)
+    return figure
+
+
+def range_test_html(test: RangeTest) -> str:
+    """What a notebook shows: the rates in words and the plot."""
+    try:
+        base_lr, max_lr = test.bounds()
+        said = (
+            f"suggestion <b>{formats.rate(test.suggest())}</b>, boundaries {formats.rate(base_lr)} to "
+            f"{formats.rate(max_lr)}"
+        )
+    except NoSuggestion as error:
+        said = escape(str(error))
+    figure, axes = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    plot_range_test(test, axes, "reading")
+    drawing = io.StringIO()
+    figure.savefig(drawing, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    svg = drawing.getvalue()
+    return f"<div><p>Range test, {test.iterations} updates: {said}</p>{svg[svg.index('<svg') :]}</div>"
+
+
+def _draw_reading(test: RangeTest, axes: Axes) -> None:
+    watched = test.val_losses or test.losses
+    axes.set_xscale("log")
+    for sweep in test.sweeps:
+        axes.plot(sweep.learning_rates, sweep.val_losses or sweep.losses, ".", color="0.6", markersize=4)
+    axes.set(xlabel="learning rate", ylabel="validation loss" if test.val_losses else "loss")
+    try:
+        reading = test.reading
+    except NoSuggestion:
+        return
+    axes.axvspan(reading.base_lr, reading.max_lr, color="0.5", alpha=0.15, linewidth=0, label="boundaries")
+    if len(test.sweeps) > 1:
+        _draw_interval(test, axes)
+    axes.plot(test.learning_rates, reading.trend, color="C0", linewidth=2, label="trend")
+    height = float(np.interp(np.log(reading.suggestion), np.log(test.learning_rates), reading.trend))
+    axes.plot(reading.suggestion, height, "o", color="C1", label=f"suggestion {formats.rate(reading.suggestion)}")
+    lowest, start = float(min(reading.trend)), float(reading.trend[0])
+    axes.set_ylim(min(watched) - 0.05 * (start - lowest), start + _HEADROOM * abs(start - lowest))
+    axes.legend()
+
+
+def _draw_interval(test: RangeTest, axes: Axes) -> None:
+    try:
+        low, high = test.interval()
+    except NoSuggestion:  # one of the sweeps cannot be read by itself
+        return
+    axes.axvspan(low, high, color="C1", alpha=0.25, linewidth=0, label=f"{len(test.sweeps)} sweeps")
+
+
+def _draw_rates(test: RangeTest, axes: Axes) -> None:
+    axes.plot(test.learning_rates)
+    axes.set(xlabel="iteration", ylabel="learning rate", yscale="log")
+
+
+def _draw_losses(test: RangeTest, axes: Axes) -> None:
+    axes.plot(test.losses)
+    axes.set(xlabel="iteration", ylabel="loss")
+
+
+def _draw_losses_by_rate(test: RangeTest, axes: Axes) -> None:
+    axes.plot(test.learning_rates, test.losses)
+    axes.set(xlabel="learning rate", ylabel="loss", xscale="log")
+
+
+def _draw_smoothed_losses(test: RangeTest, axes: Axes) -> None:
+    axes.plot(test.learning_rates, test.smoothed_losses)
+    axes.set(xlabel="learning rate", ylabel="smoothed loss", xscale="log")
+
+
+_CLASSICAL: dict[str, Callable[[RangeTest, Axes], None]] = {
+    "rate-by-iteration": _draw_rates,
+    "loss-by-iteration": _draw_losses,
+    "loss-by-rate": _draw_losses_by_rate,
+    "smoothed-loss-by-rate": _draw_smoothed_losses,
+}

@@ -1,0 +1,65 @@
+"""The learning rate of an optimizer, taken in hand for a while: a number, a schedule, or those of several."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from lrdiag.rate.steps import inner_optimizers
+
+
+class SweptRate:
+    """Sets the rate of a model's optimizer step by step, whatever it holds, and gives it back.
+
+    A plain number is assigned. A schedule is exchanged for a variable, which costs one more tracing of the training
+    step, as the compiled step would not notice otherwise. Several optimizers climb together, in the ratio of their
+    rates; the rate that is set is that of the first.
+
+    Args:
+        model: A compiled model with a built optimizer, during `fit`.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model = model
+        self._train_function = model.train_function
+        self._optimizers = inner_optimizers(model.optimizer)
+        rates = [float(optimizer.learning_rate) for optimizer in self._optimizers]
+        self._ratios = [rate / rates[0] for rate in rates] if rates[0] else [1.0 for _ in rates]
+        self._schedules = [
+            None if isinstance(optimizer._learning_rate, keras.Variable) else optimizer._learning_rate
+            for optimizer in self._optimizers
+        ]
+        for optimizer, schedule in zip(self._optimizers, self._schedules, strict=True):
+            if schedule is not None:
+                optimizer.learning_rate = _Rung(float(optimizer.learning_rate))
+        if self._has_schedules:
+            model.make_train_function(force=True)
+
+    @property
+    def _has_schedules(self) -> bool:
+        return any(schedule is not None for schedule in self._schedules)
+
+    def set(self, rate: float) -> None:
+        """Sets the rate of the update that comes next."""
+        for optimizer, ratio in zip(self._optimizers, self._ratios, strict=True):
+            held = optimizer._learning_rate
+            (held.rate if isinstance(held, _Rung) else held).assign(rate * ratio)
+
+    def give_back(self) -> None:
+        """Puts schedules back where they were; numbers belong to the optimizer's variables."""
+        for optimizer, schedule in zip(self._optimizers, self._schedules, strict=True):
+            if schedule is not None:
+                optimizer.learning_rate = schedule
+        if self._has_schedules:
+            self._model.train_function = self._train_function
+
+
+class _Rung(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A schedule that returns what it was told."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = keras.Variable(rate, trainable=False, name="learning_rate")
+
+    def __call__(self, step: Any) -> Any:
+        return keras.ops.convert_to_tensor(self.rate)

@@ -1,0 +1,109 @@
+"""What lrdiag adds to training, as ratios of neighbours in time: run on an idle machine.
+
+    python tests/benchmarks/overhead.py [--pairs 15]
+
+- `recording`: `fit` with `CyclicLR` and `StepRecorder`, by the same `fit` without callbacks;
+- `range test`: `find_lr` of 100 iterations, by a `fit` of 100 steps.
+
+On `fast` with batches of 128 photographs, and on a tiny net whose step takes a millisecond or two, where every
+microsecond shows. The order within a pair alternates. Results are kept in `results/overhead.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RESULTS = Path(__file__).parent / "results" / "overhead.json"
+STEPS = 100
+
+
+def make_fast(images: np.ndarray, labels: np.ndarray) -> Any:
+    """The default network."""
+    from lrdiag.models import build_network
+    from lrdiag.records import LabelledImages
+
+    return build_network("fast", LabelledImages(images, labels), 10).model
+
+
+def make_tiny(images: np.ndarray, labels: np.ndarray) -> Any:
+    """A net that is nearly nothing but overhead."""
+    import keras
+
+    flat = [keras.Input(images.shape[1:]), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
+    return keras.Sequential([*flat, keras.layers.Dense(32, activation="relu"), keras.layers.Dense(10)])
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """Wall time."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def ratios(work: Callable[[], Any], bare: Callable[[], Any], pairs: int) -> list[float]:
+    """Time of `work` by that of `bare`, once for each pair, after a warm-up of both."""
+    work(), bare()
+    measured = []
+    for pair in range(pairs):
+        both = (work, bare) if pair % 2 else (bare, work)
+        times = {each: seconds(each) for each in both}
+        measured.append(times[work] / times[bare])
+    return measured
+
+
+def measure(make: Callable[..., Any], batch_size: int, pairs: int) -> dict[str, list[float]]:
+    """Both ratios on one net."""
+    import keras
+
+    from lrdiag import CyclicLR, find_lr
+    from lrdiag.rate.steps import StepRecorder
+
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (STEPS * batch_size, 32, 32, 3), dtype=np.uint8)
+    labels = generator.integers(0, 10, len(images))
+    model = make(images, labels)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(1e-5, momentum=0.9), loss=loss, metrics=["accuracy"])
+
+    def fit(*callbacks: Any) -> None:
+        model.fit(images, labels, batch_size=batch_size, verbose=0, callbacks=list(callbacks))
+
+    def recorded() -> None:
+        model.optimizer.iterations.assign(0)  # one cycle, from its beginning
+        fit(CyclicLR(base_lr=1e-6, max_lr=1e-5, step_size=(STEPS - 1) / 2), StepRecorder())
+
+    def swept() -> None:
+        find_lr(model, images, labels, batch_size=batch_size, iterations=STEPS, start_lr=1e-7, end_lr=1e-5)
+
+    return {"recording": ratios(recorded, fit, pairs), "range test": ratios(swept, fit, pairs)}
+
+
+def main() -> None:
+    """Measures, prints and keeps the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=15)
+    options = parser.parse_args()
+    results: dict[str, Any] = {"machine": f"{platform.machine()}, Python {platform.python_version()}"}
+    for name, make, batch_size in (("fast", make_fast, 128), ("tiny", make_tiny, 32)):
+        for figure, values in measure(make, batch_size, options.pairs).items():
+            results[f"{name} {figure}"] = values
+            quartiles = statistics.quantiles(values, n=4)
+            print(f"{name:5} {figure:11} {statistics.median(values):.3f} ({quartiles[0]:.3f}–{quartiles[2]:.3f})")
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    from lrdiag.startup import start_tensorflow
+
+    start_tensorflow()
+    main()

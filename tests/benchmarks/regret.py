@@ -1,0 +1,168 @@
+"""Regret: how much accuracy the automatic boundaries cost, against the best rate of a grid under the same policy.
+
+    python tests/benchmarks/regret.py --data-dir DIR [--problems REGEX]
+
+Each problem is a net, an optimizer, a batch size and a short budget of updates under one triangular cycle. A grid of
+peaks, half a decade apart, is walked on the first seed until the best lies inside; the others try the best and its
+neighbours. The automatic boundaries are those that today's rule reads off a range test of each seed. Every result is
+kept in `results/regret.json` as it comes and none is made twice, so that a changed rule costs only its own trainings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import statistics
+from dataclasses import dataclass
+from typing import Any
+
+SEEDS = (0, 1, 2)
+CYCLE_RATIO = 10.0  # of the grid's cycles: from a tenth of the peak
+HALF_DECADE = math.sqrt(10)
+FIRST_PEAK = {"sgd": 0.1, "adam": 0.003}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A net on data, and how it is trained."""
+
+    data: str
+    model: str
+    optimizer: str
+    batch_size: int
+    steps: int
+    sweep: int = 100
+
+    @property
+    def key(self) -> str:
+        """Its name in the results."""
+        return f"{self.data} {self.model} {self.optimizer} {self.batch_size}"
+
+
+PROBLEMS = [
+    Problem(data, model, optimizer, batch_size, steps, sweep)
+    for data, model, batch_size, steps, sweep in (
+        ("digits", "fast", 64, 100, 100),
+        ("digits", "fast", 256, 50, 100),
+        ("digits", "fast", 1024, 30, 50),
+        ("cifar10", "fast", 64, 250, 100),
+        ("cifar10", "fast", 256, 80, 100),
+        ("cifar10", "article", 64, 60, 60),
+        ("cifar10", "fast", 1024, 24, 40),
+        ("cifar10", "article", 256, 20, 30),
+        ("cifar10", "article", 1024, 12, 25),
+    )
+    for optimizer in ("sgd", "adam")
+]
+
+
+class Bench:
+    """One problem with one seed."""
+
+    def __init__(self, problem: Problem, seed: int, data_dir: str, results: Any) -> None:
+        from workbench import Workbench
+
+        self.problem, self.results = problem, results
+        self.key = f"{problem.key} | seed {seed}"
+        self.workbench = Workbench(
+            data=problem.data,
+            model=problem.model,
+            optimizer=problem.optimizer,
+            batch_size=problem.batch_size,
+            seed=seed,
+            data_dir=data_dir,
+        )
+
+    def peak(self, peak: float) -> float:
+        """Test accuracy after a cycle of the grid."""
+        return self._cycle(f"peak {peak:.2e}", peak / CYCLE_RATIO, peak)
+
+    def automatic(self) -> float:
+        """Test accuracy after a cycle between the automatic boundaries."""
+        base_lr, max_lr = self.boundaries()
+        return self._cycle(f"automatic {base_lr:.3e}:{max_lr:.3e}", base_lr, max_lr)
+
+    def boundaries(self) -> tuple[float, float]:
+        """What today's rule reads off the range test."""
+        from lrdiag.rate.result import RangeTest, Sweep
+
+        return RangeTest((Sweep(**self.range_test()),)).bounds()
+
+    def range_test(self) -> dict[str, list[float]]:
+        """The raw range test."""
+        key = f"{self.key} | range test"
+        return dict(self.results.once(key, lambda: self.workbench.range_test(self.problem.sweep)))
+
+    def _cycle(self, name: str, base_lr: float, max_lr: float) -> float:
+        return float(self.results.once(f"{self.key} | {name}", lambda: self._train(base_lr, max_lr)))
+
+    def _train(self, base_lr: float, max_lr: float) -> float:
+        from lrdiag import CyclicLR
+
+        steps = self.problem.steps
+        return self.workbench.accuracy(steps, CyclicLR(base_lr=base_lr, max_lr=max_lr, step_size=(steps - 1) / 2))
+
+
+def measure(benches: list[Bench], first_peak: float) -> float:
+    """The grid and the range tests of one problem; returns the best peak of the first seed."""
+    first, *others = benches
+    best = climb(first.peak, first_peak)
+    for bench in others:
+        for peak in (best / HALF_DECADE, best, best * HALF_DECADE):
+            bench.peak(peak)
+    for bench in benches:
+        bench.range_test()
+    return best
+
+
+def climb(score: Any, peak: float) -> float:
+    """Walks over the grid until the best peak has none better on either side."""
+    while True:
+        scores = {rate: score(rate) for rate in (peak, peak / HALF_DECADE, peak * HALF_DECADE)}
+        best = max(scores, key=scores.__getitem__)
+        if best == peak:
+            return peak
+        peak = best
+
+
+def main() -> None:
+    """Measures what is missing and prints the table."""
+    from workbench import Results
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", required=True, help="where CIFAR-10 lies")
+    parser.add_argument("--problems", default="", help="only those whose name matches this regular expression")
+    options = parser.parse_args()
+    results = Results("regret")
+    rows = []
+    for problem in PROBLEMS:
+        if re.search(options.problems, problem.key):
+            benches = [Bench(problem, seed, options.data_dir, results) for seed in SEEDS]
+            best = measure(benches, FIRST_PEAK[problem.optimizer])
+            rows.append(row(problem, benches, best))
+    print("\n".join(rows))
+
+
+def row(problem: Problem, benches: list[Bench], best: float) -> str:
+    """One line of the table: means over the seeds; the grid's best is the best of three such means."""
+    grid = {peak: [bench.peak(peak) for bench in benches] for peak in (best / HALF_DECADE, best, best * HALF_DECADE)}
+    peak = max(grid, key=lambda rate: statistics.mean(grid[rate]))
+    automatic = [bench.automatic() for bench in benches]
+    rates = ", ".join(f"{bench.boundaries()[1]:.2g}" for bench in benches)
+    regret = 100 * (statistics.mean(grid[peak]) - statistics.mean(automatic))
+    return (
+        f"| {problem.key} | {problem.steps} | {peak:.2g} | {_accuracies(grid[peak])} | {rates} | "
+        f"{_accuracies(automatic)} | {regret:+.1f} |"
+    )
+
+
+def _accuracies(values: list[float]) -> str:
+    return f"{100 * statistics.mean(values):.1f} ({100 * min(values):.1f}–{100 * max(values):.1f})"
+
+
+if __name__ == "__main__":
+    from lrdiag.startup import start_tensorflow
+
+    start_tensorflow()
+    main()

@@ -1,0 +1,116 @@
+"""What the benchmarks that train share: results that are kept as they come, and nets that begin anew at no cost."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+TRAIN_IMAGES, TEST_IMAGES = 20_000, 4_000  # of CIFAR-10, evenly over the classes
+
+
+class Results:
+    """A JSON file of results, written as they come; none is made twice. Delete the file to start over."""
+
+    def __init__(self, name: str) -> None:
+        self.path = Path(__file__).parent / "results" / f"{name}.json"
+        self.values: dict[str, Any] = json.loads(self.path.read_text()) if self.path.exists() else {}
+
+    def once(self, key: str, make: Callable[[], Any]) -> Any:
+        """The result under `key`, made now if it is not there."""
+        if key not in self.values:
+            started = time.perf_counter()
+            self.values[key] = make()
+            self.path.parent.mkdir(exist_ok=True)
+            temporary = self.path.with_suffix(".tmp")
+            temporary.write_text(json.dumps(self.values, indent=0) + "\n")
+            os.replace(temporary, self.path)
+            shown = self.values[key] if isinstance(self.values[key], float) else ""
+            print(f"{key}: {shown} ({time.perf_counter() - started:.0f} s)", flush=True)
+        return self.values[key]
+
+
+class Workbench:
+    """One net of one seed, compiled once when first needed, and put back to its beginning before each training."""
+
+    def __init__(
+        self,
+        *,
+        data: str,
+        model: str,
+        optimizer: str,
+        batch_size: int,
+        seed: int,
+        data_dir: str,
+        augment: Sequence[str] = (),
+    ) -> None:
+        self.data, self.model_name, self.optimizer, self.batch_size = data, model, optimizer, batch_size
+        self.seed, self.data_dir, self.augment = seed, data_dir, augment
+        self.model: Any = None
+
+    def set_up(self) -> None:
+        """Reads the data, builds and compiles the net, and keeps its beginning."""
+        import keras
+
+        from lrdiag.data import load_dataset
+        from lrdiag.models import build_network
+        from lrdiag.progress import Silence
+        from lrdiag.settings import Settings
+        from lrdiag.training import compile_network
+
+        limits = {"limit_train": TRAIN_IMAGES, "limit_test": TEST_IMAGES} if self.data == "cifar10" else {}
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(self.seed)
+        self.dataset = load_dataset(Settings(data=self.data, data_dir=Path(self.data_dir), **limits), Silence())
+        network = build_network(self.model_name, self.dataset.train, len(self.dataset.classes))
+        compile_network(network, self.optimizer, 0.01)
+        self.model = network.model
+        self.model.optimizer.build(self.model.trainable_variables)
+        self._variables = [*self.model.variables, *self.model.optimizer.variables]
+        self._beginning = [keras.ops.convert_to_numpy(variable).copy() for variable in self._variables]
+
+    def batches(self) -> Any:
+        """Batches without end, in the same order for every training of this seed."""
+        from lrdiag.data import training_batches
+
+        train = self.dataset.train
+        return training_batches(train, batch_size=self.batch_size, augment=self.augment, seed=self.seed).repeat()
+
+    def range_test(self, iterations: int) -> dict[str, list[float]]:
+        """The raw range test, from the very beginning."""
+        from lrdiag import find_lr
+
+        self._begin()
+        test = find_lr(self.model, self.batches(), iterations=iterations)
+        return {"learning_rates": test.learning_rates, "losses": test.losses}
+
+    def accuracy(self, steps: int, *callbacks: Any, learning_rate: float = 0.01) -> float:
+        """Test accuracy after a training from the very beginning."""
+        import keras
+
+        self._begin()
+        self.model.optimizer.learning_rate = learning_rate
+        self.model.fit(
+            self.batches(),
+            steps_per_epoch=steps,
+            shuffle=False,
+            verbose=0,
+            callbacks=[*callbacks, keras.callbacks.TerminateOnNaN()],
+        )
+        return self.evaluate()
+
+    def evaluate(self) -> float:
+        """Test accuracy now."""
+        from lrdiag.data import evaluation_batches
+
+        batches = evaluation_batches(self.dataset.test, 500)
+        return float(self.model.evaluate(batches, verbose=0, return_dict=True)["accuracy"])
+
+    def _begin(self) -> None:
+        if self.model is None:
+            self.set_up()
+        for variable, value in zip(self._variables, self._beginning, strict=True):
+            variable.assign(value)

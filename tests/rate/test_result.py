@@ -1,0 +1,187 @@
+"""What a range test answers once it is measured: means, rules, intervals, plots and exports."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from lrdiag.errors import NoSuggestion, SettingsError
+from lrdiag.rate.customary import RULES
+from lrdiag.rate.result import RangeTest, Sweep
+
+RATES = np.geomspace(1e-5, 10, 100)
+
+
+def sweep(place: float = 1e-2, count: int = 100, **fields: list[float]) -> Sweep:
+    """A descent that is steepest at `place` decades-wise, then a rise."""
+    losses = 1 + 2 / (1 + (RATES / place) ** 1.5) + (RATES / 3) ** 2
+    return Sweep(RATES[:count].tolist(), losses[:count].tolist(), losses[:count].tolist(), **fields)
+
+
+FLAT = Sweep(RATES.tolist(), [2.3] * 100)
+ONE = RangeTest((sweep(),))
+THREE = RangeTest((sweep(), sweep(3e-2, 80), sweep(2e-2)))
+
+
+@pytest.fixture(autouse=True)
+def close_figures() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def test_one_sweep_is_itself() -> None:
+    assert ONE.losses == ONE.sweeps[0].losses
+    assert ONE.learning_rates == ONE.sweeps[0].learning_rates
+    assert ONE.iterations == 100
+
+
+def test_several_sweeps_are_their_mean_as_far_as_the_shortest_went() -> None:
+    expected = np.mean([each.losses[:80] for each in THREE.sweeps], axis=0)
+    np.testing.assert_allclose(THREE.losses, expected, rtol=1e-12)
+    assert THREE.iterations == len(THREE.learning_rates) == len(THREE.smoothed_losses) == 80
+
+
+def test_the_reason_to_stop_is_that_of_the_shortest_sweep() -> None:
+    short = dataclasses.replace(sweep(count=80), stop_reason="the loss diverged")
+    assert RangeTest((sweep(), short)).stop_reason == "the loss diverged"
+    assert RangeTest((sweep(),)).stop_reason == "the range was swept to its end"
+
+
+def test_the_boundaries_lie_around_the_suggestion() -> None:
+    base_lr, max_lr = ONE.bounds()
+    assert base_lr < ONE.suggest() < max_lr
+    assert ONE.bounds().max_lr == max_lr
+
+
+def test_the_rates_are_read_from_the_validation_loss_where_there_is_one() -> None:
+    validated = RangeTest((dataclasses.replace(sweep(), val_losses=sweep(1e-1).losses),))
+    assert validated.suggest() == pytest.approx(RangeTest((sweep(1e-1),)).suggest())
+    assert validated.suggest() != pytest.approx(ONE.suggest())
+    for rule in RULES:
+        assert validated.suggest(rule) == RangeTest((sweep(1e-1),)).suggest(rule)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_rules_of_other_tools_are_at_hand(rule: str) -> None:
+    assert ONE.suggest(rule) == RULES[rule](ONE.learning_rates, ONE.losses)
+
+
+def test_an_unknown_rule_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"`rule` must be one of steepest, .*Received: 'guess'"):
+        ONE.suggest("guess")
+
+
+def test_the_interval_spans_the_suggestions_of_the_single_sweeps() -> None:
+    suggestions = [RangeTest((each,)).suggest() for each in THREE.sweeps]
+    assert THREE.interval() == (min(suggestions), max(suggestions))
+    assert THREE.interval()[0] < THREE.suggest() < THREE.interval()[1]
+
+
+@pytest.mark.parametrize(("sweeps", "message"), [((sweep(),), "`repeats=3`"), ((sweep(), FLAT), "flat")])
+def test_without_two_readable_sweeps_there_is_no_interval(sweeps: tuple[Sweep, ...], message: str) -> None:
+    with pytest.raises(NoSuggestion, match=message):
+        RangeTest(sweeps).interval()
+
+
+def test_what_cannot_be_read_says_how_far_the_sweep_went_and_why_it_ended() -> None:
+    with pytest.raises(NoSuggestion, match=r"\(100 updates, then the range was swept to its end\)"):
+        RangeTest((FLAT,)).suggest()
+
+
+def test_the_columns_are_of_one_length_and_none_is_empty() -> None:
+    assert list(ONE.to_dict()) == ["learning_rates", "losses", "smoothed_losses"]
+    full = RangeTest((sweep(accuracies=[0.5] * 100, val_losses=[1.0] * 100),)).to_dict()
+    assert list(full) == ["learning_rates", "losses", "smoothed_losses", "accuracies", "val_losses"]
+    assert {len(column) for column in full.values()} == {100}
+
+
+def test_the_facts_hold_what_was_measured_and_read() -> None:
+    facts = THREE.facts()
+    assert (facts.base_lr, facts.max_lr) == tuple(THREE.bounds())
+    assert facts.suggestion == THREE.suggest()
+    assert (facts.suggestion_low, facts.suggestion_high) == THREE.interval()
+    assert facts.repeats == 3
+    assert facts.losses == THREE.losses
+    assert len(facts.trend) == 80
+    assert (ONE.facts().suggestion_low, ONE.facts().repeats) == (None, 1)
+
+
+def test_the_facts_of_what_cannot_be_read_hold_no_rates() -> None:
+    facts = RangeTest((FLAT,)).facts()
+    assert (facts.suggestion, facts.base_lr, facts.max_lr, facts.trend) == (None, None, None, [])
+    assert facts.losses == [2.3] * 100
+
+
+LINES = {
+    "rate-by-iteration": (range(100), ONE.learning_rates),
+    "loss-by-iteration": (range(100), ONE.losses),
+    "loss-by-rate": (ONE.learning_rates, ONE.losses),
+    "smoothed-loss-by-rate": (ONE.learning_rates, ONE.smoothed_losses),
+}
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_each_classical_plot_draws_its_numbers(kind: str) -> None:
+    axes = ONE.plot(kind=kind)
+    (line,) = axes.lines
+    np.testing.assert_allclose(line.get_xydata(), np.column_stack(LINES[kind]), rtol=1e-12)
+    up, _, across = kind.replace("-", " ").replace("rate", "learning rate").partition(" by ")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (across, up)
+
+
+def test_the_four_plots_come_in_one_figure() -> None:
+    assert [axes.get_ylabel() for axes in ONE.plot_all().axes] == ["learning rate", "loss", "loss", "smoothed loss"]
+
+
+def spans(axes: plt.Axes) -> list[tuple[float, float]]:
+    return [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in axes.patches]
+
+
+def test_the_reading_shows_losses_trend_boundaries_and_suggestion() -> None:
+    axes = ONE.plot()
+    losses, trend, suggestion = axes.lines
+    np.testing.assert_allclose(losses.get_ydata(), ONE.losses)
+    np.testing.assert_allclose(trend.get_ydata(), ONE.reading.trend)
+    assert suggestion.get_xdata()[0] == ONE.suggest()
+    np.testing.assert_allclose(spans(axes), [tuple(ONE.bounds())])
+
+
+def test_several_sweeps_show_their_interval() -> None:
+    axes = THREE.plot()
+    np.testing.assert_allclose(spans(axes), [tuple(THREE.bounds()), THREE.interval()])
+    assert len(axes.lines) == 3 + 2
+    assert "3 sweeps" in axes.get_legend_handles_labels()[1]
+
+
+def test_what_cannot_be_read_is_drawn_all_the_same() -> None:
+    axes = RangeTest((FLAT, FLAT)).plot()
+    assert len(axes.lines) == 2
+    assert not axes.patches
+    assert len(RangeTest((sweep(), sweep(), FLAT)).plot().patches) == 1  # no interval then, but the boundaries
+
+
+def test_axes_of_ones_own_are_drawn_on() -> None:
+    _, axes = plt.subplots()
+    assert ONE.plot(axes) is axes
+    assert len(axes.lines) == 3
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"`kind` must be one of reading, rate-by-iteration.*Received: 'pie'"):
+        ONE.plot(kind="pie")
+
+
+def test_a_notebook_shows_the_rates_and_the_plot() -> None:
+    html = ONE._repr_html_()
+    assert "Range test, 100 updates: suggestion <b>" in html
+    assert html.count("<svg") == html.count("</svg>") == 1
+    assert not plt.get_fignums()
+    assert "flat" in RangeTest((FLAT,))._repr_html_()
