@@ -278,5 +278,6 @@ def _run_facts(network: Network, settings: Settings, budget: Budget, command: st
 def _save_model(network: Network, settings: Settings) -> None:
     """Saves the network; compiled plainly first, so that Keras loads it without knowing lrdiag's schedules."""
     compile_network(network, settings.optimizer, CUSTOMARY_RATES[settings.optimizer])
+    network.model.optimizer.build(network.model.trainable_variables)  # else Keras warns of it when it loads
     with run_folder.replacing(settings.out / "model.keras") as temporary:
         network.model.save(temporary)

@@ -44,6 +44,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
     all that by itself, and is the simpler choice where the data can be passed to it.
 
     Example:
+        >>> import numpy as np
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> model.compile(keras.optimizers.SGD(0.01), loss="mse")
         >>> with LRFinder(end_lr=0.1, iterations=20) as finder:
@@ -220,6 +221,7 @@ def find_lr(
     that the loss falls for having seen them.
 
     Example:
+        >>> import numpy as np
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> model.compile(keras.optimizers.SGD(0.01), loss="mse")
         >>> test = find_lr(model, np.ones((64, 2)), np.ones((64, 1)), end_lr=0.1, iterations=20)
