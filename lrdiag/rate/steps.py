@@ -87,23 +87,18 @@ class BatchLoss:
 
     def __init__(self, model: keras.Model) -> None:
         self._tracker = next(metric for metric in model.metrics if metric.name == "loss")
-        self.begin_epoch()
-
-    def begin_epoch(self) -> None:
-        """Call at the beginning of an epoch, when Keras has emptied its metrics."""
         self._total = self._count = 0.0
 
     def begin(self) -> None:
         """Call at the beginning of a batch."""
+        self._total, self._count = float(self._tracker.total), float(self._tracker.count)
         self._tracker.total.assign(0.0)
 
     def end(self) -> float:
         """Call at the end of a batch; returns its loss, which may be infinite or NaN."""
         total, count = float(self._tracker.total), float(self._tracker.count)
-        examples = count - self._count
-        self._total, self._count = self._total + total, count
-        self._tracker.total.assign(self._total)
-        return total / examples
+        self._tracker.total.assign(self._total + total)
+        return total / (count - self._count)
 
 
 class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
@@ -123,10 +118,6 @@ class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         """Takes hold of the model's loss."""
         require_steps(self.model, "StepRecorder")
         self._batch_loss = BatchLoss(self.model)
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Begins where Keras has emptied its metrics."""
-        self._batch_loss.begin_epoch()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Notes the rate: after the update a schedule would already show the next one."""

@@ -100,7 +100,7 @@ def read(learning_rates: ArrayLike, losses: ArrayLike) -> Reading:
     steepest = start + int(slope[start : bottom + 1].argmin())
     base = float(np.interp(STARTS, passed[start : start + 2], grid[start : start + 2]))
     middle = float(np.clip(_middle_of_crest(grid, slope, steepest), base, grid[bottom]))
-    top = min(grid[bottom], middle + REACH)
+    top = min(float(grid[bottom]), middle + REACH)
 
     trend = np.append(np.interp(positions[:end], grid, smooth), medians[end:])
     return Reading(np.interp(np.arange(len(rates)), usable, trend), 10**base, 10**middle, 10**top)

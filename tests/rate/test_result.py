@@ -109,6 +109,7 @@ def test_the_facts_hold_what_was_measured_and_read() -> None:
     assert facts.suggestion == THREE.suggest()
     assert (facts.suggestion_low, facts.suggestion_high) == THREE.interval()
     assert facts.repeats == 3
+    assert {type(facts.base_lr), type(facts.suggestion), type(facts.max_lr), type(facts.trend[0])} == {float}
     assert facts.losses == THREE.losses
     assert len(facts.trend) == 80
     assert (ONE.facts().suggestion_low, ONE.facts().repeats) == (None, 1)
