@@ -153,14 +153,14 @@ class RangeTest:
         return Bounds(self.reading.base_lr, self.reading.max_lr)
 
     def interval(self) -> tuple[float, float]:
-        """The lowest and the highest suggestion of the sweeps, each read by itself.
+        """The lowest and the highest suggestion: of each sweep read by itself, and of their mean.
 
         Raises:
             NoSuggestion: If there are not two sweeps or more, or one of them cannot be read.
         """
         if len(self.sweeps) < 2:
             raise NoSuggestion("An interval needs two sweeps or more: call `find_lr` with `repeats=3`. Received: 1")
-        suggestions = [RangeTest((sweep,)).suggest() for sweep in self.sweeps]
+        suggestions = [self.suggest(), *(RangeTest((sweep,)).suggest() for sweep in self.sweeps)]
         return min(suggestions), max(suggestions)
 
     def plot(self, axes: Axes | None = None, kind: str = "reading") -> Axes:

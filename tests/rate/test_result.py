@@ -85,6 +85,18 @@ def test_the_interval_spans_the_suggestions_of_the_single_sweeps() -> None:
     assert THREE.interval()[0] < THREE.suggest() < THREE.interval()[1]
 
 
+def test_the_interval_holds_the_suggestion_also_where_the_mean_is_read_outside_of_the_single_ones() -> None:
+    generator = np.random.default_rng(0)
+    outside = 0
+    for _ in range(30):
+        noisy = [(np.array(sweep().losses) + generator.normal(scale=0.15, size=100)).tolist() for _ in range(2)]
+        test = RangeTest(tuple(Sweep(RATES.tolist(), losses) for losses in noisy))
+        singles = [RangeTest((each,)).suggest() for each in test.sweeps]
+        outside += not min(singles) <= test.suggest() <= max(singles)
+        assert test.interval()[0] <= test.suggest() <= test.interval()[1]
+    assert outside, "else this says nothing"
+
+
 @pytest.mark.parametrize(("sweeps", "message"), [((sweep(),), "`repeats=3`"), ((sweep(), FLAT), "flat")])
 def test_without_two_readable_sweeps_there_is_no_interval(sweeps: tuple[Sweep, ...], message: str) -> None:
     with pytest.raises(NoSuggestion, match=message):
