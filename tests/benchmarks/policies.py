@@ -29,7 +29,7 @@ class Problem:
     steps: int
 
 
-PROBLEMS = {"fast": Problem("fast", 128, 480), "article": Problem("article", 64, 160)}
+PROBLEMS = {"fast": Problem("fast", 128, 480), "article": Problem("article", 64, 96)}
 POLICIES = ("triangular", "one-cycle")
 
 

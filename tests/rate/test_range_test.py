@@ -328,15 +328,34 @@ def test_the_rates_are_the_ladder_and_the_optimizer_climbs_it(lab: Laboratory) -
     np.testing.assert_allclose(climbed, test.learning_rates, rtol=1e-6)
 
 
+@pytest.mark.parametrize("weights", [None, np.linspace(0.1, 3, 10)])
+@pytest.mark.parametrize("endless", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, True])
 def test_each_loss_is_that_of_its_batch_alone(
-    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]
+    make_line: Callable[..., keras.Model],
+    line: tuple[np.ndarray, np.ndarray],
+    weights: np.ndarray | None,
+    endless: bool,
+    jit_compile: bool,
 ) -> None:
-    """At rates too small to change anything, with a short last batch, around and around."""
-    model = make_line(penalty=0.05)
-    batches = tf.data.Dataset.from_tensor_slices(line).batch(4)
-    expected = [model.evaluate(*batch, verbose=0) for batch in batches]
-    test = find_lr(model, batches, start_lr=1e-12, end_lr=1e-11, iterations=6)
+    """At rates too small to change anything, with a short last batch, a penalty and weights, around and around."""
+    model = make_line(penalty=0.05, jit_compile=jit_compile)
+    given = line if weights is None else (*line, weights)
+    batches = tf.data.Dataset.from_tensor_slices(given).batch(4)
+    expected = [model.evaluate(x, y, sample_weight=w[0] if w else None, verbose=0) for x, y, *w in batches]
+    data = batches.repeat() if endless else batches
+    test = find_lr(model, data, start_lr=1e-12, end_lr=1e-11, iterations=6, diverge_factor=math.inf)
     np.testing.assert_allclose(test.losses, expected * 2, rtol=1e-6)
+
+
+def test_class_weights_weigh(make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]) -> None:
+    model, labels = make_line(), np.arange(10) % 2
+    weights = {0: 0.5, 1: 3.0}
+    expected = model.evaluate(line[0], labels, sample_weight=np.array([weights[each] for each in labels]), verbose=0)
+    still = {"start_lr": 1e-12, "end_lr": 1e-11, "iterations": 2, "batch_size": 10}
+    np.testing.assert_allclose(
+        find_lr(model, line[0], labels, class_weight=weights, **still).losses, expected, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.5, 0.98])
