@@ -24,6 +24,7 @@ NEIGHBOURS = 3  # the kernel reaches as many points to the side at least, wherev
 GRID = 401  # points at which the smooth curve is computed
 STARTS = 0.1  # share of the descent that has passed at `base_lr`
 REACH = 1.0  # decades above the steepest point that `max_lr` may lie
+LATENCY = 7  # updates that a rate which is too high takes to show in the loss
 CREST = 0.75  # what is this steep, in shares of the steepest slope, is the steepest stretch
 STANDARD_ERRORS = 5.0  # a descent less deep than this many of them is noise
 
@@ -36,7 +37,7 @@ class Reading:
         trend: The smoothed losses, as many as there are losses; past the valley their running median.
         base_lr: Where the descent starts, 10 % of it have passed: the lower boundary of a cycle.
         suggestion: The steepest point of the descent: one static rate.
-        max_lr: Where the descent ends, but no more than a decade above `suggestion`: the upper boundary of a cycle.
+        max_lr: Where the descent ends, short of what diverges: the upper boundary of a cycle.
     """
 
     trend: np.ndarray
@@ -56,8 +57,9 @@ def read(learning_rates: ArrayLike, losses: ArrayLike) -> Reading:
     3. The descent runs from the median of the plateau before it to the lowest point. `base_lr` is where 10 % of it have
        passed. The suggestion is the middle of the stretch about the steepest point whose slope is three quarters of the
        steepest or more: on a noisy curve it holds stiller than the point itself. `max_lr` is the lowest point, but no
-       more than a decade above the suggestion: optimizers that rescale their steps, such as Adam, keep the loss low far
-       beyond the rates that train well.
+       more than a decade above the suggestion, as optimizers that rescale their steps, such as Adam, keep the loss low
+       far beyond the rates that train well; and seven updates or more before the loss climbs out of the valley, as a
+       rate that is too high takes some updates to show, and longer with momentum.
     4. A descent of less than five standard errors of the smooth curve is none.
 
     Example:
@@ -100,7 +102,8 @@ def read(learning_rates: ArrayLike, losses: ArrayLike) -> Reading:
     steepest = start + int(slope[start : bottom + 1].argmin())
     base = float(np.interp(STARTS, passed[start : start + 2], grid[start : start + 2]))
     middle = float(np.clip(_middle_of_crest(grid, slope, steepest), base, grid[bottom]))
-    top = min(float(grid[bottom]), middle + REACH)
+    before_divergence = positions[max(end - LATENCY, 0)] if end < len(positions) else np.inf
+    top = max(middle, min(float(grid[bottom]), middle + REACH, float(before_divergence)))
 
     trend = np.append(np.interp(positions[:end], grid, smooth), medians[end:])
     return Reading(np.interp(np.arange(len(rates)), usable, trend), 10**base, 10**middle, 10**top)

@@ -10,6 +10,7 @@ cycle. Same batches, same augmentation. Results are kept in `results/policies.js
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import statistics
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ class Problem:
 
 PROBLEMS = {"fast": Problem("fast", 128, 480), "article": Problem("article", 64, 96)}
 POLICIES = ("triangular", "one-cycle")
+
+Table = dict[str, dict[int, list[float]]]
 
 
 class Bench:
@@ -120,8 +123,10 @@ def main() -> None:
     parser.add_argument("--data-dir", required=True, help="where CIFAR-10 lies")
     parser.add_argument("--nets", default="fast,article", help="which nets, in their order")
     parser.add_argument("--quarters", default="2,1,4,3", help="which shares of the steps, in their order")
+    parser.add_argument("--figure", help="where to draw the accuracies, a PNG file")
     options = parser.parse_args()
     results = Results("policies")
+    tables: dict[str, Table] = {}
     quarters = [int(number) for number in options.quarters.split(",")]
     for net in options.nets.split(","):
         problem = PROBLEMS[net]
@@ -134,17 +139,51 @@ def show(problem: Problem, quarters: list[int], best: float, data_dir: str, resu
     """One table: accuracy by the share of the steps, the median of the seeds and their range."""
     benches = [Bench(problem, seed, data_dir, results) for seed in SEEDS]
     constants = [results.values[f"{problem.net} | seed {seed} | constant {best:.2e}"] for seed in SEEDS]
+    table: Table = {"constant": {number: [scores[number - 1] for scores in constants] for number in (1, 2, 3, 4)}}
+    for name in POLICIES:
+        table[name] = {number: [bench.policy(name, number) for bench in benches] for number in quarters}
+    return table
+
+
+def show(problem: Problem, best: float, table: Table) -> None:
+    """Prints the medians of the seeds with their ranges, and the steps that each policy needs."""
     print(f"\n{problem.net}: best constant rate {best:.3g}, {problem.steps} steps of {problem.batch_size} images")
-    rows = {"constant": [[scores[number - 1] for scores in constants] for number in quarters]}
-    for name in POLICIES:
-        rows[name] = [[bench.policy(name, number) for bench in benches] for number in quarters]
-    for name, columns in rows.items():
-        cells = [f"{statistics.median(each):.3f} ({min(each):.3f}–{max(each):.3f})" for each in columns]
-        print(f"{name:12}", *cells)
-    goal = statistics.median(scores[-1] for scores in constants)
-    for name in POLICIES:
-        reached = [q for q, each in zip(quarters, rows[name], strict=True) if statistics.median(each) >= goal]
-        print(f"{name} reaches {goal:.3f} in {f'{reached[0]}/4' if reached else 'none of these shares'} of the steps")
+    goal = statistics.median(table["constant"][4])
+    for name, row in table.items():
+        cells = {
+            number: f"{statistics.median(each):.3f} ({min(each):.3f}–{max(each):.3f})" for number, each in row.items()
+        }
+        print(f"{name:10}", *(cells.get(number, "–") for number in (1, 2, 3, 4)), sep=" | ")
+        print(f"{'':10} reaches {goal:.3f} {needed(row, goal)}")
+
+
+def needed(row: dict[int, list[float]], goal: float) -> str:
+    """The share of the steps at which the medians, joined by straight lines, reach the goal."""
+    points = [(number / 4, statistics.median(each)) for number, each in row.items()]
+    if points[0][1] >= goal:
+        return f"in {points[0][0]:.0%} of the steps or less"
+    for (before, low), (after, high) in itertools.pairwise(points):
+        if high >= goal:
+            return f"in {before + (after - before) * (goal - low) / (high - low):.0%} of the steps"
+    return f"not in {points[-1][0]:.0%} of the steps"
+
+
+def draw(tables: dict[str, Table], file: str) -> None:
+    """Accuracy by steps: medians as lines, every seed as a point."""
+    from matplotlib import pyplot
+
+    figure, charts = pyplot.subplots(
+        1, len(tables), figsize=(4.6 * len(tables), 3.4), layout="constrained", squeeze=False
+    )
+    for axes, (net, table) in zip(charts.flat, tables.items(), strict=True):
+        for colour, (name, row) in zip(("0.4", "C0", "C1"), table.items(), strict=True):
+            steps = [PROBLEMS[net].steps * number // 4 for number in row]
+            axes.plot(steps, [100 * statistics.median(each) for each in row.values()], color=colour, label=name)
+            for step, each in zip(steps, row.values(), strict=True):
+                axes.plot([step] * len(each), [100 * accuracy for accuracy in each], ".", color=colour)
+        axes.set(title=net, xlabel="updates", ylabel="test accuracy, %")
+        axes.legend()
+    figure.savefig(file, dpi=110)
 
 
 if __name__ == "__main__":

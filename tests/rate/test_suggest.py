@@ -56,7 +56,8 @@ def test_the_median_error_on_curves_of_known_truth_is_below_a_sixth_of_a_decade(
     assert unanswered <= 0.03 * len(curves)
     assert (np.median(np.abs(off), axis=0) <= 0.15).all()  # what is asked for
     assert (np.median(np.abs(off), axis=0) <= 0.06).all()  # what is reached, with something to spare
-    assert (np.quantile(np.abs(off), 0.9, axis=0) <= 0.25).all()
+    # the upper boundary keeps its distance from a divergence that, on these curves, shows at once
+    assert (np.quantile(np.abs(off), 0.9, axis=0) <= [0.25, 0.25, 0.35]).all()
     assert (np.abs(np.median(off, axis=0)) <= 0.03).all(), "no lag: as often too high as too low"
 
 
@@ -75,11 +76,17 @@ def test_the_lower_boundary_is_where_a_tenth_has_passed_and_the_upper_no_more_th
 
 @pytest.mark.parametrize("diverges_at", [3e-3, 6e-3])
 def test_the_upper_boundary_is_the_lowest_point(diverges_at: float) -> None:
-    fine = np.geomspace(1e-6, 10, 100_000)
-    rise = 3.0
-    lowest = fine[(sigmoid(1e-3, fine) + (fine / diverges_at) ** rise).argmin()]
-    reading = read(RATES, sigmoid(1e-3) + (RATES / diverges_at) ** rise)
-    assert np.log10(reading.max_lr / lowest) == pytest.approx(0, abs=0.05)
+    rates = np.geomspace(1e-6, 10, 1000)
+    losses = sigmoid(1e-3, rates) + (rates / diverges_at) ** 3
+    assert np.log10(read(rates, losses).max_lr / rates[losses.argmin()]) == pytest.approx(0, abs=0.05)
+
+
+@pytest.mark.parametrize("step", [68, 70, 73])
+def test_the_upper_boundary_keeps_seven_updates_from_a_sudden_divergence(step: int) -> None:
+    """Before it the loss still falls; the running median, of seven, sees the wall at its very step."""
+    losses = sigmoid(1e-3)
+    losses[step:] = 50.0
+    assert read(RATES, losses).max_lr == pytest.approx(RATES[step - 7])
 
 
 def test_a_descent_that_never_ends_is_read_as_far_as_it_was_swept() -> None:
@@ -108,7 +115,9 @@ def test_scaled_rates_scale_what_is_read(factor: float) -> None:
 def test_the_number_of_iterations_hardly_matters(iterations: int, deviation: float) -> None:
     rates = np.geomspace(1e-6, 10, iterations)
     reading = read(rates, descent(1e-3, rates) + noise(deviation, iterations))
-    assert decades(reading) == pytest.approx([-3.64, -3.0, -2.0], abs=0.25)
+    seven_updates_before_divergence = -0.5 - 7 * 7 / (iterations - 1)
+    max_lr = np.clip(seven_updates_before_divergence, -3.0, -2.0)
+    assert decades(reading) == pytest.approx([-3.64, -3.0, max_lr], abs=0.25)
 
 
 def test_rates_evenly_spaced_need_not_be_so_in_their_logarithm() -> None:
