@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lrdiag.errors import LrdiagError, SettingsError
-from lrdiag.settings import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, LearningRate, Settings
+from lrdiag.errors import LrdiagError, NoSuggestion, SettingsError
+from lrdiag.settings import AUGMENTATIONS, OPTIMIZERS, RULES, SCHEDULES, LearningRate, Settings
 
 if TYPE_CHECKING:
     from lrdiag.console import ConsoleProgress
     from lrdiag.rate.result import RangeTest
     from lrdiag.records import Run
+    from lrdiag.settings import RuleName
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -159,28 +160,55 @@ def train_and_report(open_page: bool, as_json: bool, quiet: bool, **options: Any
     "--mode", type=click.Choice(["exponential", "linear"]), default="exponential", help="How the rate climbs."
 )
 @click.option("--repeats", type=int, default=1, help="Sweeps on different batches; two or more give an interval.")
-@click.option("--rule", default="steepest", metavar="NAME", help="How the rate is read: see `RangeTest.suggest`.")
+@click.option("--rule", type=click.Choice(RULES), default="steepest", help="How the rate is read: ours, or another's.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything that was measured and read.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg|png", help="Draw the sweep.")
 @_quiet_option
 @_verbose_option
-def find_lr(rule: str, as_json: bool, plot: Path | None, quiet: bool, **options: Any) -> None:
+def find_lr(rule: RuleName, as_json: bool, plot: Path | None, quiet: bool, **options: Any) -> None:
     """Run a learning-rate range test and print the rate that it suggests."""
-    if plot is not None and plot.suffix not in PLOT_SUFFIXES:
-        raise SettingsError(f"`--plot` must end in {' or '.join(PLOT_SUFFIXES)}. Received: {plot}")
     sweep = {name: options.pop(name) for name in ("start_lr", "end_lr", "iterations", "mode", "repeats")}
     settings = Settings(**options)
+    _check_sweep(**sweep)
+    _check_plot(plot)
     progress = _start(quiet)
     from lrdiag.pipeline import run_range_test
 
     test = run_range_test(settings, progress, **sweep)
-    if plot is not None:  # first: it shows why, where nothing can be read
+    # first what was measured: it shows why, where nothing can be read
+    if plot is not None:
         _save_plot(test, plot)
-    rate = test.suggest(rule)
     if as_json:
-        click.echo(json.dumps({**asdict(test.facts()), "rule": rule, "learning_rate": rate}, indent=1))
-    else:
+        click.echo(
+            json.dumps({**asdict(test.facts()), "rule": rule, "learning_rate": _suggestion(test, rule)}, indent=1)
+        )
+    rate = test.suggest(rule)
+    if not as_json:
         click.echo(f"{rate:.4g}")
+
+
+def _suggestion(test: RangeTest, rule: RuleName) -> float | None:
+    try:
+        return test.suggest(rule)
+    except NoSuggestion:
+        return None
+
+
+def _check_sweep(start_lr: float, end_lr: float, iterations: int, mode: str, repeats: int) -> None:
+    """Refuses a sweep that cannot be, before anything slow is started."""
+    from lrdiag.rate.curves import LADDERS
+
+    LADDERS[mode](start_lr, end_lr, iterations)
+    if repeats < 1:
+        raise SettingsError(f"`repeats` must be 1 or more. Received: {repeats}")
+
+
+def _check_plot(file: Path | None) -> None:
+    if file is not None and (file.suffix.lower() not in PLOT_SUFFIXES or not file.absolute().parent.is_dir()):
+        raise SettingsError(
+            f"`--plot` must be a file that ends in {' or '.join(PLOT_SUFFIXES)}, in a folder that exists. "
+            f"Received: {file}"
+        )
 
 
 @main.command()
@@ -214,7 +242,7 @@ def _save_plot(test: RangeTest, file: Path) -> None:
     figure, axes = pyplot.subplots(layout="constrained")
     test.plot(axes)
     with replacing(file) as temporary:
-        figure.savefig(temporary, format=file.suffix[1:])
+        figure.savefig(temporary, format=file.suffix[1:].lower())
 
 
 def _is_watched() -> bool:

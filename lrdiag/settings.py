@@ -13,10 +13,12 @@ ScheduleName = Literal[
     "cyclic", "triangular2", "exp-range", "one-cycle", "cosine-restarts", "plateau", "decay", "constant"
 ]
 AugmentationName = Literal["flip", "crop", "erase"]
+RuleName = Literal["steepest", "fastai-valley", "fastai-slide", "fastai-minimum", "fastai-steep", "torch-lr-finder"]
 
 OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
 AUGMENTATIONS: tuple[str, ...] = get_args(AugmentationName)
+RULES: tuple[str, ...] = get_args(RuleName)
 
 
 SINGLE_RATE_SCHEDULES = ("plateau", "decay", "constant")

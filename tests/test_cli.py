@@ -10,10 +10,13 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
+from PIL import Image
 
 from lrdiag import __version__, run_folder
 from lrdiag.cli import _is_watched, main
@@ -269,7 +272,8 @@ def test_the_saved_model_predicts_from_raw_pixels_without_lrdiag(
     finished: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     code = (
-        "import keras, numpy as np, sys\n"
+        "import keras, numpy as np, sys, warnings\n"
+        "warnings.simplefilter('error', UserWarning)\n"  # such as variables that are skipped
         "model = keras.models.load_model(sys.argv[1])\n"
         "images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), 'uint8')\n"
         "print(model.predict(images, verbose=0).shape)\n"
@@ -286,3 +290,162 @@ def test_predictions_csv_agrees_with_the_report(finished: tuple[Path, subprocess
     rows = np.genfromtxt(finished[0] / "predictions.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
     assert len(rows) == report["test"]["size"]
     assert set(rows["index"][rows["correct"] == 0]) == {item["index"] for item in report["misclassified"]["items"]}
+
+
+SWEEP = ["--start-lr", "1e-5", "--end-lr", "0.05", "--iterations", "60"]
+UNREADABLE = ["--start-lr", "1e-8", "--end-lr", "1e-7", "--iterations", "20"]
+
+
+def find_lr(nets: Path, *arguments: str | Path) -> Result:
+    """Sweeps a network so small that it takes a second, in this process."""
+    small = ["--data", "digits", "--limit-train", "300", "--batch-size", "16", "--model", "nets:dense"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(nets)
+        return CliRunner().invoke(main, ["find-lr", *small, *SWEEP, *map(str, arguments)])
+
+
+def measured(nets: Path, *arguments: str) -> dict[str, Any]:
+    result = find_lr(nets, "--json", *arguments)
+    assert result.exit_code == 0, result.stderr
+    facts: dict[str, Any] = json.loads(result.stdout)
+    return facts
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("swept")
+    (folder / "nets.py").write_text(NETS)
+    return measured(folder)
+
+
+def test_find_lr_help_names_every_option() -> None:
+    text = CliRunner().invoke(main, ["find-lr", "--help"]).stdout
+    options = (
+        "--data --data-dir --model --batch-size --seed --limit-train --augment --optimizer --mixed-precision "
+        "--start-lr --end-lr --iterations --mode --repeats --rule --json --plot --quiet --verbose"
+    )
+    for option in options.split():
+        assert option in text
+
+
+def test_find_lr_prints_the_suggestion_alone(nets: Path, swept: dict[str, Any]) -> None:
+    process = lrdiag(
+        "find-lr", "--data", "digits", "--limit-train", "300", "--batch-size", "16", "--model", "nets:dense", *SWEEP,
+        cwd=nets,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    assert len(process.stdout.split()) == 1
+    assert float(process.stdout) == pytest.approx(swept["suggestion"], rel=0.01)
+    stages = [line.split(":")[0] for line in process.stderr.splitlines()]
+    assert stages == ["Starting TensorFlow", "Reading the digits", "Range test"]
+
+
+def test_find_lr_as_json_holds_the_measurements_and_the_rates(swept: dict[str, Any]) -> None:
+    columns = ("learning_rates", "losses", "smoothed_losses", "accuracies", "trend")
+    assert {len(swept[name]) for name in columns} == {len(swept["losses"])}
+    assert swept["val_losses"] == []
+    assert swept["base_lr"] < swept["suggestion"] < swept["max_lr"]
+    assert swept["learning_rate"] == swept["suggestion"]
+    assert (swept["rule"], swept["repeats"]) == ("steepest", 1)
+    assert swept["suggestion_low"] is swept["suggestion_high"] is None
+    assert swept["stop_reason"]
+
+
+def test_find_lr_says_nothing_else_when_quiet(nets: Path) -> None:
+    result = find_lr(nets, "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert float(result.stdout) > 0
+
+
+def test_find_lr_draws_the_sweep(nets: Path) -> None:
+    result = find_lr(nets, "--plot", "sweep.svg")
+    assert result.exit_code == 0, result.stderr
+    drawing = ElementTree.parse(nets / "sweep.svg").getroot()
+    assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
+    assert len(list(drawing.iter("{http://www.w3.org/2000/svg}path"))) > 20
+
+
+@pytest.mark.parametrize("file", ["sweep.pdf", "missing/sweep.png"])
+def test_find_lr_refuses_other_drawings_before_it_starts(nets: Path, file: str) -> None:
+    result = find_lr(nets, "--plot", file)
+    assert result.exit_code == 2
+    assert file in result.stderr
+    assert "Starting TensorFlow" not in result.stderr
+
+
+def test_find_lr_reads_the_same_losses_by_another_rule(nets: Path, swept: dict[str, Any]) -> None:
+    valley = measured(nets, "--rule", "fastai-valley")
+    assert valley["losses"] == swept["losses"]
+    assert valley["rule"] == "fastai-valley"
+    assert valley["learning_rate"] != swept["learning_rate"]
+
+
+def test_find_lr_refuses_a_rule_that_does_not_exist(nets: Path) -> None:
+    result = find_lr(nets, "--rule", "nonsense")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "'nonsense'" in result.stderr
+    assert "fastai-valley" in result.stderr
+    assert "Starting TensorFlow" not in result.stderr
+
+
+def test_repeated_sweeps_give_an_interval(nets: Path, swept: dict[str, Any]) -> None:
+    repeated = measured(nets, "--repeats", "2")
+    assert repeated["repeats"] == 2
+    assert repeated["suggestion_low"] < repeated["suggestion_high"]
+    assert repeated["losses"] != swept["losses"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first", "last", "updates"),
+    [
+        ([], 1e-5, 0.05, 60),
+        (["--start-lr", "1e-4"], 1e-4, 0.05, 60),
+        (["--end-lr", "0.02"], 1e-5, 0.02, 60),
+        (["--iterations", "50"], 1e-5, 0.05, 50),
+    ],
+)
+def test_find_lr_sweeps_what_it_is_told(
+    nets: Path, arguments: list[str], first: float, last: float, updates: int
+) -> None:
+    rates = measured(nets, *arguments)["learning_rates"]
+    assert rates == pytest.approx(np.geomspace(first, last, updates))
+
+
+def test_find_lr_climbs_in_a_straight_line(nets: Path) -> None:
+    rates = measured(nets, "--mode", "linear", "--rule", "fastai-valley")["learning_rates"]
+    assert rates == pytest.approx(np.linspace(1e-5, 0.05, 60))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--mode", "sideways"], "--mode"),
+        (["--iterations", "1"], "iterations"),
+        (["--repeats", "0"], "repeats"),
+        (["--start-lr", "0"], "start_lr"),
+        (["--start-lr", "1", "--end-lr", "0.1"], "end_lr"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_refused(nets: Path, arguments: list[str], word: str) -> None:
+    result = find_lr(nets, *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert word in result.stderr
+    assert "Starting TensorFlow" not in result.stderr
+
+
+def test_a_sweep_that_cannot_be_read_is_drawn_and_explained(nets: Path) -> None:
+    result = find_lr(nets, *UNREADABLE, "--plot", "sweep.png")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "flat" in result.stderr
+    assert "20 updates" in result.stderr
+    with Image.open(nets / "sweep.png") as drawing:
+        assert drawing.format == "PNG"
+        assert min(drawing.size) >= 300
+
+
+def test_a_sweep_that_cannot_be_read_is_not_lost_as_json(nets: Path) -> None:
+    result = find_lr(nets, *UNREADABLE, "--json")
+    assert result.exit_code == 2
+    facts = json.loads(result.stdout)
+    assert len(facts["losses"]) == 20
+    assert (facts["learning_rate"], facts["suggestion"]) == (None, None)

@@ -21,7 +21,7 @@ def training_batches(
     Example:
         ```python
         batches = training_batches(dataset.train, batch_size=256, augment=("flip", "crop"), seed=0)
-        model.fit(batches, epochs=10)
+        model.fit(batches, epochs=10, shuffle=False)  # they shuffle themselves
         ```
 
     Args:

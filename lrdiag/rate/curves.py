@@ -599,3 +599,9 @@ class LinearSweep(_Sweep):
     def __call__(self, step: Any, ops: Any = np) -> Any:
         """The rate at `step`."""
         return self.start_lr + (self.end_lr - self.start_lr) * (step / (self.iterations - 1))
+
+
+LADDERS: dict[str, type[ExponentialSweep] | type[LinearSweep]] = {
+    "exponential": ExponentialSweep,
+    "linear": LinearSweep,
+}

@@ -61,7 +61,6 @@ def range_test_html(test: RangeTest) -> str:
 
 
 def _draw_reading(test: RangeTest, axes: Axes) -> None:
-    watched = test.val_losses or test.losses
     axes.set_xscale("log")
     for sweep in test.sweeps:
         axes.plot(sweep.learning_rates, sweep.val_losses or sweep.losses, ".", color="0.6", markersize=4)
@@ -76,9 +75,16 @@ def _draw_reading(test: RangeTest, axes: Axes) -> None:
     axes.plot(test.learning_rates, reading.trend, color="C0", linewidth=2, label="trend")
     height = float(np.interp(np.log(reading.suggestion), np.log(test.learning_rates), reading.trend))
     axes.plot(reading.suggestion, height, "o", color="C1", label=f"suggestion {formats.rate(reading.suggestion)}")
-    lowest, start = float(min(reading.trend)), float(reading.trend[0])
-    axes.set_ylim(min(watched) - 0.05 * (start - lowest), start + _HEADROOM * abs(start - lowest))
+    _cut_divergence(axes, test.val_losses or test.losses)
     axes.legend()
+
+
+def _cut_divergence(axes: Axes, losses: list[float]) -> None:
+    """Ends the axis above the losses of the beginning, where a divergence would flatten the descent."""
+    lowest, start = min(losses), float(np.median(losses[: max(5, len(losses) // 10)]))
+    top = start + _HEADROOM * (start - lowest)
+    if lowest < start and max(losses) > top:
+        axes.set_ylim(lowest - 0.05 * (start - lowest), top)
 
 
 def _draw_interval(test: RangeTest, axes: Axes) -> None:
@@ -97,16 +103,20 @@ def _draw_rates(test: RangeTest, axes: Axes) -> None:
 def _draw_losses(test: RangeTest, axes: Axes) -> None:
     axes.plot(test.losses)
     axes.set(xlabel="iteration", ylabel="loss")
+    _cut_divergence(axes, test.losses)
 
 
 def _draw_losses_by_rate(test: RangeTest, axes: Axes) -> None:
     axes.plot(test.learning_rates, test.losses)
     axes.set(xlabel="learning rate", ylabel="loss", xscale="log")
+    _cut_divergence(axes, test.losses)
 
 
 def _draw_smoothed_losses(test: RangeTest, axes: Axes) -> None:
     axes.plot(test.learning_rates, test.smoothed_losses)
     axes.set(xlabel="learning rate", ylabel="smoothed loss", xscale="log")
+    if test.smoothed_losses:
+        _cut_divergence(axes, test.smoothed_losses)
 
 
 _CLASSICAL: dict[str, Callable[[RangeTest, Axes], None]] = {

@@ -16,7 +16,7 @@ import keras
 
 from lrdiag.errors import DataError, ModelError, SettingsError
 from lrdiag.rate.batches import endless_batches
-from lrdiag.rate.curves import ExponentialSweep, LinearSweep
+from lrdiag.rate.curves import LADDERS
 from lrdiag.rate.result import RangeTest, Sweep
 from lrdiag.rate.steps import UpdateCounter, require_steps
 from lrdiag.rate.swept_rate import SweptRate
@@ -79,14 +79,13 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         on_step: Callable[[float], None] | None = None,
     ) -> None:
         super().__init__()
-        ladders = {"exponential": ExponentialSweep, "linear": LinearSweep}
-        if mode not in ladders:
-            raise SettingsError(f"Argument `mode` must be one of {', '.join(ladders)}. Received: mode={mode!r}")
+        if mode not in LADDERS:
+            raise SettingsError(f"Argument `mode` must be one of {', '.join(LADDERS)}. Received: mode={mode!r}")
         if not 0 <= smoothing < 1:
             raise SettingsError(f"Argument `smoothing` must be in [0, 1). Received: smoothing={smoothing}")
         if not diverge_factor > 1:
             raise SettingsError(f"Argument `diverge_factor` must be more than 1. Received: {diverge_factor}")
-        self.ladder = ladders[mode](start_lr, end_lr, iterations)
+        self.ladder = LADDERS[mode](start_lr, end_lr, iterations)
         self.validation_data = validation_data
         self.smoothing = smoothing
         self.diverge_factor = diverge_factor
@@ -216,9 +215,10 @@ def find_lr(
     What cannot be put back is outside of the model: the elements that a generator has given out, and the position of a
     `tf.data.Dataset` that shuffles anew in every epoch, which TensorFlow keeps to itself.
 
-    Where it misleads: fine-tuning of transformers wants rates far below the steepest descent (warm-up and stability
-    decide there, not the first hundred updates), and on tiny sets a sweep sees the same few batches again and again, so
-    that the loss falls for having seen them.
+    Where it misleads: a net without normalisation is less patient with high rates than the sweep shows, so the
+    suggestion may be too high for a constant rate; fine-tuning of transformers wants rates far below the steepest
+    descent (warm-up and stability decide there, not the first hundred updates); and on tiny sets a sweep sees the same
+    few batches again and again, so that the loss falls for having seen them.
 
     Example:
         >>> import numpy as np

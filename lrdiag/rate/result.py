@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lrdiag.errors import NoSuggestion, SettingsError
-from lrdiag.rate.customary import RULES
+from lrdiag.rate import customary
 from lrdiag.rate.suggest import Reading, read
 from lrdiag.records import RangeTestFacts
+from lrdiag.settings import RULES, RuleName
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-OWN_RULE = "steepest"
 _COLUMNS = ("learning_rates", "losses", "smoothed_losses", "accuracies", "val_losses")
 
 
@@ -127,7 +127,7 @@ class RangeTest:
         except NoSuggestion as error:
             raise NoSuggestion(f"{error} ({len(self.losses)} updates, then {self.stop_reason}).") from error
 
-    def suggest(self, rule: str = OWN_RULE) -> float:
+    def suggest(self, rule: RuleName = "steepest") -> float:
         """One learning rate for a training at a constant rate.
 
         Args:
@@ -138,11 +138,11 @@ class RangeTest:
             NoSuggestion: If the rule finds nothing to suggest.
             SettingsError: If there is no such rule.
         """
-        if rule == OWN_RULE:
-            return self.reading.suggestion
         if rule not in RULES:
-            raise SettingsError(f"`rule` must be one of {', '.join((OWN_RULE, *RULES))}. Received: {rule!r}")
-        return RULES[rule](self.learning_rates, self.val_losses or self.losses)
+            raise SettingsError(f"`rule` must be one of {', '.join(RULES)}. Received: {rule!r}")
+        if rule == "steepest":
+            return self.reading.suggestion
+        return customary.RULES[rule](self.learning_rates, self.val_losses or self.losses)
 
     def bounds(self) -> Bounds:
         """The boundaries of a cyclic policy.

@@ -30,7 +30,7 @@ class Problem:
     steps: int
 
 
-PROBLEMS = {"fast": Problem("fast", 128, 480), "article": Problem("article", 64, 96)}
+PROBLEMS = {"fast": Problem("fast", 128, 480), "article": Problem("article", 64, 240)}
 POLICIES = ("triangular", "one-cycle")
 
 Table = dict[str, dict[int, list[float]]]
@@ -130,13 +130,15 @@ def main() -> None:
     quarters = [int(number) for number in options.quarters.split(",")]
     for net in options.nets.split(","):
         problem = PROBLEMS[net]
-        show(
-            problem, sorted(quarters), measure(problem, quarters, options.data_dir, results), options.data_dir, results
-        )
+        best = measure(problem, quarters, options.data_dir, results)
+        tables[net] = tabulate(problem, sorted(quarters), best, options.data_dir, results)
+        show(problem, best, tables[net])
+    if options.figure:
+        draw(tables, options.figure)
 
 
-def show(problem: Problem, quarters: list[int], best: float, data_dir: str, results: Any) -> None:
-    """One table: accuracy by the share of the steps, the median of the seeds and their range."""
+def tabulate(problem: Problem, quarters: list[int], best: float, data_dir: str, results: Any) -> Table:
+    """The accuracies of every seed: by policy, by quarters of the steps."""
     benches = [Bench(problem, seed, data_dir, results) for seed in SEEDS]
     constants = [results.values[f"{problem.net} | seed {seed} | constant {best:.2e}"] for seed in SEEDS]
     table: Table = {"constant": {number: [scores[number - 1] for scores in constants] for number in (1, 2, 3, 4)}}

@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from lrdiag import settings
 from lrdiag.errors import NoSuggestion, SettingsError
 from lrdiag.rate.customary import RULES
 from lrdiag.rate.result import RangeTest, Sweep
@@ -74,9 +75,13 @@ def test_the_rules_of_other_tools_are_at_hand(rule: str) -> None:
     assert ONE.suggest(rule) == RULES[rule](ONE.learning_rates, ONE.losses)
 
 
+def test_every_rule_can_be_asked_for_by_its_name() -> None:
+    assert set(settings.RULES) == {"steepest", *RULES}
+
+
 def test_an_unknown_rule_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"`rule` must be one of steepest, .*Received: 'guess'"):
-        ONE.suggest("guess")
+        ONE.suggest("guess")  # type: ignore[arg-type]
 
 
 def test_the_interval_spans_the_suggestions_of_the_single_sweeps() -> None:
