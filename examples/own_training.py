@@ -23,7 +23,9 @@ def main(epochs: int) -> None:
         [
             keras.Input((8, 8, 1)),
             keras.layers.Rescaling(1 / 16),
-            keras.layers.Conv2D(32, 3, activation="relu"),
+            keras.layers.Conv2D(32, 3, use_bias=False),
+            keras.layers.BatchNormalization(momentum=0.9),
+            keras.layers.ReLU(),
             keras.layers.Conv2D(64, 3, activation="relu"),
             keras.layers.Flatten(),
             keras.layers.Dense(10),
@@ -32,16 +34,16 @@ def main(epochs: int) -> None:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss=loss, metrics=["accuracy"])
 
-    rates = lrdiag.with_suggestion(lrdiag.find_lr(model, x, y, batch_size=32)).rates
-    print(f"boundaries {rates.base_lr:.2g} to {rates.max_lr:.2g}, static rate {rates.static_lr:.2g}")
-
-    steps = -(-len(x) // 32) * epochs
-    cyclic = lrdiag.CyclicLR(rates.base_lr, rates.max_lr, step_size=(steps - 1) / 2)
+    test = lrdiag.find_lr(model, x, y)
+    base_lr, max_lr = test.bounds()
+    print(f"boundaries {base_lr:.2g} to {max_lr:.2g}, constant rate {test.suggest():.2g}")
+    cyclic = lrdiag.CyclicLR(base_lr, max_lr, step_size=len(x) / 32 * epochs / 2)
     model.fit(x, y, batch_size=32, epochs=epochs, callbacks=[cyclic], verbose=0)
+
     print(f"test accuracy {model.evaluate(x_test, y_test, verbose=0)[1]:.1%}")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two epochs instead of ten")
     main(epochs=2 if parser.parse_args().quick else 10)
