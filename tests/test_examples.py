@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -62,8 +63,7 @@ def test_a_figure_of_the_article_is_a_picture_of_something(article: tuple[Path, 
     with Image.open(article[0] / f"{name}.png") as picture:
         assert picture.format == "PNG"
         assert 400 <= min(picture.size) <= max(picture.size) <= 2000
-        colours = picture.convert("RGB").getcolors(maxcolors=picture.width * picture.height)
-    assert colours is not None
+        colours = np.unique(np.asarray(picture.convert("L")))
     assert len(colours) > 50
 
 

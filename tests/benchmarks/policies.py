@@ -131,19 +131,23 @@ def main() -> None:
     for net in options.nets.split(","):
         problem = PROBLEMS[net]
         best = measure(problem, quarters, options.data_dir, results)
-        tables[net] = tabulate(problem, sorted(quarters), best, options.data_dir, results)
+        tables[net] = tabulate(problem, best, results)
         show(problem, best, tables[net])
     if options.figure:
         draw(tables, options.figure)
 
 
-def tabulate(problem: Problem, quarters: list[int], best: float, data_dir: str, results: Any) -> Table:
-    """The accuracies of every seed: by policy, by quarters of the steps."""
-    benches = [Bench(problem, seed, data_dir, results) for seed in SEEDS]
-    constants = [results.values[f"{problem.net} | seed {seed} | constant {best:.2e}"] for seed in SEEDS]
+def tabulate(problem: Problem, best: float, results: Any) -> Table:
+    """The accuracies of every seed that have been measured: by policy, by quarters of the steps."""
+    measured = results.values
+    prefixes = [f"{problem.net} | seed {seed}" for seed in SEEDS]
+    constants = [measured[f"{prefix} | constant {best:.2e}"] for prefix in prefixes]
     table: Table = {"constant": {number: [scores[number - 1] for scores in constants] for number in (1, 2, 3, 4)}}
     for name in POLICIES:
-        table[name] = {number: [bench.policy(name, number) for bench in benches] for number in quarters}
+        rows = {
+            number: [measured.get(f"{prefix} | {name} | {number}/4") for prefix in prefixes] for number in (1, 2, 3, 4)
+        }
+        table[name] = {number: row for number, row in rows.items() if None not in row}
     return table
 
 
