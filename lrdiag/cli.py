@@ -45,7 +45,10 @@ class _Group(click.Group):
                 traceback.print_exc()
             click.echo(f"Error: {error}", err=True)
             ctx.exit(BAD_INPUT)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RuntimeError) as error:
+            # in the middle of its tracing, TensorFlow turns a Ctrl-C into an error of its own
+            if isinstance(error, RuntimeError) and "KeyboardInterrupt" not in str(error):
+                raise
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)
 

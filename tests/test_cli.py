@@ -218,6 +218,26 @@ def test_interrupting_ends_with_130_and_leaves_no_half_written_file(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("error", "interrupted"),
+    [
+        (RuntimeError("pybind11: ORIGINAL InvalidArgumentError REPLACED BY KeyboardInterrupt: <EMPTY MESSAGE>"), True),
+        (KeyboardInterrupt(), True),
+        (RuntimeError("something else"), False),
+    ],
+)
+def test_an_interruption_is_one_even_where_tensorflow_has_wrapped_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: BaseException, interrupted: bool
+) -> None:
+    def load(folder: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(run_folder, "load", load)
+    result = CliRunner().invoke(main, ["report", str(tmp_path)])
+    assert (result.exit_code == 130) == interrupted
+    assert ("Interrupted." in result.stderr) == interrupted
+
+
 NETS = """
 import keras
 

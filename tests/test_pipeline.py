@@ -44,6 +44,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return run(tmp_path_factory.mktemp("digits"), "--data", "digits", "--augment", "flip,crop,erase")[0]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_report_but_for_times(tmp_path: Path, digits: dict[str, Any]) -> None:
     again, _ = run(tmp_path, "--data", "digits", "--augment", "flip,crop,erase")
     assert without_times(again) == without_times(digits)
@@ -61,6 +62,7 @@ def usual_losses(tmp_path_factory: pytest.TempPathFactory) -> list[float | None]
     return losses_of(tmp_path_factory.mktemp("usual"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -135,6 +137,7 @@ def test_cifar10_written_out_is_never_replaced(tmp_path: Path) -> None:
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.slow
 def test_real_photographs_as_batches_and_as_a_folder(tmp_path: Path, photographs: Path) -> None:
     given = ("--learning-rate", "0.1")
     batches, _ = run(tmp_path / "batches", "--data-dir", photographs, *given)
