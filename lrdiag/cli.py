@@ -162,7 +162,12 @@ def train_and_report(open_page: bool, as_json: bool, quiet: bool, **options: Any
 @click.option(
     "--mode", type=click.Choice(["exponential", "linear"]), default="exponential", help="How the rate climbs."
 )
-@click.option("--repeats", type=int, default=1, help="Sweeps on different batches; two or more give an interval.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Sweeps on different batches; two or more give an interval.",
+)
 @click.option("--rule", type=click.Choice(RULES), default="steepest", help="How the rate is read: ours, or another's.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything that was measured and read.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg|png", help="Draw the sweep.")
@@ -170,14 +175,15 @@ def train_and_report(open_page: bool, as_json: bool, quiet: bool, **options: Any
 @_verbose_option
 def find_lr(rule: RuleName, as_json: bool, plot: Path | None, quiet: bool, **options: Any) -> None:
     """Run a learning-rate range test and print the rate that it suggests."""
-    sweep = {name: options.pop(name) for name in ("start_lr", "end_lr", "iterations", "mode", "repeats")}
+    sweep = {name: options.pop(name) for name in ("start_lr", "end_lr", "iterations", "mode")}
+    repeats = options.pop("repeats")
     settings = Settings(**options)
-    _check_sweep(**sweep)
+    _check_ladder(**sweep)
     _check_plot(plot)
     progress = _start(quiet)
     from lrdiag.pipeline import run_range_test
 
-    test = run_range_test(settings, progress, **sweep)
+    test = run_range_test(settings, progress, repeats=repeats, **sweep)
     # first what was measured: it shows why, where nothing can be read
     if plot is not None:
         _save_plot(test, plot)
@@ -197,13 +203,11 @@ def _suggestion(test: RangeTest, rule: RuleName) -> float | None:
         return None
 
 
-def _check_sweep(start_lr: float, end_lr: float, iterations: int, mode: str, repeats: int) -> None:
-    """Refuses a sweep that cannot be, before anything slow is started."""
+def _check_ladder(start_lr: float, end_lr: float, iterations: int, mode: str) -> None:
+    """Refuses a ladder that cannot be, before anything slow is started."""
     from lrdiag.rate.curves import LADDERS
 
     LADDERS[mode](start_lr, end_lr, iterations)
-    if repeats < 1:
-        raise SettingsError(f"`repeats` must be 1 or more. Received: {repeats}")
 
 
 def _check_plot(file: Path | None) -> None:

@@ -17,7 +17,7 @@ import keras
 from lrdiag.errors import DataError, ModelError, SettingsError
 from lrdiag.rate.batches import endless_batches
 from lrdiag.rate.curves import LADDERS
-from lrdiag.rate.result import RangeTest, Sweep
+from lrdiag.rate.result import SWEPT, RangeTest, Sweep
 from lrdiag.rate.steps import UpdateCounter, require_steps
 from lrdiag.rate.swept_rate import SweptRate
 from lrdiag.rate.training_state import TrainingState, attributes_kept
@@ -25,7 +25,6 @@ from lrdiag.rate.training_state import TrainingState, attributes_kept
 Mode = Literal["exponential", "linear"]
 
 MAX_SKIPPED = 20  # updates in a row: the loss scale of float16 starts at 2**15 and is halved each time
-SWEPT = "the range was swept to its end"
 DIVERGED = "the loss diverged"
 NOT_FINITE = "the loss was not finite"
 DATA_ENDED = "the training ended before the sweep"
@@ -275,8 +274,7 @@ def find_lr(
         if not sweep.losses and sweep.stop_reason == DATA_ENDED:
             raise DataError("A range test needs one batch or more. Received: data without any")
         sweeps.append(sweep)
-    if (
-        steps is None
-    ):  # a Python iterator: Keras keeps it in a cycle, and at the end of the process TensorFlow complains
+    if steps is None:
+        # Keras keeps a Python iterator in a cycle; left to the end of the process, TensorFlow complains of it
         gc.collect()
     return RangeTest(tuple(sweeps))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+SWEPT = "the range was swept to its end"
 _COLUMNS = ("learning_rates", "losses", "smoothed_losses", "accuracies", "val_losses")
 
 
@@ -40,7 +41,7 @@ class Sweep:
     smoothed_losses: list[float] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
     val_losses: list[float] = field(default_factory=list)
-    stop_reason: str = "the range was swept to its end"
+    stop_reason: str = SWEPT
 
 
 class Bounds(NamedTuple):

@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import math
 import statistics
 from dataclasses import dataclass
 from typing import Any
 
-SEEDS = (0, 1, 2)
-HALF_DECADE = math.sqrt(10)
 RANGE_TEST_STEPS = {"fast": 100, "article": 60}
 
 
@@ -89,22 +86,19 @@ class Bench:
         return self.workbench.accuracy(steps, OneCycleLR(max_lr=max_lr, total_steps=steps, div_factor=max_lr / base_lr))
 
     def _boundaries(self) -> tuple[float, float]:
-        from lrdiag.rate.result import RangeTest, Sweep
+        from workbench import boundaries
 
         key = f"{self.problem.net} | seed {self.seed} | range test"
         measured = self.results.once(key, lambda: self.workbench.range_test(RANGE_TEST_STEPS[self.problem.net]))
-        return RangeTest((Sweep(**measured),)).bounds()
+        return boundaries(measured)
 
 
 def measure(problem: Problem, quarters: list[int], data_dir: str, results: Any) -> float:
     """Trains what is missing and returns the best constant rate."""
+    from workbench import SEEDS, climb
+
     first = Bench(problem, SEEDS[0], data_dir, results)
-    best = 0.03
-    while True:
-        scores = {rate: first.constant(rate) for rate in (best / HALF_DECADE, best, best * HALF_DECADE)}
-        if max(scores, key=scores.__getitem__) == best:
-            break
-        best = max(scores, key=scores.__getitem__)
+    best = climb(first.constant, 0.03)
     benches = [first, *(Bench(problem, seed, data_dir, results) for seed in SEEDS[1:])]
     for bench in benches:
         bench.constant(best)
@@ -139,6 +133,8 @@ def main() -> None:
 
 def tabulate(problem: Problem, best: float, results: Any) -> Table:
     """The accuracies of every seed that have been measured: by policy, by quarters of the steps."""
+    from workbench import SEEDS
+
     measured = results.values
     prefixes = [f"{problem.net} | seed {seed}" for seed in SEEDS]
     constants = [measured[f"{prefix} | constant {best:.2e}"] for prefix in prefixes]

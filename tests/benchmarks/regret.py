@@ -11,15 +11,12 @@ kept in `results/regret.json` as it comes and none is made twice, so that a chan
 from __future__ import annotations
 
 import argparse
-import math
 import re
 import statistics
 from dataclasses import dataclass
 from typing import Any
 
-SEEDS = (0, 1, 2)
 CYCLE_RATIO = 10.0  # of the grid's cycles: from a tenth of the peak
-HALF_DECADE = math.sqrt(10)
 FIRST_PEAK = {"sgd": 0.1, "adam": 0.003}
 
 
@@ -85,9 +82,9 @@ class Bench:
 
     def boundaries(self) -> tuple[float, float]:
         """What today's rule reads off the range test."""
-        from lrdiag.rate.result import RangeTest, Sweep
+        from workbench import boundaries
 
-        return RangeTest((Sweep(**self.range_test()),)).bounds()
+        return boundaries(self.range_test())
 
     def range_test(self) -> dict[str, list[float]]:
         """The raw range test."""
@@ -106,6 +103,8 @@ class Bench:
 
 def measure(benches: list[Bench], first_peak: float) -> float:
     """The grid and the range tests of one problem; returns the best peak of the first seed."""
+    from workbench import HALF_DECADE, climb
+
     first, *others = benches
     best = climb(first.peak, first_peak)
     for bench in others:
@@ -116,19 +115,9 @@ def measure(benches: list[Bench], first_peak: float) -> float:
     return best
 
 
-def climb(score: Any, peak: float) -> float:
-    """Walks over the grid until the best peak has none better on either side."""
-    while True:
-        scores = {rate: score(rate) for rate in (peak, peak / HALF_DECADE, peak * HALF_DECADE)}
-        best = max(scores, key=scores.__getitem__)
-        if best == peak:
-            return peak
-        peak = best
-
-
 def main() -> None:
     """Measures what is missing and prints the table."""
-    from workbench import Results
+    from workbench import SEEDS, Results
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", required=True, help="where CIFAR-10 lies")
@@ -146,6 +135,8 @@ def main() -> None:
 
 def row(problem: Problem, benches: list[Bench], best: float) -> str:
     """One line of the table: means over the seeds; the grid's best is the best of three such means."""
+    from workbench import HALF_DECADE
+
     grid = {peak: [bench.peak(peak) for bench in benches] for peak in (best / HALF_DECADE, best, best * HALF_DECADE)}
     peak = max(grid, key=lambda rate: statistics.mean(grid[rate]))
     automatic = [bench.automatic() for bench in benches]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,27 @@ from pathlib import Path
 from typing import Any
 
 TRAIN_IMAGES, TEST_IMAGES = 20_000, 4_000  # of CIFAR-10, evenly over the classes
+
+
+SEEDS = (0, 1, 2)
+HALF_DECADE = math.sqrt(10)
+
+
+def climb(score: Callable[[float], float], rate: float) -> float:
+    """Walks over a grid, half a decade apart, until the best rate has none better on either side."""
+    while True:
+        scores = {each: score(each) for each in (rate, rate / HALF_DECADE, rate * HALF_DECADE)}
+        best = max(scores, key=scores.__getitem__)
+        if best == rate:
+            return rate
+        rate = best
+
+
+def boundaries(measured: dict[str, list[float]]) -> tuple[float, float]:
+    """What today's rule reads off a raw range test."""
+    from lrdiag.rate.result import RangeTest, Sweep
+
+    return RangeTest((Sweep(**measured),)).bounds()
 
 
 class Results:
@@ -58,6 +80,7 @@ class Workbench:
         from lrdiag.data import load_dataset
         from lrdiag.models import build_network
         from lrdiag.progress import Silence
+        from lrdiag.rate.training_state import TrainingState
         from lrdiag.settings import Settings
         from lrdiag.training import compile_network
 
@@ -68,9 +91,7 @@ class Workbench:
         network = build_network(self.model_name, self.dataset.train, len(self.dataset.classes))
         compile_network(network, self.optimizer, 0.01)
         self.model = network.model
-        self.model.optimizer.build(self.model.trainable_variables)
-        self._variables = [*self.model.variables, *self.model.optimizer.variables]
-        self._beginning = [keras.ops.convert_to_numpy(variable).copy() for variable in self._variables]
+        self._beginning = TrainingState(self.model)
 
     def batches(self) -> Any:
         """Batches without end, in the same order for every training of this seed."""
@@ -112,5 +133,4 @@ class Workbench:
     def _begin(self) -> None:
         if self.model is None:
             self.set_up()
-        for variable, value in zip(self._variables, self._beginning, strict=True):
-            variable.assign(value)
+        self._beginning.restore()
