@@ -15,7 +15,7 @@ import keras
 from lrdiag import environment, run_folder
 from lrdiag.data import evaluation_batches, load_dataset, training_batches
 from lrdiag.diagnose.assemble import assemble
-from lrdiag.errors import NoSuggestion
+from lrdiag.errors import ModelError, NoSuggestion
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.models import Network, build_network
 from lrdiag.progress import Progress, Silence
@@ -249,12 +249,16 @@ def _training_batches(dataset: Dataset, settings: Settings, budget: Budget) -> A
 def _predict_and_explain(
     network: Network, dataset: Dataset, progress: Progress
 ) -> tuple[Predictions, Heatmaps | None, HeatmapFacts]:
-    explainer = GradCAM(network.model, dataset.test.images.shape[1:], len(dataset.classes), batch_size=EVALUATION_BATCH)
     with progress.stage("Predicting and explaining", len(dataset.test), "images") as stage:
-        predictions, heatmaps = explainer.predict_and_explain(dataset.test, stage.advance)
-    layer = heatmaps.layer if heatmaps else None
-    count = len(heatmaps.indices) if heatmaps else 0
-    return predictions, heatmaps, HeatmapFacts("Grad-CAM", layer, count, explainer.unavailable)
+        try:
+            explainer = GradCAM(network.model, batch_size=EVALUATION_BATCH)
+            predictions, heatmaps = explainer.predict_and_explain(dataset.test, on_batch=stage.advance)
+        except ModelError as error:  # a network without feature maps has mistakes too
+            scores = network.model.predict(dataset.test.images, batch_size=EVALUATION_BATCH, verbose=0)
+            stage.advance(len(dataset.test))
+            unexplained = HeatmapFacts("Grad-CAM", None, 0, str(error))
+            return Predictions.from_scores(scores, dataset.test.labels), None, unexplained
+    return predictions, heatmaps, HeatmapFacts("Grad-CAM", heatmaps.layer, len(heatmaps.indices))
 
 
 def _run_facts(network: Network, settings: Settings, budget: Budget, command: str) -> RunFacts:

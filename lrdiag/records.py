@@ -148,20 +148,53 @@ def is_probability(scores: np.ndarray) -> bool:
 
 
 @dataclass(frozen=True)
-class Heatmaps:
-    """Raw Grad-CAM maps of the misclassified images; not rescaled, so that images can be compared.
+class MeanHeatmaps:
+    """Where the network looks on the average, by true class: the mean of maps each of which peaks at one.
 
     Attributes:
-        layer: The layer whose feature maps were weighted.
-        indices: `int64` array of shape `(m,)`: which test image each map belongs to, ascending.
-        predicted: `float32` array of shape `(m, h, w)`, ≥ 0: where the score of the predicted class came from.
-        true: `float32` array of shape `(m, h, w)`, ≥ 0: the same for the true class.
+        right: `float32` array of shape `(classes, h, w)`: over the recognised images; zeros where there is none.
+        wrong: `float32` array of shape `(classes, h, w)`: over the misclassified, for the classes they were taken for.
     """
 
+    right: np.ndarray
+    wrong: np.ndarray
+
+
+@dataclass(frozen=True)
+class Heatmaps:
+    """Raw heatmaps of the misclassified images; not rescaled, so that images can be compared.
+
+    Attributes:
+        method: How they were made.
+        layer: The layer whose feature maps were weighted, as a path through nested models.
+        indices: `int64` array of shape `(m,)`: which test image each map belongs to, ascending.
+        signed_predicted: `float32` array of shape `(m, h, w)`: what speaks for (and, below 0, against) the predicted
+            class, and where.
+        signed_true: `float32` array of shape `(m, h, w)`: the same for the true class.
+        means: Where the network looks on the average; `None` where the method explains only what it is asked for.
+    """
+
+    method: str
     layer: str
     indices: np.ndarray
-    predicted: np.ndarray
-    true: np.ndarray
+    signed_predicted: np.ndarray
+    signed_true: np.ndarray
+    means: MeanHeatmaps | None
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """`float32` array of shape `(m, h, w)`, ≥ 0: where the score of the predicted class came from."""
+        return np.asarray(np.maximum(self.signed_predicted, 0))
+
+    @property
+    def true(self) -> np.ndarray:
+        """`float32` array of shape `(m, h, w)`, ≥ 0: where the score of the true class came from."""
+        return np.asarray(np.maximum(self.signed_true, 0))
+
+    @property
+    def difference(self) -> np.ndarray:
+        """`float32` array of shape `(m, h, w)`: what speaks for the predicted class rather than for the true one."""
+        return np.asarray(self.signed_predicted - self.signed_true)
 
 
 # --- facts: report.json ----------------------------------------------------------------------------------------------

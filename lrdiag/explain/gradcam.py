@@ -1,67 +1,162 @@
-"""Predictions and Grad-CAM of every mistake, in one pass over the test set."""
+"""Predictions and heatmaps of every mistake, in one pass over the test set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
+from keras import tree
 
-from lrdiag.errors import ModelError
-from lrdiag.explain.backends.tensorflow import compile_explainer
-from lrdiag.explain.layers import choose_layer, softmax_layer, trace
-from lrdiag.records import Heatmaps, LabelledImages, Predictions
+from lrdiag.errors import DataError, SettingsError
+from lrdiag.explain.batches import labelled_batches, slices
+from lrdiag.explain.engine import Engine
+from lrdiag.explain.layers import choose_layer, find_layer, path_of
+from lrdiag.explain.means import RunningMeans
+from lrdiag.explain.opened import OpenedModel, example_input
+from lrdiag.records import Heatmaps, Predictions
+
+Method = Literal["gradcam", "hirescam"]
 
 
 class GradCAM:
-    """Predicts and, in the same compiled pass, explains what was predicted wrongly.
+    """Shows where the score of a class comes from, for as many images as there are, in one compiled pass.
 
-    The model is neither cloned nor changed. Scores are logits: a softmax at the model's end is taken out while the
-    pass is compiled, because its gradient fades where the network is sure.
+    The model is neither cloned nor changed; it may be Functional, Sequential, nested or subclassed, of one input or
+    several, in any precision. Scores are logits: a softmax or sigmoid at the model's end is taken out while the pass
+    is compiled, because its gradient fades where the network is sure. Layers run as they do in `predict`.
+
+    Example:
+        ```python
+        explainer = lrdiag.GradCAM(model)
+        predictions, heatmaps = explainer.predict_and_explain(test_images, test_labels)
+        print(len(heatmaps.indices), "mistakes, explained at", explainer.layer)
+        pictures = lrdiag.overlay(test_images[heatmaps.indices], heatmaps.predicted)
+        ```
+
+    Source: Selvaraju et al., "Grad-CAM" (2017).
 
     Attributes:
-        layer: The layer whose feature maps are weighted, or `None` where the network has none.
-        unavailable: Why there is no such layer, or `None`.
+        layer: The layer whose feature maps are weighted, as a path through nested models: `"backbone/block5"`. `None`
+            until the first images where the model does not say what it takes, as a subclassed one.
 
     Args:
-        model: A built Keras model of one input, `(height, width, channels)`, and one output, the classes.
-        image_shape: `(height, width, channels)` of the images.
-        classes: Number of classes.
+        model: A Keras model of images that returns one score per class.
+        layer: The layer to explain: itself, its name or its path. By default the last feature map with spatial
+            extent, after its activation.
+        output: Which output, where the model has several: its name or its place.
+        method: `"gradcam"`, or `"hirescam"`, which weights each place by its own gradient instead of the mean.
         batch_size: Images in one pass.
+
+    Raises:
+        ModelError: If the model has no such layer or output, or none that can serve.
+        SettingsError: If `method` is unknown or `batch_size` is below 1.
     """
 
     def __init__(
-        self, model: keras.Model, image_shape: tuple[int, ...], classes: int, *, batch_size: int = 256
+        self,
+        model: keras.Model,
+        layer: str | keras.Layer | None = None,
+        *,
+        output: str | int | None = None,
+        method: Method = "gradcam",
+        batch_size: int = 256,
     ) -> None:
-        steps = trace(model, image_shape)
-        self.layer: keras.Layer | None = None
-        self.unavailable: str | None = None
-        self.batch_size = batch_size
-        try:
-            self.layer = choose_layer(steps, classes)
-        except ModelError as error:
-            self.unavailable = str(error)
-        self._explain = compile_explainer(model, self.layer, softmax_layer(steps), image_shape)
+        if method not in get_args(Method):
+            raise SettingsError(f"`method` must be one of {', '.join(get_args(Method))}. Received: {method!r}")
+        if batch_size < 1:
+            raise SettingsError(f"`batch_size` must be 1 or more. Received: {batch_size}")
+        self.layer: str | None = None
+        self._model, self._asked_for, self._output = model, layer, output
+        self._method, self._batch_size = method, batch_size
+        example = example_input(model)
+        if example is not None:
+            self._open(example)
 
-    def predict_and_explain(
-        self, test: LabelledImages, on_batch: Callable[[int], None] | None = None
-    ) -> tuple[Predictions, Heatmaps | None]:
-        """Predicts every image and explains the misclassified ones.
+    def maps(self, images: Any, classes: Any = None, *, signed: bool = False) -> np.ndarray:
+        """Heatmaps of the images, each for one class.
 
         Args:
-            test: Images and their true classes.
+            images: An array of shape `(n, height, width, channels)` as the model takes it, `uint8` or float, or a
+                nest of arrays where it takes several.
+            classes: The class to explain in each image, integers of shape `(n,)`; the predicted ones by default.
+            signed: Whether to keep what speaks against the class, as negative values. Signed maps of two classes may
+                be subtracted: the difference says why the one and not the other.
+
+        Returns:
+            Raw maps, a `float32` array of shape `(n, h, w)` in the resolution of the layer, not rescaled.
+
+        Raises:
+            DataError: If there is not one class for each image, or no such class.
+        """
+        pairs: Any = ((batch, None) for batch in slices(images, self._batch_size))
+        if classes is not None:
+            pairs = labelled_batches(images, classes, self._batch_size)
+        maps = _joined([self._ready(batch, targets).maps(batch, targets) for batch, targets in pairs])
+        return maps if signed else np.maximum(maps, 0)
+
+    def predict_and_explain(
+        self, x: Any, y: Any = None, *, on_batch: Callable[[int], None] | None = None
+    ) -> tuple[Predictions, Heatmaps]:
+        """Predicts every image and explains those that are misclassified, for the predicted and for the true class.
+
+        It streams: beside the batch, only scores and the small maps of the mistakes are kept.
+
+        Args:
+            x: Images as `maps` takes them, or a `tf.data.Dataset`, `keras.utils.PyDataset` or iterable of batches
+                `(images, labels)`.
+            y: Labels, where `x` is images: class indices `(n,)`, or one row per image.
             on_batch: Called with the number of images after each batch.
 
         Returns:
-            The predictions, and the maps of the misclassified images or `None` where the network has no feature map.
+            The predictions, and the maps of the misclassified images.
+
+        Raises:
+            DataError: If images or labels are missing, of different number, endless, or of an unknown class.
         """
-        parts = []
-        for start in range(0, len(test), self.batch_size):
-            batch = slice(start, start + self.batch_size)
-            scores, wrong, *maps = (part.numpy() for part in self._explain(test.images[batch], test.labels[batch]))
-            parts.append((scores, start + wrong, *maps))
+        parts: list[tuple[np.ndarray, ...]] = []
+        means, count = RunningMeans(), 0
+        for images, labels in labelled_batches(x, y, self._batch_size):
+            batch = self._ready(images, labels).explain_mistakes(images, labels)
+            parts.append((labels, batch.scores, count + batch.wrong, batch.predicted_maps, batch.true_maps))
+            means.add(batch, labels)
+            count += len(labels)
             if on_batch:
-                on_batch(len(scores))
-        scores, wrong, *maps = (np.concatenate(part) for part in zip(*parts, strict=True))
-        predictions = Predictions.from_scores(scores, test.labels)
-        return predictions, Heatmaps(self.layer.name, wrong, *maps) if self.layer else None
+                on_batch(len(labels))
+        labels, scores, wrong, predicted_maps, true_maps = (_joined(part) for part in zip(*parts, strict=True))
+        return Predictions.from_scores(self._opened.logits(scores), labels), Heatmaps(
+            method=self._method,
+            layer=str(self.layer),
+            indices=wrong,
+            signed_predicted=predicted_maps,
+            signed_true=true_maps,
+            means=means.result(),
+        )
+
+    def _ready(self, images: Any, classes: np.ndarray | None) -> Engine:
+        """The engine, made from the first images where the model did not say what it takes."""
+        if self.layer is None:
+            self._open(tree.map_structure(lambda array: array[:1], images))
+        if classes is not None and not ((classes >= 0) & (classes < self._opened.classes)).all():
+            raise DataError(
+                f"A class must be 0 to {self._opened.classes - 1}: the model scores {self._opened.classes}. "
+                f"Received: classes {classes.min()} to {classes.max()}"
+            )
+        return self._engine
+
+    def _open(self, example: Any) -> None:
+        self._opened = OpenedModel(self._model, example, self._output)
+        layer = choose_layer(self._opened) if self._asked_for is None else find_layer(self._opened, self._asked_for)
+        self._engine = Engine(self._opened, layer, self._method)
+        self.layer = path_of(self._model, layer)
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    shapes = {part.shape[1:] for part in parts}
+    if len(shapes) > 1:
+        raise DataError(
+            "Maps are kept in one array, so all images must have one size. Resize them, or explain one size after the "
+            f"other. Received: images whose maps have the shapes {', '.join(map(str, sorted(shapes)))}"
+        )
+    return np.concatenate(parts)

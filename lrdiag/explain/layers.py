@@ -2,99 +2,111 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from itertools import takewhile
 
 import keras
-import numpy as np
 
 from lrdiag.errors import ModelError
-from lrdiag.explain.tap import all_tapped
+from lrdiag.explain.opened import OpenedModel, Step, parts
 
-# Layers whose output only moves, thins or rescales the map before it.
+# Layers and operations whose output only moves, thins or rescales the map before it.
 _NO_FEATURES = (
-    "Pooling", "Dropout", "Flatten", "Reshape", "Permute", "ZeroPadding", "Cropping", "UpSampling", "Random",
-    "Normalization", "Rescaling", "Resizing", "InputLayer", "Identity", "Softmax",
+    "Pool", "Dropout", "Flatten", "Reshape", "Permute", "Transpose", "Pad", "Crop", "UpSampling", "Random", "Noise",
+    "Normalization", "Rescaling", "Resiz", "InputLayer", "Identity", "Softmax", "Cast", "GetItem", "StochasticDepth",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Step:
-    """One layer as the model ran it: the layer and the shape of what it returned, without the batch."""
-
-    layer: keras.Layer
-    shape: tuple[int, ...]
-    is_output: bool
-
-
-def trace(model: keras.Model, image_shape: tuple[int, ...]) -> list[Step]:
-    """Runs the model on one blank image and notes each innermost layer in the order of execution.
-
-    Args:
-        model: Any Keras model of one input and one output.
-        image_shape: `(height, width, channels)`.
-    """
-    innermost = [layer for layer in model._flatten_layers(include_self=False) if not list(_inner_layers(layer))]
-    outputs: list[tuple[keras.Layer, Any]] = []
-    with all_tapped(innermost, lambda layer, output: outputs.append((layer, output))):
-        final = model(np.zeros((1, *image_shape), "uint8"), training=False)
-    return [
-        Step(layer, tuple(output.shape[1:]), output is final) for layer, output in outputs if hasattr(output, "shape")
-    ]
-
-
-def _inner_layers(layer: keras.Layer) -> Any:
-    return layer._flatten_layers(include_self=False)
-
-
-def softmax_layer(steps: list[Step]) -> keras.Layer | None:
-    """The layer that turns the model's logits into probabilities, or `None` where none is found."""
-    for step in reversed(steps):
-        activation = getattr(step.layer, "activation", None)
-        if step.is_output and (isinstance(step.layer, keras.layers.Softmax) or activation is keras.activations.softmax):
-            return step.layer
-    return None
-
-
-def choose_layer(steps: list[Step], classes: int) -> keras.Layer:
-    """The last feature map with spatial extent, after its activation; a map of logits is not one.
-
-    Args:
-        steps: What `trace` saw.
-        classes: Number of classes: a last convolution with as many filters is the head, not a feature map.
-
-    Raises:
-        ModelError: If the network has no feature map with spatial extent.
-    """
-    maps = [step for step in steps if _is_feature_map(step)]
-    if any(isinstance(step.layer, _CONVOLUTIONS) for step in steps):
-        while maps and _is_logit_map(maps[-1], classes) and not _dense_follows(steps, maps[-1]):
-            maps.pop()
-        if maps:
-            return maps[-1].layer
-    raise ModelError(
-        "Grad-CAM needs a convolution whose output has a height and a width above 1. "
-        f"Received: a network of {', '.join(dict.fromkeys(type(step.layer).__name__ for step in steps))}"
-    )
-
-
 _CONVOLUTIONS = (
     keras.layers.Conv2D,
     keras.layers.DepthwiseConv2D,
     keras.layers.SeparableConv2D,
     keras.layers.Conv2DTranspose,
 )
+_LISTED = 20  # layers that an error names
 
 
-def _is_feature_map(step: Step) -> bool:
+def choose_layer(opened: OpenedModel) -> keras.Operation:
+    """The last feature map with spatial extent on which the scores depend, after its activation.
+
+    A last convolution with one filter per class and no dense layer after it is a map of logits, not of features; it
+    and what follows it are passed over where there is a map before.
+
+    Raises:
+        ModelError: If the network has no feature map with spatial extent.
+    """
+    steps = [step for step in opened.steps if _is_feature_map(opened, step)]
+    if any(isinstance(step.layer, _CONVOLUTIONS) for step in opened.steps):
+        before_logits = steps[: _logit_map(opened, steps)]
+        for step in reversed(before_logits or steps):
+            if opened.depends_on(step.layer):
+                return step.layer
+    raise ModelError(
+        "Grad-CAM needs a convolution whose output has a height and a width above 1. "
+        f"Received: a network of {', '.join(dict.fromkeys(type(step.layer).__name__ for step in opened.steps))}"
+    )
+
+
+def find_layer(opened: OpenedModel, name: str | keras.Operation) -> keras.Operation:
+    """The layer of that name, if it can serve.
+
+    Args:
+        opened: The model.
+        name: A layer, its name, or its path through nested models, `"backbone/block5"`, or the end of such a path.
+
+    Raises:
+        ModelError: If there is no such layer, or several, or it returns no feature map that the scores depend on.
+    """
+    found = {path: layer for path, layer in parts(opened.model) if name is layer or f"/{path}".endswith(f"/{name}")}
+    exact = found.get(name) if isinstance(name, str) else None
+    layers = [exact] if exact else list({id(layer): layer for layer in found.values()}.values())
+    if len(layers) > 1:
+        raise ModelError(f"A layer's name must be unique, or a path. Received: layer={name!r}, {' or '.join(found)}")
+    if not layers:
+        raise ModelError(f"The model has no layer {name!r}. {_those_that_serve(opened)}")
+    output = opened.returned_by(layers[0])
+    if output is None:
+        raise ModelError(f"The model never calls its layer {name!r}. {_those_that_serve(opened)}")
+    shape = tuple(getattr(output, "shape", ()))[1:]
+    if not _has_extent(opened, layers[0], shape):
+        raise ModelError(
+            f"A layer to explain must return maps, (n, height, width, channels), of more than one pixel. "
+            f"Received: {name!r}, which returns {('n', *shape)}. {_those_that_serve(opened)}"
+        )
+    if not opened.depends_on(layers[0]):
+        raise ModelError(f"The scores do not depend on the layer {name!r}. {_those_that_serve(opened)}")
+    return layers[0]
+
+
+def path_of(model: keras.Model, layer: keras.Operation) -> str:
+    """Where the layer is: its name, after the names of the models that it is nested in."""
+    return next(path for path, each in parts(model) if each is layer)
+
+
+def channels_first(layer: keras.Operation, opened: OpenedModel) -> bool:
+    """Whether the layer's maps are `(n, channels, height, width)`: as it says, or else the layers before it."""
+    before = takewhile(lambda each: each is not layer, (step.layer for step in opened.steps))
+    formats = [getattr(each, "data_format", None) for each in (layer, *reversed(list(before)))]
+    return bool(next(filter(None, formats), keras.config.image_data_format()) == "channels_first")
+
+
+def _is_feature_map(opened: OpenedModel, step: Step) -> bool:
     name = type(step.layer).__name__
     rescales = any(word in name for word in _NO_FEATURES) and name != "BatchNormalization"
-    return len(step.shape) == 3 and min(step.shape[:2]) > 1 and not rescales
+    return not rescales and _has_extent(opened, step.layer, step.shape)
 
 
-def _dense_follows(steps: list[Step], step: Step) -> bool:
-    return any(isinstance(later.layer, keras.layers.Dense) for later in steps[steps.index(step) + 1 :])
+def _has_extent(opened: OpenedModel, layer: keras.Operation, shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and min(shape[1:] if channels_first(layer, opened) else shape[:2]) > 1
 
 
-def _is_logit_map(step: Step, classes: int) -> bool:
-    return isinstance(step.layer, keras.layers.Conv2D) and step.shape[-1] == classes
+def _logit_map(opened: OpenedModel, maps: list[Step]) -> int | None:
+    """The place among the maps of a last convolution that is a map of logits; `None` where there is none."""
+    last = next((step for step in reversed(opened.steps) if isinstance(step.layer, keras.layers.Conv2D)), None)
+    if last not in maps or last.layer.filters != opened.classes:
+        return None
+    later = opened.steps[opened.steps.index(last) :]
+    return None if any(isinstance(step.layer, keras.layers.Dense) for step in later) else maps.index(last)
+
+
+def _those_that_serve(opened: OpenedModel) -> str:
+    paths = [path_of(opened.model, step.layer) for step in opened.steps if _is_feature_map(opened, step)]
+    left_out = "… " if len(paths) > _LISTED else ""
+    return f"These layers can serve: {left_out}{', '.join(paths[-_LISTED:]) or 'none'}"

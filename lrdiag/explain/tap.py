@@ -8,13 +8,21 @@ from typing import Any
 
 import keras
 
+_PROBABILITIES = ("Softmax", "LogSoftmax", "Sigmoid", "LogSigmoid")  # as a layer, or as an operation of keras.ops
+_ACTIVATIONS = (
+    keras.activations.softmax,
+    keras.activations.log_softmax,
+    keras.activations.sigmoid,
+    keras.activations.log_sigmoid,
+)
+
 
 @contextmanager
-def tapped(layer: keras.Layer, on_output: Callable[[Any], Any]) -> Iterator[None]:
+def tapped(layer: keras.Operation, on_output: Callable[[Any], Any]) -> Iterator[None]:
     """While it lasts, what `layer` returns passes through `on_output` first; afterwards the layer is as it was.
 
     Args:
-        layer: Any layer of a model.
+        layer: Any layer of a model, or a bare operation of `keras.ops` in a Functional one.
         on_output: Takes the output of `layer.call` and returns what the rest of the model receives.
     """
     original = layer.call
@@ -27,27 +35,10 @@ def tapped(layer: keras.Layer, on_output: Callable[[Any], Any]) -> Iterator[None
 
 
 @contextmanager
-def without_softmax(layer: keras.Layer | None) -> Iterator[None]:
-    """While it lasts, `layer` passes on its logits instead of their softmax.
-
-    Args:
-        layer: A `Softmax` layer, a layer with a softmax activation, or `None` to change nothing.
-    """
-    if layer is None:
-        yield
-    elif isinstance(layer, keras.layers.Softmax):
-        with _replaced(layer, "call", lambda inputs, *_args, **_kwargs: inputs):
-            yield
-    else:
-        with _replaced(layer, "activation", keras.activations.linear):
-            yield
-
-
-@contextmanager
-def all_tapped(layers: list[keras.Layer], on_output: Callable[[keras.Layer, Any], None]) -> Iterator[None]:
+def all_tapped(layers: list[keras.Operation], on_output: Callable[[keras.Operation, Any], None]) -> Iterator[None]:
     """While it lasts, tells `on_output` what each of `layers` returns."""
 
-    def listener(layer: keras.Layer) -> Callable[[Any], Any]:
+    def listener(layer: keras.Operation) -> Callable[[Any], Any]:
         def listen(output: Any) -> Any:
             on_output(layer, output)
             return output
@@ -60,8 +51,30 @@ def all_tapped(layers: list[keras.Layer], on_output: Callable[[keras.Layer, Any]
         yield
 
 
+def makes_probabilities(layer: keras.Operation) -> bool:
+    """Whether `layer` ends in a softmax or a sigmoid, or the logarithm of one."""
+    return type(layer).__name__ in _PROBABILITIES or getattr(layer, "activation", None) in _ACTIVATIONS
+
+
 @contextmanager
-def _replaced(layer: keras.Layer, name: str, value: Any) -> Iterator[None]:
+def without_activation(layer: keras.Operation | None) -> Iterator[None]:
+    """While it lasts, `layer` passes on its logits instead of their softmax or sigmoid.
+
+    Args:
+        layer: A layer that makes probabilities, or `None` to change nothing.
+    """
+    if layer is None:
+        yield
+    elif getattr(layer, "activation", None) in _ACTIVATIONS:
+        with _replaced(layer, "activation", keras.activations.linear):
+            yield
+    else:
+        with _replaced(layer, "call", lambda inputs, *_args, **_kwargs: inputs):
+            yield
+
+
+@contextmanager
+def _replaced(layer: keras.Operation, name: str, value: Any) -> Iterator[None]:
     # object's own methods: Keras locks and tracks what is set on a built layer
     own = vars(layer).get(name, _replaced)
     object.__setattr__(layer, name, value)

@@ -1,4 +1,4 @@
-"""Grad-CAM's formula, in `keras.ops`: shared by every backend."""
+"""The formulas, in `keras.ops`: shared by every backend."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from keras import ops
 
 
 def grad_cam(features: Any, gradients: Any) -> Any:
-    """Weights feature maps by their mean gradients: `relu(sum_k mean_ij(dy/dA_k) A_k)`.
+    """Weights feature maps by their mean gradients: `sum_k mean_ij(dy/dA_k) A_k`.
+
+    Grad-CAM is the positive part of it. Without that step it is linear in the score: the map of a difference of
+    scores is the difference of their maps.
 
     Source: Selvaraju et al., "Grad-CAM" (2017), equations 1 and 2, with `y` the score before the softmax.
 
@@ -17,7 +20,22 @@ def grad_cam(features: Any, gradients: Any) -> Any:
         gradients: `dy/dA`, of the same shape.
 
     Returns:
-        Maps, a float32 tensor of shape `(n, h, w)`, not rescaled.
+        Signed maps, a float32 tensor of shape `(n, h, w)`, not rescaled.
     """
     weights = ops.mean(ops.cast(gradients, "float32"), axis=(1, 2))
-    return ops.relu(ops.einsum("nhwc,nc->nhw", ops.cast(features, "float32"), weights))
+    return ops.einsum("nhwc,nc->nhw", ops.cast(features, "float32"), weights)
+
+
+def hires_cam(features: Any, gradients: Any) -> Any:
+    """Weights every place of the feature maps by its own gradient: `sum_k (dy/dA_k) A_k`.
+
+    Source: Draelos and Carin, "Use HiResCAM instead of Grad-CAM" (2020), equation 4; its positive part is drawn.
+
+    Args:
+        features: `A`, a float tensor of shape `(n, h, w, channels)`.
+        gradients: `dy/dA`, of the same shape.
+
+    Returns:
+        Signed maps, a float32 tensor of shape `(n, h, w)`, not rescaled.
+    """
+    return ops.einsum("nhwc,nhwc->nhw", ops.cast(features, "float32"), ops.cast(gradients, "float32"))

@@ -3,55 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import keras
 import tensorflow as tf
+from keras import ops, tree
 
-from lrdiag.explain.tap import tapped, without_softmax
-from lrdiag.explain.weighting import grad_cam
+from lrdiag.explain.tap import tapped
 
 
 def compile_explainer(
-    model: keras.Model, layer: keras.Layer | None, softmax: keras.Layer | None, image_shape: tuple[int, ...]
-) -> Callable[[Any, Any], tuple[Any, ...]]:
-    """Compiles prediction and Grad-CAM of the misclassified images into one function.
+    score: Callable[[Any], Any],
+    layer: keras.Operation,
+    weigh: Callable[[Any, Any], Any],
+    targets: Callable[[Any, Any], list[Any]],
+) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Compiles scores and heatmaps into one pass.
 
     Args:
-        model: Any Keras model of one input and one output.
-        layer: The layer whose feature maps are weighted; `None` predicts only.
-        softmax: The layer that turns logits into probabilities, taken out while the function is traced.
-        image_shape: `(height, width, channels)`.
+        score: Takes a batch of inputs and returns the scores of the classes, a float32 tensor `(n, classes)`.
+        layer: The layer whose feature maps are weighted; `score` calls it.
+        weigh: Takes its feature maps and the gradient of a target with respect to them; returns maps `(n, h, w)`.
+        targets: Takes the scores and the labels; returns the scores to explain, tensors of shape `(n,)`.
 
     Returns:
-        A function `(images, labels) -> (scores, wrong, predicted_maps, true_maps)` over `uint8` images of shape
-        `(n, *image_shape)` and `int64` labels of shape `(n,)`: `float32` scores `(n, classes)`, the `int64` places
-        `(m,)` in the batch of the misclassified images, and `float32` maps `(m, h, w)` of their predicted and of
-        their true class; without a `layer` the scores and places alone. It is traced once, whatever the batch size.
+        A function `(inputs, labels) -> (scores, maps)` over a nest of arrays and int64 labels `(n,)`: float32 scores
+        `(n, classes)` and float32 maps `(targets, n, h, w)`. It is traced once, whatever the size of the batch, and
+        again only for inputs of another type or shape.
     """
 
-    def explain(images: Any, labels: Any) -> tuple[Any, ...]:
+    def explain(inputs: Any, labels: Any) -> tuple[Any, Any]:
         features: list[Any] = []
-        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape, without_softmax(softmax):
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
 
             def watch(output: Any) -> Any:
                 tape.watch(output)
                 features.append(output)
                 return output
 
-            with tapped(layer, watch) if layer else nullcontext():
-                scores = tf.cast(model(images, training=False), tf.float32)
-            # as `Predictions` has it: a row that holds a NaN counts as class 0
-            broken = tf.reduce_any(tf.math.is_nan(scores), axis=1)
-            predicted = tf.where(broken, tf.constant(0, tf.int64), tf.argmax(scores, axis=1))
-            wrong = tf.reshape(tf.where(predicted != labels), [-1])
-            targets = [tf.gather(scores, classes, batch_dims=1) for classes in (predicted, labels)]
-        if layer is None:
-            return scores, wrong
-        maps = [grad_cam(features[-1], tape.gradient(target, features[-1])) for target in targets]
-        return scores, wrong, *(tf.gather(each, wrong) for each in maps)
+            with tapped(layer, watch):
+                scores = score(inputs)
+            explained = targets(scores, labels)
+        return scores, ops.stack([weigh(features[-1], tape.gradient(each, features[-1])) for each in explained])
 
-    signature = [tf.TensorSpec((None, *image_shape), tf.uint8), tf.TensorSpec((None,), tf.int64)]
-    compiled: Callable[[Any, Any], tuple[Any, ...]] = tf.function(explain, input_signature=signature)
-    return compiled
+    compiled: dict[Any, Any] = {}
+
+    def run(inputs: Any, labels: Any) -> tuple[Any, Any]:
+        inputs = tree.map_structure(tf.convert_to_tensor, inputs)
+        specs = tree.map_structure(lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), inputs)
+        kind = tuple(tree.flatten(specs))
+        if kind not in compiled:
+            compiled[kind] = tf.function(explain, input_signature=[specs, tf.TensorSpec((None,), tf.int64)])
+        scores, maps = compiled[kind](inputs, labels)
+        return scores, maps
+
+    return run

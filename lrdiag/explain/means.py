@@ -1,0 +1,39 @@
+"""Where a network looks on the average, class by class."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lrdiag.explain.engine import Explained
+from lrdiag.records import MeanHeatmaps
+
+
+class RunningMeans:
+    """Sums the maps of one batch after the other, those of recognised and those of misclassified images apart.
+
+    Each map is divided by its own peak first: every image counts alike, however large its scores are.
+    """
+
+    def __init__(self) -> None:
+        self._sums: np.ndarray | None = None
+        self._counts: np.ndarray | None = None
+
+    def add(self, batch: Explained, labels: np.ndarray) -> None:
+        """Adds the images of a batch that show the classes `labels`, of shape `(n,)`, where all were explained."""
+        if batch.every_map is None:
+            return
+        maps = np.maximum(batch.every_map, 0)
+        if self._sums is None or self._counts is None:
+            classes = batch.scores.shape[1]
+            self._sums, self._counts = np.zeros((2, classes, *maps.shape[1:])), np.zeros((2, classes, 1, 1))
+        peaks = maps.max(axis=(1, 2), keepdims=True)
+        missed = np.isin(np.arange(len(labels)), batch.wrong).astype(np.int64)
+        np.add.at(self._sums, (missed, labels), maps / np.where(peaks > 0, peaks, 1))
+        np.add.at(self._counts, (missed, labels), 1)
+
+    def result(self) -> MeanHeatmaps | None:
+        """The means, zeros for a class without such images; `None` where nothing was added."""
+        if self._sums is None or self._counts is None:
+            return None
+        right, wrong = (self._sums / np.maximum(self._counts, 1)).astype(np.float32)
+        return MeanHeatmaps(right, wrong)
