@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 from matplotlib import pyplot as plt
@@ -124,23 +123,16 @@ def draw_trainings(constant: Any, cyclic: Any, rate: float, policy: lrdiag.Cycli
 
 def draw_mistakes(model: keras.Model, dataset: Dataset) -> Figure:
     """The worst mistakes, each with what spoke for the predicted class."""
-    explainer = lrdiag.GradCAM(model, dataset.test.images.shape[1:], len(dataset.classes))
-    predictions, heatmaps = explainer.predict_and_explain(dataset.test)
+    predictions, heatmaps = lrdiag.GradCAM(model).predict_and_explain(dataset.test)
     print(f"misclassified: {len(heatmaps.indices):,} images, explained by the layer {heatmaps.layer}")
-    maps = dict(zip(heatmaps.indices, heatmaps.predicted, strict=True))
+    marked = lrdiag.overlay(dataset.test.images[heatmaps.indices], heatmaps.predicted, colormap="jet", blend="constant")
+    pictures = dict(zip(heatmaps.indices, marked, strict=True))
     figure, grid = plt.subplots(GRID, GRID, figsize=(10, 11), layout="constrained", subplot_kw=BARE)
     for axes, index in zip(grid.flat, predictions.ranked_mistakes, strict=False):
         said, true = dataset.classes[predictions.predicted[index]], dataset.classes[dataset.test.labels[index]]
-        axes.imshow(overlay(dataset.test.images[index], maps[index]))
+        axes.imshow(pictures[index])
         axes.set_title(f"{said}, is {true}", fontsize=9)
     return figure
-
-
-def overlay(image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
-    """The photograph under its map, which is enlarged to it and coloured from blue to red."""
-    warmth = cv2.resize(heatmap / max(heatmap.max(), 1e-9), image.shape[1::-1])
-    colours = cv2.applyColorMap(np.uint8(255 * warmth), cv2.COLORMAP_JET)[..., ::-1]
-    return cv2.addWeighted(image, 0.7, colours, 0.3, 0)
 
 
 def read_options() -> lrdiag.Settings:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lrdiag.errors import LrdiagError as LrdiagError
     from lrdiag.errors import NoSuggestion as NoSuggestion
     from lrdiag.explain.gradcam import GradCAM as GradCAM
+    from lrdiag.explain.overlay import overlay as overlay
     from lrdiag.pipeline import train_and_report as train_and_report
     from lrdiag.rate.callbacks import CurveLR as CurveLR
     from lrdiag.rate.callbacks import CyclicLR as CyclicLR
@@ -54,6 +55,7 @@ _HOMES = {
     "Settings": "lrdiag.settings",
     "Warmup": "lrdiag.rate.curves",
     "find_lr": "lrdiag.rate.range_test",
+    "overlay": "lrdiag.explain.overlay",
     "train_and_report": "lrdiag.pipeline",
 }
 
