@@ -14,7 +14,7 @@ import numpy as np
 
 from lrdiag.errors import DataError
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 
 # --- arrays -----------------------------------------------------------------------------------------------------------
 
@@ -202,7 +202,11 @@ class Heatmaps:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What the network was trained and judged on; counts are images."""
+    """What the network was trained and judged on; counts are images.
+
+    `test_fingerprint` is the SHA-256 of the test images and their labels, in order: two runs that share it can be
+    compared image by image.
+    """
 
     name: str
     source: str
@@ -214,6 +218,7 @@ class DatasetFacts:
     test_size: int
     train_counts: list[int]
     test_counts: list[int]
+    test_fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -316,6 +321,38 @@ class Score:
 
 
 @dataclass(frozen=True)
+class CalibrationBin:
+    """The test images whose confidence, the probability of the predicted class, is `low` to below `high`.
+
+    Attributes:
+        low: Lower bound.
+        high: Upper bound; the last bin includes it.
+        count: How many images.
+        right: How many of them are recognised.
+        confidence: Their mean confidence, `None` where there is none.
+    """
+
+    low: float
+    high: float
+    count: int
+    right: int
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether the network is as sure as it is right.
+
+    Attributes:
+        error: Expected calibration error: the mean distance of confidence from accuracy, weighted by the bins' images.
+        bins: Fixed bins of equal width, so that runs can be compared.
+    """
+
+    error: float
+    bins: list[CalibrationBin]
+
+
+@dataclass(frozen=True)
 class ClassFacts:
     """One class of the test set. Precision is `None` where the class was never predicted, recall where it is absent."""
 
@@ -346,6 +383,8 @@ class Mistake:
         predicted: The class that the network named.
         confidence: The probability that the network gave to `predicted`.
         loss: Cross-entropy of the true class, in nats.
+        top_classes: The five most probable classes, fewer where there are fewer; the first is `predicted`.
+        top_probabilities: Their probabilities.
         file: The file that the image was read from, if any.
     """
 
@@ -354,6 +393,8 @@ class Mistake:
     predicted: int
     confidence: float | None
     loss: float | None
+    top_classes: list[int]
+    top_probabilities: list[float | None]
     file: str | None = None
 
 
@@ -366,6 +407,23 @@ class Misclassified:
 
 
 @dataclass(frozen=True)
+class HeatmapTrust:
+    """How far the maps can be trusted, measured on a sample of the mistakes.
+
+    Attributes:
+        images: How many images the sample holds.
+        empty_share: The share of maps with nothing above zero.
+        deletion_auc: Mean area under the deletion curves of the maps; the lower, the better.
+        random_deletion_auc: The same for random maps of the same granularity: what an uninformed map scores.
+    """
+
+    images: int
+    empty_share: float
+    deletion_auc: float
+    random_deletion_auc: float
+
+
+@dataclass(frozen=True)
 class HeatmapFacts:
     """How the heatmaps were made; `count` is 0 and `unavailable` says why where there are none."""
 
@@ -373,6 +431,7 @@ class HeatmapFacts:
     layer: str | None
     count: int
     unavailable: str | None = None
+    trust: HeatmapTrust | None = None
 
 
 @dataclass(frozen=True)
@@ -397,20 +456,80 @@ class Sheet:
 
 
 @dataclass(frozen=True)
+class HeatmapSheets:
+    """The maps of the page. Those of one mistake share one scale: one is the highest peak of the first two.
+
+    Attributes:
+        predicted: For each mistake, in the order of `Misclassified.items`, what speaks for the predicted class.
+        true: What speaks for the true class, same order.
+        difference: What speaks for the predicted class rather than for the true one, or the other way round.
+        means: The mean map of each class over its recognised images, then those over its misclassified ones; `None`
+            where only the mistakes were explained.
+    """
+
+    predicted: Sheet
+    true: Sheet
+    difference: Sheet
+    means: Sheet | None
+
+
+@dataclass(frozen=True)
 class Sheets:
     """The pictures of the page.
 
     Attributes:
         photographs: The misclassified images, in the order of `Misclassified.items`; `None` where there are none.
-        heatmaps: The map of the predicted class for each of them, same order; `None` where there are none.
+        heatmaps: Their maps; `None` where there are none.
         samples: A few training images of each class, `samples_per_class` of class 0, then of class 1, and so on.
         samples_per_class: How many of each class.
     """
 
     photographs: Sheet | None
-    heatmaps: Sheet | None
+    heatmaps: HeatmapSheets | None
     samples: Sheet
     samples_per_class: int
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """The recall of one class, before and after; `None` where the class is absent."""
+
+    index: int
+    base: float | None
+    head: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """This run beside an earlier one, image by image: both were judged on the same test set.
+
+    Attributes:
+        base_name: What the earlier run calls itself: its network and, where known, its commit.
+        base: The headline of the earlier run.
+        base_calibration_error: Its expected calibration error.
+        difference: Accuracy of this run minus that of the earlier one.
+        difference_low: Lower end of its 95 % interval.
+        difference_high: Upper end of its 95 % interval.
+        p_value: McNemar's exact test: how probable so lopsided a change is where nothing has changed.
+        broken: Images that only the earlier run recognised, as places in `Misclassified.items` of this run.
+        fixed: Images that only this run recognises: the earlier run's mistakes.
+        classes: Recall of each class, before and after.
+        fixed_photographs: The photographs of `fixed`, where the earlier run's folder held them.
+        fixed_heatmaps: The earlier run's maps of them for the class it predicted.
+    """
+
+    base_name: str
+    base: Score
+    base_calibration_error: float
+    difference: float
+    difference_low: float
+    difference_high: float
+    p_value: float
+    broken: list[int]
+    fixed: list[Mistake]
+    classes: list[ClassChange]
+    fixed_photographs: Sheet | None = None
+    fixed_heatmaps: Sheet | None = None
 
 
 @dataclass(frozen=True)
@@ -470,7 +589,7 @@ class RunFacts:
 class Diagnosis:
     """Everything the page says: the content of report.json."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     dataset: DatasetFacts
     model: str
     parameters: int
@@ -478,6 +597,7 @@ class Diagnosis:
     range_test_note: str | None
     training: TrainingRun
     test: Score
+    calibration: Calibration
     per_class: list[ClassFacts]
     confusion: list[list[int]]
     confused_pairs: list[ConfusedPair]
@@ -491,6 +611,7 @@ class Diagnosis:
     settings: dict[str, str | int | float | bool | None]
     versions: dict[str, str]
     seconds: Seconds = field(default_factory=Seconds)
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True)

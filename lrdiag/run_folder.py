@@ -18,7 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from lrdiag.errors import RunFolderError
-from lrdiag.records import SCHEMA_VERSION, Diagnosis, Run
+from lrdiag.records import SCHEMA_VERSION, Diagnosis, Run, Sheet
 
 REPORT = "report.json"
 RANGE_TEST_CHART = "range-test.chart.html"
@@ -121,8 +121,7 @@ def load(folder: Path) -> Run:
     """
     try:
         diagnosis = _from_json((folder / REPORT).read_bytes())
-        sheets = (diagnosis.sheets.photographs, diagnosis.sheets.heatmaps, diagnosis.sheets.samples)
-        pictures = {sheet.file: (folder / _own(sheet.file)).read_bytes() for sheet in sheets if sheet}
+        pictures = {sheet.file: (folder / _own(sheet.file)).read_bytes() for sheet in _sheets(diagnosis)}
         charts = [chart for chart in (RANGE_TEST_CHART, TRAINING_CHART) if (folder / chart).exists()]
         pictures |= {chart: (folder / chart).read_bytes() for chart in charts}
     except OSError as error:
@@ -138,6 +137,14 @@ def load(folder: Path) -> Run:
     return Run(diagnosis, pictures)
 
 
+def _sheets(diagnosis: Diagnosis) -> list[Sheet]:
+    sheets, maps, comparison = diagnosis.sheets, diagnosis.sheets.heatmaps, diagnosis.comparison
+    named = [sheets.photographs, sheets.samples]
+    named += [maps.predicted, maps.true, maps.difference, maps.means] if maps else []
+    named += [comparison.fixed_photographs, comparison.fixed_heatmaps] if comparison else []
+    return [sheet for sheet in named if sheet]
+
+
 def _from_json(content: bytes) -> Diagnosis:
     msgspec.json.decode(content, type=_Version)  # first, so that an old file is not called a broken one
     return msgspec.json.decode(content, type=Diagnosis)
@@ -145,7 +152,7 @@ def _from_json(content: bytes) -> Diagnosis:
 
 @dataclass(frozen=True)
 class _Version:
-    schema_version: Literal[1]
+    schema_version: Literal[2]
 
 
 def _own(name: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 
 import numpy as np
 
+from lrdiag.diagnose.calibration import calibrate
 from lrdiag.diagnose.findings import find
 from lrdiag.diagnose.mistakes import rank_mistakes
 from lrdiag.diagnose.scores import class_facts, confused_pairs, confusion, score
@@ -53,6 +55,7 @@ def assemble(
         range_test_note=range_test_note,
         training=training,
         test=score(predictions),
+        calibration=calibrate(predictions),
         per_class=class_facts(predictions, dataset.classes),
         confusion=counts.tolist(),
         confused_pairs=confused_pairs(counts),
@@ -78,8 +81,15 @@ def _dataset_facts(dataset: Dataset) -> DatasetFacts:
         test_size=len(dataset.test),
         train_counts=_class_counts(dataset.train, classes),
         test_counts=_class_counts(dataset.test, classes),
+        test_fingerprint=_fingerprint(dataset.test),
     )
 
 
 def _class_counts(images: LabelledImages, classes: int) -> list[int]:
     return [int(count) for count in np.bincount(images.labels, minlength=classes)]
+
+
+def _fingerprint(images: LabelledImages) -> str:
+    digest = hashlib.sha256(repr((images.images.shape, images.labels.tolist())).encode())
+    digest.update(np.ascontiguousarray(images.images).data)
+    return digest.hexdigest()

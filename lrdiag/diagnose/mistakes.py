@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from lrdiag.records import Misclassified, Mistake, Predictions
+
+TOP = 5  # most probable classes that are told of each mistake
+_DIGITS = 6  # of their probabilities: more would double report.json
 
 
 def rank_mistakes(predictions: Predictions, files: tuple[str, ...] = ()) -> Misclassified:
@@ -13,6 +18,10 @@ def rank_mistakes(predictions: Predictions, files: tuple[str, ...] = ()) -> Misc
         files: The file of each test image, or empty.
     """
     predicted, confidence, losses = predictions.predicted, predictions.confidence, predictions.losses
+    ranked = predictions.ranked_mistakes
+    log_probabilities = predictions.log_probabilities[ranked]
+    top = np.argsort(-log_probabilities, axis=1, kind="stable")[:, :TOP]
+    probabilities = np.exp(np.take_along_axis(log_probabilities, top, axis=1)).round(_DIGITS)
     items = [
         Mistake(
             index=int(index),
@@ -20,9 +29,11 @@ def rank_mistakes(predictions: Predictions, files: tuple[str, ...] = ()) -> Misc
             predicted=int(predicted[index]),
             confidence=float(confidence[index]),
             loss=float(losses[index]),
+            top_classes=top[place].tolist(),
+            top_probabilities=probabilities[place].tolist(),
             # a file name that is no UTF-8 reaches Python as lone surrogates, which JSON cannot hold
             file=files[index].encode(errors="replace").decode() if files else None,
         )
-        for index in predictions.ranked_mistakes
+        for place, index in enumerate(ranked)
     ]
     return Misclassified(len(items), items)

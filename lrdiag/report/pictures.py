@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from lrdiag.records import Dataset, Heatmaps, Predictions, Sheets
-from lrdiag.report.sheets import heatmap_sheet, photograph_sheet
+from lrdiag.records import Dataset, Heatmaps, HeatmapSheets, MeanHeatmaps, Predictions, Sheet, Sheets
+from lrdiag.report.sheets import difference_sheet, heatmap_sheet, photograph_sheet
 
 SAMPLES_PER_CLASS = 10
 
@@ -25,18 +27,36 @@ def lay_out(
         Where each picture stands, and the content of each picture file by its name.
     """
     pictures: dict[str, bytes] = {}
+
+    def keep(laid_out: tuple[Sheet, bytes]) -> Sheet:
+        sheet, pictures[sheet.file] = laid_out
+        return sheet
+
     ranked = predictions.ranked_mistakes
     photographs = maps = None
     if len(ranked):
-        photographs, pictures["misclassified.webp"] = photograph_sheet(
-            dataset.test.images[ranked], "misclassified.webp"
-        )
+        photographs = keep(photograph_sheet(dataset.test.images[ranked], "misclassified.webp"))
         if heatmaps:
-            rows = np.searchsorted(heatmaps.indices, ranked)
-            maps, pictures["heatmaps.png"] = heatmap_sheet(heatmaps.predicted[rows], "heatmaps.png")
+            maps = _lay_out_maps(heatmaps, np.searchsorted(heatmaps.indices, ranked), keep)
     chosen, per_class = _choose_samples(dataset, seed)
-    samples, pictures["samples.webp"] = photograph_sheet(dataset.train.images[chosen], "samples.webp")
+    samples = keep(photograph_sheet(dataset.train.images[chosen], "samples.webp"))
     return Sheets(photographs, maps, samples, per_class), pictures
+
+
+def _lay_out_maps(heatmaps: Heatmaps, rows: np.ndarray, keep: Callable[[tuple[Sheet, bytes]], Sheet]) -> HeatmapSheets:
+    predicted, true = heatmaps.predicted[rows], heatmaps.true[rows]
+    peaks = np.maximum(predicted, true).max(axis=(1, 2))
+    return HeatmapSheets(
+        predicted=keep(heatmap_sheet(predicted, peaks, "maps-predicted.png")),
+        true=keep(heatmap_sheet(true, peaks, "maps-true.png")),
+        difference=keep(difference_sheet(heatmaps.difference[rows], peaks, "maps-difference.png")),
+        means=keep(_mean_sheet(heatmaps.means)) if heatmaps.means else None,
+    )
+
+
+def _mean_sheet(means: MeanHeatmaps) -> tuple[Sheet, bytes]:
+    maps = np.concatenate([means.right, means.wrong])
+    return heatmap_sheet(maps, np.full(len(maps), maps.max()), "maps-mean.png")
 
 
 def _choose_samples(dataset: Dataset, seed: int) -> tuple[np.ndarray, int]:

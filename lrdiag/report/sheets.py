@@ -21,6 +21,7 @@ _QUALITY = 78
 _PADDING = 1
 _LEVELS = 64
 _MOST_OPAQUE = 205
+_FOR, _AGAINST = (230, 97, 0), (0, 90, 181)
 
 
 def photograph_sheet(images: np.ndarray, file: str) -> tuple[Sheet, bytes]:
@@ -46,39 +47,71 @@ def photograph_sheet(images: np.ndarray, file: str) -> tuple[Sheet, bytes]:
     return Sheet(file, len(small), columns, small.shape[2], small.shape[1], _PADDING), encoded.getvalue()
 
 
-def heatmap_sheet(maps: np.ndarray, file: str) -> tuple[Sheet, bytes]:
+def heatmap_sheet(maps: np.ndarray, peaks: np.ndarray, file: str) -> tuple[Sheet, bytes]:
     """Lays heatmaps side by side in one PNG file, the hotter the more opaque.
 
-    Each map is scaled to its own maximum; a map of zeros stays transparent.
-
     Args:
-        maps: `float32` array of shape `(n, h, w)`, ≥ 0, one map or more.
+        maps: `float32` array of shape `(n, h, w)`, one map or more; what is not above 0 stays transparent.
+        peaks: Array of shape `(n,)`: what counts as hottest in each map. Where it is 0, the map stays transparent.
         file: The name of the file.
 
     Returns:
         Where each map stands, and the bytes of the file.
     """
+    return _palette_sheet(np.rint(_scaled(maps, peaks).clip(0, 1) * (_LEVELS - 1)), _heat_palette(), file)
+
+
+def difference_sheet(maps: np.ndarray, peaks: np.ndarray, file: str) -> tuple[Sheet, bytes]:
+    """Lays signed maps side by side in one PNG file: orange above zero, blue below, the farther the more opaque.
+
+    Args:
+        maps: `float32` array of shape `(n, h, w)`, one map or more.
+        peaks: Array of shape `(n,)`: what counts as farthest from 0 in each map.
+        file: The name of the file.
+
+    Returns:
+        Where each map stands, and the bytes of the file.
+    """
+    middle = _LEVELS // 2 - 1
+    return _palette_sheet(np.rint((_scaled(maps, peaks).clip(-1, 1) + 1) * middle), _difference_palette(), file)
+
+
+def _scaled(maps: np.ndarray, peaks: np.ndarray) -> np.ndarray:
+    peaks = peaks[:, None, None]
+    return np.asarray(np.where(peaks > 0, maps / np.where(peaks > 0, peaks, 1), 0))
+
+
+def _palette_sheet(levels: np.ndarray, palette: tuple[bytes, bytes], file: str) -> tuple[Sheet, bytes]:
     from PIL import Image
 
-    highest = maps.max(axis=(1, 2), keepdims=True)
-    levels = np.rint(maps / np.where(highest > 0, highest, 1) * (_LEVELS - 1)).astype(np.uint8)
-    columns = _columns(len(maps))
-    image = Image.fromarray(_lay_out(levels[..., None], columns)[..., 0])
-    colours, opacity = _palette()
+    columns = _columns(len(levels))
+    image = Image.fromarray(_lay_out(levels.astype(np.uint8)[..., None], columns)[..., 0])
+    colours, opacity = palette
     image.putpalette(colours)
     encoded = BytesIO()
     image.save(encoded, "PNG", transparency=opacity, optimize=True)
-    return Sheet(file, len(maps), columns, maps.shape[2], maps.shape[1], _PADDING), encoded.getvalue()
+    return Sheet(file, len(levels), columns, levels.shape[2], levels.shape[1], _PADDING), encoded.getvalue()
 
 
-def _palette() -> tuple[bytes, bytes]:
+def _heat_palette() -> tuple[bytes, bytes]:
     """The colours of all levels, and how opaque each is: the photograph stays visible where the map is cold."""
     import cv2
 
     heat = np.linspace(0, 1, _LEVELS)
     # The last tenth of TURBO turns dark again, which reads as less.
     colours = cv2.applyColorMap(np.rint(0.9 * 255 * heat[:, None]).astype(np.uint8), cv2.COLORMAP_TURBO)[:, 0, ::-1]
-    return colours.tobytes(), np.rint(_MOST_OPAQUE * heat**0.75).astype(np.uint8).tobytes()
+    return colours.tobytes(), _opacity(heat)
+
+
+def _difference_palette() -> tuple[bytes, bytes]:
+    """Two hues that the colour-blind tell apart, and nothing between them."""
+    distance = np.linspace(-1, 1, _LEVELS - 1)
+    colours = np.where(distance[:, None] < 0, _AGAINST, _FOR).astype(np.uint8)
+    return colours.tobytes(), _opacity(np.abs(distance))
+
+
+def _opacity(heat: np.ndarray) -> bytes:
+    return np.rint(_MOST_OPAQUE * heat**0.75).astype(np.uint8).tobytes()
 
 
 def _columns(count: int) -> int:

@@ -35,7 +35,7 @@ def write_tables(
     )
     if heatmaps:
         with run_folder.replacing(folder / "heatmaps.npz") as temporary:
-            np.savez(temporary, index=heatmaps.indices, predicted=heatmaps.predicted, true=heatmaps.true)
+            np.savez(temporary, index=heatmaps.indices, predicted=heatmaps.signed_predicted, true=heatmaps.signed_true)
 
 
 def _write_predictions(path: Path, classes: list[str], test: LabelledImages, predictions: Predictions) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from lrdiag.records import (
+    Calibration,
+    CalibrationBin,
     ClassFacts,
     ConfusedPair,
     DatasetFacts,
@@ -19,6 +21,8 @@ from lrdiag.records import (
     Epoch,
     Finding,
     HeatmapFacts,
+    HeatmapSheets,
+    HeatmapTrust,
     Misclassified,
     Mistake,
     RangeTestFacts,
@@ -29,7 +33,7 @@ from lrdiag.records import (
     TrainingRun,
 )
 from lrdiag.report.page import render_page
-from lrdiag.report.sheets import heatmap_sheet, photograph_sheet
+from lrdiag.report.sheets import difference_sheet, heatmap_sheet, photograph_sheet
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 CONFUSED = {(3, 5): 14, (5, 3): 9, (1, 9): 6, (0, 8): 4, (4, 7): 3, (2, 6): 2, (9, 1): 1, (8, 0): 1}
@@ -68,7 +72,13 @@ def assemble(
     pairs = [pair for pair, number in confused.items() for _ in range(number)]
     items = [
         Mistake(
-            index=7 * place, true=true, predicted=predicted, confidence=0.5 + 0.4 / (place + 1), loss=5.0 / (place + 1)
+            index=7 * place,
+            true=true,
+            predicted=predicted,
+            confidence=0.5 + 0.4 / (place + 1),
+            loss=5.0 / (place + 1),
+            top_classes=[predicted, true],
+            top_probabilities=[0.5 + 0.4 / (place + 1), 0.125],
         )
         for place, (true, predicted) in enumerate(pairs)
     ]
@@ -77,8 +87,13 @@ def assemble(
     pictures, sheets = {"samples.webp": sample_file}, Sheets(None, None, sample_sheet, 2)
     if items:
         photograph, pictures["misclassified.webp"] = photograph_sheet(photographs, "misclassified.webp")
-        heatmap, pictures["heatmaps.png"] = heatmap_sheet(maps, "heatmaps.png")
-        sheets = Sheets(photograph, heatmap, sample_sheet, 2)
+        peaks = maps.max(axis=(1, 2))
+        predicted, pictures["maps-predicted.png"] = heatmap_sheet(maps, peaks, "maps-predicted.png")
+        true, pictures["maps-true.png"] = heatmap_sheet(maps[::-1], peaks, "maps-true.png")
+        difference, pictures["maps-difference.png"] = difference_sheet(maps - maps[::-1], peaks, "maps-difference.png")
+        means = np.random.default_rng(2).random((2 * len(classes), 4, 4)).astype(np.float32)
+        mean, pictures["maps-mean.png"] = heatmap_sheet(means, np.ones(len(means)), "maps-mean.png")
+        sheets = Sheets(photograph, HeatmapSheets(predicted, true, difference, mean), sample_sheet, 2)
     return Run(make_diagnosis(classes, matrix, items, sheets), pictures)
 
 
@@ -88,7 +103,7 @@ def make_diagnosis(classes: list[str], matrix: np.ndarray, items: list[Mistake],
     wrong = sorted(zip(*np.nonzero(matrix - np.diag(np.diag(matrix))), strict=True), key=lambda ij: -matrix[ij])
     return Diagnosis(
         dataset=DatasetFacts(
-            "cifar10", "a folder", None, classes, [32, 32, 3], 4500, 500, size, [450] * len(classes), each
+            "cifar10", "a folder", None, classes, [32, 32, 3], 4500, 500, size, [450] * len(classes), each, "0f" * 32
         ),
         model="fast",
         parameters=1_218_346,
@@ -96,13 +111,14 @@ def make_diagnosis(classes: list[str], matrix: np.ndarray, items: list[Mistake],
         range_test_note=None,
         training=make_training(),
         test=Score(size, np.trace(matrix) / size, 0.741, 0.848, 0.6234),
+        calibration=make_calibration(size),
         per_class=[
             ClassFacts(name, 0.8, float(shares[index, index]), 0.81, each[index]) for index, name in enumerate(classes)
         ],
         confusion=matrix.tolist(),
         confused_pairs=[ConfusedPair(int(i), int(j), int(matrix[i, j]), float(shares[i, j])) for i, j in wrong],
         misclassified=Misclassified(len(items), items),
-        heatmaps=HeatmapFacts("Grad-CAM", "conv2d_7", len(items)),
+        heatmaps=HeatmapFacts("Grad-CAM", "conv2d_7", len(items), trust=HeatmapTrust(100, 0.02, 0.31, 0.42)),
         sheets=sheets,
         findings=[
             Finding("confused-pair", "note", "“cat” is often taken for “dog”.", "14 images, 70.0 %.", "Look at them."),
@@ -115,6 +131,16 @@ def make_diagnosis(classes: list[str], matrix: np.ndarray, items: list[Mistake],
         versions={"python": "3.11.7", "keras": "3.15.1"},
         seconds=Seconds(6.1, 58.4, 4.2, 0.9, 78.3),
     )
+
+
+def make_calibration(size: int) -> Calibration:
+    """Fifteen bins, the lowest of them empty, the sure ones a little too sure."""
+    counts = [0] * 3 + [size // 16] * 11 + [size - 11 * (size // 16)]
+    bins = [
+        CalibrationBin(place / 15, (place + 1) / 15, count, count * place // 15, (place + 0.5) / 15 if count else None)
+        for place, count in enumerate(counts)
+    ]
+    return Calibration(0.0625, bins)
 
 
 def make_range_test() -> RangeTestFacts:

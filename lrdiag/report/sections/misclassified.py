@@ -57,9 +57,8 @@ class Misclassified:
 def build(run: Run) -> Misclassified:
     """Groups the mistakes and finds their pictures."""
     diagnosis = run.diagnosis
-    photographs, heatmaps = diagnosis.sheets.photographs, diagnosis.sheets.heatmaps
-    if diagnosis.heatmaps.unavailable is not None:
-        heatmaps = None
+    photographs = diagnosis.sheets.photographs
+    heatmaps = diagnosis.sheets.heatmaps.predicted if diagnosis.sheets.heatmaps else None
     pairs = _pairs(run, photographs) if photographs else []
     if photographs and heatmaps and (heatmaps.columns, heatmaps.count) != (photographs.columns, photographs.count):
         raise RunFolderError(
