@@ -25,6 +25,7 @@ GRID = 401  # points at which the smooth curve is computed
 STARTS = 0.1  # share of the descent that has passed at `base_lr`
 REACH = 1.0  # decades above the steepest point that `max_lr` may lie
 LATENCY = 7  # updates that a rate which is too high takes to show in the loss
+LATENCY_REACH = 0.5  # decades that this may take off at most: a short sweep passes more than a decade in seven updates
 CREST = 0.75  # what is this steep, in shares of the steepest slope, is the steepest stretch
 STANDARD_ERRORS = 5.0  # a descent less deep than this many of them is noise
 
@@ -58,8 +59,8 @@ def read(learning_rates: ArrayLike, losses: ArrayLike) -> Reading:
        passed. The suggestion is the middle of the stretch about the steepest point whose slope is three quarters of the
        steepest or more: on a noisy curve it holds stiller than the point itself. `max_lr` is the lowest point, but no
        more than a decade above the suggestion, as optimizers that rescale their steps, such as Adam, keep the loss low
-       far beyond the rates that train well; and seven updates or more before the loss climbs out of the valley, as a
-       rate that is too high takes some updates to show, and longer with momentum.
+       far beyond the rates that train well; and seven updates, or half a decade where that is less, before the loss
+       climbs out of the valley, as a rate that is too high takes some updates to show, and longer with momentum.
     4. A descent of less than five standard errors of the smooth curve is none.
 
     Example:
@@ -102,8 +103,7 @@ def read(learning_rates: ArrayLike, losses: ArrayLike) -> Reading:
     steepest = start + int(slope[start : bottom + 1].argmin())
     base = float(np.interp(STARTS, passed[start : start + 2], grid[start : start + 2]))
     middle = float(np.clip(_middle_of_crest(grid, slope, steepest), base, grid[bottom]))
-    before_divergence = positions[max(end - LATENCY, 0)] if end < len(positions) else np.inf
-    top = max(middle, min(float(grid[bottom]), middle + REACH, float(before_divergence)))
+    top = max(middle, min(float(grid[bottom]), middle + REACH, _before_divergence(positions, end)))
 
     trend = np.append(np.interp(positions[:end], grid, smooth), medians[end:])
     return Reading(np.interp(np.arange(len(rates)), usable, trend), 10**base, 10**middle, 10**top)
@@ -155,6 +155,13 @@ def _end_of_valley(medians: np.ndarray) -> int:
     entered = int(np.argmax(medians <= plateau - IN_VALLEY * depth))
     left = medians[entered:] > plateau - OUT_OF_VALLEY * depth
     return entered + int(left.argmax()) if left.any() else len(medians)
+
+
+def _before_divergence(positions: np.ndarray, end: int) -> float:
+    """How far up one may go before what leaves the valley at `end`, where anything does."""
+    if end == len(positions):
+        return np.inf
+    return float(max(positions[max(end - LATENCY, 0)], positions[end] - LATENCY_REACH))
 
 
 def _smooth(
