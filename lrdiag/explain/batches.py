@@ -28,16 +28,14 @@ def labelled_batches(x: Any, y: Any, batch_size: int) -> Iterator[tuple[Any, np.
     """
     if isinstance(x, LabelledImages):
         x, y = x.images, x.labels
-    if y is None:
-        for batch in _given_batches(x):
-            if not isinstance(batch, tuple | list) or len(batch) < 2:
-                raise DataError(
-                    "Explaining mistakes takes labels: give `y`, or batches `(x, y)`. "
-                    f"Received: {type(batch).__name__} without labels"
-                )
-            yield batch[0], class_indices(batch[1])
-    else:
+    if y is not None:
         yield from slices((x, class_indices(y)), batch_size)
+        return
+    batch = None
+    for batch in _given_batches(x):
+        yield _labelled(batch)
+    if batch is None:
+        raise DataError("There must be one image or more. Received: no batches")
 
 
 def slices(arrays: Any, batch_size: int) -> Iterator[Any]:
@@ -46,13 +44,7 @@ def slices(arrays: Any, batch_size: int) -> Iterator[Any]:
     Raises:
         DataError: If they do not hold as many examples each, or none.
     """
-    sizes = [len(array) for array in tree.flatten(arrays)]
-    if len(set(sizes)) != 1 or not sizes[0]:
-        raise DataError(
-            "There must be one image or more, and one class for each. "
-            f"Received: arrays of {' and '.join(map(str, sizes))} examples"
-        )
-    for start in range(0, sizes[0], batch_size):
+    for start in range(0, _number_of_examples(arrays), batch_size):
         yield tree.map_structure(lambda array, begin=start: array[begin : begin + batch_size], arrays)
 
 
@@ -65,7 +57,7 @@ def class_indices(labels: Any) -> np.ndarray:
     array = np.asarray(labels)
     if array.ndim == 2:
         array = array.argmax(axis=1) if array.shape[1] > 1 else array[:, 0]
-    if array.ndim != 1 or not np.array_equal(array, array.astype(np.int64)):
+    if array.ndim != 1 or array.dtype.kind not in "buif" or (array % 1 != 0).any():
         raise DataError(
             "Labels must be class indices, of shape (n,), or one row per image. "
             f"Received: shape={array.shape}, dtype={array.dtype}"
@@ -73,11 +65,34 @@ def class_indices(labels: Any) -> np.ndarray:
     return array.astype(np.int64)
 
 
+def _labelled(batch: Any) -> tuple[Any, np.ndarray]:
+    if not isinstance(batch, tuple | list) or len(batch) < 2:
+        raise DataError(
+            "Explaining mistakes takes labels: give `y`, or batches `(x, y)`. "
+            f"Received: {type(batch).__name__} without labels"
+        )
+    labelled = batch[0], class_indices(batch[1])
+    _number_of_examples(labelled)
+    return labelled
+
+
+def _number_of_examples(arrays: Any) -> int:
+    sizes = [len(array) for array in tree.flatten(arrays)]
+    if len(set(sizes)) != 1 or not sizes[0]:
+        raise DataError(
+            "There must be one image or more, and one class for each. "
+            f"Received: arrays of {' and '.join(map(str, sizes))} examples"
+        )
+    return sizes[0]
+
+
 def _given_batches(x: Any) -> Iterator[Any]:
-    endless = hasattr(x, "cardinality") and int(x.cardinality()) == _WITHOUT_END
     if isinstance(x, keras.utils.PyDataset):
         endless = x.num_batches is None
-        x = (x[place] for place in range(x.num_batches or 0))
+        batches = (x[place] for place in range(x.num_batches or 0))
+    else:
+        endless = hasattr(x, "cardinality") and int(x.cardinality()) == _WITHOUT_END
+        batches = x
     if endless:
         raise DataError("The data to explain must have an end. Take a part of it with `dataset.take(batches)`.")
-    yield from x
+    yield from batches

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import keras
 import numpy as np
@@ -11,13 +11,17 @@ from keras import tree
 
 from lrdiag.errors import DataError, SettingsError
 from lrdiag.explain.batches import labelled_batches, slices
-from lrdiag.explain.engine import Engine
+from lrdiag.explain.engine import WEIGHTINGS, Engine
 from lrdiag.explain.layers import choose_layer, find_layer, path_of
 from lrdiag.explain.means import RunningMeans
 from lrdiag.explain.opened import OpenedModel, example_input
 from lrdiag.records import Heatmaps, Predictions
 
-Method = Literal["gradcam", "hirescam"]
+if TYPE_CHECKING:
+    from lrdiag.explain.borrowed import BorrowedEngine
+
+Method = Literal["gradcam", "hirescam", "gradcam++", "layercam", "scorecam", "saliency", "smoothgrad"]
+OF_THE_IMAGE = ("saliency", "smoothgrad")
 
 
 class GradCAM:
@@ -35,23 +39,40 @@ class GradCAM:
         pictures = lrdiag.overlay(test_images[heatmaps.indices], heatmaps.predicted)
         ```
 
-    Source: Selvaraju et al., "Grad-CAM" (2017).
+    Beside Grad-CAM there are six methods more. All but the first two come from the library tf-keras-vis, are slower,
+    explain mistakes alone, and have no signed maps: theirs are not below zero.
+
+    - `"gradcam"`: the feature maps of the layer, each weighted by the mean of its gradient.
+    - `"hirescam"`: each place of them weighted by its own gradient.
+    - `"gradcam++"`: each weighted by a sum of its positive gradients in which small objects count like large ones.
+      The maps are divided by the exponential of the score, so that they are finite, however high the score.
+    - `"layercam"`: each place weighted by its own gradient where that is positive.
+    - `"scorecam"`: each feature map weighted by the probability of the class when the image is masked with it. No
+      gradient, but one more image to predict for each channel of the layer.
+    - `"saliency"`: the gradient with respect to the image itself: its size, in the channel where it is largest.
+    - `"smoothgrad"`: the mean of these sizes over 20 copies of the image with noise, whose standard deviation is a
+      fifth of the range of values in the image. The noise is the same for every image and in every run.
+
+    Sources: Selvaraju et al., "Grad-CAM" (2017); Draelos and Carin, "Use HiResCAM instead of Grad-CAM" (2020);
+    Chattopadhay et al., "Grad-CAM++" (2018); Jiang et al., "LayerCAM" (2021); Wang et al., "Score-CAM" (2020); Simonyan
+    et al., "Deep inside convolutional networks" (2013); Smilkov et al., "SmoothGrad" (2017).
 
     Attributes:
-        layer: The layer whose feature maps are weighted, as a path through nested models: `"backbone/block5"`. `None`
-            until the first images where the model does not say what it takes, as a subclassed one.
+        layer: The layer whose feature maps are weighted, as a path through nested models: `"backbone/block5"`;
+            `"input"` for `"saliency"` and `"smoothgrad"`. `None` until the first images where the model does not say
+            what it takes, as a subclassed one.
 
     Args:
         model: A Keras model of images that returns one score per class.
         layer: The layer to explain: itself, its name or its path. By default the last feature map with spatial
-            extent, after its activation.
+            extent, after its activation. Not for `"saliency"` and `"smoothgrad"`.
         output: Which output, where the model has several: its name or its place.
-        method: `"gradcam"`, or `"hirescam"`, which weights each place by its own gradient instead of the mean.
+        method: One of the methods above.
         batch_size: Images in one pass.
 
     Raises:
         ModelError: If the model has no such layer or output, or none that can serve.
-        SettingsError: If `method` is unknown or `batch_size` is below 1.
+        SettingsError: If `method` is unknown or takes no layer, or `batch_size` is below 1.
     """
 
     def __init__(
@@ -65,6 +86,8 @@ class GradCAM:
     ) -> None:
         if method not in get_args(Method):
             raise SettingsError(f"`method` must be one of {', '.join(get_args(Method))}. Received: {method!r}")
+        if method in OF_THE_IMAGE and layer is not None:
+            raise SettingsError(f"{method!r} explains the image itself and takes no layer. Received: layer={layer!r}")
         if batch_size < 1:
             raise SettingsError(f"`batch_size` must be 1 or more. Received: {batch_size}")
         self.layer: str | None = None
@@ -85,11 +108,19 @@ class GradCAM:
                 be subtracted: the difference says why the one and not the other.
 
         Returns:
-            Raw maps, a `float32` array of shape `(n, h, w)` in the resolution of the layer, not rescaled.
+            Raw maps, a `float32` array of shape `(n, h, w)` in the resolution of the layer, or of the image where that
+            is explained; not rescaled.
 
         Raises:
             DataError: If there is not one class for each image, or no such class.
+            ModelError: If the method cannot take the model.
+            SettingsError: If the method has no signed maps.
         """
+        if signed and self._method not in WEIGHTINGS:
+            raise SettingsError(
+                f"Signed maps are made by the methods {' and '.join(WEIGHTINGS)}. Received: signed=True with the "
+                f"method {self._method!r}"
+            )
         pairs: Any = ((batch, None) for batch in slices(images, self._batch_size))
         if classes is not None:
             pairs = labelled_batches(images, classes, self._batch_size)
@@ -114,6 +145,7 @@ class GradCAM:
 
         Raises:
             DataError: If images or labels are missing, of different number, endless, or of an unknown class.
+            ModelError: If the method cannot take the model.
         """
         parts: list[tuple[np.ndarray, ...]] = []
         means, count = RunningMeans(), 0
@@ -134,7 +166,7 @@ class GradCAM:
             means=means.result(),
         )
 
-    def _ready(self, images: Any, classes: np.ndarray | None) -> Engine:
+    def _ready(self, images: Any, classes: np.ndarray | None) -> Engine | BorrowedEngine:
         """The engine, made from the first images where the model did not say what it takes."""
         if self.layer is None:
             self._open(tree.map_structure(lambda array: array[:1], images))
@@ -147,9 +179,19 @@ class GradCAM:
 
     def _open(self, example: Any) -> None:
         self._opened = OpenedModel(self._model, example, self._output)
-        layer = choose_layer(self._opened) if self._asked_for is None else find_layer(self._opened, self._asked_for)
-        self._engine = Engine(self._opened, layer, self._method)
-        self.layer = path_of(self._model, layer)
+        layer = None if self._method in OF_THE_IMAGE else self._layer()
+        self._engine = self._engine_of(layer)
+        self.layer = "input" if layer is None else path_of(self._model, layer)
+
+    def _layer(self) -> keras.Operation:
+        return choose_layer(self._opened) if self._asked_for is None else find_layer(self._opened, self._asked_for)
+
+    def _engine_of(self, layer: keras.Operation | None) -> Engine | BorrowedEngine:
+        if self._method in WEIGHTINGS:
+            return Engine(self._opened, layer, self._method)
+        from lrdiag.explain.borrowed import BorrowedEngine  # here, for it imports tf-keras-vis
+
+        return BorrowedEngine(self._opened, layer, self._method, self._batch_size)
 
 
 def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
+from itertools import islice, takewhile
 
 import keras
 
@@ -26,21 +26,26 @@ _LISTED = 20  # layers that an error names
 def choose_layer(opened: OpenedModel) -> keras.Operation:
     """The last feature map with spatial extent on which the scores depend, after its activation.
 
-    A last convolution with one filter per class and no dense layer after it is a map of logits, not of features; it
+    Where the last layer of weights makes a map of one channel per class, that is a map of logits, not of features; it
     and what follows it are passed over where there is a map before.
 
     Raises:
-        ModelError: If the network has no feature map with spatial extent.
+        ModelError: If the network has no feature map with spatial extent, or the scores depend on none.
     """
     steps = [step for step in opened.steps if _is_feature_map(opened, step)]
-    if any(isinstance(step.layer, _CONVOLUTIONS) for step in opened.steps):
-        before_logits = steps[: _logit_map(opened, steps)]
-        for step in reversed(before_logits or steps):
-            if opened.depends_on(step.layer):
-                return step.layer
+    if not steps or not any(isinstance(step.layer, _CONVOLUTIONS) for step in opened.steps):
+        kinds = dict.fromkeys(type(step.layer).__name__ for step in opened.steps if step.is_new)
+        raise ModelError(
+            "Grad-CAM needs a convolution whose output has a height and a width above 1. "
+            f"Received: a network of {', '.join(kinds)}"
+        )
+    before_logits = steps[: _logit_map(opened, steps)]
+    for step in reversed(before_logits or steps):
+        if opened.depends_on(step.layer):
+            return step.layer
     raise ModelError(
-        "Grad-CAM needs a convolution whose output has a height and a width above 1. "
-        f"Received: a network of {', '.join(dict.fromkeys(type(step.layer).__name__ for step in opened.steps))}"
+        "The scores depend on none of the network's feature maps, so there is nothing to explain. "
+        "Train it first, if its last weights are still zero."
     )
 
 
@@ -88,9 +93,9 @@ def channels_first(layer: keras.Operation, opened: OpenedModel) -> bool:
 
 
 def _is_feature_map(opened: OpenedModel, step: Step) -> bool:
-    name = type(step.layer).__name__
-    rescales = any(word in name for word in _NO_FEATURES) and name != "BatchNormalization"
-    return not rescales and _has_extent(opened, step.layer, step.shape)
+    makes_features = isinstance(step.layer, (*_CONVOLUTIONS, keras.layers.BatchNormalization))
+    passes_on = not makes_features and any(word in type(step.layer).__name__ for word in _NO_FEATURES)
+    return step.is_new and not passes_on and _has_extent(opened, step.layer, step.shape)
 
 
 def _has_extent(opened: OpenedModel, layer: keras.Operation, shape: tuple[int, ...]) -> bool:
@@ -98,15 +103,18 @@ def _has_extent(opened: OpenedModel, layer: keras.Operation, shape: tuple[int, .
 
 
 def _logit_map(opened: OpenedModel, maps: list[Step]) -> int | None:
-    """The place among the maps of a last convolution that is a map of logits; `None` where there is none."""
-    last = next((step for step in reversed(opened.steps) if isinstance(step.layer, keras.layers.Conv2D)), None)
-    if last not in maps or last.layer.filters != opened.classes:
+    """The place among the maps of the map of logits, which the last layer of weights makes; `None` without one."""
+    weighted = (step for step in reversed(opened.steps) if isinstance(step.layer, (*_CONVOLUTIONS, keras.layers.Dense)))
+    last = next((step for step in weighted if opened.depends_on(step.layer)), None)
+    if last is None or last not in maps:
         return None
-    later = opened.steps[opened.steps.index(last) :]
-    return None if any(isinstance(step.layer, keras.layers.Dense) for step in later) else maps.index(last)
+    channel_axis = 0 if channels_first(last.layer, opened) else -1
+    return maps.index(last) if last.shape[channel_axis] == opened.units else None
 
 
 def _those_that_serve(opened: OpenedModel) -> str:
-    paths = [path_of(opened.model, step.layer) for step in opened.steps if _is_feature_map(opened, step)]
-    left_out = "… " if len(paths) > _LISTED else ""
-    return f"These layers can serve: {left_out}{', '.join(paths[-_LISTED:]) or 'none'}"
+    maps = (step.layer for step in reversed(opened.steps) if _is_feature_map(opened, step))
+    serving = list(islice(filter(opened.depends_on, maps), _LISTED + 1))
+    left_out = "… " if len(serving) > _LISTED else ""
+    paths = [path_of(opened.model, layer) for layer in reversed(serving[:_LISTED])]
+    return f"These layers can serve: {left_out}{', '.join(paths) or 'none'}"

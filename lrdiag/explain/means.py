@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lrdiag.errors import DataError
 from lrdiag.explain.engine import Explained
 from lrdiag.records import MeanHeatmaps
 
@@ -19,17 +20,28 @@ class RunningMeans:
         self._counts: np.ndarray | None = None
 
     def add(self, batch: Explained, labels: np.ndarray) -> None:
-        """Adds the images of a batch that show the classes `labels`, of shape `(n,)`, where all were explained."""
+        """Adds the images of a batch that show the classes `labels`, of shape `(n,)`, where all were explained.
+
+        Raises:
+            DataError: If its maps have another size than those before.
+        """
         if batch.every_map is None:
             return
         maps = np.maximum(batch.every_map, 0)
         if self._sums is None or self._counts is None:
             classes = batch.scores.shape[1]
             self._sums, self._counts = np.zeros((2, classes, *maps.shape[1:])), np.zeros((2, classes, 1, 1))
+        if maps.shape[1:] != self._sums.shape[2:]:
+            raise DataError(
+                "Maps are kept in one array, so all images must have one size. Resize them, or explain one size after "
+                f"the other. Received: maps of the shapes {self._sums.shape[2:]} and {maps.shape[1:]}"
+            )
         peaks = maps.max(axis=(1, 2), keepdims=True)
         missed = np.isin(np.arange(len(labels)), batch.wrong).astype(np.int64)
-        np.add.at(self._sums, (missed, labels), maps / np.where(peaks > 0, peaks, 1))
-        np.add.at(self._counts, (missed, labels), 1)
+        scaled = np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0).reshape(len(maps), -1)
+        members = np.eye(self._counts.size)[:, missed * self._counts.shape[1] + labels]
+        self._sums += (members @ scaled).reshape(self._sums.shape)
+        self._counts += members.sum(axis=1).reshape(self._counts.shape)
 
     def result(self) -> MeanHeatmaps | None:
         """The means, zeros for a class without such images; `None` where nothing was added."""

@@ -21,12 +21,14 @@ class Step:
     """One layer as the model ran it.
 
     Attributes:
-        layer: The layer, which contains no other, or a bare operation of `keras.ops` in a Functional model.
+        layer: The layer, or a bare operation of `keras.ops` in a Functional model.
         shape: Of what it returned, without the batch.
+        is_new: Whether that was a tensor of its own, not what a layer inside or before it had returned.
     """
 
     layer: keras.Operation
     shape: tuple[int, ...]
+    is_new: bool
 
 
 class OpenedModel:
@@ -35,7 +37,8 @@ class OpenedModel:
     Attributes:
         model: The model itself.
         head: The layer that turns logits into probabilities; `None` where the model returns logits.
-        steps: The innermost layers in the order of execution.
+        steps: The layers in the order in which they returned: what is inside a layer before the layer itself.
+        units: How many numbers it returns for an image.
         classes: How many classes it scores; a single logit scores two.
 
     Args:
@@ -50,26 +53,29 @@ class OpenedModel:
     def __init__(self, model: keras.Model, example: Any, output: str | int | None = None) -> None:
         self.model, self.output = model, output
         self._example = example
+        if not model.built:
+            self._call(example)  # makes the layers that it has only after its first call
         seen: list[tuple[keras.Operation, Any]] = []
-        innermost = [layer for _, layer in parts(model) if not list(parts(layer))]
-        with all_tapped(innermost, lambda layer, value: seen.append((layer, value))):
+        with all_tapped([part for _, part in parts(model)], lambda layer, value: seen.append((layer, value))):
             final = _array(self._call(example))
         if final.ndim != 2:
             raise ModelError(
                 "Heatmaps explain one score per class, an output of shape (n, classes). "
                 f"Received: a model whose output has the shape {('n', *final.shape[1:])}"
             )
-        self.steps = [Step(layer, tuple(value.shape[1:])) for layer, value in seen if hasattr(value, "shape")]
-        self.head = _head(seen, final)
-        self.classes = max(2, final.shape[1])
-        self._binary = final.shape[1] == 1
-        if not self.head and not self._binary and is_probability(final):
+        self.steps = _steps(seen)
+        self.units = final.shape[1]
+        self.classes = max(2, self.units)
+        self.head = next((layer for layer in _heads(seen, final) if self._is_changed_without(layer, final)), None)
+        self._returns_probabilities = not self.head and self.units > 1 and is_probability(final)
+        if self._returns_probabilities:
             warnings.warn(
                 "The model returns probabilities that no layer of it makes, so its heatmaps explain the probability, "
                 "whose gradient fades where the model is sure. End it with keras.layers.Softmax(), or with a layer "
                 "of activation='softmax': lrdiag takes those out while it explains.",
                 stacklevel=4,
             )
+        self._undisturbed = _array(self(example))
 
     def __call__(self, inputs: Any) -> Any:
         """Scores of the classes, a float32 tensor of shape `(n, classes)`.
@@ -78,11 +84,17 @@ class OpenedModel:
         """
         with without_activation(self.head):
             scores = ops.cast(self._call(inputs), "float32")
-        return ops.concatenate([-scores, scores], axis=1) if self._binary else scores
+        return ops.concatenate([-scores, scores], axis=1) if self.units == 1 else scores
 
     def logits(self, scores: np.ndarray) -> np.ndarray:
-        """What a softmax turns into the probabilities, given scores of shape `(n, classes)`."""
-        return scores / 2 if self._binary else scores
+        """What a softmax turns into the probabilities, given scores of shape `(n, classes)`.
+
+        The highest of each row is 0 or below: no row sums to one, as probabilities would.
+        """
+        if self._returns_probabilities:
+            return np.asarray(np.log(np.maximum(scores, np.finfo(np.float32).tiny)))
+        logits = scores.astype(np.float64) / (2 if self.units == 1 else 1)
+        return np.asarray(logits - logits.max(axis=1, keepdims=True))
 
     def returned_by(self, layer: keras.Operation) -> Any:
         """What `layer` returns for the example; `None` where the model does not call it."""
@@ -92,24 +104,27 @@ class OpenedModel:
         return outputs[-1] if outputs else None
 
     def depends_on(self, layer: keras.Operation) -> bool:
-        """Whether the scores change when noise is added to what `layer` returns."""
+        """Whether the scores change when noise takes the place of what `layer` returns."""
         generator = np.random.default_rng(0)
 
-        def with_noise(output: Any) -> Any:
-            return output + ops.cast(generator.normal(size=output.shape), output.dtype)
+        def noise(output: Any) -> Any:
+            return ops.cast(generator.normal(size=output.shape), output.dtype)
 
-        undisturbed = _array(self(self._example))
-        with tapped(layer, with_noise):
-            return not np.array_equal(undisturbed, _array(self(self._example)))
+        with tapped(layer, noise):
+            return not np.array_equal(self._undisturbed, _array(self(self._example)))
+
+    def _is_changed_without(self, head: keras.Operation, final: np.ndarray) -> bool:
+        with without_activation(head):
+            return not np.array_equal(_array(self._call(self._example)), final)
 
     def _call(self, inputs: Any) -> Any:
         outputs = self.model(inputs, training=False)
-        if not tree.is_nested(outputs):
-            return outputs
+        if self.output is None and len(tree.flatten(outputs)) == 1:
+            return tree.flatten(outputs)[0]
         named = _named(outputs, getattr(self.model, "output_names", None))
         if self.output not in named:
             raise ModelError(
-                f"The model has several outputs: say which with `output=`, one of {', '.join(map(repr, named))}. "
+                f"`output=` must say which of the model's outputs to explain, one of {', '.join(map(repr, named))}. "
                 f"Received: output={self.output!r}"
             )
         return named[self.output]
@@ -144,17 +159,23 @@ def parts(model: keras.Operation, prefix: str = "") -> Iterator[tuple[str, keras
 def _named(outputs: Any, names: list[str] | None) -> dict[str | int, Any]:
     if isinstance(outputs, dict):
         return dict(outputs)
-    return dict(enumerate(outputs)) | dict(zip(names or (), outputs, strict=False))
+    listed = outputs if isinstance(outputs, list | tuple) else [outputs]
+    return dict(enumerate(listed)) | dict(zip(names or (), listed, strict=False))
 
 
-def _head(seen: list[tuple[keras.Operation, Any]], final: np.ndarray) -> keras.Operation | None:
-    """The last layer that makes probabilities, if what it made is what the model returned, at most reshaped."""
+def _steps(seen: list[tuple[keras.Operation, Any]]) -> list[Step]:
+    return [
+        Step(layer, tuple(value.shape[1:]), is_new=all(value is not earlier for _, earlier in seen[:place]))
+        for place, (layer, value) in enumerate(seen)
+        if hasattr(value, "shape")
+    ]
+
+
+def _heads(seen: list[tuple[keras.Operation, Any]], final: np.ndarray) -> Iterator[keras.Operation]:
+    """The layers that make the very probabilities that the model returned, at most reshaped, the last one first."""
     for layer, value in reversed(seen):
-        if makes_probabilities(layer):
-            made = _array(value)
-            if made.size == final.size and np.array_equal(made.ravel(), final.ravel(), equal_nan=True):
-                return layer
-    return None
+        if makes_probabilities(layer) and np.array_equal(_array(value).ravel(), final.ravel(), equal_nan=True):
+            yield layer
 
 
 def _array(tensor: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from lrdiag.records import LabelledImages
 
 CLASSES = 5
 IMAGE_SHAPE = (8, 8, 3)
+L = keras.layers
 
 
 @pytest.fixture(scope="session")
@@ -24,41 +26,58 @@ def noise() -> LabelledImages:
 
 def trunk() -> list[Any]:
     """Two convolutions; the last feature map, 4×4×6, is that of `last_map`."""
+    statistics = {
+        "moving_mean_initializer": keras.initializers.RandomNormal(stddev=0.1, seed=0),
+        "moving_variance_initializer": keras.initializers.RandomUniform(0.1, 0.5, seed=0),
+    }
     return [
-        keras.layers.Rescaling(1 / 127.5, offset=-1),
-        keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="first"),
-        keras.layers.MaxPooling2D(),
-        keras.layers.Conv2D(6, 3, padding="same", name="convolution"),
-        keras.layers.BatchNormalization(),
-        keras.layers.ReLU(name="last_map"),
-        keras.layers.Dropout(0.5),
+        L.Rescaling(1 / 127.5, offset=-1, name="rescaling"),
+        L.Conv2D(4, 3, padding="same", activation="relu", name="first"),
+        L.MaxPooling2D(),
+        L.Conv2D(6, 3, padding="same", name="convolution"),
+        L.BatchNormalization(**statistics),
+        L.ReLU(name="last_map"),
+        L.Dropout(0.5),
     ]
 
 
-HEADS: dict[str, Any] = {
-    "logits": lambda: [keras.layers.Dense(CLASSES, name="head")],
-    "softmax-layer": lambda: [keras.layers.Dense(CLASSES, name="head"), keras.layers.Softmax()],
-    "softmax-activation": lambda: [keras.layers.Dense(CLASSES, name="head"), keras.layers.Activation("softmax")],
-    "dense-softmax": lambda: [keras.layers.Dense(CLASSES, activation="softmax", name="head")],
+def dense(**arguments: Any) -> L.Dense:
+    return L.Dense(CLASSES, name="head", kernel_initializer=keras.initializers.RandomNormal(seed=1), **arguments)
+
+
+HEADS: dict[str, Callable[[], list[Any]]] = {
+    "logits": lambda: [dense()],
+    "softmax-layer": lambda: [dense(), L.Softmax()],
+    "softmax-activation": lambda: [dense(), L.Activation("softmax")],
+    "dense-softmax": lambda: [dense(activation="softmax")],
+    "dense-softmax-layer": lambda: [dense(activation=L.Softmax())],
+    "reshaped-softmax": lambda: [dense(), L.Softmax(), L.Reshape((CLASSES, 1)), L.Flatten()],
+    "log-softmax": lambda: [dense(activation="log_softmax")],
+    "sigmoids": lambda: [dense(activation="sigmoid")],
 }
 
 
 def sequential(head: str = "logits") -> keras.Sequential:
     """A convolutional net with the same weights whatever its head."""
     keras.utils.set_random_seed(1)
-    layers = [*trunk(), keras.layers.GlobalAveragePooling2D(), *HEADS[head]()]
-    model = keras.Sequential([keras.Input(IMAGE_SHAPE), *layers])
-    model.get_layer("head").kernel.assign(3 * model.get_layer("head").kernel)
-    return model
+    return keras.Sequential([keras.Input(IMAGE_SHAPE), *trunk(), L.GlobalAveragePooling2D(), *HEADS[head]()])
 
 
 @pytest.fixture(params=HEADS)
 def each_head(request: pytest.FixtureRequest) -> keras.Sequential:
+    """A net of its own for each test."""
     return sequential(request.param)
+
+
+@pytest.fixture
+def own_net() -> keras.Sequential:
+    """A net that the test may change."""
+    return sequential("dense-softmax")
 
 
 @pytest.fixture(scope="session")
 def logits_net() -> keras.Sequential:
+    """A net that no test changes."""
     return sequential()
 
 
@@ -67,21 +86,26 @@ class Subclassed(keras.Model):
 
     def __init__(self) -> None:
         super().__init__()
-        self.head = keras.layers.Dense(CLASSES, activation="softmax")
-        self.late = keras.layers.Conv2D(6, 3, activation="relu", name="late")
-        self.early = keras.layers.Conv2D(4, 3, activation="relu", name="early")
-        self.scale = keras.layers.Rescaling(1 / 255)
-        self.pool = keras.layers.GlobalAveragePooling2D()
+        self.head = dense(activation="softmax")
+        self.pool = L.GlobalAveragePooling2D()
+        self.late = L.Conv2D(6, 3, activation="relu", name="late")
+        self.early = L.Conv2D(4, 3, activation="relu", name="early")
+        self.scale = L.Rescaling(1 / 255)
 
     def call(self, inputs: Any) -> Any:
         return self.head(self.pool(self.late(self.early(self.scale(inputs)))))
 
 
+@pytest.fixture
+def subclassed() -> type[keras.Model]:
+    return Subclassed
+
+
 def nested() -> keras.Model:
-    """A net inside a net inside a net, with a softmax at the end of the innermost but one."""
+    """A net inside a net inside a net, with the softmax at the end of the innermost but one."""
     keras.utils.set_random_seed(2)
     inner = keras.Sequential([keras.Input(IMAGE_SHAPE), *trunk()], name="inner")
-    head = keras.Sequential([keras.layers.GlobalAveragePooling2D(), *HEADS["dense-softmax"]()], name="outer_head")
+    head = keras.Sequential([L.GlobalAveragePooling2D(), dense(activation="softmax")], name="outer_head")
     middle = keras.Sequential([inner, head], name="middle")
     inputs = keras.Input(IMAGE_SHAPE)
     return keras.Model(inputs, middle(inputs))
@@ -91,36 +115,67 @@ def functional() -> keras.Model:
     """A residual net: the last feature map is a sum."""
     keras.utils.set_random_seed(3)
     inputs = keras.Input(IMAGE_SHAPE)
-    scaled = keras.layers.Rescaling(1 / 255)(inputs)
-    left = keras.layers.Conv2D(6, 3, padding="same", activation="relu")(scaled)
-    right = keras.layers.DepthwiseConv2D(3, padding="same")(left)
-    summed = keras.layers.Add(name="summed")([left, right])
-    pooled = keras.layers.GlobalMaxPooling2D()(summed)
-    return keras.Model(inputs, keras.layers.Dense(CLASSES)(pooled))
+    scaled = L.Rescaling(1 / 255)(inputs)
+    left = L.Conv2D(6, 3, padding="same", activation="relu")(scaled)
+    right = L.DepthwiseConv2D(3, padding="same")(left)
+    summed = L.Add(name="summed")([left, right])
+    return keras.Model(inputs, dense()(L.GlobalMaxPooling2D()(summed)))
 
 
-def dense_only() -> keras.Model:
-    return keras.Sequential(
-        [keras.Input(IMAGE_SHAPE), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), *HEADS["dense-softmax"]()]
-    )
-
-
-KINDS: dict[str, tuple[Any, str | None]] = {
+KINDS: dict[str, tuple[Callable[[], keras.Model], str]] = {
     "sequential": (sequential, "last_map"),
     "functional": (functional, "summed"),
-    "nested": (nested, "last_map"),
+    "nested": (nested, "middle/inner/last_map"),
     "subclassed": (Subclassed, "late"),
-    "dense-only": (dense_only, None),
 }
 
 
 @pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> tuple[keras.Model, str | None]:
-    """Every kind of model, and the name of the layer to explain."""
+def kind(request: pytest.FixtureRequest) -> tuple[keras.Model, str]:
+    """Every kind of model, and the path of the layer to explain."""
     build, layer = KINDS[request.param]
     return build(), layer
 
 
 @pytest.fixture
-def subclassed() -> type[keras.Model]:
-    return Subclassed
+def mixed_precision(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The policy that the test asks for, for as long as it runs."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(request.param)
+    yield request.param
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture(scope="session")
+def feature_maps() -> Callable[..., np.ndarray]:
+    """The maps that a layer of a flat model returns, in double precision."""
+
+    def tap(model: keras.Model, layer: str, images: np.ndarray) -> np.ndarray:
+        tapped = keras.Model(model.inputs, model.get_layer(layer).output)
+        return np.asarray(tapped([images.astype("float32")], training=False)).astype("float64")
+
+    return tap
+
+
+@pytest.fixture(scope="session")
+def closed_form() -> Callable[..., np.ndarray]:
+    """Signed maps before global pooling and one dense layer: `sum_k W[k, c] A_k / (H W)`."""
+
+    def weighted(maps: np.ndarray, kernel: Any, classes: np.ndarray) -> np.ndarray:
+        columns = np.asarray(kernel, "float64")[:, classes]
+        return np.einsum("nhwk,kn->nhw", maps, columns) / np.prod(maps.shape[1:3])
+
+    return weighted
+
+
+@pytest.fixture(scope="session")
+def snapshot() -> Callable[[keras.Model], dict[str, dict[str, int]]]:
+    """Takes down which object each attribute of each layer and of each bare operation is."""
+
+    def take(model: keras.Model) -> dict[str, dict[str, int]]:
+        layers = [model, *model._flatten_layers(include_self=False), *getattr(model, "operations", [])]
+        return {
+            f"{layer.name} {id(layer)}": {name: id(value) for name, value in vars(layer).items()} for layer in layers
+        }
+
+    return take

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from lrdiag.errors import ModelError
-from lrdiag.explain.layers import choose_layer, softmax_layer, trace
+from lrdiag.explain import layers
+from lrdiag.explain.gradcam import GradCAM
 
 CLASSES = 5
 L = keras.layers
 
 
-def choose(*layers: Any, image_shape: tuple[int, ...] = (16, 16, 3)) -> str:
-    model = keras.Sequential([keras.Input(image_shape), *layers])
-    return choose_layer(trace(model, image_shape), CLASSES).name
+def choose(*layers: Any) -> str | None:
+    """What is explained in a net of these layers, and of a dense head where they have none."""
+    has_head = isinstance(layers[-1], L.Dense | L.Softmax)
+    head = [] if has_head else [L.GlobalAveragePooling2D(), L.Dense(CLASSES)]
+    return GradCAM(keras.Sequential([keras.Input((16, 16, 3)), *layers, *head])).layer
 
 
-HEAD = (L.GlobalAveragePooling2D, lambda: L.Dense(CLASSES))
+# --- by itself --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -34,13 +39,18 @@ HEAD = (L.GlobalAveragePooling2D, lambda: L.Dense(CLASSES))
         lambda: [L.Identity(), L.RandomFlip()],
         lambda: [L.LayerNormalization()],
         lambda: [L.Conv2D(7, 16)],
-        lambda: [L.Conv2D(CLASSES, 1)],
+        lambda: [L.Conv2D(CLASSES, 1), L.AveragePooling2D(16), L.Flatten(), L.Softmax()],
+        lambda: [L.SeparableConv2D(CLASSES, 1), L.GlobalMaxPooling2D(), L.Softmax()],
+        lambda: [L.Conv2D(CLASSES, 1), L.BatchNormalization(), L.ReLU(), L.GlobalMaxPooling2D(), L.Softmax()],
+        lambda: [L.Dense(CLASSES), L.GlobalAveragePooling2D(), L.Softmax()],
     ],
-    ids=["max", "average", "dropout", "padding", "upsampling", "identity", "normalization", "one-pixel", "logit-map"],
-)
+    ids=[
+        "max", "average", "dropout", "padding", "upsampling", "identity", "normalization", "one-pixel", "logit-map",
+        "separable-logit-map", "activated-logit-map", "dense-logit-map",
+    ],
+)  # fmt: skip
 def test_what_only_moves_or_rescales_a_map_is_not_explained(after: Any) -> None:
-    head = [L.Flatten(), L.Softmax()] if after()[0].__class__ is L.Conv2D else [HEAD[0](), HEAD[1]()]
-    assert choose(L.Conv2D(4, 3, padding="same"), L.ReLU(name="wanted"), *after(), *head) == "wanted"
+    assert choose(L.Conv2D(4, 3, padding="same"), L.ReLU(name="wanted"), *after()) == "wanted"
 
 
 @pytest.mark.parametrize(
@@ -53,10 +63,16 @@ def test_what_only_moves_or_rescales_a_map_is_not_explained(after: Any) -> None:
         lambda: L.BatchNormalization(name="wanted"),
         lambda: L.LeakyReLU(name="wanted"),
         lambda: L.Activation("gelu", name="wanted"),
+        lambda: L.Lambda(ops.square, name="wanted"),
     ],
 )
 def test_the_last_feature_map_is_explained_after_its_activation(last: Any) -> None:
-    assert choose(L.Conv2D(4, 3), last(), *(layer() for layer in HEAD)) == "wanted"
+    assert choose(L.Conv2D(4, 3), last()) == "wanted"
+
+
+def test_an_activation_that_is_a_layer_itself_is_explained_where_it_acts() -> None:
+    """Convolutions hold it, and are still seen to be convolutions."""
+    assert choose(L.Conv2D(4, 3, activation=L.LeakyReLU(name="leaky"), name="only")) == "only/leaky"
 
 
 @pytest.mark.parametrize("earlier", [0, 1])
@@ -64,6 +80,72 @@ def test_a_convolution_before_a_dense_head_is_no_head_however_many_filters_it_ha
     before = [L.Conv2D(8, 3) for _ in range(earlier)]
     last = L.Conv2D(CLASSES, 3, activation="relu", name="wanted")
     assert choose(*before, last, L.Flatten(), L.Dense(CLASSES)) == "wanted"
+
+
+def test_a_map_of_single_logits_is_known_as_such() -> None:
+    """One logit speaks for two classes."""
+    layers = [L.Conv2D(4, 3, name="wanted"), L.Conv2D(1, 1), L.GlobalAveragePooling2D(), L.Activation("sigmoid")]
+    assert GradCAM(keras.Sequential([keras.Input((16, 16, 3)), *layers])).layer == "wanted"
+
+
+def test_a_map_of_logits_is_explained_where_there_is_no_map_before_it() -> None:
+    assert choose(L.Conv2D(CLASSES, 3, name="wanted"), L.GlobalAveragePooling2D(), L.Softmax()) == "wanted"
+
+
+@pytest.mark.parametrize("add", [lambda x, y: x + y, ops.add, ops.maximum], ids=["+", "ops.add", "ops.maximum"])
+def test_a_residual_sum_is_explained_though_no_layer_makes_it(add: Any) -> None:
+    inputs = keras.Input((16, 16, 3))
+    features = L.Conv2D(4, 3)(inputs)
+    summed = add(features, L.Conv2D(4, 3, padding="same")(features))
+    model = keras.Model(inputs, L.Dense(CLASSES)(ops.mean(summed, axis=(1, 2))))
+    operation = summed._keras_history.operation
+    assert not isinstance(operation, keras.Layer)
+    assert GradCAM(model).layer == GradCAM(model, operation.name).layer == operation.name
+
+
+@pytest.mark.parametrize("base", [L.Layer, keras.Model], ids=["layer", "model"])
+def test_a_residual_block_of_ones_own_is_explained_after_its_sum(base: type) -> None:
+    class Block(base):
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**arguments)
+            self.convolution = L.Conv2D(4, 3, padding="same", name="convolution")
+
+        def call(self, inputs: Any) -> Any:
+            return ops.relu(inputs + self.convolution(inputs))
+
+    assert choose(L.Conv2D(4, 3), Block(), Block(name="last")) == "last"
+
+
+def test_a_block_of_ones_own_is_seen_through_where_its_last_layer_says_more() -> None:
+    class Block(L.Layer):
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**arguments)
+            self.layers = [L.Conv2D(4, 3), L.ReLU(name="wanted"), L.MaxPooling2D()]
+
+        def call(self, inputs: Any) -> Any:
+            for layer in self.layers:
+                inputs = layer(inputs)
+            return inputs
+
+    assert choose(Block(name="block")) == "block/wanted"
+
+
+def test_the_order_is_that_of_execution(subclassed: type[keras.Model]) -> None:
+    explainer = GradCAM(subclassed())
+    assert explainer.layer is None, "before the first images"
+    explainer.maps(np.zeros((1, 8, 8, 3), "float32"))
+    assert explainer.layer == "late"
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_map_of_large_numbers_is_still_seen_to_matter(policy: str) -> None:
+    """However coarse numbers of that size are."""
+    keras.config.set_dtype_policy(policy)
+    try:
+        bias = keras.initializers.Constant(1e9)
+        assert choose(L.Conv2D(4, 3, bias_initializer=bias, name="wanted")) == "wanted"
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 @pytest.mark.parametrize(
@@ -81,31 +163,201 @@ def test_without_a_map_nothing_is_explained_and_the_reason_names_the_layers(laye
         choose(*layers())
 
 
-def test_the_order_is_that_of_execution(subclassed: type[keras.Model]) -> None:
-    model = subclassed()
-    model(np.zeros((1, 8, 8, 3)))
-    steps = trace(model, (8, 8, 3))
-    assert [step.layer.name for step in steps][1:3] == ["early", "late"]
-    assert [step.shape for step in steps] == [(8, 8, 3), (6, 6, 4), (4, 4, 6), (6,), (5,)]
-    assert [step.is_output for step in steps] == [False] * 4 + [True]
+def test_a_head_that_has_learned_nothing_leaves_nothing_to_explain() -> None:
+    with pytest.raises(ModelError, match=r"depend on none of the network's feature maps.*Train it first"):
+        choose(L.Conv2D(4, 3), L.Flatten(), L.Dense(CLASSES, kernel_initializer="zeros"))
 
 
-def test_a_softmax_that_is_not_the_output_is_left_alone() -> None:
-    """As an attention has it."""
-    inputs = keras.Input((8, 8, 3))
-    features = L.Conv2D(6, 3)(inputs)
-    attention = L.Softmax(axis=(1, 2))(L.Conv2D(1, 1)(features))
-    pooled = L.GlobalAveragePooling2D()(L.Multiply()([features, attention]))
-    model = keras.Model(inputs, L.Dense(CLASSES)(pooled))
-    assert softmax_layer(trace(model, (8, 8, 3))) is None
+# --- pretrained architectures -----------------------------------------------------------------------------------------
 
 
-def test_a_sigmoid_is_not_taken_out() -> None:
-    model = keras.Sequential([keras.Input((8, 8, 3)), L.Flatten(), L.Dense(CLASSES, activation="sigmoid")])
-    assert softmax_layer(trace(model, (8, 8, 3))) is None
+Apps = keras.applications
 
 
-def test_tracing_takes_a_shape_that_is_a_list_and_pixels_that_are_bytes() -> None:
-    model = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(4, 3), L.Flatten(), L.Dense(CLASSES)])
-    assert [step.shape for step in trace(model, [8, 8, 3])] == [(6, 6, 4), (144,), (5,)]
-    assert np.asarray(model(np.zeros((1, 8, 8, 3), "uint8"))).shape == (1, 5)
+def inside(backbone: keras.Model, size: int) -> keras.Model:
+    inputs = keras.Input((size, size, 3))
+    features = backbone(L.Rescaling(1 / 127.5, offset=-1)(inputs))
+    return keras.Model(inputs, L.Dense(2, activation="softmax")(L.GlobalAveragePooling2D()(features)))
+
+
+@pytest.mark.parametrize(
+    ("build", "size", "layer"),
+    [
+        (Apps.VGG16, 32, r"vgg16/block5_conv3"),
+        pytest.param(Apps.ConvNeXtTiny, 64, r"convnext_tiny/add(_\d+)?", marks=pytest.mark.slow),
+        pytest.param(Apps.ResNet50V2, 64, r"resnet50v2/post_relu", marks=pytest.mark.slow),
+        pytest.param(Apps.DenseNet121, 64, r"densenet121/relu", marks=pytest.mark.slow),
+        pytest.param(Apps.EfficientNetV2B0, 64, r"efficientnetv2-b0/top_activation", marks=pytest.mark.slow),
+        pytest.param(Apps.Xception, 71, r"xception/block14_sepconv2_act", marks=pytest.mark.slow),
+    ],
+    ids=["VGG16", "ConvNeXt", "ResNet50V2", "DenseNet121", "EfficientNetV2", "Xception"],
+)
+def test_a_backbone_inside_a_model_is_explained_at_its_last_map(build: Any, size: int, layer: str) -> None:
+    """After the activation, before the pooling, before a normalization over channels."""
+    backbone = build(include_top=False, weights=None, input_shape=(size, size, 3))
+    assert re.fullmatch(layer, GradCAM(inside(backbone, size)).layer or "")
+
+
+def test_the_map_of_a_backbone_is_weighted_by_the_head_of_the_model_around_it() -> None:
+    """Transfer learning: `alpha_k = W[k, c] / (H W)`, two classes on a frozen MobileNetV2."""
+    backbone = Apps.MobileNetV2(alpha=0.35, include_top=False, weights=None, input_shape=(64, 64, 3), name="mobile")
+    backbone.trainable = False
+    model = inside(backbone, 64)
+    explainer = GradCAM(model)
+    assert explainer.layer == "mobile/out_relu"
+    images = np.random.default_rng(0).integers(0, 256, size=(3, 64, 64, 3), dtype="uint8")
+    features = np.asarray(backbone(images / np.float32(127.5) - 1, training=False))
+    maps = explainer.maps(images, [0, 1, 0], signed=True)
+    expected = np.einsum("nhwk,kn->nhw", features, np.asarray(model.layers[-1].kernel)[:, [0, 1, 0]]) / 4
+    assert maps.shape == (3, 2, 2)
+    np.testing.assert_allclose(maps, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_whole_architecture_is_explained_before_its_own_head() -> None:
+    assert (
+        GradCAM(Apps.MobileNet(alpha=0.25, weights=None, classes=3, input_shape=(64, 64, 3))).layer == "conv_pw_13_relu"
+    )
+
+
+# --- by name ----------------------------------------------------------------------------------------------------------
+
+
+def trunk(name: str) -> keras.Sequential:
+    convolutions = [L.Conv2D(3, 3, name="first"), L.Conv2D(3, 3, name=f"{name}_last")]
+    return keras.Sequential([keras.Input((16, 16, 3)), *convolutions, L.MaxPooling2D(name="pool")], name=name)
+
+
+@pytest.fixture(scope="module")
+def two_towers() -> keras.Model:
+    """Two nested nets side by side, a layer that is never called, and one that the scores do not hear of."""
+
+    class Towers(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left, self.right = trunk("left"), trunk("right")
+            self.unused, self.unheard = L.Conv2D(4, 3, name="unused"), L.Conv2D(4, 3, name="unheard")
+            self.pool, self.head = L.GlobalAveragePooling2D(name="global"), L.Dense(CLASSES, name="head")
+
+        def call(self, inputs: Any) -> Any:
+            self.unheard(inputs)
+            return self.head(self.pool(self.left(inputs) + self.right(inputs)))
+
+    model = Towers()
+    model(np.zeros((1, 16, 16, 3)))
+    return model
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    return np.random.default_rng(0).uniform(size=(2, 16, 16, 3)).astype("float32")
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("left_last", "left/left_last"),
+        ("left/left_last", "left/left_last"),
+        ("right/first", "right/first"),
+        ("left/pool", "left/pool"),
+        ("right", "right"),
+    ],
+    ids=["name", "path", "path-of-a-name-that-is-not-unique", "pooling", "nested-model"],
+)
+def test_a_layer_is_found_by_its_name_or_its_path(
+    two_towers: keras.Model, pictures: np.ndarray, name: str, path: str
+) -> None:
+    explainer = GradCAM(two_towers, name)
+    maps = explainer.maps(pictures, [0, 1], signed=True)
+    assert explainer.layer == path
+    assert maps.shape == (
+        (2, 6, 6) if path in ("left/pool", "right") else (2, 14, 14) if "first" in path else (2, 12, 12)
+    )
+
+
+def test_a_layer_itself_may_be_given_or_a_nested_model(two_towers: keras.Model, pictures: np.ndarray) -> None:
+    """A nested model is explained at what it returns."""
+    maps = []
+    for layer, path in ((two_towers.left, "left"), (two_towers.left.get_layer("pool"), "left/pool")):
+        explainer = GradCAM(two_towers, layer)
+        maps.append(explainer.maps(pictures, [0, 1], signed=True))
+        assert explainer.layer == path
+    np.testing.assert_array_equal(*maps)
+
+
+def test_the_end_of_a_path_is_enough() -> None:
+    outer = keras.Sequential([keras.Input((16, 16, 3)), trunk("inner")], name="outer")
+    model = keras.Sequential([keras.Input((16, 16, 3)), outer, L.Flatten(), L.Dense(CLASSES)])
+    for name in ("first", "inner/first", "outer/inner/first"):
+        assert GradCAM(model, name).layer == "outer/inner/first"
+
+
+def test_a_whole_path_comes_before_the_end_of_another() -> None:
+    model = keras.Sequential([keras.Input((16, 16, 3)), trunk("inner"), L.Conv2D(4, 3, name="first"), L.Flatten()])
+    model.add(L.Dense(CLASSES))
+    assert GradCAM(model, "first").layer == "first"
+    assert GradCAM(model, "inner/first").layer == "inner/first"
+
+
+def test_a_layer_that_is_shared_is_one_layer() -> None:
+    """Though it stands at several paths, its name is not ambiguous."""
+    shared = L.Conv2D(3, 3, padding="same", name="shared")
+    nets = [keras.Sequential([keras.Input((16, 16, 3)), shared], name=name) for name in ("one", "two")]
+    model = keras.Sequential([keras.Input((16, 16, 3)), *nets, L.Flatten(), L.Dense(CLASSES)])
+    assert GradCAM(model, "shared").layer == GradCAM(model, shared).layer == "one/shared"
+
+
+SERVING = r"These layers can serve: left/first, left/left_last, right/first, right/right_last$"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("first", r"must be unique, or a path\. Received: layer='first', left/first or right/first$"),
+        ("middle", rf"has no layer 'middle'\. {SERVING}"),
+        ("st", rf"has no layer 'st'\. {SERVING}"),
+        ("unused", rf"never calls its layer 'unused'\. {SERVING}"),
+        ("global", rf"of more than one pixel\. Received: 'global', which returns \('n', 3\)\. {SERVING}"),
+        ("unheard", rf"do not depend on the layer 'unheard'\. {SERVING}"),
+    ],
+    ids=["ambiguous", "unknown", "end-of-a-name", "never-called", "no-extent", "unheard"],
+)
+def test_a_layer_that_cannot_serve_is_refused_with_those_that_can(
+    two_towers: keras.Model, pictures: np.ndarray, name: str, message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        GradCAM(two_towers, name).maps(pictures)
+
+
+def test_a_layer_of_another_model_is_refused(two_towers: keras.Model, pictures: np.ndarray) -> None:
+    with pytest.raises(ModelError, match=rf"has no layer <Conv2D name=first.*>\. {SERVING}"):
+        GradCAM(two_towers, trunk("other").layers[0]).maps(pictures)
+
+
+def test_of_many_layers_that_can_serve_the_last_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "_LISTED", 2)
+    for count, listed in ((2, "conv0, conv1"), (3, "… conv1, conv2")):
+        convolutions = [L.Conv2D(2, 1, name=f"conv{place}") for place in range(count)]
+        with pytest.raises(ModelError, match=f"can serve: {listed}$"):
+            GradCAM(keras.Sequential([keras.Input((8, 8, 2)), *convolutions, L.Flatten(), L.Dense(3)]), "conv")
+
+
+def test_a_layer_from_which_no_gradient_comes_back_is_refused(pictures: np.ndarray) -> None:
+    layers = [L.Conv2D(4, 3, name="cut"), L.Lambda(ops.stop_gradient, name="uncut"), L.Flatten(), L.Dense(CLASSES)]
+    model = keras.Sequential([keras.Input((16, 16, 3)), *layers])
+    assert GradCAM(model, "uncut").maps(pictures).shape == (2, 14, 14)
+    with pytest.raises(ModelError, match=r"No gradient flows from the scores to the layer 'cut'"):
+        GradCAM(model, "cut").maps(pictures)
+
+
+def test_a_layer_called_twice_is_explained_where_the_scores_hear_of_it(pictures: np.ndarray) -> None:
+    """Two images through one net, an output for each of them."""
+    shared, pool = L.Conv2D(4, 3, name="shared"), L.GlobalAveragePooling2D()
+    inputs = {side: keras.Input((16, 16, 3), name=side) for side in ("left", "right")}
+    outputs = {side: L.Dense(CLASSES, name=f"{side}_head")(pool(shared(tensor))) for side, tensor in inputs.items()}
+    model = keras.Model(inputs, outputs)
+    images = {"left": pictures, "right": 1 - pictures}
+    for side in outputs:
+        maps = GradCAM(model, output=side).maps(images, [0, 1], signed=True)
+        kernel = np.asarray(model.get_layer(f"{side}_head").kernel)
+        expected = np.einsum("nhwk,kn->nhw", np.asarray(shared(images[side])), kernel[:, [0, 1]]) / 196
+        np.testing.assert_allclose(maps, expected, atol=1e-7)

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops, tree
 
+from lrdiag.errors import ModelError
 from lrdiag.explain.tap import tapped
 
 
@@ -22,7 +23,7 @@ def compile_explainer(
 
     Args:
         score: Takes a batch of inputs and returns the scores of the classes, a float32 tensor `(n, classes)`.
-        layer: The layer whose feature maps are weighted; `score` calls it.
+        layer: The layer whose feature maps are weighted: those of its last call that the score depends on.
         weigh: Takes its feature maps and the gradient of a target with respect to them; returns maps `(n, h, w)`.
         targets: Takes the scores and the labels; returns the scores to explain, tensors of shape `(n,)`.
 
@@ -30,6 +31,9 @@ def compile_explainer(
         A function `(inputs, labels) -> (scores, maps)` over a nest of arrays and int64 labels `(n,)`: float32 scores
         `(n, classes)` and float32 maps `(targets, n, h, w)`. It is traced once, whatever the size of the batch, and
         again only for inputs of another type or shape.
+
+    Raises:
+        ModelError: When it is called, if no gradient flows from the scores to the layer.
     """
 
     def explain(inputs: Any, labels: Any) -> tuple[Any, Any]:
@@ -44,16 +48,28 @@ def compile_explainer(
             with tapped(layer, watch):
                 scores = score(inputs)
             explained = targets(scores, labels)
-        return scores, ops.stack([weigh(features[-1], tape.gradient(each, features[-1])) for each in explained])
+
+        def heatmap(target: Any) -> Any:
+            gradients = zip(features, tape.gradient(target, features), strict=True)
+            reached = [(maps, gradient) for maps, gradient in gradients if gradient is not None]
+            if not reached:
+                raise ModelError(
+                    f"No gradient flows from the scores to the layer {layer.name!r}. Explain a layer after whatever "
+                    "stops it, such as `stop_gradient` or rounding."
+                )
+            return weigh(*reached[-1])
+
+        return scores, ops.stack([heatmap(target) for target in explained])
 
     compiled: dict[Any, Any] = {}
 
     def run(inputs: Any, labels: Any) -> tuple[Any, Any]:
         inputs = tree.map_structure(tf.convert_to_tensor, inputs)
         specs = tree.map_structure(lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), inputs)
-        kind = tuple(tree.flatten(specs))
+        kind = repr(specs)
         if kind not in compiled:
-            compiled[kind] = tf.function(explain, input_signature=[specs, tf.TensorSpec((None,), tf.int64)])
+            signature = [specs, tf.TensorSpec((None,), tf.int64)]
+            compiled[kind] = tf.function(explain, input_signature=signature, autograph=False)  # as `predict` has it
         scores, maps = compiled[kind](inputs, labels)
         return scores, maps
 

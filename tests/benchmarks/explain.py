@@ -1,0 +1,382 @@
+"""What Grad-CAM of every mistake costs, as ratios of neighbours in time: run on an idle machine.
+
+    python tests/benchmarks/explain.py --data-dir DIR [--nets fast,article] [--xplique ENVIRONMENT/bin/python] [--quick]
+
+The 10,000 test photographs of CIFAR-10, shuffled. A net takes as long whatever it has learnt, so it learns nothing
+here; its own predictions are the labels, but for a random quarter of the images, which get another one and thereby are
+its mistakes.
+
+Our job is `predict_and_explain`: scores of all images, and of the mistakes a map for the predicted and one for the
+true class. It is timed against
+
+- the bare pass: the model as one `tf.function`, compiled once, in batches as large as ours, its scores fetched;
+- `model.predict` in the same batches;
+- tf-keras-vis at its best batch size, which takes three steps: the bare pass to know the mistakes, then their maps for
+  each of the two classes. It is given floating-point images, logits, and the layer that ours explains, and is spared
+  enlarging and rescaling, and the mean maps of all images, which ours returns besides. Two more lines are about the
+  mistakes alone: both maps of each, which ours makes while it predicts them once more, and one map of each;
+- the article's loop, eager, over single images: its time for one map against ours;
+- Xplique, where `--xplique` names the Python of an environment that has it: the same three steps, by the bare pass of
+  that environment. It cannot be kept from enlarging its maps.
+
+No peer is timed before its maps are found to be ours. The order within a pair alternates. `streamed` is our job on a
+`tf.data` pipeline of ten times the images, the same ones over and over, against one of them once, each in a process of
+its own that has done the job before; what the results themselves occupy is taken off the peak of memory. `traced`
+counts how often TensorFlow traces the net in two passes whose last batches are ragged.
+
+Pairs of seconds are kept in `results/explain.json` as they come, and none is made twice; `--quick` takes a fifth of the
+images, three pairs, and keeps nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BATCH_SIZE = 256
+WRONG = 0.25  # the share of the images that are mistaken
+LOOPED = 100  # images that the article's loop explains
+STREAMS, TIMES = 3, 10  # processes of each length, and how much longer the long one is
+RAGGED = (BATCH_SIZE + 7, BATCH_SIZE + 100)  # images in a pass
+
+
+# --- a net and its mistakes -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """A net, and images of which it mistakes a quarter.
+
+    Attributes:
+        model: The net.
+        images: `uint8` array of shape `(n, height, width, channels)`.
+        predicted: `int64` array of shape `(n,)`: the classes that it takes them for.
+        labels: `int64` array of shape `(n,)`: those that they are said to show.
+    """
+
+    model: Any
+    images: np.ndarray
+    predicted: np.ndarray
+    labels: np.ndarray
+
+    @cached_property
+    def logits(self) -> Any:
+        """The net without a softmax at its end."""
+        import keras
+
+        last = self.model.layers[-1]
+        return keras.Model(self.model.inputs, last.input) if isinstance(last, keras.layers.Softmax) else self.model
+
+    @cached_property
+    def explainer(self) -> Any:
+        """Ours."""
+        import lrdiag
+
+        return lrdiag.GradCAM(self.model, batch_size=BATCH_SIZE)
+
+    @cached_property
+    def bare(self) -> Callable[[], np.ndarray]:
+        """One bare pass over the images."""
+        from peers import forward
+
+        return partial(forward(self.model, BATCH_SIZE), self.images)
+
+    @cached_property
+    def wrong(self) -> np.ndarray:
+        """The places of the mistakes."""
+        return np.flatnonzero(self.predicted != self.labels)
+
+    @cached_property
+    def mistakes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Their images as floating-point numbers, and their predicted and true classes."""
+        return self.images[self.wrong].astype(np.float32), self.predicted[self.wrong], self.labels[self.wrong]
+
+    def job(self) -> None:
+        """Our whole job."""
+        self.explainer.predict_and_explain(self.images, self.labels)
+
+    def maps(self) -> np.ndarray:
+        """Our maps of the mistakes for their predicted classes."""
+        return np.asarray(self.explainer.maps(self.images[self.wrong], self.predicted[self.wrong]))
+
+
+def make_case(net: str, dataset: Any, count: int) -> Case:
+    """Builds the net and mislabels a quarter of the first `count` shuffled images."""
+    import keras
+    from peers import forward
+
+    from lrdiag.models import build_network
+
+    keras.utils.set_random_seed(0)
+    generator = np.random.default_rng(0)
+    classes = len(dataset.classes)
+    images = dataset.test.images[generator.permutation(len(dataset.test))[:count]]
+    model = build_network(net, dataset.train, classes).model
+    predicted = forward(model, BATCH_SIZE)(images).argmax(axis=1)
+    mistaken = generator.permutation(count) < WRONG * count
+    others = (predicted + generator.integers(1, classes, count)) % classes
+    return Case(model, images, predicted, np.where(mistaken, others, predicted))
+
+
+# --- what is measured -------------------------------------------------------------------------------------------------
+
+
+def by_bare_pass(case: Case, count: int) -> list[list[float]]:
+    """Our job, and one bare pass over the same images."""
+    from peers import pairs
+
+    return pairs(case.job, case.bare, count)
+
+
+def by_predict(case: Case, count: int) -> list[list[float]]:
+    """Our job, and `model.predict`."""
+    from peers import pairs
+
+    return pairs(case.job, lambda: case.model.predict(case.images, batch_size=BATCH_SIZE, verbose=0), count)
+
+
+def tf_keras_vis(case: Case, count: int) -> dict[str, Any]:
+    """tf-keras-vis and ours: the whole job, both maps of each mistake, and one of each."""
+    from peers import best_batch_size, pairs, same
+    from peers import tf_keras_vis as peer
+
+    images, predicted, true = case.mistakes
+    of_size = partial(peer, case.logits, case.explainer.layer)
+    batch_size = best_batch_size(of_size, images, predicted)
+    maps = of_size(batch_size)
+    assert same(maps(images, predicted), case.maps())
+
+    def both() -> None:
+        maps(images, predicted), maps(images, true)
+
+    def whole() -> None:
+        case.bare(), both()
+
+    def ours_of_both() -> None:
+        case.explainer.predict_and_explain(case.images[case.wrong], true)
+
+    return {
+        "batch_size": batch_size,
+        "whole": pairs(whole, case.job, count),
+        "both": pairs(both, ours_of_both, count),
+        "maps": pairs(lambda: maps(images, predicted), case.maps, count),
+    }
+
+
+def loop(case: Case, count: int) -> list[list[float]]:
+    """Seconds that one map takes the article's loop, and ours."""
+    from peers import one_by_one, pairs, same
+
+    images, predicted, _ = case.mistakes
+    maps = one_by_one(case.logits, case.explainer.layer)
+    some = images[:LOOPED], predicted[:LOOPED]
+    ours = case.maps()[:LOOPED]
+    peaks = ours.max(axis=(1, 2), keepdims=True)
+    assert same(maps(*some), ours / np.where(peaks > 0, peaks, 1))
+    measured = pairs(lambda: maps(*some), case.maps, count)
+    return [[alone / LOOPED, together / len(images)] for alone, together in measured]
+
+
+def xplique(case: Case, count: int, python: str) -> Any:
+    """The same three steps by Xplique, and the bare pass of its environment."""
+    with put_down(case) as folder:
+        return answer(python, str(Path(__file__).with_name("peers.py")), folder, str(count))
+
+
+def streams(case: Case, _count: int) -> list[list[Any]]:
+    """Our job on a long and on a short stream of images, each in a process of its own."""
+    with put_down(case) as folder:
+        command = (sys.executable, __file__, "--stream", folder)
+        return [[answer(*command, str(times)) for times in (TIMES, 1)] for _ in range(STREAMS)]
+
+
+def traces(case: Case, _count: int) -> int:
+    """How often TensorFlow traces the net while it explains batches of several sizes."""
+    import lrdiag
+    from lrdiag.explain.tap import tapped
+
+    explainer, calls = lrdiag.GradCAM(case.model, batch_size=BATCH_SIZE), []
+
+    def count(output: Any) -> Any:
+        calls.append(output)
+        return output
+
+    with tapped(case.model.layers[0], count):  # Python runs a layer only while the pass is traced
+        for images in RAGGED:
+            explainer.predict_and_explain(case.images[:images], case.labels[:images])
+    return len(calls)
+
+
+# --- processes of their own -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def put_down(case: Case) -> Iterator[str]:
+    """A folder with all that another process needs."""
+    with tempfile.TemporaryDirectory() as folder:
+        case.model.save(f"{folder}/model.keras")
+        case.logits.save(f"{folder}/logits.keras")
+        np.savez(
+            f"{folder}/job.npz",
+            images=case.images,
+            labels=case.labels,
+            wrong=case.wrong,
+            predicted=case.predicted[case.wrong],
+            true=case.labels[case.wrong],
+            maps=case.maps(),
+            layer=case.explainer.layer,
+            batch_size=BATCH_SIZE,
+        )
+        yield folder
+
+
+def answer(*command: str) -> Any:
+    """What a process prints last, as JSON."""
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(printed.splitlines()[-1])
+
+
+def stream(folder: str, times: int) -> dict[str, float]:
+    """Our job on the images `times` over: its seconds, its peak of memory, and how much of that the results occupy."""
+    import keras
+    import tensorflow as tf
+    from peers import seconds
+
+    import lrdiag
+
+    job = np.load(f"{folder}/job.npz")
+    explainer = lrdiag.GradCAM(keras.models.load_model(f"{folder}/model.keras", compile=False), batch_size=BATCH_SIZE)
+    data = tf.data.Dataset.from_tensor_slices((job["images"], job["labels"]))
+    explainer.predict_and_explain(data.batch(BATCH_SIZE))
+    results: list[Any] = []
+    wall = seconds(lambda: results.extend(explainer.predict_and_explain(data.repeat(times).batch(BATCH_SIZE))))
+    predictions, heatmaps = results
+    kept = [predictions.log_probabilities, predictions.labels, heatmaps.indices]
+    kept += [heatmaps.signed_predicted, heatmaps.signed_true]
+    return {
+        "images": len(predictions.labels),
+        "mistakes": len(heatmaps.indices),
+        "seconds": wall,
+        "peak_mib": peak_memory() / 2**20,
+        "kept_mib": sum(array.nbytes for array in kept) / 2**20,
+    }
+
+
+def peak_memory() -> int:
+    """Bytes that this process has had resident at most; `getrusage` would count its parent's before the `exec`."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def line(net: str, what: str, goal: str, values: list[float]) -> str:
+    """One row: median and quartiles."""
+    low, _, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
+    return f"| {net} | {what} | {goal} | {statistics.median(values):.3g} | {low:.3g}–{high:.3g} | {len(values)} |"
+
+
+def quotients(measured: list[list[float]]) -> list[float]:
+    """Each pair as a ratio."""
+    return [work / other for work, other in measured]
+
+
+def table(net: str, found: dict[str, Any]) -> Iterator[str]:
+    """The rows of one net."""
+    by_bare, theirs = quotients(found["ours, bare"]), found["tf-keras-vis"]
+    yield line(net, "ours ÷ bare pass", "≤ 1.10", by_bare)
+    yield line(net, "ours ÷ `model.predict`", "< 1", quotients(found["ours, predict"]))
+    name = f"tf-keras-vis, batches of {theirs['batch_size']}"
+    yield line(net, f"{name} ÷ ours, whole job", "≥ 5", quotients(theirs["whole"]))
+    yield line(net, f"{name} ÷ ours, both maps of each mistake", "≥ 5", quotients(theirs["both"]))
+    yield line(net, f"{name} ÷ ours, one map of each mistake", "≥ 5", quotients(theirs["maps"]))
+    yield line(net, "the article's loop ÷ ours, per map", "≥ 80", quotients(found["loop"]))
+    if "Xplique" in found:
+        name = f"Xplique, batches of {found['Xplique']['batch_size']}"
+        theirs_by_bare = quotients(found["Xplique"]["pairs"])
+        yield line(net, f"{name} ÷ its bare pass, whole job", "", theirs_by_bare)
+        by_ours = [ratio / statistics.median(by_bare) for ratio in theirs_by_bare]
+        yield line(net, f"{name} ÷ ours, each by its bare pass", "", by_ours)
+    beyond = [[each["peak_mib"] - each["kept_mib"] for each in both] for both in found["streamed"]]
+    yield line(net, f"streamed, {TIMES} × the images: memory", "≤ 1.10", quotients(beyond))
+    growth = [long - short for long, short in beyond]
+    yield line(net, f"streamed, {TIMES} × the images: memory, MiB more", "", growth)
+    per_image = [[each["seconds"] / each["images"] for each in both] for both in found["streamed"]]
+    yield line(net, f"streamed, {TIMES} × the images: time per image", "1", quotients(per_image))
+    yield line(net, "traced, times", "1", [found["traced"]])
+
+
+def main() -> None:
+    """Measures what is missing and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", help="where CIFAR-10 lies")
+    parser.add_argument("--nets", default="fast,article", help="of lrdiag's own nets")
+    parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--xplique", metavar="PYTHON", help="the Python of an environment that has Xplique")
+    parser.add_argument("--quick", action="store_true", help="a fifth of the images, three pairs, nothing kept")
+    parser.add_argument("--stream", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.stream:
+        folder, times = options.stream
+        print(json.dumps(stream(folder, int(times))))
+    elif options.quick:
+        with tempfile.TemporaryDirectory() as folder:  # an absolute name leads out of the folder of results
+            measure(options, f"{folder}/explain", images=2_000, count=3)
+    else:
+        measure(options, "explain", images=10_000, count=options.pairs)
+
+
+def measure(options: argparse.Namespace, name: str, *, images: int, count: int) -> None:
+    """All nets, one after the other."""
+    from workbench import Results
+
+    from lrdiag.data import load_dataset
+    from lrdiag.progress import Silence
+    from lrdiag.settings import Settings
+
+    measurements: dict[str, Callable[[Case, int], Any]] = {
+        "ours, bare": by_bare_pass,
+        "ours, predict": by_predict,
+        "tf-keras-vis": tf_keras_vis,
+        "loop": loop,
+        "streamed": streams,
+        "traced": traces,
+    }
+    if options.xplique:
+        measurements["Xplique"] = partial(xplique, python=options.xplique)
+    warnings.filterwarnings("ignore", message="The structure of `inputs`")  # tf-keras-vis gives a list for a tensor
+    dataset = load_dataset(Settings(data="cifar10", data_dir=Path(options.data_dir)), Silence())
+    results = Results(name)
+    results.once("machine", lambda: f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    rows = ["| Net | What | Goal | Median | Quartiles | n |", "|---|---|---:|---:|---:|---:|"]
+    for net in options.nets.split(","):
+        case = cache(partial(make_case, net, dataset, images))
+        found = {
+            what: results.once(f"{net} | {what}", lambda work=work, case=case: work(case(), count))
+            for what, work in measurements.items()
+        }
+        rows += table(net, found)
+    print("\n".join(rows))
+
+
+if __name__ == "__main__":
+    from lrdiag.startup import start_tensorflow
+
+    start_tensorflow()
+    main()

@@ -1,0 +1,179 @@
+"""Grad-CAM as others make it, and what every side is timed with.
+
+Run as a script, Xplique in an environment of its own, on what `explain.py` has put into a folder:
+
+    ENVIRONMENT/bin/python tests/benchmarks/peers.py FOLDER PAIRS
+
+It prints JSON. The other peers run beside lrdiag.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BATCH_SIZES = (32, 64, 128, 256, 512)
+SAMPLE = max(BATCH_SIZES)  # images on which a peer's best batch size is found
+
+Maps = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of images, each for one class
+
+
+# --- those who make maps ----------------------------------------------------------------------------------------------
+
+
+def tf_keras_vis(model: Any, layer: str, batch_size: int) -> Maps:
+    """tf-keras-vis without what ours leaves to the drawing: neither enlarged nor rescaled."""
+    from tf_keras_vis.gradcam import Gradcam
+    from tf_keras_vis.utils.scores import CategoricalScore
+
+    gradcam = Gradcam(model)
+
+    def maps(images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        parts = [
+            gradcam(
+                CategoricalScore(classes[batch].tolist()),
+                images[batch],
+                penultimate_layer=layer,
+                seek_penultimate_conv_layer=False,
+                expand_cam=False,
+                normalize_cam=False,
+            )
+            for batch in batches(len(images), batch_size)
+        ]
+        return np.concatenate(parts)
+
+    return maps
+
+
+def one_by_one(model: Any, layer: str) -> Maps:
+    """The learning-rate article's loop: eager, one image a call, its map divided by its peak."""
+    import keras
+    import tensorflow as tf
+
+    both = keras.Model(model.inputs, [model.get_layer(layer).output, model.outputs[0]])
+
+    def one(image: np.ndarray, label: int) -> np.ndarray:
+        with tf.GradientTape() as tape:
+            features, scores = both(image[None], training=False)
+            score = scores[:, label]
+        weights = tf.reduce_mean(tape.gradient(score, features), axis=(0, 1, 2))
+        heat = tf.nn.relu(tf.reduce_mean(features[0] * weights, axis=-1))
+        return np.asarray(tf.math.divide_no_nan(heat, tf.reduce_max(heat)))
+
+    def maps(images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        return np.stack([one(image, label) for image, label in zip(images, classes, strict=True)])
+
+    return maps
+
+
+def xplique(model: Any, layer: str, batch_size: int) -> Maps:
+    """Xplique, which always enlarges its maps to the size of the image."""
+    from xplique.attributions import GradCAM
+
+    explainer = GradCAM(model, batch_size=batch_size, conv_layer=layer)
+    classes_as_rows = np.eye(model.outputs[0].shape[1], dtype=np.float32)
+
+    def maps(images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        return np.asarray(explainer(images, classes_as_rows[classes]))[..., 0]
+
+    return maps
+
+
+# --- what they are timed with -----------------------------------------------------------------------------------------
+
+
+def forward(model: Any, batch_size: int) -> Callable[[np.ndarray], np.ndarray]:
+    """The bare pass: compiled once, whatever the size of the batch, its scores fetched."""
+    import tensorflow as tf
+
+    shape = (None, *model.inputs[0].shape[1:])
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8)])
+    def score(images: Any) -> Any:
+        return model(images, training=False)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return np.concatenate([score(images[batch]).numpy() for batch in batches(len(images), batch_size)])
+
+    return run
+
+
+def batches(count: int, batch_size: int) -> Iterator[slice]:
+    """Where each batch lies."""
+    return (slice(start, start + batch_size) for start in range(0, count, batch_size))
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """Wall time."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def pairs(work: Callable[[], Any], other: Callable[[], Any], count: int) -> list[list[float]]:
+    """Seconds of `work` and of `other`, `count` times in alternating order, after a warm-up of both."""
+    work(), other()
+    measured = []
+    for turn in range(count):
+        both = (work, other) if turn % 2 else (other, work)
+        times = {each: seconds(each) for each in both}
+        measured.append([times[work], times[other]])
+    return measured
+
+
+def best_batch_size(peer: Callable[[int], Maps], images: np.ndarray, classes: np.ndarray) -> int:
+    """Which of `BATCH_SIZES` a peer is fastest with: the best of three runs of each, after a warm-up."""
+    images, classes = images[:SAMPLE], classes[:SAMPLE]
+
+    def best_of_three(batch_size: int) -> float:
+        maps = peer(batch_size)
+        return min([seconds(lambda: maps(images, classes)) for _ in range(4)][1:])
+
+    return min(BATCH_SIZES, key=best_of_three)
+
+
+def same(theirs: np.ndarray, ours: np.ndarray) -> bool:
+    """Whether both sides have made the same maps: within a ten-thousandth of the highest peak."""
+    return bool(np.allclose(theirs, ours, rtol=0, atol=1e-4 * ours.max()))
+
+
+# --- Xplique in its own environment -----------------------------------------------------------------------------------
+
+
+def main(folder: Path, count: int) -> None:
+    """Times Xplique's whole job against the bare pass of its own environment."""
+    import importlib.metadata
+
+    import keras
+    import tensorflow as tf
+
+    job = np.load(folder / "job.npz")
+    model = keras.models.load_model(folder / "logits.keras", compile=False)
+    images, wrong, predicted, true = (job[name] for name in ("images", "wrong", "predicted", "true"))
+    mistakes = images[wrong].astype(np.float32)
+
+    def peer(batch_size: int) -> Maps:
+        return xplique(model, str(job["layer"]), batch_size)
+
+    batch_size = best_batch_size(peer, mistakes, predicted)
+    maps, bare = peer(batch_size), forward(model, int(job["batch_size"]))
+    ours = tf.image.resize(job["maps"][..., None], images.shape[1:3], method="bicubic").numpy()[..., 0]
+    if not same(maps(mistakes, predicted), ours):
+        raise SystemExit("Xplique explains something else")
+
+    def whole() -> None:
+        bare(images), maps(mistakes, predicted), maps(mistakes, true)
+
+    versions = {name: importlib.metadata.version(name) for name in ("xplique", "tensorflow", "keras")}
+    measured = pairs(whole, lambda: bare(images), count)
+    print(json.dumps({"versions": versions, "batch_size": batch_size, "pairs": measured}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,340 @@
+"""Curves against a network so simple that they can be worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from lrdiag.errors import DataError, LrdiagError, ModelError, SettingsError
+from lrdiag.explain.trust import (
+    area_under,
+    deletion_curve,
+    insertion_curve,
+    measure_trust,
+    pointing_game,
+    random_maps,
+    share_of_empty,
+    similarity,
+)
+from lrdiag.records import HeatmapTrust
+
+IMAGES = 40
+SIZE = (6, 6)
+FIRST = np.zeros(IMAGES, "int64")
+
+
+class Linear:
+    """Gives class 0 the weighted mean of the pixels as its probability, class 1 the rest."""
+
+    def __init__(self, weights: np.ndarray) -> None:
+        self.weights = weights / weights.sum()
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        first = np.einsum("nhwc,hw->n", images, self.weights)
+        return np.stack([first, 1 - first], axis=1)
+
+    def influence(self, images: np.ndarray) -> np.ndarray:
+        """By how much class 0 falls where a pixel is replaced by the mean."""
+        return self.weights * (images - images.mean(axis=(1, 2), keepdims=True))[..., 0]
+
+
+@pytest.fixture
+def generator() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def images(generator: np.random.Generator) -> np.ndarray:
+    return generator.random((IMAGES, *SIZE, 1))
+
+
+@pytest.fixture
+def network(generator: np.random.Generator) -> Linear:
+    return Linear(generator.random(SIZE))
+
+
+def seen(curve: Callable[..., np.ndarray], images: np.ndarray, maps: np.ndarray, **options: Any) -> list[np.ndarray]:
+    """The images that the network is shown, step by step."""
+    shown = []
+
+    def score(images: np.ndarray) -> np.ndarray:
+        shown.append(images)
+        return np.zeros((len(images), 2))
+
+    curve(score, images, maps, np.zeros(len(images), "int64"), **options)
+    return shown
+
+
+# one row of four pixels, their mean 0.4; the map ranks them 2, 0, 3, 1
+ROW, ROW_MAP = np.array([0.8, 0.0, 0.4, 0.4]).reshape(1, 1, 4, 1), np.array([[[0.3, 0.1, 0.9, 0.2]]])
+ROW_NETWORK = Linear(np.array([[0.4, 0.3, 0.2, 0.1]]))
+
+
+def test_pixels_are_removed_the_most_important_first() -> None:
+    curve = deletion_curve(ROW_NETWORK, ROW, ROW_MAP, np.array([0]), steps=4)
+    np.testing.assert_allclose(curve, [[0.44, 0.44, 0.44 - 0.16, 0.44 - 0.16, 0.4]])
+
+
+def test_pixels_are_put_in_the_most_important_first() -> None:
+    curve = insertion_curve(ROW_NETWORK, ROW, ROW_MAP, np.array([0]), steps=4)
+    np.testing.assert_allclose(curve, [[0.4, 0.4, 0.4 + 0.16, 0.4 + 0.16, 0.44]])
+
+
+@pytest.mark.parametrize("steps", [1, 5, 10, 36])
+def test_the_curve_of_a_linear_network_is_a_running_sum(network: Linear, images: np.ndarray, steps: int) -> None:
+    maps = np.random.default_rng(1).random((IMAGES, *SIZE))
+    influence, order = (each.reshape(IMAGES, -1) for each in (network.influence(images), maps))
+    lost = np.cumsum(np.take_along_axis(influence, np.argsort(-order, axis=1), axis=1), axis=1)
+    lost = np.pad(lost, ((0, 0), (1, 0)))[:, [round(36 * step / steps) for step in range(steps + 1)]]
+    whole = network(images)[:, :1]
+    np.testing.assert_allclose(deletion_curve(network, images, maps, FIRST, steps=steps), whole - lost)
+    np.testing.assert_allclose(insertion_curve(network, images, maps, FIRST, steps=steps), whole - lost[:, -1:] + lost)
+
+
+def test_the_curve_is_of_the_class_that_was_asked_for(network: Linear, images: np.ndarray) -> None:
+    maps = network.influence(images)
+    first, second = (deletion_curve(network, images, maps, np.full(IMAGES, name)) for name in (0, 1))
+    np.testing.assert_allclose(first + second, 1)
+    mixed = deletion_curve(network, images, maps, np.arange(IMAGES) % 2)
+    np.testing.assert_array_equal(mixed[1::2], second[1::2])
+
+
+@pytest.mark.parametrize("curve", [deletion_curve, insertion_curve])
+def test_logits_and_probabilities_give_the_same_curve(
+    network: Linear, images: np.ndarray, curve: Callable[..., np.ndarray]
+) -> None:
+    maps = network.influence(images)
+    expected = curve(network, images, maps, FIRST)
+    np.testing.assert_allclose(curve(lambda each: np.log(network(each)) + 3, images, maps, FIRST), expected)
+
+
+def test_the_right_map_beats_chance_and_the_reversed_map_loses_to_it(network: Linear, images: np.ndarray) -> None:
+    right = network.influence(images)
+    for curve, sign in ((deletion_curve, 1), (insertion_curve, -1)):
+        best, chance, worst = (
+            sign * curve(network, images, maps, FIRST) for maps in (right, random_maps(right), -right)
+        )
+        assert (best <= chance + 1e-12).all()
+        assert (chance <= worst + 1e-12).all()
+        assert (area_under(best) < area_under(chance)).all()
+        assert (area_under(chance) < area_under(worst)).all()
+
+
+def test_to_insert_is_to_delete_in_reverse(network: Linear, images: np.ndarray) -> None:
+    maps = np.random.default_rng(1).random((IMAGES, *SIZE))
+    inserted, deleted = insertion_curve(network, images, maps, FIRST), deletion_curve(network, images, -maps, FIRST)
+    np.testing.assert_allclose(inserted[:, ::-1], deleted)
+
+
+def test_a_coarse_map_is_enlarged_bilinearly() -> None:
+    """Without it the sixteenth that goes first would be any of the four pixels of the corner."""
+    images = np.random.default_rng(0).random((20, 4, 4, 3))
+    corner = np.tile([[0.0, 1.0], [0.0, 0.0]], (20, 1, 1))
+    one_step, two_steps = (seen(deletion_curve, images, corner, steps=steps)[1] for steps in (16, 4))
+    changed = (one_step != images).any(axis=3)
+    assert changed[:, 0, 3].all()
+    assert changed.sum() == 20
+    changed = (two_steps != images).any(axis=3)
+    assert changed[:, :2, 2:].all()
+    assert changed.sum() == 20 * 4
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_removed_pixel_takes_the_mean_colour_of_its_own_image(dtype: str) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, *SIZE, 3)).astype(dtype)
+    kept = images.copy()
+    shown = seen(deletion_curve, images, np.random.default_rng(1).random((5, 3, 3)), steps=3)
+    assert [each.dtype for each in shown] == [images.dtype] * 4
+    np.testing.assert_array_equal(shown[0], kept)
+    np.testing.assert_array_equal(images, kept)
+    mean = kept.mean(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(shown[-1], np.broadcast_to(mean, images.shape), atol=0.5 if dtype == "uint8" else 1e-4)
+    removed = (shown[1] == shown[-1]).all(axis=3)
+    np.testing.assert_array_equal(shown[1][~removed], kept[~removed])
+    assert removed.sum() == 5 * 12
+
+
+@pytest.mark.parametrize("curve", [deletion_curve, insertion_curve])
+@pytest.mark.parametrize("level", [0.0, 0.3, -7.7])
+@pytest.mark.parametrize("granularity", [(2, 2), (3, 5), SIZE])
+def test_a_map_without_a_say_scores_exactly_as_chance_does(
+    network: Linear, images: np.ndarray, curve: Callable[..., np.ndarray], level: float, granularity: tuple[int, int]
+) -> None:
+    flat = np.full((IMAGES, *granularity), level)
+    first, second = (curve(network, images, flat, FIRST, seed=seed) for seed in (0, 1))
+    np.testing.assert_array_equal(first, curve(network, images, random_maps(flat, 0), FIRST, seed=0))
+    assert (first[:, 1:-1] != second[:, 1:-1]).any(axis=1).all()
+
+
+def test_lots_decide_nothing_that_the_map_decides(network: Linear, images: np.ndarray) -> None:
+    maps = network.influence(images)
+    first, second = (deletion_curve(network, images, maps, FIRST, seed=seed) for seed in (0, 1))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_the_control_is_as_coarse_as_the_maps() -> None:
+    """A patch goes, not single pixels: the tenth that a coarse control removes first hangs together."""
+    images = np.random.default_rng(0).random((50, 16, 16, 1))
+
+    def neighbours(granularity: int) -> float:
+        maps = random_maps(np.zeros((50, granularity, granularity)))
+        gone = (seen(deletion_curve, images, maps, steps=10)[1] != images)[..., 0]
+        return float((gone[:, 1:] & gone[:, :-1]).sum() / gone.sum())
+
+    assert neighbours(4) > 0.6
+    assert neighbours(16) < 0.2
+
+
+def test_the_control_depends_on_its_seed_alone() -> None:
+    maps = np.zeros((3, 4, 5))
+    np.testing.assert_array_equal(random_maps(maps, 1), random_maps(maps + 1, 1))
+    assert (random_maps(maps, 1) != random_maps(maps, 2)).all()
+    assert random_maps(maps).shape == maps.shape
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10])
+def test_the_area_runs_over_the_share_of_pixels(steps: int) -> None:
+    falling = np.linspace(1, 0, steps + 1)
+    np.testing.assert_allclose(area_under(np.stack([falling, 0 * falling + 0.7])), [0.5, 0.7])
+
+
+def test_a_map_without_a_value_above_zero_is_empty() -> None:
+    maps = np.zeros((4, 2, 2))
+    maps[1, 0, 1], maps[2] = 1e-9, -1
+    assert share_of_empty(maps) == 0.75
+
+
+def test_trust_sets_the_maps_beside_chance(network: Linear, images: np.ndarray) -> None:
+    maps = network.influence(images)
+    trust = measure_trust(network, images, maps, FIRST)
+    expected, chance = (
+        area_under(deletion_curve(network, images, each, FIRST)).mean() for each in (maps, random_maps(maps))
+    )
+    assert trust == HeatmapTrust(IMAGES, 0.0, pytest.approx(expected), pytest.approx(chance))
+    assert trust.deletion_auc < trust.random_deletion_auc
+    assert all(type(figure) in (int, float) for figure in vars(trust).values())
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_trust_in_empty_maps_is_what_chance_deserves(network: Linear, images: np.ndarray, seed: int) -> None:
+    trust = measure_trust(network, images, np.zeros((IMAGES, 3, 3)), FIRST, seed=seed)
+    assert trust.empty_share == 1
+    assert trust.deletion_auc == trust.random_deletion_auc
+
+
+@pytest.mark.parametrize("options", [{"seed": 1}, {"steps": 3}])
+def test_trust_depends_on_seed_and_steps(network: Linear, images: np.ndarray, options: dict[str, int]) -> None:
+    maps = network.influence(images)
+    first, second = measure_trust(network, images, maps, FIRST), measure_trust(network, images, maps, FIRST, **options)
+    assert first.random_deletion_auc != second.random_deletion_auc
+
+
+def test_a_peak_beside_the_object_misses() -> None:
+    maps = np.zeros((1, 8, 8))
+    maps[0, 3, 5] = 1
+    masks = np.zeros((4, 8, 8), bool)
+    masks[0, 3, 5], masks[1, 3, 6], masks[2, 5, 3], masks[3] = True, True, True, True
+    assert pointing_game(np.tile(maps, (4, 1, 1)), masks).tolist() == [True, False, False, True]
+
+
+def test_a_coarse_peak_lies_where_its_cell_lies() -> None:
+    maps = np.array([[[0.0, 0.2, 0.0], [0.1, 0.0, 0.9], [0.0, 0.0, 0.0]]])
+    masks = np.zeros((2, 12, 24), bool)
+    masks[0, 4:8, 16:] = True
+    masks[1] = ~masks[0]
+    assert pointing_game(np.repeat(maps, 2, axis=0), masks).tolist() == [True, False]
+
+
+def test_lots_fall_evenly_where_a_map_has_no_single_peak() -> None:
+    masks = np.zeros((2000, 8, 8), bool)
+    masks[:, :4, :4] = True
+    flat = np.zeros((2000, 4, 4))
+    first, second = (pointing_game(flat, masks, seed=seed) for seed in (0, 1))
+    assert first.mean() == pytest.approx(1 / 4, abs=0.04)
+    assert (first != second).any()
+    corner = flat.copy()
+    corner[:, 0, 0] = 1  # enlarged, its four outermost pixels are level; the mask holds two of them
+    tall = np.zeros((2000, 16, 16), bool)
+    tall[:, :2, :1] = True
+    first, second = (pointing_game(corner, tall, seed=seed) for seed in (0, 1))
+    assert first.mean() == pytest.approx(1 / 2, abs=0.04)
+    assert (first != second).any()
+
+
+def test_similarity_is_the_rank_correlation_of_each_pair(generator: np.random.Generator) -> None:
+    a, b = (np.maximum(generator.normal(size=(30, 4, 5)), 0) for _ in range(2))
+    b[::2] += a[::2]
+    expected = [spearmanr(one.ravel(), other.ravel()).statistic for one, other in zip(a, b, strict=True)]
+    np.testing.assert_allclose(similarity(a, b), expected)
+    np.testing.assert_allclose(similarity(a, np.exp(a)), 1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_constant_map_is_similar_to_nothing(generator: np.random.Generator) -> None:
+    maps = generator.random((2, 3, 3))
+    flat = np.stack([np.zeros((3, 3)), np.full((3, 3), 0.1)])
+    assert (
+        similarity(maps, flat).tolist() == similarity(flat, maps).tolist() == similarity(flat, flat).tolist() == [0, 0]
+    )
+
+
+GOOD = {
+    "score": lambda images: np.zeros((len(images), 3)),
+    "images": np.zeros((2, 4, 4, 3), "uint8"),
+    "maps": np.zeros((2, 2, 2)),
+    "classes": np.array([0, 2]),
+}
+
+
+@pytest.mark.parametrize("measure", [deletion_curve, insertion_curve, measure_trust])
+@pytest.mark.parametrize(
+    ("wrong", "kind", "message"),
+    [
+        ({"images": np.zeros((2, 4, 4))}, DataError, r"shape \(n, height, width, channels\).*\(2, 4, 4\)"),
+        ({"maps": np.zeros((3, 2, 2))}, DataError, r"one map for each image.*2 images and maps of shape \(3, 2, 2\)"),
+        ({"maps": np.zeros((2, 4))}, DataError, r"one map for each image.*\(2, 4\)"),
+        ({"maps": np.array([[[0.0]], [[np.nan]]])}, DataError, r"finite.*in 1 of 2.*Leave"),
+        ({"classes": np.array([0])}, DataError, r"one class for each image.*shape \(1,\)"),
+        ({"classes": np.array([0.0, 1.0])}, DataError, r"an integer.*float64"),
+        ({"classes": np.array([0, 3])}, ModelError, r"shape \(2, classes\).*\(2, 3\) for classes 0 to 3"),
+        ({"classes": np.array([-1, 0])}, ModelError, r"for classes -1 to 0"),
+        ({"score": lambda images: np.zeros((3, 3))}, ModelError, r"shape \(2, classes\).*shape \(3, 3\)"),
+        ({"score": lambda images: np.zeros(2)}, ModelError, r"shape \(2,\)"),
+        ({"steps": 0}, SettingsError, r"`steps` must be 1 or more. Received: 0"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(
+    measure: Callable[..., Any], wrong: dict[str, Any], kind: type[LrdiagError], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        measure(**{**GOOD, **wrong})
+
+
+def test_no_images_are_refused() -> None:
+    nothing = {name: GOOD[name][:0] for name in ("images", "maps", "classes")}
+    with pytest.raises(DataError, match="at least one"):
+        measure_trust(GOOD["score"], **nothing)
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        (np.zeros((2, 4, 4)), "boolean.*float64"),
+        (np.zeros((2, 16), bool), r"\(n, height, width\).*\(2, 16\)"),
+        (np.zeros((3, 4, 4), bool), "one map for each image"),
+    ],
+)
+def test_masks_must_be_masks(masks: np.ndarray, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        pointing_game(GOOD["maps"], masks)
+
+
+def test_maps_of_two_sizes_cannot_be_compared() -> None:
+    with pytest.raises(DataError, match=r"same shape.*\(2, 2, 2\) and \(2, 3, 3\)"):
+        similarity(np.zeros((2, 2, 2)), np.zeros((2, 3, 3)))
+    with pytest.raises(DataError, match="finite"):
+        similarity(np.full((1, 2, 2), np.inf), np.zeros((1, 2, 2)))
