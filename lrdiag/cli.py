@@ -1,6 +1,7 @@
 """The command line: options to settings, progress, exit codes; nothing else.
 
-Exit codes: 0 done, 2 bad usage or bad input, 130 interrupted. Nothing heavy is imported until it is needed.
+Exit codes: 0 done, 2 bad usage or bad input, 3 a gate failed, 130 interrupted. Nothing heavy is imported until it is
+needed.
 """
 
 from __future__ import annotations
@@ -11,27 +12,38 @@ import shlex
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from lrdiag import gates as gating
+from lrdiag.ci import append_step_summary
 from lrdiag.errors import LrdiagError, NoSuggestion, SettingsError
-from lrdiag.settings import AUGMENTATIONS, OPTIMIZERS, RULES, SCHEDULES, LearningRate, Settings
+from lrdiag.gates import Gate, Outcome
+from lrdiag.options import (
+    VERBOSE,
+    baseline_option,
+    gate_options,
+    page_options,
+    quiet_option,
+    read_learning_rate,
+    training_options,
+    verbose_option,
+)
+from lrdiag.settings import RULES, SCHEDULES, Settings
 
 if TYPE_CHECKING:
     from lrdiag.console import ConsoleProgress
     from lrdiag.rate.result import RangeTest
-    from lrdiag.records import Run
-    from lrdiag.settings import RuleName
+    from lrdiag.records import Diagnosis, Run
+    from lrdiag.settings import AssetsName, RuleName
 
 BAD_INPUT = 2
+GATE_FAILED = 3
 INTERRUPTED = 130
 PLOT_SUFFIXES = (".svg", ".png")
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class _Group(click.Group):
@@ -41,7 +53,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except LrdiagError as error:
-            if ctx.meta.get(_VERBOSE):
+            if ctx.meta.get(VERBOSE):
                 traceback.print_exc()
             click.echo(f"Error: {error}", err=True)
             ctx.exit(BAD_INPUT)
@@ -53,77 +65,14 @@ class _Group(click.Group):
             ctx.exit(INTERRUPTED)
 
 
-_VERBOSE = "lrdiag.verbose"
-_verbose_option = click.option(
-    "-v",
-    "--verbose",
-    is_flag=True,
-    expose_value=False,
-    is_eager=True,
-    callback=lambda ctx, _param, value: ctx.meta.update({_VERBOSE: value}),
-    help="Show the traceback of an error.",
-)
-
-
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="lrdiag")
 def main() -> None:
     """Learning-rate and failure diagnostics for Keras: one command, one page."""
 
 
-def _read_learning_rate(_ctx: click.Context, _param: click.Parameter, text: str) -> LearningRate:
-    return LearningRate.parse(text)
-
-
-def _read_augment(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[str, ...]:
-    return () if text == "none" else tuple(name.strip() for name in text.split(","))
-
-
-def _options(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
-    """One decorator out of several options, shown in their order."""
-
-    def decorate(command: _Command) -> _Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-# What `train-and-report` and `find-lr` have in common: the data, the model, and how it is updated.
-_training_options = _options(
-    click.option(
-        "--data",
-        metavar="cifar10|digits|PATH",
-        help="CIFAR-10, the embedded digits, or a folder of images: "
-        "train/<class>/* and test/<class>/*.  [default: cifar10 where it can be had, else digits]",
-    ),
-    click.option(
-        "--data-dir",
-        type=click.Path(path_type=Path),
-        envvar="LRDIAG_DATA_DIR",
-        show_envvar=True,
-        help="Where CIFAR-10 lies: cifar-10-batches-py/ or cifar-10-python.tar.gz.",
-    ),
-    click.option("--model", default="fast", metavar="fast|article|FILE.keras|module:function", help="What is trained."),
-    click.option("--batch-size", type=int, help="Images in one update.  [default: by the size of the training set]"),
-    click.option("--seed", type=int, default=0, help="Seed of every random choice."),
-    click.option("--limit-train", type=int, metavar="N", help="Use only N training images."),
-    click.option(
-        "--augment",
-        metavar=f"{','.join(AUGMENTATIONS)}|none",
-        callback=_read_augment,
-        default="flip",
-        help="Random changes to training images.",
-    ),
-    click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd"),
-    click.option("--mixed-precision", is_flag=True, help="Compute in 16 bits where the layers allow it."),
-)
-_quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
-
-
 @main.command(context_settings={"show_default": True})
-@_training_options
+@training_options
 @click.option("--epochs", type=int, help="Passes over the training set.  [default: by its size]")
 @click.option("--limit-test", type=int, metavar="N", help="Use only N test images.")
 @click.option("--out", type=click.Path(path_type=Path), default="lrdiag-report", help="The run folder.")
@@ -131,31 +80,37 @@ _quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing bu
 @click.option(
     "--learning-rate",
     metavar="auto|FLOAT|MIN:MAX",
-    callback=_read_learning_rate,
+    callback=read_learning_rate,
     default="auto",
     help="auto: a range test chooses.",
 )
+@baseline_option
+@gate_options
+@page_options
 @click.option(
     "--open/--no-open", "open_page", default=True, help="Open the page when done; only on a terminal and outside CI."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-@_quiet_option
-@_verbose_option
-def train_and_report(open_page: bool, as_json: bool, quiet: bool, **options: Any) -> None:
+@quiet_option
+@verbose_option
+def train_and_report(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...], **options: Any) -> None:
     """Find the learning rate, train, diagnose, and write one page that says how it went."""
     started = time.perf_counter()
-    settings = Settings(**options)
+    settings = Settings(**options, gates=_all_gates(gates, compared=options["baseline"] is not None))
     progress = _start(quiet)
     from lrdiag.pipeline import train_and_report as run_pipeline
 
     run = run_pipeline(settings, progress, command=shlex.join(["lrdiag", *sys.argv[1:]]), started=started)
-    _tell(run, settings.out, as_json, quiet)
+    outcomes = gating.check(settings.gates, run.diagnosis)
+    _announce(settings.out)
+    _tell(run, settings.out, outcomes, as_json, quiet)
     if open_page and _is_watched():
         click.launch(str(settings.out / "report.html"))
+    _judge(settings.gates, outcomes, quiet)
 
 
 @main.command(context_settings={"show_default": True})
-@_training_options
+@training_options
 @click.option("--start-lr", type=float, default=1e-5, help="The first rate of the sweep.")
 @click.option("--end-lr", type=float, default=10.0, help="The last rate of the sweep.")
 @click.option("--iterations", type=int, default=100, help="Updates in one sweep.")
@@ -171,8 +126,8 @@ def train_and_report(open_page: bool, as_json: bool, quiet: bool, **options: Any
 @click.option("--rule", type=click.Choice(RULES), default="steepest", help="How the rate is read: ours, or another's.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything that was measured and read.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg|png", help="Draw the sweep.")
-@_quiet_option
-@_verbose_option
+@quiet_option
+@verbose_option
 def find_lr(rule: RuleName, as_json: bool, plot: Path | None, quiet: bool, **options: Any) -> None:
     """Run a learning-rate range test and print the rate that it suggests."""
     sweep = {name: options.pop(name) for name in ("start_lr", "end_lr", "iterations", "mode")}
@@ -218,16 +173,91 @@ def _check_plot(file: Path | None) -> None:
         )
 
 
-@main.command()
+@main.command(context_settings={"show_default": True})
 @click.argument("run_dir", type=click.Path(path_type=Path))
-@_verbose_option
-def report(run_dir: Path) -> None:
-    """Make the page of RUN_DIR again, from what the run folder holds."""
+@baseline_option
+@gate_options
+@page_options
+@verbose_option
+def report(run_dir: Path, baseline: Path | None, gates: tuple[Gate, ...], **page: Any) -> None:
+    """Make the page of RUN_DIR again, from what the run folder holds, with a baseline if one is given."""
     from lrdiag import run_folder
+
+    run = run_folder.load(run_dir)
+    gates = _all_gates(gates, compared=baseline is not None or run.diagnosis.comparison is not None)
+    gating.refuse_unknown_classes(gates, run.diagnosis.dataset.classes)
+    if baseline is not None:
+        from lrdiag.report.baseline import set_beside
+
+        run = set_beside(run_folder.load_baseline(baseline), run)
+        run_folder.save(run_dir, run)
+    _write(run, run_dir, **page)
+    click.echo(run_dir / "report.html")
+    _judge(gates, gating.check(gates, run.diagnosis))
+
+
+@main.command(context_settings={"show_default": True})
+@click.argument("base", type=click.Path(path_type=Path))
+@click.argument("head", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Write HEAD with its comparison there, as a run folder.")
+@gate_options
+@page_options
+@verbose_option
+def compare(base: Path, head: Path, out: Path | None, gates: tuple[Gate, ...], **page: Any) -> None:
+    """Compare two runs on the same test images, BASE and HEAD: run folders, or their report.json."""
+    from lrdiag import run_folder
+    from lrdiag.report.baseline import set_beside
+    from lrdiag.report.terminal import print_comparison
+
+    gates = _all_gates(gates, compared=True)
+    if out is not None:
+        run_folder.create(out)
+    read_head = run_folder.load_baseline if out is None else run_folder.load
+    run = set_beside(run_folder.load_baseline(base), read_head(head))
+    gating.refuse_unknown_classes(gates, run.diagnosis.dataset.classes)
+    print_comparison(run.diagnosis)
+    if out is not None:
+        run_folder.save(out, run)
+        _write(run, out, **page)
+        click.echo(out / "report.html")
+    _judge(gates, gating.check(gates, run.diagnosis))
+
+
+def _write(run: Run, folder: Path, assets: AssetsName, templates: Path | None) -> None:
     from lrdiag.report.write import write_page
 
-    write_page(run_dir, run_folder.load(run_dir))
-    click.echo(run_dir / "report.html")
+    write_page(folder, run, assets=assets, templates=templates)
+    _announce(folder)
+
+
+def _announce(folder: Path) -> None:
+    """Shows the summary below the job, where GitHub runs it."""
+    if warning := append_step_summary(folder / "summary.md"):
+        click.echo(f"Warning: {warning}", err=True)
+
+
+def _all_gates(given: tuple[Gate, ...], *, compared: bool) -> tuple[Gate, ...]:
+    """The gates of the command line and of pyproject.toml. Only the former insist on a baseline."""
+    for gate in given:
+        if gate.rule == "fail-if-worse" and not compared:
+            raise SettingsError(
+                "`--fail-if-worse` needs an earlier run: name it with --baseline. "
+                f"Received: {gate.name}={gate.limit:g} without a baseline"
+            )
+    return gating.overridden(gating.from_pyproject(Path.cwd()), by=given)
+
+
+def _judge(gates: tuple[Gate, ...], outcomes: list[Outcome], quiet: bool = False) -> None:
+    """Says how each gate went, and ends with exit code 3 where one failed. Everything is written by now."""
+    held = [outcome.gate for outcome in outcomes]
+    for outcome in outcomes:
+        if not (quiet and outcome.passed):
+            click.echo(f"Gate {outcome}", err=True)
+    for gate in gates:
+        if gate not in held and not quiet:
+            click.echo(f"Gate not checked {gate.name}: {gate.rule} needs a baseline", err=True)
+    if not all(outcome.passed for outcome in outcomes):
+        click.get_current_context().exit(GATE_FAILED)
 
 
 def _start(quiet: bool) -> ConsoleProgress:
@@ -257,18 +287,18 @@ def _is_watched() -> bool:
     return sys.stdout.isatty() and "CI" not in os.environ
 
 
-def _tell(run: Run, out: Path, as_json: bool, quiet: bool) -> None:
+def _tell(run: Run, out: Path, outcomes: list[Outcome], as_json: bool, quiet: bool) -> None:
     from lrdiag.report.sections.verdict import verdict_sentence
 
     page = out / "report.html"
     if as_json:
-        click.echo(json.dumps(_summary(run, page), indent=1))
+        gates = [{**asdict(each.gate), "actual": each.actual, "passed": each.passed} for each in outcomes]
+        click.echo(json.dumps({**_summary(run.diagnosis, page), "gates": gates}, indent=1))
     elif not quiet:
         click.echo(f"{verdict_sentence(run.diagnosis)}\n{page}")
 
 
-def _summary(run: Run, page: Path) -> dict[str, Any]:
-    diagnosis = run.diagnosis
+def _summary(diagnosis: Diagnosis, page: Path) -> dict[str, Any]:
     test, rates = diagnosis.test, diagnosis.range_test
     return {
         "report": str(page),
@@ -285,4 +315,17 @@ def _summary(run: Run, page: Path) -> dict[str, Any]:
         "suggestion": rates.suggestion if rates else None,
         "findings": [finding.code for finding in diagnosis.findings],
         "seconds": diagnosis.seconds.total,
+        "comparison": _compared(diagnosis),
+    }
+
+
+def _compared(diagnosis: Diagnosis) -> dict[str, Any] | None:
+    comparison = diagnosis.comparison
+    if comparison is None:
+        return None
+    figures = ("difference", "difference_low", "difference_high", "p_value")
+    return {
+        **{name: getattr(comparison, name) for name in figures},
+        "fixed": len(comparison.fixed),
+        "broken": len(comparison.broken),
     }

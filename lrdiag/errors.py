@@ -6,6 +6,8 @@
     │   └── DataUnavailable     data that is neither on disk nor to be downloaded
     ├── ModelError              a network that cannot be used
     ├── NoSuggestion            a range test from which no learning rate can be read
+    ├── ComparisonError         two runs that cannot be compared
+    ├── TemplateError           templates of one's own that cannot be rendered
     └── RunFolderError          a run folder that cannot be read or written
 
 A message says what was wrong, the rule, what was received and what to do. The command line prints it without
@@ -35,6 +37,14 @@ class ModelError(LrdiagError, ValueError):
 
 class NoSuggestion(LrdiagError):
     """A range test holds no descent from which a learning rate could be read."""
+
+
+class ComparisonError(LrdiagError, ValueError):
+    """Two runs were not judged on the same test set."""
+
+
+class TemplateError(LrdiagError):
+    """Templates of one's own are missing or broken."""
 
 
 class RunFolderError(LrdiagError):

@@ -27,6 +27,31 @@ def percent(share: float | None) -> str:
     return f"{100 * share:.1f}\u00a0%"
 
 
+def points(difference: float | None) -> str:
+    """A difference of two shares in percentage points, with its sign; never rounds to no difference.
+
+    >>> points(0.0123), points(-0.004), points(0.0003), points(0.0), points(None)
+    ('+1.2', '−0.4', '+0.03', '0.0', '–')
+    """
+    if difference is None:
+        return MISSING
+    value = 100 * difference
+    if value == 0:
+        return "0.0"
+    return f"{value:+.1f}".replace("-", "−") if abs(value) >= 0.05 else f"{value:+.1g}".replace("-", "−")
+
+
+def probability(value: float) -> str:
+    """A p-value with two digits.
+
+    >>> probability(0.0481), probability(1.0), probability(6.7e-6)
+    ('0.048', '1.0', '6.7e-6')
+    """
+    if value < 1e-99:
+        return "<\u00a01e-99"
+    return rate(value) if value < 0.001 else f"{value:.2g}" if value < 0.995 else "1.0"
+
+
 def rate(value: float | None) -> str:
     """A learning rate as `3.2e-3`."""
     if value is None:

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from lrdiag import environment, run_folder
 from lrdiag.data import evaluation_batches, load_dataset, training_batches
-from lrdiag.diagnose.assemble import assemble
+from lrdiag.diagnose.assemble import assemble, dataset_facts
+from lrdiag.diagnose.compare import refuse_other_images
 from lrdiag.errors import ModelError, NoSuggestion
 from lrdiag.explain.gradcam import GradCAM
+from lrdiag.explain.trust import measure_trust
+from lrdiag.gates import refuse_unknown_classes
 from lrdiag.models import Network, build_network
 from lrdiag.progress import Progress, Silence
 from lrdiag.rate.range_test import find_lr
@@ -25,6 +29,7 @@ from lrdiag.records import (
     Dataset,
     HeatmapFacts,
     Heatmaps,
+    HeatmapTrust,
     Predictions,
     RangeTestFacts,
     Rates,
@@ -33,13 +38,16 @@ from lrdiag.records import (
     Seconds,
     TrainingRun,
 )
+from lrdiag.report.baseline import set_beside
 from lrdiag.report.pictures import lay_out
 from lrdiag.report.tables import write_tables
+from lrdiag.report.templates import html_environment
 from lrdiag.report.write import write_page
 from lrdiag.settings import CYCLE_RATIO, Settings
 from lrdiag.training import CUSTOMARY_RATES, compile_network, plan, train
 
 EVALUATION_BATCH = 512
+TRUST_SAMPLE = 200  # mistakes whose maps are tested
 RANGE_TEST_STEPS = 100
 LARGE_TRAINING_SET = 10_000  # images; from here on batches of 128
 MIN_EPOCHS = 4
@@ -71,9 +79,14 @@ def train_and_report(
         LrdiagError: If the settings, the data, the network or the folder cannot be used.
     """
     clock = Stopwatch(started)
+    base = run_folder.load_baseline(settings.baseline) if settings.baseline else None
+    html_environment(settings.templates)  # what cannot be used is refused before anything slow is started
     run_folder.create(settings.out)
     with _numerics(settings):
         dataset = load_dataset(settings, progress)
+        refuse_unknown_classes(settings.gates, dataset.classes)
+        if base:
+            refuse_other_images(base.diagnosis.dataset, dataset_facts(dataset))
         network = build_network(settings.model, dataset.train, len(dataset.classes))
         budget = Budget.of(settings, len(dataset.train))
         with clock.lap("range_test"):
@@ -81,7 +94,7 @@ def train_and_report(
         with clock.lap("training"):
             training = _train(network, dataset, settings, budget, rates, progress)
         with clock.lap("predict_and_explain"):
-            predictions, heatmaps, how = _predict_and_explain(network, dataset, progress)
+            predictions, heatmaps, how = _predict_and_explain(network, dataset, settings, progress)
     with clock.lap("report"), progress.stage("Writing the page"):
         sheets, pictures = lay_out(dataset, predictions, heatmaps, settings.seed)
         diagnosis = assemble(
@@ -94,11 +107,13 @@ def train_and_report(
             sheets=sheets,
             run=_run_facts(network, settings, budget, command),
         )
-        diagnosis = dataclasses.replace(diagnosis, seconds=clock.seconds())
+        run = Run(dataclasses.replace(diagnosis, seconds=clock.seconds()), pictures)
+        run = set_beside(base, run) if base else run
         _save_model(network, settings)
         write_tables(settings.out, diagnosis, dataset.test, predictions, heatmaps)
-        write_page(settings.out, Run(diagnosis, pictures))
-    run = Run(dataclasses.replace(diagnosis, seconds=clock.seconds()), pictures)
+        run_folder.save(settings.out, run)  # a template that fails must not cost the training
+        write_page(settings.out, run, assets=settings.assets, templates=settings.templates)
+    run = dataclasses.replace(run, diagnosis=dataclasses.replace(run.diagnosis, seconds=clock.seconds()))
     run_folder.save(settings.out, run)
     return run
 
@@ -247,18 +262,46 @@ def _training_batches(dataset: Dataset, settings: Settings, budget: Budget) -> A
 
 
 def _predict_and_explain(
-    network: Network, dataset: Dataset, progress: Progress
+    network: Network, dataset: Dataset, settings: Settings, progress: Progress
 ) -> tuple[Predictions, Heatmaps | None, HeatmapFacts]:
     with progress.stage("Predicting and explaining", len(dataset.test), "images") as stage:
         try:
             explainer = GradCAM(network.model, batch_size=EVALUATION_BATCH)
             predictions, heatmaps = explainer.predict_and_explain(dataset.test, on_batch=stage.advance)
         except ModelError as error:  # a network without feature maps has mistakes too
-            scores = network.model.predict(dataset.test.images, batch_size=EVALUATION_BATCH, verbose=0)
             stage.advance(len(dataset.test))
-            unexplained = HeatmapFacts("Grad-CAM", None, 0, str(error))
-            return Predictions.from_scores(scores, dataset.test.labels), None, unexplained
-    return predictions, heatmaps, HeatmapFacts("Grad-CAM", heatmaps.layer, len(heatmaps.indices))
+            predictions = Predictions.from_scores(_predict(network, dataset.test.images), dataset.test.labels)
+            return predictions, None, HeatmapFacts("Grad-CAM", None, 0, str(error))
+    trust = _measure_trust(network, dataset, predictions, heatmaps, settings, progress)
+    return predictions, heatmaps, HeatmapFacts("Grad-CAM", heatmaps.layer, len(heatmaps.indices), trust=trust)
+
+
+def _measure_trust(
+    network: Network,
+    dataset: Dataset,
+    predictions: Predictions,
+    heatmaps: Heatmaps,
+    settings: Settings,
+    progress: Progress,
+) -> HeatmapTrust | None:
+    """How far the maps can be trusted, measured on a random sample of the mistakes; `None` where none can be."""
+    usable = np.flatnonzero(np.isfinite(heatmaps.predicted).all(axis=(1, 2)))
+    if not len(usable):
+        return None
+    generator = np.random.default_rng(settings.seed)
+    sample = np.sort(generator.choice(usable, min(TRUST_SAMPLE, len(usable)), replace=False))
+    images = heatmaps.indices[sample]
+    with progress.stage("Testing the heatmaps"):
+        return measure_trust(
+            lambda batch: _predict(network, batch),
+            dataset.test.images[images],
+            heatmaps.predicted[sample],
+            predictions.predicted[images],
+        )
+
+
+def _predict(network: Network, images: np.ndarray) -> np.ndarray:
+    return np.asarray(network.model.predict(images, batch_size=EVALUATION_BATCH, verbose=0))
 
 
 def _run_facts(network: Network, settings: Settings, budget: Budget, command: str) -> RunFacts:

@@ -296,6 +296,7 @@ class TrainingRun:
         schedule: The learning-rate policy, in words.
         stop_reason: `None` where training ran to its end, else why it did not.
         seconds: Wall time.
+        momentum_per_step: The momentum of each update, in order; `None` where it stayed the same.
     """
 
     epochs: list[Epoch]
@@ -307,6 +308,7 @@ class TrainingRun:
     schedule: str
     stop_reason: str | None
     seconds: float
+    momentum_per_step: list[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -463,8 +465,8 @@ class HeatmapSheets:
         predicted: For each mistake, in the order of `Misclassified.items`, what speaks for the predicted class.
         true: What speaks for the true class, same order.
         difference: What speaks for the predicted class rather than for the true one, or the other way round.
-        means: The mean map of each class over its recognised images, then those over its misclassified ones; `None`
-            where only the mistakes were explained.
+        means: The mean map of each class over its recognised images, then those over its misclassified ones; last, the
+            mean of the former over all classes, and that of the latter. `None` where only the mistakes were explained.
     """
 
     predicted: Sheet
@@ -482,12 +484,14 @@ class Sheets:
         heatmaps: Their maps; `None` where there are none.
         samples: A few training images of each class, `samples_per_class` of class 0, then of class 1, and so on.
         samples_per_class: How many of each class.
+        shown: Which of `Misclassified.items` the photographs and maps show, as places in it, ascending; `None`: all.
     """
 
     photographs: Sheet | None
     heatmaps: HeatmapSheets | None
     samples: Sheet
     samples_per_class: int
+    shown: list[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -500,25 +504,38 @@ class ClassChange:
 
 
 @dataclass(frozen=True)
+class SettingChange:
+    """A setting, a version or the commit that is not what it was; `None` where it is not set."""
+
+    name: str
+    base: str | int | float | bool | None
+    head: str | int | float | bool | None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """This run beside an earlier one, image by image: both were judged on the same test set.
 
     Attributes:
-        base_name: What the earlier run calls itself: its network and, where known, its commit.
-        base: The headline of the earlier run.
+        base_model: The network of the earlier run.
+        base_commit: The commit of its folder, or `None`.
+        base: Its headline.
         base_calibration_error: Its expected calibration error.
         difference: Accuracy of this run minus that of the earlier one.
         difference_low: Lower end of its 95 % interval.
         difference_high: Upper end of its 95 % interval.
         p_value: McNemar's exact test: how probable so lopsided a change is where nothing has changed.
         broken: Images that only the earlier run recognised, as places in `Misclassified.items` of this run.
-        fixed: Images that only this run recognises: the earlier run's mistakes.
+        fixed: Images that only this run recognises: the earlier run's mistakes, the highest loss first.
         classes: Recall of each class, before and after.
-        fixed_photographs: The photographs of `fixed`, where the earlier run's folder held them.
-        fixed_heatmaps: The earlier run's maps of them for the class it predicted.
+        changes: What was set otherwise in the earlier run.
+        fixed_shown: Which of `fixed` the following show, as places in it, ascending.
+        fixed_photographs: Their photographs, where the earlier run's folder held them.
+        fixed_heatmaps: The earlier run's maps of them for the class that it predicted.
     """
 
-    base_name: str
+    base_model: str
+    base_commit: str | None
     base: Score
     base_calibration_error: float
     difference: float
@@ -528,6 +545,8 @@ class Comparison:
     broken: list[int]
     fixed: list[Mistake]
     classes: list[ClassChange]
+    changes: list[SettingChange]
+    fixed_shown: list[int] = field(default_factory=list)
     fixed_photographs: Sheet | None = None
     fixed_heatmaps: Sheet | None = None
 

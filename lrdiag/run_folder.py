@@ -23,6 +23,10 @@ from lrdiag.records import SCHEMA_VERSION, Diagnosis, Run, Sheet
 REPORT = "report.json"
 RANGE_TEST_CHART = "range-test.chart.html"
 TRAINING_CHART = "training.chart.html"
+RELIABILITY_CHART = "reliability.chart.html"
+CONFIDENCE_CHART = "confidence.chart.html"
+CHARTS = (RANGE_TEST_CHART, TRAINING_CHART, RELIABILITY_CHART, CONFIDENCE_CHART)
+SUMMARY_PICTURE = "summary.png"
 
 
 @contextmanager
@@ -119,22 +123,45 @@ def load(folder: Path) -> Run:
     Raises:
         RunFolderError: If the folder holds no run, or one that this version cannot read.
     """
-    try:
+    with _readable(folder / REPORT):
         diagnosis = _from_json((folder / REPORT).read_bytes())
         pictures = {sheet.file: (folder / _own(sheet.file)).read_bytes() for sheet in _sheets(diagnosis)}
-        charts = [chart for chart in (RANGE_TEST_CHART, TRAINING_CHART) if (folder / chart).exists()]
-        pictures |= {chart: (folder / chart).read_bytes() for chart in charts}
+        drawings = [drawing for drawing in (*CHARTS, SUMMARY_PICTURE) if (folder / drawing).exists()]
+        pictures |= {drawing: (folder / drawing).read_bytes() for drawing in drawings}
+    return Run(diagnosis, pictures)
+
+
+def load_baseline(path: Path) -> Run:
+    """Reads a run to compare with; pictures that do not lie beside its report.json are left out.
+
+    Args:
+        path: A run folder or a report.json.
+
+    Raises:
+        RunFolderError: If there is no run, or one that this version cannot read.
+    """
+    report = path if path.is_file() else path / REPORT
+    with _readable(report):
+        diagnosis = _from_json(report.read_bytes())
+        files = [report.parent / _own(sheet.file) for sheet in _sheets(diagnosis)]
+        return Run(diagnosis, {file.name: file.read_bytes() for file in files if file.is_file()})
+
+
+@contextmanager
+def _readable(report: Path) -> Iterator[None]:
+    """Explains why a run cannot be read."""
+    try:
+        yield
     except OSError as error:
         raise RunFolderError(
             f"A run folder holds {REPORT} and the pictures that it names; make one with `lrdiag train-and-report`. "
-            f"Received: {folder} ({error.strerror}: {error.filename})"
+            f"Received: {report.parent} ({error.strerror}: {error.filename})"
         ) from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RunFolderError(
             f"{REPORT} must follow schema version {SCHEMA_VERSION}, which this version of lrdiag writes. Make the run "
-            f"again. Received: {folder / REPORT} ({error})"
+            f"again. Received: {report} ({error})"
         ) from error
-    return Run(diagnosis, pictures)
 
 
 def _sheets(diagnosis: Diagnosis) -> list[Sheet]:

@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from lrdiag.errors import SettingsError
+from lrdiag.gates import Gate
 
 OptimizerName = Literal["sgd", "adam", "adamw", "nadam", "adamax", "rmsprop", "adagrad", "adadelta"]
 ScheduleName = Literal[
     "cyclic", "triangular2", "exp-range", "one-cycle", "cosine-restarts", "plateau", "decay", "constant"
 ]
 AugmentationName = Literal["flip", "crop", "erase"]
+AssetsName = Literal["inline", "folder"]
 RuleName = Literal["steepest", "fastai-valley", "fastai-slide", "fastai-minimum", "fastai-steep", "torch-lr-finder"]
 
 OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
 AUGMENTATIONS: tuple[str, ...] = get_args(AugmentationName)
+ASSETS: tuple[str, ...] = get_args(AssetsName)
 RULES: tuple[str, ...] = get_args(RuleName)
 
 
@@ -95,6 +98,11 @@ class Settings:
         schedule: How the learning rate moves during training.
         learning_rate: The rate or boundaries, or automatic.
         mixed_precision: Compute in 16 bits where the layers allow it.
+        baseline: An earlier run to compare with, its folder or its report.json, or `None`.
+        gates: What the run must reach. They are checked against the classes before training; whoever started the run
+            holds it against them with `lrdiag.gates.check`.
+        assets: `"inline"`: the page is one file. `"folder"`: its pictures and its style lie in `assets/` beside it.
+        templates: A folder whose templates take the place of those of the same name, or `None`.
     """
 
     data: str | None = None
@@ -111,6 +119,10 @@ class Settings:
     schedule: ScheduleName = "cyclic"
     learning_rate: LearningRate = field(default_factory=LearningRate)
     mixed_precision: bool = False
+    baseline: Path | None = None
+    gates: tuple[Gate, ...] = ()
+    assets: AssetsName = "inline"
+    templates: Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "limit_train", "limit_test"):
@@ -119,7 +131,7 @@ class Settings:
                 raise SettingsError(f"`{name}` must be 1 or more. Received: {value}")
         if not 0 <= self.seed < 2**31:
             raise SettingsError(f"`seed` must be between 0 and 2147483647. Received: {self.seed}")
-        for name, allowed in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        for name, allowed in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("assets", ASSETS)):
             if getattr(self, name) not in allowed:
                 raise SettingsError(f"`{name}` must be one of {', '.join(allowed)}. Received: {getattr(self, name)!r}")
         unknown = [name for name in self.augment if name not in AUGMENTATIONS]

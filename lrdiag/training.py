@@ -183,6 +183,7 @@ def train(
         schedule=policy.description,
         stop_reason=recorder.stop_reason,
         seconds=time.perf_counter() - started,
+        momentum_per_step=recorder.momentums if len(set(recorder.momentums)) > 1 else None,
     )
 
 

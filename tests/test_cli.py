@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from PIL import Image
 
 from lrdiag import __version__, run_folder
 from lrdiag.cli import _is_watched, main
+from lrdiag.records import Misclassified
 
 SMALL = ["--limit-train", "300", "--limit-test", "60", "--epochs", "1", "--batch-size", "16"]
 QUICK = ["--data", "digits", *SMALL, "--no-open"]
@@ -62,7 +65,8 @@ def test_help_names_every_option() -> None:
     text = lrdiag("train-and-report", "--help").stdout
     options = (
         "--data --data-dir --model --epochs --batch-size --seed --limit-train --limit-test --out --augment --optimizer "
-        "--schedule --learning-rate --mixed-precision --open --no-open --json --quiet --verbose"
+        "--schedule --learning-rate --mixed-precision --baseline --fail-under --fail-if-worse --assets --templates "
+        "--open --no-open --json --quiet --verbose"
     )
     for option in options.split():
         assert option in text
@@ -84,6 +88,7 @@ def test_stdout_is_the_summary_alone(finished: tuple[Path, subprocess.CompletedP
     assert summary["report"] == str(out / "report.html")
     assert summary["test_size"] == 60
     assert 0 <= summary["accuracy_low"] <= summary["accuracy"] <= summary["accuracy_high"] <= 1
+    assert (summary["comparison"], summary["gates"]) == (None, [])
 
 
 def test_stderr_is_one_line_a_stage_and_no_chatter(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -94,6 +99,7 @@ def test_stderr_is_one_line_a_stage_and_no_chatter(finished: tuple[Path, subproc
         "Range test",
         "Training",
         "Predicting and explaining",
+        "Testing the heatmaps",
         "Writing the page",
     ]
 
@@ -101,7 +107,8 @@ def test_stderr_is_one_line_a_stage_and_no_chatter(finished: tuple[Path, subproc
 def test_the_run_folder_is_complete(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     names = {path.name for path in finished[0].iterdir()}
     assert names >= {
-        "report.html", "report.json", "summary.md", "model.keras", "predictions.csv", "history.csv", "range_test.csv",
+        "report.html", "report.json", "summary.md", "summary.png", "model.keras", "predictions.csv", "history.csv",
+        "range_test.csv",
     }  # fmt: skip
     assert not [name for name in names if name.startswith(".")]
 
@@ -236,6 +243,265 @@ def test_an_interruption_is_one_even_where_tensorflow_has_wrapped_it(
     result = CliRunner().invoke(main, ["report", str(tmp_path)])
     assert (result.exit_code == 130) == interrupted
     assert ("Interrupted." in result.stderr) == interrupted
+
+
+def edited(finished: Path, folder: Path, **changes: Any) -> Path:
+    """A copy of the facts of a run, without its pictures and with other values."""
+    diagnosis = run_folder.load(finished).diagnosis
+    sheets = dataclasses.replace(diagnosis.sheets, photographs=None, heatmaps=None)
+    folder.mkdir(exist_ok=True)
+    report = run_folder.to_json(dataclasses.replace(diagnosis, sheets=sheets, **changes))
+    (folder / "report.json").write_bytes(report)
+    return folder
+
+
+@pytest.fixture
+def better(finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> Path:
+    """A baseline that made six mistakes fewer than the run that was finished, of 60, and none of another kind."""
+    diagnosis = run_folder.load(finished[0]).diagnosis
+    items = diagnosis.misclassified.items[6:]
+    classes = [dataclasses.replace(each, recall=1.0) for each in diagnosis.per_class]
+    test = dataclasses.replace(diagnosis.test, accuracy=diagnosis.test.accuracy + 0.1)
+    mistakes = Misclassified(len(items), items)
+    return edited(finished[0], tmp_path / "better", misclassified=mistakes, per_class=classes, test=test)
+
+
+def invoke(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+def test_two_runs_are_compared(finished: tuple[Path, subprocess.CompletedProcess[str]], better: Path) -> None:
+    result = invoke("compare", better, finished[0])
+    assert result.exit_code == 0, result.stderr
+    assert "Down 10.0 points" in result.stdout
+    assert "Of 60 test images, 0 were fixed and 6 broken (McNemar's exact test: p\u00a0=\u00a00.031)." in result.stdout
+    assert sum(line.startswith(tuple("0123456789")) for line in result.stdout.splitlines()) == 10
+    assert {path.name for path in better.iterdir()} == {"report.json"}
+
+
+def test_the_first_run_is_the_baseline(finished: tuple[Path, subprocess.CompletedProcess[str]], better: Path) -> None:
+    assert "Up 10.0 points" in invoke("compare", finished[0] / "report.json", better / "report.json").stdout
+
+
+def test_a_comparison_is_written_as_a_run_folder(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], better: Path, tmp_path: Path
+) -> None:
+    before = (finished[0] / "report.json").read_bytes()
+    result = invoke("compare", better, finished[0], "--out", tmp_path / "out", "--assets", "folder")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.endswith(f"{tmp_path / 'out' / 'report.html'}\n")
+    assert {"report.html", "report.json", "summary.md", "summary.png", "assets"} <= set(os.listdir(tmp_path / "out"))
+    comparison = run_folder.load(tmp_path / "out").diagnosis.comparison
+    assert comparison
+    assert (len(comparison.broken), len(comparison.fixed)) == (6, 0)
+    assert "down 10.0 points from the baseline" in (tmp_path / "out" / "summary.md").read_text()
+    assert (finished[0] / "report.json").read_bytes() == before
+
+
+def copied(finished: tuple[Path, subprocess.CompletedProcess[str]], folder: Path) -> Path:
+    """A run folder that a test may change."""
+    shutil.copytree(finished[0], folder, ignore=shutil.ignore_patterns("model.keras", "heatmaps.npz"))
+    return folder
+
+
+def test_a_report_takes_a_baseline_and_keeps_it(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], better: Path, tmp_path: Path
+) -> None:
+    run = copied(finished, tmp_path / "run")
+    picture = (run / "summary.png").read_bytes()
+    result = invoke("report", run, "--baseline", better / "report.json")
+    assert (result.exit_code, result.stdout) == (0, f"{run / 'report.html'}\n")
+    assert 'id="comparison"' in (run / "report.html").read_text()
+    assert (run / "summary.png").read_bytes() != picture
+    assert invoke("report", run).exit_code == 0
+    assert 'id="comparison"' in (run / "report.html").read_text()
+
+
+def test_a_report_finds_its_pictures_in_a_folder_or_in_itself(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    run = copied(finished, tmp_path / "run")
+    assert invoke("report", run, "--assets", "folder").exit_code == 0
+    assert (run / "assets" / "misclassified.webp").exists()
+    assert "data:image" not in (run / "report.html").read_text()
+    assert invoke("report", run).exit_code == 0
+    assert not (run / "assets").exists()
+    assert (run / "report.html").read_bytes() == (finished[0] / "report.html").read_bytes()
+
+
+def test_a_report_takes_other_templates(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    run = copied(finished, tmp_path / "run")
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "report.html.j2").write_text("<p>{{ diagnosis.model }}, in our words</p>")
+    assert invoke("report", run, "--templates", tmp_path / "templates").exit_code == 0
+    assert (run / "report.html").read_text() == "<p>fast, in our words</p>"
+    refused = invoke("report", run, "--templates", tmp_path / "nowhere")
+    assert refused.exit_code == 2
+    assert "nowhere" in refused.stderr
+
+
+def gates_of(result: Result) -> list[str]:
+    return [line for line in result.stderr.splitlines() if line.startswith("Gate ")]
+
+
+def test_a_gate_that_fails_ends_with_3_after_everything_is_written(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], better: Path, tmp_path: Path
+) -> None:
+    accuracy = run_folder.load(finished[0]).diagnosis.test.accuracy
+    out = tmp_path / "out"
+    result = invoke(
+        "compare", better, finished[0], "--out", out,
+        "--fail-under", "accuracy=0", "--fail-under", "accuracy=1", "--fail-under", "recall.0=0",
+        "--fail-if-worse", "accuracy=0.05",
+    )  # fmt: skip
+    assert result.exit_code == 3
+    assert (out / "report.html").exists()
+    assert gates_of(result)[:2] == [
+        f"Gate FAILED accuracy: expected at least 1, actual {accuracy:.6g}",
+        "Gate FAILED accuracy: expected worse by at most 0.05, actual worse by 0.1",
+    ]
+    assert gates_of(result)[2].startswith("Gate passed recall.0: expected at least 0, actual ")
+
+
+def test_gates_that_pass_end_with_0(finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    result = invoke("report", copied(finished, tmp_path / "run"), "--fail-under", "accuracy=0")
+    assert result.exit_code == 0
+    assert len(gates_of(result)) == 1
+
+
+PYPROJECT = "[tool.lrdiag]\nfail-under = {accuracy = 1, 'recall.0' = 0}\nfail-if-worse.accuracy = 0"
+
+
+def test_gates_of_pyproject_count_and_the_command_line_wins(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = copied(finished, tmp_path / "run")
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT)
+    monkeypatch.chdir(tmp_path)
+    failed = invoke("report", "run")
+    assert failed.exit_code == 3
+    assert [line.split(":")[0] for line in gates_of(failed)] == [
+        "Gate FAILED accuracy", "Gate passed recall.0", "Gate not checked accuracy",
+    ]  # fmt: skip
+    passed = invoke("report", "run", "--fail-under", "accuracy=0")
+    assert passed.exit_code == 0
+    assert (run / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "gate", "words"),
+    [
+        (["report"], ["--fail-under", "acuracy=0.5"], "Did you mean 'accuracy'?"),
+        (["report"], ["--fail-under", "recall.cat=0.5"], "must name a class of the data. Received: 'recall.cat'"),
+        (["report"], ["--fail-if-worse", "accuracy=0.01"], "name it with --baseline. Received: accuracy=0.01"),
+        (["report"], ["--fail-if-worse", "f1.0=0.01"], "`fail-if-worse` takes accuracy, recall.<class>"),
+        (["report"], ["--baseline", "nowhere"], "nowhere"),
+        (["report"], ["--assets", "cdn"], "'cdn'"),
+        (["compare", "nowhere"], [], "nowhere"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before_anything_is_written(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    command: list[str],
+    gate: list[str],
+    words: str,
+) -> None:
+    run = copied(finished, tmp_path / "run")
+    (run / "report.html").unlink()
+    result = invoke(*command, run, *gate)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert not (run / "report.html").exists()
+
+
+def test_runs_on_other_images_are_not_compared(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    dataset = dataclasses.replace(run_folder.load(finished[0]).diagnosis.dataset, test_fingerprint="0f" * 32)
+    result = invoke("compare", edited(finished[0], tmp_path / "other", dataset=dataset), finished[0])
+    assert result.exit_code == 2
+    assert "same test images" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_the_summary_is_shown_below_the_job(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+    better: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "step"))
+    run = copied(finished, tmp_path / "run")
+    arguments = [run] if command == "report" else [better, run, "--out", run]
+    assert invoke(command, *arguments).exit_code == 0
+    assert (tmp_path / "step").read_text() == "\n" + (run / "summary.md").read_text()
+
+
+def test_a_summary_that_cannot_be_shown_is_a_warning(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "nowhere" / "step"))
+    result = invoke("report", copied(finished, tmp_path / "run"))
+    assert result.exit_code == 0
+    assert "Warning: The summary cannot be appended to GITHUB_STEP_SUMMARY" in result.stderr
+
+
+def test_a_run_beside_its_baseline_behind_gates(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    out, step = tmp_path / "run", tmp_path / "step"
+    process = lrdiag(
+        "train-and-report", *QUICK, "--optimizer", "adam", "--learning-rate", "0.001", "--out", out, "--json",
+        "--baseline", finished[0], "--fail-under", "accuracy=1", "--fail-if-worse", "accuracy=1", "--assets", "folder",
+        GITHUB_STEP_SUMMARY=str(step),
+    )  # fmt: skip
+    assert process.returncode == 3, process.stderr
+    assert {"report.html", "report.json", "summary.md", "summary.png", "model.keras"} <= set(os.listdir(out))
+    said = json.loads(process.stdout)
+    diagnosis = run_folder.load(out).diagnosis
+    comparison, before = diagnosis.comparison, run_folder.load(finished[0]).diagnosis
+    assert comparison
+    assert said["comparison"] == {
+        "difference": comparison.difference,
+        "difference_low": comparison.difference_low,
+        "difference_high": comparison.difference_high,
+        "p_value": comparison.p_value,
+        "fixed": len(comparison.fixed),
+        "broken": len(comparison.broken),
+    }
+    assert comparison.difference == pytest.approx(diagnosis.test.accuracy - before.test.accuracy)
+    assert {each.name for each in comparison.changes} >= {"optimizer", "learning_rate"}
+    assert [(each["name"], each["passed"]) for each in said["gates"]] == [("accuracy", False), ("accuracy", True)]
+    assert said["gates"][0]["actual"] == diagnosis.test.accuracy
+    assert f"Gate FAILED accuracy: expected at least 1, actual {diagnosis.test.accuracy:.6g}\n" in process.stderr
+    assert 'id="comparison"' in (out / "report.html").read_text()
+    assert (out / "assets" / "fixed.webp").exists()
+    assert step.read_text() == "\n" + (out / "summary.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--fail-under", "recall.cat=0.5"], "must name a class of the data. Received: 'recall.cat'"),
+        (["--fail-under", "acuracy=0.5"], "Did you mean 'accuracy'?"),
+        (["--fail-if-worse", "accuracy=0.5"], "name it with --baseline"),
+        (["--baseline", "{finished}", "--limit-test", "50"], "same test images"),
+        (["--baseline", "nowhere"], "nowhere"),
+        (["--templates", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_reached_is_refused_before_training(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    arguments = [argument.format(finished=finished[0]) for argument in arguments]
+    result = invoke("train-and-report", *QUICK, "--out", tmp_path / "out", *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "Range test" not in result.stderr
 
 
 NETS = """

@@ -15,6 +15,33 @@ def test_percent(share: float | None, written: str) -> None:
     assert formats.percent(share).replace("\u00a0", " ") == written
 
 
+@pytest.mark.parametrize(
+    ("difference", "written"),
+    [
+        (0.0123, "+1.2"), (-0.3, "−30.0"), (0.0005, "+0.1"), (0.00049, "+0.05"), (-0.00002, "−0.002"), (0.0, "0.0"),
+        (-0.0, "0.0"), (1, "+100.0"), (None, "–"),
+    ],
+)  # fmt: skip
+def test_points(difference: float | None, written: str) -> None:
+    assert formats.points(difference) == written
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (1.0, "1.0"),
+        (0.996, "1.0"),
+        (0.5, "0.5"),
+        (0.0481, "0.048"),
+        (0.001, "0.001"),
+        (0.0009, "9.0e-4"),
+        (0, "< 1e-99"),
+    ],
+)
+def test_probability(value: float, written: str) -> None:
+    assert formats.probability(value).replace("\u00a0", " ") == written
+
+
 @pytest.mark.parametrize(("value", "written"), [(0.0032, "3.2e-3"), (1, "1.0e0"), (12, "1.2e1"), (None, "–")])
 def test_rate(value: float | None, written: str) -> None:
     assert formats.rate(value) == written

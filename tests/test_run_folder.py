@@ -19,30 +19,49 @@ import pytest
 from lrdiag import run_folder
 from lrdiag.errors import RunFolderError
 from lrdiag.records import (
+    Calibration,
+    CalibrationBin,
+    ClassChange,
     ClassFacts,
+    Comparison,
     ConfusedPair,
     DatasetFacts,
     Diagnosis,
     Epoch,
     Finding,
     HeatmapFacts,
+    HeatmapSheets,
     Misclassified,
     Mistake,
     RangeTestFacts,
     Run,
     Score,
     Seconds,
+    SettingChange,
     Sheet,
     Sheets,
     TrainingRun,
 )
+
+MISTAKES = [
+    Mistake(0, 0, 1, 0.75, 1.4, [1, 0], [0.75, 0.25], "test/a b.png"),
+    Mistake(1, 1, 0, 0.5, 0.7, [0], [None]),
+]
+PICTURES = {
+    "photographs.jpg": b"\xff\xd8one",
+    "predicted.png": b"two",
+    "true.png": b"three",
+    "difference.png": b"four",
+    "samples.jpg": b"",
+    "fixed.webp": b"five",
+}
 
 
 @pytest.fixture
 def run() -> Run:
     """Every optional field once filled and once empty, and text that is hard to write."""
     diagnosis = Diagnosis(
-        dataset=DatasetFacts("toys", "“Ünï” <b>&</b>", None, ["cat", "=dog"], [4, 6, 3], 4, 0, 2, [2, 2], [1, 1]),
+        dataset=DatasetFacts("toys", "“Ünï” <b>&</b>", None, ["cat", "=dog"], [4, 6, 3], 4, 0, 2, [2, 2], [1, 1], "0f"),
         model="fast",
         parameters=10,
         range_test=RangeTestFacts([1e-5, 0.1], [2.5, 2.25], [2.5, 2.3], "the loss diverged", [], None, None, 0.1),
@@ -59,14 +78,15 @@ def run() -> Run:
             1.5,
         ),
         test=Score(2, 0.5, 0.1, 0.9, None),
+        calibration=Calibration(0.25, [CalibrationBin(0, 0.5, 0, 0, None), CalibrationBin(0.5, 1, 2, 1, 0.75)]),
         per_class=[ClassFacts("cat", None, 0.0, 0.0, 1), ClassFacts("=dog", 0.5, None, None, 0)],
         confusion=[[0, 1], [0, 1]],
         confused_pairs=[ConfusedPair(0, 1, 1, 1.0)],
-        misclassified=Misclassified(1, [Mistake(0, 0, 1, 0.75, 1.4, "test/a b.png"), Mistake(1, 1, 0, 0.5, 0.7)]),
+        misclassified=Misclassified(2, MISTAKES),
         heatmaps=HeatmapFacts("Grad-CAM", None, 0, "no convolution"),
         sheets=Sheets(
             Sheet("photographs.jpg", 1, 1, 6, 4, 1),
-            Sheet("heatmaps.png", 1, 1, 6, 4, 1),
+            HeatmapSheets(*(Sheet(f"{name}.png", 1, 1, 6, 4, 1) for name in ("predicted", "true", "difference")), None),
             Sheet("samples.jpg", 4, 2, 6, 4, 1),
             2,
         ),
@@ -77,8 +97,24 @@ def run() -> Run:
         settings={"seed": 0, "data": None, "mixed_precision": True, "learning_rate": "auto", "share": 0.5},
         versions={"keras": "3.15.1"},
         seconds=Seconds(1.0, 2.0, 3.0, 4.0, 10.5),
+        comparison=Comparison(
+            "old",
+            None,
+            Score(2, 0.5, 0.1, 0.9, 1.5),
+            0.125,
+            0.0,
+            -0.5,
+            0.5,
+            1.0,
+            [0],
+            MISTAKES[1:],
+            [ClassChange(0, None, 0.0)],
+            [SettingChange("seed", 0, 1), SettingChange("commit", None, "3f2a91c")],
+            [0],
+            Sheet("fixed.webp", 1, 1, 6, 4, 1),
+        ),
     )
-    return Run(diagnosis, {"photographs.jpg": b"\xff\xd8one", "heatmaps.png": b"two", "samples.jpg": b""})
+    return Run(diagnosis, dict(PICTURES))
 
 
 @pytest.fixture
@@ -109,12 +145,14 @@ def names(folder: Path) -> set[str]:
 
 def test_what_is_saved_is_loaded(run: Run, saved: Path) -> None:
     assert run_folder.load(saved) == run
-    assert names(saved) == {"report.json", "photographs.jpg", "heatmaps.png", "samples.jpg"}
+    assert names(saved) == {"report.json", *PICTURES}
 
 
 def test_a_run_without_mistakes_or_range_test_is_loaded_too(run: Run, tmp_path: Path) -> None:
     sheets = dataclasses.replace(run.diagnosis.sheets, photographs=None, heatmaps=None)
-    diagnosis = dataclasses.replace(run.diagnosis, range_test=None, range_test_note=None, sheets=sheets)
+    diagnosis = dataclasses.replace(
+        run.diagnosis, range_test=None, range_test_note=None, sheets=sheets, comparison=None
+    )
     bare = Run(diagnosis, {"samples.jpg": b"x"})
     run_folder.save(tmp_path, bare)
     assert run_folder.load(tmp_path) == bare
@@ -130,12 +168,12 @@ def test_the_report_is_strict_json_without_nan(run: Run, tmp_path: Path) -> None
     content = json.loads((tmp_path / "report.json").read_text("utf-8"), parse_constant=refuse)
     assert content["test"]["loss"] is content["test"]["accuracy_high"] is None
     assert content["dataset"]["source"] == run.diagnosis.dataset.source
-    assert content["schema_version"] == 1
+    assert content["schema_version"] == 2
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_mistake_whose_loss_is_not_finite_can_be_loaded(run: Run, tmp_path: Path, value: float) -> None:
-    mistakes = Misclassified(1, [Mistake(0, 0, 1, value, value)])
+    mistakes = Misclassified(1, [Mistake(0, 0, 1, value, value, [1], [value])])
     run_folder.save(tmp_path, Run(dataclasses.replace(run.diagnosis, misclassified=mistakes), run.pictures))
     assert run_folder.load(tmp_path).diagnosis.misclassified.count == 1
 
@@ -220,14 +258,14 @@ def test_a_folder_in_the_place_of_a_file_is_no_traceback(run: Run, tmp_path: Pat
         b"{",
         b"\xff\xfe",
         b"PK\x03\x04",
-        b'{"schema_version": 1, "model": "\xff"}',
+        b'{"schema_version": 2, "model": "\xff"}',
         b'{"x":' + b"[" * 100_000,
     ],
     ids=["empty", "object", "null", "list", "cut", "utf-16", "zip", "not-utf-8", "deep"],
 )
 def test_a_report_that_is_none_is_refused(saved: Path, content: bytes) -> None:
     (saved / "report.json").write_bytes(content)
-    with pytest.raises(RunFolderError, match=r"schema version 1.*Make the run again.*Received: .*report.json"):
+    with pytest.raises(RunFolderError, match=r"schema version 2.*Make the run again.*Received: .*report.json"):
         run_folder.load(saved)
 
 
@@ -235,7 +273,7 @@ def test_a_report_that_is_none_is_refused(saved: Path, content: bytes) -> None:
 def test_a_report_that_was_cut_is_refused(saved: Path, cut: int) -> None:
     path = saved / "report.json"
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(RunFolderError, match="schema version 1"):
+    with pytest.raises(RunFolderError, match="schema version 2"):
         run_folder.load(saved)
 
 
@@ -250,13 +288,13 @@ def test_a_report_that_was_cut_is_refused(saved: Path, cut: int) -> None:
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_and_named(edit: Any, value: Any, path: tuple[Any, ...]) -> None:
-    with pytest.raises(RunFolderError, match=r"schema version 1.*Received: .*\$\." + str(path[0])):
+    with pytest.raises(RunFolderError, match=r"schema version 2.*Received: .*\$\." + str(path[0])):
         run_folder.load(edit(value, *path))
 
 
-@pytest.mark.parametrize("version", [0, 2, 999])
+@pytest.mark.parametrize("version", [0, 1, 999])
 def test_another_schema_version_is_refused(edit: Any, version: int) -> None:
-    with pytest.raises(RunFolderError, match=rf"schema version 1.*Received: .*{version}"):
+    with pytest.raises(RunFolderError, match=rf"schema version 2.*Received: .*{version}"):
         run_folder.load(edit(version, "schema_version"))
 
 
@@ -264,10 +302,41 @@ def test_fields_of_a_later_version_do_no_harm(edit: Any, run: Run) -> None:
     assert run_folder.load(edit("news", "later")) == run
 
 
-def test_a_missing_picture_is_named(saved: Path) -> None:
-    (saved / "heatmaps.png").unlink()
-    with pytest.raises(RunFolderError, match=r"pictures that it names.*heatmaps.png"):
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_missing_picture_is_named(saved: Path, name: str) -> None:
+    (saved / name).unlink()
+    with pytest.raises(RunFolderError, match=rf"pictures that it names.*{name}"):
         run_folder.load(saved)
+
+
+@pytest.mark.parametrize("name", [*run_folder.CHARTS, run_folder.SUMMARY_PICTURE])
+def test_what_was_drawn_is_kept(run: Run, saved: Path, name: str) -> None:
+    (saved / name).write_bytes(b"drawn")
+    assert run_folder.load(saved).pictures == run.pictures | {name: b"drawn"}
+
+
+@pytest.mark.parametrize("named", [".", "report.json"])
+def test_a_baseline_is_a_folder_or_its_report(run: Run, saved: Path, named: str) -> None:
+    assert run_folder.load_baseline(saved / named) == run
+
+
+def test_a_baseline_may_be_called_otherwise_and_stand_alone(run: Run, saved: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "main.json").write_bytes((saved / "report.json").read_bytes())
+    (alone / "true.png").write_bytes(b"three")
+    assert run_folder.load_baseline(alone / "main.json") == Run(run.diagnosis, {"true.png": b"three"})
+
+
+@pytest.mark.parametrize("path", ["nowhere", "nowhere/report.json"])
+def test_a_baseline_that_is_not_there_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(RunFolderError, match=r"A run folder holds report.json.*Received: .*nowhere.*No such file"):
+        run_folder.load_baseline(tmp_path / path)
+
+
+def test_a_baseline_of_another_schema_is_refused(edit: Any) -> None:
+    with pytest.raises(RunFolderError, match=r"schema version 2.*Received: .*report.json"):
+        run_folder.load_baseline(edit(1, "schema_version"))
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "."])
@@ -291,8 +360,9 @@ HOSTILE = [
 def test_a_sheet_leads_nowhere_out_of_the_folder(edit: Any, name: str) -> None:
     folder = edit(name, "sheets", "samples", "file")
     (folder.parent / "secret.txt").write_text("secret")
-    with pytest.raises(RunFolderError, match="Received"):
-        run_folder.load(folder)
+    for load in (run_folder.load, run_folder.load_baseline):
+        with pytest.raises(RunFolderError, match="Received"):
+            load(folder)
 
 
 @pytest.mark.parametrize("way", ["../samples.jpg", "{absolute}/samples.jpg"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lrdiag.errors import SettingsError
-from lrdiag.settings import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, LearningRate, Settings
+from lrdiag.gates import Gate
+from lrdiag.settings import ASSETS, AUGMENTATIONS, OPTIMIZERS, SCHEDULES, LearningRate, Settings
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,7 @@ def test_a_seed_that_numpy_would_refuse_is_refused(seed: int) -> None:
     [
         ("optimizer", "lion", OPTIMIZERS),
         ("schedule", "cosine", SCHEDULES),
+        ("assets", "cdn", ASSETS),
         ("augment", ("flip", "mixup"), AUGMENTATIONS),
         ("augment", "flip", AUGMENTATIONS),
     ],
@@ -103,6 +106,12 @@ def test_boundaries_go_with_cycles_only(schedule: Any) -> None:
 def test_rates_given_in_python_follow_the_same_rules(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(SettingsError, match="Received"):
         Settings(learning_rate=LearningRate(*arguments))
+
+
+def test_settings_can_be_told_apart_and_kept_in_a_set() -> None:
+    gated = Settings(gates=(Gate("fail-under", "accuracy", 0.5),))
+    others = [Settings(assets="folder"), Settings(templates=Path("t")), Settings(baseline=Path("b")), gated]
+    assert len({Settings(), *others}) == 5
 
 
 def test_settings_do_not_change() -> None:

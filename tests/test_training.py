@@ -14,6 +14,8 @@ import tensorflow as tf
 from lrdiag.models import Network
 from lrdiag.progress import Silence
 from lrdiag.rate.curves import CosineRestarts, Cyclic, InverseTimeDecay, OneCycle
+from lrdiag.rate.momentum import SGD
+from lrdiag.rate.schedules import OneCycleSchedule
 from lrdiag.records import Rates, TrainingRun
 from lrdiag.settings import OPTIMIZERS, SCHEDULES
 from lrdiag.training import CUSTOMARY_RATES, Policy, compile_network, plan, train
@@ -142,6 +144,15 @@ def test_the_recorded_rates_are_the_policy_and_the_losses_are_finite(network: Ne
     assert all(map(math.isfinite, training.loss_per_step))
     assert (training.steps_per_epoch, training.epochs_planned, len(training.epochs)) == (3, 3, 3)
     assert (training.stop_reason, training.schedule) == (None, policy.description)
+
+
+def test_momentum_is_kept_where_it_moved(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    cycle = OneCycleSchedule(max_lr=0.1, total_steps=8)
+    moving = SGD(cycle, momentum=cycle.momentum(0.85, 0.95))
+    assert run(network, Policy(0.1, (), "constant")).momentum_per_step is None
+    monkeypatch.setattr("lrdiag.training._make_optimizer", lambda *_: (moving, "SGD"))
+    momentums = run(network, Policy(cycle, (), "one cycle")).momentum_per_step
+    assert (momentums[0], len(momentums)) == (pytest.approx(0.95), 9)
 
 
 def test_an_epoch_is_what_keras_says_of_it(network: Network) -> None:

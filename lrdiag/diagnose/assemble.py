@@ -50,7 +50,7 @@ def assemble(
     """
     counts = confusion(predictions, len(dataset.classes))
     diagnosis = Diagnosis(
-        dataset=_dataset_facts(dataset),
+        dataset=dataset_facts(dataset),
         range_test=range_test,
         range_test_note=range_test_note,
         training=training,
@@ -68,7 +68,8 @@ def assemble(
     return dataclasses.replace(diagnosis, findings=find(diagnosis))
 
 
-def _dataset_facts(dataset: Dataset) -> DatasetFacts:
+def dataset_facts(dataset: Dataset) -> DatasetFacts:
+    """What the page says of the data: their counts, and the fingerprint of the test images."""
     classes = len(dataset.classes)
     return DatasetFacts(
         name=dataset.name,

@@ -102,16 +102,18 @@ class BatchLoss:
 
 
 class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
-    """Records the learning rate and the loss of every single step.
+    """Records the learning rate, the momentum and the loss of every single step.
 
     Attributes:
         learning_rates: The rate that each update was made with.
+        momentums: Its momentum; empty where the optimizer has none of that name.
         losses: The loss of each update's batch alone; may end in a value that is not finite.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.learning_rates: list[float] = []
+        self.momentums: list[float] = []
         self.losses: list[float] = []
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
@@ -120,8 +122,11 @@ class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._batch_loss = BatchLoss(self.model)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Notes the rate: after the update a schedule would already show the next one."""
+        """Notes rate and momentum: after the update a schedule would already show the next ones."""
         self.learning_rates.append(float(self.model.optimizer.learning_rate))
+        momentum = getattr(inner_optimizers(self.model.optimizer)[0], "momentum", None)
+        if momentum is not None:
+            self.momentums.append(float(momentum))
         self._batch_loss.begin()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:

@@ -1,14 +1,15 @@
-"""The charts of the page: numbers in, SVG out."""
+"""The charts of how the rate was found and how training went: numbers in, SVG out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
 
 from lrdiag import formats
+from lrdiag.rate.suggest import local_quadratic
 from lrdiag.records import Epoch, RangeTestFacts, TrainingRun
 from lrdiag.report import svg
 
@@ -17,43 +18,85 @@ if TYPE_CHECKING:
 
 _GAP = 6
 """Pixels between the end of a line and its label."""
+_NAMES = 84
+"""Pixels beside a chart for the labels of its lines."""
+_FEWEST_SMOOTHED = 10
+"""Fewer batches than this have no smoothed accuracy."""
+_ACCURACY_BANDWIDTH = 0.25
+"""Decades of the learning rate over which the accuracy is smoothed."""
 _MARKED_EPOCHS = 30
 """Most epochs that each have a marker."""
 
 
 def range_test_chart(test: RangeTestFacts, line: np.ndarray, top: float | None) -> Markup:
-    """The loss over the learning rate.
+    """The loss over the learning rate and, where it was measured, the accuracy below it.
 
     Args:
         test: A range test of two updates or more.
         line: `float64` array of shape `(n,)`: the smoothed loss of the first `n` updates.
         top: Where the y axis is cut, or `None`: it ends with the losses.
     """
-    rates, losses = np.asarray(test.learning_rates, dtype=float), np.asarray(test.losses, dtype=float)
-    with svg.drawing(height=260, rows=[1]) as (figure, (axes,)):
-        axes.set_xscale("log")
-        _dots(axes, *svg.thin(rates, losses), svg.INK)
+    rates = np.asarray(test.learning_rates, dtype=float)
+    rows = [3.0, 1.0] if test.accuracies else [3.0]
+    with svg.drawing(height=90 * sum(rows), rows=rows) as (figure, charts):
+        charts[0].set_xscale("log")
+        _draw_sweep(charts[0], test, line, top)
+        for axes in charts[1:]:
+            _draw_accuracies(axes, rates, 100 * np.asarray(test.accuracies, dtype=float))
         if test.base_lr is not None and test.max_lr is not None and test.base_lr < test.max_lr:
-            axes.axvspan(test.base_lr, test.max_lr, color=svg.INK, alpha=0.09, linewidth=0)
-            _above(axes, test.base_lr, formats.rate(test.base_lr))
-            _above(axes, test.max_lr, formats.rate(test.max_lr))
-        axes.plot(*svg.thin(rates[: len(line)], line), color=svg.TRAINING, linewidth=2)
-        if test.suggestion is not None:
-            _mark_suggestion(axes, rates[: len(line)], line, test.suggestion)
-        _limit(axes, np.nanmin(losses), np.nanmax(losses) if top is None else top)
-        axes.set_xlim(rates[0], rates[-1])
+            for axes in charts:
+                axes.axvspan(test.base_lr, test.max_lr, color=svg.INK, alpha=0.09, linewidth=0, gid=".boundaries")
+            for boundary in (test.base_lr, test.max_lr):
+                _above(charts[0], boundary, formats.rate(boundary))
+        lowest = charts[-1]
+        lowest.set_xlim(rates[0], rates[-1])
         ticks = rate_ticks(float(rates[0]), float(rates[-1]))
-        axes.set_xticks(ticks, [formats.rate(tick).replace(".0e", "e") for tick in ticks])
-        axes.set_xticks([], minor=True)
-        axes.set_xlabel("learning rate")
-        axes.locator_params(axis="y", nbins=5)
-        svg.name_axis(axes, "loss")
+        lowest.set_xticks(ticks, [formats.rate(tick).replace(".0e", "e") for tick in ticks])
+        lowest.set_xticks([], minor=True)
+        lowest.set_xlabel("learning rate")
         return svg.to_page(figure, "range-test", _range_test_label(test))
 
 
-def _mark_suggestion(axes: Axes, rates: np.ndarray, smoothed: np.ndarray, suggestion: float) -> None:
-    height = float(np.interp(np.log(suggestion), np.log(rates), smoothed))
-    axes.plot([suggestion], [height], "o", markersize=8, color=svg.VALIDATION, markeredgecolor=svg.PAPER)
+def _draw_sweep(axes: Axes, test: RangeTestFacts, line: np.ndarray, top: float | None) -> None:
+    rates, losses = np.asarray(test.learning_rates, dtype=float), np.asarray(losses_read(test), dtype=float)
+    _dots(axes, *svg.thin(rates, losses), svg.INK)
+    axes.plot(*svg.thin(rates[: len(line)], line), color=svg.TRAINING, linewidth=2, gid=".smoothed")
+    if test.suggestion is not None:
+        height = float(np.interp(np.log(test.suggestion), np.log(rates[: len(line)]), line))
+        if test.suggestion_low is not None and test.suggestion_high is not None:
+            _mark_interval(axes, test.suggestion_low, test.suggestion_high, height)
+        _mark_suggestion(axes, test.suggestion, height)
+    _limit(axes, np.nanmin(losses), np.nanmax(losses) if top is None else top)
+    axes.locator_params(axis="y", nbins=5)
+    svg.name_axis(axes, "validation loss" if test.val_losses else "loss")
+
+
+def losses_read(test: RangeTestFacts) -> list[float]:
+    """The losses that the rates were read from: those of the validation set where it was measured."""
+    return test.val_losses or test.losses
+
+
+def _draw_accuracies(axes: Axes, rates: np.ndarray, accuracies: np.ndarray) -> None:
+    _dots(axes, *svg.thin(rates, accuracies), svg.INK)
+    if len(rates) > _FEWEST_SMOOTHED:
+        places = np.log10(rates)
+        smoothed = local_quadratic(places, accuracies, places, _ACCURACY_BANDWIDTH)[0].clip(0, 100)
+        axes.plot(*svg.thin(rates, smoothed), color=svg.TRAINING, linewidth=1.5, gid=".accuracy")
+    axes.set_ylim(0, 1.05 * max(accuracies.max(), 1))
+    axes.locator_params(axis="y", nbins=3)
+    svg.name_axis(axes, "accuracy, %")
+
+
+def _mark_interval(axes: Axes, low: float, high: float, height: float) -> None:
+    axes.plot(
+        [low, high], [height, height], color=svg.VALIDATION, linewidth=2, marker="|", markersize=11, gid=".interval"
+    )
+
+
+def _mark_suggestion(axes: Axes, suggestion: float, height: float) -> None:
+    axes.plot(
+        [suggestion], [height], "o", markersize=8, color=svg.VALIDATION, markeredgecolor=svg.PAPER, gid=".suggestion"
+    )
     axes.annotate(
         formats.rate(suggestion),
         (suggestion, height),
@@ -67,6 +110,8 @@ def _mark_suggestion(axes: Axes, rates: np.ndarray, smoothed: np.ndarray, sugges
 def _range_test_label(test: RangeTestFacts) -> str:
     span = f"from {formats.rate(test.learning_rates[0])} to {formats.rate(test.learning_rates[-1])}"
     read = "no rate suggested" if test.suggestion is None else f"suggested rate {formats.rate(test.suggestion)}"
+    if test.suggestion_low is not None and test.suggestion_high is not None:
+        read += f", single sweeps from {formats.rate(test.suggestion_low)} to {formats.rate(test.suggestion_high)}"
     return f"Range test: loss over learning rates {span}; {read}"
 
 
@@ -81,35 +126,50 @@ def rate_ticks(low: float, high: float) -> list[float]:
 
 
 def training_chart(training: TrainingRun, best: int | None) -> Markup:
-    """Loss, accuracy and learning rate, one above the other, over epochs; no accuracy before the first epoch ends.
+    """Loss, accuracy, learning rate and, where it moved, momentum, one above the other, over epochs.
+
+    There is no accuracy before the first epoch ends.
 
     Args:
         training: A training run of one step or more.
         best: The best epoch, counted from 1, or `None`.
     """
-    epochs = training.epochs
-    rows = [3.0, 3.0, 2.0] if epochs else [3.0, 2.0]
-    with svg.drawing(height=50 * sum(rows), rows=rows) as (figure, charts):
-        losses, rates = charts[0], charts[-1]
-        _draw_losses(losses, training)
-        svg.name_axis(losses, "loss")
-        for accuracies in charts[1:-1]:
-            _curves(accuracies, [100 * each.accuracy for each in epochs], [_percent(each) for each in epochs])
-            svg.name_axis(accuracies, "accuracy, %")
-        steps = _step_ends(training)
-        rates.plot(*svg.thin(steps, np.asarray(training.learning_rate_per_step)), color=svg.INK, linewidth=1.5)
-        rates.set_ylim(bottom=0)
-        svg.name_axis(rates, "learning rate")
-        for axes in charts:
+    steps = _step_ends(training)
+    rows: list[tuple[float, Callable[[Axes], None]]] = [(3, lambda axes: _draw_losses(axes, training))]
+    if training.epochs:
+        rows.append((3, lambda axes: _draw_epoch_accuracies(axes, training.epochs)))
+    rows.append((2, lambda axes: _draw_rate(axes, steps, training.learning_rate_per_step)))
+    if momentum := training.momentum_per_step:
+        rows.append((1.5, lambda axes: _draw_momentum(axes, steps, momentum)))
+    heights = [row for row, _ in rows]
+    with svg.drawing(height=50 * sum(heights), rows=heights, right=_NAMES) as (figure, charts):
+        for axes, (_, draw) in zip(charts, rows, strict=True):
+            draw(axes)
             axes.locator_params(axis="y", nbins=4)
             if best is not None:
                 axes.axvline(best, color=svg.INK, linewidth=0.8, linestyle=(0, (3, 3)), alpha=0.7)
         if best is not None:
-            _above(losses, best, "best")
-        rates.set_xlabel("epoch")
-        rates.set_xlim(0, max(len(epochs), float(steps[-1]), 1))
-        rates.locator_params(axis="x", integer=True, nbins=8)
+            _above(charts[0], best, "best")
+        charts[-1].set_xlabel("epoch")
+        charts[-1].set_xlim(0, max(len(training.epochs), float(steps[-1]), 1))
+        charts[-1].locator_params(axis="x", integer=True, nbins=8)
         return svg.to_page(figure, "training", _training_label(training))
+
+
+def _draw_epoch_accuracies(axes: Axes, epochs: list[Epoch]) -> None:
+    _curves(axes, [100 * each.accuracy for each in epochs], [_percent(each) for each in epochs])
+    svg.name_axis(axes, "accuracy, %")
+
+
+def _draw_rate(axes: Axes, steps: np.ndarray, rates: list[float]) -> None:
+    axes.plot(*svg.thin(steps, np.asarray(rates)), color=svg.INK, linewidth=1.5, gid=".rate")
+    axes.set_ylim(bottom=0)
+    svg.name_axis(axes, "learning rate")
+
+
+def _draw_momentum(axes: Axes, steps: np.ndarray, momentum: list[float]) -> None:
+    axes.plot(*svg.thin(steps, np.asarray(momentum)), color=svg.INK, linewidth=1, gid=".momentum")
+    svg.name_axis(axes, "momentum")
 
 
 def _draw_losses(axes: Axes, training: TrainingRun) -> None:
@@ -124,6 +184,7 @@ def _draw_losses(axes: Axes, training: TrainingRun) -> None:
         known += [float(np.quantile(finite, 0.98)), float(finite.min())]
     if known:
         _limit(axes, min(known), max(known))
+    svg.name_axis(axes, "loss")
 
 
 def _step_ends(training: TrainingRun) -> np.ndarray:

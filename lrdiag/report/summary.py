@@ -4,35 +4,62 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lrdiag import formats
 from lrdiag.records import Diagnosis
-from lrdiag.report.sections import findings
+from lrdiag.report.sections import comparison, findings
 from lrdiag.report.sections.verdict import cautions
 from lrdiag.report.sections.verdict import verdict_sentence as verdict_sentence
 from lrdiag.report.templates import FILTERS, templates_root
 
-_PAIRS = 5
-_FINDINGS = 10
+MARKER = "<!-- lrdiag summary -->"
+"""The first line, by which a bot finds the comment that it wrote the last time."""
+LIMIT = 60_000
+"""Characters: GitHub takes 65,536 in a comment, and whoever posts this may want to add a line."""
+SECTIONS = ("findings", "baseline", "confused pairs", "classes", "settings")
+"""What may be left out where the room does not suffice, the most important first."""
+_ROWS = 5
+_CAUTIONS = 10
 _MARKS = re.compile(r"[\\`*_\[\]<>#|~$&!]")
-_LINKS = re.compile(r"@|#(?=\d)|:(?=//)|www(?=\.)", re.IGNORECASE)
+_LINKS = re.compile(r"@|#(?=\d)|(?<=\bGH)-(?=\d)|:(?=//|[\w+-]+:)|www(?=\.)", re.IGNORECASE)
 
 
 def render_summary(diagnosis: Diagnosis) -> str:
-    """Writes verdict, figures, worst pairs and findings as GitHub Markdown, well below 65,536 characters."""
-    ordered = findings.ordered(diagnosis.findings)
+    """Writes the verdict, the change since the baseline, worst pairs and findings as GitHub Markdown.
+
+    It is always short enough for a comment: a section for which there is no room is left out whole, and named.
+    """
+    facts = _facts(diagnosis)
     template = _environment().get_template("summary.md.j2")
-    return template.render(
-        d=diagnosis,
-        cautions=cautions(diagnosis)[:_FINDINGS],
-        sentence=verdict_sentence(diagnosis),
-        pairs=sorted(diagnosis.confused_pairs, key=lambda pair: -pair.count)[:_PAIRS],
-        findings_sentence=findings.sentence(ordered),
-        findings=ordered[:_FINDINGS],
-        findings_left_out=len(ordered) - len(ordered[:_FINDINGS]),
-    )
+    shown: list[str] = []
+    for section in SECTIONS:
+        if len(template.render(facts, shown=[*shown, section])) <= LIMIT:
+            shown.append(section)
+    return template.render(facts, shown=shown)
+
+
+def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
+    compared = diagnosis.comparison
+    ordered = findings.ordered(diagnosis.findings)
+    rows = comparison.class_rows(diagnosis, compared) if compared else []
+    return {
+        "d": diagnosis,
+        "marker": MARKER,
+        "sections": SECTIONS,
+        "cautions": cautions(diagnosis)[:_CAUTIONS],
+        "sentence": verdict_sentence(diagnosis),
+        "beside": compared,
+        "interval": comparison.interval_text(compared) if compared else None,
+        "evidence": comparison.evidence(compared, diagnosis.test.size) if compared else None,
+        "classes": [row for row in comparison.most_changed(rows, _ROWS) if row.change],
+        "changes": comparison.changes(compared) if compared else [],
+        "pairs": sorted(diagnosis.confused_pairs, key=lambda pair: -pair.count)[:_ROWS],
+        "findings_sentence": findings.sentence(ordered),
+        "findings": ordered,
+    }
 
 
 def markdown(text: str, limit: int = formats.NAME_LIMIT) -> str:

@@ -47,6 +47,7 @@ _STYLE: dict[Any, Any] = {
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.major.size": 3,
+    "xtick.major.pad": 5,
     "ytick.major.size": 0,
     "axes.grid": True,
     "axes.grid.axis": "y",
@@ -58,12 +59,16 @@ _STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def drawing(height: float, rows: list[float]) -> Iterator[tuple[Figure, list[Axes]]]:
+def drawing(
+    height: float, rows: list[float], *, top: float = 24, right: float = 14
+) -> Iterator[tuple[Figure, list[Axes]]]:
     """A figure `WIDTH` wide, in CSS pixels, with one chart above the other over a shared x axis.
 
     Args:
         height: Height of the figure.
         rows: The relative height of each chart.
+        top: Room above the charts.
+        right: Room beside them.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -77,9 +82,9 @@ def drawing(height: float, rows: list[float]) -> Iterator[tuple[Figure, list[Axe
             height_ratios=rows,
             gridspec_kw={
                 "left": 46 / WIDTH,
-                "right": 1 - 84 / WIDTH,
-                "top": 1 - 24 / height,
-                "bottom": 40 / height,
+                "right": 1 - right / WIDTH,
+                "top": 1 - top / height,
+                "bottom": 42 / height,
                 "hspace": 0.42,
             },
         )
@@ -89,13 +94,13 @@ def drawing(height: float, rows: list[float]) -> Iterator[tuple[Figure, list[Axe
         yield figure, list(grid[:, 0])
 
 
-def name_axis(axes: Axes, name: str) -> None:
+def name_axis(axes: Axes, name: str, above: float = 12) -> None:
     """Writes what the y axis measures above it, where it needs no turned letters."""
-    axes.annotate(name, (0, 1), xycoords="axes fraction", xytext=(-46, 12), textcoords="offset points")
+    axes.annotate(name, (0, 1), xycoords="axes fraction", xytext=(-46, above), textcoords="offset points")
 
 
 def to_page(figure: Figure, key: str, label: str) -> Markup:
-    """The figure as an inline `<svg>`.
+    """The figure as an inline `<svg>`. What has the `gid` `.bar` becomes a group of the class `drawn-bar`.
 
     Args:
         figure: What was drawn, inside `drawing`.
@@ -107,7 +112,10 @@ def to_page(figure: Figure, key: str, label: str) -> Markup:
     drawn = file.getvalue()
     view_box = re.search(r'viewBox="([^"]+)"', drawn)
     body = drawn[drawn.index("</metadata>") + len("</metadata>") : drawn.rindex("</svg>")]
-    head = f'<svg class="chart" viewBox="{view_box[1] if view_box else ""}" role="img" aria-label="{escape(label)}">'
+    head = (
+        f'<svg class="chart" viewBox="{view_box[1] if view_box else ""}" stroke-linejoin="round" stroke-linecap="butt" '
+        f'role="img" aria-label="{escape(label)}">'
+    )
     return Markup(f"{head}<title>{escape(label)}</title>{_adopt(body, key)}</svg>")
 
 
@@ -115,14 +123,22 @@ def _rounded(number: re.Match[str]) -> str:
     return f"{float(number[0]):.1f}"
 
 
+def _as_attributes(style: re.Match[str]) -> str:
+    """A style as presentation attributes, which no Content-Security-Policy forbids."""
+    rules = (rule.split(": ", 1) for rule in style[1].split("; ") if rule)
+    return "".join(f' {name}="{value}"' for name, value in rules)
+
+
 def _adopt(body: str, key: str) -> str:
     """Gives the drawing the page's colours and ids, and leaves out what it does not need."""
     body = re.sub(r"<!--.*?-->|<style.*?</style>|<defs>\s*</defs>", "", body, flags=re.DOTALL)
     used = set(re.findall(r"#([mp][0-9a-f]{10})\b", body))
+    body = re.sub(r' id="\.([^"]+)"', r' class="drawn-\1"', body)
     body = re.sub(r' id="([^"]+)"', lambda found: f' id="{key}-{found[1]}"' if found[1] in used else "", body)
     body = re.sub(r"#([mp][0-9a-f]{10})\b", rf"#{key}-\1", body)
     body = re.sub(r"font-(size|family): [^;\"]+;? ?", "", body)
-    body = re.sub(r' transform="rotate\(-0 [^"]+"| style=""', "", body)
+    body = re.sub(r' transform="rotate\(-0 [^"]+"', "", body)
+    body = re.sub(r' style="([^"]*)"', _as_attributes, body)
     body = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda found: _DIGITS.sub(_rounded, found[0]), body)
     for colour, variable in _CSS.items():
         body = body.replace(colour, variable)

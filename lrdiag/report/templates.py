@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import jinja2
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 
 from lrdiag import formats
+from lrdiag.errors import TemplateError
 
-FILTERS = (formats.percent, formats.rate, formats.loss, formats.count, formats.plural, formats.duration, formats.short)
+FILTERS = (
+    formats.percent,
+    formats.points,
+    formats.probability,
+    formats.rate,
+    formats.loss,
+    formats.count,
+    formats.plural,
+    formats.duration,
+    formats.short,
+)
+OWN = "lrdiag"
+"""The prefix by which a foreign template extends or includes the one that it replaces."""
 
 
 def templates_root() -> Path:
@@ -20,10 +37,19 @@ def templates_root() -> Path:
 
 
 @cache
-def html_environment() -> Environment:
-    """Templates that write HTML: every value is escaped, a missing one is an error."""
+def html_environment(templates: Path | None = None) -> Environment:
+    """Templates that write HTML: every value is escaped, a missing one is an error.
+
+    Args:
+        templates: A folder whose files replace ours of the same name. Ours stay within their reach, under `lrdiag/`.
+
+    Raises:
+        TemplateError: If there is no such folder, or nothing in it that replaces anything.
+    """
+    ours = FileSystemLoader(templates_root())
+    replaced = [] if templates is None else [_replacing(templates, ours)]
     environment = Environment(
-        loader=FileSystemLoader(templates_root()),
+        loader=ChoiceLoader([*replaced, ours, PrefixLoader({OWN: ours})]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -32,3 +58,42 @@ def html_environment() -> Environment:
     )
     environment.filters.update({function.__name__: function for function in FILTERS})
     return environment
+
+
+def _replacing(templates: Path, ours: FileSystemLoader) -> FileSystemLoader:
+    names = [name for name in ours.list_templates() if not name.endswith(".md.j2")]
+    if not any((templates / name).is_file() for name in names):
+        raise TemplateError(
+            f"A folder of templates must replace at least one of ours: {', '.join(names)}. Received: {templates}"
+            f"{'' if templates.is_dir() else ', which is no folder'}"
+        )
+    return FileSystemLoader(templates)
+
+
+@contextmanager
+def foreign(templates: Path | None) -> Iterator[None]:
+    """Explains what went wrong in someone else's templates; what goes wrong in ours is a bug and stays as it is.
+
+    Raises:
+        TemplateError: Says where and what.
+    """
+    try:
+        yield
+    except Exception as error:  # a template can raise anything
+        if templates is None:
+            raise
+        raise TemplateError(
+            f"The templates cannot be rendered. Mend them, or leave out `--templates`. "
+            f"Received: {_place(error) or templates}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _place(error: Exception) -> str | None:
+    """File and line of the innermost template."""
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    calls = [call for call in traceback.extract_tb(error.__traceback__) if call.name in _TEMPLATE_CALLS]
+    return f"{calls[-1].filename}:{calls[-1].lineno}" if calls else None
+
+
+_TEMPLATE_CALLS = ("top-level template code", "template")

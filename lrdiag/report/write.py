@@ -6,11 +6,52 @@ from pathlib import Path
 
 from lrdiag import run_folder
 from lrdiag.records import Run
-from lrdiag.report.page import render_page
+from lrdiag.report.page import ASSETS, Assets, lay_out_page
 from lrdiag.report.summary import render_summary
+from lrdiag.report.summary_picture import summary_picture
+
+_CONTENTS = "contents.txt"
+"""Names the files that we wrote into the folder of assets, so that no other is ever removed."""
 
 
-def write_page(folder: Path, run: Run) -> None:
-    """Writes report.html and summary.md."""
-    run_folder.write(folder / "report.html", render_page(run))
+def write_page(folder: Path, run: Run, *, assets: Assets = "inline", templates: Path | None = None) -> None:
+    """Writes report.html, the folder `assets` if it is asked for, summary.md and summary.png.
+
+    Example:
+        ```python
+        folder = Path("lrdiag-report")
+        write_page(folder, run_folder.load(folder), assets="folder")
+        ```
+
+    Args:
+        folder: Where to write; it exists.
+        run: What the page says.
+        assets: As `render_page` takes it. What an earlier page left in the folder `assets` is removed.
+        templates: As `render_page` takes them.
+
+    Raises:
+        LrdiagError: As `render_page` does, and where the folder cannot be written.
+    """
+    page = lay_out_page(run, assets=assets, templates=templates)
+    if page.assets:
+        run_folder.create(folder / ASSETS)
+    for name, content in page.assets.items():
+        run_folder.write(folder / ASSETS / name, content)
+    run_folder.write(folder / "report.html", page.html)
     run_folder.write(folder / "summary.md", render_summary(run.diagnosis))
+    run_folder.write(folder / run_folder.SUMMARY_PICTURE, summary_picture(run))
+    _clear_up(folder / ASSETS, set(page.assets))
+
+
+def _clear_up(folder: Path, names: set[str]) -> None:
+    """Removes what an earlier page wrote and this one has not, and notes what this one has."""
+    contents = folder / _CONTENTS
+    earlier = contents.read_text(encoding="utf-8").splitlines() if contents.is_file() else []
+    for name in {*earlier, _CONTENTS} - names:
+        # anyone may have edited the list: it must not lead out of the folder
+        if name == Path(name).name and (folder / name).is_file():
+            (folder / name).unlink()
+    if names:
+        run_folder.write(contents, "\n".join(sorted(names)) + "\n")
+    elif folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

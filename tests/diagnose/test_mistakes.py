@@ -34,6 +34,23 @@ def test_a_mistake_says_what_was_shown_and_what_was_said(predictions: Prediction
     assert mistake.loss == pytest.approx(-math.log(0.4))
 
 
+def test_a_mistake_tells_the_likeliest_classes_and_how_likely_they_are() -> None:
+    probabilities = np.array([[0.05, 0.3, 0.02, 0.4, 0.03, 0.2]])
+    mistake = rank_mistakes(Predictions.from_scores(probabilities, np.array([0]))).items[0]
+    assert mistake.top_classes == [3, 1, 5, 0, 4]
+    assert mistake.top_probabilities == [0.4, 0.3, 0.2, 0.05, 0.03]
+
+
+def test_of_two_classes_both_are_told(predictions: Predictions) -> None:
+    mistake = rank_mistakes(predictions).items[0]
+    assert (mistake.top_classes, mistake.top_probabilities) == ([1, 0], [0.8, 0.2])
+
+
+def test_classes_that_are_equally_likely_keep_their_order() -> None:
+    mistake = rank_mistakes(Predictions.from_scores(np.full((1, 3), 1 / 3), np.array([2]))).items[0]
+    assert (mistake.predicted, mistake.top_classes) == (0, [0, 1, 2])
+
+
 def test_a_file_name_that_is_no_unicode_can_be_written(predictions: Predictions) -> None:
     files = (os.fsdecode(b"test/caf\xe9.png"),) * 6
     mistakes = rank_mistakes(predictions, files)

@@ -12,7 +12,8 @@ import pytest
 
 from lrdiag.errors import SettingsError
 from lrdiag.rate.curves import Cyclic
-from lrdiag.rate.schedules import CyclicSchedule
+from lrdiag.rate.momentum import SGD
+from lrdiag.rate.schedules import CyclicSchedule, OneCycleSchedule
 from lrdiag.rate.steps import StepRecorder
 
 BATCH_SIZE = 4
@@ -107,6 +108,28 @@ def test_the_recorded_rates_are_those_of_the_schedule(
     model = make_line(keras.optimizers.SGD(CyclicSchedule(**cycle)))
     rates = record(model, line, epochs=3).learning_rates
     np.testing.assert_allclose(rates, Cyclic(**cycle)(np.arange(9)), rtol=1e-6)
+
+
+def test_the_recorded_momentum_is_that_of_each_update(
+    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]
+) -> None:
+    rate = OneCycleSchedule(max_lr=0.1, total_steps=8)
+    recorder = record(make_line(SGD(rate, momentum=rate.momentum(0.85, 0.95))), line, epochs=3)
+    np.testing.assert_allclose(recorder.momentums, [float(rate.momentum(0.85, 0.95)(step)) for step in range(9)])
+    assert recorder.momentums[0] == pytest.approx(0.95)
+    assert min(recorder.momentums) < 0.86
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "momentums"), [(keras.optimizers.SGD(0.1, momentum=0.9), [0.9] * 3), (keras.optimizers.Adam(0.1), [])]
+)
+def test_a_momentum_that_stays_is_recorded_and_none_is_not(
+    make_line: Callable[..., keras.Model],
+    line: tuple[np.ndarray, np.ndarray],
+    optimizer: keras.Optimizer,
+    momentums: list[float],
+) -> None:
+    assert record(make_line(optimizer), line).momentums == momentums
 
 
 def test_several_steps_in_one_execution_are_refused(

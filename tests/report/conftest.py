@@ -32,12 +32,15 @@ from lrdiag.records import (
     Sheets,
     TrainingRun,
 )
+from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
 from lrdiag.report.sheets import difference_sheet, heatmap_sheet, photograph_sheet
+from lrdiag.run_folder import CHARTS
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 CONFUSED = {(3, 5): 14, (5, 3): 9, (1, 9): 6, (0, 8): 4, (4, 7): 3, (2, 6): 2, (9, 1): 1, (8, 0): 1}
 TEST_IMAGES_PER_CLASS = 20
+CROWD = 2500
 GOLD = Path(__file__).parent / "gold"
 
 HOSTILE = [
@@ -70,18 +73,7 @@ def assemble(
         matrix[true, predicted] += number
         matrix[true, true] -= number
     pairs = [pair for pair, number in confused.items() for _ in range(number)]
-    items = [
-        Mistake(
-            index=7 * place,
-            true=true,
-            predicted=predicted,
-            confidence=0.5 + 0.4 / (place + 1),
-            loss=5.0 / (place + 1),
-            top_classes=[predicted, true],
-            top_probabilities=[0.5 + 0.4 / (place + 1), 0.125],
-        )
-        for place, (true, predicted) in enumerate(pairs)
-    ]
+    items = [make_mistake(place, true, predicted, len(classes)) for place, (true, predicted) in enumerate(pairs)]
     samples = np.random.default_rng(1).integers(0, 256, (2 * len(classes), 32, 32, 3)).astype(np.uint8)
     sample_sheet, sample_file = photograph_sheet(samples, "samples.webp")
     pictures, sheets = {"samples.webp": sample_file}, Sheets(None, None, sample_sheet, 2)
@@ -91,10 +83,25 @@ def assemble(
         predicted, pictures["maps-predicted.png"] = heatmap_sheet(maps, peaks, "maps-predicted.png")
         true, pictures["maps-true.png"] = heatmap_sheet(maps[::-1], peaks, "maps-true.png")
         difference, pictures["maps-difference.png"] = difference_sheet(maps - maps[::-1], peaks, "maps-difference.png")
-        means = np.random.default_rng(2).random((2 * len(classes), 4, 4)).astype(np.float32)
+        means = np.random.default_rng(2).random((2 * len(classes) + 2, 4, 4)).astype(np.float32)
         mean, pictures["maps-mean.png"] = heatmap_sheet(means, np.ones(len(means)), "maps-mean.png")
         sheets = Sheets(photograph, HeatmapSheets(predicted, true, difference, mean), sample_sheet, 2)
     return Run(make_diagnosis(classes, matrix, items, sheets), pictures)
+
+
+def make_mistake(place: int, true: int, predicted: int, classes: int) -> Mistake:
+    """The mistake at this place of the ranking; true to life, the true class is among the most probable."""
+    others = [index for index in range(classes) if index not in (true, predicted)]
+    confidence = 0.5 + 0.4 / (place + 1)
+    return Mistake(
+        index=7 * place,
+        true=true,
+        predicted=predicted,
+        confidence=confidence,
+        loss=5.0 / (place + 1),
+        top_classes=[predicted, true, *others][:5],
+        top_probabilities=[confidence, 0.0625, 0.03125, 0.015625, 0.0001][: min(5, classes)],
+    )
 
 
 def make_diagnosis(classes: list[str], matrix: np.ndarray, items: list[Mistake], sheets: Sheets) -> Diagnosis:
@@ -110,7 +117,7 @@ def make_diagnosis(classes: list[str], matrix: np.ndarray, items: list[Mistake],
         range_test=make_range_test(),
         range_test_note=None,
         training=make_training(),
-        test=Score(size, np.trace(matrix) / size, 0.741, 0.848, 0.6234),
+        test=Score(size, float(np.trace(matrix) / size), 0.741, 0.848, 0.6234),
         calibration=make_calibration(size),
         per_class=[
             ClassFacts(name, 0.8, float(shares[index, index]), 0.81, each[index]) for index, name in enumerate(classes)
@@ -224,6 +231,58 @@ def _many_classes() -> Run:
     return make_run({(0, 41): 3, (7, 8): 2}, [f"class {index}" for index in range(42)])
 
 
+def _many_pairs() -> Run:
+    """More confused pairs than stand in one list."""
+    pairs = [(i, j) for i in range(12) for j in range(12) if i != j]
+    return make_run(dict.fromkeys(pairs, 1), [f"class {index}" for index in range(12)])
+
+
+def _left_out() -> Run:
+    """Only some of the mistakes have a picture."""
+    run = make_run(CONFUSED, CLASSES)
+    shown = make_run({(3, 5): 2, (9, 1): 1}, CLASSES)
+    sheets = dataclasses.replace(shown.diagnosis.sheets, shown=[0, 2, 38])
+    return dataclasses.replace(changed(run, sheets=sheets), pictures=shown.pictures)
+
+
+def _from_files() -> Run:
+    run = make_run(CONFUSED, CLASSES)
+    items = [dataclasses.replace(item, file=f"test/{item.true}/IMG_{item.index}.png") for item in mistakes(run)]
+    return changed(run, misclassified=Misclassified(len(items), items))
+
+
+def mistakes(run: Run) -> list[Mistake]:
+    return run.diagnosis.misclassified.items
+
+
+def _not_numbers() -> Run:
+    """The network returned NaN, as after a divergence."""
+    run = make_run(CONFUSED, CLASSES)
+    items = [
+        dataclasses.replace(item, confidence=None, loss=None, top_probabilities=[None] * 5) for item in mistakes(run)
+    ]
+    trust = dataclasses.replace(run.diagnosis.heatmaps, trust=None)
+    return changed(run, misclassified=Misclassified(len(items), items), heatmaps=trust)
+
+
+def compared(head: Run) -> Run:
+    """The run beside an earlier one that knew its last four mistakes, and made five others."""
+    diagnosis = head.diagnosis
+    kept, classes = diagnosis.misclassified.count - 4, len(diagnosis.dataset.classes)
+    base = make_run({(0, 1): kept, (1, 0): 5}, diagnosis.dataset.classes)
+    items = diagnosis.misclassified.items[:kept] + [
+        dataclasses.replace(item, index=item.index + 1, true=classes - 1, predicted=0)
+        for item in base.diagnosis.misclassified.items[kept:]
+    ]
+    per_class = [dataclasses.replace(each, recall=0.75) for each in diagnosis.per_class]
+    base = changed(
+        base, dataset=diagnosis.dataset, misclassified=Misclassified(len(items), items), model=f"{diagnosis.model} 0",
+        per_class=per_class, settings=diagnosis.settings | {"epochs": 2, diagnosis.model: diagnosis.model},
+        test=Score(diagnosis.test.size, diagnosis.test.accuracy - 1 / diagnosis.test.size, 0.736, 0.843, 0.6543),
+    )  # fmt: skip
+    return set_beside(base, head)
+
+
 VARIANTS: dict[str, Callable[[], Run]] = {
     "ordinary": lambda: make_run(CONFUSED, CLASSES),
     "fallback": _fallback,
@@ -234,7 +293,13 @@ VARIANTS: dict[str, Callable[[], Run]] = {
     "unread range test": _unread_range_test,
     "two classes": lambda: make_run({(0, 1): 2, (1, 0): 1}, ["cat", "dog"]),
     "many classes": _many_classes,
+    "many pairs": _many_pairs,
+    "left out": _left_out,
+    "from files": _from_files,
+    "not numbers": _not_numbers,
     "hostile names": _hostile,
+    "compared": lambda: compared(make_run(CONFUSED, CLASSES)),
+    "hostile and compared": lambda: compared(_hostile()),
     "from python": lambda: changed(make_run(CONFUSED, CLASSES), command="", git_commit=None),
 }
 
@@ -246,7 +311,13 @@ def runs() -> dict[str, Run]:
 
 @pytest.fixture(scope="session")
 def pages(runs: dict[str, Run]) -> dict[str, str]:
-    return {name: render_page(run) for name, run in runs.items()}
+    charts: dict[str, bytes] = {}
+    pages = {}
+    for name, run in runs.items():
+        run.pictures.update(charts)  # what shows the same numbers need not be drawn again
+        pages[name] = render_page(run)
+        charts = charts or {file: run.pictures[file] for file in CHARTS}
+    return pages
 
 
 @pytest.fixture(params=VARIANTS)
@@ -261,14 +332,14 @@ def page(pages: dict[str, str], variant: str) -> str:
 
 @pytest.fixture(scope="session")
 def crowded() -> Run:
-    """As many mistakes as a network of 78 % makes on CIFAR-10; its photographs where `LRDIAG_DATA_DIR` has them."""
-    numbers = np.full(90, 2200 // 90) + (np.arange(90) < 2200 % 90)
+    """As many mistakes as a network of 75 % makes on CIFAR-10; its photographs where `LRDIAG_DATA_DIR` has them."""
+    numbers = np.full(90, CROWD // 90) + (np.arange(90) < CROWD % 90)
     pairs = [(i, j) for i in range(10) for j in range(10) if i != j]
-    y, x = np.mgrid[0:8, 0:8]
-    centres = np.random.default_rng(2).uniform(1, 6, (2200, 2, 1, 1))
-    maps = np.exp(-((x - centres[:, 0]) ** 2 + (y - centres[:, 1]) ** 2) / 5).astype(np.float32)
+    y, x = np.mgrid[0:4, 0:4]
+    centres = np.random.default_rng(2).uniform(0, 3, (CROWD, 2, 1, 1))
+    maps = np.exp(-((x - centres[:, 0]) ** 2 + (y - centres[:, 1]) ** 2) / 2).astype(np.float32)
     confused = dict(zip(pairs, numbers.tolist(), strict=True))
-    return assemble(confused, CLASSES, 1000, _photographs(2200), maps)
+    return assemble(confused, CLASSES, 1000, _photographs(CROWD), maps)
 
 
 def _photographs(count: int) -> np.ndarray:

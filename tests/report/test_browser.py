@@ -1,20 +1,36 @@
-"""The page in a real browser: quiet, narrow enough for a phone, legible at night."""
+"""The page in a real browser: quiet, narrow enough for a phone, legible at night, complete without its script."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import http.server
+import importlib.util
+import os
 import shutil
-from collections.abc import Iterator
+import threading
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from lrdiag.records import Misclassified, Run
+from lrdiag.report.page import render_page
+from lrdiag.report.write import write_page
 
 webdriver = pytest.importorskip("selenium.webdriver")
+Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
+REQUIRED = "LRDIAG_REQUIRE_BROWSER" in os.environ
 
-pytestmark = pytest.mark.skipif(not (CHROMIUM and CHROMEDRIVER), reason="needs chromium and chromedriver")
+pytestmark = pytest.mark.skipif(not ((CHROMIUM and CHROMEDRIVER) or REQUIRED), reason="needs chromium and chromedriver")
 
 CONTRAST = """
 const parse = text => { const c = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
@@ -22,11 +38,13 @@ const parse = text => { const c = document.createElement('canvas').getContext('2
 const over = (top, under) => top.slice(0, 3).map((v, i) => v * top[3] / 255 + under[i] * (1 - top[3] / 255));
 const luminance = rgb => rgb.map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
   .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+const bar = e => getComputedStyle(e).backgroundImage.match(/^linear-gradient\\((rgb\\([^)]*\\))/)?.[1];
 const ground = e => { const stack = [];
-  for (; e; e = e.parentElement) stack.unshift(getComputedStyle(e).backgroundColor);
+  for (; e; e = e.parentElement) stack.unshift(bar(e) ?? getComputedStyle(e).backgroundColor);
   return stack.reduce((under, top) => over(parse(top), under), [255, 255, 255]); };
+document.querySelectorAll('details').forEach(fold => fold.open = true);
 const weak = [];
-for (const e of document.querySelectorAll('body *')) {
+for (const e of document.querySelectorAll('body *:not(script, option)')) {
   if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || e.tagName === 'title') continue;
   const style = getComputedStyle(e), back = ground(e);
   const front = over(parse(e.namespaceURI.endsWith('svg') ? style.fill : style.color), back);
@@ -35,6 +53,7 @@ for (const e of document.querySelectorAll('body *')) {
 }
 return weak;
 """
+JENKINS_POLICY = "sandbox allow-same-origin; default-src 'none'; img-src 'self'; style-src 'self';"
 
 
 @pytest.fixture(scope="module")
@@ -49,58 +68,407 @@ def browser() -> Iterator[Any]:
     driver.quit()
 
 
+@pytest.fixture
+def without_script(browser: Any) -> Iterator[Any]:
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    yield browser
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
 def resize(browser: Any, width: int) -> None:
     metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
-@pytest.fixture
-def opened(browser: Any, page: str, tmp_path: Path) -> Any:
-    return open_page(browser, page, tmp_path)
+def emulate(browser: Any, scheme: str = "light", media: str = "") -> None:
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
 
 
-def open_page(browser: Any, page: str, folder: Path, anchor: str = "") -> Any:
+def open_page(browser: Any, page: str, folder: Path, anchor: str = "", width: int = 1280) -> Any:
+    resize(browser, width)
+    browser.get("about:blank")  # or a new anchor alone would not load the page anew
     file = folder / "report.html"
     file.write_text(page, encoding="utf-8")
     browser.get(f"{file.as_uri()}{anchor}")
     return browser
 
 
-def test_fits_a_phone_and_reports_no_error(opened: Any) -> None:
-    resize(opened, 360)
-    assert opened.execute_script("return document.documentElement.scrollWidth") <= 360
-    assert opened.get_log("browser") == []
+@pytest.fixture
+def ordinary(browser: Any, pages: dict[str, str], tmp_path: Path) -> Any:
+    return open_page(browser, pages["ordinary"], tmp_path)
+
+
+def find(browser: Any, selector: str) -> Any:
+    return browser.find_element("css selector", selector)
+
+
+def pixels(element: Any) -> np.ndarray:
+    """What an element looks like, as RGB."""
+    return np.asarray(Image.open(BytesIO(element.screenshot_as_png)).convert("RGB")).astype(int)
+
+
+def shows_noise(element: Any) -> bool:
+    """Whether a photograph of the synthetic run, which is noise, is to be seen."""
+    return bool(pixels(element).std() > 30)
+
+
+@pytest.mark.parametrize("width", [360, 390, 1280])
+def test_fits_every_screen_and_reports_no_error(browser: Any, page: str, tmp_path: Path, width: int) -> None:
+    open_page(browser, page, tmp_path, width=width)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert browser.get_log("browser") == []
+
+
+def test_an_open_tile_fits_a_phone(browser: Any, pages: dict[str, str], tmp_path: Path) -> None:
+    for name in ("ordinary", "hostile names", "from files"):
+        open_page(browser, pages[name], tmp_path, width=360)
+        browser.execute_script("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+
+
+def test_asks_for_nothing(ordinary: Any) -> None:
+    assert ordinary.execute_script("return performance.getEntriesByType('resource').map(each => each.name)") == []
+
+
+def test_a_foreign_script_does_not_run(browser: Any, pages: dict[str, str], tmp_path: Path) -> None:
+    open_page(browser, pages["ordinary"].replace("<main>", "<main><script>window.ran = 1</script>"), tmp_path)
+    assert browser.execute_script("return window.ran") is None
+    assert "Content Security Policy" in browser.get_log("browser")[0]["message"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_enough_contrast(browser: Any, pages: dict[str, str], tmp_path: Path, scheme: str) -> None:
-    resize(browser, 1280)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    open_page(browser, pages["ordinary"], tmp_path)
-    assert browser.execute_script(CONTRAST) == []
+@pytest.mark.parametrize("name", ["ordinary", "hostile names"])
+def test_text_has_enough_contrast(browser: Any, pages: dict[str, str], tmp_path: Path, scheme: str, name: str) -> None:
+    emulate(browser, scheme)
+    open_page(browser, pages[name], tmp_path)
+    weak = browser.execute_script(CONTRAST)
+    emulate(browser)
+    assert weak == []
 
 
 def test_is_printed_light(browser: Any, pages: dict[str, str], tmp_path: Path) -> None:
-    features = [{"name": "prefers-color-scheme", "value": "dark"}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": features})
+    emulate(browser, "dark", "print")
     open_page(browser, pages["ordinary"], tmp_path)
     ground = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
-    assert ground == "rgb(255, 255, 255)"
+    controls = browser.execute_script("return getComputedStyle(document.querySelector('.filter')).display")
+    emulate(browser)
+    assert (ground, controls) == ("rgb(255, 255, 255)", "none")
 
 
-def test_a_link_of_the_matrix_opens_the_folded_group(browser: Any, crowded_page: str, tmp_path: Path) -> None:
-    resize(browser, 1280)
-    open_page(browser, crowded_page, tmp_path)
-    browser.find_element("css selector", '.confusion a[href="#pair-9-8"]').click()
-    group = "document.getElementById('pair-9-8')"
-    assert browser.execute_script(f"return {group}.closest('details').open")
-    assert 0 <= browser.execute_script(f"return {group}.getBoundingClientRect().top") < 800
+def test_can_be_printed_to_a_file(ordinary: Any) -> None:
+    printed = b64decode(ordinary.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"])
+    assert printed.startswith(b"%PDF")
+    assert 3 <= printed.count(b"/Type /Page\n") <= 20
+
+
+class TestPictures:
+    def test_a_tile_shows_its_photograph_and_a_map_over_it(self, ordinary: Any, runs: dict[str, Run]) -> None:
+        photograph, mapped = (pixels(each) for each in ordinary.find_elements("css selector", "#i0 summary i"))
+        assert photograph.shape == mapped.shape == (96, 96, 3)
+        sheet = Image.open(BytesIO(runs["ordinary"].pictures["misclassified.webp"])).convert("RGB")
+        expected = np.asarray(sheet.crop((0, 0, 32, 32)).resize((96, 96), Image.Resampling.NEAREST)).astype(int)
+        assert np.abs(photograph - expected).mean() < 2
+        assert np.abs(mapped - photograph).mean() > 20
+
+    def test_an_open_tile_shows_four_pictures(self, ordinary: Any) -> None:
+        find(ordinary, "#i7 summary").click()
+        views = [pixels(each) for each in ordinary.find_elements("css selector", "#i7 p i")]
+        assert [view.shape for view in views] == [(192, 192, 3)] * 4
+        assert all(np.abs(one - other).mean() > 5 for i, one in enumerate(views) for other in views[:i])
+
+    def test_names_of_pictures_are_read_out(self, ordinary: Any) -> None:
+        tree = ordinary.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+        names = [node["name"]["value"] for node in tree if node.get("role", {}).get("value") == "DisclosureTriangle"]
+        assert "photograph with its heatmap 90.0\u00a0% #0" in names
+
+
+class TestLinks:
+    @pytest.mark.parametrize("scripted", [True, False])
+    def test_a_link_of_the_matrix_opens_the_folded_group(
+        self, browser: Any, request: pytest.FixtureRequest, crowded_page: str, tmp_path: Path, scripted: bool
+    ) -> None:
+        if not scripted:
+            request.getfixturevalue("without_script")
+        open_page(browser, crowded_page, tmp_path)
+        find(browser, '.confusion a[href="#pair-9-8"]').click()
+        tile = find(browser, "#pair-9-8 summary")
+        assert tile.is_displayed()
+        assert (
+            0
+            <= tile.rect["y"] - browser.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssVisualViewport"]["pageY"]
+            < 800
+        )
+
+    def test_an_address_with_an_image_opens_it(self, browser: Any, crowded_page: str, tmp_path: Path) -> None:
+        open_page(browser, crowded_page, tmp_path, anchor="#i17493")
+        assert find(browser, "#i17493 ol").is_displayed()
+        assert 0 <= browser.execute_script("return document.getElementById('i17493').getBoundingClientRect().top") < 800
+
+
+class TestWithoutScript:
+    def test_the_controls_do_not_show(self, without_script: Any, pages: dict[str, str], tmp_path: Path) -> None:
+        open_page(without_script, pages["ordinary"], tmp_path)
+        assert not find(without_script, ".filter").is_displayed()
+
+    def test_a_tile_opens(self, without_script: Any, pages: dict[str, str], tmp_path: Path) -> None:
+        open_page(without_script, pages["ordinary"], tmp_path)
+        find(without_script, "#i7 summary").click()
+        assert find(without_script, "#i7 ol").is_displayed()
+        assert shows_noise(find(without_script, "#i7 p i"))
+
+
+def shown(browser: Any) -> list[str]:
+    """The ids of the mistakes that the page holds, in their order."""
+    script = "return [...document.querySelectorAll('#misclassified .tiles > details')].map(tile => tile.id)"
+    return list(browser.execute_script(script))
+
+
+def choose(browser: Any, name: str, value: str) -> None:
+    # what a click on an option does: that of the driver sends no `input`
+    script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))"
+    browser.execute_script(script, find(browser, f".filter [name={name}]"), value)
+
+
+def told(browser: Any) -> str:
+    return str(find(browser, ".filter output").text)
+
+
+class TestFilter:
+    def test_offers_the_classes_that_there_are_mistakes_of(self, ordinary: Any) -> None:
+        options = {
+            name: [option.text for option in ordinary.find_elements("css selector", f"[name={name}] option")]
+            for name in ("true", "predicted")
+        }
+        assert options["true"] == (
+            ["any class", "airplane", "automobile", "bird", "cat", "deer", "dog", "ship", "truck"]
+        )
+        assert options["predicted"] == (
+            ["any class", "airplane", "automobile", "cat", "dog", "frog", "horse", "ship", "truck"]
+        )
+
+    def test_by_true_class(self, ordinary: Any) -> None:
+        choose(ordinary, "true", "3")
+        assert shown(ordinary) == [f"i{7 * place}" for place in range(14)]
+        assert told(ordinary) == "14 of 40 mistakes"
+        groups = ordinary.find_elements("css selector", ".pair")
+        assert [group.is_displayed() for group in groups] == [True] + [False] * 7
+
+    def test_by_predicted_class(self, ordinary: Any) -> None:
+        choose(ordinary, "predicted", "9")
+        assert shown(ordinary) == [f"i{7 * place}" for place in range(23, 29)]
+
+    def test_by_the_keyboard(self, ordinary: Any) -> None:
+        find(ordinary, ".filter [name=true]").send_keys("dog")
+        assert told(ordinary) == "9 of 40 mistakes"
+
+    def test_by_both_at_once(self, ordinary: Any) -> None:
+        choose(ordinary, "true", "3")
+        choose(ordinary, "predicted", "9")
+        assert shown(ordinary) == []
+        assert told(ordinary) == "0 of 40 mistakes"
+
+    def test_by_number(self, ordinary: Any) -> None:
+        find(ordinary, ".filter [name=text]").send_keys("#25")
+        assert shown(ordinary) == ["i252", "i259"]
+
+    def test_by_file(self, browser: Any, pages: dict[str, str], tmp_path: Path) -> None:
+        open_page(browser, pages["from files"], tmp_path)
+        find(browser, ".filter [name=text]").send_keys("5/img")
+        assert shown(browser) == [f"i{7 * place}" for place in range(14, 23)]
+
+    def test_sorts_all_by_loss(self, ordinary: Any) -> None:
+        choose(ordinary, "order", "loss")
+        assert shown(ordinary) == [f"i{7 * place}" for place in range(40)]
+        assert not any(group.is_displayed() for group in ordinary.find_elements("css selector", ".pair"))
+
+    @pytest.mark.parametrize(("order", "first"), [("confidence", "i200"), ("index", "i100"), ("loss", "i300")])
+    def test_sorts_by_what_is_chosen(
+        self, browser: Any, runs: dict[str, Run], tmp_path: Path, order: str, first: str
+    ) -> None:
+        ranked = [  # the loss falls; another is the surest, another has the lowest number
+            dataclasses.replace(item, index=index, confidence=confidence)
+            for item, index, confidence in zip(
+                runs["two classes"].diagnosis.misclassified.items, (300, 200, 100), (0.6, 0.9999, 0.999), strict=True
+            )
+        ]
+        diagnosis = dataclasses.replace(runs["two classes"].diagnosis, misclassified=Misclassified(3, ranked))
+        open_page(browser, render_page(dataclasses.replace(runs["two classes"], diagnosis=diagnosis)), tmp_path)
+        choose(browser, "order", order)
+        assert shown(browser)[0] == first
+        assert len(shown(browser)) == 3
+
+    def test_sorts_what_is_left_by_the_filter(self, ordinary: Any) -> None:
+        choose(ordinary, "order", "index")
+        choose(ordinary, "predicted", "5")
+        assert shown(ordinary) == [f"i{7 * place}" for place in range(14)]
+
+    def test_names_the_pair_of_each_tile_where_no_heading_does(self, ordinary: Any) -> None:
+        label = "return getComputedStyle(document.querySelector('#i7 summary'), '::after').content"
+        assert ordinary.execute_script(label) == "none"
+        choose(ordinary, "order", "loss")
+        assert ordinary.execute_script(label) == '"cat → dog"'
+
+    def test_shows_all_again(self, ordinary: Any) -> None:
+        before = shown(ordinary)
+        choose(ordinary, "order", "confidence")
+        choose(ordinary, "true", "1")
+        find(ordinary, ".filter button").click()
+        assert shown(ordinary) == before
+        assert told(ordinary) == "All 40 mistakes"
+        assert all(group.is_displayed() for group in ordinary.find_elements("css selector", ".pair"))
+
+    def test_folds_the_groups_again(self, browser: Any, crowded_page: str, tmp_path: Path) -> None:
+        folded = "return [...document.querySelectorAll('.pair')].map(group => group.open)"
+        open_page(browser, crowded_page, tmp_path)
+        before = browser.execute_script(folded)
+        choose(browser, "true", "9")
+        assert find(browser, "#pair-9-8 summary").is_displayed()
+        choose(browser, "true", "")
+        assert browser.execute_script(folded) == before
+
+    def test_opens_what_is_folded_together(self, browser: Any, pages: dict[str, str], tmp_path: Path) -> None:
+        open_page(browser, pages["many pairs"], tmp_path)
+        choose(browser, "true", "11")
+        assert find(browser, "#pair-11-10 summary").is_displayed()
+
+    def test_a_link_to_what_is_put_away_brings_it_back(self, ordinary: Any) -> None:
+        choose(ordinary, "true", "3")
+        find(ordinary, '.confusion a[href="#pair-5-3"]').click()
+        assert find(ordinary, "#pair-5-3 summary").is_displayed()
+        assert told(ordinary) == "All 40 mistakes"
+
+    def test_tells_screen_readers(self, ordinary: Any) -> None:
+        assert find(ordinary, ".filter output").get_attribute("aria-live") == "polite"
+
+    def test_enter_does_not_leave_the_page(self, ordinary: Any) -> None:
+        before = ordinary.current_url
+        find(ordinary, ".filter [name=text]").send_keys("7", Keys.ENTER)
+        assert ordinary.current_url == before
+        assert ordinary.get_log("browser") == []
+
+    def test_hostile_names_stay_text(self, browser: Any, pages: dict[str, str], tmp_path: Path) -> None:
+        open_page(browser, pages["hostile names"], tmp_path)
+        choose(browser, "true", "0")
+        choose(browser, "order", "loss")
+        assert len(shown(browser)) == 3
+        assert browser.execute_script("return document.scripts.length") == 1
+        assert browser.get_log("browser") == []
+
+
+def test_the_keyboard_reaches_everything(ordinary: Any) -> None:
+    """Tab by tab through the page: skip link, contents, matrix, controls, groups and tiles, and nothing is a trap."""
+    script = """
+    const e = document.activeElement;
+    return e === document.body ? null : [e.tagName, e.getAttribute('href') ?? e.name ?? e.parentElement.id ?? '',
+      getComputedStyle(e).outlineStyle];
+    """
+    count = ordinary.execute_script(
+        "return [...document.querySelectorAll('a, summary, select, input, button, [tabindex]')]"
+        ".filter(each => each.checkVisibility()).length"  # not what is folded
+    )
+    reached = []
+    for _ in range(count + 1):
+        ordinary.switch_to.active_element.send_keys(Keys.TAB)
+        if (here := ordinary.execute_script(script)) is None:
+            break
+        reached.append(tuple(here))
+    assert len(reached) == count
+    assert all(outline != "none" for *_, outline in reached)
+    assert reached[0][:2] == ("A", "#findings")
+    names = {name for _, name, _ in reached}
+    assert names >= {"#pair-3-5", "true", "predicted", "text", "order", "clear", "i0", "i273"}
+
+
+def test_the_keyboard_opens_a_tile(ordinary: Any) -> None:
+    find(ordinary, "#i7 summary").send_keys(Keys.ENTER)
+    assert find(ordinary, "#i7 ol").is_displayed()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Path, str], str]]:
+    """Serves a folder with a Content-Security-Policy and returns its address."""
+    servers = []
+
+    def start(folder: Path, policy: str) -> str:
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def end_headers(self) -> None:
+                self.send_header("Content-Security-Policy", policy)
+                super().end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+class TestFolder:
+    def test_is_complete_where_the_server_forbids_all_that_is_inline(
+        self, browser: Any, runs: dict[str, Run], tmp_path: Path, serve: Callable[[Path, str], str]
+    ) -> None:
+        write_page(tmp_path, runs["ordinary"], assets="folder")
+        resize(browser, 1280)
+        browser.get(f"{serve(tmp_path, JENKINS_POLICY)}/report.html")
+        for selector in ("#i0 summary i", ".sample"):
+            assert shows_noise(find(browser, selector))
+        assert pixels(find(browser, ".confusion .p100")).mean(axis=(0, 1))[2] < 200  # it is coloured
+        assert len(np.unique(pixels(find(browser, "#training .chart")).reshape(-1, 3), axis=0)) > 50
+        assert not find(browser, ".filter").is_displayed()
+        find(browser, "#i7 summary").click()
+        assert shows_noise(find(browser, "#i7 p i"))
+        messages = [entry["message"] for entry in browser.get_log("browser")]
+        assert all("script" in message or "favicon" in message for message in messages), messages
+
+    @pytest.mark.parametrize("served", [True, False])
+    def test_works_from_a_server_and_from_a_disk(
+        self, browser: Any, runs: dict[str, Run], tmp_path: Path, serve: Callable[[Path, str], str], served: bool
+    ) -> None:
+        write_page(tmp_path, runs["ordinary"], assets="folder")
+        resize(browser, 360)
+        address = serve(tmp_path, "default-src 'self'") if served else tmp_path.as_uri()
+        browser.get(f"{address}/report.html")
+        assert shows_noise(find(browser, "#i0 summary i"))
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+        choose(browser, "true", "3")
+        assert told(browser) == "14 of 40 mistakes"
+        assert [entry for entry in browser.get_log("browser") if "favicon" not in entry["message"]] == []
 
 
 def test_a_crowded_page_can_be_photographed(browser: Any, crowded_page: str, tmp_path: Path) -> None:
-    resize(browser, 1280)
     open_page(browser, crowded_page, tmp_path)
     assert len(browser.get_screenshot_as_png()) > 10_000
     assert browser.get_log("browser") == []
+
+
+AXE = importlib.util.find_spec("axe_playwright_python")  # carries axe-core as a file; neither is imported
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@pytest.mark.skipif(not (AXE or REQUIRED), reason="needs axe-playwright-python")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["ordinary", "hostile names", "diverged", "many classes", "many pairs", "no mistakes"])
+def test_axe_finds_nothing(browser: Any, pages: dict[str, str], tmp_path: Path, scheme: str, name: str) -> None:
+    assert AXE
+    assert AXE.submodule_search_locations
+    source = (Path(AXE.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8")
+    emulate(browser, scheme)
+    open_page(browser, pages[name], tmp_path)
+    browser.execute_script("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+    browser.set_script_timeout(120)
+    browser.execute_script(source)
+    violations = browser.execute_async_script(
+        "const tell = arguments[arguments.length - 1];"
+        "axe.run({runOnly: arguments[0]}).then(found => tell(found.violations.map("
+        "each => [each.id, each.help, each.nodes.length, each.nodes[0].html.slice(0, 200)])))",
+        RULES,
+    )
+    emulate(browser)
+    assert violations == []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 import subprocess
 import sys
+from base64 import b64encode
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -14,9 +16,10 @@ import html5lib
 import pytest
 from bs4 import BeautifulSoup
 
-from lrdiag.errors import RunFolderError
+from lrdiag.errors import RunFolderError, SettingsError
 from lrdiag.records import Run
-from lrdiag.report.page import SECTIONS, render_page
+from lrdiag.report.page import SECTIONS, Page, lay_out_page, render_page
+from lrdiag.report.templates import templates_root
 
 
 def test_is_strictly_well_formed_html(page: str) -> None:
@@ -31,9 +34,11 @@ def test_is_the_same_every_time(runs: dict[str, Run], pages: dict[str, str]) -> 
     assert render_page(runs["ordinary"]) == pages["ordinary"]
 
 
-def test_has_every_section_under_its_heading(page: str) -> None:
+def test_has_every_section_under_its_heading(page: str, variant: str) -> None:
     document = BeautifulSoup(page, "html.parser")
-    assert [section["id"] for section in document.find_all("section")] == [section.key for section in SECTIONS]
+    keys = [section.key for section in SECTIONS if section.key != "comparison" or "compared" in variant]
+    assert [section["id"] for section in document.find_all("section")] == keys
+    assert [link["href"] for link in document.nav("a")] == [f"#{key}" for key in keys]
     for section in document.find_all("section"):
         assert document.find(id=section["aria-labelledby"]).name == "h2"
 
@@ -56,13 +61,16 @@ def test_every_link_leads_to_a_place_on_the_page(page: str) -> None:
     assert {link["href"] for link in document.find_all("a")} <= {f"#{name}" for name in ids}
 
 
-def test_asks_for_nothing_and_runs_nothing(page: str) -> None:
+def test_asks_for_nothing_and_runs_only_its_own_script(page: str) -> None:
     document = BeautifulSoup(page, "html.parser")
-    policy = document.find("meta", {"http-equiv": "Content-Security-Policy"})
-    assert policy["content"] == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    assert document.find_all(["script", "link", "iframe", "object", "embed", "img", "base", "form"]) == []
+    script = (templates_root() / "report.js").read_text(encoding="utf-8").rstrip("\n")
+    assert [element.text for element in document("script")] == [script]
+    digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = document.find("meta", {"http-equiv": "Content-Security-Policy"})["content"]
+    assert policy == f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    assert document.find_all(["link", "iframe", "object", "embed", "img", "base"]) == []
     for element in document.find_all(True):
-        assert not [name for name in element.attrs if name.startswith("on") or name == "src"]
+        assert not [name for name in element.attrs if name.startswith("on") or name in ("src", "action")]
         for name, value in element.attrs.items():
             assert name in ("title", "aria-label") or not re.search(r"(https?|wss?):|^//|javascript:", str(value))
     for style in document.find_all("style"):
@@ -71,7 +79,60 @@ def test_asks_for_nothing_and_runs_nothing(page: str) -> None:
 
 def test_every_picture_file_is_in_the_page_once(pages: dict[str, str]) -> None:
     assert pages["ordinary"].count("data:image/webp;base64,") == 2
-    assert pages["ordinary"].count("data:image/png;base64,") == 1
+    assert pages["ordinary"].count("data:image/png;base64,") == 4
+
+
+@pytest.fixture(scope="module")
+def folders(runs: dict[str, Run]) -> dict[str, Page]:
+    return {name: lay_out_page(run, assets="folder") for name, run in runs.items()}
+
+
+def test_beside_a_folder_it_carries_nothing_that_a_server_may_forbid(folders: dict[str, Page], variant: str) -> None:
+    page = folders[variant]
+    html5lib.HTMLParser(strict=True).parse(page.html)
+    document = BeautifulSoup(page.html, "html.parser")
+    assert not document.find_all("style")
+    assert not document.find_all(style=True)
+    assert "data:image" not in page.html + page.assets["report.css"].decode()
+    assert [(script["src"], script.text) for script in document("script")] == [("assets/report.js", "")]
+    assert document.find("link", rel="stylesheet")["href"] == "assets/report.css"
+
+
+def test_the_folder_holds_each_picture_that_its_stylesheet_names(
+    runs: dict[str, Run], folders: dict[str, Page]
+) -> None:
+    page = folders["ordinary"]
+    named = re.findall(r"url\(([^)]*)\)", page.assets["report.css"].decode())
+    maps = ["maps-difference.png", "maps-mean.png", "maps-predicted.png", "maps-true.png"]
+    assert sorted(named) == [*maps, "misclassified.webp", "samples.webp"]
+    assert set(page.assets) == {*named, "report.css", "report.js"}
+    assert all(page.assets[name] == runs["ordinary"].pictures[name] for name in named)
+
+
+def test_the_page_says_the_same_within_itself_and_beside_a_folder(
+    pages: dict[str, str], folders: dict[str, Page]
+) -> None:
+    inline, beside = (BeautifulSoup(page, "html.parser") for page in (pages["ordinary"], folders["ordinary"].html))
+    assert inline.main.decode() == beside.main.decode()
+
+
+def test_the_name_of_a_picture_cannot_end_its_address(runs: dict[str, Run]) -> None:
+    run, name = runs["ordinary"], """a) ; } * { background: url("x')"""
+    sheets = run.diagnosis.sheets
+    samples = dataclasses.replace(sheets.samples, file=name)
+    diagnosis = dataclasses.replace(run.diagnosis, sheets=dataclasses.replace(sheets, samples=samples))
+    hostile = Run(diagnosis, run.pictures | {name: run.pictures["samples.webp"]})
+    style = lay_out_page(hostile, assets="folder").assets["report.css"].decode()
+    assert "url(a%29%20%3B%20%7D%20%2A%20%7B%20background%3A%20url%28%22x%27%29)" in style
+
+
+def test_assets_of_another_kind_are_an_error(runs: dict[str, Run]) -> None:
+    with pytest.raises(SettingsError, match=r"one of inline, folder. Received: assets='cdn'"):
+        render_page(runs["ordinary"], assets="cdn")
+
+
+def test_without_a_folder_there_are_no_assets(runs: dict[str, Run]) -> None:
+    assert lay_out_page(runs["ordinary"]).assets == {}
 
 
 def test_every_picture_and_chart_has_a_name(page: str) -> None:
@@ -94,7 +155,9 @@ def test_everything_that_scrolls_can_be_reached_by_keyboard(page: str) -> None:
 
 def test_hostile_names_stay_text(pages: dict[str, str]) -> None:
     document = BeautifulSoup(pages["hostile names"], "html5lib")
-    assert document.find("script") is None
+    assert len(document("script")) == 1
+    assert document.body.find("style") is None
+    assert document.find("svg").find("script") is None
     assert "</script><script>" in document.find(id="classes").text
     assert "{{ 7 * 7 }}" in document.find(id="reproduce").text
     assert "\x00" not in pages["hostile names"]
@@ -106,6 +169,12 @@ def test_a_long_name_is_not_repeated_in_full(pages: dict[str, str]) -> None:
 
 def test_an_ordinary_page_is_light_without_its_pictures(pages: dict[str, str]) -> None:
     assert len(re.sub(r"base64,[\w+/=]+", "", pages["ordinary"]).encode()) <= 150 * 1024
+
+
+def test_a_tile_is_light(crowded_page: str) -> None:
+    tiles = re.findall(r"<details id=i.*</details>\n", crowded_page)
+    assert len(tiles) == 2500
+    assert sum(len(tile.encode()) for tile in tiles) / len(tiles) < 300
 
 
 def test_a_crowded_page_is_light_enough_to_attach(crowded_page: str) -> None:

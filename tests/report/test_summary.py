@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 
 import pytest
+from bs4 import BeautifulSoup, Comment
+from markdown_it import MarkdownIt
 
-from lrdiag.records import Run
-from lrdiag.report.summary import markdown, render_summary
+from lrdiag.records import Finding, Run
+from lrdiag.report.summary import LIMIT, MARKER, markdown, render_summary
 
 
 @pytest.fixture(scope="module")
@@ -16,41 +19,109 @@ def summaries(runs: dict[str, Run]) -> dict[str, str]:
     return {name: render_summary(run.diagnosis) for name, run in runs.items()}
 
 
-def test_is_as_it_was(summaries: dict[str, str], gold: Callable[[str, str], None]) -> None:
-    gold("summary.md", summaries["ordinary"])
+def after_marker(summary: str) -> str:
+    return summary.removeprefix(f"{MARKER}\n\n")
 
 
-def test_begins_with_the_verdict(summaries: dict[str, str]) -> None:
-    assert summaries["ordinary"].startswith("**80.0 % on 200 cifar10 test images; cat and dog are the most")
+@pytest.mark.parametrize(("variant", "file"), [("ordinary", "summary.md"), ("compared", "summary-compared.md")])
+def test_is_as_it_was(summaries: dict[str, str], gold: Callable[[str, str], None], variant: str, file: str) -> None:
+    gold(file, summaries[variant])
+
+
+def test_begins_with_a_mark_by_which_a_bot_finds_its_comment(summaries: dict[str, str], variant: str) -> None:
+    assert re.fullmatch(r"<!-- [a-z ]+ -->", MARKER)
+    assert summaries[variant].startswith(f"{MARKER}\n\n")
+    assert summaries[variant].count(MARKER) == 1
+
+
+def test_then_says_the_verdict(summaries: dict[str, str]) -> None:
+    said = "**80.0 % on 200 cifar10 test images; cat and dog are the most"
+    assert after_marker(summaries["ordinary"]).startswith(said)
 
 
 def test_says_first_what_spoils_the_run(summaries: dict[str, str]) -> None:
-    assert summaries["fallback"].startswith("> **Stand-in data:** CIFAR-10 could not be had.")
+    assert after_marker(summaries["fallback"]).startswith("> **Stand-in data:** CIFAR-10 could not be had.")
 
 
 def test_holds_the_worst_pairs(summaries: dict[str, str]) -> None:
     assert "| cat | dog | 14 | 70.0\u00a0% |" in summaries["ordinary"]
 
 
+def test_says_what_the_change_did(summaries: dict[str, str]) -> None:
+    summary = summaries["compared"].replace("\u00a0", " ")
+    assert "80.0 % on 200 cifar10 test images, up 0.5 points from the baseline, which may be chance; cat" in summary
+    assert "| Accuracy | 79.5 % | 80.0 % | **+0.5 points** (−2.7 to +3.7) |" in summary
+    assert "| Mistakes of 200 | 41 | 40 | 5 fixed, 4 broken |" in summary
+    assert "McNemar's exact test: p = 1.0" in summary
+    assert "| cat | 75.0 % | 30.0 % | −45.0 | 0 | 0 |" in summary
+    assert "Not as in the baseline: epochs 2 → 3; fast fast → not set." in summary
+
+
+def test_says_nothing_of_a_baseline_where_there_is_none(summaries: dict[str, str]) -> None:
+    assert "aseline" not in summaries["ordinary"]
+
+
+def test_says_how_to_get_the_page(summaries: dict[str, str], variant: str) -> None:
+    assert "`report.html`" in summaries[variant]
+
+
 def test_every_row_of_a_table_has_as_many_cells_as_its_head(summaries: dict[str, str], variant: str) -> None:
-    for table in re.findall(r"(?:^\|.*\n)+", summaries[variant], flags=re.MULTILINE):
+    tables = re.findall(r"(?:^\|.*\n)+", summaries[variant], flags=re.MULTILINE)
+    assert tables
+    for table in tables:
         cells = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
         assert len(cells) == 1
 
 
 def test_fits_into_the_text_of_a_pull_request(summaries: dict[str, str], variant: str) -> None:
-    assert len(summaries[variant]) < 65_536
+    assert len(summaries[variant]) <= LIMIT < 65_536
 
 
 def test_is_short(summaries: dict[str, str]) -> None:
-    assert len(summaries["ordinary"].splitlines()) <= 30
+    assert len(summaries["ordinary"].splitlines()) <= 32
+    assert len(summaries["compared"].splitlines()) <= 45
 
 
-def test_hostile_names_stay_text(summaries: dict[str, str]) -> None:
-    summary = summaries["hostile names"]
-    assert not re.search(r"(?<!\\)<", summary)
-    assert not re.search(r"@(?=\w)|://|#\d", summary)
-    assert summary.isprintable() or not re.search(r"[\x00-\x08\x0b-\x1f\ud800-\udfff]", summary)
+def with_findings(run: Run, number: int) -> str:
+    findings = [Finding(f"code-{place}", "note", "|" * 300, "@" * 400, "*" * 400) for place in range(number)]
+    return render_summary(dataclasses.replace(run.diagnosis, findings=findings))
+
+
+def test_a_section_for_which_there_is_no_room_is_left_out_whole_and_named(runs: dict[str, Run]) -> None:
+    summary = with_findings(runs["compared"], 200)
+    assert len(summary) <= LIMIT
+    assert "**note**" not in summary
+    assert "200 notes." in summary
+    assert "Left out, because a comment holds no more: findings. The page has them." in summary
+    for kept in ("| Accuracy |", "| Changed most |", "| Shows |", "The network:"):
+        assert kept in summary
+
+
+def test_a_section_for_which_there_is_room_is_whole(runs: dict[str, Run]) -> None:
+    summary = with_findings(runs["compared"], 20)
+    assert summary.count("**note**") == 20
+    assert "Left out" not in summary
+
+
+ALLOWED = {"p", "strong", "em", "code", "table", "thead", "tbody", "tr", "th", "td", "blockquote", "ul", "li"}
+
+
+def test_hostile_names_stay_text(summaries: dict[str, str], variant: str) -> None:
+    summary = summaries[variant]
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\ud800-\udfff\u202a-\u202e]", summary)
+    assert not re.search(r"@(?=\w)|://|#\d|:[\w+-]+:(?=\W)", summary)
+    assert max(len(line) for line in summary.splitlines()) < 3_000
+    rendered = BeautifulSoup(MarkdownIt().enable("table").render(summary), "html.parser")
+    assert {tag.name for tag in rendered(True)} <= ALLOWED
+    assert rendered.find_all(string=lambda text: isinstance(text, Comment)) == [" lrdiag summary "]
+    assert {code.text for code in rendered("code")} == {"report.html"}
+
+
+def test_a_hostile_name_is_still_legible(summaries: dict[str, str]) -> None:
+    rendered = BeautifulSoup(MarkdownIt().enable("table").render(summaries["hostile and compared"]), "html.parser")
+    cells = {cell.text for cell in rendered("td")}
+    assert """</script><script>alert("1")</script>""" in cells
+    assert {"👩🏽‍🚀 | pipe `tick` *star* @\u200boctocat #\u200b1 h…", "W" * 39 + "…"} <= cells
 
 
 @pytest.mark.parametrize(
@@ -65,9 +136,18 @@ def test_hostile_names_stay_text(summaries: dict[str, str]) -> None:
         ("[x](https://y)", "\\[x\\](https:\u200b//y)"),
         ("#12", "\\#\u200b12"),
         ("$x$", r"\$x\$"),
+        ("owner/repo#12", "owner/repo\\#\u200b12"),
+        ("GH-12", "GH-\u200b12"),
+        (":tada:", ":\u200btada:"),
+        ("at 3:45", "at 3:45"),
+        ("www.example.org", "www\u200b.example.org"),
+        ("![x](y)", r"\!\[x\](y)"),
+        ("<!-- lrdiag summary -->", r"\<\!-- lrdiag summary --\>"),
+        ("&lt;", r"\&lt;"),
         ("back\\slash", r"back\\slash"),
         ("", "(no name)"),
         ("x" * 50, "x" * 39 + "…"),
+        ("|" * 10_000, r"\|" * 39 + "…"),
     ],
 )
 def test_no_mark_has_a_meaning(text: str, escaped: str) -> None:

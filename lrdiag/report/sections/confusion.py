@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.records import Diagnosis, Run
+from lrdiag.records import ConfusedPair, Diagnosis, Run
 
 MATRIX_LIMIT = 40
 """Most classes that a matrix shows; beyond, it would be all zeros and only the worst pairs are listed."""
@@ -14,12 +14,19 @@ _PAIRS_LISTED = 50
 
 @dataclass(frozen=True)
 class Cell:
-    """One field of the matrix; `heat` is its share of the row, 1 for the largest error of all, `None` when right."""
+    """One field of the matrix.
+
+    Attributes:
+        predicted: The class that was named.
+        count: How many images.
+        share: Their share of the row.
+        heat: That share in whole percent of the largest error of all; `None` where the answer is right.
+    """
 
     predicted: int
     count: int
     share: float
-    heat: float | None
+    heat: int | None
 
 
 @dataclass(frozen=True)
@@ -39,42 +46,30 @@ class Confusion:
         sentence: The worst pair in words.
         classes: The name of each class.
         rows: The matrix; empty beyond `MATRIX_LIMIT` classes.
-        pairs: True class and its cell, worst first; empty where there is a matrix.
+        pairs: The worst pairs, the most images first; empty where there is a matrix.
         largest: The largest error as a share of its row.
     """
 
     sentence: str
     classes: list[str]
     rows: list[Row]
-    pairs: list[tuple[int, Cell]]
+    pairs: list[ConfusedPair]
     largest: float
 
 
 def build(run: Run) -> Confusion:
     """Lays out the confusion matrix."""
     diagnosis = run.diagnosis
-    matrix = diagnosis.confusion
-    largest = max((share for _, _, share in _errors(matrix)), default=0.0)
-    rows = [_row(true, counts, largest) for true, counts in enumerate(matrix)]
+    matrix, pairs = diagnosis.confusion, diagnosis.confused_pairs
+    largest = max((pair.share for pair in pairs), default=0.0)
     fits = len(matrix) <= MATRIX_LIMIT
-    wrong = [(row.true, cell) for row in rows for cell in row.cells if cell.heat is not None and cell.count]
-    wrong.sort(key=lambda pair: -pair[1].count)
     return Confusion(
         sentence=_sentence(diagnosis),
         classes=diagnosis.dataset.classes,
-        rows=rows if fits else [],
-        pairs=[] if fits else wrong[:_PAIRS_LISTED],
+        rows=[_row(true, counts, largest) for true, counts in enumerate(matrix)] if fits else [],
+        pairs=[] if fits else pairs[:_PAIRS_LISTED],
         largest=largest,
     )
-
-
-def _errors(matrix: list[list[int]]) -> list[tuple[int, int, float]]:
-    return [
-        (true, predicted, count / sum(counts))
-        for true, counts in enumerate(matrix)
-        for predicted, count in enumerate(counts)
-        if predicted != true and count
-    ]
 
 
 def _row(true: int, counts: list[int], largest: float) -> Row:
@@ -82,19 +77,15 @@ def _row(true: int, counts: list[int], largest: float) -> Row:
     cells = []
     for predicted, count in enumerate(counts):
         share = count / support if support else 0.0
-        heat = None if predicted == true else share / (largest or 1.0)
+        heat = None if predicted == true else round(100 * share / (largest or 1.0))
         cells.append(Cell(predicted, count, share, heat))
     return Row(true, support, cells)
 
 
 def _sentence(diagnosis: Diagnosis) -> str:
-    errors = _errors(diagnosis.confusion)
-    if not errors:
+    if not diagnosis.confused_pairs:
         return "No class is taken for another."
-    true, predicted, share = max(errors, key=lambda error: (error[2], -error[0], -error[1]))
-    names = diagnosis.dataset.classes
-    count, support = diagnosis.confusion[true][predicted], sum(diagnosis.confusion[true])
-    return (
-        f"The worst: {formats.count(count)} of {formats.count(support)} {formats.short(names[true])} images, "
-        f"{formats.percent(share)}, taken for {formats.short(names[predicted])}."
-    )
+    worst = max(diagnosis.confused_pairs, key=lambda pair: (pair.share, -pair.true, -pair.predicted))
+    true, predicted = (formats.short(diagnosis.dataset.classes[index]) for index in (worst.true, worst.predicted))
+    count, support = formats.count(worst.count), formats.count(sum(diagnosis.confusion[worst.true]))
+    return f"The worst: {count} of {support} {true} images, {formats.percent(worst.share)}, taken for {predicted}."

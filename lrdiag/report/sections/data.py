@@ -8,6 +8,9 @@ from lrdiag import formats
 from lrdiag.records import DatasetFacts, Run
 from lrdiag.report.tiles import Layer, layer
 
+_IN_SIGHT = 40
+"""Most classes whose table is in sight; that of more is folded."""
+
 
 @dataclass(frozen=True)
 class ClassSamples:
@@ -21,12 +24,21 @@ class ClassSamples:
 
 @dataclass(frozen=True)
 class Data:
-    """The data in words, and a few training images of each class."""
+    """The data in words, and a few training images of each class.
+
+    Attributes:
+        sentence: How many images there are, and of what kind.
+        source: Where they come from.
+        rows: The classes.
+        samples: The sheet of their samples.
+        folded: Whether there are so many classes that their table is folded.
+    """
 
     sentence: str
     source: str
     rows: list[ClassSamples]
     samples: Layer
+    folded: bool
 
 
 def build(run: Run) -> Data:
@@ -37,7 +49,7 @@ def build(run: Run) -> Data:
     for index, (name, train, test) in enumerate(zip(facts.classes, facts.train_counts, facts.test_counts, strict=True)):
         places = [divmod(place, columns)[::-1] for place in range(index * each, (index + 1) * each)]
         rows.append(ClassSamples(name, train, test, places))
-    return Data(_sentence(facts), facts.source, rows, layer(run, sheets.samples))
+    return Data(_sentence(facts), facts.source, rows, layer(run, sheets.samples), len(rows) > _IN_SIGHT)
 
 
 def _sentence(facts: DatasetFacts) -> str:
@@ -45,6 +57,6 @@ def _sentence(facts: DatasetFacts) -> str:
     colours = "grey" if channels == 1 else "colour"
     return (
         f"{formats.count(facts.train_size)} training, {formats.count(facts.validation_size)} validation and "
-        f"{formats.count(facts.test_size)} test images in {len(facts.classes)} classes, "
+        f"{formats.count(facts.test_size)} test images in {formats.count(len(facts.classes))} classes, "
         f"{width} × {height} pixels in {colours}."
     )

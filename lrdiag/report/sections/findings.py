@@ -8,20 +8,41 @@ from lrdiag import formats
 from lrdiag.records import Finding, Run
 
 _ORDER = ("error", "warning", "note")
+_SHOWN_IN = {
+    "training-stopped": "training",
+    "stand-in-data": "data",
+    "no-heatmaps": "misclassified",
+    "no-suggestion": "learning-rate",
+    "overfitting": "training",
+    "weak-class": "classes",
+    "confused-pair": "confusion",
+}
+"""The section where the evidence of a finding is to be seen, by its code."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A finding with the word for its severity and the key of the section that shows it, if one does."""
+
+    severity: str
+    finding: Finding
+    section: str | None
 
 
 @dataclass(frozen=True)
 class Findings:
-    """The findings, worst first, each with the word for its severity."""
+    """The findings, worst first."""
 
     sentence: str
-    items: list[tuple[str, Finding]]
+    items: list[Item]
 
 
 def build(run: Run) -> Findings:
-    """Puts each finding beside the word for its severity."""
-    items = ordered(run.diagnosis.findings)
-    return Findings(sentence(items), [(finding.severity.capitalize(), finding) for finding in items])
+    """Puts each finding beside the word for its severity and the place that shows it."""
+    found = ordered(run.diagnosis.findings)
+    return Findings(
+        sentence(found), [Item(each.severity.capitalize(), each, _SHOWN_IN.get(each.code)) for each in found]
+    )
 
 
 def ordered(findings: list[Finding]) -> list[Finding]:

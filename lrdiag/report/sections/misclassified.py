@@ -7,32 +7,69 @@ from dataclasses import dataclass
 
 from lrdiag import formats
 from lrdiag.errors import RunFolderError
-from lrdiag.records import HeatmapFacts, Mistake, Run, Sheet
-from lrdiag.report.tiles import Layer, layer
+from lrdiag.records import HeatmapFacts, HeatmapSheets, HeatmapTrust, Mistake, Run, Sheet
+from lrdiag.report.tiles import Layer, layer, places_shown
 
 _OPEN_TILES = 60
 """Groups stand open until so many tiles are in sight; at least one does."""
+_PAIRS_IN_SIGHT = 100
+"""Most groups that stand in one list; the rarer are folded away together."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One of the classes that the network held most probable; `right` where it is the one that the image shows."""
+
+    name: str
+    probability: float | None
+    right: bool
+
+    @property
+    def share(self) -> int:
+        """The probability in whole percent."""
+        return round(100 * (self.probability or 0.0))
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One mistake and the place of its pictures in their sheets."""
+    """One mistake, the place of its pictures in their sheets, and what the network held most probable."""
 
     mistake: Mistake
     x: int
     y: int
+    guesses: list[Guess]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """All images of one class that were taken for one other, the highest loss first."""
+    """The images of one class that were taken for one other, the highest loss first.
+
+    Attributes:
+        true: What they show.
+        predicted: What they were taken for.
+        anchor: What links to the group lead to.
+        support: How many test images show `true`.
+        count: How many of them were taken for `predicted`.
+        opened: Whether the group stands open.
+        tiles: Those of them that have a picture.
+    """
 
     true: str
     predicted: str
     anchor: str
     support: int
+    count: int
     opened: bool
     tiles: list[Tile]
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The sheets of maps: what speaks for the predicted class, for the true class, and the difference."""
+
+    predicted: Layer
+    true: Layer
+    difference: Layer
 
 
 @dataclass(frozen=True)
@@ -41,53 +78,83 @@ class Misclassified:
 
     Attributes:
         sentence: How many there are.
+        left_out: Which of them have no picture, or `None`.
         pairs: The groups.
+        rarer: More of them, too many to stand in one list.
         photographs: The sheet of photographs; `None` without mistakes.
-        heatmaps: The sheet of maps; `None` where `heatmap_facts` says why.
+        maps: The sheets of maps; `None` where `heatmap_facts` says why.
         heatmap_facts: How the maps were made.
+        trust: How far they can be trusted, or `None`.
     """
 
     sentence: str
+    left_out: str | None
     pairs: list[Pair]
+    rarer: list[Pair]
     photographs: Layer | None
-    heatmaps: Layer | None
+    maps: Maps | None
     heatmap_facts: HeatmapFacts
+    trust: str | None
+
+    @property
+    def anchors(self) -> set[str]:
+        """Where links to groups can lead."""
+        return {pair.anchor for pair in self.pairs + self.rarer}
 
 
 def build(run: Run) -> Misclassified:
     """Groups the mistakes and finds their pictures."""
     diagnosis = run.diagnosis
-    photographs = diagnosis.sheets.photographs
-    heatmaps = diagnosis.sheets.heatmaps.predicted if diagnosis.sheets.heatmaps else None
+    photographs, maps = diagnosis.sheets.photographs, diagnosis.sheets.heatmaps
     pairs = _pairs(run, photographs) if photographs else []
-    if photographs and heatmaps and (heatmaps.columns, heatmaps.count) != (photographs.columns, photographs.count):
-        raise RunFolderError(
-            "Photographs and heatmaps must lie in their sheets in the same places. "
-            f"Received: {photographs.count} in {photographs.columns} columns and "
-            f"{heatmaps.count} in {heatmaps.columns}. Run `train-and-report` again."
-        )
     return Misclassified(
-        sentence=_sentence(diagnosis.misclassified.count, len(pairs)),
-        pairs=pairs,
+        sentence=_sentence(diagnosis.misclassified.count, len(diagnosis.confused_pairs)),
+        left_out=_left_out(diagnosis.misclassified.count, sum(len(pair.tiles) for pair in pairs)),
+        pairs=pairs[:_PAIRS_IN_SIGHT],
+        rarer=pairs[_PAIRS_IN_SIGHT:],
         photographs=layer(run, photographs) if photographs else None,
-        heatmaps=layer(run, heatmaps, shown=photographs) if photographs and heatmaps else None,
+        maps=_maps(run, photographs, maps) if photographs and maps else None,
         heatmap_facts=diagnosis.heatmaps,
+        trust=trust_sentence(diagnosis.heatmaps.trust) if diagnosis.heatmaps.trust else None,
     )
 
 
+def _maps(run: Run, photographs: Sheet, maps: HeatmapSheets) -> Maps:
+    sheets = maps.predicted, maps.true, maps.difference
+    for sheet in sheets:
+        if (sheet.columns, sheet.count) != (photographs.columns, photographs.count):
+            raise RunFolderError(
+                "Photographs and heatmaps must lie in their sheets in the same places. "
+                f"Received: {photographs.count} in {photographs.columns} columns and "
+                f"{sheet.count} in {sheet.columns}. Run `train-and-report` again."
+            )
+    return Maps(*(layer(run, sheet, shown=photographs) for sheet in sheets))
+
+
 def _pairs(run: Run, photographs: Sheet) -> list[Pair]:
+    diagnosis, names = run.diagnosis, [formats.short(name) for name in run.diagnosis.dataset.classes]
+    items, shown = diagnosis.misclassified.items, places_shown(diagnosis.sheets)
+    if len(shown) != photographs.count or any(place >= len(items) for place in shown):
+        raise RunFolderError(
+            "There must be a photograph for each mistake that is shown. "
+            f"Received: {len(shown)} of {len(items)} mistakes and {photographs.count} photographs. "
+            "Run `train-and-report` again."
+        )
     groups: dict[tuple[int, int], list[Tile]] = defaultdict(list)
-    for place, mistake in enumerate(run.diagnosis.misclassified.items):
-        row, column = divmod(place, photographs.columns)
-        groups[mistake.true, mistake.predicted].append(Tile(mistake, x=column, y=row))
-    classes, pairs, seen = run.diagnosis.dataset.classes, [], 0
-    for (true, predicted), tiles in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])):
+    for cell, place in enumerate(shown):
+        y, x = divmod(cell, photographs.columns)
+        mistake = items[place]
+        groups[mistake.true, mistake.predicted].append(Tile(mistake, x, y, _guesses(mistake, names)))
+    confusion, pairs, seen = diagnosis.confusion, [], 0
+    for true, predicted in sorted(groups, key=lambda pair: (-confusion[pair[0]][pair[1]], pair)):
+        tiles = groups[true, predicted]
         pairs.append(
             Pair(
-                true=formats.short(classes[true]),
-                predicted=formats.short(classes[predicted]),
+                true=names[true],
+                predicted=names[predicted],
                 anchor=f"pair-{true}-{predicted}",
-                support=sum(run.diagnosis.confusion[true]),
+                support=sum(confusion[true]),
+                count=confusion[true][predicted],
                 opened=seen == 0 or seen + len(tiles) <= _OPEN_TILES,
                 tiles=tiles,
             )
@@ -96,12 +163,43 @@ def _pairs(run: Run, photographs: Sheet) -> list[Pair]:
     return pairs
 
 
+def _guesses(mistake: Mistake, names: list[str]) -> list[Guess]:
+    top = zip(mistake.top_classes, mistake.top_probabilities, strict=True)
+    return [Guess(names[index], probability, index == mistake.true) for index, probability in top]
+
+
 def _sentence(count: int, pairs: int) -> str:
     if not count:
         return "There is no mistake to show: every test image was recognised."
     if count == 1:
         return "One test image was taken for something else."
     return (
-        f"All {formats.count(count)} mistakes, in {formats.plural(pairs, 'confused pair')}, the largest first; "
+        f"{formats.count(count)} mistakes, in {formats.plural(pairs, 'confused pair')}, the largest first; "
         "inside a pair the highest loss first."
+    )
+
+
+def _left_out(count: int, shown: int) -> str | None:
+    if shown == count:
+        return None
+    return (
+        f"Too many to show them all: these are {formats.count(shown)} of them, first the highest losses of each "
+        "confused pair, the largest pairs first, then the highest losses of all. predictions.csv lists all "
+        f"{formats.count(count)}."
+    )
+
+
+def trust_sentence(trust: HeatmapTrust) -> str:
+    """How far the maps can be trusted, in words and numbers."""
+    informed, chance = trust.deletion_auc, trust.random_deletion_auc
+    result = (
+        "lowers the probability of that class faster than taking away patches at random does"
+        if informed < chance
+        else "lowers the probability of that class no faster than taking away patches at random does: do not build on "
+        "these maps"
+    )
+    return (
+        f"Measured on {formats.plural(trust.images, 'mistake')}. {formats.percent(trust.empty_share)} of the maps are "
+        "empty: nothing spoke for the predicted class. Taking away from a photograph what its map marks, the hottest "
+        f"first, {result} (area under the curve {informed:.3f} against {chance:.3f}; the lower, the better the map)."
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.records import Diagnosis, Run
+from lrdiag.records import ConfusedPair, Diagnosis, Run
+from lrdiag.report.sections import comparison
 
 _SAID_ANYWAY = ("stand-in-data", "training-stopped")
 """Findings that only repeat what the facts say themselves."""
@@ -40,7 +42,8 @@ def build(run: Run) -> Verdict:
     diagnosis = run.diagnosis
     return Verdict(
         sentence=verdict_sentence(diagnosis),
-        subject=f"{formats.short(diagnosis.model)} on {formats.short(diagnosis.dataset.name)}",
+        subject=f"{formats.short(diagnosis.model)}, {formats.plural(diagnosis.parameters, 'parameter')}, on "
+        f"{formats.short(diagnosis.dataset.name)}",
         cautions=cautions(diagnosis),
         figures=_figures(diagnosis),
     )
@@ -53,7 +56,9 @@ def verdict_sentence(diagnosis: Diagnosis) -> str:
         f"{formats.percent(score.accuracy)} on {formats.count(score.size)} "
         f"{formats.short(diagnosis.dataset.name)} test {'image' if score.size == 1 else 'images'}"
     )
-    pair = most_confused(diagnosis.confusion)
+    if diagnosis.comparison:
+        result = f"{result}, {comparison.headline(diagnosis.comparison)}"
+    pair = most_confused(diagnosis.confused_pairs)
     if pair is None:
         return f"{result}; not one mistake"
     first, second = (formats.short(diagnosis.dataset.classes[index]) for index in pair)
@@ -62,11 +67,12 @@ def verdict_sentence(diagnosis: Diagnosis) -> str:
     return f"{result}; {first} and {second} are the most confused pair"
 
 
-def most_confused(confusion: list[list[int]]) -> tuple[int, int] | None:
+def most_confused(pairs: list[ConfusedPair]) -> tuple[int, int] | None:
     """The two classes that are taken for each other most often, both ways together."""
-    pairs = [(confusion[i][j] + confusion[j][i], -i, -j) for i in range(len(confusion)) for j in range(i)]
-    count, i, j = max(pairs, default=(0, 0, 0))
-    return (-j, -i) if count else None
+    both_ways: Counter[tuple[int, int]] = Counter()
+    for pair in pairs:
+        both_ways[min(pair.true, pair.predicted), max(pair.true, pair.predicted)] += pair.count
+    return min(both_ways, key=lambda pair: (-both_ways[pair], pair), default=None)
 
 
 def cautions(diagnosis: Diagnosis) -> list[Caution]:
@@ -89,13 +95,30 @@ def _figures(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
     size = formats.plural(score.size, "test image")
     return [
         ("Accuracy", formats.percent(score.accuracy), f"95\u00a0% interval {interval} on {size}"),
+        *_change(diagnosis),
         ("Mistakes", formats.count(diagnosis.misclassified.count), f"of {size}"),
         ("Test loss", formats.loss(score.loss), "mean cross-entropy, nats"),
+        *_calibration(diagnosis),
         (
             "Training",
             formats.duration(diagnosis.training.seconds),
             formats.plural(len(diagnosis.training.epochs), "epoch"),
         ),
-        ("Network", formats.short(diagnosis.model), f"{formats.count(diagnosis.parameters)} parameters"),
         ("Device", formats.short(diagnosis.device, 60), ""),
     ]
+
+
+def _change(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
+    beside = diagnosis.comparison
+    if beside is None:
+        return []
+    sides = f"{formats.count(len(beside.fixed))} fixed, {formats.count(len(beside.broken))} broken"
+    detail = f"95\u00a0% interval {comparison.interval_text(beside)}; {sides}"
+    return [("Change", f"{formats.points(beside.difference)} points", detail)]
+
+
+def _calibration(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
+    if not any(each.count for each in diagnosis.calibration.bins):
+        return []
+    error = formats.percent(diagnosis.calibration.error)
+    return [("Calibration error", error, "mean distance of confidence from accuracy")]

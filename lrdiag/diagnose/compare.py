@@ -1,0 +1,127 @@
+"""This run beside an earlier one: both judged the same images, so every change can be counted."""
+
+from __future__ import annotations
+
+from math import sqrt
+from statistics import NormalDist
+
+from scipy.stats import binomtest
+
+from lrdiag.errors import ComparisonError
+from lrdiag.records import ClassChange, Comparison, DatasetFacts, Diagnosis, SettingChange
+
+_QUANTILE = NormalDist().inv_cdf(0.975)
+
+
+def compare(base: Diagnosis, head: Diagnosis) -> Comparison:
+    """Compares two runs on one test set, image by image.
+
+    The facts are enough, because every image that is not among the mistakes was recognised.
+
+    Args:
+        base: The earlier run.
+        head: This run.
+
+    Raises:
+        ComparisonError: If their test images or their classes differ.
+    """
+    refuse_other_images(base.dataset, head.dataset)
+    wrong_before = {mistake.index for mistake in base.misclassified.items}
+    wrong_now = {mistake.index for mistake in head.misclassified.items}
+    broken = [place for place, each in enumerate(head.misclassified.items) if each.index not in wrong_before]
+    fixed = [each for each in base.misclassified.items if each.index not in wrong_now]
+    low, high = paired_interval(len(broken), len(fixed), head.test.size)
+    return Comparison(
+        base_model=base.model,
+        base_commit=base.git_commit,
+        base=base.test,
+        base_calibration_error=base.calibration.error,
+        difference=(len(fixed) - len(broken)) / head.test.size,
+        difference_low=low,
+        difference_high=high,
+        p_value=mcnemar(len(broken), len(fixed)),
+        broken=broken,
+        fixed=fixed,
+        classes=[
+            ClassChange(index, before.recall, now.recall)
+            for index, (before, now) in enumerate(zip(base.per_class, head.per_class, strict=True))
+        ],
+        changes=_changes(base, head),
+    )
+
+
+def refuse_other_images(base: DatasetFacts, head: DatasetFacts) -> None:
+    """Refuses two runs that cannot be compared, before anything slow is started.
+
+    Raises:
+        ComparisonError: If their classes or test images differ.
+    """
+    if base.classes != head.classes:
+        raise ComparisonError(
+            "A run and its baseline must have the same classes in the same order. Make the baseline again on this "
+            f"data. Received: {_but(head.classes, base.classes)} in the run, {_but(base.classes, head.classes)} in "
+            "the baseline"
+        )
+    if base.test_fingerprint != head.test_fingerprint:
+        raise ComparisonError(
+            "A run and its baseline must be judged on the same test images in the same order. Make the baseline again "
+            "with the same --data, --limit-test and --seed. "
+            f"Received: {_images(head)} in the run, {_images(base)} in the baseline"
+        )
+
+
+def _but(classes: list[str], others: list[str]) -> str:
+    """The first class that is not where the others have it, and how many classes there are."""
+    place = next((i for i, (one, other) in enumerate(zip(classes, others, strict=False)) if one != other), None)
+    differs = f"class {place} is {classes[place][:40]!r} of " if place is not None else ""
+    return f"{differs}{len(classes)} classes"
+
+
+def _images(facts: DatasetFacts) -> str:
+    return f"{facts.test_size:,} of {facts.name[:40]} (fingerprint {facts.test_fingerprint[:12]})"
+
+
+def paired_interval(broken: int, fixed: int, size: int) -> tuple[float, float]:
+    """The 95 % interval of the difference of two accuracies on the same images: Wald's, adjusted by Bonett and Price.
+
+    Example:
+        >>> [round(end, 4) for end in paired_interval(broken=4, fixed=26, size=48)]
+        [0.2548, 0.6252]
+
+    Source: Bonett and Price, "Adjusted Wald Confidence Interval for a Difference of Binomial Proportions Based on
+    Paired Data" (2012); recommended by Fagerland, Lydersen and Laake, "Recommended tests and confidence intervals for
+    paired binomial proportions" (2014).
+
+    Args:
+        broken: Images that only the earlier network recognised.
+        fixed: Images that only the later one recognises.
+        size: All images.
+    """
+    worse, better = (broken + 1) / (size + 2), (fixed + 1) / (size + 2)
+    difference = better - worse
+    margin = _QUANTILE * sqrt((better + worse - difference**2) / (size + 2))
+    return max(-1.0, difference - margin), min(1.0, difference + margin)
+
+
+def mcnemar(broken: int, fixed: int) -> float:
+    """McNemar's exact test, two-sided: how probable so lopsided a change is, were either direction equally likely.
+
+    Example:
+        >>> mcnemar(broken=1, fixed=4)
+        0.375
+
+    Args:
+        broken: Images that only the earlier network recognised.
+        fixed: Images that only the later one recognises.
+    """
+    return float(binomtest(fixed, broken + fixed, 0.5).pvalue) if broken + fixed else 1.0
+
+
+def _changes(base: Diagnosis, head: Diagnosis) -> list[SettingChange]:
+    before = {**base.settings, **base.versions, "commit": base.git_commit}
+    now = {**head.settings, **head.versions, "commit": head.git_commit}
+    return [
+        SettingChange(name, before.get(name), now.get(name))
+        for name in dict.fromkeys([*now, *before])
+        if before.get(name) != now.get(name)
+    ]

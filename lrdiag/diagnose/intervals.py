@@ -1,0 +1,28 @@
+"""How sure a share is that was counted."""
+
+from __future__ import annotations
+
+from math import sqrt
+from statistics import NormalDist
+
+_Z = NormalDist().inv_cdf(0.975)
+
+
+def wilson(hits: int, trials: int) -> tuple[float, float]:
+    """The 95 % interval of a share.
+
+    Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference" (1927).
+
+    Example:
+        >>> low, high = wilson(8, 10)
+        >>> round(low, 3), round(high, 3)
+        (0.49, 0.943)
+
+    Args:
+        hits: How often it was so.
+        trials: Out of how often, one or more.
+    """
+    share, inverse = hits / trials, _Z**2 / trials
+    middle = (share + inverse / 2) / (1 + inverse)
+    reach = _Z * sqrt(share * (1 - share) / trials + inverse / (4 * trials)) / (1 + inverse)
+    return max(0.0, middle - reach), min(1.0, middle + reach)

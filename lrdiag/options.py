@@ -1,0 +1,131 @@
+"""What the commands can be told: options that several of them share, and how their values are read."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from lrdiag.gates import Gate, Rule
+from lrdiag.settings import ASSETS, AUGMENTATIONS, OPTIMIZERS, LearningRate
+
+VERBOSE = "lrdiag.verbose"
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def read_learning_rate(_ctx: click.Context, _param: click.Parameter, text: str) -> LearningRate:
+    """`auto`, a rate, or two boundaries."""
+    return LearningRate.parse(text)
+
+
+def _read_augment(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[str, ...]:
+    return () if text == "none" else tuple(name.strip() for name in text.split(","))
+
+
+def _options(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
+    """One decorator out of several options, shown in their order."""
+
+    def decorate(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+# What `train-and-report` and `find-lr` have in common: the data, the model, and how it is updated.
+training_options = _options(
+    click.option(
+        "--data",
+        metavar="cifar10|digits|PATH",
+        help="CIFAR-10, the embedded digits, or a folder of images: "
+        "train/<class>/* and test/<class>/*.  [default: cifar10 where it can be had, else digits]",
+    ),
+    click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path),
+        envvar="LRDIAG_DATA_DIR",
+        show_envvar=True,
+        help="Where CIFAR-10 lies: cifar-10-batches-py/ or cifar-10-python.tar.gz.",
+    ),
+    click.option("--model", default="fast", metavar="fast|article|FILE.keras|module:function", help="What is trained."),
+    click.option("--batch-size", type=int, help="Images in one update.  [default: by the size of the training set]"),
+    click.option("--seed", type=int, default=0, help="Seed of every random choice."),
+    click.option("--limit-train", type=int, metavar="N", help="Use only N training images."),
+    click.option(
+        "--augment",
+        metavar=f"{','.join(AUGMENTATIONS)}|none",
+        callback=_read_augment,
+        default="flip",
+        help="Random changes to training images.",
+    ),
+    click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd"),
+    click.option("--mixed-precision", is_flag=True, help="Compute in 16 bits where the layers allow it."),
+)
+
+
+def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives the command what `--fail-under` and `--fail-if-worse` ask for, as `gates`."""
+
+    @_options(
+        click.option(
+            "--fail-under",
+            metavar="NAME=SHARE",
+            multiple=True,
+            callback=_reading("fail-under"),
+            help="End with exit code 3 if a figure is lower: accuracy=0.78, recall.cat=0.6, precision.dog=0.5, "
+            "f1.cat=0.6; as often as wanted. [tool.lrdiag] of a pyproject.toml takes the same.",
+        ),
+        click.option(
+            "--fail-if-worse",
+            metavar="NAME=SHARE",
+            multiple=True,
+            callback=_reading("fail-if-worse"),
+            help="The same if it is lower than the baseline's by more: accuracy=0.01, recall.cat=0.05.",
+        ),
+    )
+    @functools.wraps(command)
+    def gated(*, fail_under: tuple[Gate, ...], fail_if_worse: tuple[Gate, ...], **arguments: Any) -> Any:
+        return command(gates=fail_under + fail_if_worse, **arguments)
+
+    return gated
+
+
+def _reading(rule: Rule) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[Gate, ...]]:
+    return lambda _ctx, _param, texts: tuple(Gate.parse(rule, text) for text in texts)
+
+
+baseline_option = click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="RUN|report.json",
+    help="An earlier run on the same test images to compare with.",
+)
+page_options = _options(
+    click.option(
+        "--assets",
+        type=click.Choice(ASSETS),
+        default="inline",
+        help="inline: the page is one file. folder: its pictures and its style lie in assets/ beside it.",
+    ),
+    click.option(
+        "--templates",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Templates that take the place of those of the same name.",
+    ),
+)
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+verbose_option = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=lambda ctx, _param, value: ctx.meta.update({VERBOSE: value}),
+    help="Show the traceback of an error.",
+)

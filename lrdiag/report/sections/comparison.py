@@ -1,0 +1,233 @@
+"""This run beside its baseline: what it fixed, and what it broke."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import islice
+from math import ceil, floor
+
+from lrdiag import formats
+from lrdiag.records import Comparison, Diagnosis, Mistake, Run, Sheet
+from lrdiag.report.tiles import Layer, layer, places_shown
+
+SHOWN = 200
+"""Most pictures in a gallery: enough to see of what kind they are."""
+IN_SIGHT = 20
+"""Most of them that are not folded away."""
+CLASSES_LISTED = 40
+"""Most classes that are listed; beyond, those that changed most."""
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """The recall of one class before and now, and how many of its images were fixed and broken."""
+
+    name: str
+    before: float | None
+    now: float | None
+    change: float | None
+    fixed: int
+    broken: int
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One image that changed sides, what it was taken for, and the place of its pictures in their sheets."""
+
+    mistake: Mistake
+    true: str
+    predicted: str
+    x: int
+    y: int
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Images that changed sides, the highest loss first.
+
+    Attributes:
+        count: How many there are.
+        tiles: Those that have a picture, at most `SHOWN`.
+        photographs: The sheet of their photographs; `None` where there is none.
+        heatmaps: The sheet of their maps; `None` where there is none.
+    """
+
+    count: int
+    tiles: list[Tile]
+    photographs: Layer | None
+    heatmaps: Layer | None
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The comparison in words, as tables and as galleries.
+
+    Attributes:
+        sentence: What the change did to the accuracy.
+        evidence: How many images changed sides, and how probable that is by chance.
+        base: The network of the baseline.
+        base_commit: Its commit, or `None`.
+        classes: The classes, the greatest loss first.
+        classes_left_out: How many classes are not listed, because they changed less.
+        changes: What was set otherwise: name, before, now.
+        broken: What only the baseline recognised.
+        fixed: What only this run recognises.
+        axis: Where the line that shows recall begins and ends.
+        in_sight: How many pictures of a gallery are not folded away.
+    """
+
+    sentence: str
+    evidence: str
+    base: str
+    base_commit: str | None
+    classes: list[ClassRow]
+    classes_left_out: int
+    changes: list[tuple[str, str, str]]
+    broken: Gallery
+    fixed: Gallery
+    axis: tuple[float, float]
+    in_sight: int = IN_SIGHT
+
+    def at(self, recall: float) -> str:
+        """Where a recall stands on the line, which runs from 4 to 116."""
+        low, high = self.axis
+        return f"{4 + 112 * (recall - low) / (high - low):.4g}"
+
+
+def build(run: Run) -> Beside | None:
+    """Sets the run beside its baseline; `None` where there is none."""
+    diagnosis, comparison = run.diagnosis, run.diagnosis.comparison
+    if comparison is None:
+        return None
+    rows = class_rows(diagnosis, comparison)
+    listed = most_changed(rows, CLASSES_LISTED)
+    return Beside(
+        sentence=sentence(comparison, diagnosis.test.accuracy),
+        evidence=evidence(comparison, diagnosis.test.size),
+        base=formats.short(comparison.base_model),
+        base_commit=comparison.base_commit,
+        classes=listed,
+        classes_left_out=len(rows) - len(listed),
+        changes=changes(comparison),
+        broken=_broken(run, comparison),
+        fixed=_fixed(run, comparison),
+        axis=_axis(listed),
+    )
+
+
+def headline(comparison: Comparison) -> str:
+    """What the change did, as a part of the verdict."""
+    if comparison.difference == 0:
+        return "as accurate as the baseline"
+    amount = f"{formats.points(abs(comparison.difference)).lstrip('+')} points"
+    direction = "up" if comparison.difference > 0 else "down"
+    return f"{direction} {amount} from the baseline{'' if is_clear(comparison) else ', which may be chance'}"
+
+
+def sentence(comparison: Comparison, accuracy: float) -> str:
+    """What the change did to the accuracy, in words."""
+    before, now = formats.percent(comparison.base.accuracy), formats.percent(accuracy)
+    interval = f"the 95\u00a0% interval of the difference is {interval_text(comparison)} points"
+    if comparison.difference == 0:
+        return f"As accurate as the baseline, {now}; {interval}."
+    amount = f"{formats.points(abs(comparison.difference)).lstrip('+')} points"
+    direction = "Up" if comparison.difference > 0 else "Down"
+    return f"{direction} {amount}, from {before} to {now}; {interval}."
+
+
+def evidence(comparison: Comparison, size: int) -> str:
+    """How many images changed sides, and how probable that is by chance, in words."""
+    fixed, broken = len(comparison.fixed), len(comparison.broken)
+    if not fixed and not broken:
+        return f"Not one of {formats.plural(size, 'test image')} changed sides."
+    probability = formats.probability(comparison.p_value)
+    return (
+        f"Of {formats.plural(size, 'test image')}, {formats.count(fixed)} {'was' if fixed == 1 else 'were'} fixed and "
+        f"{formats.count(broken)} broken (McNemar's exact test: p\u00a0=\u00a0{probability})."
+    )
+
+
+def is_clear(comparison: Comparison) -> bool:
+    """Whether the interval of the difference leaves out no difference."""
+    return comparison.difference_low > 0 or comparison.difference_high < 0
+
+
+def interval_text(comparison: Comparison) -> str:
+    """The interval of the difference in points, without a unit."""
+    return f"{formats.points(comparison.difference_low)} to {formats.points(comparison.difference_high)}"
+
+
+def class_rows(diagnosis: Diagnosis, comparison: Comparison) -> list[ClassRow]:
+    """Every class, the greatest loss first; those that cannot be compared come last."""
+    fixed = Counter(mistake.true for mistake in comparison.fixed)
+    broken = Counter(diagnosis.misclassified.items[place].true for place in comparison.broken)
+    rows = [
+        ClassRow(
+            name=diagnosis.dataset.classes[each.index],
+            before=each.base,
+            now=each.head,
+            change=None if each.base is None or each.head is None else each.head - each.base,
+            fixed=fixed[each.index],
+            broken=broken[each.index],
+        )
+        for each in comparison.classes
+    ]
+    return sorted(rows, key=lambda row: (row.change is None, row.change))
+
+
+def most_changed(rows: list[ClassRow], limit: int) -> list[ClassRow]:
+    """At most so many of the rows, those that changed most, in the order that they are in."""
+    kept = sorted(rows, key=lambda row: -abs(row.change or 0.0))[:limit]
+    return [row for row in rows if row in kept]
+
+
+def _axis(rows: list[ClassRow]) -> tuple[float, float]:
+    """Whole tens of percent around every recall."""
+    recalls = [recall for row in rows for recall in (row.before, row.now) if recall is not None] or [0.0]
+    low, high = floor(10 * min(recalls)) / 10, ceil(10 * max(recalls)) / 10
+    return (low, high) if low < high else (0.0, 1.0)
+
+
+def changes(comparison: Comparison) -> list[tuple[str, str, str]]:
+    """What was set otherwise: name, before and now, as they are written."""
+    return [(each.name.replace("_", " "), _value(each.base), _value(each.head)) for each in comparison.changes]
+
+
+def _broken(run: Run, comparison: Comparison) -> Gallery:
+    sheets, items = run.diagnosis.sheets, run.diagnosis.misclassified.items
+    broken = set(comparison.broken)
+    cells = {cell: items[place] for cell, place in enumerate(places_shown(sheets)) if place in broken}
+    heatmaps = sheets.heatmaps.predicted if sheets.heatmaps else None
+    return _gallery(run, len(broken), cells, sheets.photographs, heatmaps)
+
+
+def _fixed(run: Run, comparison: Comparison) -> Gallery:
+    cells = {cell: comparison.fixed[place] for cell, place in enumerate(comparison.fixed_shown)}
+    return _gallery(run, len(comparison.fixed), cells, comparison.fixed_photographs, comparison.fixed_heatmaps)
+
+
+def _gallery(
+    run: Run, count: int, cells: dict[int, Mistake], photographs: Sheet | None, heatmaps: Sheet | None
+) -> Gallery:
+    if photographs is None or not cells:
+        return Gallery(count, [], None, None)
+    classes = run.diagnosis.dataset.classes
+    tiles = [
+        Tile(
+            mistake,
+            formats.short(classes[mistake.true]),
+            formats.short(classes[mistake.predicted]),
+            x=cell % photographs.columns,
+            y=cell // photographs.columns,
+        )
+        for cell, mistake in islice(cells.items(), SHOWN)
+    ]
+    shown = layer(run, heatmaps, shown=photographs) if heatmaps else None
+    return Gallery(count, tiles, layer(run, photographs), shown)
+
+
+def _value(value: str | int | float | bool | None) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "not set" if value is None else f"{value}"

@@ -1,0 +1,269 @@
+"""The run as one picture, for where pictures may be attached but pages may not."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from functools import cached_property
+from importlib.metadata import version
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from lrdiag import formats, run_folder
+from lrdiag.records import Comparison, Diagnosis, Run, Seconds
+from lrdiag.report.cutting import Cells
+from lrdiag.report.sections import comparison as beside
+from lrdiag.report.sections.verdict import cautions, verdict_sentence
+from lrdiag.report.tiles import places_shown
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont
+
+WIDTH, HEIGHT = 1200, 630
+_MARGIN = 56
+_TOP = 212  # of the three columns
+_BOTTOM = HEIGHT - 30
+_FIGURES, _CONFUSION, _MISTAKES = _MARGIN, 352, 738  # where each column begins
+_SIDE = 96  # of a photograph
+_MATRIX_LIMIT = 20  # classes
+_PAPER, _INK, _QUIET, _LINE, _WASH = "#ffffff", "#1a1c1f", "#5a6068", "#d9dce0", "#eef0f2"
+_MARK = "#b14e00"
+_HEAT = (213, 94, 0)
+
+
+def summary_picture(run: Run) -> bytes:
+    """The picture that the run holds, if this version drew it of these facts; else draws it and gives it to the run.
+
+    Args:
+        run: A finished run; its `pictures` hold the picture afterwards.
+
+    Returns:
+        A PNG file, 1200 pixels wide and 630 high. The same run gives the same bytes.
+    """
+    facts = repr(dataclasses.replace(run.diagnosis, seconds=Seconds())).encode(errors="replace")
+    origin = f"lrdiag {version('lrdiag')} {hashlib.sha256(facts).hexdigest()}"
+    held = run.pictures.get(run_folder.SUMMARY_PICTURE, b"")
+    if origin.encode() not in held[:1000]:
+        held = run.pictures[run_folder.SUMMARY_PICTURE] = _encode(_draw(run), origin)
+    return held
+
+
+def _encode(picture: Image, origin: str) -> bytes:
+    from PIL.PngImagePlugin import PngInfo
+
+    told, encoded = PngInfo(), BytesIO()
+    told.add_text("Source", origin)
+    picture.save(encoded, "PNG", pnginfo=told)
+    return encoded.getvalue()
+
+
+def _draw(run: Run) -> Image:
+    from PIL import Image
+
+    picture = Image.new("RGB", (WIDTH, HEIGHT), _PAPER)
+    pen = _Pen(picture)
+    _head(pen, run.diagnosis)
+    pen.draw.line([(_MARGIN, _TOP - 26), (WIDTH - _MARGIN, _TOP - 26)], _LINE)
+    _figures(pen, run.diagnosis)
+    _confusion(pen, run.diagnosis)
+    _mistakes(pen, run)
+    return picture
+
+
+class _Pen:
+    """Draws on a picture; text never leaves the room that it is given."""
+
+    def __init__(self, picture: Image) -> None:
+        self.picture = picture
+        self._fonts: dict[tuple[int, bool], FreeTypeFont] = {}
+
+    @cached_property
+    def draw(self) -> ImageDraw:
+        from PIL.ImageDraw import Draw
+
+        return Draw(self.picture)
+
+    def font(self, size: int, bold: bool = False) -> FreeTypeFont:
+        """DejaVu Sans, which comes with matplotlib and knows most alphabets."""
+        from matplotlib import get_data_path
+        from PIL.ImageFont import truetype
+
+        if (size, bold) not in self._fonts:
+            file = f"{get_data_path()}/fonts/ttf/DejaVuSans{'-Bold' if bold else ''}.ttf"
+            self._fonts[size, bold] = truetype(file, size)
+        return self._fonts[size, bold]
+
+    def text(
+        self,
+        place: tuple[float, float],
+        text: str,
+        size: int,
+        *,
+        width: float,
+        colour: str = _INK,
+        anchor: str = "ls",
+        bold: bool = False,
+    ) -> None:
+        """One line, cut where it does not fit; `place` is its baseline."""
+        font, legible = self.font(size, bold), str(formats.legible(text))
+        while legible and font.getlength(legible) > width:
+            legible = legible.removesuffix("…")[:-1].rstrip() + "…" if len(legible) > 2 else ""
+        self.draw.text(place, legible, fill=colour, font=font, anchor=anchor)
+
+    def lines(self, text: str, size: int, width: float) -> list[str]:
+        """The text, broken between words, in bold."""
+        lines = [""]
+        for word in text.split(" "):
+            longer = f"{lines[-1]} {word}".strip()
+            if self.font(size, bold=True).getlength(longer) <= width:
+                lines[-1] = longer
+            else:
+                lines.append(word)
+        return lines
+
+
+def _head(pen: _Pen, diagnosis: Diagnosis) -> None:
+    width = WIDTH - 2 * _MARGIN
+    said = cautions(diagnosis)
+    subject = f"{formats.short(diagnosis.model)} on {formats.short(diagnosis.dataset.name)}"
+    pen.text((_MARGIN, 62), subject, 20, width=width - 120, colour=_QUIET)
+    pen.text((WIDTH - _MARGIN, 62), "lrdiag", 20, width=100, colour=_QUIET, anchor="rs")
+    sentence = f"{verdict_sentence(diagnosis)}."
+    sizes = (28, 24) if said else (36, 32, 28, 24)
+    size = next((size for size in sizes if len(pen.lines(sentence, size, width)) <= 2), 20)
+    for number, line in enumerate(pen.lines(sentence, size, width)[:3]):
+        pen.text((_MARGIN, 72 + 1.2 * size + 1.25 * size * number), line, size, width=width, bold=True)
+    if said:
+        pen.draw.rectangle([(_MARGIN, 154), (_MARGIN + 3, 174)], fill=_MARK)
+        warning = f"{said[0].title}: {formats.short(said[0].text, 200)}"
+        pen.text((_MARGIN + 14, 170), warning, 17, width=width - 14, colour=_MARK)
+
+
+def _figures(pen: _Pen, diagnosis: Diagnosis) -> None:
+    score, compared = diagnosis.test, diagnosis.comparison
+    size = formats.plural(score.size, "image")
+    interval = f"95 % interval {100 * score.accuracy_low:.1f}–{100 * score.accuracy_high:.1f}"
+    figures = [("Accuracy", formats.percent(score.accuracy), f"{interval}, {size}")]
+    if compared:
+        figures.append(("Change", f"{formats.points(compared.difference)} points", ""))
+    sides = f"{len(compared.fixed):,} fixed, {len(compared.broken):,} broken" if compared else f"of {size}"
+    figures.append(("Mistakes", formats.count(diagnosis.misclassified.count), sides))
+    error = f"calibration error {formats.percent(diagnosis.calibration.error)}"
+    figures.append(("Test loss", formats.loss(score.loss), error))
+    width = _CONFUSION - _FIGURES - 40
+    for number, (name, value, detail) in enumerate(figures):
+        top = _TOP + 96 * number
+        pen.text((_FIGURES, top + 12), name, 15, width=width, colour=_QUIET)
+        pen.text((_FIGURES, top + 44), value, 28, width=width)
+        pen.text((_FIGURES, top + 66), detail, 13, width=width, colour=_QUIET)
+        if name == "Change" and compared:
+            _interval(pen, compared, top + 60, width)
+
+
+def _interval(pen: _Pen, compared: Comparison, middle: float, width: float) -> None:
+    """The change with its interval on a line, no change marked by a tick."""
+    low, high, text_width = compared.difference_low, compared.difference_high, 116
+    reach = 1.1 * max(abs(low), abs(high), 1e-9)
+    line = width - text_width - 14
+
+    def x(change: float) -> float:
+        return _FIGURES + line * (change + reach) / (2 * reach)
+
+    pen.draw.line([(_FIGURES, middle), (_FIGURES + line, middle)], _LINE)
+    pen.draw.line([(x(0), middle - 8), (x(0), middle + 8)], _QUIET)
+    pen.draw.line([(x(low), middle), (x(high), middle)], _INK, width=3)
+    pen.text((x(compared.difference), middle), "●", 16, width=20, anchor="mm")
+    place = (_FIGURES + line + 14, middle + 5)
+    pen.text(place, beside.interval_text(compared), 14, width=text_width, colour=_QUIET)
+
+
+def _confusion(pen: _Pen, diagnosis: Diagnosis) -> None:
+    if len(diagnosis.dataset.classes) > _MATRIX_LIMIT:
+        _worst_pairs(pen, diagnosis)
+        return
+    names = [formats.short(name) for name in diagnosis.dataset.classes]
+    right = _MISTAKES - 44
+    pen.text((_CONFUSION, _TOP + 12), "Confusion", 15, width=right - _CONFUSION, colour=_QUIET)
+    count, label = len(names), 84
+    cell = min(56, (right - _CONFUSION - label) // count)
+    left, top = _CONFUSION + label, _TOP + 28
+    counts = diagnosis.confusion
+    shares = [[each / max(sum(row), 1) for each in row] for row in counts]
+    most = max((share for i, row in enumerate(shares) for j, share in enumerate(row) if i != j), default=0) or 1
+    size = max(9, min(13, cell - 6))
+    for i, row in enumerate(shares):
+        y = top + cell * i
+        pen.text((left - 8, y + cell / 2), names[i], size, width=label - 8, colour=_QUIET, anchor="rm")
+        for j, share in enumerate(row):
+            fill = _WASH if i == j else _mixed(0.75 * share / most)
+            box = [(left + cell * j, y), (left + cell * (j + 1) - 2, y + cell - 2)]
+            pen.draw.rectangle(box, fill=fill)
+            if counts[i][j] and i != j and cell >= 22:
+                middle = (left + cell * (j + 0.5) - 1, y + cell / 2 - 1)
+                pen.text(middle, formats.count(counts[i][j]), 10, width=cell - 3, anchor="mm")
+    below = top + cell * count + 18
+    pen.text((left, below), "rows: shown, columns: taken for", 13, width=right - left, colour=_QUIET)
+
+
+def _mixed(share: float) -> tuple[int, int, int]:
+    """The colour of heat over paper."""
+    red, green, blue = (round(255 + share * (colour - 255)) for colour in _HEAT)
+    return red, green, blue
+
+
+def _worst_pairs(pen: _Pen, diagnosis: Diagnosis) -> None:
+    width = _MISTAKES - _CONFUSION - 44
+    names = diagnosis.dataset.classes
+    pen.text((_CONFUSION, _TOP + 12), "Most confused", 15, width=width, colour=_QUIET)
+    for number, pair in enumerate(diagnosis.confused_pairs[:8]):
+        y = _TOP + 46 + 40 * number
+        between = f"{formats.short(names[pair.true])} → {formats.short(names[pair.predicted])}"
+        pen.text((_CONFUSION, y), between, 15, width=width - 60)
+        pen.text((_CONFUSION + width, y), formats.count(pair.count), 15, width=56, anchor="rs", colour=_QUIET)
+        largest = diagnosis.confused_pairs[0].count
+        pen.draw.rectangle([(_CONFUSION, y + 8), (_CONFUSION + width * pair.count / largest, y + 11)], fill=_HEAT)
+
+
+def _mistakes(pen: _Pen, run: Run) -> None:
+    diagnosis, sheets = run.diagnosis, run.diagnosis.sheets
+    width = WIDTH - _MARGIN - _MISTAKES
+    if sheets.photographs is None:
+        pen.text((_MISTAKES, _TOP + 12), "Not one mistake", 15, width=width, colour=_QUIET)
+        return
+    photographs = Cells(run, sheets.photographs)
+    maps = Cells(run, sheets.heatmaps.predicted) if sheets.heatmaps else None
+    title = "Highest losses, with heatmaps" if maps else "Highest losses"
+    pen.text((_MISTAKES, _TOP + 12), title, 15, width=width, colour=_QUIET)
+    tile = 2 * _SIDE + 2 if maps else _SIDE
+    columns, gap, pitch = (width + 16) // (tile + 16), 16, _SIDE + 20
+    rows = (_BOTTOM - _TOP - 28) // pitch
+    for cell, place in enumerate(places_shown(sheets)[: columns * rows]):
+        mistake = diagnosis.misclassified.items[place]
+        left = _MISTAKES + cell % columns * (tile + gap)
+        top = _TOP + 28 + cell // columns * pitch
+        photograph = _fitting(photographs.at(cell))
+        pen.picture.paste(photograph, (left, top))
+        if maps:
+            pen.picture.paste(_warmed(photograph, maps.at(cell)), (left + _SIDE + 2, top))
+        names = (formats.short(diagnosis.dataset.classes[index]) for index in (mistake.true, mistake.predicted))
+        pen.text((left, top + _SIDE + 14), " → ".join(names), 13, width=tile)
+
+
+def _fitting(photograph: Image) -> Image:
+    """The photograph as large as its place: small ones pixel by pixel."""
+    from PIL.Image import Resampling
+
+    zoom = _SIDE / max(photograph.size)
+    width, height = (max(1, round(zoom * side)) for side in photograph.size)
+    return photograph.convert("RGB").resize((width, height), Resampling.NEAREST if zoom >= 2 else Resampling.LANCZOS)
+
+
+def _warmed(photograph: Image, heatmap: Image) -> Image:
+    """The photograph with the heatmap over it."""
+    from PIL.Image import Resampling
+
+    warm = photograph.convert("RGBA")
+    warm.alpha_composite(heatmap.convert("RGBA").resize(photograph.size, Resampling.BILINEAR))
+    return warm.convert("RGB")

@@ -1,0 +1,174 @@
+"""Two runs on the same images: what is counted, against published figures, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from fractions import Fraction
+from math import comb
+
+import numpy as np
+import pytest
+
+from lrdiag.diagnose.assemble import assemble
+from lrdiag.diagnose.compare import compare, mcnemar, paired_interval
+from lrdiag.errors import ComparisonError
+from lrdiag.records import ClassChange, Comparison, Dataset, Diagnosis, Predictions, RunFacts, SettingChange
+
+PARTS = ("range_test", "range_test_note", "training", "heatmaps", "sheets")
+
+# the test images show        0  0  1  1  2  2
+BEFORE = [0, 1, 0, 1, 1, 2]  # wrong:  1  2     4
+NOW = [0, 0, 1, 0, 1, 1]  # wrong:           3  4  5; fixed: 1, 2; broken: 3, 5
+
+Judge = Callable[[list[int]], Diagnosis]
+
+
+@pytest.fixture
+def judge(sound: Diagnosis, dataset: Dataset) -> Judge:
+    """The diagnosis of a network that says this of the test images; the surer, the later in the test set."""
+
+    def diagnose(predicted: list[int], *, of: Dataset = dataset, **run: object) -> Diagnosis:
+        scores = np.eye(3)[predicted] * np.arange(1, 7)[:, None]
+        facts = {field.name: getattr(sound, field.name) for field in dataclasses.fields(RunFacts)} | run
+        parts = {name: getattr(sound, name) for name in PARTS}
+        return assemble(of, Predictions.from_scores(scores, of.test.labels), **parts, run=RunFacts(**facts))
+
+    return diagnose
+
+
+@pytest.fixture
+def comparison(judge: Judge) -> Comparison:
+    return compare(judge(BEFORE), judge(NOW))
+
+
+# broken, fixed, size, low, high
+PUBLISHED = [
+    # Fagerland, Lydersen and Laake (2014), airway hyper-responsiveness and complete response
+    (7, 1, 21, -0.508, -0.013),
+    (16, 6, 161, -0.1195, -0.0032),
+    # the example of Bonett's statpsych
+    (4, 26, 48, 0.2548067, 0.6251933),
+]
+
+
+@pytest.mark.parametrize(("broken", "fixed", "size", "low", "high"), PUBLISHED)
+def test_the_interval_is_that_of_bonett_and_price(broken: int, fixed: int, size: int, low: float, high: float) -> None:
+    digits = 10.0 ** -len(str(low).split(".")[1])
+    assert paired_interval(broken, fixed, size) == pytest.approx((low, high), abs=digits / 2)
+
+
+def test_the_interval_turns_with_the_change() -> None:
+    low, high = paired_interval(3, 9, 100)
+    assert paired_interval(9, 3, 100) == pytest.approx((-high, -low))
+    assert paired_interval(5, 5, 100)[0] == -paired_interval(5, 5, 100)[1]
+
+
+@pytest.mark.parametrize("size", [1, 2, 10, 10_000])
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_the_interval_holds_the_difference_and_stays_within_what_can_be(size: int, share: float) -> None:
+    fixed = int(share * size)
+    low, high = paired_interval(0, fixed, size)
+    assert -1 <= low < fixed / size <= high <= 1 or fixed == 0
+    assert low <= fixed / size <= high
+
+
+def test_more_images_give_a_narrower_interval() -> None:
+    widths = [high - low for low, high in (paired_interval(size // 10, size // 5, size) for size in (20, 200, 2000))]
+    assert widths == sorted(widths, reverse=True)
+
+
+# Fagerland, Lydersen and Laake (2014): exact conditional test
+@pytest.mark.parametrize(("broken", "fixed", "p"), [(7, 1, 0.0703125), (16, 6, 0.052479), (4, 1, 0.375)])
+def test_mcnemar_is_as_published(broken: int, fixed: int, p: float) -> None:
+    assert mcnemar(broken, fixed) == pytest.approx(p, abs=5e-7)
+    assert mcnemar(fixed, broken) == mcnemar(broken, fixed)
+
+
+@pytest.mark.parametrize(("broken", "fixed"), [(0, 3), (2, 9), (30, 51)])
+def test_mcnemar_is_twice_the_tail_of_the_binomial(broken: int, fixed: int) -> None:
+    changed = broken + fixed
+    tail = sum(comb(changed, number) for number in range(min(broken, fixed) + 1))
+    assert mcnemar(broken, fixed) == pytest.approx(float(Fraction(2 * tail, 2**changed)))
+
+
+@pytest.mark.parametrize(("broken", "fixed"), [(0, 0), (4, 4)])
+def test_nothing_speaks_for_a_change_where_there_is_none(broken: int, fixed: int) -> None:
+    assert mcnemar(broken, fixed) == 1
+
+
+def test_broken_images_are_among_the_mistakes_of_this_run(judge: Judge, comparison: Comparison) -> None:
+    mistakes = judge(NOW).misclassified.items
+    assert [mistakes[place].index for place in comparison.broken] == [5, 3]  # the highest loss first
+
+
+def test_fixed_images_are_mistakes_of_the_earlier_run(judge: Judge, comparison: Comparison) -> None:
+    assert [each.index for each in comparison.fixed] == [2, 1]
+    assert all(each in judge(BEFORE).misclassified.items for each in comparison.fixed)
+
+
+def test_the_figures_are_counted_on_fingers(judge: Judge, comparison: Comparison) -> None:
+    assert comparison.difference == 0
+    assert (comparison.difference_low, comparison.difference_high) == paired_interval(2, 2, 6)
+    assert comparison.p_value == 1
+    assert comparison.base == judge(BEFORE).test
+    assert comparison.base_calibration_error == judge(BEFORE).calibration.error
+    assert comparison.classes == [ClassChange(0, 0.5, 1.0), ClassChange(1, 0.5, 0.5), ClassChange(2, 0.5, 0.0)]
+
+
+def test_the_difference_is_this_run_minus_the_earlier_one(judge: Judge) -> None:
+    better = compare(judge(BEFORE), judge([0, 0, 1, 1, 1, 2]))
+    assert (better.difference, len(better.fixed), len(better.broken)) == (pytest.approx(2 / 6), 2, 0)
+    worse = compare(judge([0, 0, 1, 1, 1, 2]), judge(BEFORE))
+    assert (worse.difference, len(worse.fixed), len(worse.broken)) == (pytest.approx(-2 / 6), 0, 2)
+
+
+def test_a_run_beside_itself_has_not_changed(judge: Judge) -> None:
+    same = compare(judge(NOW), judge(NOW))
+    assert (same.broken, same.fixed, same.difference, same.p_value, same.changes) == ([], [], 0, 1, [])
+
+
+def test_an_absent_class_has_no_recall_before_or_after(judge: Judge, dataset: Dataset) -> None:
+    labels = np.array([0, 0, 1, 1, 1, 1])
+    two = dataclasses.replace(dataset, test=dataclasses.replace(dataset.test, labels=labels))
+    assert compare(judge(BEFORE, of=two), judge(NOW, of=two)).classes[2] == ClassChange(2, None, None)
+
+
+def test_what_was_set_otherwise_is_told(judge: Judge) -> None:
+    base = judge(BEFORE, model="slow", git_commit="a1", settings={"seed": 0, "old": 1}, versions={"keras": "3.14"})
+    head = judge(NOW, model="fast", git_commit=None, settings={"seed": 0, "new": True}, versions={"keras": "3.15"})
+    changes = compare(base, head).changes
+    assert changes == [
+        SettingChange("new", None, True),
+        SettingChange("keras", "3.14", "3.15"),
+        SettingChange("commit", "a1", None),
+        SettingChange("old", 1, None),
+    ]
+    assert (compare(base, head).base_model, compare(base, head).base_commit) == ("slow", "a1")
+
+
+def test_other_test_images_are_refused(judge: Judge, dataset: Dataset) -> None:
+    fewer = dataclasses.replace(dataset, test=dataset.test.take(np.array([2, 1, 0, 3, 4, 5])), name="photos")
+    with pytest.raises(ComparisonError, match=r"same test images.*Received: 6 of toys .* in the run, 6 of photos"):
+        compare(judge(BEFORE, of=fewer), judge(NOW))
+
+
+def test_training_images_may_differ(judge: Judge, dataset: Dataset) -> None:
+    fewer = dataclasses.replace(dataset, train=dataset.train.take(np.array([0, 1])))
+    assert compare(judge(BEFORE, of=fewer), judge(NOW)).difference == 0
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (("cat", "wolf", "frog"), "class 1 is 'dog' of 3 classes in the run, class 1 is 'wolf' of 3 classes"),
+        (("dog", "cat", "frog"), "class 0 is 'cat' of 3 classes in the run, class 0 is 'dog' of 3 classes"),
+        (("cat", "dog", "frog", "newt"), "Received: 3 classes in the run, 4 classes in the baseline"),
+    ],
+)
+def test_other_classes_are_refused(judge: Judge, classes: tuple[str, ...], words: str) -> None:
+    base = judge(BEFORE)
+    other = dataclasses.replace(base, dataset=dataclasses.replace(base.dataset, classes=list(classes)))
+    with pytest.raises(ComparisonError, match="same classes") as error:
+        compare(other, judge(NOW))
+    assert words in str(error.value)

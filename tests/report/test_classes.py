@@ -1,0 +1,167 @@
+"""The section on classes: bars, mean maps, and what is shown of very many classes."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from io import BytesIO
+
+import numpy as np
+import pytest
+from bs4 import BeautifulSoup, Tag
+from PIL import Image
+
+from lrdiag.diagnose.intervals import wilson
+from lrdiag.errors import RunFolderError
+from lrdiag.records import ClassFacts, Dataset, Heatmaps, LabelledImages, MeanHeatmaps, Predictions, Run
+from lrdiag.report.pictures import lay_out
+from lrdiag.report.sections.classes import Bar, MeanMaps, build
+
+
+@pytest.fixture
+def run(runs: dict[str, Run]) -> Run:
+    return runs["ordinary"]
+
+
+@pytest.fixture(scope="module")
+def shown(pages: dict[str, str]) -> Tag:
+    return BeautifulSoup(pages["ordinary"], "html.parser").find(id="classes")
+
+
+def numbered(run: Run, recalls: list[float | None]) -> Run:
+    """The run with so many classes, each of ten test images or, where its recall is `None`, of none."""
+    classes = len(recalls)
+    found = [round(10 * recall) if recall is not None else 0 for recall in recalls]
+    facts = [
+        ClassFacts(f"class {place}", None, recall, None, 0 if recall is None else 10)
+        for place, recall in enumerate(recalls)
+    ]
+    confusion = [[0] * classes for _ in range(classes)]
+    for place, (right, each) in enumerate(zip(found, facts, strict=True)):
+        confusion[place][place] = right
+        confusion[place][place - 1] += each.support - right
+    maps = run.diagnosis.sheets.heatmaps
+    assert maps
+    assert maps.means
+    means = dataclasses.replace(maps.means, count=2 * classes + 2)
+    diagnosis = dataclasses.replace(
+        run.diagnosis,
+        per_class=facts,
+        confusion=confusion,
+        dataset=dataclasses.replace(run.diagnosis.dataset, classes=[each.name for each in facts]),
+        sheets=dataclasses.replace(run.diagnosis.sheets, heatmaps=dataclasses.replace(maps, means=means)),
+    )
+    return Run(diagnosis, run.pictures)
+
+
+def test_a_bar_is_the_recall_with_its_interval(run: Run) -> None:
+    bars = [row.bar for row in build(run).rows]
+    low, high = wilson(6, 20)  # cats
+    assert bars[3] == Bar(30, 100 * low, 100 * high)
+    assert bars[6] == Bar(100, 100 * wilson(20, 20)[0], 100)
+
+
+def test_a_bar_is_drawn_to_scale(shown: Tag) -> None:
+    bars = shown.select("svg.bar")
+    assert len(bars) == 10
+    assert bars[3]["viewbox"] == "0 0 100 10"
+    assert bars[3].rect["width"] == "30.0"
+    low, high = wilson(6, 20)
+    assert bars[3].path["d"] == f"M{100 * low:.1f} 5H{100 * high:.1f}"
+    assert {bar["aria-hidden"] for bar in bars} == {"true"}  # the number stands beside it
+
+
+def test_a_class_without_test_images_has_no_bar(run: Run) -> None:
+    rows = build(numbered(run, [0.5, None, 0.7])).rows
+    assert [row.bar is None for row in rows] == [False, True, False]
+
+
+def test_of_very_many_classes_the_worst_and_the_best_are_shown(run: Run) -> None:
+    recalls = [(7 * place) % 100 / 100 for place in range(100)]
+    section = build(numbered(run, [*recalls, None]))
+    assert [row.facts.recall for row in section.rows] == [*sorted(recalls)[:40], *sorted(recalls)[-20:]]
+    assert section.left_out == (
+        "Of 101 classes these are the 40 that are found least often and the 20 that are found most often; "
+        "report.json holds all."
+    )
+    assert [maps.name for maps in section.means] == ["all classes", *(row.facts.name for row in section.rows)]
+
+
+@pytest.mark.parametrize("classes", [2, 60])
+def test_not_so_many_are_all_shown_in_their_order(run: Run, classes: int) -> None:
+    section = build(numbered(run, [0.9, 0.1] * (classes // 2)))
+    assert [row.index for row in section.rows] == list(range(classes))
+    assert section.left_out is None
+
+
+def test_mean_maps_stand_at_their_places_in_the_sheet(run: Run) -> None:
+    """22 maps in five columns: ten of recognised images, ten of misclassified ones, and those over all classes."""
+    means = build(run).means
+    assert run.diagnosis.sheets.heatmaps.means.columns == 5
+    assert means[0] == MeanMaps("all classes", 160, 40, right_place=(0, 4), wrong_place=(1, 4))
+    assert means[4] == MeanMaps("cat", 6, 14, right_place=(3, 0), wrong_place=(3, 2))
+    assert len(means) == 11
+
+
+def test_mean_maps_say_what_they_are(shown: Tag) -> None:
+    tiles = shown.select("ul.means > li")
+    assert [tile.b.text for tile in tiles] == ["all classes", *(row.th.text for row in shown.tbody("tr"))]
+    right, wrong = tiles[4]("i")
+    assert (right["class"], wrong["class"]) == (["mean", "x3", "y0"], ["mean", "x3", "y2"])
+    assert right["aria-label"] == "cat, right: mean map of 6 images"
+    assert wrong["aria-label"] == "cat, wrong: mean map of 14 images"
+    assert tiles[4].span.text == "6 right, 14 wrong"
+    assert tiles[7]("i")[1]["aria-label"] == "frog, wrong: no image"
+    assert "compare a class with the mean over all classes" in shown.text
+
+
+def test_mean_maps_are_as_large_as_a_photograph_of_64_pixels(run: Run) -> None:
+    sheet = build(run).sheet
+    assert (sheet.width, sheet.height, sheet.scale(64)) == (64, 64, 1)
+    assert sheet.pitch == (64 * 6 / 4, 64 * 6 / 4)  # four pixels and a padding of one at either side
+
+
+def test_a_flat_photograph_has_a_flat_map(run: Run) -> None:
+    sheets = run.diagnosis.sheets
+    flat = dataclasses.replace(sheets, samples=dataclasses.replace(sheets.samples, width=96, height=48))
+    sheet = build(Run(dataclasses.replace(run.diagnosis, sheets=flat), run.pictures)).sheet
+    assert (sheet.width, sheet.height) == (64, 32)
+
+
+@pytest.mark.parametrize("variant", ["no heatmaps", "no mistakes"])
+def test_without_maps_there_is_only_the_table(runs: dict[str, Run], pages: dict[str, str], variant: str) -> None:
+    section = build(runs[variant])
+    assert (section.means, section.sheet) == ([], None)
+    assert 'class="means"' not in pages[variant]
+
+
+def test_maps_of_other_classes_are_refused(run: Run) -> None:
+    fewer = dataclasses.replace(run.diagnosis, per_class=run.diagnosis.per_class[:9], confusion=[[1] * 9] * 9)
+    with pytest.raises(RunFolderError, match=re.escape("for all, right and wrong: 20. Received: 22. Run")):
+        build(Run(fewer, run.pictures))
+
+
+def test_the_mean_over_all_classes_leaves_out_those_without_a_map() -> None:
+    """Class 1 has no recognised image; class 0 peaks in one corner, class 2 in the other."""
+    images = LabelledImages(np.zeros((3, 8, 8, 3), np.uint8), np.arange(3))
+    right = np.zeros((3, 2, 2), np.float32)
+    right[0, 0, 0] = right[2, 1, 1] = 1
+    wrong = np.zeros((3, 2, 2), np.float32)
+    wrong[1] = 1
+    maps = np.ones((1, 2, 2), np.float32)
+    heatmaps = Heatmaps("Grad-CAM", "conv", np.array([1]), maps, maps, MeanHeatmaps(right, wrong))
+    predictions = Predictions.from_scores(np.eye(3)[[0, 0, 2]], np.arange(3))
+    sheets, pictures = lay_out(Dataset("toys", "a shelf", ("a", "b", "c"), images, images), predictions, heatmaps, 0)
+    means = sheets.heatmaps.means
+    assert means.count == 8
+    levels = np.array(Image.open(BytesIO(pictures[means.file])))
+    cell, padding = means.height + 2 * means.padding, means.padding
+
+    def shown(place: int) -> list[list[int]]:
+        row, column = divmod(place, means.columns)
+        inside = levels[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell]
+        return inside[padding:-padding, padding:-padding].tolist()
+
+    assert shown(0) == [[63, 0], [0, 0]]
+    assert shown(6) == [[32, 0], [0, 32]]
+    assert shown(7) == [[63, 63], [63, 63]]

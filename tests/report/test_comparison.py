@@ -1,0 +1,245 @@
+"""What the page says of a run beside its baseline."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+
+import pytest
+from bs4 import BeautifulSoup, Tag
+
+from lrdiag.records import ClassChange, Comparison, Mistake, Run, Score, SettingChange
+from lrdiag.report.page import render_page
+from lrdiag.report.sections import comparison as section
+from lrdiag.report.sections.comparison import ClassRow
+
+
+def found(page: str) -> Tag:
+    return BeautifulSoup(page, "html.parser").find(id="comparison")
+
+
+def words(tag: Tag) -> str:
+    return " ".join(tag.get_text(" ").split())
+
+
+def make(**changes: object) -> Comparison:
+    """150 more right than before, of 10,000."""
+    fixed = [Mistake(index, 1, 0, 0.5, 1.0, [0], [0.5]) for index in range(400)]
+    comparison = Comparison(
+        "old", None, Score(10_000, 0.77, 0.76, 0.78, 0.7), 0.05, 0.015, 0.0098, 0.0202, 1.6e-8, list(range(250)), fixed,
+        [], [],
+    )  # fmt: skip
+    return dataclasses.replace(comparison, **changes)
+
+
+def beside(run: Run, **changes: object) -> Run:
+    """The run with another comparison."""
+    assert run.diagnosis.comparison
+    comparison = dataclasses.replace(run.diagnosis.comparison, **changes)
+    return dataclasses.replace(run, diagnosis=dataclasses.replace(run.diagnosis, comparison=comparison))
+
+
+@pytest.mark.parametrize(
+    ("changes", "headline", "sentence"),
+    [
+        ({}, "up 1.5 points from the baseline", "Up 1.5 points, from 77.0 % to 78.5 %; the 95 % interval of the"),
+        (
+            {"difference": -0.015, "difference_low": -0.02, "difference_high": -0.01},
+            "down 1.5 points from the baseline",
+            "Down 1.5 points, from 77.0 % to 78.5 %; the 95 % interval of the difference is −2.0 to −1.0 points.",
+        ),
+        (
+            {"difference": 0.0003, "difference_low": -0.002, "difference_high": 0.0026},
+            "up 0.03 points from the baseline, which may be chance",
+            "Up 0.03 points, from 77.0 % to 78.5 %; the 95 % interval of the difference is −0.2 to +0.3 points.",
+        ),
+        (
+            {"difference": -0.001, "difference_low": -0.003, "difference_high": 0.001},
+            "down 0.1 points from the baseline, which may be chance",
+            "Down 0.1 points",
+        ),
+        (
+            {"difference": 0.0, "difference_low": -0.002, "difference_high": 0.002},
+            "as accurate as the baseline",
+            "As accurate as the baseline, 78.5 %; the 95 % interval of the difference is −0.2 to +0.2 points.",
+        ),
+    ],
+)
+def test_the_change_is_said_as_a_person_would(changes: dict[str, float], headline: str, sentence: str) -> None:
+    comparison = make(**changes)
+    assert section.headline(comparison) == headline
+    assert section.sentence(comparison, 0.785).replace("\u00a0", " ").startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "Of 10,000 test images, 400 were fixed and 250 broken (McNemar's exact test: p = 1.6e-8)."),
+        (
+            {"fixed": make().fixed[:1], "broken": [], "p_value": 1.0},
+            "Of 10,000 test images, 1 was fixed and 0 broken (McNemar's exact test: p = 1.0).",
+        ),
+        ({"fixed": [], "broken": []}, "Not one of 10,000 test images changed sides."),
+    ],
+)
+def test_the_images_that_changed_sides_are_counted(changes: dict[str, object], said: str) -> None:
+    assert section.evidence(make(**changes), 10_000).replace("\u00a0", " ") == said
+
+
+def test_classes_are_listed_by_what_they_lost(runs: dict[str, Run]) -> None:
+    changes = [
+        ClassChange(0, 0.5, 0.75),
+        ClassChange(1, 0.75, 0.5),
+        ClassChange(2, None, 0.5),
+        ClassChange(3, 0.5, 0.5),
+    ]
+    comparison = make(classes=changes, broken=[0, 1], fixed=make().fixed[:3])
+    rows = section.class_rows(runs["ordinary"].diagnosis, comparison)  # its first mistakes show cats, class 3
+    assert rows == [
+        ClassRow("automobile", 0.75, 0.5, -0.25, fixed=3, broken=0),
+        ClassRow("cat", 0.5, 0.5, 0.0, fixed=0, broken=2),
+        ClassRow("airplane", 0.5, 0.75, 0.25, fixed=0, broken=0),
+        ClassRow("bird", None, 0.5, None, fixed=0, broken=0),
+    ]
+
+
+def test_of_many_classes_those_that_changed_most_are_listed_in_their_order() -> None:
+    changes = [-0.3, -0.01, 0.0, 0.02, 0.4, None]
+    rows = [ClassRow(f"{change}", 0.5, 0.5, change, 0, 0) for change in changes]
+    assert [row.change for row in section.most_changed(rows, 3)] == [-0.3, 0.02, 0.4]
+    assert section.most_changed(rows, 10) == rows
+
+
+def test_the_section_is_as_it_was(pages: dict[str, str], gold: Callable[[str, str], None]) -> None:
+    text = re.search(r'<section id="comparison".*?</section>\n', pages["compared"], flags=re.DOTALL)
+    assert text
+    gold("comparison.html", text[0])
+
+
+def test_comes_right_after_the_findings_and_is_in_the_contents(pages: dict[str, str]) -> None:
+    document = BeautifulSoup(pages["compared"], "html.parser")
+    assert [part["id"] for part in document("section")][:2] == ["findings", "comparison"]
+    assert document.nav.find("a", href="#comparison")
+
+
+def test_without_a_baseline_it_is_absent_and_nothing_speaks_of_one(pages: dict[str, str]) -> None:
+    assert found(pages["ordinary"]) is None
+    assert "aseline" not in BeautifulSoup(pages["ordinary"], "html.parser").body.get_text()
+
+
+def test_the_verdict_says_the_change(pages: dict[str, str]) -> None:
+    header = words(BeautifulSoup(pages["compared"], "html.parser").header)
+    assert "test images, up 0.5 points from the baseline, which may be chance; cat and dog" in header
+    assert "Change +0.5 points 95 % interval −2.7 to +3.7; 5 fixed, 4 broken" in header
+
+
+def test_says_what_the_baseline_was_and_what_was_set_otherwise(runs: dict[str, Run], pages: dict[str, str]) -> None:
+    said = words(found(pages["compared"]))
+    assert "The baseline: network “ fast 0 ”, commit 3f2a91c ." in said
+    assert "Set otherwise than in the baseline: epochs 2 → 3 ; fast fast → not set ." in said
+    other = beside(runs["compared"], base_commit=None, changes=[SettingChange("mixed_precision", True, False)])
+    said = words(found(render_page(other)))
+    assert "network “ fast 0 ”." in said
+    assert "mixed precision yes → no" in said
+    assert "Set otherwise" not in words(found(render_page(beside(runs["compared"], changes=[]))))
+
+
+def tiles(page: str, side: str) -> list[Tag]:
+    return found(page).select(f".{side} .moved")
+
+
+def test_shows_every_image_that_was_broken_or_fixed(runs: dict[str, Run], pages: dict[str, str]) -> None:
+    comparison = runs["compared"].diagnosis.comparison
+    assert comparison
+    assert len(tiles(pages["compared"], "broken")) == len(comparison.broken) == 4
+    assert len(tiles(pages["compared"], "fixed")) == len(comparison.fixed) == 5
+
+
+def test_a_tile_says_what_happened_and_stands_at_its_place(runs: dict[str, Run], pages: dict[str, str]) -> None:
+    sheet = runs["compared"].diagnosis.sheets.photographs
+    assert sheet
+    tile = tiles(pages["compared"], "broken")[0]
+    place = 36  # the first four that the baseline knew
+    assert tile["class"] == ["moved", f"x{place % sheet.columns}", f"y{place // sheet.columns}"]
+    assert words(tile) == "bird → frog 51.1 % #252"
+    assert len(tile("i")) == 2
+    fixed = tiles(pages["compared"], "fixed")[1]
+    assert fixed["class"] == ["moved", "x1", "y0"]
+    assert words(fixed) == "truck → airplane 51.1 % #260"
+
+
+def test_a_broken_image_leads_to_its_larger_view(pages: dict[str, str]) -> None:
+    document = BeautifulSoup(pages["compared"], "html.parser")
+    for link in (tile.a for tile in tiles(pages["compared"], "broken")):
+        assert document.find(id=link["href"][1:]).find_parent(id="misclassified")
+    assert not [tile.a for tile in tiles(pages["compared"], "fixed") if tile.a]
+
+
+def test_says_that_each_side_has_maps_of_its_own(pages: dict[str, str]) -> None:
+    said = words(found(pages["compared"]))
+    assert "A map is this run's, for the class that it predicts; there is none from before" in said
+    assert "A map is the baseline's, for the class that it predicted; there is none from now" in said
+
+
+def test_where_pictures_are_missing_it_says_so(runs: dict[str, Run]) -> None:
+    page = render_page(beside(runs["compared"], fixed_shown=[], fixed_photographs=None, fixed_heatmaps=None))
+    assert tiles(page, "fixed") == []
+    assert "Fixed 5 images" in words(found(page))
+    assert words(found(page)).count("Their pictures are not at hand") == 1
+
+
+def test_without_maps_there_are_photographs(runs: dict[str, Run]) -> None:
+    page = render_page(beside(runs["compared"], fixed_heatmaps=None))
+    assert {len(tile("i")) for tile in tiles(page, "fixed")} == {1}
+    assert {len(tile("i")) for tile in tiles(page, "broken")} == {2}
+
+
+@pytest.mark.parametrize(("side", "other"), [("broken", "Fixed"), ("fixed", "Broken")])
+def test_a_side_without_images_is_left_out(runs: dict[str, Run], side: str, other: str) -> None:
+    said = words(found(render_page(beside(runs["compared"], **{side: []}, fixed_shown=[], fixed_photographs=None))))
+    assert f"{other} " in said
+    assert f"{side.capitalize()} 0 images" not in said
+
+
+def test_few_pictures_are_in_sight_and_the_rest_is_folded(runs: dict[str, Run]) -> None:
+    broken = list(range(40))
+    page = render_page(beside(runs["compared"], broken=broken))
+    folded = found(page).find("summary", string="20 more").parent
+    assert len(tiles(page, "broken")) == 40
+    assert len(folded.select(".broken .moved")) == 20
+    assert not folded.has_attr("open")
+
+
+def test_no_more_pictures_are_shown_than_help(runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(section, "SHOWN", 3)
+    page = render_page(runs["compared"])
+    assert len(tiles(page, "broken")) == 3
+    assert "Broken 4 images, 3 shown" in words(found(page))
+
+
+def test_of_many_classes_some_are_left_out_and_counted(runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(section, "CLASSES_LISTED", 4)
+    page = render_page(runs["compared"])
+    assert len(found(page).tbody("tr")) == 4
+    assert "Of 10 classes, these 4 changed most." in words(found(page))
+
+
+@pytest.mark.parametrize(
+    ("recalls", "axis", "places"),
+    [
+        ([(0.75, 0.5)], (0.5, 0.8), ["97.33", "4"]),
+        ([(0.0, 1.0)], (0.0, 1.0), ["4", "116"]),
+        ([(0.5, 0.5)], (0.0, 1.0), ["60", "60"]),
+        ([(None, None)], (0.0, 1.0), None),
+    ],
+)
+def test_the_line_runs_around_every_recall(
+    runs: dict[str, Run], recalls: list[tuple[float | None, float | None]], axis: tuple[float, float], places: list[str]
+) -> None:
+    run = beside(runs["compared"], classes=[ClassChange(0, *each) for each in recalls])
+    facts = section.build(run)
+    assert facts
+    assert facts.axis == axis
+    circles = [circle["cx"] for circle in found(render_page(run)).select("svg circle")]
+    assert circles == (places or [])

@@ -1,0 +1,129 @@
+"""The run as one picture: of one size, the same every time, drawn anew only where something changed."""
+
+from __future__ import annotations
+
+import dataclasses
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lrdiag.records import Run, Seconds
+from lrdiag.report import summary_picture as module
+from lrdiag.report.summary_picture import summary_picture
+
+NAME = "summary.png"
+
+
+@pytest.fixture(scope="module")
+def drawn(runs: dict[str, Run]) -> dict[str, bytes]:
+    return {name: summary_picture(Run(run.diagnosis, dict(run.pictures))) for name, run in runs.items()}
+
+
+def pixels(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(BytesIO(content)).convert("RGB")).astype(int)
+
+
+def again(run: Run, **changes: object) -> bytes:
+    return summary_picture(Run(dataclasses.replace(run.diagnosis, **changes), dict(run.pictures)))
+
+
+def differing(one: bytes, other: bytes) -> tuple[slice, slice] | None:
+    """The box outside of which two pictures are the same."""
+    rows, columns = np.nonzero((pixels(one) != pixels(other)).any(axis=2))
+    if not len(rows):
+        return None
+    return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+
+
+def test_is_a_png_of_the_size_that_previews_take(drawn: dict[str, bytes], variant: str) -> None:
+    picture = Image.open(BytesIO(drawn[variant]))
+    assert (picture.format, picture.size) == ("PNG", (1200, 630))
+    assert len(drawn[variant]) < 1_000_000
+
+
+def test_nothing_reaches_into_the_margin(drawn: dict[str, bytes], variant: str) -> None:
+    paper = pixels(drawn[variant]) == 255
+    assert paper[:30].all()
+    assert paper[-20:].all()
+    assert paper[:, :50].all()
+    assert paper[:, -50:].all()
+
+
+def test_is_the_same_every_time(runs: dict[str, Run], drawn: dict[str, bytes], variant: str) -> None:
+    assert again(runs[variant]) == drawn[variant]
+
+
+def test_wall_time_does_not_change_it(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
+    assert again(runs["ordinary"], seconds=Seconds(total=99.0)) == drawn["ordinary"]
+
+
+def test_is_drawn_once(runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(runs["ordinary"].diagnosis, dict(runs["ordinary"].pictures))
+    first = summary_picture(run)
+    assert run.pictures[NAME] == first
+
+    def refuse(_run: Run) -> None:
+        raise AssertionError("drawn again")
+
+    monkeypatch.setattr(module, "_draw", refuse)
+    assert summary_picture(run) == first
+    with pytest.raises(AssertionError, match="drawn again"):
+        summary_picture(Run(dataclasses.replace(run.diagnosis, model="other"), run.pictures))
+
+
+@pytest.mark.parametrize("held", [b"", b"not a picture"])
+def test_what_is_no_such_picture_is_drawn_anew(runs: dict[str, Run], drawn: dict[str, bytes], held: bytes) -> None:
+    run = runs["ordinary"]
+    assert summary_picture(Run(run.diagnosis, run.pictures | {NAME: held})) == drawn["ordinary"]
+
+
+def test_the_figures_stand_on_the_left(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
+    test = dataclasses.replace(runs["ordinary"].diagnosis.test, loss=0.9)
+    box = differing(again(runs["ordinary"], test=test), drawn["ordinary"])
+    assert box
+    assert box[0].start > 210
+    assert box[1].stop < 340
+
+
+def test_the_confusion_stands_in_the_middle(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
+    confusion = [list(row) for row in runs["ordinary"].diagnosis.confusion]
+    confusion[4][7], confusion[4][8] = 1, 2
+    box = differing(again(runs["ordinary"], confusion=confusion), drawn["ordinary"])
+    assert box
+    assert 340 < box[1].start < box[1].stop < 720
+
+
+def test_the_worst_mistakes_stand_on_the_right_with_their_maps(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
+    run = runs["ordinary"]
+    sheets = dataclasses.replace(run.diagnosis.sheets, heatmaps=None)
+    box = differing(again(run, sheets=sheets), drawn["ordinary"])
+    assert box
+    assert box[1].start > 720
+    photograph = pixels(drawn["ordinary"])[240:336, 738:834]
+    warm = pixels(drawn["ordinary"])[240:336, 836:932]
+    assert len(np.unique(photograph.reshape(-1, 3), axis=0)) > 500  # noise, pixel by pixel
+    np.testing.assert_array_equal(photograph[::3, ::3], photograph[1::3, 2::3])
+    assert np.abs(photograph - warm).max() > 50
+
+
+def test_the_change_has_its_interval(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
+    comparison = runs["compared"].diagnosis.comparison
+    assert comparison
+    wider = dataclasses.replace(comparison, difference_high=0.2)
+    box = differing(again(runs["compared"], comparison=wider), drawn["compared"])
+    assert box
+    assert 330 < box[0].start < box[0].stop < 400
+    assert box[1].stop < 340
+
+
+def test_a_caution_stands_out(drawn: dict[str, bytes]) -> None:
+    marked = [(pixels(drawn[name]) == (0xB1, 0x4E, 0)).all(axis=2).any() for name in ("fallback", "ordinary")]
+    assert marked == [True, False]
+
+
+def test_photographs_that_are_not_square_keep_their_shape(runs: dict[str, Run]) -> None:
+    tall = Image.new("RGB", (10, 40))
+    assert module._fitting(tall).size == (24, 96)
+    assert module._fitting(Image.new("RGB", (94, 47))).size == (96, 48)

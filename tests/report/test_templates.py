@@ -1,0 +1,112 @@
+"""Templates of one's own: they replace ours file by file, and say clearly what is wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+
+import html5lib
+import pytest
+from bs4 import BeautifulSoup
+
+from lrdiag.errors import TemplateError
+from lrdiag.records import Run
+from lrdiag.report.page import lay_out_page, render_page
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "custom-report"
+
+WriteTemplates = Callable[[dict[str, str]], Path]
+
+
+@pytest.fixture
+def templates(tmp_path: Path) -> WriteTemplates:
+    def write(files: dict[str, str]) -> Path:
+        for name, content in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, encoding="utf-8")
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def run(runs: dict[str, Run], pages: dict[str, str]) -> Run:
+    return runs["ordinary"]  # its charts are drawn
+
+
+def test_the_example_adds_a_section_after_ours(run: Run, pages: dict[str, str]) -> None:
+    page = render_page(run, templates=EXAMPLE)
+    html5lib.HTMLParser(strict=True).parse(page)
+    document, ours = BeautifulSoup(page, "html.parser"), BeautifulSoup(pages["ordinary"], "html.parser")
+    added = document.find(id="release").extract()
+    document.find("a", href="#release").parent.extract()
+    assert [row.get_text("|") for row in added.tbody("tr")] == [
+        "Accuracy|75.0\u00a0%|80.0\u00a0%|yes",
+        "Recall of cat, the weakest class|50.0\u00a0%|30.0\u00a0%|no",
+    ]
+    assert document.main.get_text().split() == ours.main.get_text().split()
+    assert document.nav.get_text().split() == ours.nav.get_text().split()
+
+
+def test_the_example_adds_a_style_in_both_kinds_of_page(run: Run) -> None:
+    rule = ".release td:last-child { font-weight: 600; }"
+    assert rule in render_page(run, templates=EXAMPLE)
+    assert rule in lay_out_page(run, assets="folder", templates=EXAMPLE).assets["report.css"].decode()
+
+
+def test_a_file_replaces_ours_of_the_same_name(run: Run, templates: WriteTemplates) -> None:
+    page = render_page(run, templates=templates({"sections/data.html.j2": "<p>{{ facts.source }} & mine</p>"}))
+    section = BeautifulSoup(page, "html.parser").find(id="data")
+    assert section.get_text(" ", strip=True) == "Data a folder & mine"
+
+
+def test_foreign_templates_are_escaped_as_ours_are(run: Run, templates: WriteTemplates) -> None:
+    page = render_page(run, templates=templates({"sections/data.html.j2": """{{ "<script>" }}"""}))
+    assert "&lt;script&gt;" in page
+
+
+def test_a_script_of_ones_own_is_allowed_by_the_policy(run: Run, templates: WriteTemplates) -> None:
+    page = render_page(run, templates=templates({"report.js": "document.title = 'mine';"}))
+    digest = b64encode(hashlib.sha256(b"document.title = 'mine';").digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page
+
+
+def test_the_next_page_is_ours_again(run: Run, pages: dict[str, str], templates: WriteTemplates) -> None:
+    render_page(run, templates=templates({"sections/data.html.j2": ""}))
+    assert render_page(run) == pages["ordinary"]
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "message"),
+    [
+        ("<p>\n{% if %}", 2, "TemplateSyntaxError"),
+        ("<p>\n\n{{ facts.sauce }}", 3, "UndefinedError: .*sauce"),
+        ("{{ 1 // 0 }}", 1, "ZeroDivisionError"),
+        ("""{% include "none.html" %}""", 1, "TemplateNotFound: none.html"),
+    ],
+)
+def test_a_broken_template_is_an_error_that_names_its_line(
+    run: Run, templates: WriteTemplates, content: str, place: int, message: str
+) -> None:
+    folder = templates({"sections/data.html.j2": content})
+    with pytest.raises(TemplateError, match=rf"Received: .*data\.html\.j2:{place}: {message}"):
+        render_page(run, templates=folder)
+
+
+def test_a_template_that_is_no_text_is_an_error(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "report.css").write_bytes(b"\xff\xfe")
+    with pytest.raises(TemplateError, match=r"Received: .*UnicodeDecodeError"):
+        render_page(run, templates=tmp_path)
+
+
+def test_a_missing_folder_is_an_error(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(TemplateError, match=r"Received: .*absent, which is no folder"):
+        render_page(run, templates=tmp_path / "absent")
+
+
+def test_a_folder_that_replaces_nothing_is_an_error(run: Run, templates: WriteTemplates) -> None:
+    with pytest.raises(TemplateError, match=r"at least one of ours: .*report\.html\.j2.*Received: .*[^r]$"):
+        render_page(run, templates=templates({"report.html": "mine"}))

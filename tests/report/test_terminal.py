@@ -1,0 +1,57 @@
+"""The comparison as a terminal shows it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from lrdiag.records import Run
+from lrdiag.report import terminal
+from lrdiag.report.terminal import print_comparison
+
+
+def printed(run: Run, capsys: pytest.CaptureFixture[str]) -> str:
+    print_comparison(run.diagnosis)
+    return capsys.readouterr().out.replace("\u00a0", " ")
+
+
+def test_says_difference_interval_test_and_counts(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(runs["compared"], capsys).splitlines()
+    assert lines[0] == (
+        "Up 0.5 points, from 79.5 % to 80.0 %; the 95 % interval of the difference is −2.7 to +3.7 points."
+    )
+    assert lines[1] == "Of 200 test images, 5 were fixed and 4 broken (McNemar's exact test: p = 1.0)."
+
+
+def test_has_a_row_for_each_figure_and_class(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [re.split(r"\s{2,}", line.strip()) for line in printed(runs["compared"], capsys).splitlines()]
+    assert ["accuracy", "79.5 %", "80.0 %"] in rows
+    assert ["test loss", "0.654", "0.623"] in rows
+    assert ["calibration error", "6.2 %", "6.2 %"] in rows
+    classes = rows[rows.index(["Recall", "Baseline", "This run", "Points", "Fixed", "Broken"]) + 1 :]
+    assert len(classes) == 10
+    assert classes[0] == ["cat", "75.0 %", "30.0 %", "−45.0", "0", "0"]
+    assert ["truck", "75.0 %", "95.0 %", "+20.0", "5", "1"] in classes
+
+
+def test_of_many_classes_those_that_changed_most_are_shown(
+    runs: dict[str, Run], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "_CLASSES", 3)
+    said = printed(runs["compared"], capsys)
+    assert "7 of 10 classes changed less and are left out." in said
+    assert "airplane" not in said
+
+
+def test_hostile_names_cannot_command_the_terminal(
+    runs: dict[str, Run], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    said = printed(runs["hostile and compared"], capsys)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", said)
+    assert """</script><script>alert("1")</script>""" in said
+
+
+def test_nothing_is_said_without_a_baseline(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(runs["ordinary"], capsys) == ""

@@ -1,0 +1,88 @@
+"""The files of a page: what is written, and what an earlier page leaves behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lrdiag.records import Run
+from lrdiag.report.page import render_page
+from lrdiag.report.write import write_page
+
+MAPS = {"maps-difference.png", "maps-mean.png", "maps-predicted.png", "maps-true.png"}
+ASSETS = {"report.css", "report.js", "misclassified.webp", "samples.webp", "contents.txt", *MAPS}
+
+
+@pytest.fixture
+def run(runs: dict[str, Run], pages: dict[str, str]) -> Run:
+    return runs["ordinary"]  # its charts are drawn
+
+
+def names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+def test_a_page_is_one_file(run: Run, tmp_path: Path) -> None:
+    write_page(tmp_path, run)
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == render_page(run)
+    assert names(tmp_path) == {"report.html", "summary.md", "summary.png"}
+
+
+def test_a_page_has_a_folder_beside_it(run: Run, tmp_path: Path) -> None:
+    write_page(tmp_path, run, assets="folder")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == render_page(run, assets="folder")
+    assert names(tmp_path / "assets") == ASSETS
+
+
+def test_the_same_run_gives_the_same_files(run: Run, tmp_path: Path) -> None:
+    contents = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_page(tmp_path / name, run, assets="folder")
+        contents.append({file: (tmp_path / name / "assets" / file).read_bytes() for file in ASSETS})
+    assert contents[0] == contents[1]
+
+
+def test_a_page_in_one_file_leaves_no_assets_behind(run: Run, tmp_path: Path) -> None:
+    write_page(tmp_path, run, assets="folder")
+    write_page(tmp_path, run)
+    assert not (tmp_path / "assets").exists()
+
+
+def test_what_is_not_ours_stays(run: Run, tmp_path: Path) -> None:
+    write_page(tmp_path, run, assets="folder")
+    (tmp_path / "assets" / "mine.png").write_bytes(b"")
+    write_page(tmp_path, run)
+    assert names(tmp_path / "assets") == {"mine.png"}
+
+
+def test_a_folder_that_was_never_ours_stays(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "report.css").write_text("mine")
+    write_page(tmp_path, run)
+    assert names(tmp_path / "assets") == {"report.css"}
+
+
+def test_pictures_that_the_page_no_longer_has_are_removed(runs: dict[str, Run], run: Run, tmp_path: Path) -> None:
+    write_page(tmp_path, run, assets="folder")
+    write_page(tmp_path, runs["no mistakes"], assets="folder")
+    assert names(tmp_path / "assets") == {"report.css", "report.js", "samples.webp", "contents.txt"}
+
+
+def test_a_list_that_leads_out_of_the_folder_is_not_followed(run: Run, tmp_path: Path) -> None:
+    write_page(tmp_path, run, assets="folder")
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "assets" / "contents.txt").write_text("../precious\n..\n")
+    write_page(tmp_path, run)
+    assert (tmp_path / "precious").exists()
+
+
+def test_templates_and_assets_are_passed_on(run: Run, tmp_path: Path) -> None:
+    templates = tmp_path / "templates"
+    (templates / "sections").mkdir(parents=True)
+    (templates / "sections" / "data.html.j2").write_text("<p>mine</p>")
+    write_page(tmp_path, run, assets="folder", templates=templates)
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == render_page(
+        run, assets="folder", templates=templates
+    )
