@@ -82,7 +82,7 @@ if (form) {
 
   // A link leads to a mistake or a group that a filter may have put away, or that is folded.
   function reveal() {
-    const id = decodeURIComponent(location.hash.slice(1));
+    const id = location.hash.slice(1);
     const find = () => document.getElementById(id);
     if (/^(pair|i)[-\d]+$/.test(id) && (!find() || find().closest("[hidden]"))) clear();
     const target = find();

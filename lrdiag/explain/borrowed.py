@@ -31,7 +31,7 @@ SMOOTH_NOISE = 0.2  # standard deviation, as a share of the range of values in t
 SMOOTH_SEED = 0
 MASKED_BYTES = 2**28
 
-Method = Callable[[keras.Model, list[np.ndarray], np.ndarray], Any]  # model, inputs, classes: maps
+MakeMaps = Callable[[keras.Model, list[np.ndarray], np.ndarray], Any]  # of a model, its inputs, and classes
 
 _TAKE_SEVERAL_INPUTS = ("gradcam++", "layercam")
 _EXPLAIN_EVERY_MODEL = '"gradcam" and "hirescam" explain every model.'
@@ -54,7 +54,7 @@ class BorrowedEngine:
     """
 
     def __init__(self, opened: OpenedModel, layer: keras.Operation | None, method: str, batch_size: int) -> None:
-        methods: dict[str, Method] = {
+        methods: dict[str, MakeMaps] = {
             "gradcam++": _grad_cam_plus_plus,
             "layercam": _layer_cam,
             "scorecam": partial(_score_cam, logits=opened.logits, batch_size=batch_size),
@@ -155,7 +155,7 @@ def _score_cam(
     logits: Callable[[np.ndarray], np.ndarray],
     batch_size: int,
 ) -> Any:
-    """Masks as many images at once as make no more than `MASKED_BYTES`, but one at least."""
+    """Masks as many images at once as make no more than `MASKED_BYTES`, but one at least; it works on four such heaps."""
 
     def predict(masked: list[np.ndarray], batch_size: int) -> np.ndarray:
         return np.concatenate([logits(_numpy(model(part))) for part in slices(masked, batch_size)])

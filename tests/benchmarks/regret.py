@@ -42,13 +42,13 @@ PROBLEMS = [
     for data, model, batch_size, steps, sweep in (
         ("digits", "fast", 64, 100, 100),
         ("digits", "fast", 256, 50, 100),
-        ("digits", "fast", 1024, 30, 50),
+        ("digits", "fast", 1024, 30, 100),
         ("cifar10", "fast", 64, 250, 100),
         ("cifar10", "fast", 256, 80, 100),
-        ("cifar10", "article", 64, 60, 60),
-        ("cifar10", "fast", 1024, 24, 40),
-        ("cifar10", "article", 256, 20, 30),
+        ("cifar10", "fast", 1024, 24, 100),
+        ("cifar10", "article", 256, 40, 30),
         ("cifar10", "article", 1024, 12, 25),
+        ("cifar10", "article", 64, 160, 60),
     )
     for optimizer in ("sgd", "adam")
 ]

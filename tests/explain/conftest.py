@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from lrdiag.records import LabelledImages
+from lrdiag.explain.gradcam import GradCAM
+from lrdiag.records import Heatmaps, LabelledImages, Predictions
 
 CLASSES = 5
 IMAGE_SHAPE = (8, 8, 3)
@@ -46,21 +47,19 @@ def dense(**arguments: Any) -> L.Dense:
 
 
 HEADS: dict[str, Callable[[], list[Any]]] = {
-    "logits": lambda: [dense()],
     "softmax-layer": lambda: [dense(), L.Softmax()],
-    "softmax-activation": lambda: [dense(), L.Activation("softmax")],
     "dense-softmax": lambda: [dense(activation="softmax")],
     "dense-softmax-layer": lambda: [dense(activation=L.Softmax())],
-    "reshaped-softmax": lambda: [dense(), L.Softmax(), L.Reshape((CLASSES, 1)), L.Flatten()],
     "log-softmax": lambda: [dense(activation="log_softmax")],
     "sigmoids": lambda: [dense(activation="sigmoid")],
 }
 
 
-def sequential(head: str = "logits") -> keras.Sequential:
+def sequential(head: str | None = None) -> keras.Sequential:
     """A convolutional net with the same weights whatever its head."""
     keras.utils.set_random_seed(1)
-    return keras.Sequential([keras.Input(IMAGE_SHAPE), *trunk(), L.GlobalAveragePooling2D(), *HEADS[head]()])
+    layers = HEADS[head]() if head else [dense()]
+    return keras.Sequential([keras.Input(IMAGE_SHAPE), *trunk(), L.GlobalAveragePooling2D(), *layers])
 
 
 @pytest.fixture(params=HEADS)
@@ -79,6 +78,27 @@ def own_net() -> keras.Sequential:
 def logits_net() -> keras.Sequential:
     """A net that no test changes."""
     return sequential()
+
+
+@pytest.fixture(scope="session")
+def explainer(logits_net: keras.Model) -> GradCAM:
+    """Explains `logits_net`, compiled once for all tests; the last of three batches of `noise` is smaller."""
+    return GradCAM(logits_net, batch_size=10)
+
+
+@pytest.fixture(scope="session")
+def explained(explainer: GradCAM, noise: LabelledImages) -> tuple[Predictions, Heatmaps]:
+    """The mistakes of `logits_net`."""
+    return explainer.predict_and_explain(noise)
+
+
+@pytest.fixture(scope="session")
+def signed_maps(explainer: GradCAM, noise: LabelledImages) -> np.ndarray:
+    """Signed maps of `logits_net` for the true classes, from −0.1 to 0.1 or so."""
+    maps = explainer.maps(noise.images, noise.labels, signed=True)
+    assert maps.min() < -1e-2
+    assert maps.max() > 1e-2
+    return maps
 
 
 class Subclassed(keras.Model):

@@ -13,7 +13,7 @@ import tensorflow as tf
 from lrdiag.errors import DataError
 from lrdiag.explain.batches import class_indices
 from lrdiag.explain.gradcam import GradCAM
-from lrdiag.records import Heatmaps, LabelledImages, Predictions
+from lrdiag.records import LabelledImages
 
 
 class Batches(keras.utils.PyDataset):
@@ -64,26 +64,16 @@ FORMS: dict[str, Callable[[np.ndarray, np.ndarray], tuple[Any, ...]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def explainer(logits_net: keras.Model) -> GradCAM:
-    return GradCAM(logits_net, batch_size=10)
-
-
-@pytest.fixture(scope="module")
-def expected(explainer: GradCAM, noise: LabelledImages) -> tuple[Predictions, Heatmaps]:
-    return explainer.predict_and_explain(noise)
-
-
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_data_may_come_in_any_form(form: Any, explainer: GradCAM, noise: LabelledImages, expected: Any) -> None:
+def test_data_may_come_in_any_form(form: Any, explainer: GradCAM, noise: LabelledImages, explained: Any) -> None:
     told: list[int] = []
     predictions, heatmaps = explainer.predict_and_explain(*form(noise.images, noise.labels), on_batch=told.append)
     assert told == [10, 10, 3]
     assert predictions.labels.dtype == np.int64
     np.testing.assert_array_equal(predictions.labels, noise.labels)
-    np.testing.assert_array_equal(predictions.log_probabilities, expected[0].log_probabilities)
-    np.testing.assert_array_equal(heatmaps.indices, expected[1].indices)
-    np.testing.assert_array_equal(heatmaps.signed_true, expected[1].signed_true)
+    np.testing.assert_array_equal(predictions.log_probabilities, explained[0].log_probabilities)
+    np.testing.assert_array_equal(heatmaps.indices, explained[1].indices)
+    np.testing.assert_array_equal(heatmaps.signed_true, explained[1].signed_true)
 
 
 def test_batches_keep_the_size_that_they_come_in(explainer: GradCAM, noise: LabelledImages) -> None:

@@ -176,7 +176,8 @@ def snapshot(model: keras.Model) -> list[dict[str, Any]]:
 def before(request: pytest.FixtureRequest, images: np.ndarray) -> Before:
     model = MODELS[request.param]()
     model.set_weights(seeded(logits_net).get_weights())
-    return Before(model, snapshot(model), model(images).numpy())
+    probabilities = model(images).numpy()
+    return Before(model, snapshot(model), probabilities)
 
 
 def test_the_maps_are_those_of_a_direct_call_on_the_logits(
@@ -243,7 +244,7 @@ def test_the_batch_and_the_type_of_the_images_change_nothing(
 def test_two_runs_are_equal_bit_for_bit_and_draw_nothing_from_the_global_generators(
     explainers: dict[str, GradCAM], images: np.ndarray, labels: np.ndarray
 ) -> None:
-    for method, explainer in explainers.items():
+    for explainer in explainers.values():
         first = explainer.maps(images, labels)
         np.random.seed(7)  # noqa: NPY002 – the state of whoever calls
         expected = np.random.random()  # noqa: NPY002

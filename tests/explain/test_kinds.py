@@ -12,22 +12,10 @@ from keras import ops
 
 from lrdiag.errors import DataError
 from lrdiag.explain.gradcam import GradCAM
-from lrdiag.records import LabelledImages, Predictions
+from lrdiag.records import LabelledImages
 
 L = keras.layers
 SHAPE = (8, 8, 3)
-
-
-def test_every_kind_of_model_is_predicted_and_explained(kind: tuple[keras.Model, str], noise: LabelledImages) -> None:
-    model, layer = kind
-    explainer = GradCAM(model, batch_size=16)
-    predictions, heatmaps = explainer.predict_and_explain(noise)
-    scores = np.asarray(model(noise.images, training=False)).astype("float64")
-    expected = Predictions.from_scores(scores, noise.labels)
-    np.testing.assert_allclose(predictions.log_probabilities, expected.log_probabilities, atol=1e-5)
-    assert heatmaps.layer == explainer.layer == layer
-    assert heatmaps.predicted.max() > 0
-    assert np.isfinite(heatmaps.true).all()
 
 
 # --- the same layers, put together otherwise --------------------------------------------------------------------------
@@ -107,28 +95,21 @@ def shared_layers(logits_net: keras.Model) -> tuple[Any, list[Any], list[Any]]:
     return rescaling, trunk, logits_net.layers[-2:]
 
 
-@pytest.fixture(scope="module")
-def expected(logits_net: keras.Model, noise: LabelledImages) -> np.ndarray:
-    maps = GradCAM(logits_net).maps(noise.images, noise.labels, signed=True)
-    assert np.abs(maps).max() > 1e-3
-    return maps
-
-
 @pytest.mark.parametrize("build", FLAT_NETS.values(), ids=FLAT_NETS)
 def test_however_layers_are_put_together_their_maps_are_the_same(
-    build: Build, shared_layers: Any, noise: LabelledImages, expected: np.ndarray
+    build: Build, shared_layers: Any, noise: LabelledImages, signed_maps: np.ndarray
 ) -> None:
     explainer = GradCAM(build(*shared_layers))
-    np.testing.assert_allclose(explainer.maps(noise.images, noise.labels, signed=True), expected, atol=1e-7)
+    np.testing.assert_allclose(explainer.maps(noise.images, noise.labels, signed=True), signed_maps, atol=1e-7)
     assert explainer.layer == "last_map"
 
 
 @pytest.mark.parametrize("build", NESTED_NETS.values(), ids=NESTED_NETS)
 def test_however_deep_layers_are_nested_their_maps_are_the_same(
-    build: Build, shared_layers: Any, noise: LabelledImages, expected: np.ndarray
+    build: Build, shared_layers: Any, noise: LabelledImages, signed_maps: np.ndarray
 ) -> None:
     explainer = GradCAM(build(*shared_layers))
-    np.testing.assert_allclose(explainer.maps(noise.images, noise.labels, signed=True), expected, atol=1e-7)
+    np.testing.assert_allclose(explainer.maps(noise.images, noise.labels, signed=True), signed_maps, atol=1e-7)
     assert (explainer.layer or "").removeprefix("backbone/") == "trunk/last_map"
 
 
@@ -151,22 +132,23 @@ def test_a_model_that_makes_its_layers_when_first_called_is_explained_at_once(no
 # --- images -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64", "int32"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
 def test_the_type_of_the_numbers_changes_nothing(
-    logits_net: keras.Model, noise: LabelledImages, expected: np.ndarray, dtype: str
+    explainer: GradCAM, noise: LabelledImages, signed_maps: np.ndarray, dtype: str
 ) -> None:
-    maps = GradCAM(logits_net).maps(noise.images.astype(dtype), noise.labels, signed=True)
-    np.testing.assert_allclose(maps, expected, atol=1e-7)
+    """Those of `noise` are bytes."""
+    maps = explainer.maps(noise.images.astype(dtype), noise.labels, signed=True)
+    np.testing.assert_allclose(maps, signed_maps, atol=1e-7)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16"])
 def test_a_model_that_states_another_type_is_explained(
-    shared_layers: Any, noise: LabelledImages, expected: np.ndarray, dtype: str
+    shared_layers: Any, noise: LabelledImages, signed_maps: np.ndarray, dtype: str
 ) -> None:
     scale, trunk, head = shared_layers
     model = keras.Sequential([keras.Input(SHAPE, dtype=dtype), scale, *trunk, *head])
     maps = GradCAM(model).maps(noise.images.astype(dtype), noise.labels, signed=True)
-    np.testing.assert_allclose(maps, expected, atol=1e-7)
+    np.testing.assert_allclose(maps, signed_maps, atol=1e-7)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
@@ -220,7 +202,7 @@ def test_images_of_two_sizes_do_not_fit_into_one_array(any_size: keras.Model) ->
     indirect=["mixed_precision"],
 )
 def test_half_precision_gives_nearly_the_same_maps(
-    mixed_precision: str, error: float, noise: LabelledImages, expected: np.ndarray, shared_layers: Any
+    mixed_precision: str, error: float, noise: LabelledImages, signed_maps: np.ndarray, shared_layers: Any
 ) -> None:
     """Three digits or two are kept, and come out as float32."""
     scale, trunk, head = (
@@ -232,8 +214,8 @@ def test_half_precision_gives_nearly_the_same_maps(
     predictions, heatmaps = GradCAM(model).predict_and_explain(noise)
     assert model.get_layer("last_map").compute_dtype == mixed_precision.removeprefix("mixed_")
     assert heatmaps.signed_true.dtype == np.float32
-    difference = np.abs(heatmaps.signed_true - expected[heatmaps.indices]).max()
-    assert 0 < difference < error * np.abs(expected).max()
+    difference = np.abs(heatmaps.signed_true - signed_maps[heatmaps.indices]).max()
+    assert 0 < difference < error * np.abs(signed_maps).max()
     assert np.isfinite(predictions.log_probabilities).all()
 
 
@@ -265,10 +247,9 @@ class ImageAndNumbers(keras.Model):
     [
         (lambda image, numbers: {"image": image, "numbers": numbers}, None),
         (lambda image, numbers: [image, numbers], None),
-        (lambda image, numbers: (image, numbers), None),
         (lambda image, numbers: [image, numbers], ImageAndNumbers),
     ],
-    ids=["dict", "list", "tuple", "dict-subclassed"],
+    ids=["dict", "list", "dict-subclassed"],
 )
 def test_beside_the_image_a_model_may_take_more(structure: Any, subclass: Any, noise: LabelledImages) -> None:
     inner = image_and_numbers(structure)
@@ -283,7 +264,6 @@ def test_beside_the_image_a_model_may_take_more(structure: Any, subclass: Any, n
     rescaled = L.Rescaling(1 / 255)(noise.images)
     kernel = np.asarray(inner.get_layer("head").kernel)[3:, noise.labels]
     signed = np.einsum("nhwk,kn->nhw", np.asarray(inner.get_layer("map")(rescaled)), kernel) / 36
-    np.testing.assert_allclose(explainer.maps(arranged, noise.labels, signed=True), signed, atol=1e-7)
     np.testing.assert_allclose(heatmaps.signed_true, signed[heatmaps.indices], atol=1e-7)
 
 
@@ -338,15 +318,14 @@ def test_maps_whose_channels_come_first_are_weighted_alike(noise: LabelledImages
     images = np.random.default_rng(0).integers(0, 256, size=(4, 8, 10, 3), dtype="uint8")
     last, first = build("channels_last"), build("channels_first")
     first.set_weights(last.get_weights())
-    for layer, shape in ((None, (4, 4, 6)), ("pool", (4, 2, 6))):
-        for method in ("gradcam", "hirescam"):
-            (one, expected), (other, maps) = (
-                (explainer.layer, explainer.maps(images, [0, 1, 2, 3], signed=True))
-                for explainer in (GradCAM(model, layer, method=method) for model in (last, first))
-            )
-            assert one == other == (layer or "map")
-            assert maps.shape == shape
-            np.testing.assert_allclose(maps, expected, atol=1e-7)
+    for layer, method, shape in ((None, "gradcam", (4, 4, 6)), ("pool", "hirescam", (4, 2, 6))):
+        (one, expected), (other, maps) = (
+            (explainer.layer, explainer.maps(images, [0, 1, 2, 3], signed=True))
+            for explainer in (GradCAM(model, layer, method=method) for model in (last, first))
+        )
+        assert one == other == (layer or "map")
+        assert maps.shape == shape
+        np.testing.assert_allclose(maps, expected, atol=1e-7)
 
 
 def test_where_no_layer_says_otherwise_channels_stand_where_keras_has_them() -> None:

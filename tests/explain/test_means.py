@@ -43,9 +43,10 @@ def test_maps_of_another_size_are_refused() -> None:
         means.add(batch([[[4], [0]]], wrong=[]), np.array([0]))
 
 
-def test_the_means_are_those_of_the_maps_of_every_image(logits_net: keras.Model, noise: LabelledImages) -> None:
+def test_the_means_are_those_of_the_maps_of_every_image(
+    explainer: GradCAM, logits_net: keras.Model, noise: LabelledImages
+) -> None:
     """Of the predicted class; class 4 is given to no image, class 2 is always right and class 3 always wrong."""
-    explainer = GradCAM(logits_net, batch_size=10)
     maps = explainer.maps(noise.images)
     predicted = np.asarray(logits_net(noise.images)).argmax(axis=1)
     labels = noise.labels % 4

@@ -41,40 +41,32 @@ def maps_of_logits(noise: LabelledImages) -> np.ndarray:
     return GradCAM(ending_in(lambda logits: logits)).maps(noise.images, noise.labels, signed=True)
 
 
-@pytest.fixture(scope="module")
-def expected_of_net(logits_net: keras.Model, noise: LabelledImages) -> tuple[Predictions, Heatmaps]:
-    return GradCAM(logits_net).predict_and_explain(noise)
-
-
 def test_whatever_the_head_the_maps_are_those_of_the_logits(
-    each_head: keras.Model, expected_of_net: tuple[Predictions, Heatmaps], noise: LabelledImages
+    each_head: keras.Model, explained: tuple[Predictions, Heatmaps], noise: LabelledImages
 ) -> None:
     predictions, heatmaps = GradCAM(each_head).predict_and_explain(noise)
-    expected_predictions, expected = expected_of_net
+    expected_predictions, expected = explained
     np.testing.assert_allclose(predictions.log_probabilities, expected_predictions.log_probabilities, atol=1e-6)
     np.testing.assert_array_equal(heatmaps.indices, expected.indices)
     np.testing.assert_allclose(heatmaps.signed_predicted, expected.signed_predicted, atol=1e-7)
     np.testing.assert_allclose(heatmaps.signed_true, expected.signed_true, atol=1e-7)
-    assert expected.predicted.max() > 1e-3
 
 
 @pytest.mark.parametrize(
     "head",
     [
         ops.softmax,
-        lambda logits: L.Softmax()(logits),
         lambda logits: L.Activation("softmax")(logits),
         lambda logits: ops.reshape(ops.softmax(logits), (-1, 5)),
         lambda logits: L.Flatten()(L.Reshape((5, 1))(L.Softmax()(logits))),
         lambda logits: L.Dropout(0.5)(L.Softmax()(logits)),
         lambda logits: keras.Sequential([keras.Input((5,)), L.Softmax()])(logits),
         ops.log_softmax,
-        ops.sigmoid,
         ops.log_sigmoid,
     ],
     ids=[
-        "ops.softmax", "Softmax", "Activation", "ops.reshape", "Flatten", "Dropout", "nested", "ops.log_softmax",
-        "ops.sigmoid", "ops.log_sigmoid",
+        "ops.softmax", "Activation", "ops.reshape", "Flatten", "Dropout", "nested", "ops.log_softmax",
+        "ops.log_sigmoid",
     ],
 )  # fmt: skip
 def test_probabilities_that_a_layer_or_an_operation_makes_are_taken_out(
@@ -102,21 +94,16 @@ def test_a_layer_of_ones_own_that_ends_in_a_softmax_is_opened(noise: LabelledIma
     assert np.abs(expected).max() > 1e-4
 
 
-@pytest.mark.parametrize("each_head", ["dense-softmax", "softmax-layer"], indirect=True)
-def test_a_sure_softmax_does_not_blank_the_map(noise: LabelledImages, each_head: keras.Model) -> None:
+def test_a_sure_softmax_does_not_blank_the_map(noise: LabelledImages, own_net: keras.Model) -> None:
     """Its gradient is zero where it is one; that of the logit is not."""
-    kernel = each_head.get_layer("head").kernel
+    kernel = own_net.get_layer("head").kernel
     kernel.assign(1e6 * kernel)
-    predictions, heatmaps = GradCAM(each_head).predict_and_explain(noise)
+    predictions, heatmaps = GradCAM(own_net).predict_and_explain(noise)
     assert np.median(predictions.confidence) == 1
     assert (heatmaps.predicted.max(axis=(1, 2)) > 1).all()
 
 
-@pytest.mark.parametrize(
-    "head",
-    [ops.sigmoid, lambda logit: L.Activation("sigmoid")(logit), lambda logit: logit],
-    ids=["ops.sigmoid", "Activation", "logit"],
-)
+@pytest.mark.parametrize("head", [L.Activation("sigmoid"), lambda logit: logit], ids=["sigmoid", "logit"])
 def test_a_single_logit_speaks_for_the_second_class_and_against_the_first(
     head: Callable[[Any], Any], noise: LabelledImages, feature_maps: Callable, closed_form: Callable
 ) -> None:
@@ -188,17 +175,18 @@ def test_a_softmax_made_out_of_reach_is_warned_of(noise: LabelledImages) -> None
     """Its maps are then those of the probability: `p_c (L_c - sum_j p_j L_j)`."""
     model = Hidden()
     images = noise.images / np.float32(255)
+    explainer = GradCAM(model)
     with pytest.warns(UserWarning, match=r"probabilities that no layer of it makes.*Softmax\(\)"):
-        maps = GradCAM(model).maps(images, noise.labels, signed=True)
+        maps = explainer.maps(images, noise.labels, signed=True)
     probabilities = np.asarray(model(images)).astype("float64")
     logits = keras.Sequential([model.convolution, L.GlobalAveragePooling2D(), model.dense])
-    each = np.stack([GradCAM(logits).maps(images, [c] * 23, signed=True) for c in range(5)], axis=1)
+    of_logits = GradCAM(logits)
+    each = np.stack([of_logits.maps(images, [c] * 23, signed=True) for c in range(5)], axis=1)
     rows = np.arange(23)
     mean = np.einsum("nc,nchw->nhw", probabilities, each)
     expected = probabilities[rows, noise.labels, None, None] * (each[rows, noise.labels] - mean)
     np.testing.assert_allclose(maps, expected, atol=1e-7)
-    with pytest.warns(UserWarning, match="no layer of it makes"):
-        predictions, _ = GradCAM(model).predict_and_explain(images, noise.labels)
+    predictions, _ = explainer.predict_and_explain(images, noise.labels)
     np.testing.assert_allclose(np.exp(predictions.log_probabilities), probabilities, atol=1e-6)
 
 
@@ -229,27 +217,23 @@ def two_branches(structure: Callable[[Any, Any], Any]) -> keras.Model:
     ],
     ids=["dict", "other-keys", "list-by-name", "list-by-place", "tuple"],
 )
-def test_each_output_is_explained_at_its_own_feature_map(
-    structure: Any, outputs: tuple[Any, Any], noise: LabelledImages, feature_maps: Callable, closed_form: Callable
-) -> None:
-    """The last feature map that is computed belongs to only one of them."""
+def test_an_output_is_told_by_its_name_or_its_place(structure: Any, outputs: tuple[Any, Any]) -> None:
+    """The last feature map that is computed belongs to only one of them, and is chosen for only that."""
     model = two_branches(structure)
-    for name, output in zip(("colour", "shape"), outputs, strict=True):
-        explainer = GradCAM(model, output=output)
-        assert explainer.layer == f"{name}_map"
-        expected = closed_form(
-            feature_maps(model, f"{name}_map", noise.images), model.get_layer(name).kernel, noise.labels
-        )
-        found = explainer.maps(noise.images, noise.labels, signed=True)
-        np.testing.assert_allclose(found, expected, atol=1e-7)
+    assert GradCAM(model, output=outputs[0]).layer == "colour_map"
+    assert GradCAM(model, output=outputs[1]).layer == "shape_map"
 
 
-def test_predictions_are_those_of_the_output_asked_for(noise: LabelledImages) -> None:
+def test_each_output_is_predicted_and_explained_for_itself(
+    noise: LabelledImages, feature_maps: Callable, closed_form: Callable
+) -> None:
     model = two_branches(lambda colour, shape: {"colour": colour, "shape": shape})
-    outputs = model(noise.images)
-    for name in ("colour", "shape"):
-        predictions, _ = GradCAM(model, output=name).predict_and_explain(noise)
-        np.testing.assert_allclose(np.exp(predictions.log_probabilities), outputs[name], atol=1e-6)
+    for name, probabilities in model(noise.images).items():
+        predictions, heatmaps = GradCAM(model, output=name).predict_and_explain(noise)
+        maps, kernel = feature_maps(model, f"{name}_map", noise.images), model.get_layer(name).kernel
+        expected = closed_form(maps, kernel, noise.labels)[heatmaps.indices]
+        np.testing.assert_allclose(np.exp(predictions.log_probabilities), probabilities, atol=1e-6)
+        np.testing.assert_allclose(heatmaps.signed_true, expected, atol=1e-7)
 
 
 @pytest.mark.parametrize("output", ["colour", "shape"])
@@ -298,10 +282,8 @@ def test_an_output_that_is_missing_or_unknown_is_refused_with_those_there_are(
 
 
 @pytest.mark.parametrize("structure", [lambda only: only, lambda only: [only], lambda only: {"only": only}])
-def test_a_single_output_need_not_be_named(structure: Any, noise: LabelledImages) -> None:
-    model = two_branches(lambda colour, shape: structure(colour))
-    expected = GradCAM(two_branches(lambda colour, shape: colour)).maps(noise.images)
-    np.testing.assert_array_equal(GradCAM(model).maps(noise.images), expected)
+def test_a_single_output_need_not_be_named(structure: Any) -> None:
+    assert GradCAM(two_branches(lambda colour, shape: structure(colour))).layer == "colour_map"
 
 
 def test_an_output_that_is_no_score_per_class_is_refused() -> None:

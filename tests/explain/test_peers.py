@@ -62,16 +62,13 @@ def normalized() -> keras.Model:
 KINDS: dict[str, Callable[[], keras.Model]] = {
     "functional-logits": lambda: chained(*trunk(), *head()),
     "functional-dense-softmax": lambda: chained(*trunk(), *head(activation="softmax")),
-    "functional-activation": lambda: chained(*trunk(), *head(), L.Activation("softmax")),
     "functional-softmax-layer": lambda: chained(*trunk(), *head(), L.Softmax()),
-    "sequential-logits": lambda: stacked(*trunk(), *head()),
     "sequential-dense-softmax": lambda: stacked(*trunk(), *head(activation="softmax")),
-    "sequential-softmax-layer": lambda: stacked(*trunk(), *head(), L.Softmax()),
     "sigmoids": lambda: stacked(*trunk(), *head(activation="sigmoid")),
     "residual": residual,
     "normalization": normalized,
     "augmentation": lambda: stacked(L.RandomFlip(), *trunk(), L.Dropout(0.5), *head()),
-    "lambda": lambda: stacked(L.Lambda(lambda x: x / 2), *trunk(), *head()),
+    "lambda": lambda: stacked(L.Lambda(lambda x: x / 2), *trunk(), *head(), L.Activation("softmax")),
     "grey": lambda: stacked(*trunk(), *head(), channels=1),
     "four-channels": lambda: stacked(*trunk(), *head(), channels=4),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,31 +15,37 @@ from lrdiag.explain.gradcam import GradCAM
 from lrdiag.models import build_network
 from lrdiag.models.fast import FEATURE_SCALE
 from lrdiag.progress import Silence
-from lrdiag.records import LabelledImages
+from lrdiag.records import Heatmaps, LabelledImages, Predictions
 
 
 @pytest.fixture(scope="module")
 def trained(photographs: Path) -> tuple[keras.Model, LabelledImages]:
-    """The `fast` network after one pass over 2,000 photographs, and 500 of the test set, one in twenty."""
+    """The `fast` network after one pass over 1,000 photographs, and 500 of the test set, one in twenty."""
     dataset = Cifar10(photographs).load(Silence())
-    train, test = dataset.train.take(np.arange(0, 50_000, 25)), dataset.test.take(np.arange(0, 10_000, 20))
+    train, test = dataset.train.take(np.arange(0, 50_000, 50)), dataset.test.take(np.arange(0, 10_000, 20))
     keras.utils.set_random_seed(0)
     model = build_network("fast", train, classes=10).model
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.05, momentum=0.9), loss)
-    model.fit(train.images, train.labels, batch_size=64, epochs=1, verbose=0)
+    model.fit(train.images, train.labels, batch_size=32, epochs=1, verbose=0)
     return model, test
 
 
+@pytest.fixture(scope="module")
+def explained(trained: tuple[keras.Model, LabelledImages]) -> tuple[Predictions, Heatmaps]:
+    model, test = trained
+    return GradCAM(model, batch_size=128).predict_and_explain(test)
+
+
 def test_the_mistakes_on_photographs_are_explained_at_the_last_map_of_the_network(
-    trained: tuple[keras.Model, LabelledImages], feature_maps: Callable, closed_form: Callable
+    trained: tuple[keras.Model, LabelledImages], explained: Any, feature_maps: Callable, closed_form: Callable
 ) -> None:
     """Before the maxima over the image and one dense layer, too, `alpha_k = W[k, c] / (H W)`."""
     model, test = trained
     scores = model.predict(test.images, verbose=0)
     wrong = np.flatnonzero(scores.argmax(axis=1) != test.labels)
     assert 150 < len(wrong) < 450, "it has learned something, and not much"
-    predictions, heatmaps = GradCAM(model, batch_size=128).predict_and_explain(test)
+    predictions, heatmaps = explained
     np.testing.assert_array_equal(heatmaps.indices, wrong)
     np.testing.assert_array_equal(predictions.predicted, scores.argmax(axis=1))
     maps, kernel = feature_maps(model, heatmaps.layer, test.images[wrong]), model.get_layer("logits").kernel
@@ -51,11 +58,8 @@ def test_the_mistakes_on_photographs_are_explained_at_the_last_map_of_the_networ
     assert (heatmaps.predicted.max(axis=(1, 2)) > 0).mean() > 0.9
 
 
-def test_what_a_network_saw_in_a_photograph_depends_on_the_class_that_it_is_asked_for(
-    trained: tuple[keras.Model, LabelledImages],
-) -> None:
-    model, test = trained
-    _, heatmaps = GradCAM(model).predict_and_explain(test)
+def test_what_a_network_saw_in_a_photograph_depends_on_the_class_that_it_is_asked_for(explained: Any) -> None:
+    _, heatmaps = explained
     flat = (each.reshape(len(each), -1) for each in (heatmaps.signed_predicted, heatmaps.signed_true))
     correlations = [np.corrcoef(one, other)[0, 1] for one, other in zip(*flat, strict=True)]
     assert np.median(correlations) < 0.9

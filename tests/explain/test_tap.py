@@ -12,7 +12,7 @@ import pytest
 
 from lrdiag.errors import DataError
 from lrdiag.explain.gradcam import GradCAM
-from lrdiag.records import LabelledImages
+from lrdiag.records import LabelledImages, Predictions
 
 L = keras.layers
 Snapshot = Callable[[keras.Model], dict[str, dict[str, int]]]
@@ -21,12 +21,16 @@ Snapshot = Callable[[keras.Model], dict[str, dict[str, int]]]
 def test_looking_leaves_nothing_behind_on_any_layer(
     kind: tuple[keras.Model, str], noise: LabelledImages, snapshot: Snapshot
 ) -> None:
-    model, _ = kind
+    model, layer = kind
     expected = model.predict(noise.images, verbose=0)
     weights, before = model.get_weights(), snapshot(model)
-    assert GradCAM(model).maps(noise.images).max() > 0
+    predictions, heatmaps = GradCAM(model).predict_and_explain(noise)
     assert snapshot(model) == before
     np.testing.assert_array_equal(model.predict(noise.images, verbose=0), expected)
+    expected_predictions = Predictions.from_scores(expected, noise.labels)
+    np.testing.assert_allclose(predictions.log_probabilities, expected_predictions.log_probabilities, atol=1e-5)
+    assert heatmaps.layer == layer
+    assert heatmaps.predicted.max() > 0
     for now, then in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(now, then)
 

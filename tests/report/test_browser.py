@@ -33,8 +33,10 @@ REQUIRED = "LRDIAG_REQUIRE_BROWSER" in os.environ
 pytestmark = pytest.mark.skipif(not ((CHROMIUM and CHROMEDRIVER) or REQUIRED), reason="needs chromium and chromedriver")
 
 CONTRAST = """
-const parse = text => { const c = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-  c.fillStyle = text; c.fillRect(0, 0, 1, 1); return [...c.getImageData(0, 0, 1, 1).data]; };
+const parsed = new Map(), canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+const parse = text => { if (!parsed.has(text)) { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = text;
+    canvas.fillRect(0, 0, 1, 1); parsed.set(text, [...canvas.getImageData(0, 0, 1, 1).data]); }
+  return parsed.get(text); };
 const over = (top, under) => top.slice(0, 3).map((v, i) => v * top[3] / 255 + under[i] * (1 - top[3] / 255));
 const luminance = rgb => rgb.map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
   .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
@@ -64,6 +66,7 @@ def browser() -> Iterator[Any]:
     for argument in ARGUMENTS:
         options.add_argument(argument)
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
+    driver.set_script_timeout(120)
     yield driver
     driver.quit()
 
@@ -456,13 +459,12 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["ordinary", "hostile names", "diverged", "many classes", "many pairs", "no mistakes"])
 def test_axe_finds_nothing(browser: Any, pages: dict[str, str], tmp_path: Path, scheme: str, name: str) -> None:
-    assert AXE
+    assert AXE, "pip install --no-deps axe-playwright-python"
     assert AXE.submodule_search_locations
     source = (Path(AXE.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8")
     emulate(browser, scheme)
     open_page(browser, pages[name], tmp_path)
     browser.execute_script("document.querySelectorAll('details').forEach(fold => fold.open = true)")
-    browser.set_script_timeout(120)
     browser.execute_script(source)
     violations = browser.execute_async_script(
         "const tell = arguments[arguments.length - 1];"
