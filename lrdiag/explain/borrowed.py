@@ -155,7 +155,7 @@ def _score_cam(
     logits: Callable[[np.ndarray], np.ndarray],
     batch_size: int,
 ) -> Any:
-    """Masks as many images at once as make no more than `MASKED_BYTES`, but one at least; it works on four such heaps."""
+    """Masks as many images at once as make `MASKED_BYTES`, but one at least; tf-keras-vis works on four such heaps."""
 
     def predict(masked: list[np.ndarray], batch_size: int) -> np.ndarray:
         return np.concatenate([logits(_numpy(model(part))) for part in slices(masked, batch_size)])

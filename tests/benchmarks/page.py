@@ -186,8 +186,9 @@ def browse(page: Path) -> dict[str, float]:
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         driver.get(page.as_uri())
         opened = driver.execute_async_script(
-            "const tell = arguments[0]; requestAnimationFrame(() => setTimeout(() => tell([performance.now(),"
+            "const tell = arguments[0]; requestAnimationFrame(() => setTimeout(() => tell(["
             "performance.getEntriesByName('first-contentful-paint')[0].startTime,"
+            "performance.getEntriesByType('navigation')[0].loadEventEnd,"
             "performance.getEntriesByType('resource').length, document.documentElement.scrollWidth])))"
         )
         sort = (
@@ -195,8 +196,8 @@ def browse(page: Path) -> dict[str, float]:
             "order.dispatchEvent(new Event('input', {bubbles: true}));"
         )
         return {
-            "painted": opened[1] / 1000,
-            "settled": opened[0] / 1000,
+            "painted": opened[0] / 1000,
+            "loaded": opened[1] / 1000,
             "requests": opened[2],
             "width_at_360": opened[3],
             "to_the_mistakes": _painted(driver, "document.querySelector('#misclassified').scrollIntoView();"),

@@ -94,10 +94,10 @@ def explained(explainer: GradCAM, noise: LabelledImages) -> tuple[Predictions, H
 
 @pytest.fixture(scope="session")
 def signed_maps(explainer: GradCAM, noise: LabelledImages) -> np.ndarray:
-    """Signed maps of `logits_net` for the true classes, from −0.1 to 0.1 or so."""
+    """Signed maps of `logits_net` for the true classes, from −0.01 to 0.01 or so."""
     maps = explainer.maps(noise.images, noise.labels, signed=True)
-    assert maps.min() < -1e-2
-    assert maps.max() > 1e-2
+    assert maps.min() < -1e-3
+    assert maps.max() > 1e-3
     return maps
 
 
