@@ -15,8 +15,8 @@ import numpy as np
 
 from lrdiag import environment, run_folder
 from lrdiag.data import evaluation_batches, load_dataset, training_batches
-from lrdiag.diagnose.assemble import assemble, dataset_facts
-from lrdiag.diagnose.compare import refuse_other_images
+from lrdiag.diagnosis.assemble import assemble, dataset_facts
+from lrdiag.diagnosis.compare import refuse_other_images
 from lrdiag.errors import ModelError, NoSuggestion
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.explain.trust import measure_trust

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from itertools import islice
 
-from lrdiag.diagnose.compare import compare
+from lrdiag.diagnosis.compare import compare
 from lrdiag.errors import RunFolderError
 from lrdiag.records import Comparison, Diagnosis, Run
 from lrdiag.report.cutting import Cells

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from lrdiag import formats
-from lrdiag.diagnose.intervals import wilson
+from lrdiag.diagnosis.intervals import wilson
 from lrdiag.records import Calibration, CalibrationBin
 from lrdiag.report import svg
 

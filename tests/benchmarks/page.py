@@ -98,7 +98,7 @@ def heatmaps(size: Size, indices: np.ndarray) -> Any:
 def make_run(size: Size, folder: Path, data_dir: str | None) -> dict[str, float]:
     """Makes a run folder from arrays and returns the seconds of each step."""
     from lrdiag import run_folder
-    from lrdiag.diagnose.assemble import assemble
+    from lrdiag.diagnosis.assemble import assemble
     from lrdiag.records import (
         Dataset,
         Epoch,

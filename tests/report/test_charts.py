@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from lrdiag.diagnose.intervals import wilson
+from lrdiag.diagnosis.intervals import wilson
 from lrdiag.records import Calibration, CalibrationBin, RangeTestFacts, Run, TrainingRun
 from lrdiag.report.charts import range_test_chart, rate_ticks, training_chart
 from lrdiag.report.confidence_charts import compact, confidence_chart, reliability_chart

@@ -11,7 +11,7 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 from PIL import Image
 
-from lrdiag.diagnose.intervals import wilson
+from lrdiag.diagnosis.intervals import wilson
 from lrdiag.errors import RunFolderError
 from lrdiag.records import ClassFacts, Dataset, Heatmaps, LabelledImages, MeanHeatmaps, Predictions, Run
 from lrdiag.report.pictures import lay_out

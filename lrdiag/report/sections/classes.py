@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.diagnose.intervals import wilson
+from lrdiag.diagnosis.intervals import wilson
 from lrdiag.errors import RunFolderError
 from lrdiag.records import ClassFacts, Run, Sheet
 from lrdiag.report.tiles import Layer, layer

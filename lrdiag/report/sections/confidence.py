@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lrdiag import formats, run_folder
-from lrdiag.diagnose.intervals import wilson
+from lrdiag.diagnosis.intervals import wilson
 from lrdiag.records import Calibration, CalibrationBin, Run
 from lrdiag.report import confidence_charts
 from lrdiag.report.chart_cache import drawn_once

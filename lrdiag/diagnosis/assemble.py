@@ -7,10 +7,10 @@ import hashlib
 
 import numpy as np
 
-from lrdiag.diagnose.calibration import calibrate
-from lrdiag.diagnose.findings import find
-from lrdiag.diagnose.mistakes import rank_mistakes
-from lrdiag.diagnose.scores import class_facts, confused_pairs, confusion, score
+from lrdiag.diagnosis.calibration import calibrate
+from lrdiag.diagnosis.findings import find
+from lrdiag.diagnosis.mistakes import rank_mistakes
+from lrdiag.diagnosis.scores import class_facts, confused_pairs, confusion, score
 from lrdiag.records import (
     Dataset,
     DatasetFacts,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lrdiag.diagnose.findings import RULES, find
+from lrdiag.diagnosis.findings import RULES, find
 from lrdiag.records import ClassFacts, ConfusedPair, Diagnosis, HeatmapFacts
 
 Change = Callable[[Diagnosis], dict[str, Any]]

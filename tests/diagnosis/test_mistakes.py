@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from lrdiag.diagnose.mistakes import rank_mistakes
+from lrdiag.diagnosis.mistakes import rank_mistakes
 from lrdiag.records import Misclassified, Predictions
 
 PROBABILITIES = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.6, 0.4], [0.2, 0.8], [0.4, 0.6]])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lrdiag.diagnose.calibration import BINS, calibrate
+from lrdiag.diagnosis.calibration import BINS, calibrate
 from lrdiag.records import Calibration, Predictions
 
 CLASSES = 20

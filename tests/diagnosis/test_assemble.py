@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from lrdiag.diagnose.assemble import assemble
-from lrdiag.diagnose.findings import find
+from lrdiag.diagnosis.assemble import assemble
+from lrdiag.diagnosis.findings import find
 from lrdiag.records import NO_IMAGES, Dataset, DatasetFacts, Diagnosis, LabelledImages, Predictions, RunFacts
 
 PARTS = ("range_test", "range_test_note", "training", "heatmaps", "sheets")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from lrdiag.diagnose.scores import class_facts, confused_pairs, confusion, score
+from lrdiag.diagnosis.scores import class_facts, confused_pairs, confusion, score
 from lrdiag.records import ClassFacts, ConfusedPair, Predictions
 
 

@@ -10,8 +10,8 @@ from math import comb
 import numpy as np
 import pytest
 
-from lrdiag.diagnose.assemble import assemble
-from lrdiag.diagnose.compare import compare, mcnemar, paired_interval
+from lrdiag.diagnosis.assemble import assemble
+from lrdiag.diagnosis.compare import compare, mcnemar, paired_interval
 from lrdiag.errors import ComparisonError
 from lrdiag.records import ClassChange, Comparison, Dataset, Diagnosis, Predictions, RunFacts, SettingChange
 

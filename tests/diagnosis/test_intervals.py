@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binomtest
 
-from lrdiag.diagnose.intervals import wilson
+from lrdiag.diagnosis.intervals import wilson
 
 
 @pytest.mark.parametrize(("hits", "trials"), [(0, 1), (1, 1), (8, 10), (500, 1000), (9_999, 10_000)])

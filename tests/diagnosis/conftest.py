@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lrdiag.diagnose.assemble import assemble
+from lrdiag.diagnosis.assemble import assemble
 from lrdiag.records import (
     Dataset,
     Diagnosis,
