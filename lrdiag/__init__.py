@@ -9,6 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lrdiag import testing as testing
+    from lrdiag.diagnosing import Report as Report
+    from lrdiag.diagnosing import diagnose as diagnose
     from lrdiag.errors import LrdiagError as LrdiagError
     from lrdiag.errors import NoSuggestion as NoSuggestion
     from lrdiag.explain.gradcam import GradCAM as GradCAM
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from lrdiag.rate.schedules import CyclicSchedule as CyclicSchedule
     from lrdiag.rate.schedules import InverseTimeDecaySchedule as InverseTimeDecaySchedule
     from lrdiag.rate.schedules import OneCycleSchedule as OneCycleSchedule
+    from lrdiag.report_callback import ReportCallback as ReportCallback
     from lrdiag.settings import LearningRate as LearningRate
     from lrdiag.settings import Settings as Settings
 
@@ -51,15 +55,18 @@ _HOMES = {
     "OneCycleLR": "lrdiag.rate.callbacks",
     "OneCycleSchedule": "lrdiag.rate.schedules",
     "RangeTest": "lrdiag.rate.result",
+    "Report": "lrdiag.diagnosing",
+    "ReportCallback": "lrdiag.report_callback",
     "SGD": "lrdiag.rate.momentum",
     "Settings": "lrdiag.settings",
     "Warmup": "lrdiag.rate.curves",
+    "diagnose": "lrdiag.diagnosing",
     "find_lr": "lrdiag.rate.range_test",
     "overlay": "lrdiag.explain.overlay",
     "train_and_report": "lrdiag.pipeline",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]
+__all__ = ["__version__", *sorted(_HOMES), "testing"]
 
 
 def __getattr__(name: str) -> Any:
@@ -67,6 +74,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("lrdiag")
+    if name == "testing":
+        return importlib.import_module("lrdiag.testing")
     if name not in _HOMES:
         raise AttributeError(f"module 'lrdiag' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -25,14 +25,17 @@ from lrdiag.gates import Gate, Outcome
 from lrdiag.options import (
     VERBOSE,
     baseline_option,
+    data_options,
     gate_options,
+    json_option,
+    open_option,
     page_options,
     quiet_option,
     read_learning_rate,
     training_options,
     verbose_option,
 )
-from lrdiag.settings import RULES, SCHEDULES, Settings
+from lrdiag.settings import PREPROCESSINGS, RULES, SCHEDULES, Judging, Settings
 
 if TYPE_CHECKING:
     from lrdiag.console import ConsoleProgress
@@ -87,10 +90,8 @@ def main() -> None:
 @baseline_option
 @gate_options
 @page_options
-@click.option(
-    "--open/--no-open", "open_page", default=True, help="Open the page when done; only on a terminal and outside CI."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@open_option
+@json_option
 @quiet_option
 @verbose_option
 def train_and_report(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...], **options: Any) -> None:
@@ -101,12 +102,41 @@ def train_and_report(open_page: bool, as_json: bool, quiet: bool, gates: tuple[G
     from lrdiag.pipeline import train_and_report as run_pipeline
 
     run = run_pipeline(settings, progress, command=shlex.join(["lrdiag", *sys.argv[1:]]), started=started)
-    outcomes = gating.check(settings.gates, run.diagnosis)
-    _announce(settings.out)
-    _tell(run, settings.out, outcomes, as_json, quiet)
-    if open_page and _is_watched():
-        click.launch(str(settings.out / "report.html"))
-    _judge(settings.gates, outcomes, quiet)
+    _conclude(run, settings.out, settings.gates, open_page, as_json, quiet)
+
+
+@main.command(context_settings={"show_default": True})
+@click.argument("model", metavar="MODEL")
+@data_options
+@click.option(
+    "--preprocess",
+    type=click.Choice(PREPROCESSINGS),
+    default="raw",
+    help="How pixels are scaled before they reach the model; raw: 0-255, the model scales them itself.",
+)
+@click.option("--output", metavar="NAME", help="Which output of the model, where it has several.")
+@click.option("--trust", is_flag=True, help="Run the code that the model file carries, such as Lambda layers.")
+@click.option("--seed", type=int, default=0, help="Of the sample of mistakes whose heatmaps are tested.")
+@click.option("--out", type=click.Path(path_type=Path), default="lrdiag-report", help="The run folder.")
+@baseline_option
+@gate_options
+@page_options
+@open_option
+@json_option
+@quiet_option
+@verbose_option
+def diagnose(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...], **options: Any) -> None:
+    """Judge MODEL, trained elsewhere, and write one page that says how it went.
+
+    MODEL is a .keras or .h5 file, the folder of a SavedModel, or module:function.
+    """
+    started = time.perf_counter()
+    judging = Judging(**options, gates=_all_gates(gates, compared=options["baseline"] is not None))
+    progress = _start(quiet)
+    from lrdiag.pipeline import judge
+
+    run = judge(judging, progress, command=shlex.join(["lrdiag", *sys.argv[1:]]), started=started)
+    _conclude(run, judging.out, judging.gates, open_page, as_json, quiet)
 
 
 @main.command(context_settings={"show_default": True})
@@ -221,6 +251,16 @@ def compare(base: Path, head: Path, out: Path | None, gates: tuple[Gate, ...], *
         _write(run, out, **page)
         click.echo(out / "report.html")
     _judge(gates, gating.check(gates, run.diagnosis))
+
+
+def _conclude(run: Run, out: Path, gates: tuple[Gate, ...], open_page: bool, as_json: bool, quiet: bool) -> None:
+    """Says what came out, shows the page, and holds the run against its gates."""
+    outcomes = gating.check(gates, run.diagnosis)
+    _announce(out)
+    _tell(run, out, outcomes, as_json, quiet)
+    if open_page and _is_watched():
+        click.launch(str(out / "report.html"))
+    _judge(gates, outcomes, quiet)
 
 
 def _write(run: Run, folder: Path, assets: AssetsName, templates: Path | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from lrdiag.errors import SettingsError
 from lrdiag.gates import Gate, Rule
 from lrdiag.settings import ASSETS, AUGMENTATIONS, OPTIMIZERS, LearningRate
 
@@ -20,6 +21,17 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 def read_learning_rate(_ctx: click.Context, _param: click.Parameter, text: str) -> LearningRate:
     """`auto`, a rate, or two boundaries."""
     return LearningRate.parse(text)
+
+
+def _read_image_size(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) for side in sides):
+        raise SettingsError(
+            f"The image size must be one number of pixels, or height and width: 64, or 48x64. Received: {text!r}"
+        )
+    return int(sides[0]), int(sides[-1])
 
 
 def _read_augment(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[str, ...]:
@@ -37,13 +49,18 @@ def _options(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _
     return decorate
 
 
-# What `train-and-report` and `find-lr` have in common: the data, the model, and how it is updated.
-training_options = _options(
+image_size_option = click.option(
+    "--image-size",
+    metavar="N|HxW",
+    callback=_read_image_size,
+    help="Scale images to so many pixels.  [default: what the model takes, else 32]",
+)
+data_options = _options(
     click.option(
         "--data",
         metavar="cifar10|digits|PATH",
-        help="CIFAR-10, the embedded digits, or a folder of images: "
-        "train/<class>/* and test/<class>/*.  [default: cifar10 where it can be had, else digits]",
+        help="CIFAR-10, the embedded digits, a folder of images sorted into classes, an .npz file, a CSV or Parquet "
+        "table of path and label.  [default: cifar10 where it can be had, else digits]",
     ),
     click.option(
         "--data-dir",
@@ -52,6 +69,11 @@ training_options = _options(
         show_envvar=True,
         help="Where CIFAR-10 lies: cifar-10-batches-py/ or cifar-10-python.tar.gz.",
     ),
+    image_size_option,
+)
+# What `train-and-report` and `find-lr` have in common: the data, the model, and how it is updated.
+training_options = _options(
+    data_options,
     click.option("--model", default="fast", metavar="fast|article|FILE.keras|module:function", help="What is trained."),
     click.option("--batch-size", type=int, help="Images in one update.  [default: by the size of the training set]"),
     click.option("--seed", type=int, default=0, help="Seed of every random choice."),
@@ -119,6 +141,10 @@ page_options = _options(
         help="Templates that take the place of those of the same name.",
     ),
 )
+open_option = click.option(
+    "--open/--no-open", "open_page", default=True, help="Open the page when done; only on a terminal and outside CI."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 verbose_option = click.option(
     "-v",

@@ -8,46 +8,32 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from lrdiag import environment, run_folder
-from lrdiag.data import evaluation_batches, load_dataset, training_batches
-from lrdiag.diagnosis.assemble import assemble, dataset_facts
+from lrdiag.data import evaluation_batches, load_dataset, load_test_set, training_batches
+from lrdiag.data.batches import preprocessed_batches
+from lrdiag.diagnosing import run_facts, write_up
+from lrdiag.diagnosis.assemble import dataset_facts
 from lrdiag.diagnosis.compare import refuse_other_images
-from lrdiag.errors import ModelError, NoSuggestion
-from lrdiag.explain.gradcam import GradCAM
-from lrdiag.explain.trust import measure_trust
+from lrdiag.diagnosis.findings import loss_mismatch
+from lrdiag.errors import DataError, NoSuggestion
+from lrdiag.examination import Examiner
+from lrdiag.explain.compiled_loss import says_from_logits
 from lrdiag.gates import refuse_unknown_classes
-from lrdiag.models import Network, build_network
+from lrdiag.models import Network, build_network, load_model, takes_images
 from lrdiag.progress import Progress, Silence
 from lrdiag.rate.range_test import find_lr
 from lrdiag.rate.result import RangeTest
-from lrdiag.records import (
-    Dataset,
-    HeatmapFacts,
-    Heatmaps,
-    HeatmapTrust,
-    Predictions,
-    RangeTestFacts,
-    Rates,
-    Run,
-    RunFacts,
-    Seconds,
-    TrainingRun,
-)
-from lrdiag.report.baseline import set_beside
-from lrdiag.report.pictures import lay_out
-from lrdiag.report.tables import write_tables
+from lrdiag.records import Dataset, Predictions, RangeTestFacts, Rates, Run, Seconds, TrainingRun
 from lrdiag.report.templates import html_environment
-from lrdiag.report.write import write_page
-from lrdiag.settings import CYCLE_RATIO, Settings
+from lrdiag.settings import CYCLE_RATIO, Judging, Settings
 from lrdiag.training import CUSTOMARY_RATES, compile_network, plan, train
 
 EVALUATION_BATCH = 512
-TRUST_SAMPLE = 200  # mistakes whose maps are tested
 RANGE_TEST_STEPS = 100
 LARGE_TRAINING_SET = 10_000  # images; from here on batches of 128
 MIN_EPOCHS = 4
@@ -94,27 +80,105 @@ def train_and_report(
         with clock.lap("training"):
             training = _train(network, dataset, settings, budget, rates, progress)
         with clock.lap("predict_and_explain"):
-            predictions, heatmaps, how = _predict_and_explain(network, dataset, settings, progress)
+            examined = Examiner(network.model).examine(dataset.test, seed=settings.seed, progress=progress)
     with clock.lap("report"), progress.stage("Writing the page"):
-        sheets, pictures = lay_out(dataset, predictions, heatmaps, settings.seed)
-        diagnosis = assemble(
-            dataset,
-            predictions,
+        report = write_up(
+            examined,
+            dataset_facts(dataset),
+            run=run_facts(
+                network.model, examined, _settings_shown(settings, budget), name=network.name, command=command
+            ),
+            training=training,
             range_test=range_test,
             range_test_note=note,
-            training=training,
-            heatmaps=how,
-            sheets=sheets,
-            run=_run_facts(network, settings, budget, command),
+            train=dataset.train,
+            files=dataset.test.files,
+            seed=settings.seed,
+            seconds=clock.seconds(),
         )
-        run = Run(dataclasses.replace(diagnosis, seconds=clock.seconds()), pictures)
-        run = set_beside(base, run) if base else run
+        report = report.compared_with(settings.baseline) if settings.baseline else report
         _save_model(network, settings)
-        write_tables(settings.out, diagnosis, dataset.test, predictions, heatmaps)
-        run_folder.save(settings.out, run)  # a template that fails must not cost the training
-        write_page(settings.out, run, assets=settings.assets, templates=settings.templates)
+        report.save(settings.out, assets=settings.assets, templates=settings.templates)
+    return _with_times(report.run, settings.out, clock)
+
+
+def judge(judging: Judging, progress: Progress = SILENCE, *, command: str = "", started: float | None = None) -> Run:
+    """Judges a trained model on data from disk, and writes the run folder.
+
+    Example:
+        ```python
+        run = judge(Judging("flowers.keras", data="photographs/", out=Path("flowers-report")))
+        ```
+
+    Args:
+        judging: What to do.
+        progress: Who listens; nobody by default.
+        command: What the page names as the way to make it again.
+        started: When the work began, in seconds of `time.perf_counter`; now by default.
+
+    Returns:
+        The run, as the folder `judging.out` now holds it.
+
+    Raises:
+        LrdiagError: If the model, the data or the folder cannot be used.
+    """
+    clock = Stopwatch(started)
+    base = run_folder.load_baseline(judging.baseline) if judging.baseline else None
+    html_environment(judging.templates)
+    run_folder.create(judging.out)
+    with progress.stage("Loading the model"):
+        model = load_model(judging.model, trust=judging.trust)
+    height, width, channels = takes_images(model)
+    size = judging.image_size or ((height, width) if height and width else None)
+    dataset = load_test_set(judging.data, judging.data_dir, size, channels, progress)
+    facts = dataset_facts(dataset)
+    refuse_unknown_classes(judging.gates, facts.classes)
+    if base:
+        refuse_other_images(base.diagnosis.dataset, facts)
+    with clock.lap("predict_and_explain"):
+        examined = Examiner(model, output=judging.output).examine(
+            preprocessed_batches(dataset.test, judging.preprocess, EVALUATION_BATCH),
+            preprocess=judging.preprocess,
+            seed=judging.seed,
+            progress=progress,
+        )
+    _refuse_other_classes(model, examined.predictions, dataset)
+    with clock.lap("report"), progress.stage("Writing the page"):
+        shown = {
+            "data": judging.data,
+            "model": judging.model,
+            "preprocess": judging.preprocess,
+            "output": judging.output,
+        }
+        report = write_up(
+            examined,
+            facts,
+            run=run_facts(model, examined, shown, name=judging.model, command=command),
+            training=None,
+            files=dataset.test.files,
+            findings=loss_mismatch(says_from_logits(model, judging.output), examined.returns_probabilities),
+            seed=judging.seed,
+            seconds=clock.seconds(),
+        )
+        report = report.compared_with(judging.baseline) if judging.baseline else report
+        report.save(judging.out, assets=judging.assets, templates=judging.templates)
+    return _with_times(report.run, judging.out, clock)
+
+
+def _refuse_other_classes(model: keras.Model, predictions: Predictions, dataset: Dataset) -> None:
+    scored = predictions.log_probabilities.shape[1]
+    if scored != len(dataset.classes):
+        raise DataError(
+            "The data must have the classes that the model scores, in the order of their names. Add a folder for each, "
+            f"empty ones too, or take the model's own data. Received: {len(dataset.classes)} classes in "
+            f"{dataset.source}, and {model.name!r} scores {scored}"
+        )
+
+
+def _with_times(run: Run, folder: Path, clock: Stopwatch) -> Run:
+    """The run with the time that writing took, which the page itself cannot know."""
     run = dataclasses.replace(run, diagnosis=dataclasses.replace(run.diagnosis, seconds=clock.seconds()))
-    run_folder.save(settings.out, run)
+    run_folder.save(folder, run)
     return run
 
 
@@ -261,65 +325,14 @@ def _training_batches(dataset: Dataset, settings: Settings, budget: Budget) -> A
     return training_batches(dataset.train, batch_size=budget.batch_size, augment=settings.augment, seed=settings.seed)
 
 
-def _predict_and_explain(
-    network: Network, dataset: Dataset, settings: Settings, progress: Progress
-) -> tuple[Predictions, Heatmaps | None, HeatmapFacts]:
-    with progress.stage("Predicting and explaining", len(dataset.test), "images") as stage:
-        try:
-            explainer = GradCAM(network.model, batch_size=EVALUATION_BATCH)
-            predictions, heatmaps = explainer.predict_and_explain(dataset.test, on_batch=stage.advance)
-        except ModelError as error:  # a network without feature maps has mistakes too
-            stage.advance(len(dataset.test))
-            predictions = Predictions.from_scores(_predict(network, dataset.test.images), dataset.test.labels)
-            return predictions, None, HeatmapFacts("Grad-CAM", None, 0, str(error))
-    trust = _measure_trust(network, dataset, predictions, heatmaps, settings, progress)
-    return predictions, heatmaps, HeatmapFacts("Grad-CAM", heatmaps.layer, len(heatmaps.indices), trust=trust)
-
-
-def _measure_trust(
-    network: Network,
-    dataset: Dataset,
-    predictions: Predictions,
-    heatmaps: Heatmaps,
-    settings: Settings,
-    progress: Progress,
-) -> HeatmapTrust | None:
-    """How far the maps can be trusted, measured on a random sample of the mistakes; `None` where none can be."""
-    usable = np.flatnonzero(np.isfinite(heatmaps.predicted).all(axis=(1, 2)))
-    if not len(usable):
-        return None
-    generator = np.random.default_rng(settings.seed)
-    sample = np.sort(generator.choice(usable, min(TRUST_SAMPLE, len(usable)), replace=False))
-    images = heatmaps.indices[sample]
-    with progress.stage("Testing the heatmaps"):
-        return measure_trust(
-            lambda batch: _predict(network, batch),
-            dataset.test.images[images],
-            heatmaps.predicted[sample],
-            predictions.predicted[images],
-        )
-
-
-def _predict(network: Network, images: np.ndarray) -> np.ndarray:
-    return np.asarray(network.model.predict(images, batch_size=EVALUATION_BATCH, verbose=0))
-
-
-def _run_facts(network: Network, settings: Settings, budget: Budget, command: str) -> RunFacts:
+def _settings_shown(settings: Settings, budget: Budget) -> dict[str, Any]:
     shown = ("data", "model", "seed", "limit_train", "limit_test", "optimizer", "schedule", "mixed_precision")
-    return RunFacts(
-        model=network.name,
-        parameters=network.model.count_params(),
-        device=environment.device(),
-        command=command,
-        git_commit=environment.git_commit(),
-        settings={
-            **{name: getattr(settings, name) for name in shown},
-            **vars(budget),
-            "augment": ",".join(settings.augment) or "none",
-            "learning_rate": str(settings.learning_rate),
-        },
-        versions=environment.versions(),
-    )
+    return {
+        **{name: getattr(settings, name) for name in shown},
+        **vars(budget),
+        "augment": ",".join(settings.augment) or "none",
+        "learning_rate": str(settings.learning_rate),
+    }
 
 
 def _save_model(network: Network, settings: Settings) -> None:

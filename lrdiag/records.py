@@ -14,7 +14,7 @@ import numpy as np
 
 from lrdiag.errors import DataError
 
-SCHEMA_VERSION: Literal[2] = 2
+SCHEMA_VERSION: Literal[3] = 3
 
 # --- arrays -----------------------------------------------------------------------------------------------------------
 
@@ -54,6 +54,14 @@ class LabelledImages:
         return LabelledImages(self.images[indices], self.labels[indices], files)
 
 
+@dataclass(frozen=True)
+class SkippedFile:
+    """A file that could not be read, and why."""
+
+    file: str
+    reason: str
+
+
 NO_IMAGES = LabelledImages(np.empty((0, 1, 1, 3), np.uint8), np.empty(0, np.int64))
 
 
@@ -65,10 +73,12 @@ class Dataset:
         name: What the data is called in the report.
         source: Where it came from, in words.
         classes: The name of each class.
-        train: What the network learns from.
+        train: What the network learns from; empty where a trained network is only judged.
         test: What it is judged on, once, at the end.
-        validation: Held out of `train`; empty until `lrdiag.data.hold_out_validation` has split it off.
+        validation: What shows how training goes; empty until it is read or `lrdiag.data.hold_out_validation` has split
+            it off `train`.
         fallback: Why this data stands in for the data that was wanted, or `None`.
+        skipped: Files that could not be read.
     """
 
     name: str
@@ -78,15 +88,16 @@ class Dataset:
     test: LabelledImages
     validation: LabelledImages = NO_IMAGES
     fallback: str | None = None
+    skipped: tuple[SkippedFile, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
             raise DataError(
                 f"Classification needs two classes or more. Received: {list(self.classes)} in {self.source}"
             )
-        for split, part in (("training", self.train), ("test", self.test)):
-            if not len(part):
-                raise DataError(f"The {split} set is empty. Add images to it. Received: {self.source}")
+        if not len(self.test):
+            raise DataError(f"The test set is empty. Add images to it. Received: {self.source}")
+        for split, part in (("training", self.train), ("validation", self.validation), ("test", self.test)):
             foreign = part.labels[(part.labels < 0) | (part.labels >= len(self.classes))]
             if len(foreign):
                 raise DataError(
@@ -202,10 +213,12 @@ class Heatmaps:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What the network was trained and judged on; counts are images.
+    """What the network was trained and judged on; counts are images, 0 for training images that are not known.
 
-    `test_fingerprint` is the SHA-256 of the test images and their labels, in order: two runs that share it can be
-    compared image by image.
+    Attributes:
+        test_fingerprint: The SHA-256 of the test images and their labels, in order: two runs that share it can be
+            compared image by image.
+        skipped: Files that could not be read.
     """
 
     name: str
@@ -219,6 +232,7 @@ class DatasetFacts:
     train_counts: list[int]
     test_counts: list[int]
     test_fingerprint: str
+    skipped: list[SkippedFile] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -273,13 +287,16 @@ class RangeTestFacts:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training set and over the validation set after it, if there is one. Losses are in nats."""
+    """One pass over the training set and over the validation set after it, if there is one. Losses are in nats.
 
-    loss: float
-    accuracy: float
+    What was not measured is `None`.
+    """
+
+    loss: float | None
+    accuracy: float | None
     val_loss: float | None
     val_accuracy: float | None
-    seconds: float
+    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -288,15 +305,16 @@ class TrainingRun:
 
     Attributes:
         epochs: Loss and accuracy of each completed epoch.
-        learning_rate_per_step: The rate of each update, in order.
-        loss_per_step: The loss of each update's batch alone; the last is `None` where it was not finite.
+        learning_rate_per_step: The rate of each update, in order; empty where none was recorded.
+        loss_per_step: The loss of each update's batch alone, or empty; `None` where it was not finite.
         steps_per_epoch: Updates in one epoch.
         epochs_planned: Epochs that were asked for.
         optimizer: The optimizer, in words.
-        schedule: The learning-rate policy, in words.
+        schedule: The learning-rate policy, in words; empty where it is not known.
         stop_reason: `None` where training ran to its end, else why it did not.
-        seconds: Wall time.
+        seconds: Wall time, or `None` where it was not measured.
         momentum_per_step: The momentum of each update, in order; `None` where it stayed the same.
+        interrupted: Whether a person stopped it.
     """
 
     epochs: list[Epoch]
@@ -307,19 +325,46 @@ class TrainingRun:
     optimizer: str
     schedule: str
     stop_reason: str | None
-    seconds: float
+    seconds: float | None
     momentum_per_step: list[float] | None = None
+    interrupted: bool = False
 
 
 @dataclass(frozen=True)
 class Score:
-    """The headline: accuracy with its 95 % Wilson interval and mean cross-entropy in nats, on the test set."""
+    """The headline, on the test set.
+
+    Attributes:
+        size: How many images there are.
+        accuracy: The share that is recognised.
+        accuracy_low: Lower end of its 95 % Wilson interval.
+        accuracy_high: Upper end.
+        loss: Mean cross-entropy in nats.
+        balanced_accuracy: The mean recall of the classes that have test images: each class counts alike.
+        top5_accuracy: The share of images whose class is among the five most probable; `None` with five classes or
+            fewer.
+        macro: Means over the classes that have test images, each counting alike.
+        weighted: Means over the classes, each counting as often as it has test images.
+    """
 
     size: int
     accuracy: float
     accuracy_low: float
     accuracy_high: float
     loss: float | None
+    balanced_accuracy: float
+    top5_accuracy: float | None
+    macro: Averages
+    weighted: Averages
+
+
+@dataclass(frozen=True)
+class Averages:
+    """Precision, recall and F1 over all classes; a class that was never predicted has precision 0 here."""
+
+    precision: float
+    recall: float
+    f1: float
 
 
 @dataclass(frozen=True)
@@ -482,14 +527,15 @@ class Sheets:
     Attributes:
         photographs: The misclassified images, in the order of `Misclassified.items`; `None` where there are none.
         heatmaps: Their maps; `None` where there are none.
-        samples: A few training images of each class, `samples_per_class` of class 0, then of class 1, and so on.
+        samples: A few training images of each class, `samples_per_class` of class 0, then of class 1, and so on;
+            `None` where they are not known.
         samples_per_class: How many of each class.
         shown: Which of `Misclassified.items` the photographs and maps show, as places in it, ascending; `None`: all.
     """
 
     photographs: Sheet | None
     heatmaps: HeatmapSheets | None
-    samples: Sheet
+    samples: Sheet | None
     samples_per_class: int
     shown: list[int] | None = None
 
@@ -552,6 +598,45 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """What the network said of one watched image at one time: its class, how sure it was, and of the true one."""
+
+    predicted: int
+    confidence: float
+    true_probability: float
+
+
+@dataclass(frozen=True)
+class WatchedImage:
+    """One test image that was followed through training; one moment for each of the evolution's epochs."""
+
+    index: int
+    true: int
+    moments: list[Moment]
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """How the network came to see some of the test images as it does.
+
+    Attributes:
+        epochs: After which epochs the network was asked, ascending.
+        accuracies: Its accuracy on the test set at each.
+        images: The images that were followed: mistakes of the last time that had the highest loss, then those that
+            were fixed since the first.
+        photographs: The images themselves, in this order.
+        heatmaps: For each image, at each of the epochs, the map of the class that was predicted then; each has a scale
+            of its own. `None` where there are none.
+    """
+
+    epochs: list[int]
+    accuracies: list[float]
+    images: list[WatchedImage]
+    photographs: Sheet | None
+    heatmaps: Sheet | None
+
+
+@dataclass(frozen=True)
 class Finding:
     """Something the reader should know before anything else.
 
@@ -593,6 +678,7 @@ class RunFacts:
         git_commit: The commit of the folder it was started in, or `None`.
         settings: Every setting, defaults filled in.
         versions: The version of each package that the result depends on.
+        value_range: The least and the greatest number in what the network was given at the test.
     """
 
     model: str
@@ -602,19 +688,20 @@ class RunFacts:
     git_commit: str | None
     settings: dict[str, str | int | float | bool | None]
     versions: dict[str, str]
+    value_range: tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
     """Everything the page says: the content of report.json."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     dataset: DatasetFacts
     model: str
     parameters: int
     range_test: RangeTestFacts | None
     range_test_note: str | None
-    training: TrainingRun
+    training: TrainingRun | None
     test: Score
     calibration: Calibration
     per_class: list[ClassFacts]
@@ -629,8 +716,10 @@ class Diagnosis:
     git_commit: str | None
     settings: dict[str, str | int | float | bool | None]
     versions: dict[str, str]
+    value_range: tuple[float, float]
     seconds: Seconds = field(default_factory=Seconds)
     comparison: Comparison | None = None
+    evolution: Evolution | None = None
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,7 @@ def _sheets(diagnosis: Diagnosis) -> list[Sheet]:
     named = [sheets.photographs, sheets.samples]
     named += [maps.predicted, maps.true, maps.difference, maps.means] if maps else []
     named += [comparison.fixed_photographs, comparison.fixed_heatmaps] if comparison else []
+    named += [diagnosis.evolution.photographs, diagnosis.evolution.heatmaps] if diagnosis.evolution else []
     return [sheet for sheet in named if sheet]
 
 
@@ -179,7 +180,7 @@ def _from_json(content: bytes) -> Diagnosis:
 
 @dataclass(frozen=True)
 class _Version:
-    schema_version: Literal[2]
+    schema_version: Literal[3]
 
 
 def _own(name: str) -> str:

@@ -15,6 +15,7 @@ ScheduleName = Literal[
 ]
 AugmentationName = Literal["flip", "crop", "erase"]
 AssetsName = Literal["inline", "folder"]
+Preprocessing = Literal["raw", "0..1", "-1..1", "torch", "caffe", "standardized"]
 RuleName = Literal["steepest", "fastai-valley", "fastai-slide", "fastai-minimum", "fastai-steep", "torch-lr-finder"]
 
 OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
@@ -22,6 +23,7 @@ SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
 AUGMENTATIONS: tuple[str, ...] = get_args(AugmentationName)
 ASSETS: tuple[str, ...] = get_args(AssetsName)
 RULES: tuple[str, ...] = get_args(RuleName)
+PREPROCESSINGS: tuple[str, ...] = get_args(Preprocessing)
 
 
 SINGLE_RATE_SCHEDULES = ("plateau", "decay", "constant")
@@ -84,8 +86,10 @@ class Settings:
     """Everything that `lrdiag train-and-report` can be told.
 
     Attributes:
-        data: `"cifar10"`, `"digits"`, the path of a folder of images, or `None`: CIFAR-10 where it can be had.
+        data: `"cifar10"`, `"digits"`, the path of data of one's own, or `None`: CIFAR-10 where it can be had.
         data_dir: The folder that holds CIFAR-10, or `None`: Keras's cache.
+        image_size: Height and width that images are scaled to, in pixels; `None` takes 32 × 32, or what the model or
+            the file of arrays says.
         model: `"fast"`, `"article"`, a `.keras` file, or `module:function`.
         epochs: Passes over the training set; `None` takes as many as the size of the data asks for.
         batch_size: Images in one update; `None` takes what the size of the data asks for.
@@ -107,6 +111,7 @@ class Settings:
 
     data: str | None = None
     data_dir: Path | None = None
+    image_size: tuple[int, int] | None = None
     model: str = "fast"
     epochs: int | None = None
     batch_size: int | None = None
@@ -129,6 +134,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SettingsError(f"`{name}` must be 1 or more. Received: {value}")
+        if self.image_size is not None and min(self.image_size) < 1:
+            raise SettingsError(f"`image_size` must be 1 pixel or more. Received: {self.image_size}")
         if not 0 <= self.seed < 2**31:
             raise SettingsError(f"`seed` must be between 0 and 2147483647. Received: {self.seed}")
         for name, allowed in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("assets", ASSETS)):
@@ -143,3 +150,51 @@ class Settings:
                 f"one of {', '.join(each for each in SCHEDULES if each not in SINGLE_RATE_SCHEDULES)}. "
                 f"Received: {self.learning_rate}"
             )
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Everything that `lrdiag diagnose` can be told.
+
+    Attributes:
+        model: A `.keras` or `.h5` file, the folder of a SavedModel, or `module:function`.
+        data: As `Settings.data`; a folder or file without a test set of its own is one as a whole.
+        data_dir: The folder that holds CIFAR-10, or `None`: Keras's cache.
+        image_size: Height and width that images are scaled to, in pixels; `None` takes what the model takes.
+        preprocess: How pixels are scaled before they reach the model.
+        output: Which output, where the model has several: its name or its place.
+        trust: Run the code that the model file carries, such as Lambda layers.
+        seed: Of the sample of mistakes whose heatmaps are tested.
+        out: The run folder that is written.
+        baseline: An earlier run to compare with, its folder or its report.json, or `None`.
+        gates: What the run must reach, as `Settings.gates`.
+        assets: As `Settings.assets`.
+        templates: As `Settings.templates`.
+    """
+
+    model: str
+    data: str | None = None
+    data_dir: Path | None = None
+    image_size: tuple[int, int] | None = None
+    preprocess: Preprocessing = "raw"
+    output: str | int | None = None
+    trust: bool = False
+    seed: int = 0
+    out: Path = Path("lrdiag-report")
+    baseline: Path | None = None
+    gates: tuple[Gate, ...] = ()
+    assets: AssetsName = "inline"
+    templates: Path | None = None
+
+    def __post_init__(self) -> None:
+        require_preprocessing(self.preprocess)
+
+
+def require_preprocessing(how: object) -> None:
+    """Refuses what is no way of scaling pixels.
+
+    Raises:
+        SettingsError: If it is none.
+    """
+    if how not in PREPROCESSINGS:
+        raise SettingsError(f"`preprocess` must be one of {', '.join(PREPROCESSINGS)}. Received: {how!r}")

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from lrdiag.formats import percent, rate
+from lrdiag.history import describe_optimizer
 from lrdiag.models import Network
 from lrdiag.progress import Stage
 from lrdiag.rate.curves import CyclicMode
@@ -98,27 +99,24 @@ def _cycles(schedule: ScheduleName, rates: Rates, last_step: int, epochs: int) -
     return Policy(cyclic, (), words)
 
 
-def compile_network(network: Network, optimizer: OptimizerName, rate: Any) -> str:
-    """Compiles the network for classification and returns its optimizer in words.
+def compile_network(network: Network, optimizer: OptimizerName, rate: Any) -> None:
+    """Compiles the network for classification.
 
     Args:
         network: What is to be trained.
         optimizer: Which optimizer.
         rate: A number, or a Keras schedule.
     """
-    made, description = _make_optimizer(optimizer, rate, network.weight_decay)
     network.model.compile(
-        made,
+        _make_optimizer(optimizer, rate, network.weight_decay),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=network.from_logits),
         metrics=["accuracy"],
     )
-    return description
 
 
-def _make_optimizer(name: OptimizerName, rate: Any, weight_decay: float | None) -> tuple[keras.Optimizer, str]:
+def _make_optimizer(name: OptimizerName, rate: Any, weight_decay: float | None) -> keras.Optimizer:
     if name == "sgd":
-        sgd = keras.optimizers.SGD(rate, momentum=MOMENTUM, nesterov=True, weight_decay=weight_decay)
-        return sgd, f"SGD, Nesterov momentum {MOMENTUM}{_decay_in_words(sgd)}"
+        return keras.optimizers.SGD(rate, momentum=MOMENTUM, nesterov=True, weight_decay=weight_decay)
     adaptive = {
         "adam": keras.optimizers.Adam,
         "adamw": keras.optimizers.AdamW,
@@ -129,12 +127,7 @@ def _make_optimizer(name: OptimizerName, rate: Any, weight_decay: float | None) 
         "adadelta": keras.optimizers.Adadelta,
     }
     # AdamW has a weight decay of its own, unless the network asks for another
-    made = adaptive[name](rate, **({} if weight_decay is None else {"weight_decay": weight_decay}))
-    return made, f"{type(made).__name__}{_decay_in_words(made)}"
-
-
-def _decay_in_words(optimizer: keras.Optimizer) -> str:
-    return f", weight decay {optimizer.weight_decay:g}" if optimizer.weight_decay else ""
+    return adaptive[name](rate, **({} if weight_decay is None else {"weight_decay": weight_decay}))
 
 
 def train(
@@ -162,7 +155,7 @@ def train(
         batch_size: Images in a full batch, for the progress bar.
         stage: Is told of each step.
     """
-    description = compile_network(network, optimizer, policy.rate)
+    compile_network(network, optimizer, policy.rate)
     recorder = TrainingRecorder(epochs, batch_size, stage)
     started = time.perf_counter()
     network.model.fit(
@@ -179,7 +172,7 @@ def train(
         loss_per_step=[loss if math.isfinite(loss) else None for loss in recorder.losses],
         steps_per_epoch=int(training.cardinality()),
         epochs_planned=epochs,
-        optimizer=description,
+        optimizer=describe_optimizer(network.model),
         schedule=policy.description,
         stop_reason=recorder.stop_reason,
         seconds=time.perf_counter() - started,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from lrdiag.data.preprocessing import preprocess
 from lrdiag.records import LabelledImages
+from lrdiag.settings import Preprocessing
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -68,6 +72,21 @@ def evaluation_batches(images: LabelledImages, batch_size: int) -> tf.data.Datas
 
     indices = tf.data.Dataset.range(len(images)).batch(batch_size)
     return indices.map(_look_up(images)).prefetch(tf.data.AUTOTUNE)
+
+
+def preprocessed_batches(
+    images: LabelledImages, how: Preprocessing, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches in the order of `images`, scaled as `lrdiag.data.preprocessing.preprocess` says; for one pass.
+
+    Args:
+        images: What to judge.
+        how: What is done to the pixels.
+        batch_size: Images in one batch.
+    """
+    for start in range(0, len(images), batch_size):
+        batch = slice(start, start + batch_size)
+        yield preprocess(images.images[batch], how), images.labels[batch]
 
 
 def _look_up(images: LabelledImages) -> Any:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lrdiag.data.cifar10_files import read_archive, read_folder
 from lrdiag.data.download import download, keras_home
+from lrdiag.data.fitting import fit_all
 from lrdiag.errors import DataError, DataUnavailable
 from lrdiag.progress import Progress
 from lrdiag.records import Dataset
@@ -39,24 +40,35 @@ class Cifar10:
 
     Attributes:
         data_dir: A folder that holds `cifar-10-batches-py/` or `cifar-10-python.tar.gz`, or is the former itself.
+        image_size: Height and width that they are scaled to, in pixels; `None` leaves them as they are.
+        channels: 3, or 1 for grey images.
     """
 
     data_dir: Path | None = None
+    image_size: tuple[int, int] | None = None
+    channels: int = 3
     name = "CIFAR-10"
 
-    def load(self, progress: Progress) -> Dataset:
-        """Reads 50,000 training and 10,000 test images.
+    def load(self, progress: Progress, *, test_only: bool = False) -> Dataset:
+        """Reads 50,000 training images, unless only the 10,000 test images are asked for.
 
         Raises:
             DataError: If what `data_dir` holds under these names is broken or foreign.
             DataUnavailable: If CIFAR-10 is neither on disk nor to be downloaded.
         """
+        dataset = self._read(progress, test_only)
+        train, test = (fit_all(part, self.image_size, self.channels) for part in (dataset.train, dataset.test))
+        return replace(dataset, train=train, test=test)
+
+    def _read(self, progress: Progress, test_only: bool) -> Dataset:
         if self.data_dir is not None:
             given = _find(self.data_dir.expanduser())
             if given is not None:
-                return read_folder(given, progress) if given.is_dir() else read_archive(given, progress)
+                read = read_folder if given.is_dir() else read_archive
+                return read(given, progress, test_only=test_only)
             progress.warn(f"{self.data_dir} holds neither {FOLDER} nor {ARCHIVE}; looking for CIFAR-10 elsewhere.")
-        return next(_cached(progress), None) or read_archive(self._download(progress), progress)
+        cached = next(_cached(progress, test_only), None)
+        return cached or read_archive(self._download(progress), progress, test_only=test_only)
 
     def _download(self, progress: Progress) -> Path:
         try:
@@ -77,16 +89,16 @@ def _find(folder: Path) -> Path | None:
     return folder if (folder / "batches.meta").is_file() else None
 
 
-def _cached(progress: Progress) -> Iterator[Dataset]:
+def _cached(progress: Progress, test_only: bool) -> Iterator[Dataset]:
     """Whatever Keras's cache holds whole; a download or an extraction that was broken off counts for nothing."""
     cache = keras_home() / "datasets"
     for folder in (cache / name for name in _CACHED_FOLDERS):
         if folder.is_dir():
             with contextlib.suppress(DataError):
-                yield read_folder(folder, progress)
+                yield read_folder(folder, progress, test_only=test_only)
     for archive in (cache / name for name in _CACHED_ARCHIVES):
         if archive.is_file() and _sha256(archive) == SHA256:
-            yield read_archive(archive, progress)
+            yield read_archive(archive, progress, test_only=test_only)
 
 
 def _sha256(path: Path) -> str:

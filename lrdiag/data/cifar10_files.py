@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from lrdiag.data.unpickling import load_arrays
 from lrdiag.errors import DataError
 from lrdiag.progress import Progress, Stage
-from lrdiag.records import Dataset, LabelledImages
+from lrdiag.records import NO_IMAGES, Dataset, LabelledImages
 
 TRAINING_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST_BATCH = "test_batch"
@@ -29,7 +29,7 @@ FILES = (*TRAINING_BATCHES, TEST_BATCH, META)
 _ADVICE = "Download CIFAR-10 again from https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 
 
-def read_folder(folder: Path, progress: Progress) -> Dataset:
+def read_folder(folder: Path, progress: Progress, *, test_only: bool = False) -> Dataset:
     """Reads an extracted `cifar-10-batches-py`.
 
     Example:
@@ -41,6 +41,7 @@ def read_folder(folder: Path, progress: Progress) -> Dataset:
     Args:
         folder: Holds the seven files of `FILES`.
         progress: Is told of each file.
+        test_only: Leave the training batches out.
 
     Returns:
         Images of shape `(n, 32, 32, 3)`, `uint8`, in the order of the files.
@@ -48,10 +49,11 @@ def read_folder(folder: Path, progress: Progress) -> Dataset:
     Raises:
         DataError: If a file is missing, cut short or holds something else.
     """
-    return _read(_files_of_folder(folder), folder, progress)
+    wanted = _wanted(test_only)
+    return _read(_files_of_folder(folder, wanted), wanted, folder, progress)
 
 
-def read_archive(path: Path, progress: Progress) -> Dataset:
+def read_archive(path: Path, progress: Progress, *, test_only: bool = False) -> Dataset:
     """Reads `cifar-10-python.tar.gz` without extracting it; arguments and errors are those of `read_folder`.
 
     Example:
@@ -59,35 +61,40 @@ def read_archive(path: Path, progress: Progress) -> Dataset:
         dataset = read_archive(Path("cifar-10-python.tar.gz"), Silence())
         ```
     """
-    return _read(_files_of_archive(path), path, progress)
+    wanted = _wanted(test_only)
+    return _read(_files_of_archive(path, wanted), wanted, path, progress)
 
 
-def _read(files: Iterable[tuple[str, IO[bytes]]], where: Path, progress: Progress) -> Dataset:
+def _wanted(test_only: bool) -> Sequence[str]:
+    return (TEST_BATCH, META) if test_only else FILES
+
+
+def _read(files: Iterable[tuple[str, IO[bytes]]], wanted: Sequence[str], where: Path, progress: Progress) -> Dataset:
     try:
-        with progress.stage("Reading CIFAR-10", len(FILES), "files") as stage:
-            return _assemble(files, where, stage)
+        with progress.stage("Reading CIFAR-10", len(wanted), "files") as stage:
+            return _assemble(files, wanted, where, stage)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise DataError(f"{where} is cut short, unreadable or no gzipped tar: {error}. {_ADVICE}") from error
 
 
-def _files_of_folder(folder: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    for name in FILES:
+def _files_of_folder(folder: Path, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:
+    for name in wanted:
         if (folder / name).is_file():
             with (folder / name).open("rb") as file:
                 yield name, file
 
 
-def _files_of_archive(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _files_of_archive(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:
     # A gzip file cannot be read backwards cheaply: take the members in whatever order they come.
     with tarfile.open(path, "r|gz") as archive:
         for member in archive:
             name = PurePosixPath(member.name).name
-            file = archive.extractfile(member) if name in FILES and member.isfile() else None
+            file = archive.extractfile(member) if name in wanted and member.isfile() else None
             if file is not None:
                 yield name, file
 
 
-def _assemble(files: Iterable[tuple[str, IO[bytes]]], where: Path, stage: Stage) -> Dataset:
+def _assemble(files: Iterable[tuple[str, IO[bytes]]], wanted: Sequence[str], where: Path, stage: Stage) -> Dataset:
     training, test, contents_of_meta = _Rows(len(TRAINING_BATCHES), where), _Rows(1, where), None
     seen = set()
     for name, file in files:
@@ -100,12 +107,13 @@ def _assemble(files: Iterable[tuple[str, IO[bytes]]], where: Path, stage: Stage)
             training.put(TRAINING_BATCHES.index(name), *_batch(contents, f"{name} in {where}"))
         seen.add(name)
         stage.advance()
-    missing = [name for name in FILES if name not in seen]
+    missing = [name for name in wanted if name not in seen]
     if missing:
         raise DataError(f"CIFAR-10 has {len(FILES)} files. Received: {where} without {', '.join(missing)}. {_ADVICE}")
     classes = _class_names(contents_of_meta, f"{META} in {where}", len(test.images))
     source = "the official Python files of CIFAR-10 (Krizhevsky, 2009)"
-    return Dataset("CIFAR-10", source, classes, training.labelled(), test.labelled())
+    train = training.labelled() if len(training.images) else NO_IMAGES
+    return Dataset("CIFAR-10", source, classes, train, test.labelled())
 
 
 class _Rows:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lrdiag.data.fitting import fit_all
 from lrdiag.progress import Progress
-from lrdiag.records import Dataset, LabelledImages
+from lrdiag.records import NO_IMAGES, Dataset, LabelledImages
 
 TEST_FRACTION = 0.2
 
@@ -24,11 +25,17 @@ class Digits:
         >>> dataset = Digits().load(Silence())
         >>> dataset.train.images.shape, dataset.test.images.shape
         ((1437, 32, 32, 3), (360, 32, 32, 3))
+
+    Attributes:
+        image_size: Height and width that they are scaled to, in pixels; `None` leaves them as they are.
+        channels: 3, or 1 for grey images.
     """
 
+    image_size: tuple[int, int] | None = None
+    channels: int = 3
     name = "Digits"
 
-    def load(self, progress: Progress) -> Dataset:
+    def load(self, progress: Progress, *, test_only: bool = False) -> Dataset:
         """Divides them into 80 % training and 20 % test images, each class alike."""
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
@@ -39,11 +46,12 @@ class Digits:
         train, test = train_test_split(
             np.arange(len(whole)), test_size=TEST_FRACTION, stratify=whole.labels, random_state=_SPLIT_SEED
         )
+        whole = fit_all(whole, self.image_size, self.channels)
         return Dataset(
             name=self.name,
             source="scikit-learn's copy of the UCI handwritten digits",
             classes=tuple(str(name) for name in digits.target_names),
-            train=whole.take(np.sort(train)),
+            train=NO_IMAGES if test_only else whole.take(np.sort(train)),
             test=whole.take(np.sort(test)),
         )
 

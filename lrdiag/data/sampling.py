@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lrdiag.errors import DataError
 from lrdiag.records import Dataset, LabelledImages
+
+_FIXED_SEED = 0  # not the run's: the test images are the same in every run, so that runs can be compared
 
 
 def subset(images: LabelledImages, size: int, classes: Sequence[str], seed: int) -> LabelledImages:
@@ -80,6 +83,26 @@ def hold_out_validation(dataset: Dataset, fraction: float = 0.1, seed: int = 0) 
     return replace(dataset, train=dataset.train.take(train), validation=dataset.train.take(validation))
 
 
+def split_by_class(labels: npt.NDArray[np.int64], fraction: float) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Chooses a fraction of each class, at random but always the same: one image at least, where there are two.
+
+    Example:
+        >>> rest, chosen = split_by_class(np.array([0, 0, 0, 0, 0, 1, 1, 2]), 0.2)
+        >>> np.bincount([0, 0, 0, 0, 0, 1, 1, 2]) - np.bincount(np.array([0, 0, 0, 0, 0, 1, 1, 2])[rest])
+        array([1, 1, 0])
+
+    Args:
+        labels: The class of each image.
+        fraction: The share to choose.
+
+    Returns:
+        The indices of the rest and of those chosen, ascending.
+    """
+    order, rank, counts = _rank_by_class(labels, np.random.default_rng(_FIXED_SEED))
+    chosen = rank < np.maximum(np.rint(fraction * counts), counts > 1)
+    return np.sort(order[~chosen]), np.sort(order[chosen])
+
+
 def _spread(labels: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
     """Orders images at random so that any first k of them hold each class in proportion, and once at least.
 
@@ -87,10 +110,17 @@ def _spread(labels: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
     a rare class: they may leave it out.
     """
     random = np.random.default_rng(seed)
-    shuffled = random.permutation(len(labels))
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    _, first, counts = np.unique(labels[by_class], return_index=True, return_counts=True)
-    rank = np.arange(len(labels)) - np.repeat(first, counts)
-    position = rank / np.repeat(counts, counts)
+    order, rank, counts = _rank_by_class(labels, random)
     ties = random.random(len(labels))
-    return by_class[np.lexsort((ties, position))]
+    return order[np.lexsort((ties, rank / counts))]
+
+
+def _rank_by_class(
+    labels: npt.NDArray[np.int64], random: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Orders images by class, at random within it; tells the place of each in its class, and the size of the class."""
+    shuffled = random.permutation(len(labels))
+    order = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    _, first, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    rank = np.arange(len(labels)) - np.repeat(first, counts)
+    return order, rank, np.repeat(counts, counts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,8 +16,9 @@ from lrdiag.records import (
     Dataset,
     DatasetFacts,
     Diagnosis,
+    Evolution,
+    Finding,
     HeatmapFacts,
-    LabelledImages,
     Predictions,
     RangeTestFacts,
     RunFacts,
@@ -26,51 +28,60 @@ from lrdiag.records import (
 
 
 def assemble(
-    dataset: Dataset,
+    dataset: DatasetFacts,
     predictions: Predictions,
     *,
+    files: tuple[str, ...],
     range_test: RangeTestFacts | None,
     range_test_note: str | None,
-    training: TrainingRun,
+    training: TrainingRun | None,
     heatmaps: HeatmapFacts,
     sheets: Sheets,
     run: RunFacts,
+    evolution: Evolution | None = None,
+    findings: Sequence[Finding] = (),
 ) -> Diagnosis:
     """Computes every figure of the page; wall times are left to be filled in.
 
     Args:
         dataset: What the network was trained and judged on.
         predictions: Of the test set.
+        files: The file of each test image, or empty.
         range_test: The range test, or `None` where none was made.
         range_test_note: Why there is none, or why it gave no rate.
-        training: How training went.
+        training: How training went, or `None` where that is not known.
         heatmaps: How the heatmaps were made.
         sheets: The pictures that were laid out.
         run: What was run, on what.
+        evolution: How some images came to be seen as they are, where they were followed.
+        findings: What is known already, beside what the figures say.
     """
     counts = confusion(predictions, len(dataset.classes))
     diagnosis = Diagnosis(
-        dataset=dataset_facts(dataset),
+        dataset=dataset,
         range_test=range_test,
         range_test_note=range_test_note,
         training=training,
         test=score(predictions),
         calibration=calibrate(predictions),
-        per_class=class_facts(predictions, dataset.classes),
+        per_class=class_facts(predictions, tuple(dataset.classes)),
         confusion=counts.tolist(),
         confused_pairs=confused_pairs(counts),
-        misclassified=rank_mistakes(predictions, dataset.test.files),
+        misclassified=rank_mistakes(predictions, files),
         heatmaps=heatmaps,
         sheets=sheets,
-        findings=[],
+        findings=list(findings),
+        evolution=evolution,
         **vars(run),
     )
     return dataclasses.replace(diagnosis, findings=find(diagnosis))
 
 
 def dataset_facts(dataset: Dataset) -> DatasetFacts:
-    """What the page says of the data: their counts, and the fingerprint of the test images."""
+    """What the page says of data in memory: their counts, and the fingerprint of the test images."""
     classes = len(dataset.classes)
+    fingerprint = Fingerprint()
+    fingerprint.update(dataset.test.images)
     return DatasetFacts(
         name=dataset.name,
         source=dataset.source,
@@ -80,17 +91,32 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
         train_size=len(dataset.train),
         validation_size=len(dataset.validation),
         test_size=len(dataset.test),
-        train_counts=_class_counts(dataset.train, classes),
-        test_counts=_class_counts(dataset.test, classes),
-        test_fingerprint=_fingerprint(dataset.test),
+        train_counts=class_counts(dataset.train.labels, classes),
+        test_counts=class_counts(dataset.test.labels, classes),
+        test_fingerprint=fingerprint.of(dataset.test.labels),
+        skipped=list(dataset.skipped),
     )
 
 
-def _class_counts(images: LabelledImages, classes: int) -> list[int]:
-    return [int(count) for count in np.bincount(images.labels, minlength=classes)]
+def class_counts(labels: np.ndarray, classes: int) -> list[int]:
+    """How many of the labels, integers of shape `(n,)`, are of each class."""
+    return [int(count) for count in np.bincount(labels, minlength=classes)]
 
 
-def _fingerprint(images: LabelledImages) -> str:
-    digest = hashlib.sha256(repr((images.images.shape, images.labels.tolist())).encode())
-    digest.update(np.ascontiguousarray(images.images).data)
-    return digest.hexdigest()
+class Fingerprint:
+    """Tells one test set from another; images may come batch by batch, however they are divided."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._shape: tuple[int, ...] = ()
+
+    def update(self, images: np.ndarray) -> None:
+        """Adds images, `uint8` of shape `(n, height, width, channels)`."""
+        self._shape = images.shape[1:]
+        self._digest.update(np.ascontiguousarray(images).data)
+
+    def of(self, labels: np.ndarray) -> str:
+        """The fingerprint of the images so far with their labels, integers of shape `(n,)`: a SHA-256."""
+        digest = self._digest.copy()
+        digest.update(repr((self._shape, labels.tolist())).encode())
+        return digest.hexdigest()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lrdiag.formats import percent
+from lrdiag.formats import percent, plural
 from lrdiag.records import Diagnosis, Finding
 
 OVERFITTING_GAP = 0.05  # training accuracy above validation accuracy in the last epoch
@@ -18,23 +18,30 @@ _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 
 def find(diagnosis: Diagnosis) -> list[Finding]:
-    """Applies every rule; the gravest first."""
+    """Applies every rule, adds what was found before; the gravest first."""
     found = [finding for rule in RULES if (finding := rule(diagnosis))]
-    return sorted(found, key=lambda finding: _ORDER[finding.severity])
+    return sorted([*diagnosis.findings, *found], key=lambda finding: _ORDER[finding.severity])
 
 
 def training_stopped(diagnosis: Diagnosis) -> Finding | None:
     """Training did not run to its end: nothing else on the page can be taken at face value."""
     training = diagnosis.training
-    if training.stop_reason is None:
+    if training is None or training.stop_reason is None:
         return None
-    planned = training.steps_per_epoch * training.epochs_planned
+    done = f"{len(training.epochs):,} of {training.epochs_planned:,} epochs were completed"
+    if training.interrupted:
+        return Finding(
+            "training-interrupted",
+            "warning",
+            f"Training was {training.stop_reason}.",
+            f"{done}. The figures below are those of the network as it was then.",
+            "Train to the end before you judge the network by this page.",
+        )
     return Finding(
         "training-stopped",
         "error",
         f"Training stopped early: {training.stop_reason}.",
-        f"{len(training.learning_rate_per_step):,} of {planned:,} steps were made. "
-        "The figures below are those of the network as it was at the beginning of that epoch.",
+        f"{done}. The figures below are those of the network as it was at the beginning of that epoch.",
         "Lower the learning rate (--learning-rate), or let the range test choose it (--learning-rate auto).",
     )
 
@@ -49,6 +56,60 @@ def stand_in_data(diagnosis: Diagnosis) -> Finding | None:
         f"This is not CIFAR-10: the {diagnosis.dataset.name} data stand in for it.",
         diagnosis.dataset.fallback,
         "Put CIFAR-10 into a folder and name it with --data-dir, or ask for the digits with --data digits.",
+    )
+
+
+def loss_mismatch(from_logits: bool | None, returns_probabilities: bool) -> list[Finding]:
+    """The loss that a model was compiled with takes other numbers than the model returns.
+
+    Args:
+        from_logits: Whether the loss takes logits; `None` where that is not known.
+        returns_probabilities: Whether the model ends in a softmax or sigmoid.
+    """
+    if from_logits is None or from_logits != returns_probabilities:
+        return []
+    returned, taken = ("probabilities", "logits") if returns_probabilities else ("logits", "probabilities")
+    return [
+        Finding(
+            "loss-mismatch",
+            "error",
+            f"The model returns {returned}, and its loss was told to take {taken}.",
+            f"It was compiled with from_logits={from_logits}. Such a model trains badly or not at all.",
+            f"Compile it with from_logits={not from_logits}, and train it again.",
+        )
+    ]
+
+
+def at_chance(diagnosis: Diagnosis) -> Finding | None:
+    """The network knows nothing of these images; most often they reach it scaled otherwise than in training."""
+    score, dataset = diagnosis.test, diagnosis.dataset
+    commonest = max(range(len(dataset.classes)), key=dataset.test_counts.__getitem__)
+    share = dataset.test_counts[commonest] / score.size
+    if score.accuracy > max(share, 1 / len(dataset.classes)):
+        return None
+    low, high = diagnosis.value_range
+    return Finding(
+        "at-chance",
+        "error",
+        f"The network does no better than calling everything “{dataset.classes[commonest]}”.",
+        f"{percent(score.accuracy)} of the images are recognised, and {percent(share)} are of that class. The values "
+        f"that the network was given lie between {low:.4g} and {high:.4g}.",
+        "Give it the images as in training: pixels of 0–255 if it scales them itself, else scaled as they were then; "
+        "and compare the order of the classes. Otherwise it has not learnt.",
+    )
+
+
+def skipped_files(diagnosis: Diagnosis) -> Finding | None:
+    """Some files of the data could not be read."""
+    skipped = diagnosis.dataset.skipped
+    if not skipped:
+        return None
+    return Finding(
+        "skipped-files",
+        "warning",
+        f"{plural(len(skipped), 'file')} could not be read and {'was' if len(skipped) == 1 else 'were'} left out.",
+        f"The first: {skipped[0].file}: {skipped[0].reason}.",
+        "Replace or remove them; the section on the data names them all.",
     )
 
 
@@ -80,8 +141,10 @@ def no_range_test(diagnosis: Diagnosis) -> Finding | None:
 
 def overfitting(diagnosis: Diagnosis) -> Finding | None:
     """The network knows its training images much better than others."""
-    last = diagnosis.training.epochs[-1] if diagnosis.training.epochs else None
-    if last is None or last.val_accuracy is None or last.accuracy - last.val_accuracy <= OVERFITTING_GAP:
+    last = diagnosis.training.epochs[-1] if diagnosis.training and diagnosis.training.epochs else None
+    if last is None or last.val_accuracy is None or last.accuracy is None:
+        return None
+    if last.accuracy - last.val_accuracy <= OVERFITTING_GAP:
         return None
     return Finding(
         "overfitting",
@@ -128,6 +191,8 @@ def confused_classes(diagnosis: Diagnosis) -> Finding | None:
 RULES: tuple[Callable[[Diagnosis], Finding | None], ...] = (
     training_stopped,
     stand_in_data,
+    at_chance,
+    skipped_files,
     no_heatmaps,
     no_range_test,
     overfitting,

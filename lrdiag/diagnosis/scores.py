@@ -6,24 +6,49 @@ import math
 
 import numpy as np
 from scipy.stats import binomtest
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, top_k_accuracy_score
 
-from lrdiag.records import ClassFacts, ConfusedPair, Predictions, Score
+from lrdiag.diagnosis.mistakes import TOP
+from lrdiag.records import Averages, ClassFacts, ConfusedPair, Predictions, Score
 
 
 def score(predictions: Predictions) -> Score:
-    """The headline: accuracy with its 95 % Wilson interval, and mean cross-entropy in nats."""
+    """The headline: accuracy with its 95 % Wilson interval, mean cross-entropy in nats, and means over the classes."""
     size = len(predictions.labels)
     correct = size - len(predictions.misclassified)
     interval = binomtest(correct, size).proportion_ci(0.95, method="wilson")
     loss = float(predictions.losses.mean())
+    macro = _averages(predictions, "macro")
     return Score(
         size=size,
         accuracy=correct / size,
         accuracy_low=float(interval.low),
         accuracy_high=float(interval.high),
         loss=loss if math.isfinite(loss) else None,
+        balanced_accuracy=macro.recall,
+        top5_accuracy=_top5(predictions),
+        macro=macro,
+        weighted=_averages(predictions, "weighted"),
     )
+
+
+def _averages(predictions: Predictions, how: str) -> Averages:
+    """Means over the classes that have test images; a class that was never predicted has precision 0."""
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        predictions.labels,
+        predictions.predicted,
+        labels=np.unique(predictions.labels),
+        average=how,
+        zero_division=0.0,
+    )
+    return Averages(float(precision), float(recall), float(f1))
+
+
+def _top5(predictions: Predictions) -> float | None:
+    classes = predictions.log_probabilities.shape[1]
+    if classes <= TOP:
+        return None
+    return float(top_k_accuracy_score(predictions.labels, predictions.log_probabilities, k=TOP, labels=range(classes)))
 
 
 def class_facts(predictions: Predictions, names: tuple[str, ...]) -> list[ClassFacts]:

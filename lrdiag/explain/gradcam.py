@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import keras
@@ -11,10 +12,11 @@ from keras import tree
 
 from lrdiag.errors import DataError, SettingsError
 from lrdiag.explain.batches import labelled_batches, slices
-from lrdiag.explain.engine import WEIGHTINGS, Engine
+from lrdiag.explain.engine import WEIGHTINGS, Engine, Explained
 from lrdiag.explain.layers import choose_layer, find_layer, path_of
 from lrdiag.explain.means import RunningMeans
 from lrdiag.explain.opened import OpenedModel, example_input
+from lrdiag.explain.predictor import Predictor
 from lrdiag.records import Heatmaps, Predictions
 
 if TYPE_CHECKING:
@@ -128,7 +130,7 @@ class GradCAM:
         return maps if signed else np.maximum(maps, 0)
 
     def predict_and_explain(
-        self, x: Any, y: Any = None, *, on_batch: Callable[[int], None] | None = None
+        self, x: Any, y: Any = None, *, on_batch: Callable[[Explained], None] | None = None
     ) -> tuple[Predictions, Heatmaps]:
         """Predicts every image and explains those that are misclassified, for the predicted and for the true class.
 
@@ -138,7 +140,7 @@ class GradCAM:
             x: Images as `maps` takes them, or a `tf.data.Dataset`, `keras.utils.PyDataset` or iterable of batches
                 `(images, labels)`.
             y: Labels, where `x` is images: class indices `(n,)`, or one row per image.
-            on_batch: Called with the number of images after each batch.
+            on_batch: Called after each batch with what came out of it: `scores`, and which images are `wrong`.
 
         Returns:
             The predictions, and the maps of the misclassified images.
@@ -155,7 +157,7 @@ class GradCAM:
             means.add(batch, labels)
             count += len(labels)
             if on_batch:
-                on_batch(len(labels))
+                on_batch(batch)
         labels, scores, wrong, predicted_maps, true_maps = (_joined(part) for part in zip(*parts, strict=True))
         return Predictions.from_scores(self._opened.logits(scores), labels), Heatmaps(
             method=self._method,
@@ -166,15 +168,17 @@ class GradCAM:
             means=means.result(),
         )
 
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The same model without explanations; there is one after the first images, or where the model tells of them."""
+        return Predictor(self._opened, self._batch_size)
+
     def _ready(self, images: Any, classes: np.ndarray | None) -> Engine | BorrowedEngine:
         """The engine, made from the first images where the model did not say what it takes."""
         if self.layer is None:
             self._open(tree.map_structure(lambda array: array[:1], images))
-        if classes is not None and not ((classes >= 0) & (classes < self._opened.classes)).all():
-            raise DataError(
-                f"A class must be 0 to {self._opened.classes - 1}: the model scores {self._opened.classes}. "
-                f"Received: classes {classes.min()} to {classes.max()}"
-            )
+        if classes is not None:
+            self._opened.refuse_unknown_classes(classes)
         return self._engine
 
     def _open(self, example: Any) -> None:

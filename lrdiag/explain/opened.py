@@ -11,9 +11,12 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from lrdiag.errors import ModelError
+from lrdiag.errors import DataError, ModelError
+from lrdiag.explain.compiled_loss import says_from_logits
 from lrdiag.explain.tap import all_tapped, makes_probabilities, tapped, without_activation
 from lrdiag.records import is_probability
+
+_NEARLY_ONE = 1 - 1e-7  # beyond, float32 knows no logit
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class OpenedModel:
     Attributes:
         model: The model itself.
         head: The layer that turns logits into probabilities; `None` where the model returns logits.
+        returns_probabilities: Whether the model itself does.
         steps: The layers in the order in which they returned: what is inside a layer before the layer itself.
         units: How many numbers it returns for an image.
         classes: How many classes it scores; a single logit scores two.
@@ -67,8 +71,9 @@ class OpenedModel:
         self.units = final.shape[1]
         self.classes = max(2, self.units)
         self.head = next((layer for layer in _heads(seen, final) if self._is_changed_without(layer, final)), None)
-        self._returns_probabilities = not self.head and self.units > 1 and is_probability(final)
-        if self._returns_probabilities:
+        self._is_closed = not self.head and self._is_probability(final)
+        self.returns_probabilities = self.head is not None or self._is_closed
+        if self._is_closed:
             warnings.warn(
                 "The model returns probabilities that no layer of it makes, so its heatmaps explain the probability, "
                 "whose gradient fades where the model is sure. End it with keras.layers.Softmax(), or with a layer "
@@ -77,6 +82,14 @@ class OpenedModel:
             )
         self._undisturbed = _array(self(example))
 
+    @classmethod
+    def of(cls, model: keras.Model, images: Any, output: str | int | None = None) -> OpenedModel:
+        """Opens a model with an input of its own making, or with the first of `images` where it tells of none."""
+        example = example_input(model)
+        if example is None:
+            example = tree.map_structure(lambda array: array[:1], images)
+        return cls(model, example, output)
+
     def __call__(self, inputs: Any) -> Any:
         """Scores of the classes, a float32 tensor of shape `(n, classes)`.
 
@@ -84,17 +97,33 @@ class OpenedModel:
         """
         with without_activation(self.head):
             scores = ops.cast(self._call(inputs), "float32")
-        return ops.concatenate([-scores, scores], axis=1) if self.units == 1 else scores
+        if self.units > 1:
+            return scores
+        if self._is_closed:
+            scores = 2 * ops.arctanh(ops.clip(2 * scores - 1, -_NEARLY_ONE, _NEARLY_ONE))  # the inverse of the sigmoid
+        return ops.concatenate([-scores, scores], axis=1)
 
     def logits(self, scores: np.ndarray) -> np.ndarray:
         """What a softmax turns into the probabilities, given scores of shape `(n, classes)`.
 
         The highest of each row is 0 or below: no row sums to one, as probabilities would.
         """
-        if self._returns_probabilities:
+        if self._is_closed and self.units > 1:
             return np.asarray(np.log(np.maximum(scores, np.finfo(np.float32).tiny)))
         logits = scores.astype(np.float64) / (2 if self.units == 1 else 1)
         return np.asarray(logits - logits.max(axis=1, keepdims=True))
+
+    def refuse_unknown_classes(self, classes: np.ndarray) -> None:
+        """Refuses classes that the model does not score.
+
+        Raises:
+            DataError: If there is one.
+        """
+        if not ((classes >= 0) & (classes < self.classes)).all():
+            raise DataError(
+                f"A class must be 0 to {self.classes - 1}: the model scores {self.classes}. "
+                f"Received: classes {classes.min()} to {classes.max()}"
+            )
 
     def returned_by(self, layer: keras.Operation) -> Any:
         """What `layer` returns for the example; `None` where the model does not call it."""
@@ -112,6 +141,12 @@ class OpenedModel:
 
         with tapped(layer, noise):
             return not np.array_equal(self._undisturbed, _array(self(self._example)))
+
+    def _is_probability(self, final: np.ndarray) -> bool:
+        """Whether a model without a layer for it returns probabilities all the same."""
+        if self.units > 1:
+            return is_probability(final)
+        return says_from_logits(self.model, self.output) is False and bool((final >= 0).all() and (final <= 1).all())
 
     def _is_changed_without(self, head: keras.Operation, final: np.ndarray) -> bool:
         with without_activation(head):

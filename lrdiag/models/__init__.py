@@ -1,5 +1,6 @@
 """The networks: two of our own, a saved one, or whatever a function returns."""
 
+from lrdiag.models.foreign import load_model, takes_images
 from lrdiag.models.networks import Network, build_network
 
-__all__ = ["Network", "build_network"]
+__all__ = ["Network", "build_network", "load_model", "takes_images"]

@@ -13,11 +13,13 @@ import keras
 
 from lrdiag.errors import ModelError
 
+MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+_ENDPOINT = "serving_default"  # of `model.export`, and of Keras 2
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def load_foreign(spec: str, image_shape: tuple[int, ...], classes: int) -> keras.Model:
-    """Loads the network that `spec` names.
+    """Loads the network that `spec` names, to be trained.
 
     Args:
         spec: The path of a `.keras` file, or `"module:function"`. The function is called with `image_shape` and
@@ -29,22 +31,84 @@ def load_foreign(spec: str, image_shape: tuple[int, ...], classes: int) -> keras
         ModelError: If there is no such file or function, or it gives no Keras model.
     """
     if spec.endswith(".keras"):
-        return _load_file(Path(spec))
+        return _load_file(Path(spec), trust=False)
     if spec.count(":") == 1:
         return _call_function(spec, {"image_shape": image_shape, "classes": classes})
     raise ModelError(f"The model must be `fast`, `article`, a .keras file, or `module:function`. Received: {spec!r}")
 
 
-def _load_file(path: Path) -> keras.Model:
+def load_model(spec: str, *, trust: bool = False) -> keras.Model:
+    """Loads a trained model, to be judged.
+
+    Args:
+        spec: The path of a `.keras` or `.h5` file or of a SavedModel's folder, or `"module:function"`, a function that
+            returns it.
+        trust: Run the code that a file carries, such as Lambda layers.
+
+    Raises:
+        ModelError: If there is no such model, or it does not load.
+    """
+    path = Path(spec)
+    if (path / "saved_model.pb").is_file():
+        return _load_saved_model(path)
+    if path.suffix.lower() in MODEL_SUFFIXES:
+        return _load_file(path, trust)
+    if spec.count(":") == 1 and not path.exists():
+        return _call_function(spec, {})
+    raise ModelError(
+        "The model must be a .keras or .h5 file, the folder of a SavedModel, or `module:function`. "
+        f"Received: {spec!r}{'' if path.exists() else ', and there is no such file'}"
+    )
+
+
+def takes_images(model: keras.Model) -> tuple[int | None, int | None, int]:
+    """Height, width and channels of the images that a model takes; `None` where any size will do.
+
+    Raises:
+        ModelError: If it takes no grey or RGB images.
+    """
+    inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
+    if not inputs:
+        return None, None, 3  # a subclassed model does not say
+    shape = tuple(inputs[0].shape)
+    if len(inputs) != 1 or len(shape) != 4 or shape[3] not in (1, 3, None):
+        raise ModelError(
+            "From the command line a model must take one batch of grey or RGB images, of shape (n, height, width, 1 or "
+            f"3). Use `lrdiag.diagnose` in Python for others. Received: {' and '.join(str(each.shape) for each in inputs)}"
+        )
+    return shape[1], shape[2], shape[3] or 3
+
+
+def _load_file(path: Path, trust: bool) -> keras.Model:
     if not path.is_file():
         raise ModelError(f"There is no such model file. Check the path. Received: {path}")
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        return keras.models.load_model(path, compile=False, safe_mode=not trust)
     except Exception as error:  # Keras raises whatever a layer of the file raises
         raise ModelError(
-            "A model file must load in Keras 3 without running code of its own (Lambda layers are refused). "
+            "A model file must load in Keras 3 without running code of its own: Lambda layers are refused unless "
+            "`lrdiag diagnose` is given --trust. "
             f"Received: {path}: {type(error).__name__}: {error}"
         ) from error
+
+
+def _load_saved_model(path: Path) -> keras.Model:
+    """A SavedModel as a layer: it predicts, and nothing in it can be explained."""
+    import tensorflow as tf
+
+    try:
+        _, specs = tf.saved_model.load(str(path)).signatures[_ENDPOINT].structured_input_signature
+        (spec,) = specs.values()
+        layer = keras.layers.TFSMLayer(str(path), call_endpoint=_ENDPOINT)
+        inputs = keras.Input(spec.shape[1:], dtype=spec.dtype.name)
+        outputs = layer(inputs)
+    except Exception as error:
+        raise ModelError(
+            "A SavedModel must have the endpoint `serving_default` with one batch of images as its input. Export it "
+            f"with `model.export`. Received: {path}: {type(error).__name__}: {error}"
+        ) from error
+    scores = next(iter(outputs.values())) if isinstance(outputs, dict) else outputs
+    return keras.Model(inputs, scores, name=path.resolve().name)
 
 
 def _call_function(spec: str, offered: dict[str, Any]) -> keras.Model:

@@ -104,6 +104,9 @@ class BatchLoss:
 class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
     """Records the learning rate, the momentum and the loss of every single step.
 
+    Where `steps_per_execution` is above 1, Keras tells of several steps at once: one entry is then one execution, with
+    the rate of its first step and the mean loss of all.
+
     Attributes:
         learning_rates: The rate that each update was made with.
         momentums: Its momentum; empty where the optimizer has none of that name.
@@ -118,7 +121,6 @@ class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Takes hold of the model's loss."""
-        require_steps(self.model, "StepRecorder")
         self._batch_loss = BatchLoss(self.model)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:

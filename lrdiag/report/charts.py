@@ -128,17 +128,18 @@ def rate_ticks(low: float, high: float) -> list[float]:
 def training_chart(training: TrainingRun, best: int | None) -> Markup:
     """Loss, accuracy, learning rate and, where it moved, momentum, one above the other, over epochs.
 
-    There is no accuracy before the first epoch ends.
+    What was not recorded is not drawn; there is no accuracy before the first epoch ends.
 
     Args:
-        training: A training run of one step or more.
+        training: A training run of one step or one epoch or more.
         best: The best epoch, counted from 1, or `None`.
     """
     steps = _step_ends(training)
     rows: list[tuple[float, Callable[[Axes], None]]] = [(3, lambda axes: _draw_losses(axes, training))]
-    if training.epochs:
+    if any(each.accuracy is not None for each in training.epochs):
         rows.append((3, lambda axes: _draw_epoch_accuracies(axes, training.epochs)))
-    rows.append((2, lambda axes: _draw_rate(axes, steps, training.learning_rate_per_step)))
+    if training.learning_rate_per_step:
+        rows.append((2, lambda axes: _draw_rate(axes, steps, training.learning_rate_per_step)))
     if momentum := training.momentum_per_step:
         rows.append((1.5, lambda axes: _draw_momentum(axes, steps, momentum)))
     heights = [row for row, _ in rows]
@@ -151,13 +152,13 @@ def training_chart(training: TrainingRun, best: int | None) -> Markup:
         if best is not None:
             _above(charts[0], best, "best")
         charts[-1].set_xlabel("epoch")
-        charts[-1].set_xlim(0, max(len(training.epochs), float(steps[-1]), 1))
+        charts[-1].set_xlim(0, max(len(training.epochs), *steps[-1:].tolist(), 1))
         charts[-1].locator_params(axis="x", integer=True, nbins=8)
         return svg.to_page(figure, "training", _training_label(training))
 
 
 def _draw_epoch_accuracies(axes: Axes, epochs: list[Epoch]) -> None:
-    _curves(axes, [100 * each.accuracy for each in epochs], [_percent(each) for each in epochs])
+    _curves(axes, [_percent(each.accuracy) for each in epochs], [_percent(each.val_accuracy) for each in epochs])
     svg.name_axis(axes, "accuracy, %")
 
 
@@ -174,7 +175,8 @@ def _draw_momentum(axes: Axes, steps: np.ndarray, momentum: list[float]) -> None
 
 def _draw_losses(axes: Axes, training: TrainingRun) -> None:
     batch_losses = np.asarray(training.loss_per_step, dtype=float)
-    _dots(axes, *svg.thin(_step_ends(training)[: len(batch_losses)], batch_losses), svg.TRAINING)
+    if len(batch_losses):
+        _dots(axes, *svg.thin(_step_ends(training)[: len(batch_losses)], batch_losses), svg.TRAINING)
     curves = [each.loss for each in training.epochs], [each.val_loss for each in training.epochs]
     _curves(axes, *curves)
     known = [value for curve in curves for value in curve if value is not None]
@@ -192,12 +194,13 @@ def _step_ends(training: TrainingRun) -> np.ndarray:
     return np.arange(1, len(training.learning_rate_per_step) + 1) / training.steps_per_epoch
 
 
-def _percent(epoch: Epoch) -> float | None:
-    return None if epoch.val_accuracy is None else 100 * epoch.val_accuracy
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _training_label(training: TrainingRun) -> str:
-    label = f"Loss, accuracy and learning rate over {formats.plural(len(training.epochs), 'epoch')}"
+    rate = " and learning rate" if training.learning_rate_per_step else ""
+    label = f"Loss, accuracy{rate} over {formats.plural(len(training.epochs), 'epoch')}"
     if not training.epochs:
         return label
     last = training.epochs[-1]

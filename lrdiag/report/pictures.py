@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lrdiag.records import Dataset, Heatmaps, HeatmapSheets, MeanHeatmaps, Predictions, Sheet, Sheets
+from lrdiag.records import Heatmaps, HeatmapSheets, LabelledImages, MeanHeatmaps, Predictions, Sheet, Sheets
 from lrdiag.report.sheets import (
     LARGEST_SIDE,
     difference_sheet,
@@ -30,7 +30,7 @@ _OF_EACH_PAIR = 3
 
 
 def lay_out(
-    dataset: Dataset, predictions: Predictions, heatmaps: Heatmaps | None, seed: int
+    mistakes: np.ndarray, predictions: Predictions, heatmaps: Heatmaps | None, train: LabelledImages, seed: int
 ) -> tuple[Sheets, dict[str, bytes]]:
     """Lays out the misclassified photographs, their maps, and a few training images of each class.
 
@@ -38,9 +38,11 @@ def lay_out(
     losses of each confused pair and the highest of all.
 
     Args:
-        dataset: Where the photographs are.
+        mistakes: The misclassified images in the order of `predictions.misclassified`, a `uint8` array of shape
+            `(m, height, width, channels)`, grey or RGB.
         predictions: Of the test set.
         heatmaps: Of the misclassified images, or `None`.
+        train: The training images, or none.
         seed: Which training images serve as samples.
 
     Returns:
@@ -55,16 +57,18 @@ def lay_out(
     ranked = predictions.ranked_mistakes
     photographs = maps = shown = None
     if len(ranked):
-        side, most = _room(len(ranked), *dataset.test.images.shape[1:3])
+        side, most = _room(len(ranked), *mistakes.shape[1:3])
         if most < len(ranked):
             shown = most_informative(predictions.labels[ranked], predictions.predicted[ranked], most)
             ranked = ranked[shown]
-        test_images = dataset.test.images
-        photographs = keep(photograph_sheet([test_images[index] for index in ranked], "misclassified.webp", side))
+        rows = np.searchsorted(predictions.misclassified, ranked)
+        photographs = keep(photograph_sheet([mistakes[row] for row in rows], "misclassified.webp", side))
         if heatmaps:
-            maps = _lay_out_maps(heatmaps, np.searchsorted(heatmaps.indices, ranked), keep)
-    chosen, per_class = _choose_samples(dataset, seed)
-    samples = keep(photograph_sheet([dataset.train.images[index] for index in chosen], "samples.webp", _SMALL_SIDE))
+            maps = _lay_out_maps(heatmaps, rows, keep)
+    chosen, per_class = _choose_samples(train.labels, predictions.log_probabilities.shape[1], seed)
+    samples = None
+    if len(chosen):
+        samples = keep(photograph_sheet([train.images[index] for index in chosen], "samples.webp", _SMALL_SIDE))
     return Sheets(photographs, maps, samples, per_class, None if shown is None else shown.tolist()), pictures
 
 
@@ -125,11 +129,10 @@ def _over_classes(maps: np.ndarray) -> np.ndarray:
     return np.asarray(maps.sum(axis=0, keepdims=True) / max(1, np.count_nonzero(maps.any(axis=(1, 2)))))
 
 
-def _choose_samples(dataset: Dataset, seed: int) -> tuple[np.ndarray, int]:
+def _choose_samples(labels: np.ndarray, classes: int, seed: int) -> tuple[np.ndarray, int]:
     """As many of every class, so that their place on the sheet tells their class."""
-    labels = dataset.train.labels
-    wanted = min(SAMPLES_PER_CLASS, max(1, _SAMPLES // len(dataset.classes)))
-    per_class = min(wanted, int(np.bincount(labels).min()))
+    wanted = min(SAMPLES_PER_CLASS, max(1, _SAMPLES // classes))
+    per_class = min(wanted, int(np.bincount(labels, minlength=classes).min()))
     rng = np.random.default_rng(seed)
-    by_class = [np.flatnonzero(labels == label) for label in range(len(dataset.classes))]
+    by_class = [np.flatnonzero(labels == label) for label in range(classes)]
     return np.concatenate([rng.choice(places, per_class, replace=False) for places in by_class]), per_class

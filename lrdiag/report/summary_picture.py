@@ -127,7 +127,8 @@ class _Pen:
 def _head(pen: _Pen, diagnosis: Diagnosis) -> None:
     width = WIDTH - 2 * _MARGIN
     said = cautions(diagnosis)
-    subject = f"{formats.short(diagnosis.model)} on {formats.short(diagnosis.dataset.name)}"
+    on = f" on {formats.short(diagnosis.dataset.name)}" if diagnosis.dataset.name else ""
+    subject = f"{formats.short(diagnosis.model)}{on}"
     pen.text((_MARGIN, 62), subject, 20, width=width - 120, colour=_QUIET)
     pen.text((WIDTH - _MARGIN, 62), "lrdiag", 20, width=100, colour=_QUIET, anchor="rs")
     sentence = f"{verdict_sentence(diagnosis)}."

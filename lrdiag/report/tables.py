@@ -7,20 +7,28 @@ from pathlib import Path
 import numpy as np
 
 from lrdiag import run_folder
-from lrdiag.records import Diagnosis, Heatmaps, LabelledImages, Predictions
+from lrdiag.records import Diagnosis, Heatmaps, Predictions
 
 
 def write_tables(
-    folder: Path, diagnosis: Diagnosis, test: LabelledImages, predictions: Predictions, heatmaps: Heatmaps | None
+    folder: Path, diagnosis: Diagnosis, predictions: Predictions, heatmaps: Heatmaps | None, files: tuple[str, ...] = ()
 ) -> None:
-    """Writes predictions.csv, history.csv, range_test.csv and the raw maps, heatmaps.npz."""
-    _write_predictions(folder / "predictions.csv", diagnosis.dataset.classes, test, predictions)
+    """Writes predictions.csv, history.csv, range_test.csv and the raw maps, heatmaps.npz.
+
+    Args:
+        folder: Where to write; it exists.
+        diagnosis: The facts of the run.
+        predictions: Of the test set.
+        heatmaps: Of the misclassified images, or `None`.
+        files: The file of each test image, or empty.
+    """
+    _write_predictions(folder / "predictions.csv", diagnosis.dataset.classes, predictions, files)
     run_folder.write_csv(
         folder / "history.csv",
         ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"),
         (
             (number, each.loss, each.accuracy, each.val_loss, each.val_accuracy, each.seconds)
-            for number, each in enumerate(diagnosis.training.epochs, 1)
+            for number, each in enumerate(diagnosis.training.epochs if diagnosis.training else (), 1)
         ),
     )
     measured = diagnosis.range_test
@@ -38,13 +46,13 @@ def write_tables(
             np.savez(temporary, index=heatmaps.indices, predicted=heatmaps.signed_predicted, true=heatmaps.signed_true)
 
 
-def _write_predictions(path: Path, classes: list[str], test: LabelledImages, predictions: Predictions) -> None:
+def _write_predictions(path: Path, classes: list[str], predictions: Predictions, files: tuple[str, ...]) -> None:
     columns = zip(
         predictions.labels.tolist(),
         predictions.predicted.tolist(),
         predictions.confidence.tolist(),
         predictions.losses.tolist(),
-        test.files or [""] * len(test),
+        files or [""] * len(predictions.labels),
         strict=True,
     )
     run_folder.write_csv(

@@ -1,4 +1,4 @@
-"""Everything of Grad-CAM that is TensorFlow's own: the tape and the compiled function."""
+"""Everything of Grad-CAM that is TensorFlow's own: the tape and the compiled functions."""
 
 from __future__ import annotations
 
@@ -61,16 +61,24 @@ def compile_explainer(
 
         return scores, ops.stack([heatmap(target) for target in explained])
 
-    compiled: dict[Any, Any] = {}
+    return _traced_once(explain)
 
-    def run(inputs: Any, labels: Any) -> tuple[Any, Any]:
-        inputs = tree.map_structure(tf.convert_to_tensor, inputs)
-        specs = tree.map_structure(lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), inputs)
+
+def compile_scores(score: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Compiles the scores alone; the result is called with a nest of arrays, and traced as `compile_explainer`'s is."""
+    return _traced_once(score)
+
+
+def _traced_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, compiled once for every size of a batch, and again only for inputs of another type or shape."""
+    compiled: dict[str, Any] = {}
+
+    def run(*arrays: Any) -> Any:
+        tensors = tree.map_structure(tf.convert_to_tensor, arrays)
+        specs = tree.map_structure(lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), tensors)
         kind = repr(specs)
         if kind not in compiled:
-            signature = [specs, tf.TensorSpec((None,), tf.int64)]
-            compiled[kind] = tf.function(explain, input_signature=signature, autograph=False)  # as `predict` has it
-        scores, maps = compiled[kind](inputs, labels)
-        return scores, maps
+            compiled[kind] = tf.function(function, input_signature=specs, autograph=False)  # as `predict` has it
+        return compiled[kind](*tensors)
 
     return run

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lrdiag import formats
 from lrdiag.diagnosis.intervals import wilson
 from lrdiag.errors import RunFolderError
-from lrdiag.records import ClassFacts, Run, Sheet
+from lrdiag.records import Averages, ClassFacts, Run, Sheet, Sheets
 from lrdiag.report.tiles import Layer, layer
 
 _ALL = 60
@@ -76,6 +76,7 @@ class Classes:
         left_out: Which classes are not shown, or `None`.
         names: The name of each class.
         rows: The classes that are shown.
+        averages: The means over the classes, each counting alike, and as often as it has test images.
         means: Those over all classes, then those of each class that is shown; empty where there are none.
         sheet: Where the means lie, or `None`.
     """
@@ -84,6 +85,7 @@ class Classes:
     left_out: str | None
     names: list[str]
     rows: list[ClassRow]
+    averages: list[tuple[str, Averages]]
     means: list[MeanMaps]
     sheet: Layer | None
 
@@ -106,8 +108,9 @@ def build(run: Run) -> Classes:
         left_out=_left_out(len(rows)) if len(rows) > _ALL else None,
         names=diagnosis.dataset.classes,
         rows=shown,
+        averages=[("each class alike", diagnosis.test.macro), ("by test images", diagnosis.test.weighted)],
         means=_mean_maps(rows, shown, means) if means else [],
-        sheet=layer(run, means, shown=_shown(diagnosis.sheets.samples)) if means else None,
+        sheet=layer(run, means, shown=_shown(diagnosis.sheets)) if means else None,
     )
 
 
@@ -161,11 +164,14 @@ def _mean_maps(rows: list[ClassRow], shown: list[ClassRow], means: Sheet) -> lis
     ]
 
 
-def _shown(photographs: Sheet) -> Sheet:
+def _shown(sheets: Sheets) -> Sheet:
     """The size of a mean map on the page: a photograph's shape, smooth at any scale."""
-    zoom = _SIDE / max(photographs.width, photographs.height)
-    width, height = (max(1, round(zoom * side)) for side in (photographs.width, photographs.height))
-    return dataclasses.replace(photographs, width=width, height=height)
+    example = sheets.samples or sheets.photographs
+    if example is None:
+        raise RunFolderError("Where there are mean maps, there must be photographs. Run `train-and-report` again.")
+    zoom = _SIDE / max(example.width, example.height)
+    width, height = (max(1, round(zoom * side)) for side in (example.width, example.height))
+    return dataclasses.replace(example, width=width, height=height)
 
 
 def _sentence(per_class: list[ClassFacts]) -> str:

@@ -35,11 +35,11 @@ class LearningRate:
     cut: float | None = None
 
 
-def build(run: Run) -> LearningRate:
-    """Draws the range test."""
+def build(run: Run) -> LearningRate | None:
+    """Draws the range test; `None` where there was none, and nothing to say of it."""
     test, note = run.diagnosis.range_test, run.diagnosis.range_test_note
     if test is None:
-        return LearningRate(sentence=note or "There was no range test.", note=None)
+        return LearningRate(sentence=note, note=None) if note else None
     read = LearningRate(_sentence(test), note, _interval(test), test)
     line = smooth_line(test)
     if np.isfinite(line).sum() < 2:

@@ -33,7 +33,7 @@ def build(run: Run) -> Reproduce:
         git_commit=diagnosis.git_commit,
         settings=[(name.replace("_", " "), _value(value)) for name, value in diagnosis.settings.items()],
         versions=list(diagnosis.versions.items()),
-        stages=[(name, formats.duration(duration)) for name, duration in stages],
+        stages=[(name, formats.duration(duration)) for name, duration in stages if duration],
     )
 
 

@@ -20,6 +20,7 @@ class Training:
         sentence: How it went.
         recipe: Optimizer and schedule, in words.
         chart: Loss, accuracy and rate over epochs; `None` where not one step was taken.
+        by_step: Whether the losses of single batches were recorded.
         epochs: The figures of each epoch.
         best: The best of them, counted from 1, or `None`.
     """
@@ -27,25 +28,28 @@ class Training:
     sentence: str
     recipe: str
     chart: Markup | None
+    by_step: bool
     epochs: list[Epoch]
     best: int | None
 
 
-def build(run: Run) -> Training:
-    """Draws the training run."""
+def build(run: Run) -> Training | None:
+    """Draws the training run; `None` where it is not known."""
     training = run.diagnosis.training
+    if training is None:
+        return None
     best = best_epoch(training.epochs)
     return Training(
         sentence=_sentence(training, best),
-        recipe=f"{training.optimizer}; {training.schedule}",
-        chart=_chart(run, best) if training.learning_rate_per_step else None,
+        recipe="; ".join(filter(None, (training.optimizer, training.schedule))),
+        chart=_chart(run, training, best) if training.learning_rate_per_step or training.epochs else None,
+        by_step=bool(training.loss_per_step),
         epochs=training.epochs,
         best=best,
     )
 
 
-def _chart(run: Run, best: int | None) -> Markup:
-    training = run.diagnosis.training
+def _chart(run: Run, training: TrainingRun, best: int | None) -> Markup:
     return drawn_once(run, run_folder.TRAINING_CHART, (training, best), lambda: charts.training_chart(training, best))
 
 
@@ -59,9 +63,12 @@ def _sentence(training: TrainingRun, best: int | None) -> str:
     if not training.epochs:
         return f"Not one of {formats.plural(training.epochs_planned, 'epoch')} was completed."
     last = training.epochs[-1]
-    done = f"After {formats.plural(len(training.epochs), 'epoch')} in {formats.duration(training.seconds)}"
+    took = "" if training.seconds is None else f" in {formats.duration(training.seconds)}"
+    done = f"After {formats.plural(len(training.epochs), 'epoch')}{took}"
+    if last.accuracy is None:
+        return f"{done}, training loss is {formats.loss(last.loss)}; accuracy was not measured."
     if best is None:
-        return f"{done}, training accuracy is {formats.percent(last.accuracy)}; nothing was held out for validation."
+        return f"{done}, training accuracy is {formats.percent(last.accuracy)}; there was no validation while it ran."
     which = "the last" if best == len(training.epochs) else f"epoch {best}"
     return (
         f"{done}, accuracy is {formats.percent(last.accuracy)} in training and {formats.percent(last.val_accuracy)} in "

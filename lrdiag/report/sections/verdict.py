@@ -6,11 +6,15 @@ from collections import Counter
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.records import ConfusedPair, Diagnosis, Run
+from lrdiag.records import ConfusedPair, Diagnosis, Run, TrainingRun
 from lrdiag.report.sections import comparison
 
 _SAID_ANYWAY = ("stand-in-data", "training-stopped")
 """Findings that only repeat what the facts say themselves."""
+IMBALANCED = 2
+"""How many times as many test images the commonest class has as the rarest, from where the balanced accuracy is told."""
+MANY_CLASSES = 20
+"""From so many classes on, the top-5 accuracy is told."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,8 @@ def build(run: Run) -> Verdict:
     diagnosis = run.diagnosis
     return Verdict(
         sentence=verdict_sentence(diagnosis),
-        subject=f"{formats.short(diagnosis.model)}, {formats.plural(diagnosis.parameters, 'parameter')}, on "
-        f"{formats.short(diagnosis.dataset.name)}",
+        subject=f"{formats.short(diagnosis.model)}, {formats.plural(diagnosis.parameters, 'parameter')}"
+        + (f", on {formats.short(diagnosis.dataset.name)}" if diagnosis.dataset.name else ""),
         cautions=cautions(diagnosis),
         figures=_figures(diagnosis),
     )
@@ -52,10 +56,8 @@ def build(run: Run) -> Verdict:
 def verdict_sentence(diagnosis: Diagnosis) -> str:
     """The result as a person would say it, without a full stop."""
     score = diagnosis.test
-    result = (
-        f"{formats.percent(score.accuracy)} on {formats.count(score.size)} "
-        f"{formats.short(diagnosis.dataset.name)} test {'image' if score.size == 1 else 'images'}"
-    )
+    name = f"{formats.short(diagnosis.dataset.name)} " if diagnosis.dataset.name else ""
+    result = f"{formats.percent(score.accuracy)} on {formats.plural(score.size, f'{name}test image')}"
     if diagnosis.comparison:
         result = f"{result}, {comparison.headline(diagnosis.comparison)}"
     pair = most_confused(diagnosis.confused_pairs)
@@ -81,7 +83,7 @@ def cautions(diagnosis: Diagnosis) -> list[Caution]:
     training = diagnosis.training
     if diagnosis.dataset.fallback is not None:
         said.append(Caution("Stand-in data", diagnosis.dataset.fallback))
-    if training.stop_reason is not None:
+    if training and training.stop_reason is not None:
         done = f"{len(training.epochs)} of {formats.plural(training.epochs_planned, 'epoch')}"
         said.append(Caution(f"Training stopped after {done}", f"{training.stop_reason}."))
     errors = [finding for finding in diagnosis.findings if finding.severity == "error"]
@@ -96,15 +98,41 @@ def _figures(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
     return [
         ("Accuracy", formats.percent(score.accuracy), f"95\u00a0% interval {interval} on {size}"),
         *_change(diagnosis),
+        *_balanced(diagnosis),
+        *_top5(diagnosis),
         ("Mistakes", formats.count(diagnosis.misclassified.count), f"of {size}"),
         ("Test loss", formats.loss(score.loss), "mean cross-entropy, nats"),
         *_calibration(diagnosis),
+        *_training(diagnosis.training),
+        ("Device", formats.short(diagnosis.device, 60), ""),
+    ]
+
+
+def _balanced(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
+    """The accuracy that rare classes have a say in, where there are some."""
+    counts = [count for count in diagnosis.dataset.test_counts if count]
+    if max(counts) < IMBALANCED * min(counts):
+        return []
+    return [("Balanced accuracy", formats.percent(diagnosis.test.balanced_accuracy), "each class counts alike")]
+
+
+def _top5(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
+    share = diagnosis.test.top5_accuracy
+    if share is None or len(diagnosis.dataset.classes) < MANY_CLASSES:
+        return []
+    return [("Top-5 accuracy", formats.percent(share), "the class is among the five most probable")]
+
+
+def _training(training: TrainingRun | None) -> list[tuple[str, str, str]]:
+    if training is None:
+        return []
+    epochs = formats.plural(len(training.epochs), "epoch")
+    return [
         (
             "Training",
-            formats.duration(diagnosis.training.seconds),
-            formats.plural(len(diagnosis.training.epochs), "epoch"),
-        ),
-        ("Device", formats.short(diagnosis.device, 60), ""),
+            epochs if training.seconds is None else formats.duration(training.seconds),
+            "" if training.seconds is None else epochs,
+        )
     ]
 
 

@@ -1,0 +1,127 @@
+"""How a network came to see single images as it does: some of its mistakes, followed through training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lrdiag.errors import DataError
+from lrdiag.examination import Examined
+from lrdiag.explain.engine import Explained
+from lrdiag.records import Evolution, Moment, Sheet, WatchedImage
+from lrdiag.report.sheets import heatmap_sheet, photograph_sheet
+
+WATCHED = 12  # images: half of them still mistakes, half fixed, where there are as many
+SHOWN = 10  # epochs at most, the first and the last among them
+PHOTOGRAPHS, HEATMAPS = "watched.webp", "watched-maps.png"
+
+
+@dataclass
+class Checkpoint:
+    """What the network said of every image after one epoch.
+
+    Attributes:
+        epoch: Counted from 1.
+        maps: Batches of `float16` arrays `(n, h, w)`: every image's map for the class predicted then; empty without.
+    """
+
+    epoch: int
+    maps: list[np.ndarray] = field(default_factory=list)
+    examined: Examined | None = None
+
+    def note(self, batch: Explained) -> None:
+        """Keeps the maps of a batch."""
+        if batch.every_map is not None:
+            self.maps.append(np.maximum(batch.every_map, 0).astype(np.float16))
+
+
+class Memory:
+    """The checkpoints of one training.
+
+    Only small maps, probabilities and the pictures of the first and the last mistakes are kept.
+    """
+
+    def __init__(self) -> None:
+        self._checkpoints: list[Checkpoint] = []
+
+    def examine(self, epoch: int, examine: Callable[[Callable[[Explained], None]], Examined]) -> Examined:
+        """Makes a checkpoint; a later one of the same epoch takes its place.
+
+        Args:
+            epoch: Counted from 1.
+            examine: Puts the network to the test, and tells its argument of each batch.
+
+        Raises:
+            DataError: If the images come in another order than before.
+        """
+        checkpoint = Checkpoint(epoch)
+        examined = checkpoint.examined = examine(checkpoint.note)
+        self._checkpoints = [each for each in self._checkpoints if each.epoch != epoch]
+        first = self._first
+        if first and first.fingerprint != examined.fingerprint:
+            raise DataError(
+                "The validation data must give the same images in the same order in every pass. Build it with "
+                "shuffle=False and without augmentation. Received: other images, or another order, than after epoch "
+                f"{self._checkpoints[0].epoch}"
+            )
+        self._checkpoints.append(checkpoint)
+        return examined
+
+    @property
+    def _first(self) -> Examined | None:
+        return self._checkpoints[0].examined if self._checkpoints else None
+
+    def evolution(self) -> tuple[Evolution | None, dict[str, bytes]]:
+        """What the page shows of it, and its pictures; nothing where there were fewer than two checkpoints."""
+        places = np.unique(np.linspace(0, len(self._checkpoints) - 1, SHOWN).round().astype(int))
+        shown = [self._checkpoints[place] for place in places] if len(self._checkpoints) > 1 else []
+        states = [each.examined for each in shown if each.examined]
+        if not states:
+            return None, {}
+        images, photographs = _chosen(states[0], states[-1])
+        if not images:
+            return None, {}
+        pictures: dict[str, bytes] = {}
+
+        def keep(laid_out: tuple[Sheet, bytes]) -> Sheet:
+            sheet, pictures[sheet.file] = laid_out
+            return sheet
+
+        return Evolution(
+            epochs=[each.epoch for each in shown],
+            accuracies=[1 - len(each.predictions.misclassified) / len(each.predictions.labels) for each in states],
+            images=[_watched(index, states) for index in images],
+            photographs=keep(photograph_sheet(photographs, PHOTOGRAPHS)),
+            heatmaps=keep(_maps(images, shown)) if all(each.maps for each in shown) else None,
+        ), pictures
+
+
+def _chosen(first: Examined, last: Examined) -> tuple[list[int], list[np.ndarray]]:
+    """The images to follow, and their pictures: mistakes of the end, then those of the beginning that were fixed."""
+    still = last.predictions.ranked_mistakes.tolist()
+    fixed = [index for index in first.predictions.ranked_mistakes.tolist() if index not in set(still)]
+    half = WATCHED // 2
+    still, fixed = still[: max(half, WATCHED - len(fixed))], fixed[: max(half, WATCHED - len(still))]
+    sources = [(index, last) for index in still] + [(index, first) for index in fixed]
+    return still + fixed, [
+        state.mistakes[np.searchsorted(state.predictions.misclassified, index)] for index, state in sources
+    ]
+
+
+def _watched(index: int, states: list[Examined]) -> WatchedImage:
+    true = int(states[0].predictions.labels[index])
+    moments = []
+    for state in states:
+        probabilities = np.exp(state.predictions.log_probabilities[index])
+        predicted = int(probabilities.argmax())
+        moments.append(Moment(predicted, float(probabilities[predicted]), float(probabilities[true])))
+    return WatchedImage(index, true, moments)
+
+
+def _maps(images: list[int], checkpoints: list[Checkpoint]) -> tuple[Sheet, bytes]:
+    """The maps of each image at each checkpoint, each scaled to its own peak."""
+    every = [np.concatenate(each.maps) for each in checkpoints]
+    maps = np.stack([of_epoch[index] for index in images for of_epoch in every]).astype(np.float32)
+    return heatmap_sheet(maps, maps.max(axis=(1, 2)), HEATMAPS)

@@ -1,0 +1,111 @@
+"""What Keras tells of a training, as a record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from lrdiag.errors import DataError
+from lrdiag.rate.steps import inner_optimizers
+from lrdiag.records import Epoch, TrainingRun
+
+_RATES = ("learning_rate", "lr")  # Keras's own name, and that of Keras 2
+
+
+def training_of(history: Any, model: keras.Model) -> TrainingRun | None:
+    """Reads a training out of what `fit` returned.
+
+    Args:
+        history: A `keras.callbacks.History`, the dictionary in it, a `TrainingRun`, or `None`.
+        model: What was trained.
+
+    Returns:
+        The training; of a dictionary or `History` without single steps, but with the rates of the epochs where a
+        callback logged them.
+
+    Raises:
+        DataError: If the history belongs to another model, or holds no epochs with a `loss`.
+    """
+    if history is None or isinstance(history, TrainingRun):
+        return history
+    figures = getattr(history, "history", history)
+    trained = getattr(history, "model", model)
+    if trained is not model:
+        raise DataError(
+            "`history` must come from training this model. Give the history of its own training, or "
+            "`history.history` if you know that it belongs to it. "
+            f"Received: the history of the model {getattr(trained, 'name', trained)!r} for {model.name!r}"
+        )
+    if not isinstance(figures, Mapping) or not _is_list(figures.get("loss")):
+        raise DataError(
+            "`history` must be what `model.fit` returned, or its `history.history`, a dictionary that holds a list "
+            f"`loss`. Received: {type(history).__name__}"
+        )
+    epochs = epochs_of(figures)
+    planned = (getattr(history, "params", None) or {}).get("epochs") or len(epochs)
+    rates: Sequence[float] = next((figures[name] for name in _RATES if _is_list(figures.get(name))), ())
+    return TrainingRun(
+        epochs=epochs,
+        learning_rate_per_step=[float(rate) for rate in rates],  # one an epoch: a step is an epoch here
+        loss_per_step=[],
+        steps_per_epoch=1,
+        epochs_planned=planned,
+        optimizer=describe_optimizer(model),
+        schedule="",
+        stop_reason=None,
+        seconds=None,
+    )
+
+
+def epochs_of(figures: Mapping[str, Sequence[float]]) -> list[Epoch]:
+    """The epochs in a history's dictionary of lists; what a shorter list does not tell stays `None`."""
+    by_epoch = [
+        {name: column[place] for name, column in figures.items() if place < len(column)}
+        for place in range(len(figures["loss"]))
+    ]
+    return [epoch_of(each) for each in by_epoch]
+
+
+def epoch_of(figures: Mapping[str, float], seconds: float | None = None) -> Epoch:
+    """One epoch, out of what Keras logs at its end."""
+    accuracy = accuracy_name(figures)
+    return Epoch(
+        loss=_finite(figures.get("loss")),
+        accuracy=_finite(figures.get(accuracy or "")),
+        val_loss=_finite(figures.get("val_loss")),
+        val_accuracy=_finite(figures.get(f"val_{accuracy}")),
+        seconds=seconds,
+    )
+
+
+def accuracy_name(figures: Mapping[str, Any]) -> str | None:
+    """What the model calls its accuracy: the first metric of such a name; `None` where it measures none."""
+    return next(
+        (name for name in figures if not name.startswith("val_") and (name == "acc" or name.endswith("accuracy"))), None
+    )
+
+
+def describe_optimizer(model: keras.Model) -> str:
+    """The optimizer in words; empty where the model is not compiled."""
+    if getattr(model, "optimizer", None) is None:
+        return ""
+    optimizer = inner_optimizers(model.optimizer)[0]
+    words = [type(optimizer).__name__]
+    momentum = getattr(optimizer, "momentum", None)
+    if momentum is not None and float(momentum):
+        kind = "Nesterov momentum" if getattr(optimizer, "nesterov", False) else "momentum"
+        words.append(f"{kind} {float(momentum):g}")
+    if optimizer.weight_decay:
+        words.append(f"weight decay {float(optimizer.weight_decay):g}")
+    return ", ".join(words)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None

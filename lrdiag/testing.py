@@ -1,0 +1,65 @@
+"""For tests of one's own: a model must not get worse unnoticed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from lrdiag import run_folder
+from lrdiag.diagnosing import Report
+from lrdiag.diagnosis.compare import compare
+from lrdiag.gates import Gate, check
+from lrdiag.records import Diagnosis
+
+
+def assert_no_regression(
+    report: Report | str | Path,
+    baseline: Report | str | Path,
+    accuracy: float = 0.0,
+    *,
+    recall: float | Mapping[str, float] | None = None,
+) -> None:
+    """Fails where a model is worse than an earlier one on the same images.
+
+    Example:
+        >>> import numpy as np
+        >>> import keras, lrdiag
+        >>> from lrdiag.testing import assert_no_regression
+        >>> images, labels = np.zeros((6, 8, 8, 3), "uint8"), np.array([0, 1, 0, 1, 0, 1])
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+        >>> report = lrdiag.diagnose(model, images, labels)
+        >>> assert_no_regression(report, baseline=report, accuracy=0.01)
+
+    Args:
+        report: The model as it is now: a report, its run folder, or its report.json.
+        baseline: The earlier one, likewise.
+        accuracy: By how much its accuracy may be lower, a share between 0 and 1.
+        recall: By how much the recall of a class may be lower: one share for every class, or a share for each class
+            that is named; `None` lets it fall.
+
+    Raises:
+        AssertionError: If it is worse; the message names each figure, what was allowed, and what it has lost.
+        ComparisonError: If they were not judged on the same images.
+        SettingsError: If a share is not between 0 and 1, or there is no such class.
+        RunFolderError: If a report cannot be read.
+    """
+    base, head = _diagnosis(baseline), _diagnosis(report)
+    compared = dataclasses.replace(head, comparison=compare(base, head))
+    outcomes = check(_gates(accuracy, recall, head), compared)
+    failed = [str(outcome) for outcome in outcomes if not outcome.passed]
+    if failed:
+        raise AssertionError("The model has got worse since the baseline:\n" + "\n".join(failed))
+
+
+def _diagnosis(report: Report | str | Path) -> Diagnosis:
+    return report.diagnosis if isinstance(report, Report) else run_folder.load_baseline(Path(report)).diagnosis
+
+
+def _gates(accuracy: float, recall: float | Mapping[str, float] | None, head: Diagnosis) -> list[Gate]:
+    present = [each.name for each in head.per_class if each.recall is not None]
+    by_class = dict.fromkeys(present, recall) if isinstance(recall, float | int) else recall or {}
+    return [
+        Gate("fail-if-worse", "accuracy", accuracy),
+        *(Gate("fail-if-worse", f"recall.{name}", share) for name, share in by_class.items()),
+    ]
