@@ -140,7 +140,8 @@ class Report:
 
     def __repr__(self) -> str:
         test = self.diagnosis.test
-        return f"Report(accuracy={test.accuracy:.4f}, images={test.size}, misclassified={len(self.predictions.misclassified)})"
+        wrong = self.diagnosis.misclassified.count
+        return f"Report(accuracy={test.accuracy:.4f}, images={test.size}, misclassified={wrong})"
 
 
 def diagnose(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,18 +77,17 @@ def worst_mistakes(report: Report) -> Any:
 
 def _confusion_picture(report: Report) -> np.ndarray:
     """The confusion matrix as a `uint8` picture of shape `(height, width, 4)`."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from PIL import Image
     from sklearn.metrics import ConfusionMatrixDisplay
 
     names = report.diagnosis.dataset.classes
     legible = len(names) <= _MOST_CLASSES
     side = 4 + 0.4 * min(len(names), _MOST_CLASSES)
     figure = Figure((side, side), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     display = ConfusionMatrixDisplay(report.confusion, display_labels=names if legible else None)
-    display.plot(
-        ax=figure.subplots(), include_values=legible, xticks_rotation="vertical", colorbar=False, cmap="Oranges"
-    )
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())
+    axes = figure.subplots()
+    display.plot(ax=axes, include_values=legible, xticks_rotation="vertical", colorbar=False, cmap="Oranges")
+    encoded = BytesIO()
+    figure.savefig(encoded, format="png")
+    return np.asarray(Image.open(encoded))

@@ -170,7 +170,7 @@ class GradCAM:
 
     @cached_property
     def predictor(self) -> Predictor:
-        """The same model without explanations; there is one after the first images, or where the model tells of them."""
+        """The same model without explanations; after the first images, or where the model tells of them."""
         return Predictor(self._opened, self._batch_size)
 
     def _ready(self, images: Any, classes: np.ndarray | None) -> Engine | BorrowedEngine:

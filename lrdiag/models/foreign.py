@@ -74,7 +74,8 @@ def takes_images(model: keras.Model) -> tuple[int | None, int | None, int]:
     if len(inputs) != 1 or len(shape) != 4 or shape[3] not in (1, 3, None):
         raise ModelError(
             "From the command line a model must take one batch of grey or RGB images, of shape (n, height, width, 1 or "
-            f"3). Use `lrdiag.diagnose` in Python for others. Received: {' and '.join(str(each.shape) for each in inputs)}"
+            "3). Use `lrdiag.diagnose` in Python for others. "
+            f"Received: {' and '.join(str(tuple(each.shape)) for each in inputs)}"
         )
     return shape[1], shape[2], shape[3] or 3
 

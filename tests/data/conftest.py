@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from lrdiag.progress import Silence
 from lrdiag.records import LabelledImages
@@ -112,8 +112,7 @@ def write_images(tmp_path) -> Callable[..., Path]:
             for shade, name in enumerate(names):
                 (root / split / name).mkdir(parents=True)
                 for number in range(count):
-                    picture = np.full((32, 32, 3), 40 * shade + number, np.uint8)
-                    cv2.imwrite(str(root / split / name / f"{number}.png"), picture)
+                    Image.new("RGB", (32, 32), 3 * (40 * shade + number,)).save(root / split / name / f"{number}.png")
         return root
 
     return write

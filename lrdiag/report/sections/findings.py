@@ -10,6 +10,8 @@ from lrdiag.records import Finding, Run
 _ORDER = ("error", "warning", "note")
 _SHOWN_IN = {
     "training-stopped": "training",
+    "training-interrupted": "training",
+    "skipped-files": "data",
     "stand-in-data": "data",
     "no-heatmaps": "misclassified",
     "no-suggestion": "learning-rate",

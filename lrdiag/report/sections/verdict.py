@@ -12,7 +12,7 @@ from lrdiag.report.sections import comparison
 _SAID_ANYWAY = ("stand-in-data", "training-stopped")
 """Findings that only repeat what the facts say themselves."""
 IMBALANCED = 2
-"""How many times as many test images the commonest class has as the rarest, from where the balanced accuracy is told."""
+"""How many times the test images of the rarest class the commonest must have for the balanced accuracy to be told."""
 MANY_CLASSES = 20
 """From so many classes on, the top-5 accuracy is told."""
 
