@@ -34,7 +34,7 @@ class Log:
 
         if find_spec("tensorboard") is None:
             raise SettingsError(
-                "To log for TensorBoard it must be installed: `python -m pip install tensorboard`. "
+                "To log for TensorBoard it must be installed: `python -m pip install 'lrdiag[tensorboard]'`. "
                 f"Received: log_dir={str(folder)!r} without it"
             )
 

@@ -83,8 +83,8 @@ class ImageArrays:
             parts = {}
             with progress.stage("Reading images", len(wanted), "arrays") as stage:
                 for part in wanted:
-                    images = arrays.images(pairs[part][0])
-                    parts[part] = fit_all(LabelledImages(images, labels[part].numbers), self.image_size, self.channels)
+                    images = LabelledImages(arrays.images(pairs[part][0]), labels[part].numbers)
+                    parts[part] = fit_all(images, self.image_size, self.channels)
                     stage.advance()
         return assemble(self.name, source, classes, parts, test_only=test_only)
 
@@ -157,7 +157,7 @@ class _Arrays:
                 "Labels must be integers of shape (n,) or (n, 1), or one-hot of shape (n, classes). "
                 f"Received: {labels.dtype} of shape {labels.shape} in {name} of {self._source}. Save them so"
             )
-        classes = int(labels.max(initial=-1)) + 1
+        classes = int(labels.max(initial=0)) + 1
         if classes > MAX_CLASSES:
             raise DataError(
                 "Labels must be the numbers of classes, counted from 0 without gaps. "

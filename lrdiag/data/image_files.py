@@ -53,6 +53,12 @@ def read_parts(
     orientation says; then `lrdiag.data.fitting.fit` cuts and scales them. Each part lies in memory once, and a second
     time only while broken files are taken out of it.
 
+    Example:
+        ```python
+        files = LabelledFiles(["1.jpg", "2.jpg"], labels=np.array([0, 1]))
+        parts, skipped = read_parts(Path("photos"), {"test": files}, (32, 32), 3, Silence())
+        ```
+
     Args:
         folder: What the names are relative to.
         parts: The files.

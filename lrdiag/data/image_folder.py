@@ -12,7 +12,7 @@ import numpy as np
 from lrdiag.data.fitting import DEFAULT_SIZE
 from lrdiag.data.image_files import SUFFIXES, LabelledFiles, read_parts, reason
 from lrdiag.data.names import printable
-from lrdiag.data.splitting import Part, assemble, part_named, parts_to_read
+from lrdiag.data.splitting import Part, assemble, part_named, parts_to_read, refuse_classes_without_images
 from lrdiag.errors import DataError
 from lrdiag.progress import Progress
 from lrdiag.records import Dataset, SkippedFile
@@ -72,8 +72,12 @@ class ImageFolder:
         self._refuse_unknown_classes(folders, wanted, classes)
         unreadable: list[SkippedFile] = []
         files = {part: self._files(folders[part], classes, unreadable) for part in wanted}
+        names = [printable(each) for each in classes]
+        if not test_only:  # said now, not after an hour of reading
+            learnt = files.get("train") or files["whole"]
+            refuse_classes_without_images(learnt.labels, names, source, unreadable, f"{_SUFFIXES} files")
         parts, broken = read_parts(self.path, files, self.image_size or DEFAULT_SIZE, self.channels, progress)
-        names, skipped = [printable(each) for each in classes], [*unreadable, *broken]
+        skipped = [*unreadable, *broken]
         return assemble(self.name, source, names, parts, test_only=test_only, skipped=skipped)
 
     def _parts(self) -> dict[Part, Path]:
@@ -134,7 +138,7 @@ class ImageFolder:
                 folders.clear()
                 continue
             visited.add(real)
-            folders[:] = [name for name in folders if not name.startswith(_IGNORED)]
+            folders[:] = sorted(name for name in folders if not name.startswith(_IGNORED))
             within = Path(place).relative_to(self.path).as_posix()
             for name in files:
                 if name.lower().endswith(SUFFIXES) and not name.startswith(_IGNORED):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +17,7 @@ from lrdiag.data.sampling import hold_out_validation, subset
 from lrdiag.data.table import ImageTable
 from lrdiag.data.tfds import TfdsFolder
 from lrdiag.errors import DataUnavailable, SettingsError
+from lrdiag.nearest import did_you_mean
 from lrdiag.progress import Progress
 from lrdiag.records import Dataset, LabelledImages
 from lrdiag.settings import Settings
@@ -106,7 +106,8 @@ def load_test_set(
         DataUnavailable: If CIFAR-10 was asked for and cannot be had.
         DataError: If the data is broken.
     """
-    dataset = _source(data or "cifar10", data_dir, image_size, channels).load(progress, test_only=True)
+    wanted = "cifar10" if data is None else data
+    dataset = _source(wanted, data_dir, image_size, channels).load(progress, test_only=True)
     _warn(dataset, progress)
     return dataset
 
@@ -130,12 +131,11 @@ def _source(data: str, data_dir: Path | None, image_size: tuple[int, int] | None
     if data == "digits":
         return Digits(image_size, channels)
     path = _path(data)
-    kind = next((kind for kind in _OF_ONES_OWN if kind.reads(path)), None)
+    kind = next((kind for kind in _OF_ONES_OWN if data and kind.reads(path)), None)  # no path is not this folder
     if kind is None:
-        similar = get_close_matches(data.lower(), _NAMED, n=1)
-        advice = f". Did you mean {similar[0]!r}?" if similar else ""
-        what = "which is none of these" if os.path.exists(path) else "and there is no such file or folder"
-        raise SettingsError(f"`data` must be {_CHOICES}. Received: {data!r}, {what}{advice}")
+        what = "which is none of these" if data and os.path.exists(path) else "and there is no such file or folder"
+        meant = did_you_mean(data.lower(), _NAMED)
+        raise SettingsError(f"`data` must be {_CHOICES}. Received: {data!r}, {what}{meant}")
     return kind(path, image_size, channels)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from lrdiag.data.sampling import split_by_class
 from lrdiag.errors import DataError
@@ -124,24 +125,42 @@ def assemble(
         skipped=tuple(skipped),
     )
     if not test_only:
-        _refuse_classes_without_images(dataset)
+        refuse_classes_without_images(dataset.train.labels, classes, source, skipped)
     return dataset
+
+
+def refuse_classes_without_images(
+    labels: npt.NDArray[np.int64],
+    classes: Sequence[str],
+    source: str,
+    skipped: Sequence[SkippedFile] = (),
+    what: str = "images",
+) -> None:
+    """Refuses a class that cannot be learnt.
+
+    Args:
+        labels: What is learnt from, as indices into `classes`.
+        classes: The name of each class.
+        source: Where the data came from, in words.
+        skipped: Files that could not be read.
+        what: What a class needs, in words.
+
+    Raises:
+        DataError: If there is such a class.
+    """
+    counts = np.bincount(labels, minlength=len(classes))
+    absent = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if absent:
+        others = f" and of {len(absent) - 1:,} more" if len(absent) > 1 else ""
+        raise DataError(
+            f"Each class needs {what} to learn from. Add some, or remove the class. "
+            f"Received: none of class {absent[0]!r}{others} in {source}{_why(skipped)}"
+        )
 
 
 def _divide(whole: LabelledImages) -> dict[Part, LabelledImages]:
     train, test = split_by_class(whole.labels, TEST_FRACTION)
     return {"train": whole.take(train), "test": whole.take(test)}
-
-
-def _refuse_classes_without_images(dataset: Dataset) -> None:
-    counts = np.bincount(dataset.train.labels, minlength=len(dataset.classes))
-    absent = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
-    if absent:
-        others = f" and of {len(absent) - 1} more" if len(absent) > 1 else ""
-        raise DataError(
-            "Each class needs images to learn from. Add images, or remove the class. "
-            f"Received: none of class {absent[0]!r}{others} in {dataset.source}{_why(dataset.skipped)}"
-        )
 
 
 def _why(skipped: Sequence[SkippedFile]) -> str:

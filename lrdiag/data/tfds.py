@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lrdiag.data.fitting import DEFAULT_SIZE, fit
+from lrdiag.data.image_files import reason
 from lrdiag.data.libraries import require
 from lrdiag.data.names import printable
 from lrdiag.data.splitting import Part, assemble, part_named, parts_to_read
@@ -71,8 +72,8 @@ class TfdsFolder:
             raise
         except Exception as error:  # what TensorFlow raises shares no base
             raise DataError(
-                f"A folder of TensorFlow Datasets must be whole. Received: {source}: {type(error).__name__}: {error}. "
-                "Prepare it again"
+                f"A folder of TensorFlow Datasets must be whole. Prepare it again. Received: {source}: "
+                f"{type(error).__name__}: {reason(error)}"
             ) from error
         return assemble(self.name, source, classes, parts, test_only=test_only)
 
@@ -84,7 +85,7 @@ class TfdsFolder:
             if example["image"].dtype != np.uint8:
                 raise DataError(
                     f"Images must be stored as uint8, from 0 to 255. Received: {example['image'].dtype} in {split} of "
-                    f"{self.path}"
+                    f"{printable(str(self.path))}"
                 )
             images[index], labels[index] = fit(example["image"], size, self.channels), example["label"]
             stage.advance()

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -195,10 +196,10 @@ def test_a_class_without_training_images_is_named(write_images, progress):
     for name in ("dog", "emu"):
         for file in (root / "train" / name).iterdir():
             file.unlink()
-    with pytest.raises(
-        DataError, match=r"needs images to learn from.* none of class 'dog' and of 1 more in the folder"
-    ):
+    message = r"needs .jpg, .* files to learn from.* none of class 'dog' and of 1 more in the folder"
+    with pytest.raises(DataError, match=message):
         ImageFolder(root).load(progress)
+    assert not progress.stages, "it is said before anything is read"
 
 
 @pytest.mark.parametrize("empty", [True, False])
@@ -274,6 +275,19 @@ def test_a_part_that_is_broken_altogether_is_an_error(write_images, progress, te
     message = r"none in test of .*could not be read: 6, the first test/cat/0.png: it is empty$"
     with pytest.raises(DataError, match=message):
         ImageFolder(root).load(progress, test_only=test_only)
+
+
+def test_twice_the_images_is_all_the_memory_that_it_takes(write_images, progress):
+    root = write_images(count=30) / "train"
+    (root / "dog" / "3.png").write_bytes(b"")
+    ImageFolder(root).load(progress)  # what is imported is not counted
+    tracemalloc.start()
+    try:
+        dataset = ImageFolder(root, (256, 256)).load(progress)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.2 * (dataset.train.images.nbytes + dataset.test.images.nbytes)
 
 
 # --- what file systems may hold ---------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lrdiag.data import load_dataset
+from lrdiag.data import load_dataset, load_test_set
 from lrdiag.errors import DataError, DataUnavailable, SettingsError
 from lrdiag.settings import Settings
 
@@ -54,9 +54,158 @@ def test_a_folder_by_its_path(write_images, progress):
     assert len(dataset.validation) == len(dataset.validation.files) == 2
 
 
-def test_a_folder_that_is_not_there_lists_the_choices(progress):
-    with pytest.raises(SettingsError, match=r"cifar10, digits, or an existing folder.* Received: 'cifar-10'"):
-        load_dataset(Settings(data="cifar-10"), progress)
+def test_a_folder_with_validation_images_keeps_them(write_images, progress):
+    root = write_images(count=10)
+    (root / "val").mkdir()
+    for name in ("cat", "dog"):
+        (root / "val" / name).mkdir()
+        (root / "train" / name / "9.png").rename(root / "val" / name / "9.png")
+    dataset = load_dataset(Settings(data=str(root), limit_train=6, seed=3), progress)
+    assert dataset.validation.files == ("val/cat/9.png", "val/dog/9.png")
+    assert (len(dataset.train), len(dataset.test)) == (6, 20)
+
+
+def test_arrays_by_their_path(tmp_path, numbered_images, progress):
+    images = numbered_images(20)
+    np.savez(tmp_path / "x.npz", x=images.images, y=images.labels)
+    dataset = load_dataset(Settings(data=str(tmp_path / "x.npz")), progress)
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (14, 2, 4)
+
+
+def test_a_table_by_its_path(write_images, progress):
+    root = write_images(count=10)
+    rows = [f"{file.relative_to(root)},{file.parent.name}" for file in sorted(root.glob("*/*/*.png"))]
+    (root / "x.csv").write_text("\n".join(["path,label", *rows]))
+    dataset = load_dataset(Settings(data=str(root / "x.csv")), progress)
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (29, 3, 8)
+
+
+def test_a_folder_of_tensorflow_datasets_by_its_path(tmp_path, progress, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    for name in ("dataset_info.json", "features.json"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match="pip install tensorflow-datasets"):
+        load_dataset(Settings(data=str(tmp_path)), progress)
+
+
+@pytest.mark.parametrize("data", ["digits", "photos"])
+def test_the_image_size_scales_every_kind(write_images, progress, monkeypatch, data):
+    monkeypatch.chdir(write_images(count=10).parent)
+    dataset = load_dataset(Settings(data=data, image_size=(12, 16)), progress)
+    for part in (dataset.train, dataset.validation, dataset.test):
+        assert part.images.shape[1:] == (12, 16, 3)
+
+
+def test_the_image_size_scales_cifar10(tmp_path, write_cifar10, progress):
+    write_cifar10(tmp_path / NAME)
+    whole = load_dataset(Settings(data_dir=tmp_path), progress)
+    small = load_dataset(Settings(data_dir=tmp_path, image_size=(16, 16)), progress)
+    means = whole.test.images.reshape(-1, 16, 2, 16, 2, 3).mean(axis=(2, 4))
+    assert np.abs(small.test.images - means).max() <= 0.5
+    assert small.train.images.shape == (18, 16, 16, 3)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_the_image_size_scales_the_digits_that_stand_in(progress):
+    assert load_dataset(Settings(image_size=(8, 8)), progress).test.images.shape == (360, 8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("cifar-10", "and there is no such file or folder. Did you mean 'cifar10'?"),
+        ("Digit", "and there is no such file or folder. Did you mean 'digits'?"),
+        ("no-such-folder", "and there is no such file or folder"),
+        ("no-such.npz", "and there is no such file or folder"),
+        ("~nobody-of-this-name/x", "and there is no such file or folder"),
+        ("a\0b", "and there is no such file or folder"),
+        ("", "and there is no such file or folder"),
+        ("notes.txt", "which is none of these"),
+    ],
+)
+def test_what_cannot_be_read_lists_the_choices(tmp_path, progress, monkeypatch, data, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").touch()
+    for load in (lambda: load_dataset(Settings(data=data), progress), lambda: load_test(data, progress)):
+        with pytest.raises(SettingsError) as caught:
+            load()
+        assert str(caught.value).endswith(f"Received: {data!r}, {message}")
+        for choice in ("cifar10, digits", "<class>/", ".npz", ".csv", ".parquet", "TensorFlow Datasets"):
+            assert choice in str(caught.value)
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(write_images, progress, monkeypatch):
+    monkeypatch.setenv("HOME", str(write_images(count=10).parent))
+    assert load_dataset(Settings(data="~/photos"), progress).name == "photos"
+
+
+# --- what the reader must not miss ------------------------------------------------------------------------------------
+
+
+def test_skipped_files_are_told_and_kept(write_images, progress):
+    root = write_images(count=10)
+    (root / "train" / "dog" / "3.png").write_bytes(b"")
+    (root / "test" / "dog" / "4.png").write_bytes(b"")
+    dataset = load_dataset(Settings(data=str(root), limit_train=10), progress)
+    assert [each.file for each in dataset.skipped] == ["train/dog/3.png", "test/dog/4.png"]
+    said = "Files that could not be read and are left out: 2, the first train/dog/3.png: it is empty."
+    assert progress.warnings == [said]
+    load_test(str(root), progress)
+    assert progress.warnings[1:] == [said.replace("2", "1").replace("train/dog/3", "test/dog/4")]
+
+
+def test_classes_without_test_images_are_told(write_images, progress):
+    root = write_images([f"c{number}" for number in range(8)], ["c3"], count=2)
+    load_dataset(Settings(data=str(root)), progress)
+    assert progress.warnings == ["There are no test images of c0, c1, c2, c4, c5 and 2 more: these are not judged."]
+
+
+# --- judging only -----------------------------------------------------------------------------------------------------
+
+
+def load_test(data, progress, image_size=None, channels=3, data_dir=None):
+    return load_test_set(data, data_dir, image_size, channels, progress)
+
+
+def test_to_judge_the_test_images_alone_are_read(write_images, progress):
+    root = write_images(count=5)
+    dataset = load_test(str(root), progress, (12, 16), 1)
+    assert dataset.test.images.shape == (10, 12, 16, 1)
+    assert (len(dataset.train), len(dataset.validation)) == (0, 0)
+    assert progress.steps == 10
+
+
+@pytest.mark.parametrize("archive", [True, False])
+@pytest.mark.parametrize("data", ["cifar10", None])
+def test_to_judge_on_cifar10(tmp_path, write_cifar10, write_archive, progress, data, archive):
+    if archive:
+        write_archive(tmp_path / "data" / "cifar-10-python.tar.gz")
+    else:
+        (write_cifar10(tmp_path / "data" / NAME) / "data_batch_3").unlink()
+    dataset = load_test(data, progress, (8, 8), 1, tmp_path / "data")
+    assert (len(dataset.train), dataset.test.images.shape) == (0, (4, 8, 8, 1))
+    assert progress.stages == [("Reading CIFAR-10", 2, "files")]
+    assert progress.steps == 2
+
+
+def test_to_judge_on_the_digits(progress):
+    dataset = load_test("digits", progress, (8, 8), 1)
+    assert (len(dataset.train), dataset.test.images.shape) == (0, (360, 8, 8, 1))
+
+
+@pytest.mark.usefixtures("no_network")
+def test_to_judge_nothing_stands_in(progress):
+    with pytest.raises(DataUnavailable):
+        load_test(None, progress)
+
+
+@pytest.mark.parametrize("channels", [0, 2, 4])
+def test_images_have_one_channel_or_three(progress, channels):
+    with pytest.raises(SettingsError, match=f"3 channels, or 1 .* channels={channels}"):
+        load_test("digits", progress, channels=channels)
+
+
+# --- limits and seeds -------------------------------------------------------------------------------------------------
 
 
 def test_limits(progress):
@@ -77,7 +226,17 @@ def test_the_seed_chooses_validation_but_not_the_test_images(progress):
     np.testing.assert_array_equal(first.test.images, second.test.images)
 
 
+def test_the_seed_chooses_the_limited_training_images_but_not_the_test_images(progress):
+    limits = {"data": "digits", "limit_train": 100, "limit_test": 50}
+    first, second = (load_dataset(Settings(**limits, seed=seed), progress) for seed in (0, 1))
+    assert not np.array_equal(first.train.images, second.train.images)
+    np.testing.assert_array_equal(first.test.images, second.test.images)
+    np.testing.assert_array_equal(first.test.labels, second.test.labels)
+
+
 def test_importing_the_room_is_cheap():
-    script = "import sys, lrdiag.data; print({'keras', 'tensorflow', 'sklearn', 'cv2', 'PIL'} & set(sys.modules))"
+    script = (
+        "import sys, lrdiag.data; print({'keras', 'tensorflow', 'sklearn', 'cv2', 'PIL', 'pyarrow'} & set(sys.modules))"
+    )
     root = Path(__file__).parents[2]
     assert subprocess.check_output([sys.executable, "-c", script], cwd=root, text=True).strip() == "set()"
