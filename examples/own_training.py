@@ -1,6 +1,6 @@
-"""Range test and cyclic rate in a training of one's own, on scikit-learn's digits.
+"""Range test, cyclic rate and report of a training of one's own, on scikit-learn's digits.
 
-python examples/own_training.py [--quick]
+python examples/own_training.py [--quick] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from sklearn.model_selection import train_test_split
 import lrdiag
 
 
-def main(epochs: int) -> None:
-    """Finds the boundaries of the rate, then trains one cycle between them."""
+def main(epochs: int, out: str) -> None:
+    """Finds the boundaries of the rate, trains one cycle between them, and writes the report."""
     keras.utils.set_random_seed(0)
     digits = load_digits()
-    x, x_test, y, y_test = train_test_split(digits.images[..., None], digits.target, test_size=0.2, random_state=0)
+    images = digits.images[..., None] / 16
+    x, x_test, y, y_test = train_test_split(images, digits.target, test_size=0.2, random_state=0)
     model = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
-            keras.layers.Rescaling(1 / 16),
             keras.layers.Conv2D(32, 3, use_bias=False),
             keras.layers.BatchNormalization(momentum=0.9),
             keras.layers.ReLU(),
@@ -38,12 +38,15 @@ def main(epochs: int) -> None:
     base_lr, max_lr = test.bounds()
     print(f"boundaries {base_lr:.2g} to {max_lr:.2g}, constant rate {test.suggest():.2g}")
     cyclic = lrdiag.CyclicLR(base_lr, max_lr, step_size=len(x) / 32 * epochs / 2)
-    model.fit(x, y, batch_size=32, epochs=epochs, callbacks=[cyclic], verbose=0)
+    history = model.fit(x, y, validation_split=0.1, batch_size=32, epochs=epochs, callbacks=[cyclic], verbose=0)
 
-    print(f"test accuracy {model.evaluate(x_test, y_test, verbose=0)[1]:.1%}")
+    report = lrdiag.diagnose(model, x_test, y_test, history=history, range_test=test, name="Digits")
+    print(f"test accuracy {report.accuracy:.1%}, page {report.save(out)}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two epochs instead of ten")
-    main(epochs=2 if parser.parse_args().quick else 10)
+    parser.add_argument("--out", default="lrdiag-report", help="the run folder")
+    options = parser.parse_args()
+    main(2 if options.quick else 10, options.out)

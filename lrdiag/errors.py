@@ -16,7 +16,16 @@ a traceback and ends with exit code 2.
 
 
 class LrdiagError(Exception):
-    """The base of every error that lrdiag raises on purpose."""
+    """The base of every error that lrdiag raises on purpose.
+
+    Example:
+        >>> import lrdiag
+        >>> try:
+        ...     lrdiag.Settings(epochs=0)
+        ... except lrdiag.LrdiagError as error:
+        ...     print(error)
+        `epochs` must be 1 or more. Received: 0
+    """
 
 
 class SettingsError(LrdiagError, ValueError):
@@ -36,7 +45,18 @@ class ModelError(LrdiagError, ValueError):
 
 
 class NoSuggestion(LrdiagError):
-    """A range test holds no descent from which a learning rate could be read."""
+    """A range test holds no descent from which a learning rate could be read.
+
+    Example:
+        >>> import lrdiag
+        >>> from lrdiag.rate.result import Sweep
+        >>> flat = lrdiag.RangeTest((Sweep([0.001, 0.01, 0.1], [2.3, 2.3, 2.3]),))
+        >>> try:
+        ...     flat.suggest()
+        ... except lrdiag.NoSuggestion:
+        ...     print("none")
+        none
+    """
 
 
 class ComparisonError(LrdiagError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -14,6 +15,30 @@ from PIL import Image
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FIGURES = ("samples", "range-test-four", "range-test", "trainings", "mistakes")
+SHORT = (
+    "own_training",
+    "callback",
+    "image_folder",
+    "transfer_learning",
+    "binary_sigmoid",
+    "tensorboard_log",
+    "mlflow_artifacts",
+    "mixed_precision",  # last: it sets the precision of the process
+)
+RUN_ALL = """
+import contextlib, io, json, pathlib, runpy, sys, traceback
+examples, out, *names = sys.argv[1:]
+told = {}
+for name in names:
+    sys.argv = [name, "--quick", "--out", f"{out}/{name}"]
+    with contextlib.redirect_stdout(io.StringIO()) as story:
+        try:
+            runpy.run_path(f"{examples}/{name}.py", run_name="__main__")
+        except Exception:
+            print(traceback.format_exc())
+    told[name] = story.getvalue()
+pathlib.Path(out, "told.json").write_text(json.dumps(told))
+"""
 NUMBER = r"(\d[\d.,]*(?:e-?\d+)?)"
 
 
@@ -38,14 +63,89 @@ def numbers(pattern: str, text: str) -> list[float]:
 
 
 def test_every_example_is_tested_here() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"article", "own_training"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"article", *SHORT}
 
 
-def test_a_training_of_ones_own() -> None:
-    story = run("own_training")
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """The short examples, one after the other in one process: TensorFlow takes longer to start than most to run."""
+    out = tmp_path_factory.mktemp("short")
+    process = subprocess.run(
+        [sys.executable, "-c", RUN_ALL, str(EXAMPLES), str(out), *SHORT],
+        capture_output=True,
+        text=True,
+        cwd=out,  # where MLflow keeps its runs
+        env={**os.environ, "MPLBACKEND": "agg"},
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return out, json.loads((out / "told.json").read_text())
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_short_example_leaves_a_report_behind(short: tuple[Path, dict[str, str]], name: str) -> None:
+    out, told = short
+    assert "Traceback" not in told[name], told[name]
+    facts = json.loads((out / name / "report.json").read_text())
+    assert (out / name / "report.html").stat().st_size > 10_000
+    assert 0 < facts["test"]["accuracy"] <= 1
+    assert facts["heatmaps"]["count"] == facts["misclassified"]["count"] > 0
+    assert facts["training"]["epochs"]
+
+
+def test_a_training_of_ones_own(short: tuple[Path, dict[str, str]]) -> None:
+    story = short[1]["own_training"]
     base_lr, max_lr, constant = numbers(r"boundaries # to #, constant rate #\n", story)
     assert base_lr < constant < max_lr
     assert 50 < numbers(r"test accuracy #%", story)[0] <= 100
+
+
+def test_the_callback_follows_mistakes(short: tuple[Path, dict[str, str]]) -> None:
+    facts = json.loads((short[0] / "callback" / "report.json").read_text())
+    assert facts["evolution"]["epochs"] == [2, 4]
+
+
+def test_images_of_a_folder_keep_their_file_names(short: tuple[Path, dict[str, str]]) -> None:
+    facts = json.loads((short[0] / "image_folder" / "report.json").read_text())
+    for mistake in facts["misclassified"]["items"]:
+        assert Path(mistake["file"]).parent.name == facts["dataset"]["classes"][mistake["true"]]
+
+
+def test_transfer_learning_explains_the_backbone(short: tuple[Path, dict[str, str]]) -> None:
+    assert re.search(r"explained at mobilenetv2\S*/\S+", short[1]["transfer_learning"])
+    assert len(re.findall("learning rate", short[1]["transfer_learning"])) == 2
+
+
+def test_one_sigmoid_gives_two_classes(short: tuple[Path, dict[str, str]]) -> None:
+    even, odd = numbers(r"even: recall #% of \d+\nodd: recall #%", short[1]["binary_sigmoid"])
+    assert numbers(r"balanced accuracy #%", short[1]["binary_sigmoid"])[0] == pytest.approx((even + odd) / 2, abs=0.1)
+
+
+def test_tensorboard_has_steps_and_pictures(short: tuple[Path, dict[str, str]]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(short[0] / "tensorboard_log" / "tensorboard"))
+    tags = {tag for kind in events.Reload().Tags().values() if isinstance(kind, list) for tag in kind}
+    names = ("learning_rate", "batch_loss", "accuracy", "confusion", "mistakes")
+    assert {f"lrdiag/{name}" for name in names} <= tags
+
+
+def test_mlflow_keeps_the_page(short: tuple[Path, dict[str, str]]) -> None:
+    assert list(short[0].rglob("artifacts/lrdiag-report/report.html"))
+
+
+def test_the_notebook_shows_the_report() -> None:
+    import nbclient
+    import nbformat
+
+    notebook = nbformat.read(EXAMPLES / "notebook.ipynb", as_version=4)
+    notebook.cells[1].source = notebook.cells[1].source.replace("10", "2")
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    shown = [output["data"]["text/html"] for cell in notebook.cells for output in cell.get("outputs", ())
+             if "text/html" in output.get("data", {})]  # fmt: skip
+    assert len(shown) == 2  # the range test and the report
+    assert "&lt;h1&gt;" in shown[1]
+    assert "Digits test images" in shown[1]
 
 
 @pytest.fixture(scope="module")

@@ -41,19 +41,17 @@ def overlay(
     as those for the predicted and the true class, give all of them the same peak.
 
     Example:
-        ```python
-        predictions, heatmaps = explainer.predict_and_explain(test)
-        photographs = test.images[heatmaps.indices]
-        pictures = lrdiag.overlay(photographs, heatmaps.predicted)
-        as_in_the_article = lrdiag.overlay(photographs, heatmaps.predicted, colormap="jet", blend="constant")
+        >>> photographs = np.full((2, 32, 32, 3), 255, np.uint8)
+        >>> predicted, true = np.array([[[0.0, 4.0]], [[1.0, 0.0]]]), np.array([[[2.0, 0.0]], [[0.0, 3.0]]])
+        >>> overlay(photographs, predicted).shape
+        (2, 32, 32, 3)
+        >>> as_in_the_article = overlay(photographs, predicted, colormap="jet", blend="constant")
 
-        peak = np.maximum(heatmaps.predicted, heatmaps.true).max(axis=(1, 2))  # one scale for each photograph
-        said = lrdiag.overlay(photographs, heatmaps.predicted, peak=peak)
-        true = lrdiag.overlay(photographs, heatmaps.true, peak=peak)
-        why_not = lrdiag.overlay(
-            photographs, heatmaps.predicted - heatmaps.true, colormap="difference", peak=peak
-        )
-        ```
+        Two maps of each photograph on one scale, and why the one class and not the other:
+
+        >>> peak = np.maximum(predicted, true).max(axis=(1, 2))
+        >>> said, meant = overlay(photographs, predicted, peak=peak), overlay(photographs, true, peak=peak)
+        >>> why_not = overlay(photographs, predicted - true, colormap="difference", peak=peak)
 
     Args:
         images: Photographs, grey or RGB: an array of shape `(n, height, width, 1 or 3)`, `uint8` with values 0–255 or

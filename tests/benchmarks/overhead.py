@@ -3,10 +3,12 @@
     python tests/benchmarks/overhead.py [--pairs 15]
 
 - `recording`: `fit` with `CyclicLR` and `StepRecorder`, by the same `fit` without callbacks;
+- `report callback`: `fit` with a `ReportCallback` that records and writes no page, by the same;
 - `range test`: `find_lr` of 100 iterations, by a `fit` of 100 steps.
 
 On `fast` with batches of 128 photographs, and on a tiny net whose step takes a millisecond or two, where every
-microsecond shows. The order within a pair alternates. Results are kept in `results/overhead.json`.
+microsecond shows. The order within a pair alternates. `import lrdiag` is what a Python that does it takes beyond one
+that does nothing, in milliseconds. Results are kept in `results/overhead.json`.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ import argparse
 import json
 import platform
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -61,10 +66,10 @@ def ratios(work: Callable[[], Any], bare: Callable[[], Any], pairs: int) -> list
 
 
 def measure(make: Callable[..., Any], batch_size: int, pairs: int) -> dict[str, list[float]]:
-    """Both ratios on one net."""
+    """All ratios on one net."""
     import keras
 
-    from lrdiag import CyclicLR, find_lr
+    from lrdiag import CyclicLR, ReportCallback, find_lr
     from lrdiag.rate.steps import StepRecorder
 
     generator = np.random.default_rng(0)
@@ -81,10 +86,32 @@ def measure(make: Callable[..., Any], batch_size: int, pairs: int) -> dict[str, 
         model.optimizer.iterations.assign(0)  # one cycle, from its beginning
         fit(CyclicLR(base_lr=1e-6, max_lr=1e-5, step_size=(STEPS - 1) / 2), StepRecorder())
 
+    def reported() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            callback = ReportCallback(folder, (images, labels))
+            callback._write = lambda: None  # the page is no part of recording
+            fit(callback)
+
     def swept() -> None:
         find_lr(model, images, labels, batch_size=batch_size, iterations=STEPS, start_lr=1e-7, end_lr=1e-5)
 
-    return {"recording": ratios(recorded, fit, pairs), "range test": ratios(swept, fit, pairs)}
+    works = {"recording": recorded, "report callback": reported, "range test": swept}
+    return {figure: ratios(work, fit, pairs) for figure, work in works.items()}
+
+
+def import_milliseconds(pairs: int) -> list[float]:
+    """What `import lrdiag` adds to the start of Python."""
+
+    def start(program: str) -> float:
+        return 1000 * seconds(lambda: subprocess.run([sys.executable, "-c", program], check=True))
+
+    return [start("import lrdiag") - start("pass") for _ in range(pairs)]
+
+
+def told(figure: str, values: list[float]) -> None:
+    """Prints the median and the quartiles."""
+    quartiles = statistics.quantiles(values, n=4)
+    print(f"{figure:20} {statistics.median(values):.3f} ({quartiles[0]:.3f}–{quartiles[2]:.3f})", flush=True)
 
 
 def main() -> None:
@@ -93,11 +120,12 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=15)
     options = parser.parse_args()
     results: dict[str, Any] = {"machine": f"{platform.machine()}, Python {platform.python_version()}"}
+    results["import lrdiag, ms"] = import_milliseconds(options.pairs)
+    told("import lrdiag, ms", results["import lrdiag, ms"])
     for name, make, batch_size in (("fast", make_fast, 128), ("tiny", make_tiny, 32)):
         for figure, values in measure(make, batch_size, options.pairs).items():
             results[f"{name} {figure}"] = values
-            quartiles = statistics.quantiles(values, n=4)
-            print(f"{name:5} {figure:11} {statistics.median(values):.3f} ({quartiles[0]:.3f}–{quartiles[2]:.3f})")
+            told(f"{name} {figure}", values)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
