@@ -115,9 +115,10 @@ def assemble(
     if "whole" in divided:
         whole = divided.pop("whole")
         divided |= {"test": whole} if test_only else _divide(whole)
+        how = "all images, also those that the network may have learnt from" if test_only else "a fifth for the test"
     dataset = Dataset(
         name,
-        source,
+        f"{source}, not divided: {how}" if "whole" in parts else source,
         tuple(classes),
         train=divided.get("train", NO_IMAGES),
         test=divided["test"],
