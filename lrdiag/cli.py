@@ -14,15 +14,18 @@ import time
 import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from lrdiag import gates as gating
 from lrdiag.ci import append_step_summary
+from lrdiag.config import config_option, file_gates, held
 from lrdiag.errors import LrdiagError, NoSuggestion, SettingsError
 from lrdiag.gates import Gate, Outcome
 from lrdiag.options import (
+    AT_LEAST_ONE,
+    SEED,
     VERBOSE,
     baseline_option,
     data_options,
@@ -76,8 +79,8 @@ def main() -> None:
 
 @main.command(context_settings={"show_default": True})
 @training_options
-@click.option("--epochs", type=int, help="Passes over the training set.  [default: by its size]")
-@click.option("--limit-test", type=int, metavar="N", help="Use only N test images.")
+@click.option("--epochs", type=AT_LEAST_ONE, help="Passes over the training set.  [default: by its size]")
+@click.option("--limit-test", type=AT_LEAST_ONE, metavar="N", help="Use only N test images.")
 @click.option("--out", type=click.Path(path_type=Path), default="lrdiag-report", help="The run folder.")
 @click.option("--schedule", type=click.Choice(SCHEDULES), default="cyclic", help="How the learning rate moves.")
 @click.option(
@@ -93,6 +96,7 @@ def main() -> None:
 @open_option
 @json_option
 @quiet_option
+@config_option
 @verbose_option
 def train_and_report(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...], **options: Any) -> None:
     """Find the learning rate, train, diagnose, and write one page that says how it went."""
@@ -116,7 +120,7 @@ def train_and_report(open_page: bool, as_json: bool, quiet: bool, gates: tuple[G
 )
 @click.option("--output", metavar="NAME", help="Which output of the model, where it has several.")
 @click.option("--trust", is_flag=True, help="Run the code that the model file carries, such as Lambda layers.")
-@click.option("--seed", type=int, default=0, help="Of the sample of mistakes whose heatmaps are tested.")
+@click.option("--seed", type=SEED, default=0, help="Of the sample of mistakes whose heatmaps are tested.")
 @click.option("--out", type=click.Path(path_type=Path), default="lrdiag-report", help="The run folder.")
 @baseline_option
 @gate_options
@@ -124,6 +128,7 @@ def train_and_report(open_page: bool, as_json: bool, quiet: bool, gates: tuple[G
 @open_option
 @json_option
 @quiet_option
+@config_option
 @verbose_option
 def diagnose(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...], **options: Any) -> None:
     """Judge MODEL, trained elsewhere, and write one page that says how it went.
@@ -143,13 +148,13 @@ def diagnose(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...
 @training_options
 @click.option("--start-lr", type=float, default=1e-5, help="The first rate of the sweep.")
 @click.option("--end-lr", type=float, default=10.0, help="The last rate of the sweep.")
-@click.option("--iterations", type=int, default=100, help="Updates in one sweep.")
+@click.option("--iterations", type=click.IntRange(min=2), default=100, help="Updates in one sweep.")
 @click.option(
     "--mode", type=click.Choice(["exponential", "linear"]), default="exponential", help="How the rate climbs."
 )
 @click.option(
     "--repeats",
-    type=click.IntRange(min=1),
+    type=AT_LEAST_ONE,
     default=1,
     help="Sweeps on different batches; two or more give an interval.",
 )
@@ -157,6 +162,7 @@ def diagnose(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...
 @click.option("--json", "as_json", is_flag=True, help="Print everything that was measured and read.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg|png", help="Draw the sweep.")
 @quiet_option
+@config_option
 @verbose_option
 def find_lr(rule: RuleName, as_json: bool, plot: Path | None, quiet: bool, **options: Any) -> None:
     """Run a learning-rate range test and print the rate that it suggests."""
@@ -208,6 +214,7 @@ def _check_plot(file: Path | None) -> None:
 @baseline_option
 @gate_options
 @page_options
+@config_option
 @verbose_option
 def report(run_dir: Path, baseline: Path | None, gates: tuple[Gate, ...], **page: Any) -> None:
     """Make the page of RUN_DIR again, from what the run folder holds, with a baseline if one is given."""
@@ -232,6 +239,7 @@ def report(run_dir: Path, baseline: Path | None, gates: tuple[Gate, ...], **page
 @click.option("--out", type=click.Path(path_type=Path), help="Write HEAD with its comparison there, as a run folder.")
 @gate_options
 @page_options
+@config_option
 @verbose_option
 def compare(base: Path, head: Path, out: Path | None, gates: tuple[Gate, ...], **page: Any) -> None:
     """Compare two runs on the same test images, BASE and HEAD: run folders, or their report.json."""
@@ -251,6 +259,26 @@ def compare(base: Path, head: Path, out: Path | None, gates: tuple[Gate, ...], *
         _write(run, out, **page)
         click.echo(out / "report.html")
     _judge(gates, gating.check(gates, run.diagnosis))
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("asked", metavar="[COMMAND] [OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@click.pass_context
+def config(ctx: click.Context, asked: tuple[str, ...], as_json: bool) -> None:
+    """Print every option of COMMAND, what it holds, and from where: default, file, environment or command line.
+
+    COMMAND is train-and-report where none is named. OPTIONS are its own, --config FILE.toml among them.
+    """
+    default = () if asked and not asked[0].startswith("-") else ("train-and-report",)
+    name, command, arguments = main.resolve_command(ctx, [*default, *asked])
+    options = held(cast(click.Command, command), arguments, ctx.find_root())
+    if as_json:
+        click.echo(json.dumps({"command": name, "options": [each.to_dict() for each in options]}, indent=1))
+        return
+    widths = max(len(each.name) for each in options), max(len(str(each)) for each in options)
+    for each in options:
+        click.echo(f"{each.name:<{widths[0]}}  {each!s:<{widths[1]}}  {each.source}")
 
 
 def _conclude(run: Run, out: Path, gates: tuple[Gate, ...], open_page: bool, as_json: bool, quiet: bool) -> None:
@@ -277,14 +305,14 @@ def _announce(folder: Path) -> None:
 
 
 def _all_gates(given: tuple[Gate, ...], *, compared: bool) -> tuple[Gate, ...]:
-    """The gates of the command line and of pyproject.toml. Only the former insist on a baseline."""
+    """The gates of the command line and of the file of options. Only the former insist on a baseline."""
     for gate in given:
         if gate.rule == "fail-if-worse" and not compared:
             raise SettingsError(
                 "`--fail-if-worse` needs an earlier run: name it with --baseline. "
                 f"Received: {gate.name}={gate.limit:g} without a baseline"
             )
-    return gating.overridden(gating.from_pyproject(Path.cwd()), by=given)
+    return gating.overridden(file_gates(click.get_current_context()), by=given)
 
 
 def _judge(gates: tuple[Gate, ...], outcomes: list[Outcome], quiet: bool = False) -> None:

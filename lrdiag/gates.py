@@ -1,4 +1,4 @@
-"""Gates: what a run must reach to be let through, from the command line or from a pyproject.toml.
+"""Gates: what a run must reach to be let through, from the command line or from a file of options.
 
 A gate is a share: `accuracy=0.78`, `recall.cat=0.6`. It is either the least that a figure may be, or the most that it
 may have fallen since the baseline.
@@ -6,14 +6,12 @@ may have fallen since the baseline.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lrdiag.errors import SettingsError
+from lrdiag.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from lrdiag.records import Diagnosis
@@ -53,7 +51,7 @@ class Gate:
         known = FIGURES[self.rule]
         if figure not in known or (figure == "accuracy") == bool(dot) or (dot and not name):
             forms = ", ".join("accuracy" if each == "accuracy" else f"{each}.<class>" for each in known)
-            raise SettingsError(f"`{self.rule}` takes {forms}. Received: {self.name!r}{_nearest(figure, known)}")
+            raise SettingsError(f"`{self.rule}` takes {forms}. Received: {self.name!r}{did_you_mean(figure, known)}")
         if not 0 <= self.limit <= 1:
             raise SettingsError(
                 f"`{self.rule}` takes a share between 0 and 1, such as {self.name}=0.78. "
@@ -104,7 +102,7 @@ def refuse_unknown_classes(gates: Iterable[Gate], classes: Iterable[str]) -> Non
         if name and name not in known:
             raise SettingsError(
                 f"`{gate.rule}` must name a class of the data. Received: {gate.name!r}"
-                f"{_nearest(name, known, f'{figure}.')}"
+                f"{did_you_mean(name, known, f'{figure}.')}"
             )
 
 
@@ -152,45 +150,29 @@ def _loss(name: str, diagnosis: Diagnosis) -> float | None:
     return None if change.base is None or change.head is None else change.base - change.head
 
 
-def from_pyproject(start: Path) -> tuple[Gate, ...]:
-    """The gates of `[tool.lrdiag]` in the pyproject.toml of a folder or of the nearest one above it that has one.
+def from_table(rule: Rule, limits: object) -> tuple[Gate, ...]:
+    """The gates of one rule, as a file of options holds them.
 
     Example:
-        ```toml
-        [tool.lrdiag]
-        fail-under = {accuracy = 0.78, "recall.cat" = 0.6}
-        fail-if-worse = {accuracy = 0.01}
-        ```
+        >>> from_table("fail-under", {"accuracy": 0.78, "recall": {"cat": 0.6}})[1]
+        Gate(rule='fail-under', name='recall.cat', limit=0.6)
+
+    Args:
+        rule: Which rule.
+        limits: Name and share of each; `recall.cat = 0.6` is a table in a table, as TOML reads it.
 
     Raises:
-        SettingsError: If the file cannot be read, or the table holds anything else.
+        SettingsError: If it is no such table.
     """
-    folders = [start.absolute(), *start.absolute().parents]
-    file = next((folder / "pyproject.toml" for folder in folders if (folder / "pyproject.toml").is_file()), None)
-    if file is None:
-        return ()
-    try:
-        table = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("lrdiag", {})
-    except (OSError, ValueError) as error:  # no TOML is a ValueError, no UTF-8 too
-        raise SettingsError(f"pyproject.toml must be a readable TOML file. Received: {file} ({error})") from error
-    try:
-        return tuple(_gates(table))
-    except SettingsError as error:
-        raise SettingsError(f"In [tool.lrdiag] of {file}: {error}") from error
+    if not isinstance(limits, Mapping):
+        raise SettingsError(f"`{rule}` takes a table such as {{accuracy = 0.78}}. Received: {limits!r}")
+    return tuple(_from_limit(rule, name, limit) for name, limit in _flat(limits))
 
 
-def _gates(table: object) -> Iterator[Gate]:
-    if not isinstance(table, Mapping):
-        raise SettingsError(f"It must be a table. Received: {table!r}")
-    for rule, limits in table.items():
-        if rule not in RULES:
-            raise SettingsError(f"It takes {' and '.join(RULES)}. Received: {rule!r}{_nearest(rule, RULES)}")
-        if not isinstance(limits, Mapping):
-            raise SettingsError(f"`{rule}` takes a table such as {{accuracy = 0.78}}. Received: {limits!r}")
-        for name, limit in _flat(limits):
-            if isinstance(limit, bool) or not isinstance(limit, int | float):
-                raise SettingsError(f"`{rule}` takes numbers. Received: {name} = {limit!r}")
-            yield Gate(rule, name, float(limit))
+def _from_limit(rule: Rule, name: str, limit: object) -> Gate:
+    if isinstance(limit, bool) or not isinstance(limit, int | float):
+        raise SettingsError(f"`{rule}` takes numbers. Received: {name} = {limit!r}")
+    return Gate(rule, name, float(limit))
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -205,8 +187,3 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 def overridden(gates: Iterable[Gate], by: Iterable[Gate]) -> tuple[Gate, ...]:
     """The gates of both; where both have one of the same rule and name, the second."""
     return tuple({(gate.rule, gate.name): gate for gate in [*gates, *by]}.values())
-
-
-def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    close = get_close_matches(name, list(known), n=1)
-    return f". Did you mean {prefix + close[0]!r}?" if close else ""

@@ -11,9 +11,11 @@ import click
 
 from lrdiag.errors import SettingsError
 from lrdiag.gates import Gate, Rule
-from lrdiag.settings import ASSETS, AUGMENTATIONS, OPTIMIZERS, LearningRate
+from lrdiag.settings import ASSETS, AUGMENTATIONS, DATA_NAMES, OPTIMIZERS, LearningRate
 
 VERBOSE = "lrdiag.verbose"
+AT_LEAST_ONE = click.IntRange(min=1)
+SEED = click.IntRange(0, 2**31 - 1)
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -34,8 +36,9 @@ def _read_image_size(_ctx: click.Context, _param: click.Parameter, text: str | N
     return int(sides[0]), int(sides[-1])
 
 
-def _read_augment(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[str, ...]:
-    return () if text == "none" else tuple(name.strip() for name in text.split(","))
+def _read_augment(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str, ...]:
+    read = click.Choice(AUGMENTATIONS)
+    return () if text in ("none", "") else tuple(read(name.strip(), param, ctx) for name in text.split(","))
 
 
 def _options(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
@@ -58,7 +61,7 @@ image_size_option = click.option(
 data_options = _options(
     click.option(
         "--data",
-        metavar="cifar10|digits|PATH",
+        metavar=f"{'|'.join(DATA_NAMES)}|PATH",
         help="CIFAR-10, the embedded digits, a folder of images sorted into classes, an .npz file, a CSV or Parquet "
         "table of path and label.  [default: cifar10 where it can be had, else digits]",
     ),
@@ -75,9 +78,11 @@ data_options = _options(
 training_options = _options(
     data_options,
     click.option("--model", default="fast", metavar="fast|article|FILE.keras|module:function", help="What is trained."),
-    click.option("--batch-size", type=int, help="Images in one update.  [default: by the size of the training set]"),
-    click.option("--seed", type=int, default=0, help="Seed of every random choice."),
-    click.option("--limit-train", type=int, metavar="N", help="Use only N training images."),
+    click.option(
+        "--batch-size", type=AT_LEAST_ONE, help="Images in one update.  [default: by the size of the training set]"
+    ),
+    click.option("--seed", type=SEED, default=0, help="Seed of every random choice."),
+    click.option("--limit-train", type=AT_LEAST_ONE, metavar="N", help="Use only N training images."),
     click.option(
         "--augment",
         metavar=f"{','.join(AUGMENTATIONS)}|none",
@@ -100,7 +105,7 @@ def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             callback=_reading("fail-under"),
             help="End with exit code 3 if a figure is lower: accuracy=0.78, recall.cat=0.6, precision.dog=0.5, "
-            "f1.cat=0.6; as often as wanted. [tool.lrdiag] of a pyproject.toml takes the same.",
+            "f1.cat=0.6; as often as wanted.",
         ),
         click.option(
             "--fail-if-worse",

@@ -22,6 +22,7 @@ OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
 AUGMENTATIONS: tuple[str, ...] = get_args(AugmentationName)
 ASSETS: tuple[str, ...] = get_args(AssetsName)
+DATA_NAMES = ("cifar10", "digits")  # what comes by name; all else is a path
 RULES: tuple[str, ...] = get_args(RuleName)
 PREPROCESSINGS: tuple[str, ...] = get_args(Preprocessing)
 
@@ -33,6 +34,10 @@ CYCLE_RATIO = 10.0  # where only the peak of a cycle is given, it starts at a te
 @dataclass(frozen=True)
 class LearningRate:
     """Which learning rate to train with.
+
+    Example:
+        >>> LearningRate(rate=0.4, base_lr=0.01), LearningRate()  # the second: a range test chooses
+        (LearningRate(rate=0.4, base_lr=0.01), LearningRate(rate=None, base_lr=None))
 
     Attributes:
         rate: The rate, or the upper boundary of a cycle; `None` lets the range test choose.
@@ -84,6 +89,11 @@ class LearningRate:
 @dataclass(frozen=True)
 class Settings:
     """Everything that `lrdiag train-and-report` can be told.
+
+    Example:
+        >>> settings = Settings(data="digits", schedule="one-cycle", epochs=3)
+        >>> settings.model, settings.optimizer
+        ('fast', 'sgd')
 
     Attributes:
         data: `"cifar10"`, `"digits"`, the path of data of one's own, or `None`: CIFAR-10 where it can be had.
@@ -155,6 +165,10 @@ class Settings:
 @dataclass(frozen=True)
 class Judging:
     """Everything that `lrdiag diagnose` can be told.
+
+    Example:
+        >>> Judging("flowers.keras", data="photographs/").preprocess
+        'raw'
 
     Attributes:
         model: A `.keras` or `.h5` file, the folder of a SavedModel, or `module:function`.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 
 from lrdiag.errors import SettingsError
-from lrdiag.gates import Gate, check, from_pyproject, overridden, refuse_unknown_classes
+from lrdiag.gates import Gate, check, from_table, overridden, refuse_unknown_classes
 from lrdiag.records import (
+    Averages,
     Calibration,
     ClassChange,
     ClassFacts,
@@ -25,7 +25,8 @@ from lrdiag.records import (
 )
 
 CLASSES = ["cat", "dog", "Saint.Bernard", "a=b"]
-SCORE = Score(100, 0.78, 0.7, 0.85, 0.6)
+MEANS = Averages(0.7, 0.7, 0.7)
+SCORE = Score(100, 0.78, 0.7, 0.85, 0.6, 0.7, None, MEANS, MEANS)
 
 
 def compared(difference: float, *recalls: tuple[float | None, float | None]) -> Comparison:
@@ -61,6 +62,7 @@ def diagnosis() -> Diagnosis:
         git_commit=None,
         settings={},
         versions={},
+        value_range=(0.0, 255.0),
     )
 
 
@@ -176,69 +178,33 @@ def test_a_class_that_the_data_do_not_have_is_refused(diagnosis: Diagnosis, name
         assert words in str(error.value)
 
 
-def pyproject(folder: Path, text: str) -> Path:
-    (folder / "pyproject.toml").write_text(text)
-    return folder
-
-
-TABLE = """
-[tool.lrdiag]
-fail-under = {accuracy = 0.78, "recall.cat" = 0.6, precision.dog = 1}
-[tool.lrdiag.fail-if-worse]
-accuracy = 0.01
-recall.Saint.Bernard = 0.5
-"""
-
-
-def test_gates_are_read_from_pyproject(tmp_path: Path) -> None:
-    assert from_pyproject(pyproject(tmp_path, TABLE)) == (
+def test_gates_are_read_from_a_table() -> None:
+    limits = {"accuracy": 0.78, "recall.cat": 0.6, "precision": {"dog": 1, "Saint": {"Bernard": 0}}}
+    assert from_table("fail-under", limits) == (
         Gate("fail-under", "accuracy", 0.78),
         Gate("fail-under", "recall.cat", 0.6),
         Gate("fail-under", "precision.dog", 1.0),
-        Gate("fail-if-worse", "accuracy", 0.01),
-        Gate("fail-if-worse", "recall.Saint.Bernard", 0.5),
+        Gate("fail-under", "precision.Saint.Bernard", 0.0),
     )
-
-
-def test_the_nearest_pyproject_counts(tmp_path: Path) -> None:
-    pyproject(tmp_path, TABLE)
-    below = tmp_path / "a" / "b"
-    below.mkdir(parents=True)
-    assert from_pyproject(below) == from_pyproject(tmp_path)
-    pyproject(below, "[tool.lrdiag]\nfail-under = {accuracy = 0.5}")
-    assert from_pyproject(below) == (Gate("fail-under", "accuracy", 0.5),)
-    assert from_pyproject(pyproject(below, "[project]\nname = 'x'")) == ()
+    assert from_table("fail-if-worse", {"accuracy": 0.01}) == (Gate("fail-if-worse", "accuracy", 0.01),)
+    assert from_table("fail-under", {}) == ()
 
 
 @pytest.mark.parametrize(
-    ("table", "words"),
+    ("limits", "words"),
     [
-        ("fail_under = {accuracy = 0.5}", "Received: 'fail_under'. Did you mean 'fail-under'?"),
-        ("epochs = 3", "It takes fail-under and fail-if-worse. Received: 'epochs'"),
-        ("fail-under = 0.78", "takes a table such as {accuracy = 0.78}. Received: 0.78"),
-        ("fail-under = {accuracy = '0.78'}", "takes numbers. Received: accuracy = '0.78'"),
-        ("fail-under = {accuracy = true}", "takes numbers. Received: accuracy = True"),
-        ("fail-under = {accuracy = 78}", "between 0 and 1"),
-        ("fail-under = {acuracy = 0.78}", "Did you mean 'accuracy'?"),
-        ("fail-under = {recall = {cat = 'x'}}", "Received: recall.cat = 'x'"),
+        (0.78, "takes a table such as {accuracy = 0.78}. Received: 0.78"),
+        ({"accuracy": "0.78"}, "takes numbers. Received: accuracy = '0.78'"),
+        ({"accuracy": True}, "takes numbers. Received: accuracy = True"),
+        ({"accuracy": 78}, "between 0 and 1"),
+        ({"acuracy": 0.78}, "Did you mean 'accuracy'?"),
+        ({"recall": {"cat": "x"}}, "Received: recall.cat = 'x'"),
     ],
 )
-def test_a_pyproject_that_asks_for_something_else_is_refused(tmp_path: Path, table: str, words: str) -> None:
-    with pytest.raises(SettingsError, match=r"In \[tool.lrdiag\] of .*pyproject.toml: ") as error:
-        from_pyproject(pyproject(tmp_path, f"[tool.lrdiag]\n{table}"))
+def test_a_table_that_holds_something_else_is_refused(limits: object, words: str) -> None:
+    with pytest.raises(SettingsError, match=r"^`fail-under` takes ") as error:
+        from_table("fail-under", limits)
     assert words in str(error.value)
-
-
-def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"It must be a table. Received: 3"):
-        from_pyproject(pyproject(tmp_path, "[tool]\nlrdiag = 3"))
-
-
-@pytest.mark.parametrize("content", [b"[tool.lrdiag", b"x = '\xff'"])
-def test_a_pyproject_that_is_no_toml_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "pyproject.toml").write_bytes(content)
-    with pytest.raises(SettingsError, match=r"must be a readable TOML file. Received: .*pyproject.toml"):
-        from_pyproject(tmp_path)
 
 
 def test_the_command_line_wins_gate_by_gate() -> None:

@@ -20,14 +20,13 @@ from lrdiag.errors import DataUnavailable, SettingsError
 from lrdiag.nearest import did_you_mean
 from lrdiag.progress import Progress
 from lrdiag.records import Dataset, LabelledImages
-from lrdiag.settings import Settings
+from lrdiag.settings import DATA_NAMES, Settings
 
 VALIDATION_FRACTION = 0.1
 
-_NAMED = ("cifar10", "digits")
 _OF_ONES_OWN = (TfdsFolder, ImageFolder, ImageArrays, ImageTable)  # the first that reads a path reads it
 _CHOICES = (
-    f"{', '.join(_NAMED)}, or the path of a folder of images (train/<class>/ and test/<class>/, or <class>/ alone), of "
+    f"{', '.join(DATA_NAMES)}, or the path of a folder of images (train/<class>/ and test/<class>/, or <class>/ alone), of "
     "a .npz file of arrays, of a .csv or .parquet table of path and label, or of a folder of TensorFlow Datasets"
 )
 _TEST_SEED = 0  # not the run's: a limit leaves the same test images in every run, so that runs can be compared
@@ -134,7 +133,7 @@ def _source(data: str, data_dir: Path | None, image_size: tuple[int, int] | None
     kind = next((kind for kind in _OF_ONES_OWN if data and kind.reads(path)), None)  # no path is not this folder
     if kind is None:
         what = "which is none of these" if data and os.path.exists(path) else "and there is no such file or folder"
-        meant = did_you_mean(data.lower(), _NAMED)
+        meant = did_you_mean(data.lower(), DATA_NAMES)
         raise SettingsError(f"`data` must be {_CHOICES}. Received: {data!r}, {what}{meant}")
     return kind(path, image_size, channels)
 
