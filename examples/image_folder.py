@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 import lrdiag
 
@@ -18,9 +21,11 @@ import lrdiag
 def main(folder: Path, side: int, epochs: int, out: str) -> None:
     """Trains a small net on four fifths of the photographs and reports on the others."""
     keras.utils.set_random_seed(0)
-    load = {"image_size": (side, side), "validation_split": 0.2, "seed": 0}
-    train = keras.utils.image_dataset_from_directory(folder, subset="training", **load)
-    test = keras.utils.image_dataset_from_directory(folder, subset="validation", shuffle=False, **load)
+    whole = keras.utils.image_dataset_from_directory(folder, image_size=(side, side), shuffle=False, batch_size=None)
+    # sorted by class, so Keras's own split would leave whole classes to the test: here it gets every fifth photograph
+    files, tested = whole.file_paths, whole.file_paths[::5]
+    train = part(whole, lambda number: number % 5 > 0, len(files) - len(tested)).shuffle(len(files), seed=0).batch(32)
+    test = part(whole, lambda number: number % 5 == 0, len(tested)).batch(32)
     model = keras.Sequential(
         [
             keras.Input((side, side, 3)),
@@ -29,16 +34,22 @@ def main(folder: Path, side: int, epochs: int, out: str) -> None:
             keras.layers.MaxPooling2D(),
             keras.layers.Conv2D(64, 3, activation="relu"),
             keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(len(train.class_names), activation="softmax"),
+            keras.layers.Dense(len(whole.class_names), activation="softmax"),
         ]
     )
     model.compile(keras.optimizers.Adam(0.003), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     history = model.fit(train, validation_data=test, epochs=epochs, verbose=0)
 
     report = lrdiag.diagnose(
-        model, test, class_names=train.class_names, files=test.file_paths, history=history, name=folder.name
+        model, test, class_names=whole.class_names, files=tested, history=history, name=folder.name
     )
     print(f"{report}, page {report.save(out)}")
+
+
+def part(images: Any, belongs: Callable[[Any], Any], size: int) -> Any:
+    """Those of a dataset of single images whose number belongs to the part; `size` of them."""
+    chosen = images.enumerate().filter(lambda number, _: belongs(number)).map(lambda _, labelled: labelled)
+    return chosen.apply(tf.data.experimental.assert_cardinality(size))
 
 
 def make_folder(folder: Path) -> None:

@@ -12,20 +12,30 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import lrdiag
 
-SIDE = 96
 
-
-def main(train: Any, test: Any, class_names: list[str], weights: str | None, epochs: int, out: str) -> None:
+def main(
+    train: Any,
+    test: Any,
+    class_names: list[str],
+    *,
+    side: int,
+    weights: str | None,
+    epochs: int,
+    out: str,
+) -> None:
     """Trains the head, fine-tunes the whole, and reports on the test images."""
     backbone = keras.applications.MobileNetV2(
-        input_shape=(SIDE, SIDE, 3), include_top=False, weights=weights, alpha=0.35
+        input_shape=(side, side, 3), include_top=False, weights=weights, alpha=0.35
     )
-    backbone.trainable = False
-    inputs = keras.Input((SIDE, SIDE, 3))
-    features = backbone(keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs), training=False)
+    inputs = keras.Input((side, side, 3))
+    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1)
+    if weights is None:
+        settle(backbone, scaled(next(iter(train))[0]))
+    features = backbone(scaled(inputs), training=False)
     scores = keras.layers.Dense(len(class_names))(keras.layers.GlobalAveragePooling2D()(features))
     model = keras.Model(inputs, scores)
 
@@ -33,7 +43,7 @@ def main(train: Any, test: Any, class_names: list[str], weights: str | None, epo
         backbone.trainable = stage == "whole net"
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.Adam(), loss=loss, metrics=["accuracy"])
-        range_test = lrdiag.find_lr(model, train, end_lr=1.0, iterations=60)
+        range_test = lrdiag.find_lr(model, train, end_lr=1.0)
         rate = range_test.suggest() / (10 if backbone.trainable else 1)  # what it knows already must not be lost
         model.optimizer.learning_rate = rate
         print(f"{stage}: learning rate {rate:.2g}")
@@ -43,35 +53,46 @@ def main(train: Any, test: Any, class_names: list[str], weights: str | None, epo
     print(f"{report}, page {report.save(out)}, explained at {report.heatmaps.layer}")
 
 
-def read(folder: Path) -> tuple[Any, Any, list[str]]:
-    """Divides the photographs of a folder into training and test batches."""
-    load = {"image_size": (SIDE, SIDE), "validation_split": 0.2, "seed": 0}
-    train = keras.utils.image_dataset_from_directory(folder, subset="training", **load)
-    test = keras.utils.image_dataset_from_directory(folder, subset="validation", shuffle=False, **load)
-    return train, test, train.class_names
+def read(folder: Path, side: int) -> tuple[Any, Any, list[str]]:
+    """Photographs in folders, one for each class; every fifth is for the test."""
+    whole = keras.utils.image_dataset_from_directory(folder, image_size=(side, side), shuffle=False, batch_size=None)
+    files = len(whole.file_paths)
+    parts = []
+    for tested, size in ((False, files - len(range(0, files, 5))), (True, len(range(0, files, 5)))):
+        chosen = whole.enumerate().filter(lambda number, _, tested=tested: (number % 5 == 0) == tested)
+        parts.append(chosen.map(lambda _, pair: pair).apply(tf.data.experimental.assert_cardinality(size)))
+    train, test = parts
+    return train.shuffle(files, seed=0).batch(32), test.batch(32), whole.class_names
 
 
 def digits() -> tuple[Any, Any, list[str]]:
-    """A few of scikit-learn's digits, enlarged and in colour."""
-    import tensorflow as tf
+    """A few of scikit-learn's digits, enlarged to 64 × 64 pixels and in colour."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
-    images = np.kron(data.images[:300], np.ones((12, 12)))[..., None].repeat(3, axis=-1) * 15.9
-    batches = tf.data.Dataset.from_tensor_slices((images.astype("float32"), data.target[:300])).batch(20)
-    return batches.take(12), batches.skip(12), [str(name) for name in data.target_names]
+    images = np.kron(data.images[:640], np.ones((8, 8)))[..., None].repeat(3, axis=-1) * 15.9
+    batches = tf.data.Dataset.from_tensor_slices((images.astype("float32"), data.target[:640])).batch(32)
+    return batches.take(16), batches.skip(16), [str(name) for name in data.target_names]
+
+
+def settle(backbone: keras.Model, images: Any) -> None:
+    """Batch normalisation over random weights must have seen images, else nothing gets through it."""
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    backbone(images, training=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, help="holds a folder of images for each class")
-    parser.add_argument("--quick", action="store_true", help="one epoch of 240 digits, weights at random")
+    parser.add_argument("--quick", action="store_true", help="one epoch of digits, weights at random")
     parser.add_argument("--out", default="lrdiag-report", help="the run folder")
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
     if options.quick:
-        main(*digits(), weights=None, epochs=1, out=options.out)
+        main(*digits(), side=64, weights=None, epochs=1, out=options.out)
     elif options.folder:
-        main(*read(options.folder), weights="imagenet", epochs=5, out=options.out)
+        main(*read(options.folder, side=96), side=96, weights="imagenet", epochs=5, out=options.out)
     else:
         parser.error("name a folder of images, or take --quick")

@@ -391,11 +391,12 @@ class Calibration:
     """Whether the network is as sure as it is right.
 
     Attributes:
-        error: Expected calibration error: the mean distance of confidence from accuracy, weighted by the bins' images.
+        error: Expected calibration error: the mean distance of confidence from accuracy, weighted by the bins' images;
+            `None` where no image has a confidence.
         bins: Fixed bins of equal width, so that runs can be compared.
     """
 
-    error: float
+    error: float | None
     bins: list[CalibrationBin]
 
 
@@ -566,7 +567,7 @@ class Comparison:
         base_model: The network of the earlier run.
         base_commit: The commit of its folder, or `None`.
         base: Its headline.
-        base_calibration_error: Its expected calibration error.
+        base_calibration_error: Its expected calibration error, or `None`.
         difference: Accuracy of this run minus that of the earlier one.
         difference_low: Lower end of its 95 % interval.
         difference_high: Upper end of its 95 % interval.
@@ -583,7 +584,7 @@ class Comparison:
     base_model: str
     base_commit: str | None
     base: Score
-    base_calibration_error: float
+    base_calibration_error: float | None
     difference: float
     difference_low: float
     difference_high: float
@@ -599,11 +600,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Moment:
-    """What the network said of one watched image at one time: its class, how sure it was, and of the true one."""
+    """What the network said of one watched image at one time: its class, how sure it was, and of the true one.
+
+    Both are `None` where the scores were not numbers.
+    """
 
     predicted: int
-    confidence: float
-    true_probability: float
+    confidence: float | None
+    true_probability: float | None
 
 
 @dataclass(frozen=True)

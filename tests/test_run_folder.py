@@ -14,11 +14,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from lrdiag import run_folder
 from lrdiag.errors import RunFolderError
 from lrdiag.records import (
+    Averages,
     Calibration,
     CalibrationBin,
     ClassChange,
@@ -28,11 +30,13 @@ from lrdiag.records import (
     DatasetFacts,
     Diagnosis,
     Epoch,
+    Evolution,
     Finding,
     HeatmapFacts,
     HeatmapSheets,
     Misclassified,
     Mistake,
+    Moment,
     RangeTestFacts,
     Run,
     Score,
@@ -40,7 +44,9 @@ from lrdiag.records import (
     SettingChange,
     Sheet,
     Sheets,
+    SkippedFile,
     TrainingRun,
+    WatchedImage,
 )
 
 MISTAKES = [
@@ -54,20 +60,36 @@ PICTURES = {
     "difference.png": b"four",
     "samples.jpg": b"",
     "fixed.webp": b"five",
+    "watched.webp": b"six",
+    "watched-maps.png": b"seven",
 }
+MEANS = Averages(0.25, 0.5, 1 / 3)
 
 
 @pytest.fixture
 def run() -> Run:
     """Every optional field once filled and once empty, and text that is hard to write."""
     diagnosis = Diagnosis(
-        dataset=DatasetFacts("toys", "“Ünï” <b>&</b>", None, ["cat", "=dog"], [4, 6, 3], 4, 0, 2, [2, 2], [1, 1], "0f"),
+        dataset=DatasetFacts(
+            "toys",
+            "“Ünï” <b>&</b>",
+            None,
+            ["cat", "=dog"],
+            [4, 6, 3],
+            4,
+            0,
+            2,
+            [2, 2],
+            [1, 1],
+            "0f",
+            [SkippedFile("test/<b>.png", "“it is cut”")],
+        ),
         model="fast",
         parameters=10,
         range_test=RangeTestFacts([1e-5, 0.1], [2.5, 2.25], [2.5, 2.3], "the loss diverged", [], None, None, 0.1),
         range_test_note="why",
         training=TrainingRun(
-            [Epoch(1.5, 0.5, None, None, 1.0), Epoch(0.1, 1.0, 0.2, 0.5, 0.1)],
+            [Epoch(1.5, 0.5, None, None, 1.0), Epoch(0.1, 1.0, 0.2, 0.5, 0.1), Epoch(None, None, None, None, None)],
             [0.1, 1 / 3],
             [0.5, None],
             2,
@@ -76,8 +98,9 @@ def run() -> Run:
             "constant",
             "the loss was not finite",
             1.5,
+            interrupted=True,
         ),
-        test=Score(2, 0.5, 0.1, 0.9, None),
+        test=Score(2, 0.5, 0.1, 0.9, None, 0.5, None, MEANS, MEANS),
         calibration=Calibration(0.25, [CalibrationBin(0, 0.5, 0, 0, None), CalibrationBin(0.5, 1, 2, 1, 0.75)]),
         per_class=[ClassFacts("cat", None, 0.0, 0.0, 1), ClassFacts("=dog", 0.5, None, None, 0)],
         confusion=[[0, 1], [0, 1]],
@@ -100,8 +123,8 @@ def run() -> Run:
         comparison=Comparison(
             "old",
             None,
-            Score(2, 0.5, 0.1, 0.9, 1.5),
-            0.125,
+            Score(2, 0.5, 0.1, 0.9, 1.5, 0.5, 0.75, MEANS, MEANS),
+            None,
             0.0,
             -0.5,
             0.5,
@@ -112,6 +135,14 @@ def run() -> Run:
             [SettingChange("seed", 0, 1), SettingChange("commit", None, "3f2a91c")],
             [0],
             Sheet("fixed.webp", 1, 1, 6, 4, 1),
+        ),
+        value_range=(-1.0, 0.5),
+        evolution=Evolution(
+            [1, 3],
+            [0.25, 0.5],
+            [WatchedImage(7, 1, [Moment(0, 0.75, 0.25), Moment(1, 0.5, 0.5)])],
+            Sheet("watched.webp", 1, 1, 6, 4, 1),
+            Sheet("watched-maps.png", 2, 2, 6, 4, 1),
         ),
     )
     return Run(diagnosis, dict(PICTURES))
@@ -151,11 +182,41 @@ def test_what_is_saved_is_loaded(run: Run, saved: Path) -> None:
 def test_a_run_without_mistakes_or_range_test_is_loaded_too(run: Run, tmp_path: Path) -> None:
     sheets = dataclasses.replace(run.diagnosis.sheets, photographs=None, heatmaps=None)
     diagnosis = dataclasses.replace(
-        run.diagnosis, range_test=None, range_test_note=None, sheets=sheets, comparison=None
+        run.diagnosis, range_test=None, range_test_note=None, sheets=sheets, comparison=None, evolution=None
     )
     bare = Run(diagnosis, {"samples.jpg": b"x"})
     run_folder.save(tmp_path, bare)
     assert run_folder.load(tmp_path) == bare
+
+
+def test_a_model_judged_alone_is_loaded_too(run: Run, tmp_path: Path) -> None:
+    """Neither training nor its images, no figure that was not measured, no image followed."""
+    facts = run.diagnosis
+    bare = dataclasses.replace(
+        facts,
+        dataset=dataclasses.replace(facts.dataset, name="", train_size=0, train_counts=[0, 0], skipped=[]),
+        training=None,
+        calibration=Calibration(None, []),
+        sheets=Sheets(None, None, None, 0),
+        comparison=None,
+        evolution=None,
+        settings={},
+        command="",
+    )
+    run_folder.save(tmp_path, Run(bare, {}))
+    assert run_folder.load(tmp_path) == Run(bare, {})
+
+
+def test_a_training_without_steps_is_loaded_too(run: Run, tmp_path: Path) -> None:
+    epochs = [Epoch(0.5, None, None, None, None)]
+    training = TrainingRun(epochs, [], [], 1, 1, "", "", None, None)
+    told = Run(dataclasses.replace(run.diagnosis, training=training), run.pictures)
+    run_folder.save(tmp_path, told)
+    assert run_folder.load(tmp_path) == told
+
+
+def test_what_is_saved_follows_the_published_schema(saved: Path) -> None:
+    jsonschema.validate(json.loads((saved / "report.json").read_text()), run_folder.schema())
 
 
 def test_the_report_is_strict_json_without_nan(run: Run, tmp_path: Path) -> None:
@@ -168,7 +229,7 @@ def test_the_report_is_strict_json_without_nan(run: Run, tmp_path: Path) -> None
     content = json.loads((tmp_path / "report.json").read_text("utf-8"), parse_constant=refuse)
     assert content["test"]["loss"] is content["test"]["accuracy_high"] is None
     assert content["dataset"]["source"] == run.diagnosis.dataset.source
-    assert content["schema_version"] == 2
+    assert content["schema_version"] == 3
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -176,6 +237,16 @@ def test_a_mistake_whose_loss_is_not_finite_can_be_loaded(run: Run, tmp_path: Pa
     mistakes = Misclassified(1, [Mistake(0, 0, 1, value, value, [1], [value])])
     run_folder.save(tmp_path, Run(dataclasses.replace(run.diagnosis, misclassified=mistakes), run.pictures))
     assert run_folder.load(tmp_path).diagnosis.misclassified.count == 1
+
+
+def test_a_moment_whose_scores_were_not_numbers_can_be_loaded(run: Run, tmp_path: Path) -> None:
+    evolution = run.diagnosis.evolution
+    assert evolution
+    lost = dataclasses.replace(evolution, images=[WatchedImage(7, 1, [Moment(0, math.nan, math.nan)])])
+    run_folder.save(tmp_path, Run(dataclasses.replace(run.diagnosis, evolution=lost), run.pictures))
+    loaded = run_folder.load(tmp_path).diagnosis.evolution
+    assert loaded
+    assert loaded.images[0].moments == [Moment(0, None, None)]
 
 
 def test_an_error_keeps_the_old_file_and_leaves_no_temporary(tmp_path: Path) -> None:
@@ -258,14 +329,14 @@ def test_a_folder_in_the_place_of_a_file_is_no_traceback(run: Run, tmp_path: Pat
         b"{",
         b"\xff\xfe",
         b"PK\x03\x04",
-        b'{"schema_version": 2, "model": "\xff"}',
+        b'{"schema_version": 3, "model": "\xff"}',
         b'{"x":' + b"[" * 100_000,
     ],
     ids=["empty", "object", "null", "list", "cut", "utf-16", "zip", "not-utf-8", "deep"],
 )
 def test_a_report_that_is_none_is_refused(saved: Path, content: bytes) -> None:
     (saved / "report.json").write_bytes(content)
-    with pytest.raises(RunFolderError, match=r"schema version 2.*Make the run again.*Received: .*report.json"):
+    with pytest.raises(RunFolderError, match=r"schema version 3.*Make the run again.*Received: .*report.json"):
         run_folder.load(saved)
 
 
@@ -273,7 +344,7 @@ def test_a_report_that_is_none_is_refused(saved: Path, content: bytes) -> None:
 def test_a_report_that_was_cut_is_refused(saved: Path, cut: int) -> None:
     path = saved / "report.json"
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(RunFolderError, match="schema version 2"):
+    with pytest.raises(RunFolderError, match="schema version 3"):
         run_folder.load(saved)
 
 
@@ -281,20 +352,24 @@ def test_a_report_that_was_cut_is_refused(saved: Path, cut: int) -> None:
     ("value", "path"),
     [
         ("three", ("parameters",)),
-        (None, ("training",)),
+        (None, ("test",)),
+        (None, ("value_range",)),
+        ([0.5], ("value_range",)),
+        ("soon", ("training", "interrupted")),
+        (None, ("evolution", "images")),
         ("fatal", ("findings", 0, "severity")),
         ([["a"]], ("confusion",)),
         ("1", ("sheets", "samples", "count")),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_and_named(edit: Any, value: Any, path: tuple[Any, ...]) -> None:
-    with pytest.raises(RunFolderError, match=r"schema version 2.*Received: .*\$\." + str(path[0])):
+    with pytest.raises(RunFolderError, match=r"schema version 3.*Received: .*\$\." + str(path[0])):
         run_folder.load(edit(value, *path))
 
 
-@pytest.mark.parametrize("version", [0, 1, 999])
+@pytest.mark.parametrize("version", [0, 1, 2, 999])
 def test_another_schema_version_is_refused(edit: Any, version: int) -> None:
-    with pytest.raises(RunFolderError, match=rf"schema version 2.*Received: .*{version}"):
+    with pytest.raises(RunFolderError, match=rf"schema version 3.*Received: .*{version}"):
         run_folder.load(edit(version, "schema_version"))
 
 
@@ -335,7 +410,7 @@ def test_a_baseline_that_is_not_there_is_refused(tmp_path: Path, path: str) -> N
 
 
 def test_a_baseline_of_another_schema_is_refused(edit: Any) -> None:
-    with pytest.raises(RunFolderError, match=r"schema version 2.*Received: .*report.json"):
+    with pytest.raises(RunFolderError, match=r"schema version 3.*Received: .*report.json"):
         run_folder.load_baseline(edit(1, "schema_version"))
 
 
@@ -357,8 +432,9 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=["parent", "absolute", "dots", "empty", "dot", "null-byte", "long"])
-def test_a_sheet_leads_nowhere_out_of_the_folder(edit: Any, name: str) -> None:
-    folder = edit(name, "sheets", "samples", "file")
+@pytest.mark.parametrize("sheet", [("sheets", "samples"), ("evolution", "photographs"), ("evolution", "heatmaps")])
+def test_a_sheet_leads_nowhere_out_of_the_folder(edit: Any, name: str, sheet: tuple[str, ...]) -> None:
+    folder = edit(name, *sheet, "file")
     (folder.parent / "secret.txt").write_text("secret")
     for load in (run_folder.load, run_folder.load_baseline):
         with pytest.raises(RunFolderError, match="Received"):

@@ -36,4 +36,4 @@ def calibrate(predictions: Predictions) -> Calibration:
         )
         for number in range(BINS)
     ]
-    return Calibration(float(np.abs(hits - total).sum() / max(len(confidence), 1)), bins)
+    return Calibration(float(np.abs(hits - total).sum() / len(confidence)) if len(confidence) else None, bins)

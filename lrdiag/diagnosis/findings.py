@@ -85,7 +85,7 @@ def at_chance(diagnosis: Diagnosis) -> Finding | None:
     score, dataset = diagnosis.test, diagnosis.dataset
     commonest = max(range(len(dataset.classes)), key=dataset.test_counts.__getitem__)
     share = dataset.test_counts[commonest] / score.size
-    if score.accuracy > max(share, 1 / len(dataset.classes)):
+    if score.accuracy > share or score.accuracy == 1:  # of one class alone, recognising all is no more than its share
         return None
     low, high = diagnosis.value_range
     return Finding(
@@ -183,7 +183,7 @@ def confused_classes(diagnosis: Diagnosis) -> Finding | None:
         "confused-pair",
         "note",
         f"“{names[worst.true]}” is often taken for “{names[worst.predicted]}”.",
-        f"{worst.count:,} images, {percent(worst.share)} of the class.",
+        f"{plural(worst.count, 'image')}, {percent(worst.share)} of the class.",
         "Compare their heatmaps below: do they show the object or the background?",
     )
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from scipy.stats import binomtest
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, top_k_accuracy_score
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from lrdiag.diagnosis.mistakes import TOP
 from lrdiag.records import Averages, ClassFacts, ConfusedPair, Predictions, Score
@@ -45,10 +45,14 @@ def _averages(predictions: Predictions, how: str) -> Averages:
 
 
 def _top5(predictions: Predictions) -> float | None:
-    classes = predictions.log_probabilities.shape[1]
+    size, classes = predictions.log_probabilities.shape
     if classes <= TOP:
         return None
-    return float(top_k_accuracy_score(predictions.labels, predictions.log_probabilities, k=TOP, labels=range(classes)))
+    # not scikit-learn's: it refuses scores that are not numbers, and ranks equals otherwise than `rank_mistakes`
+    wrong = predictions.misclassified
+    top = np.argsort(-predictions.log_probabilities[wrong], axis=1, kind="stable")[:, :TOP]
+    found = np.count_nonzero((top == predictions.labels[wrong, None]).any(axis=1))
+    return float((size - len(wrong) + found) / size)
 
 
 def class_facts(predictions: Predictions, names: tuple[str, ...]) -> list[ClassFacts]:

@@ -134,17 +134,16 @@ def training_chart(training: TrainingRun, best: int | None) -> Markup:
         training: A training run of one step or one epoch or more.
         best: The best epoch, counted from 1, or `None`.
     """
-    steps = _step_ends(training)
-    rows: list[tuple[float, Callable[[Axes], None]]] = [(3, lambda axes: _draw_losses(axes, training))]
-    if any(each.accuracy is not None for each in training.epochs):
-        rows.append((3, lambda axes: _draw_epoch_accuracies(axes, training.epochs)))
+    rows: list[tuple[str, float, Callable[[Axes], None]]] = [("loss", 3, lambda axes: _draw_losses(axes, training))]
+    if any(each.accuracy is not None or each.val_accuracy is not None for each in training.epochs):
+        rows.append(("accuracy", 3, lambda axes: _draw_epoch_accuracies(axes, training.epochs)))
     if training.learning_rate_per_step:
-        rows.append((2, lambda axes: _draw_rate(axes, steps, training.learning_rate_per_step)))
+        rows.append(("learning rate", 2, lambda axes: _draw_rate(axes, training)))
     if momentum := training.momentum_per_step:
-        rows.append((1.5, lambda axes: _draw_momentum(axes, steps, momentum)))
-    heights = [row for row, _ in rows]
+        rows.append(("momentum", 1.5, lambda axes: _draw_momentum(axes, training, momentum)))
+    names, heights = [name for name, _, _ in rows], [height for _, height, _ in rows]
     with svg.drawing(height=50 * sum(heights), rows=heights, right=_NAMES) as (figure, charts):
-        for axes, (_, draw) in zip(charts, rows, strict=True):
+        for axes, (_, _, draw) in zip(charts, rows, strict=True):
             draw(axes)
             axes.locator_params(axis="y", nbins=4)
             if best is not None:
@@ -152,9 +151,10 @@ def training_chart(training: TrainingRun, best: int | None) -> Markup:
         if best is not None:
             _above(charts[0], best, "best")
         charts[-1].set_xlabel("epoch")
-        charts[-1].set_xlim(0, max(len(training.epochs), *steps[-1:].tolist(), 1))
+        updates = max(len(training.learning_rate_per_step), len(training.loss_per_step))
+        charts[-1].set_xlim(0, max(len(training.epochs), updates / training.steps_per_epoch, 1))
         charts[-1].locator_params(axis="x", integer=True, nbins=8)
-        return svg.to_page(figure, "training", _training_label(training))
+        return svg.to_page(figure, "training", _training_label(names, training.epochs))
 
 
 def _draw_epoch_accuracies(axes: Axes, epochs: list[Epoch]) -> None:
@@ -162,13 +162,17 @@ def _draw_epoch_accuracies(axes: Axes, epochs: list[Epoch]) -> None:
     svg.name_axis(axes, "accuracy, %")
 
 
-def _draw_rate(axes: Axes, steps: np.ndarray, rates: list[float]) -> None:
-    axes.plot(*svg.thin(steps, np.asarray(rates)), color=svg.INK, linewidth=1.5, gid=".rate")
+def _draw_rate(axes: Axes, training: TrainingRun) -> None:
+    rates = np.asarray(training.learning_rate_per_step)
+    marker = "o" if len(rates) == 1 else None  # a single point is no line
+    steps = _ends_of_updates(training, len(rates))
+    axes.plot(*svg.thin(steps, rates), color=svg.INK, linewidth=1.5, marker=marker, gid=".rate")
     axes.set_ylim(bottom=0)
     svg.name_axis(axes, "learning rate")
 
 
-def _draw_momentum(axes: Axes, steps: np.ndarray, momentum: list[float]) -> None:
+def _draw_momentum(axes: Axes, training: TrainingRun, momentum: list[float]) -> None:
+    steps = _ends_of_updates(training, len(momentum))
     axes.plot(*svg.thin(steps, np.asarray(momentum)), color=svg.INK, linewidth=1, gid=".momentum")
     svg.name_axis(axes, "momentum")
 
@@ -176,7 +180,7 @@ def _draw_momentum(axes: Axes, steps: np.ndarray, momentum: list[float]) -> None
 def _draw_losses(axes: Axes, training: TrainingRun) -> None:
     batch_losses = np.asarray(training.loss_per_step, dtype=float)
     if len(batch_losses):
-        _dots(axes, *svg.thin(_step_ends(training)[: len(batch_losses)], batch_losses), svg.TRAINING)
+        _dots(axes, *svg.thin(_ends_of_updates(training, len(batch_losses)), batch_losses), svg.TRAINING)
     curves = [each.loss for each in training.epochs], [each.val_loss for each in training.epochs]
     _curves(axes, *curves)
     known = [value for curve in curves for value in curve if value is not None]
@@ -189,21 +193,21 @@ def _draw_losses(axes: Axes, training: TrainingRun) -> None:
     svg.name_axis(axes, "loss")
 
 
-def _step_ends(training: TrainingRun) -> np.ndarray:
+def _ends_of_updates(training: TrainingRun, updates: int) -> np.ndarray:
     """When each update ended, in epochs."""
-    return np.arange(1, len(training.learning_rate_per_step) + 1) / training.steps_per_epoch
+    return np.arange(1, updates + 1) / training.steps_per_epoch
 
 
 def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def _training_label(training: TrainingRun) -> str:
-    rate = " and learning rate" if training.learning_rate_per_step else ""
-    label = f"Loss, accuracy{rate} over {formats.plural(len(training.epochs), 'epoch')}"
-    if not training.epochs:
+def _training_label(drawn: list[str], epochs: list[Epoch]) -> str:
+    names = " and ".join(filter(None, (", ".join(drawn[:-1]), drawn[-1])))
+    label = f"{names.capitalize()} over {formats.plural(len(epochs), 'epoch')}"
+    if not epochs or epochs[-1].accuracy is None:
         return label
-    last = training.epochs[-1]
+    last = epochs[-1]
     return f"{label}; at the end training accuracy {formats.percent(last.accuracy)}, validation " + (
         formats.percent(last.val_accuracy) if last.val_accuracy is not None else "not measured"
     )

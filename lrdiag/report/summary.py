@@ -54,12 +54,19 @@ def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
         "beside": compared,
         "interval": comparison.interval_text(compared) if compared else None,
         "evidence": comparison.evidence(compared, diagnosis.test.size) if compared else None,
+        "calibration_change": _change(compared.base_calibration_error, diagnosis.calibration.error)
+        if compared
+        else None,
         "classes": [row for row in comparison.most_changed(rows, _ROWS) if row.change],
         "changes": comparison.changes(compared) if compared else [],
         "pairs": sorted(diagnosis.confused_pairs, key=lambda pair: -pair.count)[:_ROWS],
         "findings_sentence": findings.sentence(ordered),
         "findings": ordered,
     }
+
+
+def _change(before: float | None, now: float | None) -> float | None:
+    return None if before is None or now is None else now - before
 
 
 def markdown(text: str, limit: int = formats.NAME_LIMIT) -> str:

@@ -151,8 +151,9 @@ def _figures(pen: _Pen, diagnosis: Diagnosis) -> None:
         figures.append(("Change", f"{formats.points(compared.difference)} points", ""))
     sides = f"{len(compared.fixed):,} fixed, {len(compared.broken):,} broken" if compared else f"of {size}"
     figures.append(("Mistakes", formats.count(diagnosis.misclassified.count), sides))
-    error = f"calibration error {formats.percent(diagnosis.calibration.error)}"
-    figures.append(("Test loss", formats.loss(score.loss), error))
+    error = diagnosis.calibration.error
+    sure = "" if error is None else f"calibration error {formats.percent(error)}"
+    figures.append(("Test loss", formats.loss(score.loss), sure))
     width = _CONFUSION - _FIGURES - 40
     for number, (name, value, detail) in enumerate(figures):
         top = _TOP + 96 * number

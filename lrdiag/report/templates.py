@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import jinja2
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from lrdiag import formats
 from lrdiag.errors import TemplateError
@@ -26,6 +28,7 @@ FILTERS = (
     formats.duration,
     formats.short,
 )
+_POWER_OF_TEN = re.compile(r"\d(?:\.\d+)?e-\d+")
 OWN = "lrdiag"
 """The prefix by which a foreign template extends or includes the one that it replaces."""
 
@@ -56,8 +59,16 @@ def html_environment(templates: Path | None = None) -> Environment:
         lstrip_blocks=True,
         finalize=formats.legible,
     )
-    environment.filters.update({function.__name__: function for function in FILTERS})
+    environment.filters.update({function.__name__: function for function in (*FILTERS, unbroken)})
     return environment
+
+
+def unbroken(text: str) -> Markup:
+    """The text as HTML whose rates stay on one line: a browser breaks `3.1e-2` after the hyphen.
+
+    No other hyphen takes its place, so that a copied number is still a number.
+    """
+    return Markup(_POWER_OF_TEN.sub(r'<span class="number">\g<0></span>', str(escape(formats.legible(text)))))
 
 
 def _replacing(templates: Path, ours: FileSystemLoader) -> FileSystemLoader:

@@ -95,10 +95,20 @@ def heatmaps(size: Size, indices: np.ndarray) -> Any:
     return Heatmaps("Grad-CAM", "conv", indices, maps(len(indices)), maps(len(indices)), means)
 
 
+def kept(images: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """The pictures of the mistakes, as the test keeps them: no larger than the page shows them."""
+    import cv2
+
+    from lrdiag.report.sheets import LARGEST_SIDE, shrunk
+
+    height, width = shrunk(*images.shape[1:3], LARGEST_SIDE)
+    return np.stack([cv2.resize(images[index], (width, height), interpolation=cv2.INTER_AREA) for index in wrong])
+
+
 def make_run(size: Size, folder: Path, data_dir: str | None) -> dict[str, float]:
     """Makes a run folder from arrays and returns the seconds of each step."""
     from lrdiag import run_folder
-    from lrdiag.diagnosis.assemble import assemble
+    from lrdiag.diagnosis.assemble import assemble, dataset_facts
     from lrdiag.records import (
         Dataset,
         Epoch,
@@ -127,16 +137,18 @@ def make_run(size: Size, folder: Path, data_dir: str | None) -> dict[str, float]
     epochs = [Epoch(2 / number, 1 - 1 / number, 2 / number, 1 - 1 / number, 1.0) for number in range(1, 31)]
     steps = np.linspace(0, 1, 3000)
     training = TrainingRun(epochs, steps.tolist(), (2 - steps).tolist(), 100, 30, "SGD", "one cycle", None, 60.0)
-    run_facts = RunFacts("fast", 1, "CPU", "benchmark", None, {}, {})
+    run_facts = RunFacts("fast", 1, "CPU", "benchmark", None, {}, {}, (0.0, 255.0))
     # the digest of the test images is no part of the page: seven gigabytes of them would be all that is measured
     emptied = dataclasses.replace(dataset, test=LabelledImages(np.zeros((size.images, 1, 1, 3), np.uint8), labels))
 
+    mistakes = kept(test.images, predictions.misclassified)
     seconds, started = {}, time.perf_counter()
-    sheets, pictures = lay_out(dataset, predictions, maps, seed=0)
+    sheets, pictures = lay_out(mistakes, predictions, maps, dataset.train, seed=0)
     seconds["lay_out"] = time.perf_counter() - started
     diagnosis = assemble(
-        emptied,
+        dataset_facts(emptied),
         predictions,
+        files=(),
         range_test=range_test,
         range_test_note=None,
         training=training,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lrdiag.diagnosis.assemble import assemble
+from lrdiag.diagnosis.assemble import assemble, dataset_facts
 from lrdiag.records import (
     Dataset,
     Diagnosis,
@@ -45,12 +45,13 @@ def sound(dataset: Dataset, training: TrainingRun) -> Diagnosis:
     """Every test image right, no gap, a suggestion, heatmaps."""
     scores = np.eye(3)[dataset.test.labels] * 5
     return assemble(
-        dataset,
+        dataset_facts(dataset),
         Predictions.from_scores(scores, dataset.test.labels),
+        files=dataset.test.files,
         range_test=RangeTestFacts([0.1], [1.0], [1.0], "the range was swept to its end", [1.0], 0.1, 0.05, 0.2),
         range_test_note=None,
         training=training,
         heatmaps=HeatmapFacts("Grad-CAM", "relu", 0),
         sheets=Sheets(None, None, Sheet("samples.jpg", 3, 3, 6, 4, 1), 1),
-        run=RunFacts("fast", 10, "CPU", "lrdiag", None, {"seed": 0}, {"keras": "3"}),
+        run=RunFacts("fast", 10, "CPU", "lrdiag", None, {"seed": 0}, {"keras": "3"}, (0.0, 255.0)),
     )

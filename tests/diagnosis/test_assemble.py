@@ -9,9 +9,20 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from lrdiag.diagnosis.assemble import assemble
+from lrdiag.diagnosis.assemble import Fingerprint, assemble, dataset_facts
 from lrdiag.diagnosis.findings import find
-from lrdiag.records import NO_IMAGES, Dataset, DatasetFacts, Diagnosis, LabelledImages, Predictions, RunFacts
+from lrdiag.records import (
+    NO_IMAGES,
+    Dataset,
+    DatasetFacts,
+    Diagnosis,
+    Evolution,
+    Finding,
+    LabelledImages,
+    Predictions,
+    RunFacts,
+    SkippedFile,
+)
 
 PARTS = ("range_test", "range_test_note", "training", "heatmaps", "sheets")
 
@@ -20,11 +31,12 @@ def again(sound: Diagnosis, dataset: Dataset, predicted: list[int]) -> Diagnosis
     """As `sound`, with other data or predictions."""
     predictions = Predictions.from_scores(np.eye(3)[predicted] * 5, dataset.test.labels)
     run = RunFacts(**{field.name: getattr(sound, field.name) for field in dataclasses.fields(RunFacts)})
-    return assemble(dataset, predictions, **{name: getattr(sound, name) for name in PARTS}, run=run)
+    parts = {name: getattr(sound, name) for name in PARTS}
+    return assemble(dataset_facts(dataset), predictions, files=dataset.test.files, **parts, run=run)
 
 
 def test_the_data_are_counted(sound: Diagnosis) -> None:
-    black = repr(((6, 4, 6, 3), [0, 0, 1, 1, 2, 2])).encode() + bytes(6 * 4 * 6 * 3)
+    black = bytes(6 * 4 * 6 * 3) + repr(((4, 6, 3), [0, 0, 1, 1, 2, 2])).encode()
     assert sound.dataset == DatasetFacts(
         "toys", "a shelf", None, ["cat", "dog", "frog"], [4, 6, 3], 4, 2, 6, train_counts=[1, 2, 1],
         test_counts=[2, 2, 2], test_fingerprint=hashlib.sha256(black).hexdigest(),
@@ -76,7 +88,8 @@ def test_mistakes_go_into_every_figure(sound: Diagnosis, dataset: Dataset) -> No
     assert [(each.index, each.file) for each in diagnosis.misclassified.items] == [(1, "test/1.png")]
     assert diagnosis.confusion[0] == [1, 1, 0]
     assert [each.code for each in diagnosis.findings] == ["weak-class", "confused-pair"]
-    assert diagnosis.findings == find(diagnosis)
+    assert diagnosis.findings[1].evidence == "1 image, 50.0\u00a0% of the class."
+    assert diagnosis.findings == find(dataclasses.replace(diagnosis, findings=[]))
 
 
 def test_data_without_validation_or_files_are_counted_too(sound: Diagnosis, dataset: Dataset) -> None:
@@ -84,3 +97,77 @@ def test_data_without_validation_or_files_are_counted_too(sound: Diagnosis, data
     diagnosis = again(sound, bare, [2, 0, 1, 1, 2, 2])
     assert diagnosis.dataset.validation_size == 0
     assert {each.file for each in diagnosis.misclassified.items} == {None}
+
+
+def test_files_that_could_not_be_read_are_facts_of_the_data(dataset: Dataset) -> None:
+    broken = SkippedFile("test/cat/1.png", "it is cut")
+    assert dataset_facts(dataclasses.replace(dataset, skipped=(broken,))).skipped == [broken]
+
+
+def test_without_training_images_their_counts_are_zero(dataset: Dataset) -> None:
+    facts = dataset_facts(dataclasses.replace(dataset, train=NO_IMAGES, validation=NO_IMAGES))
+    assert (facts.train_size, facts.train_counts, facts.test_counts) == (0, [0, 0, 0], [2, 2, 2])
+    assert facts.image_shape == [4, 6, 3]
+
+
+def test_what_is_known_already_joins_what_the_figures_say(sound: Diagnosis, dataset: Dataset) -> None:
+    known = Finding("loss-mismatch", "error", "title", "evidence", "advice")
+    predictions = Predictions.from_scores(np.eye(3)[[0, 1, 1, 1, 2, 2]] * 5, dataset.test.labels)
+    run = RunFacts(**{field.name: getattr(sound, field.name) for field in dataclasses.fields(RunFacts)})
+    parts = {name: getattr(sound, name) for name in PARTS}
+    evolution = Evolution([1, 2], [0.5, 1.0], [], None, None)
+    given = {"findings": [known], "evolution": evolution}
+    diagnosis = assemble(sound.dataset, predictions, files=(), **parts, run=run, **given)
+    assert [each.code for each in diagnosis.findings] == ["loss-mismatch", "weak-class", "confused-pair"]
+    assert diagnosis.evolution == evolution
+    assert diagnosis.value_range == (0.0, 255.0)
+    assert diagnosis.misclassified.items[0].file is None
+
+
+class TestFingerprint:
+    IMAGES = np.random.default_rng(0).integers(0, 256, (7, 4, 6, 3)).astype(np.uint8)
+    LABELS = np.array([0, 1, 2, 0, 1, 2, 0])
+
+    def of(self, images: np.ndarray, labels: np.ndarray, batch: int = 7) -> str:
+        fingerprint = Fingerprint()
+        for start in range(0, len(images), batch):
+            fingerprint.update(images[start : start + batch])
+        return fingerprint.of(labels)
+
+    @pytest.mark.parametrize("batch", [1, 2, 3, 6])
+    def test_does_not_depend_on_how_the_images_are_divided(self, batch: int) -> None:
+        assert self.of(self.IMAGES, self.LABELS, batch) == self.of(self.IMAGES, self.LABELS)
+
+    def test_does_not_depend_on_how_the_images_lie_in_memory(self) -> None:
+        assert self.of(np.asfortranarray(self.IMAGES), self.LABELS) == self.of(self.IMAGES, self.LABELS)
+
+    def test_does_not_depend_on_the_type_of_the_labels(self) -> None:
+        assert self.of(self.IMAGES, self.LABELS.astype("uint8")) == self.of(self.IMAGES, self.LABELS)
+
+    @pytest.mark.parametrize("place", [(0, 0, 0, 0), (6, 3, 5, 2)])
+    def test_changes_with_a_pixel(self, place: tuple[int, ...]) -> None:
+        images = self.IMAGES.copy()
+        images[place] ^= 1
+        assert self.of(images, self.LABELS, 2) != self.of(self.IMAGES, self.LABELS, 2)
+
+    def test_changes_with_a_label(self) -> None:
+        labels = self.LABELS.copy()
+        labels[3] = 1
+        assert self.of(self.IMAGES, labels) != self.of(self.IMAGES, self.LABELS)
+
+    def test_changes_with_the_order(self) -> None:
+        other = np.array([0, 1, 2, 6, 4, 5, 3])  # of one class
+        assert (self.LABELS[other] == self.LABELS).all()
+        assert self.of(self.IMAGES[other], self.LABELS) != self.of(self.IMAGES, self.LABELS)
+
+    def test_changes_with_the_shape(self) -> None:
+        wide = self.IMAGES.reshape(7, 6, 4, 3)
+        assert self.of(wide, self.LABELS) != self.of(self.IMAGES, self.LABELS)
+
+    def test_can_be_asked_on_the_way(self) -> None:
+        fingerprint = Fingerprint()
+        fingerprint.update(self.IMAGES[:3])
+        first = fingerprint.of(self.LABELS[:3])
+        fingerprint.update(self.IMAGES[3:])
+        assert first == self.of(self.IMAGES[:3], self.LABELS[:3])
+        assert fingerprint.of(self.LABELS) == self.of(self.IMAGES, self.LABELS)

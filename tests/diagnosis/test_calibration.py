@@ -89,7 +89,7 @@ def test_images_without_a_confidence_are_left_out(unknown: float) -> None:
 
 def test_without_any_confidence_there_is_nothing_to_count() -> None:
     calibration = calibrate(Predictions(np.full((3, 2), np.nan), np.zeros(3, int)))
-    assert (calibration.error, {each.count for each in calibration.bins}) == (0.0, {0})
+    assert (calibration.error, {each.count for each in calibration.bins}) == (None, {0})
 
 
 def test_many_images_agree_with_the_definition() -> None:

@@ -10,10 +10,19 @@ from math import comb
 import numpy as np
 import pytest
 
-from lrdiag.diagnosis.assemble import assemble
+from lrdiag.diagnosis.assemble import assemble, dataset_facts
 from lrdiag.diagnosis.compare import compare, mcnemar, paired_interval
 from lrdiag.errors import ComparisonError
-from lrdiag.records import ClassChange, Comparison, Dataset, Diagnosis, Predictions, RunFacts, SettingChange
+from lrdiag.records import (
+    Calibration,
+    ClassChange,
+    Comparison,
+    Dataset,
+    Diagnosis,
+    Predictions,
+    RunFacts,
+    SettingChange,
+)
 
 PARTS = ("range_test", "range_test_note", "training", "heatmaps", "sheets")
 
@@ -32,7 +41,8 @@ def judge(sound: Diagnosis, dataset: Dataset) -> Judge:
         scores = np.eye(3)[predicted] * np.arange(1, 7)[:, None]
         facts = {field.name: getattr(sound, field.name) for field in dataclasses.fields(RunFacts)} | run
         parts = {name: getattr(sound, name) for name in PARTS}
-        return assemble(of, Predictions.from_scores(scores, of.test.labels), **parts, run=RunFacts(**facts))
+        predictions = Predictions.from_scores(scores, of.test.labels)
+        return assemble(dataset_facts(of), predictions, files=of.test.files, **parts, run=RunFacts(**facts))
 
     return diagnose
 
@@ -126,6 +136,11 @@ def test_the_difference_is_this_run_minus_the_earlier_one(judge: Judge) -> None:
 def test_a_run_beside_itself_has_not_changed(judge: Judge) -> None:
     same = compare(judge(NOW), judge(NOW))
     assert (same.broken, same.fixed, same.difference, same.p_value, same.changes) == ([], [], 0, 1, [])
+
+
+def test_a_baseline_without_any_confidence_has_no_calibration_error(judge: Judge) -> None:
+    base = dataclasses.replace(judge(BEFORE), calibration=Calibration(None, []))
+    assert compare(base, judge(NOW)).base_calibration_error is None
 
 
 def test_an_absent_class_has_no_recall_before_or_after(judge: Judge, dataset: Dataset) -> None:

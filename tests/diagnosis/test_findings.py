@@ -8,14 +8,39 @@ from typing import Any
 
 import pytest
 
-from lrdiag.diagnosis.findings import RULES, find
-from lrdiag.records import ClassFacts, ConfusedPair, Diagnosis, HeatmapFacts
+from lrdiag.diagnosis.findings import RULES, find, loss_mismatch
+from lrdiag.records import ClassFacts, ConfusedPair, Diagnosis, HeatmapFacts, SkippedFile
 
 Change = Callable[[Diagnosis], dict[str, Any]]
 
 
 def stopped(sound: Diagnosis) -> dict[str, Any]:
     return {"training": dataclasses.replace(sound.training, stop_reason="the loss was not finite", epochs_planned=1000)}
+
+
+def interrupted(sound: Diagnosis) -> dict[str, Any]:
+    stop = {"stop_reason": "interrupted after 12 steps, in epoch 3", "interrupted": True, "epochs_planned": 1000}
+    return {"training": dataclasses.replace(sound.training, **stop)}
+
+
+def guessing(right: int, counts: list[int]) -> Change:
+    """So many images right, of so many of each class."""
+
+    def change(sound: Diagnosis) -> dict[str, Any]:
+        size = sum(counts)
+        return {
+            "dataset": dataclasses.replace(sound.dataset, test_size=size, test_counts=counts),
+            "test": dataclasses.replace(sound.test, size=size, accuracy=right / size),
+            "per_class": [ClassFacts("all", 1.0, right / size, 1.0, size)],
+            "value_range": (-1.5, 2.25),
+        }
+
+    return change
+
+
+def skipping(*files: str) -> Change:
+    skipped = [SkippedFile(file, "it is cut") for file in files]
+    return lambda sound: {"dataset": dataclasses.replace(sound.dataset, skipped=skipped)}
 
 
 def fallen_back(sound: Diagnosis) -> dict[str, Any]:
@@ -30,10 +55,10 @@ def unread(sound: Diagnosis) -> dict[str, Any]:
     return {"range_test_note": "no descent"}
 
 
-def gap(validation: float | None) -> Change:
+def gap(validation: float | None, training: float | None = 0.75) -> Change:
     def change(sound: Diagnosis) -> dict[str, Any]:
         earlier = dataclasses.replace(sound.training.epochs[0], accuracy=0.99, val_accuracy=0.1)
-        last = dataclasses.replace(sound.training.epochs[0], accuracy=0.75, val_accuracy=validation)
+        last = dataclasses.replace(sound.training.epochs[0], accuracy=training, val_accuracy=validation)
         return {"training": dataclasses.replace(sound.training, epochs=[earlier, last])}
 
     return change
@@ -52,7 +77,18 @@ def pairs(*shares: float) -> Change:
 
 
 FIRES: list[tuple[str, str, Change, str]] = [
-    ("training-stopped", "error", stopped, "2 of 2,000 steps"),
+    ("training-stopped", "error", stopped, "1 of 1,000 epochs were completed. The figures below are those of the"),
+    ("training-interrupted", "warning", interrupted, "of the network as it was then"),
+    (
+        "at-chance",
+        "error",
+        guessing(10, [10, 5, 5]),
+        "50.0\u00a0% of the images are recognised, and 50.0\u00a0% are of",
+    ),
+    ("at-chance", "error", guessing(9, [10, 5, 5]), "lie between -1.5 and 2.25"),
+    ("at-chance", "error", guessing(0, [0, 7, 0]), "0.0\u00a0% of the images are recognised, and 100.0\u00a0% are of"),
+    ("skipped-files", "warning", skipping("a.png"), "The first: a.png: it is cut."),
+    ("skipped-files", "warning", skipping("b.png", "a.png"), "The first: b.png: it is cut."),
     ("stand-in-data", "error", fallen_back, "no network"),
     ("no-heatmaps", "warning", unexplained, "no convolution"),
     ("no-suggestion", "warning", unread, "no descent"),
@@ -74,6 +110,10 @@ QUIET: dict[str, Change] = {
     "gap-below-the-threshold": gap(0.701),
     "better-on-validation": gap(0.9),
     "no-validation": gap(None),
+    "no-training": lambda sound: {"training": None},
+    "no-training-accuracy": gap(0.1, None),
+    "one-image-above-chance": guessing(11, [10, 5, 5]),
+    "all-of-the-only-class": guessing(7, [0, 7, 0]),
     "no-epoch": lambda sound: {"training": dataclasses.replace(sound.training, epochs=[])},
     "recall-above-the-threshold": recall(0.9, 0.601),
     "absent-class": recall(0.75, None),
@@ -103,7 +143,7 @@ def test_a_rule_is_quiet(sound: Diagnosis, change: Change) -> None:
 
 
 def test_every_rule_is_tested() -> None:
-    assert len({code for code, *_ in FIRES}) == len(RULES)
+    assert len({code for code, *_ in FIRES}) == len(RULES) + 1  # a training can stop in two ways
 
 
 def test_the_gravest_comes_first(sound: Diagnosis) -> None:
@@ -115,3 +155,50 @@ def test_the_gravest_comes_first(sound: Diagnosis) -> None:
 def test_the_findings_name_the_classes(sound: Diagnosis) -> None:
     assert find(changed(sound, pairs(0.5)))[0].title == "“cat” is often taken for “dog”."
     assert find(changed(sound, recall(0.9, 0.1)))[0].title == "“class 1” is the weakest class."
+
+
+def test_a_training_that_a_person_stopped_is_not_called_broken(sound: Diagnosis) -> None:
+    by_hand, diverged = find(changed(sound, interrupted))[0], find(changed(sound, stopped))[0]
+    assert by_hand.title == "Training was interrupted after 12 steps, in epoch 3."
+    assert diverged.title == "Training stopped early: the loss was not finite."
+    assert "at the beginning of that epoch" in diverged.evidence
+    assert "at the beginning" not in by_hand.evidence
+    assert "learning rate" in diverged.advice
+    assert "learning rate" not in by_hand.advice
+
+
+def test_chance_is_the_commonest_class(sound: Diagnosis) -> None:
+    (finding,) = find(changed(sound, guessing(4, [3, 7, 10])))
+    assert finding.title == "The network does no better than calling everything “frog”."
+
+
+@pytest.mark.parametrize(
+    ("files", "title"),
+    [
+        (["a.png"], "1 file could not be read and was left out."),
+        (["a.png"] * 1200, "1,200 files could not be read and were left out."),
+    ],
+)
+def test_skipped_files_are_counted(sound: Diagnosis, files: list[str], title: str) -> None:
+    assert find(changed(sound, skipping(*files)))[0].title == title
+
+
+@pytest.mark.parametrize(
+    ("from_logits", "probabilities", "title", "advice"),
+    [
+        (True, True, "The model returns probabilities, and its loss was told to take logits.", "from_logits=False"),
+        (False, False, "The model returns logits, and its loss was told to take probabilities.", "from_logits=True"),
+    ],
+)
+def test_a_loss_that_takes_other_numbers_is_an_error(
+    from_logits: bool, probabilities: bool, title: str, advice: str
+) -> None:
+    (finding,) = loss_mismatch(from_logits, probabilities)
+    assert (finding.code, finding.severity, finding.title) == ("loss-mismatch", "error", title)
+    assert f"from_logits={from_logits}" in finding.evidence
+    assert advice in finding.advice
+
+
+@pytest.mark.parametrize(("from_logits", "probabilities"), [(True, False), (False, True), (None, True), (None, False)])
+def test_a_loss_that_fits_or_is_not_known_is_no_finding(from_logits: bool | None, probabilities: bool) -> None:
+    assert loss_mismatch(from_logits, probabilities) == []

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from lrdiag.diagnosis.mistakes import rank_mistakes
 from lrdiag.diagnosis.scores import class_facts, confused_pairs, confusion, score
-from lrdiag.records import ClassFacts, ConfusedPair, Predictions
+from lrdiag.records import Averages, ClassFacts, ConfusedPair, Predictions
 
 
 def said(predicted: list[int], labels: list[int], classes: int) -> Predictions:
@@ -78,3 +79,47 @@ def test_pairs_are_ranked_by_count_and_equal_counts_keep_their_order(example: Pr
 
 def test_a_perfect_network_confuses_nothing() -> None:
     assert confused_pairs(np.diag([3, 0, 2])) == []
+
+
+def test_means_over_the_classes_are_those_of_the_classes_that_were_shown(example: Predictions) -> None:
+    """Precision 2/5, 1, 1, 0; recall 2/3, 1/3, 1, 0; F1 1/2, 1/2, 1, 0, of 3, 3, 2 and 1 images."""
+    figures = score(example)
+    assert figures.macro == Averages(*map(pytest.approx, (2.4 / 4, 2 / 4, 2 / 4)))
+    assert figures.weighted == Averages(*map(pytest.approx, (6.2 / 9, 5 / 9, 5 / 9)))
+    assert figures.balanced_accuracy == figures.macro.recall
+    assert figures.weighted.recall == pytest.approx(figures.accuracy)
+
+
+def test_of_classes_of_one_size_the_balanced_accuracy_is_the_accuracy() -> None:
+    figures = score(said([0, 1, 1, 2, 0, 2], [0, 0, 1, 1, 2, 2], 3))
+    assert figures.balanced_accuracy == pytest.approx(figures.accuracy)
+    assert figures.macro == Averages(*map(pytest.approx, vars(figures.weighted).values()))
+
+
+def ranked(ranks: list[int], classes: int) -> Predictions:
+    """Predictions of images of class 0 that hold so many other classes more probable."""
+    scores = np.tile(-np.arange(1.0, classes + 1), (len(ranks), 1))
+    scores[:, 0] = [-rank - 1.5 for rank in ranks]
+    return Predictions.from_scores(scores, np.zeros(len(ranks), int))
+
+
+def test_the_fifth_most_probable_class_counts_and_the_sixth_does_not() -> None:
+    assert score(ranked([0, 4, 5, 6], 8)).top5_accuracy == 2 / 4
+
+
+@pytest.mark.parametrize("classes", [2, 5, 6])
+def test_with_five_classes_or_fewer_there_is_no_top_five(classes: int) -> None:
+    assert score(said([0], [0], classes)).top5_accuracy == (None if classes <= 5 else 1.0)
+
+
+def test_the_five_most_probable_are_those_that_are_told_of_a_mistake() -> None:
+    """Equals keep their order: of eight equal classes, the first five."""
+    equal = Predictions.from_scores(np.zeros((8, 8)), np.arange(8))
+    told = rank_mistakes(equal).items
+    assert score(equal).top5_accuracy == 5 / 8
+    assert sorted(each.true for each in told if each.true in each.top_classes) == [1, 2, 3, 4]
+
+
+def test_scores_that_are_not_numbers_have_figures_all_the_same() -> None:
+    figures = score(Predictions(np.full((8, 8), math.nan), np.arange(8)))
+    assert (figures.accuracy, figures.top5_accuracy, figures.loss) == (1 / 8, 5 / 8, None)

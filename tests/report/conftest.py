@@ -7,11 +7,13 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lrdiag.records import (
+    Averages,
     Calibration,
     CalibrationBin,
     ClassFacts,
@@ -19,18 +21,22 @@ from lrdiag.records import (
     DatasetFacts,
     Diagnosis,
     Epoch,
+    Evolution,
     Finding,
     HeatmapFacts,
     HeatmapSheets,
     HeatmapTrust,
     Misclassified,
     Mistake,
+    Moment,
     RangeTestFacts,
     Run,
     Score,
     Seconds,
     Sheets,
+    SkippedFile,
     TrainingRun,
+    WatchedImage,
 )
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
@@ -117,7 +123,7 @@ def make_diagnosis(classes: list[str], matrix: np.ndarray, items: list[Mistake],
         range_test=make_range_test(),
         range_test_note=None,
         training=make_training(),
-        test=Score(size, float(np.trace(matrix) / size), 0.741, 0.848, 0.6234),
+        test=make_score(size, float(np.trace(matrix) / size), 0.741, 0.848, 0.6234),
         calibration=make_calibration(size),
         per_class=[
             ClassFacts(name, 0.8, float(shares[index, index]), 0.81, each[index]) for index, name in enumerate(classes)
@@ -136,7 +142,15 @@ def make_diagnosis(classes: list[str], matrix: np.ndarray, items: list[Mistake],
         git_commit="3f2a91c",
         settings={"data": "cifar10", "epochs": 3, "mixed_precision": False, "limit_train": None},
         versions={"python": "3.11.7", "keras": "3.15.1"},
+        value_range=(0.0, 255.0),
         seconds=Seconds(6.1, 58.4, 4.2, 0.9, 78.3),
+    )
+
+
+def make_score(size: int, accuracy: float, low: float, high: float, loss: float | None, **others: Any) -> Score:
+    means = {"macro": Averages(0.8125, 0.75, 0.78), "weighted": Averages(0.84, accuracy, 0.82)}
+    return Score(
+        size, accuracy, low, high, loss, **{"balanced_accuracy": 0.75, "top5_accuracy": 0.9375, **means, **others}
     )
 
 
@@ -191,7 +205,7 @@ def _diverged() -> Run:
         stop_reason=reason,
     )  # fmt: skip
     finding = Finding("training-stopped", "error", f"Training stopped early: {reason}.", "5 of 24 steps.", "Lower it.")
-    return changed(run, training=training, findings=[finding], test=Score(200, 0.1, 0.066, 0.149, None))
+    return changed(run, training=training, findings=[finding], test=make_score(200, 0.1, 0.066, 0.149, None))
 
 
 def _no_heatmaps() -> Run:
@@ -262,7 +276,12 @@ def _not_numbers() -> Run:
         dataclasses.replace(item, confidence=None, loss=None, top_probabilities=[None] * 5) for item in mistakes(run)
     ]
     trust = dataclasses.replace(run.diagnosis.heatmaps, trust=None)
-    return changed(run, misclassified=Misclassified(len(items), items), heatmaps=trust)
+    unknown = Calibration(None, [dataclasses.replace(each, count=0, right=0, confidence=None) for each in bins(run)])
+    return changed(run, misclassified=Misclassified(len(items), items), heatmaps=trust, calibration=unknown)
+
+
+def bins(run: Run) -> list[CalibrationBin]:
+    return run.diagnosis.calibration.bins
 
 
 def compared(head: Run) -> Run:
@@ -278,9 +297,63 @@ def compared(head: Run) -> Run:
     base = changed(
         base, dataset=diagnosis.dataset, misclassified=Misclassified(len(items), items), model=f"{diagnosis.model} 0",
         per_class=per_class, settings=diagnosis.settings | {"epochs": 2, diagnosis.model: diagnosis.model},
-        test=Score(diagnosis.test.size, diagnosis.test.accuracy - 1 / diagnosis.test.size, 0.736, 0.843, 0.6543),
+        test=make_score(diagnosis.test.size, diagnosis.test.accuracy - 1 / diagnosis.test.size, 0.736, 0.843, 0.6543),
     )  # fmt: skip
     return set_beside(base, head)
+
+
+def _without_training() -> Run:
+    """A model of one's own, judged alone: nothing is known of its training or of its training images."""
+    run = make_run(CONFUSED, CLASSES)
+    dataset = dataclasses.replace(
+        run.diagnosis.dataset, name="", source="", train_size=0, validation_size=0, train_counts=[0] * len(CLASSES)
+    )
+    sheets = dataclasses.replace(run.diagnosis.sheets, samples=None, samples_per_class=0)
+    return changed(
+        run, dataset=dataset, sheets=sheets, range_test=None, range_test_note=None, training=None, command="",
+        git_commit=None, settings={}, seconds=Seconds(predict_and_explain=4.2),
+    )  # fmt: skip
+
+
+def _epochs_only() -> Run:
+    """What a history tells: no steps, no times."""
+    run = make_run(CONFUSED, CLASSES)
+    assert run.diagnosis.training
+    epochs = [dataclasses.replace(epoch, seconds=None) for epoch in run.diagnosis.training.epochs]
+    training = TrainingRun(epochs, [], [], 1, 3, "Adam", "", None, None)
+    return changed(run, training=training, range_test=None, range_test_note=None)
+
+
+def _losses_only() -> Run:
+    """What a history tells of a model that measures no accuracy and whose rates were logged each epoch."""
+    epochs = [Epoch(2.0, None, 1.75, None, None), Epoch(None, None, None, None, None), Epoch(0.75, None, 1.0, None, 4)]
+    training = TrainingRun(epochs, [0.1, 0.05, 0.025], [], 1, 3, "", "", None, None)
+    return changed(make_run(CONFUSED, CLASSES), training=training)
+
+
+def _skipped() -> Run:
+    run = make_run(CONFUSED, CLASSES)
+    skipped = [SkippedFile(name, f"cannot be read: {name}") for name in HOSTILE]
+    return changed(run, dataset=dataclasses.replace(run.diagnosis.dataset, skipped=skipped))
+
+
+FOLLOWED = 5
+
+
+def followed(run: Run) -> Run:
+    """The run with five images of the first classes, asked after the first epoch and the last; pictures are noise."""
+    rng = np.random.default_rng(3)
+    noise = rng.integers(0, 256, (FOLLOWED, 32, 32, 3)).astype(np.uint8)
+    photographs, photograph_file = photograph_sheet(noise, "watched.webp")
+    maps = rng.random((2 * FOLLOWED, 4, 4)).astype(np.float32)
+    heatmaps, heatmap_file = heatmap_sheet(maps, maps.max(axis=(1, 2)), "watched-maps.png")
+    images = [
+        WatchedImage(7 * true, true, [Moment(true + 1, 0.5, 0.25), Moment(true, 0.75, 0.75)])
+        for true in range(FOLLOWED)
+    ]
+    evolution = Evolution([1, 3], [0.625, 0.8], images, photographs, heatmaps)
+    pictures = run.pictures | {"watched.webp": photograph_file, "watched-maps.png": heatmap_file}
+    return Run(dataclasses.replace(run.diagnosis, evolution=evolution), pictures)
 
 
 VARIANTS: dict[str, Callable[[], Run]] = {
@@ -301,6 +374,12 @@ VARIANTS: dict[str, Callable[[], Run]] = {
     "compared": lambda: compared(make_run(CONFUSED, CLASSES)),
     "hostile and compared": lambda: compared(_hostile()),
     "from python": lambda: changed(make_run(CONFUSED, CLASSES), command="", git_commit=None),
+    "without training": _without_training,
+    "epochs only": _epochs_only,
+    "losses only": _losses_only,
+    "skipped": _skipped,
+    "followed": lambda: followed(make_run(CONFUSED, CLASSES)),
+    "hostile and followed": lambda: followed(_hostile()),
 }
 
 

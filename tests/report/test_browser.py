@@ -130,6 +130,21 @@ def test_an_open_tile_fits_a_phone(browser: Any, pages: dict[str, str], tmp_path
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
 
 
+def test_the_names_of_followed_images_leave_room_for_them(browser: Any, pages: dict[str, str], tmp_path: Path) -> None:
+    """The first column stays in sight; the longest name must not cover the others on a phone."""
+    open_page(browser, pages["hostile and followed"], tmp_path, width=360)
+    heads = browser.find_elements("css selector", ".evolution tbody th")
+    assert max(head.rect["width"] for head in heads) <= 180
+
+
+def test_a_rate_is_not_broken_and_can_be_copied(ordinary: Any) -> None:
+    number = find(ordinary, "#learning-rate .answer .number")
+    ordinary.execute_script("arguments[0].parentElement.style.width = '1px'", number)
+    lines = ordinary.execute_script("return arguments[0].getClientRects().length", number)
+    script = "getSelection().selectAllChildren(arguments[0]); return getSelection().toString()"
+    assert (lines, float(ordinary.execute_script(script, number))) == (1, 0.05)
+
+
 def test_asks_for_nothing(ordinary: Any) -> None:
     assert ordinary.execute_script("return performance.getEntriesByType('resource').map(each => each.name)") == []
 
@@ -141,7 +156,7 @@ def test_a_foreign_script_does_not_run(browser: Any, pages: dict[str, str], tmp_
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["ordinary", "hostile names"])
+@pytest.mark.parametrize("name", ["ordinary", "hostile names", "followed", "losses only"])
 def test_text_has_enough_contrast(browser: Any, pages: dict[str, str], tmp_path: Path, scheme: str, name: str) -> None:
     emulate(browser, scheme)
     open_page(browser, pages[name], tmp_path)
@@ -179,6 +194,28 @@ class TestPictures:
         views = [pixels(each) for each in ordinary.find_elements("css selector", "#i7 p i")]
         assert [view.shape for view in views] == [(192, 192, 3)] * 4
         assert all(np.abs(one - other).mean() > 5 for i, one in enumerate(views) for other in views[:i])
+
+    def test_a_followed_image_shows_its_photograph_and_the_map_of_each_epoch(
+        self, browser: Any, runs: dict[str, Run], tmp_path: Path
+    ) -> None:
+        run = runs["followed"]
+        assert run.diagnosis.evolution
+        bare = dataclasses.replace(run.diagnosis.evolution, heatmaps=None)
+        open_page(browser, render_page(Run(dataclasses.replace(run.diagnosis, evolution=bare), run.pictures)), tmp_path)
+        photographs = [pixels(each) for each in browser.find_elements("css selector", ".watched")]
+        open_page(browser, render_page(run), tmp_path)
+        mapped = [pixels(each) for each in browser.find_elements("css selector", ".watched")]
+        sheets = [Image.open(BytesIO(run.pictures[name])) for name in ("watched.webp", "watched-maps.png")]
+        for place, (photograph, warm) in enumerate(zip(photographs, mapped, strict=True)):
+            y, x = divmod(place // 2, 3)  # two epochs of each image, five images in three columns
+            expected = sheets[0].convert("RGB").crop((32 * x, 32 * y, 32 * x + 32, 32 * y + 32)).resize((64, 64), 0)
+            assert np.abs(photograph - np.asarray(expected)).mean() < 2
+            y, x = divmod(place, 4)  # ten maps of four pixels and a padding of one, in four columns
+            heat = sheets[1].convert("RGBA").crop((6 * x, 6 * y, 6 * x + 6, 6 * y + 6))
+            over = heat.resize((96, 96), Image.Resampling.BILINEAR).crop((16, 16, 80, 80))
+            expected = Image.alpha_composite(expected.convert("RGBA"), over).convert("RGB")
+            assert np.abs(warm - np.asarray(expected)).mean() < 8
+        assert len(photographs) == 10
 
     def test_names_of_pictures_are_read_out(self, ordinary: Any) -> None:
         tree = ordinary.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
@@ -455,9 +492,15 @@ AXE = importlib.util.find_spec("axe_playwright_python")  # carries axe-core as a
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
+AXED = (
+    "ordinary", "hostile names", "diverged", "many classes", "many pairs", "no mistakes", "without training",
+    "losses only", "skipped", "followed", "hostile and followed",
+)  # fmt: skip
+
+
 @pytest.mark.skipif(not (AXE or REQUIRED), reason="needs axe-playwright-python")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["ordinary", "hostile names", "diverged", "many classes", "many pairs", "no mistakes"])
+@pytest.mark.parametrize("name", AXED)
 def test_axe_finds_nothing(browser: Any, pages: dict[str, str], tmp_path: Path, scheme: str, name: str) -> None:
     assert AXE, "pip install --no-deps axe-playwright-python"
     assert AXE.submodule_search_locations

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lrdiag.diagnosis.intervals import wilson
-from lrdiag.records import Calibration, CalibrationBin, RangeTestFacts, Run, TrainingRun
+from lrdiag.records import Calibration, CalibrationBin, Epoch, RangeTestFacts, Run, TrainingRun
 from lrdiag.report.charts import range_test_chart, rate_ticks, training_chart
 from lrdiag.report.confidence_charts import compact, confidence_chart, reliability_chart
 from lrdiag.report.sections.learning_rate import smooth_line, y_limit
@@ -266,6 +266,80 @@ def test_training_without_validation_has_one_line(training: TrainingRun) -> None
     chart = training_chart(dataclasses.replace(training, epochs=epochs), None)
     assert ">training<" in chart
     assert ">validation<" not in chart
+
+
+def epochs_of(*figures: tuple[float | None, float | None, float | None, float | None]) -> TrainingRun:
+    """A training that only its epochs tell of: loss, accuracy, and both of validation."""
+    epochs = [Epoch(loss, accuracy, val_loss, val_accuracy, None) for loss, accuracy, val_loss, val_accuracy in figures]
+    return TrainingRun(epochs, [], [], 1, len(epochs), "", "", None, None)
+
+
+def label(chart: str) -> str:
+    return re.search('aria-label="([^"]*)"', chart)[1].replace("\u00a0", " ")
+
+
+def test_what_was_not_measured_has_no_row() -> None:
+    bare = epochs_of((2.0, None, None, None), (1.0, None, None, None))
+    chart = training_chart(bare, None)
+    assert {"loss", "epoch", "training"} <= set(texts(chart))
+    assert not {"accuracy, %", "learning rate", "momentum", "validation"} & set(texts(chart))
+    assert label(chart) == "Loss over 2 epochs"
+
+
+def test_the_label_names_what_is_drawn(training: TrainingRun) -> None:
+    assert label(training_chart(training, 2)) == (
+        "Loss, accuracy and learning rate over 3 epochs; at the end training accuracy 75.0 %, validation 62.5 %"
+    )
+    moving = dataclasses.replace(training, momentum_per_step=[0.9] * 24, epochs=[])
+    assert label(training_chart(moving, None)) == "Loss, learning rate and momentum over 0 epochs"
+    alone = epochs_of((2.0, 0.5, None, None))
+    assert label(training_chart(alone, None)) == (
+        "Loss and accuracy over 1 epoch; at the end training accuracy 50.0 %, validation not measured"
+    )
+
+
+def test_an_epoch_that_was_not_measured_is_a_gap() -> None:
+    """The name of the line stands where the last number is; a curve without numbers has none."""
+    chart = training_chart(epochs_of((2.0, 0.5, None, None), (None, None, None, None), (1.0, 0.75, 1.5, None)), None)
+    written = texts(chart)
+    assert (written.count("training"), written.count("validation")) == (2, 1)
+    assert "nan" not in chart.lower()
+
+
+def test_only_validation_was_measured() -> None:
+    chart = training_chart(epochs_of((2.0, None, 1.0, 0.5), (1.0, None, 1.0, 0.75)), 2)
+    assert "accuracy, %" in texts(chart)
+    assert texts(chart).count("validation") == 2
+    assert label(chart) == "Loss and accuracy over 2 epochs"
+
+
+def test_losses_that_are_never_finite_are_not_drawn() -> None:
+    chart = training_chart(epochs_of((None, 0.5, None, None), (None, 0.5, None, None)), None)
+    assert "nan" not in chart.lower()
+    assert texts(chart).count("training") == 1
+
+
+def test_rates_of_epochs_are_drawn_at_their_ends() -> None:
+    training = dataclasses.replace(epochs_of(*[(1.0, None, None, None)] * 3), learning_rate_per_step=[0.1, 0.05, 0.025])
+    chart = training_chart(training, None)
+    (rate,) = outlines(chart, "rate")
+    axis = Frame(0, 1, 0, 1, right=WIDTH - NAMES, last=3)
+    assert (axis.x(rate.left), axis.x(rate.right)) == pytest.approx((1, 3), abs=0.01)
+    ground = height(chart) - BOTTOM
+    assert (ground - rate.bottom) / (ground - rate.top) == pytest.approx(0.25, abs=0.01)
+
+
+def test_a_single_rate_is_to_be_seen() -> None:
+    one = dataclasses.replace(epochs_of((1.0, None, None, None)), learning_rate_per_step=[0.1])
+    assert re.search(r'class="drawn-rate">.*?<use ', training_chart(one, None))
+    two = dataclasses.replace(one, learning_rate_per_step=[0.1, 0.1])
+    assert not re.search(r'class="drawn-rate">[^g]*?<use ', training_chart(two, None))
+
+
+def test_losses_of_steps_need_no_rates(training: TrainingRun) -> None:
+    chart = training_chart(dataclasses.replace(training, learning_rate_per_step=[]), 2)
+    assert "learning rate" not in texts(chart)
+    assert "loss" in texts(chart)
 
 
 @pytest.mark.parametrize("count", [2, 300, 301, 100_000])

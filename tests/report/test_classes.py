@@ -13,7 +13,7 @@ from PIL import Image
 
 from lrdiag.diagnosis.intervals import wilson
 from lrdiag.errors import RunFolderError
-from lrdiag.records import ClassFacts, Dataset, Heatmaps, LabelledImages, MeanHeatmaps, Predictions, Run
+from lrdiag.records import ClassFacts, Heatmaps, LabelledImages, MeanHeatmaps, Predictions, Run
 from lrdiag.report.pictures import lay_out
 from lrdiag.report.sections.classes import Bar, MeanMaps, build
 
@@ -151,7 +151,7 @@ def test_the_mean_over_all_classes_leaves_out_those_without_a_map() -> None:
     maps = np.ones((1, 2, 2), np.float32)
     heatmaps = Heatmaps("Grad-CAM", "conv", np.array([1]), maps, maps, MeanHeatmaps(right, wrong))
     predictions = Predictions.from_scores(np.eye(3)[[0, 0, 2]], np.arange(3))
-    sheets, pictures = lay_out(Dataset("toys", "a shelf", ("a", "b", "c"), images, images), predictions, heatmaps, 0)
+    sheets, pictures = lay_out(images.images[1:2], predictions, heatmaps, images, 0)
     means = sheets.heatmaps.means
     assert means.count == 8
     levels = np.array(Image.open(BytesIO(pictures[means.file])))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from bs4 import BeautifulSoup, Tag
 
-from lrdiag.records import ClassChange, Comparison, Mistake, Run, Score, SettingChange
+from lrdiag.records import Averages, ClassChange, Comparison, Mistake, Run, Score, SettingChange
 from lrdiag.report.page import render_page
 from lrdiag.report.sections import comparison as section
 from lrdiag.report.sections.comparison import ClassRow
@@ -23,11 +23,15 @@ def words(tag: Tag) -> str:
     return " ".join(tag.get_text(" ").split())
 
 
+MEANS = Averages(0.77, 0.77, 0.77)
+SCORE = Score(10_000, 0.77, 0.76, 0.78, 0.7, 0.77, None, MEANS, MEANS)
+
+
 def make(**changes: object) -> Comparison:
     """150 more right than before, of 10,000."""
     fixed = [Mistake(index, 1, 0, 0.5, 1.0, [0], [0.5]) for index in range(400)]
     comparison = Comparison(
-        "old", None, Score(10_000, 0.77, 0.76, 0.78, 0.7), 0.05, 0.015, 0.0098, 0.0202, 1.6e-8, list(range(250)), fixed,
+        "old", None, SCORE, 0.05, 0.015, 0.0098, 0.0202, 1.6e-8, list(range(250)), fixed,
         [], [],
     )  # fmt: skip
     return dataclasses.replace(comparison, **changes)

@@ -10,11 +10,15 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 
 from lrdiag.errors import RunFolderError
-from lrdiag.records import HeatmapTrust, Run
-from lrdiag.report.page import SECTIONS
-from lrdiag.report.sections import misclassified
+from lrdiag.records import HeatmapTrust, Moment, Run, SkippedFile, TrainingRun
+from lrdiag.report.page import SECTIONS, render_page
+from lrdiag.report.sections import evolution, misclassified, training, verdict
 from lrdiag.report.sections.misclassified import trust_sentence
+from lrdiag.report.sections.verdict import Caution
 from lrdiag.report.tiles import places_shown
+
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer"]
+FOLLOWED = 5
 
 
 def section(page: str, key: str) -> Tag:
@@ -27,7 +31,8 @@ def words(page: str, key: str) -> str:
 
 @pytest.mark.parametrize("key", [section.key for section in SECTIONS if section.key != "comparison"])
 def test_section_is_as_it_was(pages: dict[str, str], gold: Callable[[str, str], None], key: str) -> None:
-    found = re.search(rf'<section id="{key}".*?</section>\n', pages["ordinary"], flags=re.DOTALL)
+    page = pages["followed" if key == "evolution" else "ordinary"]
+    found = re.search(rf'<section id="{key}".*?</section>\n', page, flags=re.DOTALL)
     assert found
     gold(f"{key}.html", re.sub(r"<svg.*?</svg>", "<svg></svg>", found[0], flags=re.DOTALL))
 
@@ -62,6 +67,58 @@ class TestVerdict:
     def test_says_what_spoils_the_run_once(self, pages: dict[str, str]) -> None:
         assert pages["diverged"].count('class="caution"') == 1
 
+    def test_says_that_a_person_stopped_the_training(self, runs: dict[str, Run]) -> None:
+        run = runs["ordinary"]
+        stop = {
+            "epochs": run.diagnosis.training.epochs[:1],
+            "interrupted": True,
+            "stop_reason": "interrupted in epoch 2",
+        }
+        training = dataclasses.replace(run.diagnosis.training, **stop)
+        said = verdict.build(changed(run, training=training)).cautions
+        assert said == [Caution("Training stopped after 1 of 3 epochs", "interrupted in epoch 2.")]
+
+    def test_data_without_a_name_are_not_named(self, pages: dict[str, str]) -> None:
+        header = BeautifulSoup(pages["without training"], "html.parser").header
+        assert header.h1.text == "80.0\u00a0% on 200 test images; cat and dog are the most confused pair."
+        assert header.find(class_="subject").text == "fast, 1,218,346 parameters"
+
+    @pytest.mark.parametrize(
+        ("variant", "told"),
+        [("ordinary", ("12.0\u00a0s", "3 epochs")), ("epochs only", ("3 epochs", "")), ("without training", None)],
+    )
+    def test_tells_of_training_what_is_known(
+        self, runs: dict[str, Run], variant: str, told: tuple[str, str] | None
+    ) -> None:
+        assert figures(runs[variant]).get("Training") == told
+
+    @pytest.mark.parametrize(
+        ("counts", "told"), [([40, 20, 20], True), ([39, 20, 20], False), ([20, 0, 20], False), ([20, 0, 40], True)]
+    )
+    def test_tells_the_balanced_accuracy_where_classes_differ_in_size(
+        self, runs: dict[str, Run], counts: list[int], told: bool
+    ) -> None:
+        run = runs["ordinary"]
+        dataset = dataclasses.replace(run.diagnosis.dataset, test_counts=counts)
+        assert figures(changed(run, dataset=dataset)).get("Balanced accuracy") == (
+            ("75.0\u00a0%", "each class counts alike") if told else None
+        )
+
+    @pytest.mark.parametrize(("classes", "share", "told"), [(20, 0.9375, True), (19, 0.9375, False), (20, None, False)])
+    def test_tells_the_top_five_of_many_classes(
+        self, runs: dict[str, Run], classes: int, share: float | None, told: bool
+    ) -> None:
+        run = runs["ordinary"]
+        dataset = dataclasses.replace(run.diagnosis.dataset, classes=[f"class {place}" for place in range(classes)])
+        test = dataclasses.replace(run.diagnosis.test, top5_accuracy=share)
+        assert figures(changed(run, dataset=dataset, test=test)).get("Top-5 accuracy") == (
+            ("93.8\u00a0%", "the class is among the five most probable") if told else None
+        )
+
+    def test_tells_no_calibration_error_where_there_is_no_confidence(self, runs: dict[str, Run]) -> None:
+        assert "Calibration error" in figures(runs["ordinary"])
+        assert "Calibration error" not in figures(runs["not numbers"])
+
     def test_has_no_caution_to_give_of_an_ordinary_run(self, pages: dict[str, str]) -> None:
         assert 'class="caution"' not in pages["ordinary"]
 
@@ -77,6 +134,11 @@ class TestFindings:
         links = section(pages["ordinary"], "findings")("a")
         assert [(link.text, link["href"]) for link in links] == [("Training", "#training"), ("Confusion", "#confusion")]
 
+    def test_do_not_lead_to_what_is_left_out(self, pages: dict[str, str]) -> None:
+        links = section(pages["without training"], "findings")("a")
+        assert [link["href"] for link in links] == ["#confusion"]
+        assert not re.search('"#(training|learning-rate)"', pages["without training"])
+
     def test_one_of_an_unknown_kind_leads_nowhere(self, pages: dict[str, str]) -> None:
         assert section(pages["hostile names"], "findings")("a") == []
 
@@ -87,7 +149,11 @@ class TestFindings:
 class TestLearningRate:
     def test_says_what_was_read(self, pages: dict[str, str]) -> None:
         said = "The loss falls fastest at a rate of 5.0e-2; the descent runs from 1.0e-2 to 2.5e-1."
-        assert said in words(pages["ordinary"], "learning-rate")
+        assert section(pages["ordinary"], "learning-rate").find(class_="answer").text == said
+
+    def test_a_rate_is_never_broken_between_lines(self, pages: dict[str, str]) -> None:
+        held = [number.text for number in section(pages["ordinary"], "learning-rate")("span", class_="number")]
+        assert held == ["5.0e-2", "1.0e-2", "2.5e-1"]
 
     def test_says_where_the_axis_is_cut(self, pages: dict[str, str]) -> None:
         assert "The vertical axis is cut at 3.000" in words(pages["ordinary"], "learning-rate")
@@ -109,6 +175,50 @@ class TestTraining:
     def test_shows_steps_that_never_became_an_epoch(self, pages: dict[str, str]) -> None:
         assert "Not one of 3 epochs was completed." in words(pages["diverged"], "training")
         assert section(pages["diverged"], "training").svg
+
+    def test_without_accuracy_it_says_the_losses(self, runs: dict[str, Run], pages: dict[str, str]) -> None:
+        said = "After 3 epochs, training loss is 0.750, validation loss 1.000; accuracy was not measured."
+        assert said in words(pages["losses only"], "training")
+        epochs = [dataclasses.replace(each, val_loss=None) for each in runs["losses only"].diagnosis.training.epochs]
+        unvalidated = dataclasses.replace(runs["losses only"].diagnosis.training, epochs=epochs)
+        assert training.build(changed(runs["losses only"], training=unvalidated)).sentence == (
+            "After 3 epochs, training loss is 0.750; accuracy was not measured."
+        )
+
+    def test_what_was_not_measured_is_a_dash(self, pages: dict[str, str]) -> None:
+        rows = [row.get_text("|") for row in section(pages["losses only"], "training").tbody("tr")]
+        assert [row.replace("\u00a0", " ") for row in rows] == [
+            "1|2.000|–|1.750|–|–",
+            "2|not finite|–|–|–|–",
+            "3|0.750|–|1.000|–|4.0 s",
+        ]
+
+    def test_a_validation_loss_that_is_not_finite_is_no_dash(self, runs: dict[str, Run]) -> None:
+        run = runs["epochs only"]
+        epochs = [dataclasses.replace(run.diagnosis.training.epochs[0], val_loss=None)]
+        page = render_page(changed(run, training=dataclasses.replace(run.diagnosis.training, epochs=epochs)))
+        assert section(page, "training").tbody.tr("td")[2].text == "not finite"
+
+    def test_without_steps_it_shows_the_epochs(self, pages: dict[str, str]) -> None:
+        shown = section(pages["epochs only"], "training")
+        assert shown.svg["aria-label"].startswith("Loss and accuracy over 3 epochs; at the end training accuracy 75.0")
+        assert "single batches" not in shown.figcaption.text
+        assert "single batches" in section(pages["ordinary"], "training").figcaption.text
+        assert "After 3 epochs, accuracy is 75.0" in words(pages["epochs only"], "training")
+
+    def test_says_the_recipe_that_is_known(self, pages: dict[str, str]) -> None:
+        recipes = [section(pages[name], "training")("p")[1:] for name in ("ordinary", "epochs only", "losses only")]
+        assert [[each.text for each in recipe] for recipe in recipes] == [
+            ["SGD, momentum 0.9; one triangular cycle."],
+            ["Adam."],
+            [],
+        ]
+
+    def test_a_training_of_which_nothing_was_recorded_has_no_chart(self, runs: dict[str, Run]) -> None:
+        nothing = TrainingRun([], [], [], 1, 3, "", "", "interrupted after 0 steps", None, interrupted=True)
+        page = render_page(changed(runs["epochs only"], training=nothing))
+        assert "Not one of 3 epochs was completed." in words(page, "training")
+        assert section(page, "training").find(["figure", "table"]) is None
 
 
 class TestConfusion:
@@ -144,6 +254,16 @@ class TestClasses:
         said = words(pages["ordinary"], "classes").replace("\u00a0", " ")
         assert "Found most often: frog, 100.0 % of its images; least often: cat, 30.0 %." in said
 
+    def test_means_stand_at_the_foot(self, pages: dict[str, str]) -> None:
+        rows = [
+            [cell.text.replace("\u00a0", " ") for cell in row(["th", "td"])]
+            for row in section(pages["ordinary"], "classes").tfoot("tr")
+        ]
+        assert rows == [
+            ["Macro average", "", "75.0 %", "81.2 %", "78.0 %", "", "", ""],
+            ["Weighted average", "", "80.0 %", "84.0 %", "82.0 %", "", "", ""],
+        ]
+
     def test_says_what_each_is_taken_for(self, pages: dict[str, str]) -> None:
         assert section(pages["ordinary"], "classes").find("a", href="#pair-3-5").text == "dog, 14"
 
@@ -154,6 +274,10 @@ def changed(run: Run, **changes: object) -> Run:
 
 def tiles(page: str) -> list[Tag]:
     return BeautifulSoup(page, "html5lib").find(id="misclassified").select(".tiles > details")
+
+
+def figures(run: Run) -> dict[str, tuple[str, str]]:
+    return {name: (value, detail) for name, value, detail in verdict.build(run).figures}
 
 
 class TestMisclassified:
@@ -275,6 +399,85 @@ class TestData:
         assert len(rows) == 10
         assert rows[3].get_text(" ", strip=True) == "cat 450 20"
         assert len(rows[3].select(".sample")) == 2
+
+    def test_without_training_images_there_are_test_images_alone(self, pages: dict[str, str]) -> None:
+        found = section(pages["without training"], "data")
+        assert found.find(class_="answer").text == "200 test images in 10 classes, 32 × 32 pixels in colour."
+        assert [head.text for head in found.thead("th")] == ["Class", "Test"]
+        assert found.caption.text == "How many images of each class there are."
+        assert [cell.text for cell in found.tbody("tr")[3].find_all(["th", "td"])] == ["cat", "20"]
+        assert "Source" not in found.text
+        assert pages["without training"].count("data:image/webp;base64,") == 1
+
+    def test_names_the_files_that_could_not_be_read(self, pages: dict[str, str]) -> None:
+        folded = BeautifulSoup(pages["skipped"], "html5lib").find(id="data").details
+        assert folded.summary.text == "8 files could not be read"
+        names = [item.code.text for item in folded("li")]
+        assert names[0] == """</script><script>alert("1")</script>"""
+        assert names[3] == "W" * 299 + "…"
+        assert folded("li")[1].text == """{0}: cannot be read: {0}""".format(names[1])
+        assert "could not be read" not in pages["ordinary"]
+
+    def test_does_not_name_thousands_of_files(self, runs: dict[str, Run]) -> None:
+        run = runs["ordinary"]
+        skipped = [SkippedFile(f"{place}.png", "it is cut") for place in range(501)]
+        page = render_page(changed(run, dataset=dataclasses.replace(run.diagnosis.dataset, skipped=skipped)))
+        folded = section(page, "data").details
+        assert (folded.summary.text, len(folded("li"))) == ("501 files could not be read", 500)
+        assert folded.p.text == "report.json names the others."
+
+
+class TestEvolution:
+    def test_says_how_the_accuracy_went(self, pages: dict[str, str]) -> None:
+        said = words(pages["followed"], "evolution").replace("\u00a0", " ")
+        assert "From 62.5 % after epoch 1 to 80.0 % after epoch 3: 5 images on the way." in said
+
+    def test_is_left_out_where_no_image_was_followed(self, pages: dict[str, str]) -> None:
+        assert section(pages["ordinary"], "evolution") is None
+        assert "#evolution" not in pages["ordinary"]
+
+    def test_has_a_row_for_each_image_and_a_column_for_each_epoch(self, pages: dict[str, str]) -> None:
+        table = section(pages["followed"], "evolution").table
+        assert [head.text for head in table.thead.tr("th")] == ["Image", "Epoch 1", "Epoch 3"]
+        rows = [row.get_text(" ", strip=True).replace("\u00a0", " ") for row in table.tbody("tr")]
+        assert rows[1] == "automobile #7 bird 50.0 % automobile 75.0 %"
+        assert len(rows) == FOLLOWED
+        assert [[bold.text for bold in row("b")] for row in table.tbody("tr")] == [[name] for name in CLASSES]
+
+    def test_an_image_and_its_maps_stand_at_their_places_in_the_sheets(self, pages: dict[str, str]) -> None:
+        """Five photographs in three columns, ten maps in four."""
+        rows = section(pages["followed"], "evolution").tbody("tr")
+        photographs = [[cell["class"] for cell in row("i")] for row in rows]
+        assert photographs[3] == [["watched", "x0", "y1"]] * 2
+        assert photographs[4] == [["watched", "x1", "y1"]] * 2
+        maps = [cell.s["class"] for row in rows for cell in row("i")]
+        assert maps == [[f"x{place % 4}", f"y{place // 4}"] for place in range(2 * FOLLOWED)]
+
+    def test_without_maps_there_are_photographs(self, runs: dict[str, Run]) -> None:
+        run = runs["followed"]
+        page = render_page(changed(run, evolution=dataclasses.replace(run.diagnosis.evolution, heatmaps=None)))
+        found = section(page, "evolution")
+        assert found.tbody.s is None
+        assert "map" not in found.text
+        assert found.tbody.i["aria-label"] == "image 0"
+        assert section(render_page(run), "evolution").tbody.i["aria-label"] == "image 0 with its map"
+
+    def test_a_moment_without_a_confidence_has_a_dash(self, runs: dict[str, Run]) -> None:
+        run = runs["followed"]
+        facts = run.diagnosis.evolution
+        lost = dataclasses.replace(facts.images[0], moments=[Moment(1, None, None), Moment(0, 0.75, 0.75)])
+        page = render_page(changed(run, evolution=dataclasses.replace(facts, images=[lost, *facts.images[1:]])))
+        assert section(page, "evolution").tbody.tr.td.get_text() == "automobile –"
+
+    def test_without_photographs_it_is_left_out(self, runs: dict[str, Run]) -> None:
+        run = runs["followed"]
+        none = changed(run, evolution=dataclasses.replace(run.diagnosis.evolution, photographs=None, heatmaps=None))
+        assert evolution.build(none) is None
+
+    def test_hostile_names_stay_text(self, pages: dict[str, str]) -> None:
+        found = BeautifulSoup(pages["hostile and followed"], "html5lib").find(id="evolution")
+        assert found.tbody.b.text == """</script><script>alert("1")</script>"""
+        assert found.tbody("tr")[3].bdi.text == "W" * 39 + "…"
 
 
 class TestReproduce:

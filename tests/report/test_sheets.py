@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from lrdiag.records import Dataset, Heatmaps, LabelledImages, MeanHeatmaps, Predictions, Run, Sheet, Sheets
+from lrdiag.records import NO_IMAGES, Dataset, Heatmaps, LabelledImages, MeanHeatmaps, Predictions, Run, Sheet, Sheets
 from lrdiag.report import pictures
 from lrdiag.report.pictures import lay_out, most_informative
 from lrdiag.report.sheets import difference_sheet, heatmap_sheet, photograph_sheet
@@ -184,7 +185,14 @@ def make_dataset(side: int = 8, mistakes: int = 6, channels: int = 3) -> tuple[D
 
 def laid_out(**changes: int) -> tuple[Sheets, dict[str, bytes]]:
     dataset, predictions, heatmaps = make_dataset(**changes)
-    return lay_out(dataset, predictions, heatmaps, seed=0)
+    return laid(dataset, predictions, heatmaps)
+
+
+def laid(
+    dataset: Dataset, predictions: Predictions, heatmaps: Heatmaps | None, seed: int = 0
+) -> tuple[Sheets, dict[str, bytes]]:
+    mistakes = dataset.test.images[predictions.misclassified]
+    return lay_out(mistakes, predictions, heatmaps, dataset.train, seed)
 
 
 def test_mistakes_are_laid_out_with_the_highest_loss_first() -> None:
@@ -197,7 +205,7 @@ def test_mistakes_are_laid_out_with_the_highest_loss_first() -> None:
 
 def test_the_maps_of_a_mistake_share_one_scale() -> None:
     dataset, predictions, heatmaps = make_dataset()
-    sheets, files = lay_out(dataset, predictions, heatmaps, seed=0)
+    sheets, files = laid(dataset, predictions, heatmaps)
     assert sheets.heatmaps
     for place, index in enumerate(range(5, -1, -1)):
         peak = max(heatmaps.predicted[index].max(), heatmaps.true[index].max())
@@ -208,7 +216,7 @@ def test_the_maps_of_a_mistake_share_one_scale() -> None:
 
 def test_without_maps_there_are_photographs() -> None:
     dataset, predictions, _ = make_dataset()
-    sheets, files = lay_out(dataset, predictions, None, seed=0)
+    sheets, files = laid(dataset, predictions, None)
     assert sheets.photographs
     assert sheets.heatmaps is None
     assert set(files) == {"misclassified.webp", "samples.webp"}
@@ -222,12 +230,20 @@ def test_without_mistakes_there_are_samples() -> None:
 
 def test_samples_are_as_many_of_each_class_and_chosen_by_the_seed() -> None:
     dataset, predictions, heatmaps = make_dataset()
-    sheets, files = lay_out(dataset, predictions, heatmaps, seed=0)
+    sheets, files = laid(dataset, predictions, heatmaps)
     assert (sheets.samples_per_class, sheets.samples.count) == (2, 8)  # the rarest class has two images
     for place in range(8):
         value = cut_out(sheets.samples, files["samples.webp"], place)[4, 4, 0]
         assert dataset.train.labels[round(value / 10)] == place // 2
-    assert lay_out(dataset, predictions, heatmaps, seed=1)[1]["samples.webp"] != files["samples.webp"]
+    assert laid(dataset, predictions, heatmaps, seed=1)[1]["samples.webp"] != files["samples.webp"]
+
+
+def test_without_training_images_there_are_no_samples() -> None:
+    dataset, predictions, heatmaps = make_dataset()
+    sheets, files = laid(dataclasses.replace(dataset, train=NO_IMAGES), predictions, heatmaps)
+    assert (sheets.samples, sheets.samples_per_class) == (None, 0)
+    assert sheets.photographs
+    assert "samples.webp" not in files
 
 
 def test_of_many_classes_there_are_fewer_samples(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,48 @@ def test_says_how_to_get_the_page(summaries: dict[str, str], variant: str) -> No
     assert "`report.html`" in summaries[variant]
 
 
+def test_without_training_or_a_name_it_says_what_there_is(summaries: dict[str, str]) -> None:
+    summary = summaries["without training"].replace("\u00a0", " ")
+    assert after_marker(summary).startswith("**80.0 % on 200 test images; cat and dog are the most confused pair.**")
+    assert "The network: fast, 1,218,346 parameters with CPU.\n" in summary
+    assert "(no name)" not in summary
+    assert "Range test" not in summary
+
+
+def test_wall_time_is_told_where_it_was_measured(summaries: dict[str, str]) -> None:
+    assert "parameters, 3 epochs on cifar10 with CPU." in summaries["epochs only"]
+    assert "parameters, 3 epochs on cifar10 in 12.0\u00a0s with CPU." in summaries["ordinary"]
+
+
+def test_without_any_confidence_there_is_no_calibration_error(summaries: dict[str, str]) -> None:
+    row = next(line for line in summaries["not numbers"].splitlines() if line.startswith("| 80.0"))
+    assert row.endswith("| 0.623 | – |")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "row"),
+    [
+        (0.05, 0.0625, "| 5.0 % | 6.2 % | +1.2 points |"),
+        (None, 0.0625, "| – | 6.2 % | – |"),
+        (0.05, None, "| 5.0 % | – | – |"),
+        (None, None, "| – | – | – |"),
+    ],
+)
+def test_a_calibration_error_that_is_not_known_has_no_change(
+    runs: dict[str, Run], before: float | None, now: float | None, row: str
+) -> None:
+    diagnosis = runs["compared"].diagnosis
+    assert diagnosis.comparison
+    summary = render_summary(
+        dataclasses.replace(
+            diagnosis,
+            calibration=dataclasses.replace(diagnosis.calibration, error=now),
+            comparison=dataclasses.replace(diagnosis.comparison, base_calibration_error=before),
+        )
+    )
+    assert f"| Calibration error {row}\n" in summary.replace("\u00a0", " ")
+
+
 def test_every_row_of_a_table_has_as_many_cells_as_its_head(summaries: dict[str, str], variant: str) -> None:
     tables = re.findall(r"(?:^\|.*\n)+", summaries[variant], flags=re.MULTILINE)
     assert tables

@@ -87,6 +87,24 @@ def test_the_figures_stand_on_the_left(runs: dict[str, Run], drawn: dict[str, by
     assert box[1].stop < 340
 
 
+def test_data_without_a_name_leave_the_head_shorter(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
+    run = runs["ordinary"]
+    unnamed = again(run, dataset=dataclasses.replace(run.diagnosis.dataset, name=""))
+    box = differing(unnamed, drawn["ordinary"])
+    assert box
+    assert box[0].stop < 190
+    model_only = pixels(unnamed)[40:72, 140:1000]  # behind "fast"
+    assert (model_only == 255).all()
+
+
+def test_a_calibration_error_that_is_not_known_is_not_told(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
+    run = runs["ordinary"]
+    unknown = again(run, calibration=dataclasses.replace(run.diagnosis.calibration, error=None))
+    box = differing(unknown, drawn["ordinary"])
+    assert box
+    assert (pixels(unknown)[box] == 255).all()
+
+
 def test_the_confusion_stands_in_the_middle(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
     confusion = [list(row) for row in runs["ordinary"].diagnosis.confusion]
     confusion[4][7], confusion[4][8] = 1, 2

@@ -14,6 +14,7 @@ from bs4 import BeautifulSoup
 from lrdiag.errors import TemplateError
 from lrdiag.records import Run
 from lrdiag.report.page import lay_out_page, render_page
+from lrdiag.report.templates import unbroken
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "custom-report"
 
@@ -110,3 +111,17 @@ def test_a_missing_folder_is_an_error(run: Run, tmp_path: Path) -> None:
 def test_a_folder_that_replaces_nothing_is_an_error(run: Run, templates: WriteTemplates) -> None:
     with pytest.raises(TemplateError, match=r"at least one of ours: .*report\.html\.j2.*Received: .*[^r]$"):
         render_page(run, templates=templates({"report.html": "mine"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("a rate of 3.1e-2.", 'a rate of <span class="number">3.1e-2</span>.'),
+        ("1e-05 to 2.5e-1", '<span class="number">1e-05</span> to <span class="number">2.5e-1</span>'),
+        ("1e5, e-2, test-2", "1e5, e-2, test-2"),
+        ("<b>1e-2</b>", '&lt;b&gt;<span class="number">1e-2</span>&lt;/b&gt;'),
+        ("\x00", "\ufffd"),
+    ],
+)
+def test_a_rate_stays_on_its_line_and_the_rest_is_text(text: str, written: str) -> None:
+    assert unbroken(text) == written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -33,6 +34,15 @@ def test_has_a_row_for_each_figure_and_class(runs: dict[str, Run], capsys: pytes
     assert len(classes) == 10
     assert classes[0] == ["cat", "75.0 %", "30.0 %", "−45.0", "0", "0"]
     assert ["truck", "75.0 %", "95.0 %", "+20.0", "5", "1"] in classes
+
+
+def test_a_calibration_error_that_is_not_known_is_a_dash(
+    runs: dict[str, Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    diagnosis = runs["compared"].diagnosis
+    unknown = dataclasses.replace(diagnosis.calibration, error=None)
+    said = printed(Run(dataclasses.replace(diagnosis, calibration=unknown), {}), capsys)
+    assert ["calibration error", "6.2 %", "–"] in [re.split(r"\s{2,}", line.strip()) for line in said.splitlines()]
 
 
 def test_of_many_classes_those_that_changed_most_are_shown(

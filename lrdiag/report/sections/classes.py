@@ -108,7 +108,7 @@ def build(run: Run) -> Classes:
         left_out=_left_out(len(rows)) if len(rows) > _ALL else None,
         names=diagnosis.dataset.classes,
         rows=shown,
-        averages=[("each class alike", diagnosis.test.macro), ("by test images", diagnosis.test.weighted)],
+        averages=[("Macro average", diagnosis.test.macro), ("Weighted average", diagnosis.test.weighted)],
         means=_mean_maps(rows, shown, means) if means else [],
         sheet=layer(run, means, shown=_shown(diagnosis.sheets)) if means else None,
     )

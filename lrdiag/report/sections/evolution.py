@@ -16,13 +16,13 @@ class Cell:
 
     Attributes:
         predicted: What it was taken for.
-        confidence: How sure the network was.
+        confidence: How sure the network was; `None` where its scores were not numbers.
         right: Whether it was.
         place: Column and row of its map in their sheet.
     """
 
     predicted: str
-    confidence: float
+    confidence: float | None
     right: bool
     place: tuple[int, int]
 

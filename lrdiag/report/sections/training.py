@@ -42,7 +42,7 @@ def build(run: Run) -> Training | None:
     return Training(
         sentence=_sentence(training, best),
         recipe="; ".join(filter(None, (training.optimizer, training.schedule))),
-        chart=_chart(run, training, best) if training.learning_rate_per_step or training.epochs else None,
+        chart=_chart(run, training, best) if training.epochs or training.learning_rate_per_step else None,
         by_step=bool(training.loss_per_step),
         epochs=training.epochs,
         best=best,
@@ -66,7 +66,8 @@ def _sentence(training: TrainingRun, best: int | None) -> str:
     took = "" if training.seconds is None else f" in {formats.duration(training.seconds)}"
     done = f"After {formats.plural(len(training.epochs), 'epoch')}{took}"
     if last.accuracy is None:
-        return f"{done}, training loss is {formats.loss(last.loss)}; accuracy was not measured."
+        validation = "" if last.val_loss is None else f", validation loss {formats.loss(last.val_loss)}"
+        return f"{done}, training loss is {formats.loss(last.loss)}{validation}; accuracy was not measured."
     if best is None:
         return f"{done}, training accuracy is {formats.percent(last.accuracy)}; there was no validation while it ran."
     which = "the last" if best == len(training.epochs) else f"epoch {best}"

@@ -146,7 +146,7 @@ def _change(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
 
 
 def _calibration(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
-    if not any(each.count for each in diagnosis.calibration.bins):
+    error = diagnosis.calibration.error
+    if error is None:
         return []
-    error = formats.percent(diagnosis.calibration.error)
-    return [("Calibration error", error, "mean distance of confidence from accuracy")]
+    return [("Calibration error", formats.percent(error), "mean distance of confidence from accuracy")]
