@@ -115,18 +115,17 @@ class Report:
         write_page(folder, self.run, assets=assets, templates=None if templates is None else Path(templates))
         return folder / "report.html"
 
-    def compared_with(self, baseline: str | Path | Report) -> Report:
+    def compared_with(self, baseline: str | Path | Report | Run) -> Report:
         """This report with its comparison, image by image, with an earlier one.
 
         Args:
-            baseline: An earlier report, its run folder, or its report.json.
+            baseline: An earlier report or its run, its run folder, or its report.json.
 
         Raises:
             ComparisonError: If the test images or the classes differ.
             RunFolderError: If the baseline cannot be read.
         """
-        base = baseline.run if isinstance(baseline, Report) else run_folder.load_baseline(Path(baseline))
-        return dataclasses.replace(self, run=set_beside(base, self.run))
+        return dataclasses.replace(self, run=set_beside(run_of(baseline), self.run))
 
     def to_dict(self) -> dict[str, Any]:
         """Every fact as plain dictionaries, lists, numbers and strings: the content of report.json."""
@@ -142,6 +141,17 @@ class Report:
         test = self.diagnosis.test
         wrong = self.diagnosis.misclassified.count
         return f"Report(accuracy={test.accuracy:.4f}, images={test.size}, misclassified={wrong})"
+
+
+def run_of(report: str | Path | Report | Run) -> Run:
+    """The run of a report, or that of its run folder or report.json.
+
+    Raises:
+        RunFolderError: If it cannot be read.
+    """
+    if isinstance(report, Run):
+        return report
+    return report.run if isinstance(report, Report) else run_folder.load_baseline(Path(report))
 
 
 def diagnose(
@@ -219,7 +229,7 @@ def diagnose(
     examiner = Examiner(model, output=output, batch_size=batch_size)
     examined = examiner.examine(x, y, display=display, preprocess=preprocess, seed=seed, progress=progress)
     seconds = Seconds(predict_and_explain=time.perf_counter() - started)
-    names = class_names_of(class_names, examined.predictions)
+    names = class_names_of(class_names, examined.predictions.log_probabilities.shape[1])
     report = write_up(
         examined,
         facts_of(examined, names, name=name),
@@ -320,13 +330,12 @@ def run_facts(
     )
 
 
-def class_names_of(names: Sequence[str] | None, predictions: Predictions) -> list[str]:
-    """The names as they were given, or the numbers of the classes.
+def class_names_of(names: Sequence[str] | None, classes: int) -> list[str]:
+    """The names of so many classes as they were given, or the numbers of the classes.
 
     Raises:
         DataError: If there is not one name for each class.
     """
-    classes = predictions.log_probabilities.shape[1]
     if names is None:
         return [str(index) for index in range(classes)]
     if isinstance(names, str) or len(names) != classes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -13,7 +15,7 @@ from keras import tree
 
 from lrdiag.data.preprocessing import read_off, undo
 from lrdiag.diagnosis.assemble import Fingerprint
-from lrdiag.errors import DataError, ModelError
+from lrdiag.errors import DataError, LrdiagError, ModelError, SettingsError
 from lrdiag.explain.batches import labelled_batches
 from lrdiag.explain.engine import Explained
 from lrdiag.explain.gradcam import GradCAM
@@ -66,13 +68,46 @@ class Examiner:
         model: A model of images that returns one score per class.
         output: Which output, where it has several.
         batch_size: Images in one pass, where they come as arrays.
+
+    Raises:
+        ModelError: If it is no Keras model.
+        SettingsError: If `batch_size` is below 1.
     """
 
     def __init__(self, model: keras.Model, *, output: str | int | None = None, batch_size: int = BATCH_SIZE) -> None:
+        if not isinstance(model, keras.Model):
+            raise ModelError(f"`model` must be a keras.Model. Received: {type(model).__name__}")
+        if batch_size < 1:
+            raise SettingsError(f"`batch_size` must be 1 or more. Received: {batch_size}")
         self._model, self._output, self._batch_size = model, output, batch_size
         self._explainer: GradCAM | None = None
         self._predictor: Predictor | None = None
         self._unavailable: str | None = None
+
+    def rehearse(
+        self, x: Any, y: Any = None, *, display: Display | None = None, preprocess: Preprocessing | None = None
+    ) -> int:
+        """Tries the first batch, so that what cannot be used is refused before hours of training depend on it.
+
+        Args:
+            x: As `examine` takes it.
+            y: The same.
+            display: The same.
+            preprocess: The same.
+
+        Returns:
+            How many classes the model scores.
+
+        Raises:
+            LrdiagError: If data or model cannot be used.
+        """
+        images, labels = next(labelled_batches(x, y, self._batch_size))
+        with _refusals_explained(self._model, images):
+            opened = OpenedModel.of(self._model, images, self._output)
+            opened(_first_of(images))
+        opened.refuse_unknown_classes(labels)
+        _Watch(display, preprocess, seed=0).look(images, len(labels))
+        return int(opened.classes)
 
     def examine(
         self,
@@ -140,14 +175,16 @@ class Examiner:
     def _open(self, images: Any, labels: np.ndarray) -> Predictor:
         """Compiles what explains, or else what only predicts, if that was not done before."""
         if self._predictor is None:
-            one_image, its_label = tree.map_structure(lambda array: array[:1], (images, labels))
-            explainer = GradCAM(self._model, output=self._output, batch_size=self._batch_size)
-            try:
-                explainer.predict_and_explain(one_image, its_label)
-                self._explainer, self._predictor = explainer, explainer.predictor
-            except ModelError as error:  # a network without feature maps has mistakes too
-                opened = OpenedModel.of(self._model, one_image, self._output)
-                self._predictor, self._unavailable = Predictor(opened, self._batch_size), str(error)
+            one_image, its_label = _first_of((images, labels))
+            with _refusals_explained(self._model, images):
+                try:
+                    explainer = GradCAM(self._model, output=self._output, batch_size=self._batch_size)
+                    explainer.predict_and_explain(one_image, its_label)
+                    self._explainer, self._predictor = explainer, explainer.predictor
+                except ModelError as error:  # a network without feature maps has mistakes too
+                    predictor = Predictor(OpenedModel.of(self._model, images, self._output), self._batch_size)
+                    predictor.scores(one_image)
+                    self._predictor, self._unavailable = predictor, str(error)
         return self._predictor
 
 
@@ -167,11 +204,20 @@ class _Watch:
     def over(self, batches: Iterator[tuple[Any, np.ndarray]]) -> Iterator[tuple[Any, np.ndarray]]:
         """Passes the batches on."""
         for inputs, labels in batches:
-            self._inputs = tree.map_structure(np.asarray, inputs)
-            self._look(self._inputs, len(labels))
+            self.look(inputs, len(labels))
             yield inputs, labels
 
-    def _look(self, inputs: Any, count: int) -> None:
+    def look(self, inputs: Any, count: int) -> None:
+        """Takes note of one batch of so many images."""
+        self._inputs = inputs = tree.map_structure(np.asarray, inputs)
+        values = _image_input(inputs)
+        low, high = float(values.min()), float(values.max())
+        if not np.isfinite([low, high]).all():
+            raise DataError(
+                "The values of images must be finite. Find out where they are spoilt, or leave those images out. "
+                f"Received: NaN or infinite values in images {self._seen} to {self._seen + count - 1}"
+            )
+        self.value_range = min(self.value_range[0], low), max(self.value_range[1], high)
         pictures = self._pictures(inputs, count)
         if self._seen and pictures.shape[1:] != self.image_shape:
             raise DataError(
@@ -180,9 +226,6 @@ class _Watch:
             )
         self.image_shape = pictures.shape[1:]
         self.fingerprint.update(pictures)
-        values = _image_input(inputs)
-        low, high = self.value_range
-        self.value_range = (min(low, float(values.min())), max(high, float(values.max())))
         self._shown = pictures
         self._seen += count
 
@@ -217,7 +260,7 @@ class _Watch:
         """Keeps the pictures of the mistakes of the batch that went by last."""
         height, width = shrunk(*self.image_shape[:2], LARGEST_SIDE)
         self._kept.append(_scaled(self._shown[batch.wrong], height, width))
-        if isinstance(self._inputs, np.ndarray) and self._inputs.ndim == 4:
+        if isinstance(self._inputs, np.ndarray) and self._inputs.ndim in (3, 4):
             first = self._seen - len(batch.scores)
             self.sample.add(self._lots.random(len(batch.wrong)), first + batch.wrong, self._inputs[batch.wrong])
 
@@ -259,7 +302,12 @@ def _measure_trust(
     if sample.images is None or not usable.any():
         return None
     classes = predictions.predicted[sample.indices[usable]]
-    return measure_trust(predictor.scores, sample.images[usable], maps[usable], classes)
+    images = sample.images[usable]
+    if images.ndim == 3:  # grey, and given without an axis of channels
+        return measure_trust(
+            lambda each: predictor.scores(each[..., 0]), images[..., np.newaxis], maps[usable], classes
+        )
+    return measure_trust(predictor.scores, images, maps[usable], classes)
 
 
 def _image_input(inputs: Any) -> np.ndarray:
@@ -281,6 +329,36 @@ def _scaled(images: np.ndarray, height: int, width: int) -> np.ndarray:
     for image, small in zip(images, scaled, strict=True):
         small[:] = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).reshape(small.shape)
     return scaled
+
+
+@contextmanager
+def _refusals_explained(model: keras.Model, images: Any) -> Iterator[None]:
+    """Says what was given to which model where Keras, or a layer of one's own, cannot take it."""
+    try:
+        yield
+    except LrdiagError:
+        raise
+    except Exception as error:
+        inputs = tree.flatten(getattr(model, "inputs", None) or [])
+        taken = f"one that takes {_shapes(inputs)}" if inputs else "one that does not say what it takes"
+        raise ModelError(
+            "The model must take the images as they are given. Resize, crop or scale them as in training. "
+            f"Received: {_shapes(tree.flatten(images))} for the model {model.name!r}, {taken}: {_gist(error)}"
+        ) from error
+
+
+def _shapes(arrays: list[Any]) -> str:
+    return " and ".join(f"{('n', *array.shape[1:])}".replace("'", "") for array in arrays)
+
+
+def _gist(error: Exception) -> str:
+    """What an error says, without the frame and the colours that Keras puts around it."""
+    said = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received by")[0]
+    return " ".join(re.sub(r"^Exception encountered when calling .*", "", said, flags=re.MULTILINE).split())
+
+
+def _first_of(arrays: Any) -> Any:
+    return tree.map_structure(lambda array: array[:1], arrays)
 
 
 def _size(x: Any) -> int | None:

@@ -61,12 +61,13 @@ def training_of(history: Any, model: keras.Model) -> TrainingRun | None:
 
 
 def epochs_of(figures: Mapping[str, Sequence[float]]) -> list[Epoch]:
-    """The epochs in a history's dictionary of lists; what a shorter list does not tell stays `None`."""
-    by_epoch = [
-        {name: column[place] for name, column in figures.items() if place < len(column)}
-        for place in range(len(figures["loss"]))
-    ]
-    return [epoch_of(each) for each in by_epoch]
+    """The epochs in a history's dictionary of lists.
+
+    A shorter list, as `validation_freq` makes them, does not say which epochs it is of: it is left out.
+    """
+    count = len(figures["loss"])
+    whole = {name: column for name, column in figures.items() if len(column) == count}
+    return [epoch_of({name: column[place] for name, column in whole.items()}) for place in range(count)]
 
 
 def epoch_of(figures: Mapping[str, float], seconds: float | None = None) -> Epoch:

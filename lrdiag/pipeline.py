@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from lrdiag import environment, run_folder
 from lrdiag.data import evaluation_batches, load_dataset, load_test_set, training_batches
 from lrdiag.data.batches import preprocessed_batches
+from lrdiag.data.preprocessing import preprocess
 from lrdiag.diagnosing import run_facts, write_up
 from lrdiag.diagnosis.assemble import dataset_facts
 from lrdiag.diagnosis.compare import refuse_other_images
@@ -28,7 +30,7 @@ from lrdiag.models import Network, build_network, load_model, takes_images
 from lrdiag.progress import Progress, Silence
 from lrdiag.rate.range_test import find_lr
 from lrdiag.rate.result import RangeTest
-from lrdiag.records import Dataset, Predictions, RangeTestFacts, Rates, Run, Seconds, TrainingRun
+from lrdiag.records import Dataset, RangeTestFacts, Rates, Run, Seconds, TrainingRun
 from lrdiag.report.templates import html_environment
 from lrdiag.settings import CYCLE_RATIO, Judging, Settings
 from lrdiag.training import CUSTOMARY_RATES, compile_network, plan, train
@@ -47,10 +49,16 @@ def train_and_report(
     """Finds the learning rate, trains, diagnoses, explains, and writes the run folder.
 
     Example:
-        ```python
-        run = lrdiag.train_and_report(lrdiag.Settings(data="digits", out=Path("digits-report")))
-        print(run.diagnosis.test.accuracy)
-        ```
+        >>> import tempfile
+        >>> import lrdiag
+        >>> given = lrdiag.LearningRate(0.1)  # without it, a range test comes first
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     settings = lrdiag.Settings(
+        ...         data="digits", learning_rate=given, epochs=1, limit_train=200, limit_test=50, out=Path(folder)
+        ...     )
+        ...     run = lrdiag.train_and_report(settings)
+        ...     (Path(folder) / "report.html").exists(), run.diagnosis.test.size
+        (True, 50)
 
     Args:
         settings: What to do.
@@ -135,14 +143,17 @@ def judge(judging: Judging, progress: Progress = SILENCE, *, command: str = "", 
     refuse_unknown_classes(judging.gates, facts.classes)
     if base:
         refuse_other_images(base.diagnosis.dataset, facts)
+    examiner = Examiner(model, output=judging.output)
+    first = preprocess(dataset.test.images[:1], judging.preprocess)
+    scored = examiner.rehearse(first, np.zeros(1, np.int64), preprocess=judging.preprocess)
+    _refuse_other_classes(model, scored, dataset)
     with clock.lap("predict_and_explain"):
-        examined = Examiner(model, output=judging.output).examine(
+        examined = examiner.examine(
             preprocessed_batches(dataset.test, judging.preprocess, EVALUATION_BATCH),
             preprocess=judging.preprocess,
             seed=judging.seed,
             progress=progress,
         )
-    _refuse_other_classes(model, examined.predictions, dataset)
     with clock.lap("report"), progress.stage("Writing the page"):
         shown = {
             "data": judging.data,
@@ -165,8 +176,7 @@ def judge(judging: Judging, progress: Progress = SILENCE, *, command: str = "", 
     return _with_times(report.run, judging.out, clock)
 
 
-def _refuse_other_classes(model: keras.Model, predictions: Predictions, dataset: Dataset) -> None:
-    scored = predictions.log_probabilities.shape[1]
+def _refuse_other_classes(model: keras.Model, scored: int, dataset: Dataset) -> None:
     if scored != len(dataset.classes):
         raise DataError(
             "The data must have the classes that the model scores, in the order of their names. Add a folder for each, "

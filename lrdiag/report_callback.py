@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from lrdiag import run_folder
-from lrdiag.diagnosing import Report, class_names_of, facts_of, run_facts, write_up
+from lrdiag.diagnosing import Report, class_names_of, facts_of, run_facts, run_of, write_up
 from lrdiag.diagnosis.findings import loss_mismatch
-from lrdiag.errors import DataError, SettingsError
+from lrdiag.errors import ComparisonError, DataError, SettingsError
 from lrdiag.evolution import Memory
 from lrdiag.examination import Display, Examiner
 from lrdiag.explain.compiled_loss import says_from_logits
 from lrdiag.history import describe_optimizer, epoch_of
-from lrdiag.rate.steps import StepRecorder
+from lrdiag.rate.steps import StepRecorder, inner_optimizers
 from lrdiag.records import Epoch, RangeTestFacts, Seconds, TrainingRun
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ class ReportCallback(StepRecorder):
     A first Ctrl-C ends the training after the step that is running, writes the page of the network as it is then, and
     goes on as Ctrl-C does; a second one does not wait. Where `steps_per_execution` is above 1, a step is one
     execution: its loss is the mean over its batches.
+
+    Let it be the last of the callbacks: it then sees the rate that another sets, and judges the weights that
+    `EarlyStopping` restores. The first batch of `validation_data` is tried before training begins.
 
     Example:
         >>> import tempfile
@@ -99,6 +102,11 @@ class ReportCallback(StepRecorder):
             raise SettingsError(f"`every` must be 1 or more epochs, or None. Received: {every}")
         if validation_data is None:
             raise DataError("`validation_data` must be given: what the page judges the network on. Received: None")
+        if isinstance(validation_data, Iterator):
+            raise DataError(
+                "`validation_data` must give its images anew in every pass. Give arrays, a tf.data.Dataset, a "
+                f"keras.utils.PyDataset, or a list of batches. Received: {type(validation_data).__name__}"
+            )
         run_folder.create(Path(folder))  # before hours of training depend on it
         self.report: Report | None = None
         self._folder = Path(folder)
@@ -109,7 +117,8 @@ class ReportCallback(StepRecorder):
         self._range_test = range_test if isinstance(range_test, RangeTestFacts | None) else range_test.facts()
         self._display, self._preprocess = display, preprocess
         self._output, self._batch_size = output, batch_size
-        self._baseline, self._name = baseline, name
+        self._baseline = None if baseline is None else run_of(baseline)
+        self._name = name
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Begins a new record, and listens for Ctrl-C."""
@@ -119,10 +128,12 @@ class ReportCallback(StepRecorder):
         self._epochs_begun = self._steps_per_epoch = 0
         self._memory = Memory()
         self._examiner = Examiner(self.model, output=self._output, batch_size=self._batch_size)
+        classes = self._examiner.rehearse(*self._data, display=self._display, preprocess=self._preprocess)
+        self._names = class_names_of(self._class_names, classes)
         self._tensorboard = self._open_tensorboard()
         self._started = time.perf_counter()
         self._pausing = 0.0
-        self._interrupt = _Interrupt(self.model)
+        self._interrupt = _Interrupt(self)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Notes the time."""
@@ -192,11 +203,10 @@ class ReportCallback(StepRecorder):
                 *self._data, display=self._display, preprocess=self._preprocess, on_batch=on_batch
             ),
         )
-        names = class_names_of(self._class_names, examined.predictions)
         evolution, pictures = self._memory.evolution()
         report = write_up(
             examined,
-            facts_of(examined, names, name=self._name),
+            facts_of(examined, self._names, name=self._name),
             run=run_facts(self.model, examined, {"preprocess": self._preprocess, "output": self._output}),
             training=training,
             range_test=self._range_test,
@@ -205,7 +215,11 @@ class ReportCallback(StepRecorder):
             pictures=pictures,
             seconds=Seconds(training=training.seconds or 0.0, predict_and_explain=time.perf_counter() - begun),
         )
-        self.report = report.compared_with(self._baseline) if self._baseline is not None else report
+        try:
+            self.report = report if self._baseline is None else report.compared_with(self._baseline)
+        except ComparisonError:  # the page without it is better than none
+            report.save(self._folder)
+            raise
         self.report.save(self._folder)
         if self._tensorboard:
             self._tensorboard.log_steps(self.learning_rates, self.losses)
@@ -227,9 +241,9 @@ class _Interrupt:
     been left without `on_train_end`, and at a second Ctrl-C.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, callback: ReportCallback) -> None:
         self.pressed = False
-        self._model = model
+        self._callback = callback
         self._before: Any = None
         in_main_thread = threading.current_thread() is threading.main_thread()
         if in_main_thread and callable(signal.getsignal(signal.SIGINT)):
@@ -246,11 +260,13 @@ class _Interrupt:
             before = self._before
             self.stop_listening()
             before(number, frame)
-        self.pressed = True
+        else:
+            self.pressed = True
 
     def _is_training(self, frame: FrameType | None) -> bool:
         while frame is not None:
-            if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is self._model:
+            called = frame.f_locals.get("callbacks") if frame.f_code.co_name == "fit" else None
+            if isinstance(called, keras.callbacks.CallbackList) and self._callback in called.callbacks:
                 return True
             frame = frame.f_back
         return False
@@ -258,6 +274,6 @@ class _Interrupt:
 
 def _describe_rate(model: keras.Model) -> str:
     """The schedule's name, where the optimizer has one."""
-    rate = getattr(model.optimizer, "_learning_rate", None)
+    rate = getattr(inner_optimizers(model.optimizer)[0], "_learning_rate", None)
     is_schedule = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
     return f"rate by {type(rate).__name__}" if is_schedule else ""

@@ -69,10 +69,11 @@ class Log:
 
 def worst_mistakes(report: Report) -> Any:
     """The mistakes of the highest loss under their heatmaps, a `uint8` array `(k, height, width, 3)`, or `None`."""
-    if report.heatmaps is None or not len(report.heatmaps.indices):
+    if report.heatmaps is None:
         return None
-    rows = np.searchsorted(report.heatmaps.indices, report.predictions.ranked_mistakes[:MISTAKES])
-    return overlay(report.mistakes[rows], report.heatmaps.predicted[rows])
+    rows = np.searchsorted(report.heatmaps.indices, report.predictions.ranked_mistakes)
+    rows = rows[np.isfinite(report.heatmaps.predicted[rows]).all(axis=(1, 2))][:MISTAKES]
+    return overlay(report.mistakes[rows], report.heatmaps.predicted[rows]) if len(rows) else None
 
 
 def _confusion_picture(report: Report) -> np.ndarray:

@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from lrdiag import run_folder
-from lrdiag.diagnosing import Report
+from lrdiag.diagnosing import Report, run_of
 from lrdiag.diagnosis.compare import compare
 from lrdiag.gates import Gate, check
 from lrdiag.records import Diagnosis
@@ -44,16 +43,12 @@ def assert_no_regression(
         SettingsError: If a share is not between 0 and 1, or there is no such class.
         RunFolderError: If a report cannot be read.
     """
-    base, head = _diagnosis(baseline), _diagnosis(report)
+    base, head = run_of(baseline).diagnosis, run_of(report).diagnosis
     compared = dataclasses.replace(head, comparison=compare(base, head))
     outcomes = check(_gates(accuracy, recall, head), compared)
     failed = [str(outcome) for outcome in outcomes if not outcome.passed]
     if failed:
         raise AssertionError("The model has got worse since the baseline:\n" + "\n".join(failed))
-
-
-def _diagnosis(report: Report | str | Path) -> Diagnosis:
-    return report.diagnosis if isinstance(report, Report) else run_folder.load_baseline(Path(report)).diagnosis
 
 
 def _gates(accuracy: float, recall: float | Mapping[str, float] | None, head: Diagnosis) -> list[Gate]:

@@ -26,8 +26,8 @@ VALIDATION_FRACTION = 0.1
 
 _OF_ONES_OWN = (TfdsFolder, ImageFolder, ImageArrays, ImageTable)  # the first that reads a path reads it
 _CHOICES = (
-    f"{', '.join(DATA_NAMES)}, or the path of a folder of images (train/<class>/ and test/<class>/, or <class>/ alone), of "
-    "a .npz file of arrays, of a .csv or .parquet table of path and label, or of a folder of TensorFlow Datasets"
+    f"{', '.join(DATA_NAMES)}, or the path of a folder of images (train/<class>/ and test/<class>/, or <class>/ alone)"
+    ", of a .npz file of arrays, of a .csv or .parquet table of path and label, or of a folder of TensorFlow Datasets"
 )
 _TEST_SEED = 0  # not the run's: a limit leaves the same test images in every run, so that runs can be compared
 _NAMES_SHOWN = 5

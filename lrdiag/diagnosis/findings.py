@@ -80,11 +80,27 @@ def loss_mismatch(from_logits: bool | None, returns_probabilities: bool) -> list
     ]
 
 
+def not_finite(diagnosis: Diagnosis) -> Finding | None:
+    """The network returned what is no number, or one without bounds."""
+    if diagnosis.test.loss is not None:
+        return None
+    spoilt = sum(mistake.confidence is None for mistake in diagnosis.misclassified.items)
+    return Finding(
+        "not-finite",
+        "error",
+        "The scores of the network are not finite.",
+        f"The mean loss is not, nor is the confidence in {plural(spoilt, 'mistake')}.",
+        "Its training has diverged, or its weights are spoilt: train it anew with a lower learning rate.",
+    )
+
+
 def at_chance(diagnosis: Diagnosis) -> Finding | None:
     """The network knows nothing of these images; most often they reach it scaled otherwise than in training."""
     score, dataset = diagnosis.test, diagnosis.dataset
     commonest = max(range(len(dataset.classes)), key=dataset.test_counts.__getitem__)
     share = dataset.test_counts[commonest] / score.size
+    if diagnosis.test.loss is None:  # that is said already
+        return None
     if score.accuracy > share or score.accuracy == 1:  # of one class alone, recognising all is no more than its share
         return None
     low, high = diagnosis.value_range
@@ -191,6 +207,7 @@ def confused_classes(diagnosis: Diagnosis) -> Finding | None:
 RULES: tuple[Callable[[Diagnosis], Finding | None], ...] = (
     training_stopped,
     stand_in_data,
+    not_finite,
     at_chance,
     skipped_files,
     no_heatmaps,

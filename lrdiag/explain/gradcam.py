@@ -34,12 +34,20 @@ class GradCAM:
     is compiled, because its gradient fades where the network is sure. Layers run as they do in `predict`.
 
     Example:
-        ```python
-        explainer = lrdiag.GradCAM(model)
-        predictions, heatmaps = explainer.predict_and_explain(test_images, test_labels)
-        print(len(heatmaps.indices), "mistakes, explained at", explainer.layer)
-        pictures = lrdiag.overlay(test_images[heatmaps.indices], heatmaps.predicted)
-        ```
+        >>> import keras, lrdiag
+        >>> model = keras.Sequential([
+        ...     keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, activation="relu", name="features"),
+        ...     keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, activation="softmax"),
+        ... ])
+        >>> images, labels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), "uint8"), np.arange(6) % 2
+        >>> explainer = lrdiag.GradCAM(model)
+        >>> explainer.layer
+        'features'
+        >>> predictions, heatmaps = explainer.predict_and_explain(images, labels)
+        >>> (heatmaps.indices == predictions.misclassified).all()
+        np.True_
+        >>> lrdiag.overlay(images, explainer.maps(images)).shape
+        (6, 8, 8, 3)
 
     Beside Grad-CAM there are six methods more. All but the first two come from the library tf-keras-vis, are slower,
     explain mistakes alone, and have no signed maps: theirs are not below zero.

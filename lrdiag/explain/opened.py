@@ -17,6 +17,7 @@ from lrdiag.explain.tap import all_tapped, makes_probabilities, tapped, without_
 from lrdiag.records import is_probability
 
 _NEARLY_ONE = 1 - 1e-7  # beyond, float32 knows no logit
+_ENOUGH = 8  # images, among whose logits one lies outside of 0 to 1
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,15 @@ class OpenedModel:
         model: Any Keras model.
         example: An input of it: an array, or a nest of arrays, whose first dimension is 1.
         output: Which output, where the model has several: its name or its place.
+        images: Inputs by which one number, of which nothing else tells, is known to be a probability or a logit.
 
     Raises:
         ModelError: If there is no such output, or it is not one score per class.
     """
 
-    def __init__(self, model: keras.Model, example: Any, output: str | int | None = None) -> None:
+    def __init__(
+        self, model: keras.Model, example: Any, output: str | int | None = None, *, images: Any = None
+    ) -> None:
         self.model, self.output = model, output
         self._example = example
         if not model.built:
@@ -71,9 +75,9 @@ class OpenedModel:
         self.units = final.shape[1]
         self.classes = max(2, self.units)
         self.head = next((layer for layer in _heads(seen, final) if self._is_changed_without(layer, final)), None)
-        self._is_closed = not self.head and self._is_probability(final)
+        self._is_closed = not self.head and self._is_probability(final, images)
         self.returns_probabilities = self.head is not None or self._is_closed
-        if self._is_closed:
+        if self._is_closed and images is None:
             warnings.warn(
                 "The model returns probabilities that no layer of it makes, so its heatmaps explain the probability, "
                 "whose gradient fades where the model is sure. End it with keras.layers.Softmax(), or with a layer "
@@ -84,11 +88,14 @@ class OpenedModel:
 
     @classmethod
     def of(cls, model: keras.Model, images: Any, output: str | int | None = None) -> OpenedModel:
-        """Opens a model with an input of its own making, or with the first of `images` where it tells of none."""
+        """Opens a model with an input of its own making, or with the first of `images` where it tells of none.
+
+        It is not to be explained: that the gradients of what it returns would fade is not warned of.
+        """
         example = example_input(model)
         if example is None:
             example = tree.map_structure(lambda array: array[:1], images)
-        return cls(model, example, output)
+        return cls(model, example, output, images=images)
 
     def __call__(self, inputs: Any) -> Any:
         """Scores of the classes, a float32 tensor of shape `(n, classes)`.
@@ -142,11 +149,14 @@ class OpenedModel:
         with tapped(layer, noise):
             return not np.array_equal(self._undisturbed, _array(self(self._example)))
 
-    def _is_probability(self, final: np.ndarray) -> bool:
+    def _is_probability(self, final: np.ndarray, images: Any) -> bool:
         """Whether a model without a layer for it returns probabilities all the same."""
         if self.units > 1:
             return is_probability(final)
-        return says_from_logits(self.model, self.output) is False and bool((final >= 0).all() and (final <= 1).all())
+        takes_logits = says_from_logits(self.model, self.output)
+        if takes_logits is None and images is not None and len(tree.flatten(images)[0]) >= _ENOUGH:
+            final, takes_logits = _array(self._call(images)), False
+        return takes_logits is False and bool((final >= 0).all() and (final <= 1).all())
 
     def _is_changed_without(self, head: keras.Operation, final: np.ndarray) -> bool:
         with without_activation(head):

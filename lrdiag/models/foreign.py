@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import warnings
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,8 @@ def load_model(spec: str, *, trust: bool = False) -> keras.Model:
     path = Path(spec)
     if (path / "saved_model.pb").is_file():
         return _load_saved_model(path)
-    if path.suffix.lower() in MODEL_SUFFIXES:
-        return _load_file(path, trust)
+    if path.suffix in MODEL_SUFFIXES:
+        return _load_file(path, trust, compiled=True)
     if spec.count(":") == 1 and not path.exists():
         return _call_function(spec, {})
     raise ModelError(
@@ -80,12 +81,16 @@ def takes_images(model: keras.Model) -> tuple[int | None, int | None, int]:
     return shape[1], shape[2], shape[3] or 3
 
 
-def _load_file(path: Path, trust: bool) -> keras.Model:
+def _load_file(path: Path, trust: bool, compiled: bool = False) -> keras.Model:
     if not path.is_file():
         raise ModelError(f"There is no such model file. Check the path. Received: {path}")
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=not trust)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # it is not trained further
+            return keras.models.load_model(path, compile=compiled, safe_mode=not trust)
     except Exception as error:  # Keras raises whatever a layer of the file raises
+        if compiled:  # perhaps a loss or an optimizer that is not known here
+            return _load_file(path, trust)
         raise ModelError(
             "A model file must load in Keras 3 without running code of its own: Lambda layers are refused unless "
             "`lrdiag diagnose` is given --trust. "

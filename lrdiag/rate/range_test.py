@@ -251,10 +251,16 @@ def find_lr(
     Raises:
         SettingsError: If an argument is outside its range.
         DataError: If there is no batch.
+        ModelError: If the model is not compiled.
     """
     for name, value in (("repeats", repeats), ("batch_size", batch_size)):
         if value < 1:
             raise SettingsError(f"Argument `{name}` must be 1 or more. Received: {name}={value}")
+    if not model.compiled:
+        raise ModelError(
+            "A range test trains the model, so it must be compiled: call model.compile(optimizer, loss) first. "
+            f"Received: {model.name!r}, which is not"
+        )
     finder = LRFinder(start_lr, end_lr, iterations, mode, validation_data, smoothing, diverge_factor, on_step)
     sweeps = []
     for repeat in range(repeats):

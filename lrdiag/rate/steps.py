@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from lrdiag.errors import SettingsError
+from lrdiag.errors import ModelError, SettingsError
 
 
 def inner_optimizers(optimizer: keras.Optimizer) -> list[keras.Optimizer]:
@@ -95,8 +95,17 @@ class BatchLoss:
         self._tracker.total.assign(0.0)
 
     def end(self) -> float:
-        """Call at the end of a batch; returns its loss, which may be infinite or NaN."""
+        """Call at the end of a batch; returns its loss, which may be infinite or NaN.
+
+        Raises:
+            ModelError: If a `train_step` of one's own has told no loss.
+        """
         total, count = float(self._tracker.total), float(self._tracker.count)
+        if count == self._count:
+            raise ModelError(
+                "To record the loss of each step, it must be told: in a `train_step` of your own, update the first of "
+                "`self.metrics` that is named `loss`. Received: a step after which it is what it was before"
+            )
         self._tracker.total.assign(self._total + total)
         return total / (count - self._count)
 

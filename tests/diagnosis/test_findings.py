@@ -38,6 +38,10 @@ def guessing(right: int, counts: list[int]) -> Change:
     return change
 
 
+def spoilt(sound: Diagnosis) -> dict[str, Any]:
+    return {"test": dataclasses.replace(sound.test, loss=None)}
+
+
 def skipping(*files: str) -> Change:
     skipped = [SkippedFile(file, "it is cut") for file in files]
     return lambda sound: {"dataset": dataclasses.replace(sound.dataset, skipped=skipped)}
@@ -85,6 +89,7 @@ FIRES: list[tuple[str, str, Change, str]] = [
         guessing(10, [10, 5, 5]),
         "50.0\u00a0% of the images are recognised, and 50.0\u00a0% are of",
     ),
+    ("not-finite", "error", spoilt, "The mean loss is not, nor is the confidence in 0 mistakes."),
     ("at-chance", "error", guessing(9, [10, 5, 5]), "lie between -1.5 and 2.25"),
     ("at-chance", "error", guessing(0, [0, 7, 0]), "0.0\u00a0% of the images are recognised, and 100.0\u00a0% are of"),
     ("skipped-files", "warning", skipping("a.png"), "The first: a.png: it is cut."),
@@ -165,6 +170,11 @@ def test_a_training_that_a_person_stopped_is_not_called_broken(sound: Diagnosis)
     assert "at the beginning" not in by_hand.evidence
     assert "learning rate" in diverged.advice
     assert "learning rate" not in by_hand.advice
+
+
+def test_scores_that_are_not_finite_are_said_instead_of_chance(sound: Diagnosis) -> None:
+    chance = changed(sound, guessing(4, [3, 7, 10]))
+    assert [each.code for each in find(dataclasses.replace(chance, **spoilt(chance)))] == ["not-finite"]
 
 
 def test_chance_is_the_commonest_class(sound: Diagnosis) -> None:

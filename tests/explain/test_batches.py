@@ -67,7 +67,9 @@ FORMS: dict[str, Callable[[np.ndarray, np.ndarray], tuple[Any, ...]]] = {
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_data_may_come_in_any_form(form: Any, explainer: GradCAM, noise: LabelledImages, explained: Any) -> None:
     told: list[int] = []
-    predictions, heatmaps = explainer.predict_and_explain(*form(noise.images, noise.labels), on_batch=lambda batch: told.append(len(batch.scores)))
+    predictions, heatmaps = explainer.predict_and_explain(
+        *form(noise.images, noise.labels), on_batch=lambda batch: told.append(len(batch.scores))
+    )
     assert told == [10, 10, 3]
     assert predictions.labels.dtype == np.int64
     np.testing.assert_array_equal(predictions.labels, noise.labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 from lrdiag.errors import ModelError
+from lrdiag.explain.compiled_loss import says_from_logits
 from lrdiag.models import build_network
+from lrdiag.models.foreign import load_model, takes_images
 from lrdiag.records import LabelledImages
 
 CLASSES = 4
@@ -165,3 +168,114 @@ def test_a_saved_model_is_loaded_as_it_was(photographs: LabelledImages) -> None:
     loaded = build_network("mine.keras", photographs, CLASSES)
     np.testing.assert_array_equal(loaded.model(photographs.images), original(photographs.images))
     assert not loaded.from_logits
+
+
+# --- models that are trained already ----------------------------------------------------------------------------------
+
+
+def trained(shape: tuple[int | None, ...] = (32, 32, 3), activation: str = "softmax") -> keras.Model:
+    keras.utils.set_random_seed(1)
+    head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(CLASSES, activation=activation)]
+    return keras.Sequential([keras.Input(shape), keras.layers.Rescaling(1 / 255), *head])
+
+
+@pytest.mark.parametrize("file", ["mine.keras", "mine.h5", "mine.hdf5", "saved"])
+def test_a_trained_model_is_loaded_from_whatever_keras_reads(photographs: LabelledImages, file: str) -> None:
+    original = trained()
+    if "." in file:
+        original.save(file)
+    else:
+        original.export(file, verbose=False)
+    loaded = load_model(file)
+    images = photographs.images.astype("float32")
+    np.testing.assert_allclose(loaded.predict(images, verbose=0), original.predict(images, verbose=0), rtol=1e-5)
+    assert takes_images(loaded) == (32, 32, 3)
+
+
+def test_a_function_gives_a_trained_model() -> None:
+    assert load_model(f"{MODULE}:plain").output_shape == (None, 4)
+
+
+def test_a_compiled_model_is_loaded_with_its_loss() -> None:
+    """What it takes, logits or probabilities, is held against what the model returns."""
+    model = trained()
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.save("compiled.keras")
+    assert says_from_logits(load_model("compiled.keras")) is True
+
+
+def test_a_loss_that_is_not_known_here_is_no_obstacle() -> None:
+    class OwnLoss(keras.losses.Loss):  # type: ignore[misc]
+        def call(self, y_true: object, y_pred: object) -> object:
+            return y_pred
+
+    model = trained()
+    model.compile(loss=OwnLoss())
+    model.save("own.keras")
+    loaded = load_model("own.keras")
+    assert loaded.output_shape == (None, CLASSES)
+    assert says_from_logits(loaded) is None
+
+
+def test_code_in_a_file_runs_only_where_it_is_trusted(photographs: LabelledImages) -> None:
+    images = keras.Input((32, 32, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Lambda(lambda pixels: 255 - pixels)(images))
+    original = keras.Model(images, keras.layers.Dense(CLASSES)(pooled))
+    original.save("lambda.keras")
+    with pytest.raises(ModelError, match="Lambda layers are refused unless `lrdiag diagnose` is given --trust"):
+        load_model("lambda.keras")
+    loaded = load_model("lambda.keras", trust=True)
+    pixels = photographs.images.astype("float32")
+    np.testing.assert_allclose(loaded.predict(pixels, verbose=0), original.predict(pixels, verbose=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("absent.keras", "There is no such model file. Check the path. Received: absent.keras"),
+        ("absent.h5", "There is no such model file"),
+        (
+            "absent",
+            "must be a .keras or .h5 file, the folder of a SavedModel.*Received: 'absent', and there is no such",
+        ),
+        ("folder", r"the folder of a SavedModel, or `module:function`. Received: 'folder'$"),
+        ("broken.h5", "must load in Keras 3.*Received: broken.h5: "),
+        ("broken", "endpoint `serving_default`.*`model.export`. Received: broken: "),
+        (f"{MODULE}:nothing", "must return a keras.Model. Received: NoneType"),
+        (f"{MODULE}:only_classes", "Received: .* with classes"),
+    ],
+)
+def test_what_is_no_trained_model_is_refused(spec: str, message: str) -> None:
+    Path("folder").mkdir()
+    Path("broken").mkdir()
+    Path("broken", "saved_model.pb").write_bytes(b"")
+    Path("broken.h5").write_bytes(b"")
+    with pytest.raises(ModelError, match=message):
+        load_model(spec)
+
+
+@pytest.mark.parametrize(
+    ("shape", "takes"),
+    [((32, 48, 1), (32, 48, 1)), ((None, None, 3), (None, None, 3))],
+)
+def test_a_model_says_what_images_it_takes(shape: tuple[int | None, ...], takes: tuple[int | None, ...]) -> None:
+    assert takes_images(trained(shape)) == takes
+
+
+class Silent(keras.Model):  # type: ignore[misc]
+    def call(self, images: object) -> object:
+        return images
+
+
+def test_a_subclassed_model_is_given_colour() -> None:
+    assert takes_images(Silent()) == (None, None, 3)
+
+
+@pytest.mark.parametrize("shapes", [[(8, 8, 4)], [(64,)], [(8, 8, 3), (2,)]])
+def test_what_takes_no_images_is_refused(shapes: list[tuple[int, ...]]) -> None:
+    inputs = [keras.Input(shape) for shape in shapes]
+    flat = keras.layers.Concatenate()([keras.layers.Flatten()(each) for each in inputs] * 2)
+    model = keras.Model(inputs, keras.layers.Dense(2)(flat))
+    received = re.escape(" and ".join(str((None, *shape)) for shape in shapes))
+    with pytest.raises(ModelError, match=rf"grey or RGB images.*`lrdiag.diagnose` in Python.*Received: {received}"):
+        takes_images(model)

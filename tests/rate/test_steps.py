@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import pytest
 
-from lrdiag.errors import SettingsError
+from lrdiag.errors import ModelError, SettingsError
 from lrdiag.rate.curves import Cyclic
 from lrdiag.rate.momentum import SGD
 from lrdiag.rate.schedules import CyclicSchedule, OneCycleSchedule
-from lrdiag.rate.steps import StepRecorder
+from lrdiag.rate.steps import StepRecorder, require_settable_rate, require_steps
 
 BATCH_SIZE = 4
 PENALTY = 0.05
@@ -132,8 +132,62 @@ def test_a_momentum_that_stays_is_recorded_and_none_is_not(
     assert record(make_line(optimizer), line).momentums == momentums
 
 
-def test_several_steps_in_one_execution_are_refused(
+def test_several_steps_in_one_execution_are_recorded_as_one(
     make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    with pytest.raises(SettingsError, match=r"StepRecorder.*Received: steps_per_execution=2"):
-        record(make_line(steps_per_execution=2), line)
+    """Batches of four, four and two: the first execution makes two steps, the second the third."""
+    single = record(make_line(), line, epochs=2)
+    several = record(make_line(steps_per_execution=2), line, epochs=2)
+    means = [np.average(single.losses[start : start + 2], weights=[4, 4]) for start in (0, 3)]
+    np.testing.assert_allclose(several.losses, [means[0], single.losses[2], means[1], single.losses[5]], rtol=1e-5)
+    assert several.learning_rates == pytest.approx([RATE] * 4)
+
+
+def test_of_several_steps_the_rate_of_the_first_is_recorded(
+    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]
+) -> None:
+    cycle = {"base_lr": 0.01, "max_lr": 0.1, "step_size": 3}
+    model = make_line(keras.optimizers.SGD(CyclicSchedule(**cycle)), steps_per_execution=2)
+    rates = record(model, line, epochs=2).learning_rates
+    np.testing.assert_allclose(rates, Cyclic(**cycle)(np.array([0, 2, 3, 5])), rtol=1e-6)
+
+
+@pytest.mark.parametrize("require", [require_steps, require_settable_rate])
+def test_who_needs_every_single_step_refuses_several(
+    make_line: Callable[..., keras.Model], require: Callable[[keras.Model, str], None]
+) -> None:
+    require(make_line(), "LRFinder")
+    with pytest.raises(SettingsError, match=r"LRFinder.*`steps_per_execution=1`.*Received: steps_per_execution=2"):
+        require(make_line(steps_per_execution=2), "LRFinder")
+
+
+def test_a_rate_that_cannot_be_set_is_refused(make_line: Callable[..., keras.Model]) -> None:
+    scheduled = make_line(keras.optimizers.SGD(CyclicSchedule(0.01, 0.1, 3)))
+    with pytest.raises(SettingsError, match=r"CurveLR.*plain number.*Received: CyclicSchedule"):
+        require_settable_rate(scheduled, "CurveLR")
+
+
+class OwnStep(keras.Model):  # type: ignore[misc]
+    """It tells the loss as Keras's guide to a `train_step` of one's own does, or not at all."""
+
+    def __init__(self, tells: bool) -> None:
+        super().__init__()
+        self.dense, self.tells = keras.layers.Dense(1), tells
+
+    def call(self, inputs: Any) -> Any:
+        return self.dense(inputs)
+
+    def train_step(self, data: Any) -> Any:
+        inputs, targets = data
+        if self.tells:
+            next(metric for metric in self.metrics if metric.name == "loss").update_state(7.0)
+        return {"loss": keras.ops.mean(self(inputs) - targets)}
+
+
+def test_a_step_of_ones_own_is_recorded_where_it_tells_its_loss(line: tuple[np.ndarray, np.ndarray]) -> None:
+    telling, silent = OwnStep(tells=True), OwnStep(tells=False)
+    for model in (telling, silent):
+        model.compile("sgd")
+    assert record(telling, line).losses == [7.0] * 3
+    with pytest.raises(ModelError, match=r"`train_step` of your own, update the first of `self.metrics`.*`loss`"):
+        record(silent, line)

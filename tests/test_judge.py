@@ -1,0 +1,259 @@
+"""`lrdiag diagnose`: a model that was trained elsewhere, judged on data from disk."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from lrdiag import run_folder
+from lrdiag.cli import main
+from lrdiag.diagnosing import diagnose as judge_in_python
+from lrdiag.errors import ModelError, SettingsError
+from lrdiag.pipeline import judge
+from lrdiag.settings import Judging
+
+L = keras.layers
+NAMES = ("ant", "bee", "cow")
+SIDE = 12
+generator = np.random.default_rng(0)
+IMAGES = generator.integers(0, 256, (18, SIDE, SIDE, 3), dtype="uint8")
+LABELS = np.repeat(np.arange(3), 6)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of images sorted into classes, in the order of `IMAGES`."""
+    folder = tmp_path_factory.mktemp("data") / "creatures"
+    for number, (image, label) in enumerate(zip(IMAGES, LABELS, strict=True)):
+        (folder / NAMES[label]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / NAMES[label] / f"{number:02}.png")
+    return folder
+
+
+def network(
+    units: int = 3,
+    *,
+    scaled: bool = False,
+    channels: int = 3,
+    activation: str | None = "softmax",
+    side: int | None = SIDE,
+) -> keras.Model:
+    keras.utils.set_random_seed(1)
+    first = [] if scaled else [L.Rescaling(1 / 255)]
+    dense = L.Dense(units, activation=activation, kernel_initializer="random_normal")
+    return keras.Sequential(
+        [keras.Input((side, side, channels)), *first, L.Conv2D(4, 3), L.GlobalAveragePooling2D(), dense]
+    )
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "mine.keras"
+    network().save(path)
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path, data: Path) -> Any:
+    """Runs the command on the folder of images, in this process."""
+
+    def run(*options: Any, folder: Path = data) -> Result:
+        arguments = ["diagnose", *options, "--data", folder, "--out", tmp_path / "run", "--no-open"]
+        return CliRunner().invoke(main, [str(each) for each in arguments])
+
+    return run
+
+
+def outcome(result: Result, tmp_path: Path) -> Any:
+    assert result.exit_code == 0, result.output + result.stderr
+    return run_folder.load(tmp_path / "run").diagnosis
+
+
+def test_a_keras_file_is_judged(run: Any, model: Path, tmp_path: Path) -> None:
+    result = run(model)
+    diagnosis = outcome(result, tmp_path)
+    expected = judge_in_python(network(), IMAGES, LABELS).diagnosis
+    assert diagnosis.test.accuracy == expected.test.accuracy
+    assert diagnosis.confusion == expected.confusion
+    assert diagnosis.dataset.classes == list(NAMES)
+    assert diagnosis.dataset.test_fingerprint == expected.dataset.test_fingerprint
+    assert diagnosis.heatmaps.count == diagnosis.misclassified.count > 0
+    assert diagnosis.misclassified.items[0].file.endswith(f"{diagnosis.misclassified.items[0].index:02}.png")
+    assert diagnosis.training is None
+    assert diagnosis.model == str(model)
+    assert diagnosis.seconds.total > diagnosis.seconds.predict_and_explain > 0
+    assert "diagnose" in diagnosis.command or diagnosis.command.startswith("lrdiag")
+    assert str(tmp_path / "run" / "report.html") in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["h5", "SavedModel", "module:function"])
+def test_other_kinds_of_models_are_judged_alike(
+    run: Any, model: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = outcome(run(model), tmp_path)
+    if kind == "module:function":
+        (tmp_path / "judged_module.py").write_text(
+            f"import keras\ndef mine():\n    return keras.models.load_model({str(model)!r})"
+        )
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        spec: Any = "judged_module:mine"
+    elif kind == "h5":
+        spec = tmp_path / "mine.h5"
+        network().save(spec)
+    else:
+        spec = tmp_path / "saved"
+        network().export(spec, verbose=False)
+    diagnosis = outcome(run(spec), tmp_path)
+    assert diagnosis.confusion == expected.confusion
+    assert diagnosis.test.loss == pytest.approx(expected.test.loss, rel=1e-5)
+    if kind == "SavedModel":
+        assert (diagnosis.heatmaps.count, diagnosis.sheets.heatmaps) == (0, None)
+        assert "no-heatmaps" in [finding.code for finding in diagnosis.findings]
+    else:
+        assert diagnosis.heatmaps.count == expected.heatmaps.count
+
+
+def test_code_in_a_file_runs_only_where_it_is_trusted(run: Any, tmp_path: Path) -> None:
+    images = keras.Input((SIDE, SIDE, 3))
+    net = keras.Model(images, network()(L.Lambda(lambda pixels: 255 - pixels)(images)))
+    net.save(tmp_path / "lambda.keras")
+    refused = run(tmp_path / "lambda.keras")
+    assert refused.exit_code == 2
+    assert "--trust" in refused.stderr
+    diagnosis = outcome(run(tmp_path / "lambda.keras", "--trust"), tmp_path)
+    expected = judge_in_python(network(), 255 - IMAGES, LABELS).diagnosis
+    assert diagnosis.confusion == expected.confusion
+
+
+def test_pixels_are_scaled_as_preprocess_says(run: Any, tmp_path: Path) -> None:
+    network(scaled=True).save(tmp_path / "scaled.keras")
+    right = outcome(run(tmp_path / "scaled.keras", "--preprocess", "0..1"), tmp_path)
+    assert right.confusion == judge_in_python(network(), IMAGES, LABELS).diagnosis.confusion
+    assert right.value_range == (0, 1)
+    assert right.settings["preprocess"] == "0..1"
+    raw = outcome(run(tmp_path / "scaled.keras"), tmp_path)
+    assert raw.value_range == (0, 255)
+    assert raw.test.loss != pytest.approx(right.test.loss)
+    assert run(tmp_path / "scaled.keras", "--preprocess", "vgg").exit_code == 2
+
+
+def test_one_of_several_outputs_is_named(run: Any, tmp_path: Path) -> None:
+    inputs = keras.Input((SIDE, SIDE, 3))
+    features = L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(inputs))
+    keras.Model(inputs, {"kind": L.Dense(3)(features), "sex": L.Dense(2)(features)}).save(tmp_path / "two.keras")
+    refused = run(tmp_path / "two.keras")
+    assert refused.exit_code == 2
+    assert "'kind', 'sex'" in refused.stderr
+    assert outcome(run(tmp_path / "two.keras", "--output", "kind"), tmp_path).settings["output"] == "kind"
+
+
+@pytest.mark.parametrize(
+    ("channels", "side", "options", "shape"),
+    [
+        (1, 9, [], [9, 9, 1]),
+        (3, None, ["--image-size", "10x8"], [10, 8, 3]),
+    ],
+)
+def test_images_have_the_size_that_the_model_takes(
+    run: Any, tmp_path: Path, channels: int, side: int | None, options: list[str], shape: list[int]
+) -> None:
+    network(channels=channels, side=side).save(tmp_path / "other.keras")
+    assert outcome(run(tmp_path / "other.keras", *options), tmp_path).dataset.image_shape == shape
+
+
+def test_another_number_of_classes_is_refused_with_both(run: Any, tmp_path: Path) -> None:
+    network(units=4).save(tmp_path / "four.keras")
+    refused = run(tmp_path / "four.keras")
+    assert refused.exit_code == 2
+    assert "Received: 3 classes in" in refused.stderr
+    assert "scores 4" in refused.stderr
+    network(units=2).save(tmp_path / "two.keras")
+    refused = run(tmp_path / "two.keras")
+    assert refused.exit_code == 2
+    assert "Received: 3 classes in" in refused.stderr
+    assert "scores 2" in refused.stderr
+
+
+@pytest.mark.parametrize("saved_model", [False, True])
+def test_one_sigmoid_scores_two_classes(run: Any, tmp_path: Path, saved_model: bool) -> None:
+    net = network(units=1, activation="sigmoid")
+    logits = network(units=1, activation=None).predict(IMAGES[:12], verbose=0)
+    net.layers[-1].bias.assign([-float(np.median(logits))])
+    path = tmp_path / ("binary" if saved_model else "binary.keras")
+    net.export(path, verbose=False) if saved_model else net.save(path)
+    folder = tmp_path / "two"
+    for number, (image, label) in enumerate(zip(IMAGES[:12], LABELS[:12], strict=True)):
+        (folder / NAMES[label]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / NAMES[label] / f"{number:02}.png")
+    diagnosis = outcome(run(path, folder=folder), tmp_path)
+    predicted = (net.predict(IMAGES[:12], verbose=0)[:, 0] > 0.5).astype(int)
+    assert 0 < predicted.sum() < 12
+    assert diagnosis.test.accuracy == pytest.approx(np.mean(predicted == LABELS[:12]))
+
+
+def test_a_loss_that_takes_other_numbers_is_found(run: Any, tmp_path: Path) -> None:
+    net = network()
+    net.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    net.save(tmp_path / "mismatched.keras")
+    diagnosis = outcome(run(tmp_path / "mismatched.keras"), tmp_path)
+    assert diagnosis.findings[0].code == "loss-mismatch"
+
+
+def test_json_is_all_that_is_printed(run: Any, model: Path) -> None:
+    summary = json.loads(run(model, "--json").stdout)
+    assert summary["test_size"] == 18
+    assert summary["dataset"] == "creatures"
+    assert summary["suggestion"] is None
+    assert summary["gates"] == []
+
+
+def test_gates_and_a_baseline_decide_the_exit_code(run: Any, model: Path, tmp_path: Path) -> None:
+    assert run(model, "--fail-under", "accuracy=1").exit_code == 3
+    (tmp_path / "run").rename(tmp_path / "base")
+    held = run(model, "--baseline", tmp_path / "base", "--fail-if-worse", "accuracy=0")
+    assert held.exit_code == 0, held.stderr
+    assert run_folder.load(tmp_path / "run").diagnosis.comparison.difference == 0  # type: ignore[union-attr]
+    unknown = run(model, "--fail-under", "recall.cowe=0.5")
+    assert unknown.exit_code == 2
+    assert "recall.cow" in unknown.stderr
+
+
+@pytest.mark.parametrize("how", ["no-model", "no-data", "no-baseline"])
+def test_what_is_not_there_is_refused(run: Any, model: Path, tmp_path: Path, how: str) -> None:
+    result = {
+        "no-model": lambda: run(tmp_path / "absent.keras"),
+        "no-data": lambda: run(model, folder=tmp_path / "absent"),
+        "no-baseline": lambda: run(model, "--baseline", tmp_path / "absent"),
+    }[how]()
+    assert result.exit_code == 2
+    assert "absent" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_seed_and_the_assets_are_passed_on(data: Path, model: Path, tmp_path: Path) -> None:
+    run = judge(Judging(str(model), data=str(data), out=tmp_path, seed=3, assets="folder"))
+    assert (tmp_path / "assets").is_dir()
+    assert run == run_folder.load(tmp_path) or run.diagnosis == run_folder.load(tmp_path).diagnosis
+
+
+def test_judging_is_checked_before_anything_is_read() -> None:
+    with pytest.raises(SettingsError, match=r"`preprocess`.*'vgg'"):
+        Judging("absent.keras", preprocess="vgg")  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="no such model file"):
+        judge(Judging("absent.keras", out=Path("unused")))
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder of its own."""
+    monkeypatch.chdir(tmp_path)
