@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -70,6 +71,7 @@ def measure(make: Callable[..., Any], batch_size: int, pairs: int) -> dict[str, 
     import keras
 
     from lrdiag import CyclicLR, ReportCallback, find_lr
+    from lrdiag.examination import Examiner
     from lrdiag.rate.steps import StepRecorder
 
     generator = np.random.default_rng(0)
@@ -90,7 +92,8 @@ def measure(make: Callable[..., Any], batch_size: int, pairs: int) -> dict[str, 
         with tempfile.TemporaryDirectory() as folder:
             callback = ReportCallback(folder, (images, labels))
             callback._write = lambda: None  # the page is no part of recording
-            fit(callback)
+            with patch.object(Examiner, "rehearse", return_value=10):  # nor is what is tried once, before it begins
+                fit(callback)
 
     def swept() -> None:
         find_lr(model, images, labels, batch_size=batch_size, iterations=STEPS, start_lr=1e-7, end_lr=1e-5)
