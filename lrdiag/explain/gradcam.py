@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -192,6 +193,13 @@ class GradCAM:
     def _open(self, example: Any) -> None:
         self._opened = OpenedModel(self._model, example, self._output)
         layer = None if self._method in OF_THE_IMAGE else self._layer()
+        if self._opened.is_closed:
+            warnings.warn(
+                "The model returns probabilities that no layer of it makes, so its heatmaps explain the probability, "
+                "whose gradient fades where the model is sure. End it with keras.layers.Softmax(), or with a layer "
+                "of activation='softmax': lrdiag takes those out while it explains.",
+                stacklevel=3,
+            )
         self._engine = self._engine_of(layer)
         self.layer = "input" if layer is None else path_of(self._model, layer)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +41,7 @@ class OpenedModel:
         model: The model itself.
         head: The layer that turns logits into probabilities; `None` where the model returns logits.
         returns_probabilities: Whether the model itself does.
+        is_closed: Whether it does without a layer that could be taken out.
         steps: The layers in the order in which they returned: what is inside a layer before the layer itself.
         units: How many numbers it returns for an image.
         classes: How many classes it scores; a single logit scores two.
@@ -75,23 +75,13 @@ class OpenedModel:
         self.units = final.shape[1]
         self.classes = max(2, self.units)
         self.head = next((layer for layer in _heads(seen, final) if self._is_changed_without(layer, final)), None)
-        self._is_closed = not self.head and self._is_probability(final, images)
-        self.returns_probabilities = self.head is not None or self._is_closed
-        if self._is_closed and images is None:
-            warnings.warn(
-                "The model returns probabilities that no layer of it makes, so its heatmaps explain the probability, "
-                "whose gradient fades where the model is sure. End it with keras.layers.Softmax(), or with a layer "
-                "of activation='softmax': lrdiag takes those out while it explains.",
-                stacklevel=4,
-            )
+        self.is_closed = not self.head and self._is_probability(final, images)
+        self.returns_probabilities = self.head is not None or self.is_closed
         self._undisturbed = _array(self(example))
 
     @classmethod
     def of(cls, model: keras.Model, images: Any, output: str | int | None = None) -> OpenedModel:
-        """Opens a model with an input of its own making, or with the first of `images` where it tells of none.
-
-        It is not to be explained: that the gradients of what it returns would fade is not warned of.
-        """
+        """Opens a model with an input of its own making, or with the first of `images` where it tells of none."""
         example = example_input(model)
         if example is None:
             example = tree.map_structure(lambda array: array[:1], images)
@@ -106,7 +96,7 @@ class OpenedModel:
             scores = ops.cast(self._call(inputs), "float32")
         if self.units > 1:
             return scores
-        if self._is_closed:
+        if self.is_closed:
             scores = 2 * ops.arctanh(ops.clip(2 * scores - 1, -_NEARLY_ONE, _NEARLY_ONE))  # the inverse of the sigmoid
         return ops.concatenate([-scores, scores], axis=1)
 
@@ -115,7 +105,7 @@ class OpenedModel:
 
         The highest of each row is 0 or below: no row sums to one, as probabilities would.
         """
-        if self._is_closed and self.units > 1:
+        if self.is_closed and self.units > 1:
             return np.asarray(np.log(np.maximum(scores, np.finfo(np.float32).tiny)))
         logits = scores.astype(np.float64) / (2 if self.units == 1 else 1)
         return np.asarray(logits - logits.max(axis=1, keepdims=True))
