@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lrdiag.errors import DataError, SettingsError
+from lrdiag.palette import GROWTH, turbo
 
 ColorMap = Literal["turbo", "viridis", "inferno", "jet", "difference"]
 Blend = Literal["heat", "constant"]
 
 _USUAL_OPACITY: dict[Blend, float] = {"heat": 0.65, "constant": 0.3}
-_GROWTH: dict[Blend, float] = {"heat": 0.75, "constant": 0}
+_GROWTH: dict[Blend, float] = {"heat": GROWTH, "constant": 0}
 """The power of the heat with which the opacity grows."""
 _STEPS = 255
 """How many steps of colour lie between 0 and the peak."""
@@ -173,8 +174,9 @@ def _colours(colormap: ColorMap, values: np.ndarray) -> np.ndarray:
         # White at 0. The root brings colour to where the heat lets little of it through.
         hues = np.where(values[:, None] < 0, _NEGATIVE, _POSITIVE)
         return np.asarray(255 + np.sqrt(np.abs(values[:, None])) * (hues - 255))
-    # The last tenth of TURBO turns dark again, which reads as less.
-    places = np.rint((0.9 if colormap == "turbo" else 1) * 255 * values[:, None]).astype(np.uint8)
+    if colormap == "turbo":
+        return turbo(values)
+    places = np.rint(255 * values[:, None]).astype(np.uint8)
     return np.asarray(cv2.applyColorMap(places, getattr(cv2, f"COLORMAP_{colormap.upper()}"))[:, 0, ::-1])
 
 

@@ -12,6 +12,7 @@ from math import ceil, sqrt
 
 import numpy as np
 
+from lrdiag.palette import GROWTH, turbo
 from lrdiag.records import Sheet
 
 LARGEST_SIDE = 94
@@ -117,12 +118,8 @@ def _palette_sheet(levels: np.ndarray, palette: tuple[bytes, bytes], file: str) 
 
 def _heat_palette() -> tuple[bytes, bytes]:
     """The colours of all levels, and how opaque each is: the photograph stays visible where the map is cold."""
-    import cv2
-
     heat = np.linspace(0, 1, _LEVELS)
-    # The last tenth of TURBO turns dark again, which reads as less.
-    colours = cv2.applyColorMap(np.rint(0.9 * 255 * heat[:, None]).astype(np.uint8), cv2.COLORMAP_TURBO)[:, 0, ::-1]
-    return colours.tobytes(), _opacity(heat)
+    return turbo(heat).tobytes(), _opacity(heat)
 
 
 def _difference_palette() -> tuple[bytes, bytes]:
@@ -133,7 +130,7 @@ def _difference_palette() -> tuple[bytes, bytes]:
 
 
 def _opacity(heat: np.ndarray) -> bytes:
-    return np.rint(_MOST_OPAQUE * heat**0.75).astype(np.uint8).tobytes()
+    return np.rint(_MOST_OPAQUE * heat**GROWTH).astype(np.uint8).tobytes()
 
 
 def _columns(count: int) -> int:
