@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from ruamel.yaml import YAML
 
@@ -61,7 +62,8 @@ def test_every_command_is_one_that_lrdiag_understands(file: Path) -> None:
     commands = re.findall(r"lrdiag (train-and-report|report|compare)((?: [\w./=-]+)+)", file.read_text())
     assert {name for name, _ in commands} == {"train-and-report", "report"}
     for name, arguments in commands:
-        with main.commands[name].make_context(name, shlex.split(arguments)) as context:
+        whole = click.Context(main, info_name="lrdiag")
+        with main.commands[name].make_context(name, shlex.split(arguments), parent=whole) as context:
             assert context.params
 
 
