@@ -232,7 +232,7 @@ def diagnose(
     names = class_names_of(class_names, examined.predictions.log_probabilities.shape[1])
     report = write_up(
         examined,
-        facts_of(examined, names, name=name),
+        facts_of(examined, names, name),
         run=run_facts(model, examined, {"preprocess": preprocess, "output": output, "seed": seed}),
         training=training,
         range_test=range_test if isinstance(range_test, RangeTestFacts | None) else range_test.facts(),
@@ -296,12 +296,12 @@ def write_up(
     return Report(Run(diagnosis, laid_out | (pictures or {})), predictions, heatmaps, examined.mistakes, files)
 
 
-def facts_of(examined: Examined, names: Sequence[str], *, name: str = "", source: str = "") -> DatasetFacts:
+def facts_of(examined: Examined, names: Sequence[str], name: str) -> DatasetFacts:
     """What the page says of data that only passed by."""
     labels = examined.predictions.labels
     return DatasetFacts(
         name=name,
-        source=source,
+        source="",
         fallback=None,
         classes=list(names),
         image_shape=list(examined.image_shape),

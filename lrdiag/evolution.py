@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -30,6 +31,13 @@ class Checkpoint:
     epoch: int
     maps: list[np.ndarray] = field(default_factory=list)
     examined: Examined | None = None
+
+    def forget_pictures(self) -> None:
+        """Keeps the predictions and the maps of this time, which are small."""
+        if self.examined:
+            self.examined = dataclasses.replace(
+                self.examined, mistakes=self.examined.mistakes[:0].copy(), heatmaps=None
+            )
 
     def note(self, batch: Explained) -> None:
         """Keeps the maps of a batch."""
@@ -67,6 +75,8 @@ class Memory:
                 f"{self._checkpoints[0].epoch}"
             )
         self._checkpoints.append(checkpoint)
+        for between in self._checkpoints[1:-1]:
+            between.forget_pictures()
         return examined
 
     @property

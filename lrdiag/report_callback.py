@@ -206,7 +206,7 @@ class ReportCallback(StepRecorder):
         evolution, pictures = self._memory.evolution()
         report = write_up(
             examined,
-            facts_of(examined, self._names, name=self._name),
+            facts_of(examined, self._names, self._name),
             run=run_facts(self.model, examined, {"preprocess": self._preprocess, "output": self._output}),
             training=training,
             range_test=self._range_test,

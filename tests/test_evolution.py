@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from io import BytesIO
 
@@ -107,6 +109,18 @@ def test_half_are_still_mistakes_and_half_fixed_where_there_are_as_many(
 
 def test_where_nothing_was_ever_wrong_there_is_nothing_to_show() -> None:
     assert followed({}, {}).evolution() == (None, {})
+
+
+def test_pictures_of_the_times_between_are_let_go() -> None:
+    memory, pictures = Memory(), []
+    for epoch in (1, 2, 3, 4):
+        result = examined({3: 0.8})
+        pictures.append(weakref.ref(result.mistakes))
+        memory.examine(epoch, returning(result))
+        del result
+    gc.collect()
+    assert [each() is None for each in pictures] == [False, True, True, False]
+    assert memory.evolution()[0] is not None
 
 
 def test_of_many_epochs_some_are_shown_the_first_and_the_last_among_them() -> None:
