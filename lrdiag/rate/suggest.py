@@ -23,7 +23,7 @@ SLOPE_BANDWIDTH = 1.4  # times the bandwidth of the losses: their noise weighs m
 NEIGHBOURS = 3  # the kernel reaches as many points to the side at least, wherever they lie
 GRID = 401  # points at which the smooth curve is computed
 STARTS = 0.1  # share of the descent that has passed at `base_lr`
-REACH = 1.0  # decades above the steepest point that `max_lr` may lie
+REACH = 2.1  # decades above `base_lr` that `max_lr` may lie
 LATENCY = 7  # updates that a rate which is too high takes to show in the loss
 LATENCY_REACH = 0.5  # decades that this may take off at most: a short sweep passes more than a decade in seven updates
 CREST = 0.75  # what is this steep, in shares of the steepest slope, is the steepest stretch
@@ -57,9 +57,9 @@ def read(learning_rates: ArrayLike, losses: ArrayLike) -> Reading:
        best from the others (leave-one-out cross-validation); the slope, on which noise weighs more, takes 1.4 times it.
     3. The descent runs from the median of the plateau before it to the lowest point. `base_lr` is where 10 % of it have
        passed. The suggestion is the middle of the stretch about the steepest point whose slope is three quarters of the
-       steepest or more: on a noisy curve it holds stiller than the point itself. `max_lr` is the lowest point, but no
-       more than a decade above the suggestion, as optimizers that rescale their steps, such as Adam, keep the loss low
-       far beyond the rates that train well; and seven updates, or half a decade where that is less, before the loss
+       steepest or more: on a noisy curve it holds stiller than the point itself. `max_lr` is the lowest point
+       within 2.1 decades above `base_lr`, as optimizers that rescale their steps, such as Adam, keep the loss low far
+       beyond the rates that train well; and seven updates, or half a decade where that is less, before the loss
        climbs out of the valley, as a rate that is too high takes some updates to show, and longer with momentum.
     4. A descent of less than five standard errors of the smooth curve is none.
 
@@ -103,7 +103,9 @@ def read(learning_rates: ArrayLike, losses: ArrayLike) -> Reading:
     steepest = start + int(slope[start : bottom + 1].argmin())
     base = float(np.interp(STARTS, passed[start : start + 2], grid[start : start + 2]))
     middle = float(np.clip(_middle_of_crest(grid, slope, steepest), base, grid[bottom]))
-    top = max(middle, min(float(grid[bottom]), middle + REACH, _before_divergence(positions, end)))
+    in_reach = grid <= max(base + REACH, middle)
+    lowest = float(grid[in_reach][smooth[in_reach].argmin()])
+    top = max(middle, min(lowest, _before_divergence(positions, end)))
 
     trend = np.append(np.interp(positions[:end], grid, smooth), medians[end:])
     return Reading(np.interp(np.arange(len(rates)), usable, trend), 10**base, 10**middle, 10**top)

@@ -5,8 +5,7 @@ part are drawn at random. What is true of a curve is computed on its noise-free 
 
 - `suggestion`: where the slope over the logarithm of the rate is the most negative on the way to the lowest loss;
 - `base_lr`: where 10 % of the descent from the plateau to the lowest loss has passed;
-- `max_lr`: where the loss is lowest, but no more than a decade above `suggestion`; on a floor wider than that, noise
-  alone decides where the lowest point is found.
+- `max_lr`: where the loss is lowest within 2.1 decades above `base_lr`.
 """
 
 from __future__ import annotations
@@ -119,9 +118,6 @@ def truth(loss: Callable[[np.ndarray], np.ndarray], first: float, last: float) -
     lowest = int(y.argmin())
     fallen = (y[0] - y[: lowest + 1]) / (y[0] - y[lowest])
     steepest = x[np.diff(y[: lowest + 1]).argmin()]
-    rates = {
-        "base_lr": x[np.argmax(fallen >= 0.1)],
-        "suggestion": steepest,
-        "max_lr": min(x[lowest], steepest + 1),
-    }
+    base = x[np.argmax(fallen >= 0.1)]
+    rates = {"base_lr": base, "suggestion": steepest, "max_lr": max(steepest, x[y[x <= base + 2.1].argmin()])}
     return {name: float(10**x) for name, x in rates.items()}
