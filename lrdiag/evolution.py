@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,24 +25,17 @@ class Checkpoint:
 
     Attributes:
         epoch: Counted from 1.
+        examined: What came out of the test.
         maps: Batches of `float16` arrays `(n, h, w)`: every image's map for the class predicted then; empty without.
     """
 
     epoch: int
-    maps: list[np.ndarray] = field(default_factory=list)
-    examined: Examined | None = None
+    examined: Examined
+    maps: list[np.ndarray]
 
     def forget_pictures(self) -> None:
         """Keeps the predictions and the maps of this time, which are small."""
-        if self.examined:
-            self.examined = dataclasses.replace(
-                self.examined, mistakes=self.examined.mistakes[:0].copy(), heatmaps=None
-            )
-
-    def note(self, batch: Explained) -> None:
-        """Keeps the maps of a batch."""
-        if batch.every_map is not None:
-            self.maps.append(np.maximum(batch.every_map, 0).astype(np.float16))
+        self.examined = dataclasses.replace(self.examined, mistakes=self.examined.mistakes[:0].copy(), heatmaps=None)
 
 
 class Memory:
@@ -64,32 +57,32 @@ class Memory:
         Raises:
             DataError: If the images come in another order than before.
         """
-        checkpoint = Checkpoint(epoch)
-        examined = checkpoint.examined = examine(checkpoint.note)
+        maps: list[np.ndarray] = []
+
+        def keep(batch: Explained) -> None:
+            if batch.every_map is not None:
+                maps.append(np.maximum(batch.every_map, 0).astype(np.float16))
+
+        examined = examine(keep)
         self._checkpoints = [each for each in self._checkpoints if each.epoch != epoch]
-        first = self._first
-        if first and first.fingerprint != examined.fingerprint:
+        if self._checkpoints and self._checkpoints[0].examined.fingerprint != examined.fingerprint:
             raise DataError(
                 "The validation data must give the same images in the same order in every pass. Build it with "
                 "shuffle=False and without augmentation. Received: other images, or another order, than after epoch "
                 f"{self._checkpoints[0].epoch}"
             )
-        self._checkpoints.append(checkpoint)
+        self._checkpoints.append(Checkpoint(epoch, examined, maps))
         for between in self._checkpoints[1:-1]:
             between.forget_pictures()
         return examined
 
-    @property
-    def _first(self) -> Examined | None:
-        return self._checkpoints[0].examined if self._checkpoints else None
-
     def evolution(self) -> tuple[Evolution | None, dict[str, bytes]]:
         """What the page shows of it, and its pictures; nothing where there were fewer than two checkpoints."""
         places = np.unique(np.linspace(0, len(self._checkpoints) - 1, SHOWN).round().astype(int))
-        shown = [self._checkpoints[place] for place in places] if len(self._checkpoints) > 1 else []
-        states = [each.examined for each in shown if each.examined]
-        if not states:
+        if len(places) < 2:
             return None, {}
+        shown = [self._checkpoints[place] for place in places]
+        states = [each.examined for each in shown]
         images, photographs = _chosen(states[0], states[-1])
         if not images:
             return None, {}

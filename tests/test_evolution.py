@@ -30,7 +30,7 @@ def examined(wrong: dict[int, float], fingerprint: str = "same") -> Examined:
     predictions = Predictions(np.log(probabilities), LABELS)
     mistakes = IMAGES[predictions.misclassified]
     facts = HeatmapFacts("Grad-CAM", "conv", len(mistakes))
-    return Examined(predictions, None, facts, mistakes, (SIDE, SIDE, 3), (0, 255), fingerprint, True)
+    return Examined(predictions, None, facts, mistakes, (SIDE, SIDE, 3), (0, 255), fingerprint, True, None)
 
 
 def test_one_checkpoint_is_no_evolution() -> None:
