@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import keras
 
 from lrdiag.errors import DataError
 from lrdiag.rate.steps import inner_optimizers
-from lrdiag.records import Epoch, TrainingRun
+from lrdiag.records import Epoch, TrainingRun, finite
 
 _RATES = ("learning_rate", "lr")  # Keras's own name, and that of Keras 2
 
@@ -74,10 +73,10 @@ def epoch_of(figures: Mapping[str, float], seconds: float | None = None) -> Epoc
     """One epoch, out of what Keras logs at its end."""
     accuracy = accuracy_name(figures)
     return Epoch(
-        loss=_finite(figures.get("loss")),
-        accuracy=_finite(figures.get(accuracy or "")),
-        val_loss=_finite(figures.get("val_loss")),
-        val_accuracy=_finite(figures.get(f"val_{accuracy}")),
+        loss=finite(figures.get("loss")),
+        accuracy=finite(figures.get(accuracy or "")),
+        val_loss=finite(figures.get("val_loss")),
+        val_accuracy=finite(figures.get(f"val_{accuracy}")),
         seconds=seconds,
     )
 
@@ -106,7 +105,3 @@ def describe_optimizer(model: keras.Model) -> str:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
-
-
-def _finite(value: float | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None

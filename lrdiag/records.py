@@ -7,6 +7,7 @@ page and of the Markdown summary, field for field.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,6 +16,12 @@ import numpy as np
 from lrdiag.errors import DataError
 
 SCHEMA_VERSION: Literal[3] = 3
+
+
+def finite(value: float | None) -> float | None:
+    """The number as a fact can hold it: `None` in the place of NaN and of infinities, which JSON does not know."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
 
 # --- arrays -----------------------------------------------------------------------------------------------------------
 

@@ -169,14 +169,14 @@ def train(
     return TrainingRun(
         epochs=recorder.epochs,
         learning_rate_per_step=recorder.learning_rates,
-        loss_per_step=[loss if math.isfinite(loss) else None for loss in recorder.losses],
+        loss_per_step=recorder.loss_per_step,
         steps_per_epoch=int(training.cardinality()),
         epochs_planned=epochs,
         optimizer=describe_optimizer(network.model),
         schedule=policy.description,
         stop_reason=recorder.stop_reason,
         seconds=time.perf_counter() - started,
-        momentum_per_step=recorder.momentums if len(set(recorder.momentums)) > 1 else None,
+        momentum_per_step=recorder.momentum_per_step,
     )
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from lrdiag.records import Misclassified, Mistake, Predictions
+from lrdiag.records import Misclassified, Mistake, Predictions, finite
 
 TOP = 5  # most probable classes that are told of each mistake
 _DIGITS = 6  # of their probabilities: more would double report.json
@@ -29,17 +27,13 @@ def rank_mistakes(predictions: Predictions, files: tuple[str, ...] = ()) -> Misc
             index=int(index),
             true=int(predictions.labels[index]),
             predicted=int(predicted[index]),
-            confidence=_finite(confidence[index]),
-            loss=_finite(losses[index]),
+            confidence=finite(confidence[index]),
+            loss=finite(losses[index]),
             top_classes=top[place].tolist(),
-            top_probabilities=[_finite(each) for each in probabilities[place]],
+            top_probabilities=[finite(each) for each in probabilities[place]],
             # a file name that is no UTF-8 reaches Python as lone surrogates, which JSON cannot hold
             file=files[index].encode(errors="replace").decode() if files else None,
         )
         for place, index in enumerate(ranked)
     ]
     return Misclassified(len(items), items)
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from lrdiag.diagnosis.mistakes import TOP
-from lrdiag.records import Averages, ClassFacts, ConfusedPair, Predictions, Score
+from lrdiag.records import Averages, ClassFacts, ConfusedPair, Predictions, Score, finite
 
 
 def score(predictions: Predictions) -> Score:
@@ -17,14 +15,13 @@ def score(predictions: Predictions) -> Score:
     size = len(predictions.labels)
     correct = size - len(predictions.misclassified)
     interval = binomtest(correct, size).proportion_ci(0.95, method="wilson")
-    loss = float(predictions.losses.mean())
     macro = _averages(predictions, "macro")
     return Score(
         size=size,
         accuracy=correct / size,
         accuracy_low=float(interval.low),
         accuracy_high=float(interval.high),
-        loss=loss if math.isfinite(loss) else None,
+        loss=finite(float(predictions.losses.mean())),
         balanced_accuracy=macro.recall,
         top5_accuracy=_top5(predictions),
         macro=macro,
@@ -61,13 +58,9 @@ def class_facts(predictions: Predictions, names: tuple[str, ...]) -> list[ClassF
         predictions.labels, predictions.predicted, labels=range(len(names)), zero_division=np.nan
     )
     return [
-        ClassFacts(name, _defined(precision[i]), _defined(recall[i]), _defined(f1[i]), int(support[i]))
+        ClassFacts(name, finite(precision[i]), finite(recall[i]), finite(f1[i]), int(support[i]))
         for i, name in enumerate(names)
     ]
-
-
-def _defined(figure: float) -> float | None:
-    return None if math.isnan(figure) else float(figure)
 
 
 def confusion(predictions: Predictions, classes: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from lrdiag.errors import ModelError, SettingsError
+from lrdiag.records import finite
 
 
 def inner_optimizers(optimizer: keras.Optimizer) -> list[keras.Optimizer]:
@@ -127,6 +128,16 @@ class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         self.learning_rates: list[float] = []
         self.momentums: list[float] = []
         self.losses: list[float] = []
+
+    @property
+    def loss_per_step(self) -> list[float | None]:
+        """The losses as a record can hold them: `None` in the place of one that is not finite."""
+        return [finite(loss) for loss in self.losses]
+
+    @property
+    def momentum_per_step(self) -> list[float] | None:
+        """The momentums, or `None` where they never changed."""
+        return list(self.momentums) if len(set(self.momentums)) > 1 else None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Takes hold of the model's loss."""

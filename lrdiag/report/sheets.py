@@ -47,7 +47,7 @@ def photograph_sheet(images: Sequence[np.ndarray], file: str, side: int = LARGES
     height, width = images[0].shape[:2]
     height, width = shrunk(height, width, min(side, _WEBP_LIMIT // columns - 2))
     padding = padding_of(height, width)
-    cells = np.stack([_shrink(image, height, width) for image in images])
+    cells = np.stack([np.broadcast_to(scaled_down(image, height, width), (height, width, 3)) for image in images])
     encoded = BytesIO()
     Image.fromarray(_lay_out(cells, columns, padding)).save(encoded, "WEBP", quality=_QUALITY, method=4)
     return Sheet(file, len(cells), columns, width, height, padding), encoded.getvalue()
@@ -57,6 +57,15 @@ def shrunk(height: int, width: int, side: int) -> tuple[int, int]:
     """Height and width of a photograph whose longer side may take `side` pixels; never larger than it is."""
     factor = min(1.0, side / max(height, width))
     return max(1, round(factor * height)), max(1, round(factor * width))
+
+
+def scaled_down(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The image in that size, each pixel the mean of those that it stands for."""
+    if image.shape[:2] == (height, width):
+        return image
+    import cv2
+
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1)
 
 
 def padding_of(height: int, width: int) -> int:
@@ -136,15 +145,6 @@ def _opacity(heat: np.ndarray) -> bytes:
 def _columns(count: int) -> int:
     # From the count alone, so that photographs and heatmaps lie in the same places.
     return ceil(sqrt(count))
-
-
-def _shrink(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The image in that size and in RGB."""
-    if image.shape[:2] != (height, width):
-        import cv2
-
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1)
-    return np.broadcast_to(image, (height, width, 3))
 
 
 def _lay_out(cells: np.ndarray, columns: int, padding: int) -> np.ndarray:
