@@ -30,11 +30,10 @@ from lrdiag.options import (
     baseline_option,
     data_options,
     gate_options,
-    json_option,
-    open_option,
     page_options,
     quiet_option,
     read_learning_rate,
+    run_options,
     training_options,
     verbose_option,
 )
@@ -81,7 +80,6 @@ def main() -> None:
 @training_options
 @click.option("--epochs", type=AT_LEAST_ONE, help="Passes over the training set.  [default: by its size]")
 @click.option("--limit-test", type=AT_LEAST_ONE, metavar="N", help="Use only N test images.")
-@click.option("--out", type=click.Path(path_type=Path), default="lrdiag-report", help="The run folder.")
 @click.option("--schedule", type=click.Choice(SCHEDULES), default="cyclic", help="How the learning rate moves.")
 @click.option(
     "--learning-rate",
@@ -90,12 +88,7 @@ def main() -> None:
     default="auto",
     help="auto: a range test chooses.",
 )
-@baseline_option
-@gate_options
-@page_options
-@open_option
-@json_option
-@quiet_option
+@run_options
 @config_option
 @verbose_option
 def train_and_report(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...], **options: Any) -> None:
@@ -121,13 +114,7 @@ def train_and_report(open_page: bool, as_json: bool, quiet: bool, gates: tuple[G
 @click.option("--output", metavar="NAME", help="Which output of the model, where it has several.")
 @click.option("--trust", is_flag=True, help="Run the code that the model file carries, such as Lambda layers.")
 @click.option("--seed", type=SEED, default=0, help="Of the sample of mistakes whose heatmaps are tested.")
-@click.option("--out", type=click.Path(path_type=Path), default="lrdiag-report", help="The run folder.")
-@baseline_option
-@gate_options
-@page_options
-@open_option
-@json_option
-@quiet_option
+@run_options
 @config_option
 @verbose_option
 def diagnose(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...], **options: Any) -> None:

@@ -146,11 +146,22 @@ page_options = _options(
         help="Templates that take the place of those of the same name.",
     ),
 )
-open_option = click.option(
-    "--open/--no-open", "open_page", default=True, help="Open the page when done; only on a terminal and outside CI."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+# What `train-and-report` and `diagnose` have in common: where the run goes, what it is held against, how it is told.
+run_options = _options(
+    click.option("--out", type=click.Path(path_type=Path), default="lrdiag-report", help="The run folder."),
+    baseline_option,
+    gate_options,
+    page_options,
+    click.option(
+        "--open/--no-open",
+        "open_page",
+        default=True,
+        help="Open the page when done; only on a terminal and outside CI.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON."),
+    quiet_option,
+)
 verbose_option = click.option(
     "-v",
     "--verbose",
