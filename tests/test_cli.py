@@ -156,6 +156,7 @@ def test_nobody_watches_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not _is_watched()
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing(tmp_path: Path) -> None:
     process = lrdiag("train-and-report", *QUICK, "--learning-rate", "0.1", "--out", tmp_path, "-q")
     assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
@@ -187,6 +188,7 @@ def test_bad_input_is_one_message_and_exit_code_2(tmp_path: Path, arguments: lis
         assert word in result.stderr
 
 
+@pytest.mark.slow
 def test_verbose_shows_the_traceback(tmp_path: Path) -> None:
     process = lrdiag("train-and-report", "--out", tmp_path, "--data", "no-such-folder", "-v")
     assert process.returncode == 2
@@ -206,6 +208,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     assert "report.json" in result.stderr
 
 
+@pytest.mark.slow
 def test_interrupting_ends_with_130_and_leaves_no_half_written_file(tmp_path: Path) -> None:
     endless = [*QUICK, "--learning-rate", "0.1", "--epochs", "5000", "--out", str(tmp_path)]
     process = subprocess.Popen(
@@ -554,6 +557,7 @@ def test_a_training_that_diverges_still_gives_a_page_that_says_so_first(nets: Pa
     assert 0 < page.index("not finite") < page.index("<h2")
 
 
+@pytest.mark.slow
 def test_the_saved_model_predicts_from_raw_pixels_without_lrdiag(
     finished: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:

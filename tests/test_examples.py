@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FIGURES = ("samples", "range-test-four", "range-test", "trainings", "mistakes")
 SHORT = (
@@ -158,12 +160,10 @@ def article(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return out, run("article", "--data", "digits", "--net", "fast", "--out", out)
 
 
-@pytest.mark.slow
 def test_the_article_writes_its_figures_and_nothing_else(article: tuple[Path, str]) -> None:
     assert {path.name for path in article[0].iterdir()} == {f"{name}.png" for name in FIGURES}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_of_the_article_is_a_picture_of_something(article: tuple[Path, str], name: str) -> None:
     with Image.open(article[0] / f"{name}.png") as picture:
@@ -173,12 +173,10 @@ def test_a_figure_of_the_article_is_a_picture_of_something(article: tuple[Path, 
     assert len(colours) > 50
 
 
-@pytest.mark.slow
 def test_the_quick_article_takes_few_images(article: tuple[Path, str]) -> None:
     assert numbers("Digits: # training and # test images", article[1]) == [540, 200]
 
 
-@pytest.mark.slow
 def test_the_article_reads_a_suggestion_between_its_boundaries(article: tuple[Path, str]) -> None:
     updates, seconds = numbers("range test: # updates, # s, ", article[1])
     assert 40 <= updates <= 100
@@ -187,7 +185,6 @@ def test_the_article_reads_a_suggestion_between_its_boundaries(article: tuple[Pa
     assert 1e-5 < base_lr < suggestion < max_lr < 10
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["constant", "cyclic"])
 def test_both_trainings_of_the_article_learn(article: tuple[Path, str], name: str) -> None:
     accuracy, seconds = numbers(f"{name} rate: test accuracy #, # s\n", article[1])
@@ -195,7 +192,6 @@ def test_both_trainings_of_the_article_learn(article: tuple[Path, str], name: st
     assert 0 < seconds < 120
 
 
-@pytest.mark.slow
 def test_the_article_explains_the_mistakes_of_the_cyclic_training(article: tuple[Path, str]) -> None:
     mistakes = numbers("misclassified: # images", article[1])[0]
     accuracy = numbers("cyclic rate: test accuracy #, ", article[1])[0]

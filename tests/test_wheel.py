@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -23,6 +25,7 @@ def python(*arguments: str | Path, **environment: str) -> str:
     return process.stdout
 
 
+@pytest.mark.slow
 def test_a_page_renders_from_the_installed_wheel_outside_the_checkout(tmp_path: Path) -> None:
     pip = ("-m", "pip", "--disable-pip-version-check")
     python(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path / "dist", ROOT)

@@ -99,6 +99,7 @@ def test_bytes_and_floats_are_the_same_pixels(own: Network, photographs: Labelle
     np.testing.assert_array_equal(own.model(photographs.images), own.model(photographs.images.astype("float32")))
 
 
+@pytest.mark.slow
 def test_a_saved_network_says_the_same_where_lrdiag_is_not_known(photographs: LabelledImages, tmp_path: Path) -> None:
     networks = {name: build_network(name, photographs, CLASSES) for name in ("article", "fast")}
     for name, network in networks.items():

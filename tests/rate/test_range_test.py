@@ -606,6 +606,7 @@ def test_several_inputs_may_come_as_a_list(lab: Laboratory) -> None:
     assert find_lr(model, parts, lab.labels, iterations=5, end_lr=0.1).iterations == 5
 
 
+@pytest.mark.slow
 def test_nothing_is_left_to_complain_at_the_end_of_the_process() -> None:
     """TensorFlow would, where Python's iterators outlive Python."""
     code = """
