@@ -221,7 +221,6 @@ def diagnose(
         RunFolderError: If the baseline cannot be read.
     """
     from lrdiag.examination import Examiner
-    from lrdiag.explain.compiled_loss import says_from_logits
     from lrdiag.history import training_of
 
     training = training_of(history, model)
@@ -235,9 +234,8 @@ def diagnose(
         facts_of(examined, names, name),
         run=run_facts(model, examined, {"preprocess": preprocess, "output": output, "seed": seed}),
         training=training,
-        range_test=range_test if isinstance(range_test, RangeTestFacts | None) else range_test.facts(),
+        range_test=range_test,
         files=_files(files, examined),
-        findings=loss_mismatch(says_from_logits(model, output), examined.returns_probabilities),
         seed=seed,
         seconds=seconds,
     )
@@ -250,11 +248,10 @@ def write_up(
     *,
     run: RunFacts,
     training: TrainingRun | None,
-    range_test: RangeTestFacts | None = None,
+    range_test: RangeTest | RangeTestFacts | None = None,
     range_test_note: str | None = None,
     train: LabelledImages = NO_IMAGES,
     files: tuple[str, ...] = (),
-    findings: Sequence[Finding] = (),
     evolution: Evolution | None = None,
     pictures: dict[str, bytes] | None = None,
     seed: int = 0,
@@ -271,7 +268,6 @@ def write_up(
         range_test_note: Why there is none, or why it gave no rate.
         train: The training images, of which the page shows a few.
         files: The file of each test image, or empty.
-        findings: What is known already.
         evolution: How some images came to be seen as they are.
         pictures: The pictures that it names.
         seed: Which training images are shown.
@@ -283,14 +279,14 @@ def write_up(
         dataset,
         predictions,
         files=files,
-        range_test=range_test,
+        range_test=range_test if isinstance(range_test, RangeTestFacts | None) else range_test.facts(),
         range_test_note=range_test_note,
         training=training,
         heatmaps=examined.facts,
         sheets=sheets,
         run=run,
         evolution=evolution,
-        findings=findings,
+        findings=loss_mismatch(examined.loss_takes_logits, examined.returns_probabilities),
     )
     diagnosis = dataclasses.replace(diagnosis, seconds=seconds or Seconds())
     return Report(Run(diagnosis, laid_out | (pictures or {})), predictions, heatmaps, examined.mistakes, files)

@@ -17,6 +17,7 @@ from lrdiag.data.preprocessing import read_off, undo
 from lrdiag.diagnosis.assemble import Fingerprint
 from lrdiag.errors import DataError, LrdiagError, ModelError, SettingsError
 from lrdiag.explain.batches import labelled_batches
+from lrdiag.explain.compiled_loss import says_from_logits
 from lrdiag.explain.engine import Explained
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.explain.opened import OpenedModel
@@ -24,7 +25,7 @@ from lrdiag.explain.predictor import Predictor
 from lrdiag.explain.trust import measure_trust
 from lrdiag.progress import Progress, Silence
 from lrdiag.records import HeatmapFacts, Heatmaps, HeatmapTrust, Predictions
-from lrdiag.report.sheets import LARGEST_SIDE, shrunk
+from lrdiag.report.sheets import LARGEST_SIDE, scaled_down, shrunk
 from lrdiag.settings import Preprocessing
 
 BATCH_SIZE = 512
@@ -49,6 +50,7 @@ class Examined:
         value_range: The least and the greatest number in the images as the model took them.
         fingerprint: Of pictures and labels.
         returns_probabilities: Whether the model ends in a softmax or sigmoid.
+        loss_takes_logits: Whether the loss that the model was compiled with expects none; `None` where it was not.
     """
 
     predictions: Predictions
@@ -59,6 +61,7 @@ class Examined:
     value_range: tuple[float, float]
     fingerprint: str
     returns_probabilities: bool
+    loss_takes_logits: bool | None
 
 
 class Examiner:
@@ -170,6 +173,7 @@ class Examiner:
             value_range=watch.value_range,
             fingerprint=watch.fingerprint.of(predictions.labels),
             returns_probabilities=predictor.returns_probabilities,
+            loss_takes_logits=says_from_logits(self._model, self._output),
         )
 
     def _open(self, images: Any, labels: np.ndarray) -> Predictor:
@@ -323,11 +327,9 @@ def _is_shown(images: np.ndarray) -> bool:
 def _scaled(images: np.ndarray, height: int, width: int) -> np.ndarray:
     if images.shape[1:3] == (height, width):
         return images
-    import cv2
-
     scaled = np.empty((len(images), height, width, images.shape[3]), np.uint8)
     for image, small in zip(images, scaled, strict=True):
-        small[:] = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).reshape(small.shape)
+        small[:] = scaled_down(image, height, width)
     return scaled
 
 

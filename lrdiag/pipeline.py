@@ -21,10 +21,8 @@ from lrdiag.data.preprocessing import preprocess
 from lrdiag.diagnosing import run_facts, write_up
 from lrdiag.diagnosis.assemble import dataset_facts
 from lrdiag.diagnosis.compare import refuse_other_images
-from lrdiag.diagnosis.findings import loss_mismatch
 from lrdiag.errors import DataError, NoSuggestion
 from lrdiag.examination import Examiner
-from lrdiag.explain.compiled_loss import says_from_logits
 from lrdiag.gates import refuse_unknown_classes
 from lrdiag.models import Network, build_network, load_model, takes_images
 from lrdiag.progress import Progress, Silence
@@ -167,7 +165,6 @@ def judge(judging: Judging, progress: Progress = SILENCE, *, command: str = "", 
             run=run_facts(model, examined, shown, name=judging.model, command=command),
             training=None,
             files=dataset.test.files,
-            findings=loss_mismatch(says_from_logits(model, judging.output), examined.returns_probabilities),
             seed=judging.seed,
             seconds=clock.seconds(),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 import time
@@ -15,17 +14,16 @@ import keras
 
 from lrdiag import run_folder
 from lrdiag.diagnosing import Report, class_names_of, facts_of, run_facts, run_of, write_up
-from lrdiag.diagnosis.findings import loss_mismatch
 from lrdiag.errors import ComparisonError, DataError, SettingsError
 from lrdiag.evolution import Memory
 from lrdiag.examination import Display, Examiner
-from lrdiag.explain.compiled_loss import says_from_logits
 from lrdiag.history import describe_optimizer, epoch_of
 from lrdiag.rate.steps import StepRecorder, inner_optimizers
-from lrdiag.records import Epoch, RangeTestFacts, Seconds, TrainingRun
+from lrdiag.records import Epoch, Seconds, TrainingRun
 
 if TYPE_CHECKING:
     from lrdiag.rate.result import RangeTest
+    from lrdiag.records import RangeTestFacts
     from lrdiag.settings import Preprocessing
 
 
@@ -114,7 +112,7 @@ class ReportCallback(StepRecorder):
         self._every = every
         self._log_dir = log_dir
         self._class_names = class_names
-        self._range_test = range_test if isinstance(range_test, RangeTestFacts | None) else range_test.facts()
+        self._range_test = range_test
         self._display, self._preprocess = display, preprocess
         self._output, self._batch_size = output, batch_size
         self._baseline = None if baseline is None else run_of(baseline)
@@ -175,14 +173,14 @@ class ReportCallback(StepRecorder):
         return TrainingRun(
             epochs=list(self._epochs),
             learning_rate_per_step=list(self.learning_rates),
-            loss_per_step=[loss if math.isfinite(loss) else None for loss in self.losses],
+            loss_per_step=self.loss_per_step,
             steps_per_epoch=max(1, self._steps_per_epoch),
             epochs_planned=int((self.params or {}).get("epochs") or len(self._epochs)),
             optimizer=describe_optimizer(self.model),
             schedule=_describe_rate(self.model),
             stop_reason=stop_reason,
             seconds=time.perf_counter() - self._started - self._pausing,
-            momentum_per_step=list(self.momentums) if len(set(self.momentums)) > 1 else None,
+            momentum_per_step=self.momentum_per_step,
             interrupted=stop_reason is not None,
         )
 
@@ -210,7 +208,6 @@ class ReportCallback(StepRecorder):
             run=run_facts(self.model, examined, {"preprocess": self._preprocess, "output": self._output}),
             training=training,
             range_test=self._range_test,
-            findings=loss_mismatch(says_from_logits(self.model, self._output), examined.returns_probabilities),
             evolution=evolution,
             pictures=pictures,
             seconds=Seconds(training=training.seconds or 0.0, predict_and_explain=time.perf_counter() - begun),
