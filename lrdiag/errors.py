@@ -14,6 +14,8 @@ A message says what was wrong, the rule, what was received and what to do. The c
 a traceback and ends with exit code 2.
 """
 
+from collections.abc import Iterable
+
 
 class LrdiagError(Exception):
     """The base of every error that lrdiag raises on purpose.
@@ -69,3 +71,14 @@ class TemplateError(LrdiagError):
 
 class RunFolderError(LrdiagError):
     """A run folder cannot be read or written."""
+
+
+def require_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Refuses what is none of the choices that an argument has.
+
+    Raises:
+        SettingsError: If it is none.
+    """
+    choices = list(choices)
+    if value not in choices:
+        raise SettingsError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from lrdiag.errors import SettingsError
+from lrdiag.errors import SettingsError, require_choice
 from lrdiag.gates import Gate
 
 OptimizerName = Literal["sgd", "adam", "adamw", "nadam", "adamax", "rmsprop", "adagrad", "adadelta"]
@@ -149,8 +149,7 @@ class Settings:
         if not 0 <= self.seed < 2**31:
             raise SettingsError(f"`seed` must be between 0 and 2147483647. Received: {self.seed}")
         for name, allowed in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("assets", ASSETS)):
-            if getattr(self, name) not in allowed:
-                raise SettingsError(f"`{name}` must be one of {', '.join(allowed)}. Received: {getattr(self, name)!r}")
+            require_choice(name, getattr(self, name), allowed)
         unknown = [name for name in self.augment if name not in AUGMENTATIONS]
         if unknown:
             raise SettingsError(f"`augment` takes {', '.join(AUGMENTATIONS)} or none. Received: {unknown[0]!r}")
@@ -201,14 +200,4 @@ class Judging:
     templates: Path | None = None
 
     def __post_init__(self) -> None:
-        require_preprocessing(self.preprocess)
-
-
-def require_preprocessing(how: object) -> None:
-    """Refuses what is no way of scaling pixels.
-
-    Raises:
-        SettingsError: If it is none.
-    """
-    if how not in PREPROCESSINGS:
-        raise SettingsError(f"`preprocess` must be one of {', '.join(PREPROCESSINGS)}. Received: {how!r}")
+        require_choice("preprocess", self.preprocess, PREPROCESSINGS)

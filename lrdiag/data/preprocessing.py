@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrdiag.errors import DataError
-from lrdiag.settings import PREPROCESSINGS, Preprocessing, require_preprocessing
+from lrdiag.errors import DataError, require_choice
+from lrdiag.settings import PREPROCESSINGS, Preprocessing
 
 _MEAN_RGB = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet, as `keras.applications` has them
 _DEVIATION_RGB = np.array([0.229, 0.224, 0.225], np.float32)
@@ -30,7 +30,7 @@ def preprocess(images: np.ndarray, how: Preprocessing) -> np.ndarray:
     Raises:
         SettingsError: If there is no such way.
     """
-    require_preprocessing(how)
+    require_choice("preprocess", how, PREPROCESSINGS)
     if how == "raw":
         return images
     pixels = images.astype(np.float32)
@@ -64,7 +64,7 @@ def undo(images: np.ndarray, how: Preprocessing) -> np.ndarray:
     Raises:
         SettingsError: If there is no such way.
     """
-    require_preprocessing(how)
+    require_choice("preprocess", how, PREPROCESSINGS)
     if how == "raw" and images.dtype == np.uint8:
         return images
     pixels = images.astype(np.float32)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import tree
 
-from lrdiag.errors import DataError, SettingsError
+from lrdiag.errors import DataError, SettingsError, require_choice
 from lrdiag.explain.batches import labelled_batches, slices
 from lrdiag.explain.engine import WEIGHTINGS, Engine, Explained
 from lrdiag.explain.layers import choose_layer, find_layer, path_of
@@ -95,8 +95,7 @@ class GradCAM:
         method: Method = "gradcam",
         batch_size: int = 256,
     ) -> None:
-        if method not in get_args(Method):
-            raise SettingsError(f"`method` must be one of {', '.join(get_args(Method))}. Received: {method!r}")
+        require_choice("method", method, get_args(Method))
         if method in OF_THE_IMAGE and layer is not None:
             raise SettingsError(f"{method!r} explains the image itself and takes no layer. Received: layer={layer!r}")
         if batch_size < 1:

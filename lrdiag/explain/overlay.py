@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lrdiag.errors import DataError, SettingsError
+from lrdiag.errors import DataError, SettingsError, require_choice
 from lrdiag.palette import GROWTH, turbo
 
 ColorMap = Literal["turbo", "viridis", "inferno", "jet", "difference"]
@@ -81,8 +81,8 @@ def overlay(
         only = overlay(images[None], maps[None], colormap=colormap, blend=blend, opacity=opacity, peak=peak)
         return np.asarray(only[0])
 
-    _require_choice(ColorMap, colormap=colormap)
-    _require_choice(Blend, blend=blend)
+    require_choice("colormap", colormap, get_args(ColorMap))
+    require_choice("blend", blend, get_args(Blend))
     pictures = _rgb(images)
     maps = _checked(maps, len(pictures), signed=colormap == "difference")
     peaks = _peaks(peak, maps)
@@ -178,10 +178,3 @@ def _colours(colormap: ColorMap, values: np.ndarray) -> np.ndarray:
         return turbo(values)
     places = np.rint(255 * values[:, None]).astype(np.uint8)
     return np.asarray(cv2.applyColorMap(places, getattr(cv2, f"COLORMAP_{colormap.upper()}"))[:, 0, ::-1])
-
-
-def _require_choice(choices: Any, **values: str) -> None:
-    for name, value in values.items():
-        if value not in get_args(choices):
-            allowed = ", ".join(map(repr, get_args(choices)))
-            raise SettingsError(f"Argument `{name}` must be one of {allowed}. Received: {name}={value!r}")

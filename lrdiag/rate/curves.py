@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
-from lrdiag.errors import SettingsError
+from lrdiag.errors import SettingsError, require_choice
 from lrdiag.rate.preview import Previewed
 
 CyclicMode = Literal["triangular", "triangular2", "exp_range", "exp_range_boundaries"]
@@ -104,13 +104,6 @@ def _require_ascending(**values: float) -> None:
         raise SettingsError(f"Argument `{low}` must be less than `{high}`. Received: {low}={lesser}, {high}={greater}")
 
 
-def _require_choice(choices: Any, **values: str) -> None:
-    for name, value in values.items():
-        if value not in get_args(choices):
-            allowed = ", ".join(map(repr, get_args(choices)))
-            raise SettingsError(f"Argument `{name}` must be one of {allowed}. Received: {name}={value!r}")
-
-
 @dataclass(frozen=True)
 class Cyclic(Curve):
     """The cycles of Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), section 3.1.
@@ -150,7 +143,7 @@ class Cyclic(Curve):
     def __post_init__(self) -> None:
         _require_positive(base_lr=self.base_lr, max_lr=self.max_lr, step_size=self.step_size, gamma=self.gamma)
         _require_ascending(base_lr=self.base_lr, max_lr=self.max_lr)
-        _require_choice(CyclicMode, mode=self.mode)
+        require_choice("mode", self.mode, get_args(CyclicMode))
         if self.step_size_down is not None:
             _require_positive(step_size_down=self.step_size_down)
         if self.gamma > 1 or (self.gamma < 1 and not self.mode.startswith("exp_range")):
@@ -251,8 +244,8 @@ class OneCycle(Curve):
     three_phase: bool = False
 
     def __post_init__(self) -> None:
-        _require_choice(Convention, convention=self.convention)
-        _require_choice(Anneal, anneal=self.anneal)
+        require_choice("convention", self.convention, get_args(Convention))
+        require_choice("anneal", self.anneal, get_args(Anneal))
         _require_positive(max_lr=self.max_lr, total_steps=self.total_steps, **self._factors)
         knots = self._knots
         if any(end <= begin for begin, end in itertools.pairwise(knots)):

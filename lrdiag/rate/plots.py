@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from lrdiag import formats
-from lrdiag.errors import NoSuggestion, SettingsError
+from lrdiag.errors import NoSuggestion, require_choice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,8 +26,7 @@ _HEADROOM = 0.5
 def plot_range_test(test: RangeTest, axes: Axes | None, kind: str) -> Axes:
     """Draws one kind of plot; see `RangeTest.plot`."""
     kinds: dict[str, Callable[[RangeTest, Axes], None]] = {"reading": _draw_reading, **_CLASSICAL}
-    if kind not in kinds:
-        raise SettingsError(f"`kind` must be one of {', '.join(kinds)}. Received: {kind!r}")
+    require_choice("kind", kind, kinds)
     axes = axes or plt.subplots(layout="constrained")[1]
     kinds[kind](test, axes)
     return axes

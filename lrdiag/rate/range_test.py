@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import keras
 
-from lrdiag.errors import DataError, ModelError, SettingsError
+from lrdiag.errors import DataError, ModelError, SettingsError, require_choice
 from lrdiag.rate.batches import endless_batches
 from lrdiag.rate.curves import LADDERS
 from lrdiag.rate.result import SWEPT, RangeTest, Sweep
@@ -78,8 +78,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         on_step: Callable[[float], None] | None = None,
     ) -> None:
         super().__init__()
-        if mode not in LADDERS:
-            raise SettingsError(f"Argument `mode` must be one of {', '.join(LADDERS)}. Received: mode={mode!r}")
+        require_choice("mode", mode, LADDERS)
         if not 0 <= smoothing < 1:
             raise SettingsError(f"Argument `smoothing` must be in [0, 1). Received: smoothing={smoothing}")
         if not diverge_factor > 1:

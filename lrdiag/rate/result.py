@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lrdiag.errors import NoSuggestion, SettingsError
+from lrdiag.errors import NoSuggestion, require_choice
 from lrdiag.rate import customary
 from lrdiag.rate.suggest import Reading, read
 from lrdiag.records import RangeTestFacts
@@ -139,8 +139,7 @@ class RangeTest:
             NoSuggestion: If the rule finds nothing to suggest.
             SettingsError: If there is no such rule.
         """
-        if rule not in RULES:
-            raise SettingsError(f"`rule` must be one of {', '.join(RULES)}. Received: {rule!r}")
+        require_choice("rule", rule, RULES)
         if rule == "steepest":
             return self.reading.suggestion
         return customary.RULES[rule](self.learning_rates, self.val_losses or self.losses)

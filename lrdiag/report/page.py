@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from lrdiag.errors import SettingsError
+from lrdiag.errors import require_choice
 from lrdiag.records import Run
 from lrdiag.report.sections import (
     classes,
@@ -95,8 +95,7 @@ def render_page(run: Run, *, assets: Assets = "inline", templates: Path | None =
 
 def lay_out_page(run: Run, *, assets: Assets = "inline", templates: Path | None = None) -> Page:
     """The report of a run with the files that it needs; arguments and errors are those of `render_page`."""
-    if assets not in get_args(Assets):
-        raise SettingsError(f"`assets` must be one of {', '.join(get_args(Assets))}. Received: assets={assets!r}")
+    require_choice("assets", assets, get_args(Assets))
     content = {section.key: section.build(run) for section in SECTIONS}
     facts: dict[str, Any] = {
         "diagnosis": run.diagnosis,

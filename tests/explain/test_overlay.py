@@ -276,8 +276,8 @@ def test_a_difference_must_be_finite_too() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"colormap": "hot"}, "`colormap` must be one of 'turbo', .*'difference'. Received: colormap='hot'"),
-        ({"blend": "screen"}, "`blend` must be one of 'heat', 'constant'. Received: blend='screen'"),
+        ({"colormap": "hot"}, "`colormap` must be one of turbo, .*difference. Received: 'hot'"),
+        ({"blend": "screen"}, "`blend` must be one of heat, constant. Received: 'screen'"),
         ({"opacity": 1.1}, r"`opacity` must be in \[0, 1\]. Received: opacity=1.1"),
         ({"opacity": -0.1}, r"`opacity` must be in \[0, 1\]. Received: opacity=-0.1"),
         ({"opacity": float("nan")}, r"`opacity` must be in \[0, 1\]. Received: opacity=nan"),

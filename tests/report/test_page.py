@@ -131,7 +131,7 @@ def test_the_name_of_a_picture_cannot_end_its_address(runs: dict[str, Run]) -> N
 
 
 def test_assets_of_another_kind_are_an_error(runs: dict[str, Run]) -> None:
-    with pytest.raises(SettingsError, match=r"one of inline, folder. Received: assets='cdn'"):
+    with pytest.raises(SettingsError, match=r"one of inline, folder. Received: 'cdn'"):
         render_page(runs["ordinary"], assets="cdn")
 
 
