@@ -18,7 +18,7 @@ from lrdiag.errors import DataError, ModelError, SettingsError, require_choice
 from lrdiag.rate.batches import endless_batches
 from lrdiag.rate.curves import LADDERS
 from lrdiag.rate.result import SWEPT, RangeTest, Sweep
-from lrdiag.rate.steps import UpdateCounter, require_steps
+from lrdiag.rate.steps import UpdateCounter, is_adaptive, require_steps
 from lrdiag.rate.swept_rate import SweptRate
 from lrdiag.rate.training_state import TrainingState, attributes_kept
 
@@ -99,6 +99,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         self._average = 0.0
         self._batches = 0
         self._stop_reason = DATA_ENDED
+        self._adaptive = False
 
     def __enter__(self) -> LRFinder:
         return self
@@ -114,6 +115,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         self._rate = SweptRate(self.model)
         self._undo.callback(self._rate.give_back)
         self._updates = UpdateCounter(self.model.optimizer)
+        self._adaptive = is_adaptive(self.model.optimizer)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Sets the next rate of the ladder, unless gradients are still being accumulated under the last one."""
@@ -164,6 +166,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
             accuracies=list(self._accuracies),
             val_losses=list(self._val_losses),
             stop_reason=self._stop_reason,
+            adaptive=self._adaptive,
         )
 
     def _record(self, figures: dict[str, float]) -> None:

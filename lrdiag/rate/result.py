@@ -34,6 +34,7 @@ class Sweep:
         accuracies: The accuracy on that batch; empty where the model measures none.
         val_losses: The loss on the validation data after the update; empty where none was given.
         stop_reason: Why the sweep ended, in words.
+        adaptive: Whether the optimizer scales its steps by the gradients that it has seen, as Adam does.
     """
 
     learning_rates: list[float]
@@ -42,6 +43,7 @@ class Sweep:
     accuracies: list[float] = field(default_factory=list)
     val_losses: list[float] = field(default_factory=list)
     stop_reason: str = SWEPT
+    adaptive: bool = False
 
 
 class Bounds(NamedTuple):
@@ -49,7 +51,7 @@ class Bounds(NamedTuple):
 
     Attributes:
         base_lr: Where the loss starts to descend.
-        max_lr: Where the descent ends.
+        max_lr: A little beyond where the descent ends.
     """
 
     base_lr: float
@@ -124,7 +126,8 @@ class RangeTest:
             NoSuggestion: If the sweep is too short or holds no descent.
         """
         try:
-            return read(self.learning_rates, self.val_losses or self.losses)
+            adaptive = any(sweep.adaptive for sweep in self.sweeps)
+            return read(self.learning_rates, self.val_losses or self.losses, adaptive=adaptive)
         except NoSuggestion as error:
             raise NoSuggestion(f"{error} ({len(self.losses)} updates, then {self.stop_reason}).") from error
 

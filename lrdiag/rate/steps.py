@@ -14,6 +14,11 @@ def inner_optimizers(optimizer: keras.Optimizer) -> list[keras.Optimizer]:
     return list(getattr(optimizer, "optimizers", [optimizer]))
 
 
+def is_adaptive(optimizer: keras.Optimizer) -> bool:
+    """Whether it scales its steps by the gradients that it has seen, as all do but plain descent with momentum."""
+    return not all(isinstance(each, keras.optimizers.SGD) for each in inner_optimizers(optimizer))
+
+
 def require_steps(model: keras.Model, caller: str) -> None:
     """Refuses `steps_per_execution` above 1, where Keras tells of several steps at once.
 

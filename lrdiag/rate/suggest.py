@@ -23,7 +23,8 @@ SLOPE_BANDWIDTH = 1.4  # times the bandwidth of the losses: their noise weighs m
 NEIGHBOURS = 3  # the kernel reaches as many points to the side at least, wherever they lie
 GRID = 401  # points at which the smooth curve is computed
 STARTS = 0.1  # share of the descent that has passed at `base_lr`
-REACH = 2.1  # decades above `base_lr` that `max_lr` may lie
+REACH, ADAPTIVE_REACH = 2.5, 2.1  # decades above `base_lr` that `max_lr` may lie
+BEYOND = 0.3  # decades above the lowest point that `max_lr` lies, where the loss bears it: a factor of two
 LATENCY = 7  # updates that a rate which is too high takes to show in the loss
 LATENCY_REACH = 0.5  # decades that this may take off at most: a short sweep passes more than a decade in seven updates
 CREST = 0.75  # what is this steep, in shares of the steepest slope, is the steepest stretch
@@ -38,7 +39,7 @@ class Reading:
         trend: The smoothed losses, as many as there are losses; past the valley their running median.
         base_lr: Where the descent starts, 10 % of it have passed: the lower boundary of a cycle.
         suggestion: The steepest point of the descent: one static rate.
-        max_lr: Where the descent ends, short of what diverges: the upper boundary of a cycle.
+        max_lr: Beyond where it ends, short of what diverges: the upper boundary of a cycle.
     """
 
     trend: np.ndarray
@@ -47,7 +48,7 @@ class Reading:
     max_lr: float
 
 
-def read(learning_rates: ArrayLike, losses: ArrayLike) -> Reading:
+def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False) -> Reading:
     """Reads the boundaries of a cycle and one static rate off a range test.
 
     1. A running median finds the valley, from the first step to where the loss has climbed out again; only this counts,
@@ -57,10 +58,12 @@ def read(learning_rates: ArrayLike, losses: ArrayLike) -> Reading:
        best from the others (leave-one-out cross-validation); the slope, on which noise weighs more, takes 1.4 times it.
     3. The descent runs from the median of the plateau before it to the lowest point. `base_lr` is where 10 % of it have
        passed. The suggestion is the middle of the stretch about the steepest point whose slope is three quarters of the
-       steepest or more: on a noisy curve it holds stiller than the point itself. `max_lr` is the lowest point
-       within 2.1 decades above `base_lr`, as optimizers that rescale their steps, such as Adam, keep the loss low far
-       beyond the rates that train well; and seven updates, or half a decade where that is less, before the loss
-       climbs out of the valley, as a rate that is too high takes some updates to show, and longer with momentum.
+       steepest or more: on a noisy curve it holds stiller than the point itself. `max_lr` lies twice as high as the
+       lowest point, since a cycle stays at its peak for a moment only; but no more than half of the way from there to
+       where the loss climbs out of the valley, and seven updates before it, or half a decade where that is less, as a
+       rate that is too high takes some updates to show, and longer with momentum. It reaches 2.5 decades above
+       `base_lr` at most, with an adaptive optimizer 2.1: such optimizers keep the loss low far beyond the rates that
+       train well.
     4. A descent of less than five standard errors of the smooth curve is none.
 
     Example:
@@ -73,6 +76,7 @@ def read(learning_rates: ArrayLike, losses: ArrayLike) -> Reading:
         learning_rates: Array or list of shape `(n,)`, ascending, in any spacing. Steps at a rate of 0 are passed over.
         losses: Array or list of shape `(n,)`: the loss of each step's batch alone, not smoothed. What follows the first
             that is not finite is passed over.
+        adaptive: Whether the optimizer scales its steps by the gradients that it has seen, as Adam does.
 
     Raises:
         NoSuggestion: If the sweep is too short or holds no descent.
@@ -103,9 +107,9 @@ def read(learning_rates: ArrayLike, losses: ArrayLike) -> Reading:
     steepest = start + int(slope[start : bottom + 1].argmin())
     base = float(np.interp(STARTS, passed[start : start + 2], grid[start : start + 2]))
     middle = float(np.clip(_middle_of_crest(grid, slope, steepest), base, grid[bottom]))
-    in_reach = grid <= max(base + REACH, middle)
-    lowest = float(grid[in_reach][smooth[in_reach].argmin()])
-    top = max(middle, min(lowest, _before_divergence(positions, end)))
+    reach = max(middle, base + (ADAPTIVE_REACH if adaptive else REACH))
+    lowest = float(grid[grid <= reach][smooth[grid <= reach].argmin()])
+    top = max(middle, min(_beyond(lowest, positions, end), reach))
 
     trend = np.append(np.interp(positions[:end], grid, smooth), medians[end:])
     return Reading(np.interp(np.arange(len(rates)), usable, trend), 10**base, 10**middle, 10**top)
@@ -159,11 +163,12 @@ def _end_of_valley(medians: np.ndarray) -> int:
     return entered + int(left.argmax()) if left.any() else len(medians)
 
 
-def _before_divergence(positions: np.ndarray, end: int) -> float:
-    """How far up one may go before what leaves the valley at `end`, where anything does."""
+def _beyond(lowest: float, positions: np.ndarray, end: int) -> float:
+    """How far up one may go beyond the lowest point; less far where the loss leaves the valley, at `end`."""
     if end == len(positions):
-        return np.inf
-    return float(max(positions[max(end - LATENCY, 0)], positions[end] - LATENCY_REACH))
+        return min(lowest + BEYOND, float(positions[-1]))
+    before_divergence = max(positions[max(end - LATENCY, 0)], positions[end] - LATENCY_REACH)
+    return float(min(lowest + BEYOND, (lowest + positions[end]) / 2, before_divergence))
 
 
 def _smooth(

@@ -90,7 +90,7 @@ class Bench:
 
         key = f"{self.problem.net} | seed {self.seed} | range test"
         measured = self.results.once(key, lambda: self.workbench.range_test(RANGE_TEST_STEPS[self.problem.net]))
-        return boundaries(measured)
+        return boundaries(measured, self.workbench.optimizer)
 
 
 def measure(problem: Problem, quarters: list[int], data_dir: str, results: Any) -> float:

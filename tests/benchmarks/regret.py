@@ -89,7 +89,7 @@ class Bench:
         """What today's rule reads off the range test."""
         from workbench import boundaries
 
-        return boundaries(self.range_test())
+        return boundaries(self.range_test(), self.problem.optimizer)
 
     def range_test(self) -> dict[str, list[float]]:
         """The raw range test."""

@@ -27,11 +27,11 @@ def climb(score: Callable[[float], float], rate: float) -> float:
         rate = best
 
 
-def boundaries(measured: dict[str, list[float]]) -> tuple[float, float]:
-    """What today's rule reads off a raw range test."""
+def boundaries(measured: dict[str, list[float]], optimizer: str) -> tuple[float, float]:
+    """What today's rule reads off a raw range test with this optimizer."""
     from lrdiag.rate.result import RangeTest, Sweep
 
-    return RangeTest((Sweep(**measured),)).bounds()
+    return RangeTest((Sweep(**measured, adaptive=optimizer != "sgd"),)).bounds()
 
 
 class Results:

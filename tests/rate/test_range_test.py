@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 from keras.src.random.seed_generator import global_seed_generator
 
+import lrdiag
 from lrdiag.errors import DataError, ModelError, SettingsError
 from lrdiag.rate.curves import ExponentialSweep, LinearSweep
 from lrdiag.rate.range_test import LRFinder, find_lr
@@ -366,6 +367,21 @@ def test_the_smoothed_losses_follow_their_formula(lab: Laboratory, smoothing: fl
         weights = (1 - smoothing) * smoothing ** np.arange(count)[::-1].astype(float)
         expected = weights @ np.array(test.losses[:count]) / (1 - smoothing**count)
         assert test.smoothed_losses[count - 1] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("make", "adaptive"),
+    [
+        (sgd, False),
+        (lambda: lrdiag.SGD(0.1), False),
+        (lambda: keras.optimizers.LossScaleOptimizer(sgd()), False),
+        (keras.optimizers.Adam, True),
+        (lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.RMSprop()), True),
+        (several, True),
+    ],
+)
+def test_the_sweep_knows_an_adaptive_optimizer(make: Callable[[], keras.Optimizer], adaptive: bool) -> None:
+    assert [sweep.adaptive for sweep in Laboratory(make()).sweep(iterations=2).sweeps] == [adaptive]
 
 
 @pytest.mark.parametrize(

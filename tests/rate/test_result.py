@@ -62,6 +62,12 @@ def test_the_boundaries_lie_around_the_suggestion() -> None:
     assert ONE.bounds().max_lr == max_lr
 
 
+def test_one_adaptive_sweep_makes_the_upper_boundary_careful() -> None:
+    adaptive = RangeTest((sweep(1e-3), dataclasses.replace(sweep(1e-3), adaptive=True)))
+    assert adaptive.bounds().base_lr == RangeTest((sweep(1e-3),)).bounds().base_lr
+    assert adaptive.bounds().max_lr < RangeTest((sweep(1e-3),)).bounds().max_lr
+
+
 def test_the_rates_are_read_from_the_validation_loss_where_there_is_one() -> None:
     validated = RangeTest((dataclasses.replace(sweep(), val_losses=sweep(1e-1).losses),))
     assert validated.suggest() == pytest.approx(RangeTest((sweep(1e-1),)).suggest())

@@ -148,7 +148,7 @@ class TestFindings:
 
 class TestLearningRate:
     def test_says_what_was_read(self, pages: dict[str, str]) -> None:
-        said = "The loss falls fastest at a rate of 5.0e-2; the descent runs from 1.0e-2 to 2.5e-1."
+        said = "The loss falls fastest at a rate of 5.0e-2; a cycle may run from 1.0e-2 to 2.5e-1."
         assert section(pages["ordinary"], "learning-rate").find(class_="answer").text == said
 
     def test_a_rate_is_never_broken_between_lines(self, pages: dict[str, str]) -> None:

@@ -72,7 +72,7 @@ def _sentence(test: RangeTestFacts) -> str:
     steepest = f"The loss falls fastest at a rate of {formats.rate(test.suggestion)}"
     if test.base_lr is None or test.max_lr is None:
         return f"{steepest}."
-    return f"{steepest}; the descent runs from {formats.rate(test.base_lr)} to {formats.rate(test.max_lr)}."
+    return f"{steepest}; a cycle may run from {formats.rate(test.base_lr)} to {formats.rate(test.max_lr)}."
 
 
 def _interval(test: RangeTestFacts) -> str | None:
