@@ -21,7 +21,7 @@ PHOTOGRAPHS, HEATMAPS = "watched.webp", "watched-maps.png"
 
 @dataclass
 class Checkpoint:
-    """What the network said of every image after one epoch.
+    """What the network said of every image after one epoch, or where a person stopped it in the next.
 
     Attributes:
         epoch: Counted from 1.

@@ -54,6 +54,7 @@ class ReportCallback(StepRecorder):
     Attributes:
         report: The last report, or `None` before there is one.
         learning_rates: The rate that each update was made with.
+        momentums: Its momentum; empty where the optimizer has none of that name.
         losses: The loss of each update's batch alone.
 
     Args:
@@ -123,7 +124,7 @@ class ReportCallback(StepRecorder):
         super().on_train_begin(logs)
         self.learning_rates, self.momentums, self.losses = [], [], []
         self._epochs: list[Epoch] = []
-        self._epochs_begun = self._steps_per_epoch = 0
+        self._epochs_before = self._epochs_begun = self._steps_per_epoch = 0
         self._memory = Memory()
         self._examiner = Examiner(self.model, output=self._output, batch_size=self._batch_size)
         classes = self._examiner.rehearse(*self._data, display=self._display, preprocess=self._preprocess)
@@ -135,6 +136,8 @@ class ReportCallback(StepRecorder):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Notes the time."""
+        if not self._epochs_begun:
+            self._epochs_before = epoch  # `fit` goes on with `initial_epoch`
         self._epochs_begun += 1
         self._epoch_started = time.perf_counter()
 
@@ -170,12 +173,13 @@ class ReportCallback(StepRecorder):
         Args:
             stop_reason: Why it was ended by a person, if it was.
         """
+        last_epoch = (self.params or {}).get("epochs")
         return TrainingRun(
             epochs=list(self._epochs),
             learning_rate_per_step=list(self.learning_rates),
             loss_per_step=self.loss_per_step,
             steps_per_epoch=max(1, self._steps_per_epoch),
-            epochs_planned=int((self.params or {}).get("epochs") or len(self._epochs)),
+            epochs_planned=int(last_epoch) - self._epochs_before if last_epoch else len(self._epochs),
             optimizer=describe_optimizer(self.model),
             schedule=_describe_rate(self.model),
             stop_reason=stop_reason,

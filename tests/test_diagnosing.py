@@ -772,3 +772,11 @@ def test_other_images_are_not_compared(net: keras.Model, report: Report) -> None
         diagnose(net, IMAGES[::-1], LABELS, baseline=report)
     with pytest.raises(ComparisonError):
         report.compared_with(dataclasses.replace(diagnose(net, IMAGES, LABELS, class_names=[*"abc"])))
+
+
+def test_a_baseline_that_cannot_be_read_is_refused_before_the_images_are(net: keras.Model, tmp_path: Path) -> None:
+    read = []
+    batches = ((read.append(1) or IMAGES, LABELS) for _ in range(1))  # type: ignore[func-returns-value]
+    with pytest.raises(RunFolderError, match="nowhere"):
+        diagnose(net, batches, baseline=tmp_path / "nowhere")
+    assert not read

@@ -166,6 +166,13 @@ def test_a_second_training_begins_a_new_record(tmp_path: Path) -> None:
     assert callback.losses[0] < first[0]
 
 
+def test_a_training_that_goes_on_was_asked_for_the_epochs_that_are_left(tmp_path: Path) -> None:
+    callback = ReportCallback(tmp_path, DATA)
+    fit(network(), callback, initial_epoch=3, epochs=5)
+    training = training_of(callback)
+    assert (len(training.epochs), training.epochs_planned) == (2, 2)
+
+
 @pytest.mark.parametrize(
     ("compiled", "optimizer", "steps"),
     [

@@ -17,7 +17,7 @@ import keras
 from lrdiag.errors import DataError, ModelError, SettingsError, require_choice
 from lrdiag.rate.batches import endless_batches
 from lrdiag.rate.curves import LADDERS
-from lrdiag.rate.result import SWEPT, RangeTest, Sweep
+from lrdiag.rate.result import DIVERGED, NOT_FINITE, SWEPT, RangeTest, Sweep
 from lrdiag.rate.steps import UpdateCounter, is_adaptive, require_steps
 from lrdiag.rate.swept_rate import SweptRate
 from lrdiag.rate.training_state import TrainingState, attributes_kept
@@ -25,8 +25,6 @@ from lrdiag.rate.training_state import TrainingState, attributes_kept
 Mode = Literal["exponential", "linear"]
 
 MAX_SKIPPED = 20  # updates in a row: the loss scale of float16 starts at 2**15 and is halved each time
-DIVERGED = "the loss diverged"
-NOT_FINITE = "the loss was not finite"
 DATA_ENDED = "the training ended before the sweep"
 
 
@@ -97,7 +95,6 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         self._accuracies: list[float] = []
         self._val_losses: list[float] = []
         self._average = 0.0
-        self._batches = 0
         self._stop_reason = DATA_ENDED
         self._adaptive = False
 
@@ -136,10 +133,11 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
                 "A range test reads the `loss` that the model's `train_step` returns. Let it return one. "
                 f"Received: {', '.join(figures) or 'nothing'}"
             )
-        if not math.isfinite(figures["loss"]):
+        val_loss = self._validation_loss() if self.validation_data is not None else 0.0
+        if not math.isfinite(figures["loss"] + val_loss):
             self._stop(NOT_FINITE)
             return
-        self._record(figures)
+        self._record(figures, val_loss)
         if self._smoothed[-1] > self.diverge_factor * min(self._smoothed):
             self._stop(DIVERGED)
         elif len(self._losses) == self.ladder.iterations:
@@ -169,7 +167,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
             adaptive=self._adaptive,
         )
 
-    def _record(self, figures: dict[str, float]) -> None:
+    def _record(self, figures: dict[str, float], val_loss: float) -> None:
         loss = figures["loss"]
         self._average = self.smoothing * self._average + (1 - self.smoothing) * loss
         self._losses.append(loss)
@@ -178,7 +176,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         if accuracy is not None:
             self._accuracies.append(accuracy)
         if self.validation_data is not None:
-            self._val_losses.append(self._validation_loss())
+            self._val_losses.append(val_loss)
         if self.on_step:
             self.on_step(loss)
 

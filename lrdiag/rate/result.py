@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SWEPT = "the range was swept to its end"
+DIVERGED = "the loss diverged"
+NOT_FINITE = "the loss was not finite"
 _COLUMNS = ("learning_rates", "losses", "smoothed_losses", "accuracies", "val_losses")
 
 
@@ -51,7 +53,7 @@ class Bounds(NamedTuple):
 
     Attributes:
         base_lr: Where the loss starts to descend.
-        max_lr: A little beyond where the descent ends.
+        max_lr: How high a cycle may go: twice the rate of the lowest loss, less where the loss diverges soon after.
     """
 
     base_lr: float
@@ -126,8 +128,12 @@ class RangeTest:
             NoSuggestion: If the sweep is too short or holds no descent.
         """
         try:
-            adaptive = any(sweep.adaptive for sweep in self.sweeps)
-            return read(self.learning_rates, self.val_losses or self.losses, adaptive=adaptive)
+            return read(
+                self.learning_rates,
+                self.val_losses or self.losses,
+                adaptive=any(sweep.adaptive for sweep in self.sweeps),
+                diverged=self.stop_reason in (DIVERGED, NOT_FINITE),
+            )
         except NoSuggestion as error:
             raise NoSuggestion(f"{error} ({len(self.losses)} updates, then {self.stop_reason}).") from error
 

@@ -38,8 +38,8 @@ class Reading:
     Attributes:
         trend: The smoothed losses, as many as there are losses; past the valley their running median.
         base_lr: Where the descent starts, 10 % of it have passed: the lower boundary of a cycle.
-        suggestion: The steepest point of the descent: one static rate.
-        max_lr: Beyond where it ends, short of what diverges: the upper boundary of a cycle.
+        suggestion: The middle of the steepest stretch of the descent: one static rate.
+        max_lr: How high a cycle may go: twice the rate of the lowest loss, less where the loss diverges soon after.
     """
 
     trend: np.ndarray
@@ -48,7 +48,7 @@ class Reading:
     max_lr: float
 
 
-def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False) -> Reading:
+def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False, diverged: bool = False) -> Reading:
     """Reads the boundaries of a cycle and one static rate off a range test.
 
     1. A running median finds the valley, from the first step to where the loss has climbed out again; only this counts,
@@ -58,25 +58,26 @@ def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False
        best from the others (leave-one-out cross-validation); the slope, on which noise weighs more, takes 1.4 times it.
     3. The descent runs from the median of the plateau before it to the lowest point. `base_lr` is where 10 % of it have
        passed. The suggestion is the middle of the stretch about the steepest point whose slope is three quarters of the
-       steepest or more: on a noisy curve it holds stiller than the point itself. `max_lr` lies twice as high as the
-       lowest point, since a cycle stays at its peak for a moment only; but no more than half of the way from there to
-       where the loss climbs out of the valley, and seven updates before it, or half a decade where that is less, as a
-       rate that is too high takes some updates to show, and longer with momentum. It reaches 2.5 decades above
-       `base_lr` at most, with an adaptive optimizer 2.1: such optimizers keep the loss low far beyond the rates that
-       train well.
-    4. A descent of less than five standard errors of the smooth curve is none.
+       steepest or more: on a noisy curve it holds stiller than the point itself.
+    4. `max_lr` is the least of these, but never below the suggestion: 2.5 decades above `base_lr`, or 2.1 with an
+       adaptive optimizer, which keeps the loss low far beyond the rates that train well; twice the rate of the lowest
+       loss up to there, as a cycle stays at its peak for a moment only; the geometric mean of that lowest rate and the
+       one at which the loss leaves the valley; seven updates before the loss leaves it, or half a decade where that is
+       less, as a rate that is too high takes some updates to show, and longer with momentum.
+    5. A descent of less than five standard errors of the smooth curve is none.
 
     Example:
         >>> rates = np.geomspace(1e-5, 10, 100)
         >>> reading = read(rates, 2 / (1 + (rates / 1e-2) ** 1.5) + (rates / 2) ** 2)
         >>> round(reading.base_lr, 4), round(reading.suggestion, 4), round(reading.max_lr, 4)
-        (0.0023, 0.01, 0.1)
+        (0.0023, 0.01, 0.4571)
 
     Args:
         learning_rates: Array or list of shape `(n,)`, ascending, in any spacing. Steps at a rate of 0 are passed over.
         losses: Array or list of shape `(n,)`: the loss of each step's batch alone, not smoothed. What follows the first
             that is not finite is passed over.
         adaptive: Whether the optimizer scales its steps by the gradients that it has seen, as Adam does.
+        diverged: Whether the sweep was ended because the next loss was out of all bounds.
 
     Raises:
         NoSuggestion: If the sweep is too short or holds no descent.
@@ -88,9 +89,10 @@ def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False
             f"A range test needs {MIN_POINTS} steps or more with a finite loss to be read. Take more iterations, or "
             f"start at a lower rate if the loss diverged. Received: {len(usable)} such steps"
         )
+    diverged = diverged or bool((~np.isfinite(values)).any())
     positions, values = np.log10(rates[usable]), values[usable]
     medians = running_median(values, max(5, len(values) // 20))
-    end = _end_of_valley(medians)
+    end = _end_of_valley(values, medians)
     if end < MIN_POINTS // 2:
         raise _no_descent(values, medians)
     grid, smooth, slope, error = _smooth(positions[:end], values[:end], medians[:end])
@@ -109,7 +111,7 @@ def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False
     middle = float(np.clip(_middle_of_crest(grid, slope, steepest), base, grid[bottom]))
     reach = max(middle, base + (ADAPTIVE_REACH if adaptive else REACH))
     lowest = float(grid[grid <= reach][smooth[grid <= reach].argmin()])
-    top = max(middle, min(_beyond(lowest, positions, end), reach))
+    top = max(middle, min(_beyond(lowest, positions, end, diverged), reach))
 
     trend = np.append(np.interp(positions[:end], grid, smooth), medians[end:])
     return Reading(np.interp(np.arange(len(rates)), usable, trend), 10**base, 10**middle, 10**top)
@@ -152,23 +154,27 @@ def local_quadratic(
     return solved[:, 0, 0], solved[:, 1, 0] / reach[:, 0], solved[:, 0, 1]
 
 
-def _end_of_valley(medians: np.ndarray) -> int:
+def _end_of_valley(values: np.ndarray, medians: np.ndarray) -> int:
     """How many steps it takes to climb out of the first valley that is deep enough; 0 where there is none."""
     plateau = np.median(medians[: max(5, len(medians) // 10)])
     depth = plateau - medians.min()
     if depth <= 0:
         return 0
     entered = int(np.argmax(medians <= plateau - IN_VALLEY * depth))
-    left = medians[entered:] > plateau - OUT_OF_VALLEY * depth
-    return entered + int(left.argmax()) if left.any() else len(medians)
+    rim = plateau - OUT_OF_VALLEY * depth
+    left = medians[entered:] > rim
+    if left.any():
+        return entered + int(left.argmax())
+    return len(values) - int((values <= rim)[::-1].argmax())  # a wall at the very end is too short for a median
 
 
-def _beyond(lowest: float, positions: np.ndarray, end: int) -> float:
+def _beyond(lowest: float, positions: np.ndarray, end: int, diverged: bool) -> float:
     """How far up one may go beyond the lowest point; less far where the loss leaves the valley, at `end`."""
-    if end == len(positions):
+    if end == len(positions) and not diverged:
         return min(lowest + BEYOND, float(positions[-1]))
-    before_divergence = max(positions[max(end - LATENCY, 0)], positions[end] - LATENCY_REACH)
-    return float(min(lowest + BEYOND, (lowest + positions[end]) / 2, before_divergence))
+    wall = float(positions[end]) if end < len(positions) else 2 * positions[-1] - positions[-2]
+    before_divergence = max(positions[end - LATENCY], wall - LATENCY_REACH)
+    return float(min(lowest + BEYOND, (lowest + wall) / 2, before_divergence))
 
 
 def _smooth(
@@ -220,7 +226,8 @@ def _no_descent(values: np.ndarray, medians: np.ndarray) -> NoSuggestion:
         )
     if risen.argmax() < len(values) / 3:
         return NoSuggestion(
-            "The loss diverges at once, so no learning rate can be read off. Start the sweep at a lower rate. "
+            "The loss diverges at once, so no learning rate can be read off. Start the sweep at a lower rate; where it "
+            "climbs in a straight line, end it at a lower one. "
             f"{received}{medians.max():.3g} at most"
         )
     return NoSuggestion(

@@ -6,7 +6,9 @@ part are drawn at random. What is true of a curve is computed on its noise-free 
 - `suggestion`: where the slope over the logarithm of the rate is the most negative on the way to the lowest loss;
 - `base_lr`: where 10 % of the descent from the plateau to the lowest loss has passed;
 - `max_lr`: twice as high as where the loss is lowest, but no more than half of the way from there to where 60 % of the
-  descent are lost again, and no more than 2.5 decades above `base_lr`.
+  descent are lost again, and no more than 2.5 decades above `base_lr`. This is lrdiag's own rule without noise and
+  without its distance of seven updates: it shows what noise does to the rule. Whether the rule is right, `regret.py`
+  says.
 """
 
 from __future__ import annotations

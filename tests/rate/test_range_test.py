@@ -512,6 +512,16 @@ def test_the_validation_loss_is_measured_after_each_update(
     np.testing.assert_allclose(test.val_losses[:-1], test.losses[1:], rtol=1e-5)
 
 
+def test_a_validation_loss_that_is_not_finite_ends_the_sweep(
+    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """The loss of the batch before the update still was."""
+    test = find_lr(make_line(), *line, iterations=3, start_lr=0.1, end_lr=1e25, validation_data=line)
+    assert test.stop_reason == "the loss was not finite"
+    assert len(test.val_losses) == len(test.losses) == 2
+    assert np.isfinite(test.val_losses).all()
+
+
 @pytest.mark.parametrize("weights", [None, np.linspace(0, 2, 10)])
 def test_validation_data_may_carry_weights(
     make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray], weights: np.ndarray | None

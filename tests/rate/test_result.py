@@ -62,6 +62,13 @@ def test_the_boundaries_lie_around_the_suggestion() -> None:
     assert ONE.bounds().max_lr == max_lr
 
 
+@pytest.mark.parametrize("reason", ["the loss diverged", "the loss was not finite"])
+def test_a_sweep_that_broke_off_keeps_away_from_where_it_did(reason: str) -> None:
+    short = sweep(1e-3, 70)
+    broken = RangeTest((dataclasses.replace(short, stop_reason=reason),))
+    assert broken.bounds().max_lr < RangeTest((short,)).bounds().max_lr
+
+
 def test_one_adaptive_sweep_makes_the_upper_boundary_careful() -> None:
     adaptive = RangeTest((sweep(1e-3), dataclasses.replace(sweep(1e-3), adaptive=True)))
     assert adaptive.bounds().base_lr == RangeTest((sweep(1e-3),)).bounds().base_lr

@@ -54,8 +54,7 @@ def test_the_median_error_on_curves_of_known_truth_is_below_a_sixth_of_a_decade(
         off.append(decades(reading) - np.log10([curve.truth[name] for name in ("base_lr", "suggestion", "max_lr")]))
     assert len(curves) == 200
     assert unanswered <= 0.03 * len(curves)
-    assert (np.median(np.abs(off), axis=0) <= 0.15).all()  # what is asked for
-    assert (np.median(np.abs(off), axis=0) <= 0.06).all()  # what is reached, with something to spare
+    assert (np.median(np.abs(off), axis=0) <= 0.06).all()  # 0.15 is asked for
     # the upper boundary keeps its distance from a divergence that, on these curves, shows at once
     assert (np.quantile(np.abs(off), 0.9, axis=0) <= [0.25, 0.25, 0.35]).all()
     assert (np.abs(np.median(off, axis=0)) <= 0.03).all(), "no lag: as often too high as too low"
@@ -107,6 +106,23 @@ def test_the_upper_boundary_keeps_seven_updates_from_a_sudden_divergence(step: i
     losses = sigmoid(1e-3)
     losses[step:] = 50.0
     assert read(RATES, losses).max_lr == pytest.approx(RATES[step - 7])
+
+
+@pytest.mark.parametrize("count", [100, 1000])
+@pytest.mark.parametrize("last", [[50.0], [9.0, 50.0], [9.0, 20.0, 50.0], [np.nan]])
+def test_a_wall_that_ends_the_sweep_is_one_however_short(count: int, last: list[float]) -> None:
+    """A sweep stops soon after the loss jumps, so there is no valley's end for a median to see."""
+    rates = np.geomspace(1e-6, 10, count)
+    wall = int(0.6 * count)
+    reading = read(rates[: wall + len(last)], [*sigmoid(1e-3, rates[:wall]), *last])
+    assert reading.max_lr <= max(rates[wall - 7], rates[wall] / 10**0.5) * (1 + 1e-9)
+    assert reading.max_lr == read(rates[:wall], sigmoid(1e-3, rates[:wall]), diverged=True).max_lr
+
+
+def test_a_sweep_that_was_ended_by_hand_meets_no_wall() -> None:
+    rates, losses = RATES[:72], sigmoid(1e-3)[:72]
+    assert read(rates, losses).max_lr == pytest.approx(rates[-1])
+    assert read(rates, losses, diverged=True).max_lr < read(rates, losses).max_lr
 
 
 def test_a_descent_that_never_ends_is_read_as_far_as_it_was_swept() -> None:
