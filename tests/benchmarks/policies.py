@@ -15,8 +15,6 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-RANGE_TEST_STEPS = {"fast": 100, "article": 60}
-
 
 @dataclass(frozen=True)
 class Problem:
@@ -73,8 +71,12 @@ class Bench:
 
     def policy(self, name: str, quarters: int) -> float:
         """Accuracy of a policy that is given so many quarters of the steps."""
-        key = f"{self.problem.net} | seed {self.seed} | {name} | {quarters}/4"
-        return float(self.results.once(key, lambda: self._train_cyclically(name, quarters)))
+        return float(self.results.once(self.policy_key(name, quarters), lambda: self._train_cyclically(name, quarters)))
+
+    def policy_key(self, name: str, quarters: int) -> str:
+        """Its name in the results, with the boundaries that today's rule reads."""
+        base_lr, max_lr = self._boundaries()
+        return f"{self.problem.net} | seed {self.seed} | {name} {base_lr:.3e}:{max_lr:.3e} | {quarters}/4"
 
     def _train_cyclically(self, name: str, quarters: int) -> float:
         from lrdiag import CyclicLR, OneCycleLR
@@ -89,17 +91,15 @@ class Bench:
         from workbench import boundaries
 
         key = f"{self.problem.net} | seed {self.seed} | range test"
-        measured = self.results.once(key, lambda: self.workbench.range_test(RANGE_TEST_STEPS[self.problem.net]))
+        measured = self.results.once(key, self.workbench.range_test)
         return boundaries(measured, self.workbench.optimizer)
 
 
-def measure(problem: Problem, quarters: list[int], data_dir: str, results: Any) -> float:
+def measure(benches: list[Bench], quarters: list[int]) -> float:
     """Trains what is missing and returns the best constant rate."""
-    from workbench import SEEDS, climb
+    from workbench import climb
 
-    first = Bench(problem, SEEDS[0], data_dir, results)
-    best = climb(first.constant, 0.03)
-    benches = [first, *(Bench(problem, seed, data_dir, results) for seed in SEEDS[1:])]
+    best = climb(benches[0].constant, 0.03)
     for bench in benches:
         bench.constant(best)
     for number in quarters:
@@ -111,7 +111,7 @@ def measure(problem: Problem, quarters: list[int], data_dir: str, results: Any) 
 
 def main() -> None:
     """Measures what is missing and prints the table."""
-    from workbench import Results
+    from workbench import SEEDS, Results
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", required=True, help="where CIFAR-10 lies")
@@ -124,25 +124,21 @@ def main() -> None:
     quarters = [int(number) for number in options.quarters.split(",")]
     for net in options.nets.split(","):
         problem = PROBLEMS[net]
-        best = measure(problem, quarters, options.data_dir, results)
-        tables[net] = tabulate(problem, best, results)
+        benches = [Bench(problem, seed, options.data_dir, results) for seed in SEEDS]
+        best = measure(benches, quarters)
+        tables[net] = tabulate(benches, best, results)
         show(problem, best, tables[net])
     if options.figure:
         draw(tables, options.figure)
 
 
-def tabulate(problem: Problem, best: float, results: Any) -> Table:
+def tabulate(benches: list[Bench], best: float, results: Any) -> Table:
     """The accuracies of every seed that have been measured: by policy, by quarters of the steps."""
-    from workbench import SEEDS
-
     measured = results.values
-    prefixes = [f"{problem.net} | seed {seed}" for seed in SEEDS]
-    constants = [measured[f"{prefix} | constant {best:.2e}"] for prefix in prefixes]
+    constants = [measured[f"{bench.problem.net} | seed {bench.seed} | constant {best:.2e}"] for bench in benches]
     table: Table = {"constant": {number: [scores[number - 1] for scores in constants] for number in (1, 2, 3, 4)}}
     for name in POLICIES:
-        rows = {
-            number: [measured.get(f"{prefix} | {name} | {number}/4") for prefix in prefixes] for number in (1, 2, 3, 4)
-        }
+        rows = {number: [measured.get(bench.policy_key(name, number)) for bench in benches] for number in (1, 2, 3, 4)}
         table[name] = {number: row for number, row in rows.items() if None not in row}
     return table
 

@@ -11,6 +11,7 @@ kept in `results/regret.json` as it comes and none is made twice, so that a chan
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import statistics
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from typing import Any
 
 CYCLE_RATIO = 10.0  # of the grid's cycles: from a tenth of the peak
 FIRST_PEAK = {"sgd": 0.1, "adam": 0.003}
-SWEEP = 100  # updates of a range test, as `find_lr` takes where nobody says
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,6 @@ class Problem:
     optimizer: str
     batch_size: int
     steps: int
-
-    @property
-    def seeds(self) -> range:
-        """Three; nine for the digits, of whose 360 test images four are more than a point."""
-        return range(9 if self.data == "digits" else 3)
 
     @property
     def key(self) -> str:
@@ -94,7 +89,7 @@ class Bench:
     def range_test(self) -> dict[str, list[float]]:
         """The raw range test."""
         key = f"{self.key} | range test"
-        return dict(self.results.once(key, lambda: self.workbench.range_test(SWEEP)))
+        return dict(self.results.once(key, self.workbench.range_test))
 
     def _cycle(self, name: str, base_lr: float, max_lr: float) -> float:
         return float(self.results.once(f"{self.key} | {name}", lambda: self._train(base_lr, max_lr)))
@@ -122,7 +117,7 @@ def measure(benches: list[Bench], first_peak: float) -> float:
 
 def main() -> None:
     """Measures what is missing and prints the table."""
-    from workbench import Results
+    from workbench import SEEDS, Results
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", required=True, help="where CIFAR-10 lies")
@@ -132,24 +127,28 @@ def main() -> None:
     rows = []
     for problem in PROBLEMS:
         if re.search(options.problems, problem.key):
-            benches = [Bench(problem, seed, options.data_dir, results) for seed in problem.seeds]
+            benches = [Bench(problem, seed, options.data_dir, results) for seed in SEEDS]
             best = measure(benches, FIRST_PEAK[problem.optimizer])
             rows.append(row(problem, benches, best))
     print("\n".join(rows))
 
 
 def row(problem: Problem, benches: list[Bench], best: float) -> str:
-    """One line of the table: means over the seeds; the grid's best is the best of three such means."""
+    """One line of the table: means over the seeds, and the standard error of the regret, taken seed by seed.
+
+    The grid's best is the best of three such means.
+    """
     from workbench import HALF_DECADE
 
     grid = {peak: [bench.peak(peak) for bench in benches] for peak in (best / HALF_DECADE, best, best * HALF_DECADE)}
     peak = max(grid, key=lambda rate: statistics.mean(grid[rate]))
     automatic = [bench.automatic() for bench in benches]
     rates = ", ".join(f"{bench.boundaries()[1]:.2g}" for bench in benches)
-    regret = 100 * (statistics.mean(grid[peak]) - statistics.mean(automatic))
+    regrets = [100 * (best - own) for best, own in zip(grid[peak], automatic, strict=True)]
+    error = statistics.stdev(regrets) / math.sqrt(len(regrets))
     return (
         f"| {problem.key} | {problem.steps} | {peak:.2g} | {_accuracies(grid[peak])} | {rates} | "
-        f"{_accuracies(automatic)} | {regret:+.1f} |"
+        f"{_accuracies(automatic)} | {statistics.mean(regrets):+.1f} ± {error:.1f} |"
     )
 
 

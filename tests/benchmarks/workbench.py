@@ -14,6 +14,7 @@ TRAIN_IMAGES, TEST_IMAGES = 20_000, 4_000  # of CIFAR-10, evenly over the classe
 
 
 SEEDS = (0, 1, 2)
+SWEEP = 100  # updates of a range test, as `find_lr` takes where nobody says
 HALF_DECADE = math.sqrt(10)
 
 
@@ -100,12 +101,12 @@ class Workbench:
         train = self.dataset.train
         return training_batches(train, batch_size=self.batch_size, augment=self.augment, seed=self.seed).repeat()
 
-    def range_test(self, iterations: int) -> dict[str, list[float]]:
+    def range_test(self) -> dict[str, list[float]]:
         """The raw range test, from the very beginning."""
         from lrdiag import find_lr
 
         self._begin()
-        test = find_lr(self.model, self.batches(), iterations=iterations)
+        test = find_lr(self.model, self.batches(), iterations=SWEEP)
         return {"learning_rates": test.learning_rates, "losses": test.losses}
 
     def accuracy(self, steps: int, *callbacks: Any, learning_rate: float = 0.01) -> float:
