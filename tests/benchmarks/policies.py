@@ -176,7 +176,8 @@ def draw(tables: dict[str, Table], file: str) -> None:
     for axes, (net, table) in zip(charts.flat, tables.items(), strict=True):
         for colour, (name, row) in zip(("0.4", "C0", "C1"), table.items(), strict=True):
             steps = [PROBLEMS[net].steps * number // 4 for number in row]
-            axes.plot(steps, [100 * statistics.median(each) for each in row.values()], color=colour, label=name)
+            medians = [100 * statistics.median(each) for each in row.values()]
+            axes.plot(steps, medians, "o-", color=colour, label=name)
             for step, each in zip(steps, row.values(), strict=True):
                 axes.plot([step] * len(each), [100 * accuracy for accuracy in each], ".", color=colour)
         axes.set(title=net, xlabel="updates", ylabel="test accuracy, %")
