@@ -181,7 +181,7 @@ def draw(tables: dict[str, Table], file: str) -> None:
             for step, each in zip(steps, row.values(), strict=True):
                 axes.plot([step] * len(each), [100 * accuracy for accuracy in each], ".", color=colour)
         axes.set(title=net, xlabel="updates", ylabel="test accuracy, %")
-        axes.legend()
+        axes.legend(loc="lower right")
     figure.savefig(file, dpi=110)
 
 
