@@ -224,7 +224,7 @@ def diagnose(
     from lrdiag.history import training_of
 
     training = training_of(history, model)
-    compared = None if baseline is None else run_of(baseline)
+    base = None if baseline is None else run_of(baseline)
     started = time.perf_counter()
     examiner = Examiner(model, output=output, batch_size=batch_size)
     examined = examiner.examine(x, y, display=display, preprocess=preprocess, seed=seed, progress=progress)
@@ -240,7 +240,7 @@ def diagnose(
         seed=seed,
         seconds=seconds,
     )
-    return report if compared is None else report.compared_with(compared)
+    return report.compared_with(base) if base else report
 
 
 def write_up(

@@ -102,7 +102,7 @@ def train_and_report(
             seed=settings.seed,
             seconds=clock.seconds(),
         )
-        report = report.compared_with(settings.baseline) if settings.baseline else report
+        report = report.compared_with(base) if base else report
         _save_model(network, settings)
         report.save(settings.out, assets=settings.assets, templates=settings.templates)
     return _with_times(report.run, settings.out, clock)
@@ -168,7 +168,7 @@ def judge(judging: Judging, progress: Progress = SILENCE, *, command: str = "", 
             seed=judging.seed,
             seconds=clock.seconds(),
         )
-        report = report.compared_with(judging.baseline) if judging.baseline else report
+        report = report.compared_with(base) if base else report
         report.save(judging.out, assets=judging.assets, templates=judging.templates)
     return _with_times(report.run, judging.out, clock)
 

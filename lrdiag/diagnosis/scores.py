@@ -21,7 +21,7 @@ def score(predictions: Predictions) -> Score:
         accuracy=correct / size,
         accuracy_low=float(interval.low),
         accuracy_high=float(interval.high),
-        loss=finite(float(predictions.losses.mean())),
+        loss=finite(predictions.losses.mean()),
         balanced_accuracy=macro.recall,
         top5_accuracy=_top5(predictions),
         macro=macro,

@@ -144,7 +144,7 @@ def row(problem: Problem, benches: list[Bench], best: float) -> str:
     peak = max(grid, key=lambda rate: statistics.mean(grid[rate]))
     automatic = [bench.automatic() for bench in benches]
     rates = ", ".join(f"{bench.boundaries()[1]:.2g}" for bench in benches)
-    regrets = [100 * (best - own) for best, own in zip(grid[peak], automatic, strict=True)]
+    regrets = [100 * (tuned - own) for tuned, own in zip(grid[peak], automatic, strict=True)]
     error = statistics.stdev(regrets) / math.sqrt(len(regrets))
     return (
         f"| {problem.key} | {problem.steps} | {peak:.2g} | {_accuracies(grid[peak])} | {rates} | "
