@@ -133,11 +133,12 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
                 "A range test reads the `loss` that the model's `train_step` returns. Let it return one. "
                 f"Received: {', '.join(figures) or 'nothing'}"
             )
-        val_loss = self._validation_loss() if self.validation_data is not None else 0.0
-        if not math.isfinite(figures["loss"] + val_loss):
+        val_losses = [] if self.validation_data is None else [self._validation_loss()]
+        if not all(map(math.isfinite, [figures["loss"], *val_losses])):
             self._stop(NOT_FINITE)
             return
-        self._record(figures, val_loss)
+        self._val_losses += val_losses
+        self._record(figures)
         if self._smoothed[-1] > self.diverge_factor * min(self._smoothed):
             self._stop(DIVERGED)
         elif len(self._losses) == self.ladder.iterations:
@@ -167,7 +168,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
             adaptive=self._adaptive,
         )
 
-    def _record(self, figures: dict[str, float], val_loss: float) -> None:
+    def _record(self, figures: dict[str, float]) -> None:
         loss = figures["loss"]
         self._average = self.smoothing * self._average + (1 - self.smoothing) * loss
         self._losses.append(loss)
@@ -175,8 +176,6 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         accuracy = next((figures[name] for name in figures if name == "acc" or name.endswith("accuracy")), None)
         if accuracy is not None:
             self._accuracies.append(accuracy)
-        if self.validation_data is not None:
-            self._val_losses.append(val_loss)
         if self.on_step:
             self.on_step(loss)
 

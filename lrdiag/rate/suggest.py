@@ -89,7 +89,7 @@ def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False
             f"A range test needs {MIN_POINTS} steps or more with a finite loss to be read. Take more iterations, or "
             f"start at a lower rate if the loss diverged. Received: {len(usable)} such steps"
         )
-    diverged = diverged or bool((~np.isfinite(values)).any())
+    diverged = diverged or not np.isfinite(values).all()
     positions, values = np.log10(rates[usable]), values[usable]
     medians = running_median(values, max(5, len(values) // 20))
     end = _end_of_valley(values, medians)
@@ -110,7 +110,7 @@ def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False
     base = float(np.interp(STARTS, passed[start : start + 2], grid[start : start + 2]))
     middle = float(np.clip(_middle_of_crest(grid, slope, steepest), base, grid[bottom]))
     reach = max(middle, base + (ADAPTIVE_REACH if adaptive else REACH))
-    lowest = float(grid[grid <= reach][smooth[grid <= reach].argmin()])
+    lowest = float(grid[smooth[grid <= reach].argmin()])
     top = max(middle, min(_beyond(lowest, positions, end, diverged), reach))
 
     trend = np.append(np.interp(positions[:end], grid, smooth), medians[end:])

@@ -54,7 +54,8 @@ def test_the_median_error_on_curves_of_known_truth_is_below_a_sixth_of_a_decade(
         off.append(decades(reading) - np.log10([curve.truth[name] for name in ("base_lr", "suggestion", "max_lr")]))
     assert len(curves) == 200
     assert unanswered <= 0.03 * len(curves)
-    assert (np.median(np.abs(off), axis=0) <= 0.06).all()  # 0.15 is asked for
+    assert (np.median(np.abs(off), axis=0) <= 0.15).all()  # what is asked for
+    assert (np.median(np.abs(off), axis=0) <= 0.06).all()  # what is reached, with something to spare
     # the upper boundary keeps its distance from a divergence that, on these curves, shows at once
     assert (np.quantile(np.abs(off), 0.9, axis=0) <= [0.25, 0.25, 0.35]).all()
     assert (np.abs(np.median(off, axis=0)) <= 0.03).all(), "no lag: as often too high as too low"
@@ -152,7 +153,8 @@ def test_the_number_of_iterations_hardly_matters(iterations: int, deviation: flo
     rates = np.geomspace(1e-6, 10, iterations)
     reading = read(rates, descent(1e-3, rates) + noise(deviation, iterations))
     off = decades(reading) - [-3.64, -3.0, -3.64 + REACH]
-    assert (np.abs(off) <= [0.25, 0.25, 0.5]).all()  # the floor is nearly level where the upper boundary lies
+    nearly_level = 0.25 + 2.5 * deviation  # is the floor where the upper boundary lies, so that noise moves it
+    assert (np.abs(off) <= [0.25, 0.25, nearly_level]).all()
 
 
 def test_rates_evenly_spaced_need_not_be_so_in_their_logarithm() -> None:
