@@ -267,7 +267,7 @@ class RangeTestFacts:
         smoothed_losses: Bias-corrected exponential moving average of `losses`.
         stop_reason: Why the sweep ended, in words.
         trend: `losses` smoothed without lag, from which the rates below are read; empty where none could be.
-        suggestion: The steepest point of the descent: one static rate.
+        suggestion: The middle of the steepest stretch of the descent: one static rate.
         base_lr: Where the descent starts: the lower boundary of a cycle.
         max_lr: How high a cycle may go: twice the rate of the lowest loss, less where the loss diverges soon after.
         accuracies: The accuracy on each batch; empty where none was measured.

@@ -28,7 +28,7 @@ FILTERS = (
     formats.duration,
     formats.short,
 )
-_POWER_OF_TEN = re.compile(r"\d(?:\.\d+)?e-\d+")
+_RATE_OR_OPTION = re.compile(r"\d(?:\.\d+)?e-\d+|(?<![\w-])--[a-z]{2,12}(?:-[a-z]{2,12}){0,2}(?![\w-])")
 OWN = "lrdiag"
 """The prefix by which a foreign template extends or includes the one that it replaces."""
 
@@ -64,11 +64,11 @@ def html_environment(templates: Path | None = None) -> Environment:
 
 
 def unbroken(text: str) -> Markup:
-    """The text as HTML whose rates stay on one line: a browser breaks `3.1e-2` after the hyphen.
+    """The text as HTML whose rates and options stay on one line: a browser breaks `3.1e-2` and `--seed` at hyphens.
 
-    No other hyphen takes its place, so that a copied number is still a number.
+    No other hyphen takes its place, so that a copied number is still a number and an option still an option.
     """
-    return Markup(_POWER_OF_TEN.sub(r'<span class="number">\g<0></span>', str(escape(formats.legible(text)))))
+    return Markup(_RATE_OR_OPTION.sub(r'<span class="whole">\g<0></span>', str(escape(formats.legible(text)))))
 
 
 def _replacing(templates: Path, ours: FileSystemLoader) -> FileSystemLoader:

@@ -151,9 +151,9 @@ class TestLearningRate:
         said = "The loss falls fastest at a rate of 5.0e-2; a cycle may run from 1.0e-2 to 2.5e-1."
         assert section(pages["ordinary"], "learning-rate").find(class_="answer").text == said
 
-    def test_a_rate_is_never_broken_between_lines(self, pages: dict[str, str]) -> None:
-        held = [number.text for number in section(pages["ordinary"], "learning-rate")("span", class_="number")]
-        assert held == ["5.0e-2", "1.0e-2", "2.5e-1"]
+    def test_a_rate_or_an_option_is_never_broken_between_lines(self, pages: dict[str, str]) -> None:
+        held = [whole.text for whole in section(pages["ordinary"], "learning-rate")("span", class_="whole")]
+        assert held == ["5.0e-2", "1.0e-2", "2.5e-1", "--repeats"]
 
     def test_says_where_the_axis_is_cut(self, pages: dict[str, str]) -> None:
         assert "The vertical axis is cut at 3.000" in words(pages["ordinary"], "learning-rate")

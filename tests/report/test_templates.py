@@ -116,12 +116,14 @@ def test_a_folder_that_replaces_nothing_is_an_error(run: Run, templates: WriteTe
 @pytest.mark.parametrize(
     ("text", "written"),
     [
-        ("a rate of 3.1e-2.", 'a rate of <span class="number">3.1e-2</span>.'),
-        ("1e-05 to 2.5e-1", '<span class="number">1e-05</span> to <span class="number">2.5e-1</span>'),
+        ("a rate of 3.1e-2.", 'a rate of <span class="whole">3.1e-2</span>.'),
+        ("1e-05 to 2.5e-1", '<span class="whole">1e-05</span> to <span class="whole">2.5e-1</span>'),
         ("1e5, e-2, test-2", "1e5, e-2, test-2"),
-        ("<b>1e-2</b>", '&lt;b&gt;<span class="number">1e-2</span>&lt;/b&gt;'),
+        ("with --fail-if-worse, not", 'with <span class="whole">--fail-if-worse</span>, not'),
+        ("a--seed, ---seed, --seed-a-b-c", "a--seed, ---seed, --seed-a-b-c"),
+        ("<b>1e-2</b>", '&lt;b&gt;<span class="whole">1e-2</span>&lt;/b&gt;'),
         ("\x00", "\ufffd"),
     ],
 )
-def test_a_rate_stays_on_its_line_and_the_rest_is_text(text: str, written: str) -> None:
+def test_a_rate_or_an_option_stays_on_its_line_and_the_rest_is_text(text: str, written: str) -> None:
     assert unbroken(text) == written
