@@ -6,12 +6,15 @@ python examples/own_training.py [--quick] [--out FOLDER]
 from __future__ import annotations
 
 import argparse
+import math
 
 import keras
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import lrdiag
+
+BATCH_SIZE = 32
 
 
 def main(epochs: int, out: str) -> None:
@@ -20,6 +23,7 @@ def main(epochs: int, out: str) -> None:
     digits = load_digits()
     images = digits.images[..., None] / 16
     x, x_test, y, y_test = train_test_split(images, digits.target, test_size=0.2, random_state=0)
+    x, x_val, y, y_val = train_test_split(x, y, test_size=0.1, random_state=0)
     model = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
@@ -34,11 +38,14 @@ def main(epochs: int, out: str) -> None:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss=loss, metrics=["accuracy"])
 
-    test = lrdiag.find_lr(model, x, y)
+    test = lrdiag.find_lr(model, x, y, batch_size=BATCH_SIZE)
     base_lr, max_lr = test.bounds()
     print(f"boundaries {base_lr:.2g} to {max_lr:.2g}, constant rate {test.suggest():.2g}")
-    cyclic = lrdiag.CyclicLR(base_lr, max_lr, step_size=len(x) / 32 * epochs / 2)
-    history = model.fit(x, y, validation_split=0.1, batch_size=32, epochs=epochs, callbacks=[cyclic], verbose=0)
+    steps = math.ceil(len(x) / BATCH_SIZE) * epochs
+    cyclic = lrdiag.CyclicLR(base_lr, max_lr, step_size=(steps - 1) / 2)
+    history = model.fit(
+        x, y, validation_data=(x_val, y_val), batch_size=BATCH_SIZE, epochs=epochs, callbacks=[cyclic], verbose=0
+    )
 
     report = lrdiag.diagnose(model, x_test, y_test, history=history, range_test=test, name="Digits")
     print(f"test accuracy {report.accuracy:.1%}, page {report.save(out)}")

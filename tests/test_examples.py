@@ -27,8 +27,9 @@ SHORT = (
     "mlflow_artifacts",
     "mixed_precision",  # last: it sets the precision of the process
 )
-RUN_ALL = """
-import contextlib, io, json, pathlib, runpy, sys, traceback
+RUN_ALL = r"""
+import contextlib, io, json, pathlib, runpy, sys, traceback, warnings
+warnings.filterwarnings("error", module=r"(lrdiag\b.*|__main__)$")
 examples, out, *names = sys.argv[1:]
 told = {}
 for name in names:
@@ -147,8 +148,9 @@ def test_the_notebook_shows_the_report() -> None:
     notebook = nbformat.read(EXAMPLES / "notebook.ipynb", as_version=4)
     notebook.cells[1].source = notebook.cells[1].source.replace("10", "2")
     nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
-    shown = [output["data"]["text/html"] for cell in notebook.cells for output in cell.get("outputs", ())
-             if "text/html" in output.get("data", {})]  # fmt: skip
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert not [output["text"] for output in outputs if output.get("name") == "stderr" and "lrdiag" in output["text"]]
+    shown = [output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {})]
     assert len(shown) == 2  # the range test and the report
     assert "&lt;h1&gt;" in shown[1]
     assert "Digits test images" in shown[1]
