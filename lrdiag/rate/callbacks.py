@@ -20,6 +20,7 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
 
     The callback form of `CurveSchedule`. It counts the optimizer's own updates, so a training that goes on, after
     `BackupAndRestore` or from a saved model, goes on in mid-cycle; updates that loss scaling skips do not count.
+    Each epoch logs the rate of its last update as `learning_rate`, which the progress bar and the history show.
 
     Example:
         >>> import numpy as np
@@ -80,6 +81,11 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
         self._expected_rate = self._rate.write(float(self.curve(step)))
         if self.momentum and self._momentum:
             self._momentum.write(float(self.momentum(step)))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Logs the rate of the epoch's last update as `learning_rate`, as Keras's own callbacks do."""
+        if logs is not None:
+            logs["learning_rate"] = float(self._rate.read())
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Warns of a training of unknown length that has not ended with a cycle."""

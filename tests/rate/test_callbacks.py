@@ -91,6 +91,12 @@ def test_callback_curve_and_schedule_are_equal_at_every_update(
     np.testing.assert_allclose(by_schedule.get_weights()[0], by_callback.get_weights()[0], rtol=1e-5)
 
 
+def test_every_epoch_logs_the_rate_of_its_last_update(make_line: Callable[..., keras.Model], fit: Fit) -> None:
+    model, probe = make_line(), Probe()
+    fit(model, 3, CyclicLR(**CYCLE), probe)
+    assert model.history.history["learning_rate"] == probe.rates[2::3]
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "rmsprop", "lion"])
 def test_any_optimizer_can_have_its_rate_set(make_line: Callable[..., keras.Model], fit: Fit, optimizer: str) -> None:
     probe = Probe()
