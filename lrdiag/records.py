@@ -269,7 +269,7 @@ class RangeTestFacts:
         trend: `losses` smoothed without lag, from which the rates below are read; empty where none could be.
         suggestion: The middle of the steepest stretch of the descent: one static rate.
         base_lr: Where the descent starts: the lower boundary of a cycle.
-        max_lr: How high a cycle may go: twice the rate of the lowest loss, less where the loss diverges soon after.
+        max_lr: How high a cycle may go: twice the rate of the lowest loss, at most half of what diverges.
         accuracies: The accuracy on each batch; empty where none was measured.
         val_losses: The validation loss after each update; empty where none was measured.
         repeats: How many sweeps were made.

@@ -53,7 +53,7 @@ class Bounds(NamedTuple):
 
     Attributes:
         base_lr: Where the loss starts to descend.
-        max_lr: How high a cycle may go: twice the rate of the lowest loss, less where the loss diverges soon after.
+        max_lr: How high a cycle may go: twice the rate of the lowest loss, at most half of what diverges.
     """
 
     base_lr: float

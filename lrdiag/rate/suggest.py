@@ -19,14 +19,13 @@ IN_VALLEY, OUT_OF_VALLEY = 0.6, 0.4  # shares of the whole descent: entered belo
 OUTLIER = 4.0  # standard deviations from the running median beyond which a loss is clipped
 CELLS = 150  # more losses than this are averaged in blocks first
 BANDWIDTHS = np.geomspace(0.05, 0.8, 9)  # decades: standard deviation of the smoother's Gaussian kernel
-SLOPE_BANDWIDTH = 1.4  # times the bandwidth of the losses: their noise weighs more on a slope
+WIDER = 4  # bandwidths that the slope may go beyond that of the losses: up to four times as wide
 NEIGHBOURS = 3  # the kernel reaches as many points to the side at least, wherever they lie
 GRID = 401  # points at which the smooth curve is computed
 STARTS = 0.1  # share of the descent that has passed at `base_lr`
 REACH, ADAPTIVE_REACH = 2.5, 2.1  # decades above `base_lr` that `max_lr` may lie
-BEYOND = 0.3  # decades above the lowest point that `max_lr` lies, where the loss bears it: a factor of two
-LATENCY = 7  # updates that a rate which is too high takes to show in the loss
-LATENCY_REACH = 0.5  # decades that this may take off at most: a short sweep passes more than a decade in seven updates
+OCTAVE = float(np.log10(2))  # what `max_lr` lies above the lowest loss, and at least below what diverges
+LEARNT = 0.2  # share of the first loss below which little is left to learn
 CREST = 0.75  # what is this steep, in shares of the steepest slope, is the steepest stretch
 STANDARD_ERRORS = 5.0  # a descent less deep than this many of them is noise
 
@@ -39,7 +38,7 @@ class Reading:
         trend: The smoothed losses, as many as there are losses; past the valley their running median.
         base_lr: Where the descent starts, 10 % of it have passed: the lower boundary of a cycle.
         suggestion: The middle of the steepest stretch of the descent: one static rate.
-        max_lr: How high a cycle may go: twice the rate of the lowest loss, less where the loss diverges soon after.
+        max_lr: How high a cycle may go: twice the rate of the lowest loss, at most half of what diverges.
     """
 
     trend: np.ndarray
@@ -55,22 +54,24 @@ def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False
        and a loss that stands out from its neighbours is clipped.
     2. Local quadratic regression with a Gaussian kernel (Fan and Gijbels, "Local Polynomial Modelling and Its
        Applications", 1996) smooths it over the logarithm of the rate. The bandwidth is the one that predicts each loss
-       best from the others (leave-one-out cross-validation); the slope, on which noise weighs more, takes 1.4 times it.
+       best from the others (leave-one-out cross-validation). Noise weighs more on the slope, which takes the widest
+       bandwidth, up to four times that, whose predictions are as good within a standard error (the rule of Breiman et
+       al., "Classification and Regression Trees", 1984, section 3.4.3).
     3. The descent runs from the median of the plateau before it to the lowest point. `base_lr` is where 10 % of it have
        passed. The suggestion is the middle of the stretch about the steepest point whose slope is three quarters of the
        steepest or more: on a noisy curve it holds stiller than the point itself.
-    4. `max_lr` is the least of these, but never below the suggestion: 2.5 decades above `base_lr`, or 2.1 with an
-       adaptive optimizer, which keeps the loss low far beyond the rates that train well; twice the rate of the lowest
-       loss up to there, as a cycle stays at its peak for a moment only; the geometric mean of that lowest rate and the
-       one at which the loss leaves the valley; seven updates before the loss leaves it, or half a decade where that is
-       less, as a rate that is too high takes some updates to show, and longer with momentum.
+    4. `max_lr` is twice the rate of the lowest loss, as a cycle stays at its peak for a moment only; but no more than
+       half of the rate at which the loss leaves the valley, than 2.5 decades above `base_lr`, or 2.1 with an adaptive
+       optimizer, which keeps the loss low far beyond the rates that train well; and never below the suggestion. Without
+       an adaptive optimizer the steps shrink with the gradient: once the loss has fallen below a fifth of what it was,
+       no rate is too high any more, so the lowest loss counts as far as there.
     5. A descent of less than five standard errors of the smooth curve is none.
 
     Example:
         >>> rates = np.geomspace(1e-5, 10, 100)
         >>> reading = read(rates, 2 / (1 + (rates / 1e-2) ** 1.5) + (rates / 2) ** 2)
         >>> round(reading.base_lr, 4), round(reading.suggestion, 4), round(reading.max_lr, 4)
-        (0.0023, 0.01, 0.4571)
+        (0.0023, 0.01, 0.0518)
 
     Args:
         learning_rates: Array or list of shape `(n,)`, ascending, in any spacing. Steps at a rate of 0 are passed over.
@@ -98,7 +99,7 @@ def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False
     grid, smooth, slope, error = _smooth(positions[:end], values[:end], medians[:end])
 
     bottom = int(smooth.argmin())
-    start = int(smooth[: bottom + 1].argmax())
+    start = _last_on_plateau(smooth[: bottom + 1])
     for _ in range(3):  # the plateau lies before the start, and the start where the plateau is left
         plateau = float(np.median(smooth[: start + 1]))
         depth = plateau - smooth[bottom]
@@ -110,8 +111,11 @@ def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False
     base = float(np.interp(STARTS, passed[start : start + 2], grid[start : start + 2]))
     middle = float(np.clip(_middle_of_crest(grid, slope, steepest), base, grid[bottom]))
     reach = max(middle, base + (ADAPTIVE_REACH if adaptive else REACH))
-    lowest = float(grid[smooth[grid <= reach].argmin()])
-    top = max(middle, min(_beyond(lowest, positions, end, diverged), reach))
+    judged = grid <= reach
+    if not adaptive and plateau > 0:
+        judged &= np.append(True, np.minimum.accumulate(smooth)[:-1] > LEARNT * plateau)
+    lowest = float(grid[judged][smooth[judged].argmin()])
+    top = max(middle, min(lowest + OCTAVE, _half_of_what_diverges(positions, end, diverged), reach))
 
     trend = np.append(np.interp(positions[:end], grid, smooth), medians[end:])
     return Reading(np.interp(np.arange(len(rates)), usable, trend), 10**base, 10**middle, 10**top)
@@ -168,13 +172,24 @@ def _end_of_valley(values: np.ndarray, medians: np.ndarray) -> int:
     return len(values) - int((values <= rim)[::-1].argmax())  # a wall at the very end is too short for a median
 
 
-def _beyond(lowest: float, positions: np.ndarray, end: int, diverged: bool) -> float:
-    """How far up one may go beyond the lowest point; less far where the loss leaves the valley, at `end`."""
-    if end == len(positions) and not diverged:
-        return min(lowest + BEYOND, float(positions[-1]))
-    wall = float(positions[end]) if end < len(positions) else 2 * positions[-1] - positions[-2]
-    before_divergence = max(positions[end - LATENCY], wall - LATENCY_REACH)
-    return float(min(lowest + BEYOND, (lowest + wall) / 2, before_divergence))
+def _half_of_what_diverges(positions: np.ndarray, end: int, diverged: bool) -> float:
+    """An octave below where the loss leaves the valley, which is at `end`; the last rate where it never does."""
+    if end < len(positions):
+        return float(positions[end] - OCTAVE)
+    if diverged:
+        return float(2 * positions[-1] - positions[-2] - OCTAVE)
+    return float(positions[-1])
+
+
+def _last_on_plateau(descent: np.ndarray) -> int:
+    """Where the plateau before a descent ends, roughly: where the median of what comes before its half is left.
+
+    The highest point will not do: on a noisy plateau it may be the first of all.
+    """
+    highest = int(descent.argmax())
+    half = highest + int((descent[highest:] <= (descent.max() + descent.min()) / 2).argmax())
+    upper = descent[: half + 1]
+    return int(np.flatnonzero(upper >= np.median(upper))[-1])
 
 
 def _smooth(
@@ -186,17 +201,21 @@ def _smooth(
     cells = -(-len(values) // -(-len(values) // CELLS))
     x, y = (np.array([cell.mean() for cell in np.array_split(array, cells)]) for array in (positions, values))
 
-    def variance(bandwidth: float) -> float:
+    def squared_errors(bandwidth: float) -> np.ndarray:
         fitted, _, leverage = local_quadratic(x, y, x, bandwidth)
-        return float(np.mean(((y - fitted) / np.maximum(1 - leverage, 1e-6)) ** 2))
+        return np.asarray(((y - fitted) / np.maximum(1 - leverage, 1e-6)) ** 2)
 
-    variances = [variance(bandwidth) for bandwidth in BANDWIDTHS]
+    errors = np.array([squared_errors(bandwidth) for bandwidth in BANDWIDTHS])
+    variances = errors.mean(axis=1)
+    best = int(variances.argmin())
+    as_good = variances[best : best + WIDER + 1] <= variances[best] + errors[best].std() / np.sqrt(len(x))
+    widest = best + int(np.logical_and.accumulate(as_good).sum()) - 1
+
     grid = np.linspace(positions[0], positions[-1], GRID)
-    bandwidth = BANDWIDTHS[int(np.argmin(variances))]
-    smooth, _, leverage = local_quadratic(x, y, grid, bandwidth)
-    _, slope, _ = local_quadratic(x, y, grid, SLOPE_BANDWIDTH * bandwidth)
+    smooth, _, leverage = local_quadratic(x, y, grid, BANDWIDTHS[best])
+    _, slope, _ = local_quadratic(x, y, grid, BANDWIDTHS[widest])
     rounding = 1e-6 * np.abs(values).max()  # losses are float32
-    return grid, smooth, slope, np.sqrt(min(variances) * leverage) + rounding
+    return grid, smooth, slope, np.sqrt(variances[best] * leverage) + rounding
 
 
 def _noise(values: np.ndarray) -> float:

@@ -5,10 +5,9 @@ part are drawn at random. What is true of a curve is computed on its noise-free 
 
 - `suggestion`: where the slope over the logarithm of the rate is the most negative on the way to the lowest loss;
 - `base_lr`: where 10 % of the descent from the plateau to the lowest loss has passed;
-- `max_lr`: twice as high as where the loss is lowest, but no more than half of the way from there to where 60 % of the
-  descent are lost again, and no more than 2.5 decades above `base_lr`. This is lrdiag's own rule without noise and
-  without its distance of seven updates: it shows what noise does to the rule. Whether the rule is right, `regret.py`
-  says.
+- `max_lr`: twice as high as where the loss is lowest, but no more than half as high as where 60 % of the descent are
+  lost again, and no more than 2.5 decades above `base_lr`. This is lrdiag's own rule without noise: it shows what noise
+  does to the rule. Whether the rule is right, `regret.py` says.
 """
 
 from __future__ import annotations
@@ -124,7 +123,8 @@ def truth(loss: Callable[[np.ndarray], np.ndarray], first: float, last: float) -
     base = x[np.argmax(fallen >= 0.1)]
     bottom = y[x <= base + 2.5].argmin()
     climbed = np.flatnonzero(y[lowest:] > y[0] - 0.4 * (y[0] - y[lowest]))
-    half_way = (x[bottom] + x[lowest + climbed[0]]) / 2 if len(climbed) else x[-1]
-    top = max(steepest, min(x[bottom] + 0.3, half_way, base + 2.5))
+    octave = np.log10(2)
+    last = x[lowest + climbed[0]] - octave if len(climbed) else x[-1]
+    top = max(steepest, min(x[bottom] + octave, last, base + 2.5))
     rates = {"base_lr": base, "suggestion": steepest, "max_lr": top}
     return {name: float(10**x) for name, x in rates.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from lrdiag.errors import NoSuggestion
 from lrdiag.rate.suggest import ADAPTIVE_REACH, REACH, Reading, local_quadratic, read, running_median
 
 FAMILY = Path(__file__).parents[1] / "benchmarks" / "synthetic.py"
+# range tests of `fast` on CIFAR-10, 1e-5 to 10, SGD with momentum 0.9, batches of 64; three seeds
+MEASURED = json.loads((Path(__file__).parent / "sweeps.json").read_text())
 RATES = np.geomspace(1e-6, 10, 120)
 
 
 def sigmoid(centre: float, rates: np.ndarray = RATES) -> np.ndarray:
-    """Losses that fall from 2.3 to 0.3, symmetrically about `centre` over the logarithm of the rate."""
-    return 0.3 + 2 / (1 + (rates / centre) ** 1.5)
+    """Losses that fall from 2.3 to 0.8, symmetrically about `centre` over the logarithm of the rate."""
+    return 0.8 + 1.5 / (1 + (rates / centre) ** 1.5)
 
 
 def descent(centre: float, rates: np.ndarray = RATES) -> np.ndarray:
@@ -56,8 +59,7 @@ def test_the_median_error_on_curves_of_known_truth_is_below_a_sixth_of_a_decade(
     assert unanswered <= 0.03 * len(curves)
     assert (np.median(np.abs(off), axis=0) <= 0.15).all()  # what is asked for
     assert (np.median(np.abs(off), axis=0) <= 0.06).all()  # what is reached, with something to spare
-    # the upper boundary keeps its distance from a divergence that, on these curves, shows at once
-    assert (np.quantile(np.abs(off), 0.9, axis=0) <= [0.25, 0.25, 0.35]).all()
+    assert (np.quantile(np.abs(off), 0.9, axis=0) <= 0.25).all()
     assert (np.abs(np.median(off, axis=0)) <= 0.03).all(), "no lag: as often too high as too low"
 
 
@@ -76,20 +78,18 @@ def test_the_lower_boundary_is_where_a_tenth_has_passed_and_the_upper_no_more_th
 
 
 @pytest.mark.parametrize("diverges_at", [3e-3, 6e-3])
-def test_the_upper_boundary_lies_half_way_from_the_lowest_point_to_the_end_of_the_valley(
-    diverges_at: float,
-) -> None:
+def test_the_upper_boundary_is_half_of_what_diverges(diverges_at: float) -> None:
     rates = np.geomspace(1e-6, 10, 1000)
     losses = sigmoid(1e-3, rates) + (rates / diverges_at) ** 3
     lowest = losses.argmin()
     end = rates[lowest:][losses[lowest:] > 2.3 - 0.4 * (2.3 - losses.min())][0]
-    half_way = np.sqrt(rates[lowest] * end)
-    assert np.log10(read(rates, losses).max_lr / half_way) == pytest.approx(0, abs=0.05)
+    assert end / 2 < 2 * rates[lowest]
+    assert np.log10(read(rates, losses).max_lr / (end / 2)) == pytest.approx(0, abs=0.05)
 
 
 def test_the_upper_boundary_is_twice_the_lowest_point_where_the_valley_is_wide() -> None:
     rates = np.geomspace(1e-6, 10, 1000)
-    losses = 0.2 + 1.8 * np.minimum(1, (np.log10(rates / 1e-3) / 1.5) ** 2)
+    losses = 0.6 + 1.8 * np.minimum(1, (np.log10(rates / 1e-3) / 1.5) ** 2)
     assert np.log10(read(rates, losses).max_lr / 1e-3) == pytest.approx(np.log10(2), abs=0.05)
 
 
@@ -101,12 +101,23 @@ def test_an_adaptive_optimizer_reaches_less_far() -> None:
     assert adaptive[2] - adaptive[0] == pytest.approx(ADAPTIVE_REACH, abs=0.02)
 
 
+@pytest.mark.parametrize("falls_to", [0.1, 0.3])
+def test_what_is_learnt_by_heart_shows_no_rate_that_is_too_high(falls_to: float) -> None:
+    """Below a fifth of the first loss the steps of plain descent vanish; those of an adaptive optimizer do not."""
+    rates = np.geomspace(1e-6, 10, 1000)
+    losses = falls_to + (2 - falls_to) * np.clip(-np.log10(rates / 1e-2) / 2, 0, 1)
+    learnt = rates[losses <= 0.2 * 2][0]
+    assert np.log10(read(rates, losses).max_lr / (2 * learnt)) == pytest.approx(0, abs=0.02)
+    assert read(rates, losses, adaptive=True).max_lr > 2 * learnt * 1.1
+    assert read(rates, losses + 1).max_lr > 2 * learnt * 1.1
+
+
 @pytest.mark.parametrize("step", [68, 70, 73])
-def test_the_upper_boundary_keeps_seven_updates_from_a_sudden_divergence(step: int) -> None:
+def test_the_upper_boundary_is_half_of_the_rate_of_a_sudden_divergence(step: int) -> None:
     """Before it the loss still falls; the running median, of seven, sees the wall at its very step."""
     losses = sigmoid(1e-3)
     losses[step:] = 50.0
-    assert read(RATES, losses).max_lr == pytest.approx(RATES[step - 7])
+    assert read(RATES, losses).max_lr == pytest.approx(RATES[step] / 2)
 
 
 @pytest.mark.parametrize("count", [100, 1000])
@@ -116,8 +127,8 @@ def test_a_wall_that_ends_the_sweep_is_one_however_short(count: int, last: list[
     rates = np.geomspace(1e-6, 10, count)
     wall = int(0.6 * count)
     reading = read(rates[: wall + len(last)], [*sigmoid(1e-3, rates[:wall]), *last])
-    assert reading.max_lr <= max(rates[wall - 7], rates[wall] / 10**0.5) * (1 + 1e-9)
-    assert reading.max_lr == read(rates[:wall], sigmoid(1e-3, rates[:wall]), diverged=True).max_lr
+    assert reading.max_lr == pytest.approx(rates[wall] / 2)
+    assert read(rates[:wall], sigmoid(1e-3, rates[:wall]), diverged=True).max_lr == pytest.approx(rates[wall] / 2)
 
 
 def test_a_sweep_that_was_ended_by_hand_meets_no_wall() -> None:
@@ -127,8 +138,32 @@ def test_a_sweep_that_was_ended_by_hand_meets_no_wall() -> None:
 
 
 def test_a_descent_that_never_ends_is_read_as_far_as_it_was_swept() -> None:
-    losses = np.interp(np.log10(RATES), [-6, -2, 1], [2, 2, 0.2]) + noise(0.01)
+    losses = np.interp(np.log10(RATES), [-6, -2, 1], [2, 2, 0.5]) + noise(0.01)
     np.testing.assert_allclose(decades(read(RATES, losses))[[0, 2]], [-1.7, -1.7 + REACH], atol=0.15)
+
+
+# --- real range tests ------------------------------------------------------------------------------------------------
+
+
+def test_real_range_tests_are_read_alike_whatever_their_length_and_seed() -> None:
+    """50 to 400 iterations, whose noise grows with the rate and whose first loss may be the highest of the plateau.
+
+    The peak of a cycle over 250 updates that trains best lies at 0.1 to 0.3 (`regret.py`). The descent starts and is
+    steepest at lower rates the more updates a sweep takes, as every update of it trains the net.
+    """
+    readings = {(each["seed"], each["iterations"]): _read_measured(each["losses"]) for each in MEASURED}
+    assert len(readings) == 12
+    for (_, iterations), (base_lr, suggestion, max_lr) in readings.items():
+        assert -1.15 < max_lr < -0.45
+        assert base_lr + 0.5 < suggestion < max_lr - 0.4
+        assert base_lr == pytest.approx(-2.3 - 1.2 * np.log10(iterations / 50), abs=0.4)
+    for iterations in (50, 100, 200, 400):
+        spread = np.ptp([readings[seed, iterations] for seed in range(3)], axis=0)
+        assert (spread <= [0.4, 0.75, 0.51]).all()
+
+
+def _read_measured(losses: list[float]) -> np.ndarray:
+    return decades(read(np.geomspace(1e-5, 10, len(losses)), losses))
 
 
 # --- what must not matter --------------------------------------------------------------------------------------------
@@ -160,8 +195,8 @@ def test_the_number_of_iterations_hardly_matters(iterations: int, deviation: flo
 def test_rates_evenly_spaced_need_not_be_so_in_their_logarithm() -> None:
     """A linear sweep, from 0 as in Smith's own; the step at 0 counts for nothing."""
     rates = np.linspace(0, 0.5, 200)
-    reading = read(rates, sigmoid(0.05, rates) + noise(0.02, 200))
-    assert np.log10(reading.suggestion / 0.05) == pytest.approx(0, abs=0.1)
+    reading = read(rates, sigmoid(0.05, rates) + noise(0.015, 200))
+    assert np.log10(reading.suggestion / 0.05) == pytest.approx(0, abs=0.15)
     assert len(reading.trend) == 200
 
 
