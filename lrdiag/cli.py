@@ -189,7 +189,9 @@ def _check_ladder(start_lr: float, end_lr: float, iterations: int, mode: str) ->
 
 
 def _check_plot(file: Path | None) -> None:
-    if file is not None and (file.suffix.lower() not in PLOT_SUFFIXES or not file.absolute().parent.is_dir()):
+    if file is not None and (
+        file.suffix.lower() not in PLOT_SUFFIXES or file.is_dir() or not file.absolute().parent.is_dir()
+    ):
         raise SettingsError(
             f"`--plot` must be a file that ends in {' or '.join(PLOT_SUFFIXES)}, in a folder that exists. "
             f"Received: {file}"

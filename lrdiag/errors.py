@@ -14,6 +14,7 @@ A message says what was wrong, the rule, what was received and what to do. The c
 a traceback and ends with exit code 2.
 """
 
+import operator
 from collections.abc import Iterable
 
 
@@ -82,3 +83,17 @@ def require_choice(name: str, value: object, choices: Iterable[str]) -> None:
     choices = list(choices)
     if value not in choices:
         raise SettingsError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
+
+
+def require_count(name: str, value: object) -> None:
+    """Refuses what is no whole number of things, one or more.
+
+    Raises:
+        SettingsError: If it is none.
+    """
+    try:
+        enough = operator.index(value) >= 1  # type: ignore[arg-type]
+    except TypeError:
+        enough = False
+    if not enough:
+        raise SettingsError(f"Argument `{name}` must be a whole number, 1 or more. Received: {name}={value!r}")

@@ -655,8 +655,9 @@ def test_find_lr_draws_the_sweep(nets: Path) -> None:
     assert len(list(drawing.iter("{http://www.w3.org/2000/svg}path"))) > 20
 
 
-@pytest.mark.parametrize("file", ["sweep.pdf", "missing/sweep.png"])
+@pytest.mark.parametrize("file", ["sweep.pdf", "missing/sweep.png", "folder.svg"])
 def test_find_lr_refuses_other_drawings_before_it_starts(nets: Path, file: str) -> None:
+    (nets / "folder.svg").mkdir(exist_ok=True)
     result = find_lr(nets, "--plot", file)
     assert result.exit_code == 2
     assert file in result.stderr

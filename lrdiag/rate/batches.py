@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -12,8 +13,13 @@ import tensorflow as tf
 from lrdiag.errors import DataError
 
 
-def endless_batches(x: Any, y: Any, sample_weight: Any, *, batch_size: int, skip: int) -> tuple[Any, int | None]:
+def endless_batches(
+    x: Any, y: Any, sample_weight: Any, *, batch_size: int, sweep: int, sweeps: int, batches: int
+) -> tuple[Any, int | None]:
     """Batches for `model.fit`, begun anew where they end, and the `steps_per_epoch` that goes with them.
+
+    Each of several sweeps gets batches of its own: they begin at places spread evenly over data of known length, and
+    go on where the last one ended elsewhere.
 
     Args:
         x: Arrays, or a `tf.data.Dataset`, `keras.utils.PyDataset` or iterator of batches. An iterator is taken as it
@@ -21,22 +27,69 @@ def endless_batches(x: Any, y: Any, sample_weight: Any, *, batch_size: int, skip
         y: Arrays, or `None`.
         sample_weight: An array, or `None`.
         batch_size: Examples in a batch, where `x` is an array.
-        skip: Batches to leave out at the beginning.
+        sweep: Which of the sweeps this is, from 0.
+        sweeps: How many there are.
+        batches: How many batches each takes.
 
     Raises:
-        DataError: If arrays are empty or differ in length.
+        DataError: If arrays are empty or differ in length, or if targets or weights have no place.
     """
     if _is_array(x):
-        x = _shuffled_batches(tuple(part for part in (x, y, sample_weight) if part is not None), batch_size)
+        _require_targets_for(sample_weight, y)
+        arrays = tuple(part for part in (x, y, sample_weight) if part is not None)
+        return _shuffled_batches(arrays, batch_size).repeat().skip(sweep * batches), sys.maxsize
+    _require_none(y=y, sample_weight=sample_weight)
     if isinstance(x, tf.data.Dataset):
-        return x.repeat().skip(skip), sys.maxsize
+        return x.repeat().skip(_beginning(int(x.cardinality()), sweep, sweeps, batches)), sys.maxsize
     if isinstance(x, keras.utils.PyDataset):
-        return _Around(x, skip), None
+        return _Around(x, _beginning(x.num_batches, sweep, sweeps, batches)), None
+    if not isinstance(x, Iterable):
+        raise DataError(
+            "Argument `x` must be arrays, a tf.data.Dataset, a keras.utils.PyDataset or an iterator of batches. "
+            f"Received: {type(x).__name__}"
+        )
     return x, None
 
 
+def require_repeatable(validation_data: Any) -> None:
+    """Refuses data that cannot be measured after every update: an iterator, or a dataset without end.
+
+    Raises:
+        DataError: If it is one.
+    """
+    is_dataset = isinstance(validation_data, tf.data.Dataset)
+    endless = is_dataset and validation_data.cardinality() == tf.data.INFINITE_CARDINALITY
+    if endless or isinstance(validation_data, Iterator):
+        raise DataError(
+            "Argument `validation_data` is measured whole after each update, so it must end and begin anew. Give "
+            f"arrays, or a dataset without `repeat()`. Received: {type(validation_data).__name__}"
+        )
+
+
+def _beginning(length: int | None, sweep: int, sweeps: int, batches: int) -> int:
+    """Where a sweep begins. One after another would all begin at the same place where a pass ends with a sweep."""
+    if length is None or length < sweeps:  # tf.data calls unknown and infinite lengths -2 and -1
+        return sweep * batches
+    return sweep * length // sweeps
+
+
 def _is_array(x: Any) -> bool:
-    return all(hasattr(leaf, "shape") for leaf in keras.tree.flatten(x))
+    leaves = keras.tree.flatten(x)
+    return bool(leaves) and all(hasattr(leaf, "shape") for leaf in leaves)
+
+
+def _require_targets_for(sample_weight: Any, y: Any) -> None:
+    if sample_weight is not None and y is None:
+        raise DataError("Argument `sample_weight` weighs targets: give them as `y`. Received: y=None")
+
+
+def _require_none(**arguments: Any) -> None:
+    for name, value in arguments.items():
+        if value is not None:
+            raise DataError(
+                f"Argument `{name}` belongs to arrays. Where `x` gives batches, let each be `(inputs, targets)` or "
+                f"`(inputs, targets, weights)`. Received: {name} of type {type(value).__name__}"
+            )
 
 
 def _shuffled_batches(arrays: Any, batch_size: int) -> tf.data.Dataset:
@@ -45,10 +98,10 @@ def _shuffled_batches(arrays: Any, batch_size: int) -> tf.data.Dataset:
     Keras's own shuffling draws from TensorFlow's global random state, and gives every sweep the same batches.
     """
     arrays = keras.tree.map_structure(np.asarray, keras.tree.lists_to_tuples(arrays))
-    sizes = {len(array) for array in keras.tree.flatten(arrays)}
+    sizes = {len(array) if array.ndim else 0 for array in keras.tree.flatten(arrays)}
     if len(sizes) != 1 or not min(sizes):
         raise DataError(
-            "Inputs, targets and weights must hold as many examples, one or more. "
+            "Inputs, targets and weights must be arrays that hold as many examples, one or more. "
             f"Received: {', '.join(map(str, sorted(sizes)))} examples"
         )
     size = sizes.pop()

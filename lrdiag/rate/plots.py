@@ -80,6 +80,8 @@ def _draw_reading(test: RangeTest, axes: Axes) -> None:
 
 def _cut_divergence(axes: Axes, losses: list[float]) -> None:
     """Ends the axis above the losses of the beginning, where a divergence would flatten the descent."""
+    if not losses:
+        return
     lowest, start = min(losses), float(np.median(losses[: max(5, len(losses) // 10)]))
     top = start + _HEADROOM * (start - lowest)
     if lowest < start and max(losses) > top:
@@ -87,11 +89,13 @@ def _cut_divergence(axes: Axes, losses: list[float]) -> None:
 
 
 def _draw_interval(test: RangeTest, axes: Axes) -> None:
+    sweeps = f"{len(test.sweeps)} sweeps"
     try:
         low, high = test.interval()
-    except NoSuggestion:  # one of the sweeps cannot be read by itself
+    except NoSuggestion:  # `interval` says why
+        axes.plot([], [], " ", label=f"{sweeps}, no interval")
         return
-    axes.axvspan(low, high, color="C1", alpha=0.25, linewidth=0, label=f"{len(test.sweeps)} sweeps")
+    axes.axvspan(low, high, color="C1", alpha=0.25, linewidth=0, label=sweeps)
 
 
 def _draw_rates(test: RangeTest, axes: Axes) -> None:
@@ -114,8 +118,7 @@ def _draw_losses_by_rate(test: RangeTest, axes: Axes) -> None:
 def _draw_smoothed_losses(test: RangeTest, axes: Axes) -> None:
     axes.plot(test.learning_rates, test.smoothed_losses)
     axes.set(xlabel="learning rate", ylabel="smoothed loss", xscale="log")
-    if test.smoothed_losses:
-        _cut_divergence(axes, test.smoothed_losses)
+    _cut_divergence(axes, test.smoothed_losses)
 
 
 _CLASSICAL: dict[str, Callable[[RangeTest, Axes], None]] = {

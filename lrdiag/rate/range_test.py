@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import gc
 import math
+import warnings
 from collections.abc import Callable
-from contextlib import ExitStack
+from functools import partial
 from typing import Any, Literal
 
 import keras
 
-from lrdiag.errors import DataError, ModelError, SettingsError, require_choice
-from lrdiag.rate.batches import endless_batches
+from lrdiag.errors import DataError, ModelError, SettingsError, require_choice, require_count
+from lrdiag.rate.batches import endless_batches, require_repeatable
 from lrdiag.rate.curves import LADDERS
 from lrdiag.rate.result import DIVERGED, NOT_FINITE, SWEPT, RangeTest, Sweep
-from lrdiag.rate.steps import UpdateCounter, is_adaptive, require_steps
+from lrdiag.rate.steps import UpdateCounter, batches_per_update, is_adaptive, require_steps
+from lrdiag.rate.suggest import MIN_POINTS
 from lrdiag.rate.swept_rate import SweptRate
-from lrdiag.rate.training_state import TrainingState, attributes_kept
+from lrdiag.rate.training_state import TrainingState, fit_undone
 
 Mode = Literal["exponential", "linear"]
 
@@ -35,10 +37,14 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
     that of its own batch; under gradient accumulation, that of the batches of one update. The smoothed loss is the
     bias-corrected moving average `v_i / (1 - smoothing**i)`, `v_i = smoothing * v_(i-1) + (1 - smoothing) * loss_i`.
     The sweep ends with the ladder, when the smoothed loss exceeds `diverge_factor` times its best, or at a loss that is
-    not finite. Updates that loss scaling skips do not climb.
+    not finite. Of a loss below zero no multiple would do: it has diverged where it is `diverge_factor - 1` times as far
+    above its best as the greatest of the first losses is from zero. Updates that loss scaling skips do not climb.
 
-    Keras calls no callback where training is interrupted, so use it as a context where that may happen. `find_lr` does
-    all that by itself, and is the simpler choice where the data can be passed to it.
+    The accuracies are those of the first metric that is called `acc` or `…accuracy`.
+
+    Keras calls no callback where training is interrupted, so use it as a context where that may happen; and last in the
+    list of callbacks, so that what others do at the end of training, such as to bring the best weights back, is undone
+    too. `find_lr` does all that by itself, and is the simpler choice where the data can be passed to it.
 
     Example:
         >>> import numpy as np
@@ -61,7 +67,8 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         on_step: Called with each loss as it is measured.
 
     Raises:
-        SettingsError: If an argument is outside its range.
+        SettingsError: If an argument is outside its range; in training, if another callback sets the rate as well.
+        DataError: If the validation data cannot be measured again and again.
     """
 
     def __init__(
@@ -77,6 +84,8 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         require_choice("mode", mode, LADDERS)
+        require_count("iterations", iterations)
+        require_repeatable(validation_data)
         if not 0 <= smoothing < 1:
             raise SettingsError(f"Argument `smoothing` must be in [0, 1). Received: smoothing={smoothing}")
         if not diverge_factor > 1:
@@ -86,7 +95,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         self.smoothing = smoothing
         self.diverge_factor = diverge_factor
         self.on_step = on_step
-        self._undo = ExitStack()
+        self._undo: list[Callable[[], object]] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -108,11 +117,20 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         """Remembers the state of the training and takes the rate in hand."""
         require_steps(self.model, "LRFinder")
         self._begin()
-        self._undo.callback(TrainingState(self.model).restore)
-        self._rate = SweptRate(self.model)
-        self._undo.callback(self._rate.give_back)
+        if self._undo:
+            self._undo.clear()
+            warnings.warn(
+                "The last sweep of this LRFinder was broken off, and its training has kept what it had changed. Use "
+                "`with LRFinder(...) as finder:` around `fit` to have it put back",
+                stacklevel=2,
+            )
+        self._undo.append(partial(setattr, self.model, "stop_training", self.model.stop_training))
+        self._undo.append(TrainingState(self.model).restore)
         self._updates = UpdateCounter(self.model.optimizer)
         self._adaptive = is_adaptive(self.model.optimizer)
+        self._rate = SweptRate(self.model)
+        self._undo.append(self._rate.give_back)
+        self._rate.take()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Sets the next rate of the ladder, unless gradients are still being accumulated under the last one."""
@@ -122,6 +140,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Records the loss and decides whether to go on."""
+        self._rate.require_untouched()
         self._updates.count()
         if self._updates.skipped == MAX_SKIPPED:
             self._stop(NOT_FINITE)
@@ -139,7 +158,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
             return
         self._val_losses += val_losses
         self._record(figures)
-        if self._smoothed[-1] > self.diverge_factor * min(self._smoothed):
+        if self._has_diverged():
             self._stop(DIVERGED)
         elif len(self._losses) == self.ladder.iterations:
             self._stop(SWEPT)
@@ -149,8 +168,13 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         self.restore()
 
     def restore(self) -> None:
-        """Puts the training's state back as it was before the sweep; does nothing the second time."""
-        self._undo.close()
+        """Puts the training's state back as it was before the sweep; does nothing the second time.
+
+        Where it is interrupted itself, what is left to do remains for the next call.
+        """
+        while self._undo:
+            self._undo[-1]()
+            self._undo.pop()
 
     def result(self) -> RangeTest:
         """What was measured so far."""
@@ -178,6 +202,13 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
             self._accuracies.append(accuracy)
         if self.on_step:
             self.on_step(loss)
+
+    def _has_diverged(self) -> bool:
+        best = min(self._smoothed)
+        if best > 0:
+            return self._smoothed[-1] > self.diverge_factor * best
+        scale = max(-best, *map(abs, self._losses[:MIN_POINTS]))
+        return self._smoothed[-1] - best > (self.diverge_factor - 1) * scale
 
     def _validation_loss(self) -> float:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(self.validation_data)
@@ -249,22 +280,29 @@ def find_lr(
 
     Raises:
         SettingsError: If an argument is outside its range.
-        DataError: If there is no batch.
+        DataError: If there is no batch, or data of a kind that cannot be swept.
         ModelError: If the model is not compiled.
     """
-    for name, value in (("repeats", repeats), ("batch_size", batch_size)):
-        if value < 1:
-            raise SettingsError(f"Argument `{name}` must be 1 or more. Received: {name}={value}")
+    require_count("repeats", repeats)
+    require_count("batch_size", batch_size)
+    if class_weight is not None and not isinstance(class_weight, dict):
+        raise SettingsError(
+            "Argument `class_weight` must be a dict from the number of a class to its weight. "
+            f"Received: {type(class_weight).__name__}"
+        )
     if not model.compiled:
         raise ModelError(
             "A range test trains the model, so it must be compiled: call model.compile(optimizer, loss) first. "
             f"Received: {model.name!r}, which is not"
         )
     finder = LRFinder(start_lr, end_lr, iterations, mode, validation_data, smoothing, diverge_factor, on_step)
+    needed = iterations * batches_per_update(model.optimizer)
     sweeps = []
     for repeat in range(repeats):
-        batches, steps = endless_batches(x, y, sample_weight, batch_size=batch_size, skip=repeat * iterations)
-        with attributes_kept(model), finder:
+        batches, steps = endless_batches(
+            x, y, sample_weight, batch_size=batch_size, sweep=repeat, sweeps=repeats, batches=needed
+        )
+        with fit_undone(model), finder:
             if model.steps_per_execution != 1:
                 model.steps_per_execution, model.train_function = 1, None
             model.fit(

@@ -165,11 +165,25 @@ class RangeTest:
         """The lowest and the highest suggestion: of each sweep read by itself, and of their mean.
 
         Raises:
-            NoSuggestion: If there are not two sweeps or more, or one of them cannot be read.
+            NoSuggestion: If there are not two sweeps or more, if they saw the same batches, or if one of them cannot
+                be read.
         """
         if len(self.sweeps) < 2:
             raise NoSuggestion("An interval needs two sweeps or more: call `find_lr` with `repeats=3`. Received: 1")
-        suggestions = [self.suggest(), *(RangeTest((sweep,)).suggest() for sweep in self.sweeps)]
+        if all(sweep.losses == self.sweeps[0].losses for sweep in self.sweeps):
+            raise NoSuggestion(
+                "An interval needs sweeps on different batches. Shuffle the data, or take smaller batches. "
+                f"Received: {len(self.sweeps)} sweeps with the very same losses"
+            )
+        suggestions = [self.suggest()]
+        for number, sweep in enumerate(self.sweeps, 1):
+            try:
+                suggestions.append(RangeTest((sweep,)).suggest())
+            except NoSuggestion as error:
+                raise NoSuggestion(
+                    f"Sweep {number} of {len(self.sweeps)} cannot be read by itself, so there is no interval, though "
+                    f"their mean can be read. {error}"
+                ) from error
         return min(suggestions), max(suggestions)
 
     def plot(self, axes: Axes | None = None, kind: str = "reading") -> Axes:

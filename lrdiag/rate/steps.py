@@ -19,6 +19,21 @@ def is_adaptive(optimizer: keras.Optimizer) -> bool:
     return not all(isinstance(each, keras.optimizers.SGD) for each in inner_optimizers(optimizer))
 
 
+def batches_per_update(optimizer: keras.Optimizer) -> int:
+    """Over how many batches an optimizer accumulates the gradient of one update.
+
+    Raises:
+        SettingsError: If several optimizers have no common update.
+    """
+    accumulated = {each.gradient_accumulation_steps or 1 for each in inner_optimizers(optimizer)}
+    if len(accumulated) > 1:
+        raise SettingsError(
+            "Several optimizers must share one `gradient_accumulation_steps`, else there is no common update. "
+            f"Received: {', '.join(map(str, sorted(accumulated)))}"
+        )
+    return accumulated.pop()
+
+
 def require_steps(model: keras.Model, caller: str) -> None:
     """Refuses `steps_per_execution` above 1, where Keras tells of several steps at once.
 
@@ -56,25 +71,33 @@ class UpdateCounter:
 
     Args:
         optimizer: A built optimizer.
+
+    Raises:
+        SettingsError: If several optimizers have no common update.
     """
 
     def __init__(self, optimizer: keras.Optimizer) -> None:
+        self._may_skip = hasattr(optimizer, "inner_optimizer")
         self._batches = getattr(optimizer, "inner_optimizer", optimizer)._iterations  # unlike `iterations`, not updates
-        accumulated = {each.gradient_accumulation_steps or 1 for each in inner_optimizers(optimizer)}
-        if len(accumulated) > 1:
-            raise SettingsError(
-                "Several optimizers must share one `gradient_accumulation_steps`, else there is no common update. "
-                f"Received: {', '.join(map(str, sorted(accumulated)))}"
-            )
-        self._batches_per_update = accumulated.pop()
+        self._batches_per_update = batches_per_update(optimizer)
         self._counted = int(self._batches)
         self.is_complete = True
         self.skipped = 0
 
     def count(self) -> None:
-        """Call at the end of a batch."""
+        """Call at the end of a batch.
+
+        Raises:
+            ModelError: If the batch has made no update although nothing scales the loss.
+        """
         before, self._counted = self._counted, int(self._batches)
         if self._counted == before:
+            if not self._may_skip:
+                raise ModelError(
+                    "A range test sweeps the rate of `model.optimizer`, which must make the updates. Give the model "
+                    "trainable weights, and let a `train_step` of your own use `self.optimizer`. "
+                    "Received: a step after which it had made none"
+                )
             self.skipped += 1
             return
         self.skipped = 0

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from lrdiag.errors import SettingsError
 from lrdiag.rate.steps import inner_optimizers
 
 
@@ -14,7 +15,7 @@ class SweptRate:
 
     A plain number is assigned. A schedule is exchanged for a variable, which costs one more tracing of the training
     step, as the compiled step would not notice otherwise. Several optimizers climb together, in the ratio of their
-    rates; the rate that is set is that of the first.
+    rates; the rate that is set is that of the first. Nothing is changed before `take`.
 
     Args:
         model: A compiled model with a built optimizer, during `fit`.
@@ -30,11 +31,14 @@ class SweptRate:
             None if isinstance(optimizer._learning_rate, keras.Variable) else optimizer._learning_rate
             for optimizer in self._optimizers
         ]
+
+    def take(self) -> None:
+        """Exchanges schedules for variables."""
         for optimizer, schedule in zip(self._optimizers, self._schedules, strict=True):
             if schedule is not None:
                 optimizer.learning_rate = _Rung(float(optimizer.learning_rate))
         if self._has_schedules:
-            model.make_train_function(force=True)
+            self._model.make_train_function(force=True)
 
     @property
     def _has_schedules(self) -> bool:
@@ -45,6 +49,21 @@ class SweptRate:
         for optimizer, ratio in zip(self._optimizers, self._ratios, strict=True):
             held = optimizer._learning_rate
             (held.rate if isinstance(held, _Rung) else held).assign(rate * ratio)
+        self._expected = float(self._optimizers[0].learning_rate)
+
+    def require_untouched(self) -> None:
+        """Refuses to sweep beside another hand.
+
+        Raises:
+            SettingsError: If something else has set the rate since `set`.
+        """
+        found = float(self._optimizers[0].learning_rate)
+        if found != self._expected:
+            raise SettingsError(
+                f"Something besides the range test sets the learning rate: it was left at {self._expected:g}. "
+                "Remove the other callback, such as a policy, ReduceLROnPlateau or LearningRateScheduler. "
+                f"Received: {found:g}"
+            )
 
     def give_back(self) -> None:
         """Puts schedules back where they were; numbers belong to the optimizer's variables."""

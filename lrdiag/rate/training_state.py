@@ -13,10 +13,37 @@ from keras.src.backend.common import global_state  # no public way to the seed t
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
 from lrdiag.errors import ModelError
+from lrdiag.rate.steps import inner_optimizers
 
 _MISSING: Any = object()
 # what `fit` sets on the model itself, besides its variables
-_ATTRIBUTES = ("history", "stop_training", "steps_per_execution", "train_function", "_eval_epoch_iterator")
+_ATTRIBUTES = (
+    "history",
+    "stop_training",
+    "steps_per_execution",
+    "train_function",
+    "_eval_epoch_iterator",
+    "_initial_epoch",
+)
+
+
+class RandomState:
+    """The random states of Python, numpy and Keras, to be put back later."""
+
+    def __init__(self) -> None:
+        self._python = random.getstate()
+        self._numpy = np.random.get_state()  # noqa: NPY002 – users' own code draws from it
+        # not made where it is missing: Keras would draw its seed from Python's random state
+        self._keras = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+        self._keras_seed = None if self._keras is None else _copy(self._keras.state)
+
+    def restore(self) -> None:
+        """Puts them back."""
+        random.setstate(self._python)
+        np.random.set_state(self._numpy)  # noqa: NPY002
+        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, self._keras)
+        if self._keras is not None:
+            self._keras.state.assign(self._keras_seed)
 
 
 class TrainingState:
@@ -39,32 +66,29 @@ class TrainingState:
                 "The model must have its weights before a range test, to be given back afterwards. Begin it with a "
                 "`keras.Input`, or call it once on a batch. Received: a model that is not built"
             )
-        self._python = random.getstate()
-        self._numpy = np.random.get_state()  # noqa: NPY002 – users' own code draws from it
-        # not made where it is missing: Keras would draw its seed from Python's random state
-        self._keras_seed = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+        self._random = RandomState()
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        variables = [*model.variables, *model.metrics_variables, *model.optimizer.variables]
-        if self._keras_seed is not None:
-            variables.append(self._keras_seed.state)
-        unique = {id(variable): variable for variable in variables}
-        self._values = [(each, keras.ops.convert_to_numpy(each).copy()) for each in unique.values()]
+        variables = {id(each): each for each in _variables_of(model)}
+        self._values = [(each, _copy(each)) for each in variables.values()]
 
     def restore(self) -> None:
         """Puts everything back."""
         for variable, value in self._values:
             variable.assign(value)
-        random.setstate(self._python)
-        np.random.set_state(self._numpy)  # noqa: NPY002
-        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, self._keras_seed)
+        self._random.restore()
 
 
 @contextmanager
-def attributes_kept(model: keras.Model) -> Iterator[None]:
-    """Puts back what `fit` sets on the model before any callback sees it: its history, its wish to stop, and so on."""
+def fit_undone(model: keras.Model) -> Iterator[None]:
+    """Puts back what `fit` changes where no callback sees it: the model's history, its wish to stop, random states.
+
+    Within it, `fit` begins with its first epoch, also in the middle or after the end of a training that was resumed.
+    """
+    randomness = RandomState()  # `fit` asks the data for its first batches before it begins
     before = {name: getattr(model, name, _MISSING) for name in _ATTRIBUTES}
     try:
+        model._initial_epoch = None
         yield
     finally:
         for name, value in before.items():
@@ -72,3 +96,20 @@ def attributes_kept(model: keras.Model) -> Iterator[None]:
                 setattr(model, name, value)
             elif hasattr(model, name):
                 delattr(model, name)
+        randomness.restore()
+
+
+def _variables_of(model: keras.Model) -> Iterator[keras.Variable]:
+    """Those of the model and its metrics, and of every optimizer that it holds."""
+    yield from model.variables
+    yield from model.metrics_variables
+    held = [each for each in vars(model).values() if isinstance(each, keras.Optimizer)]
+    for outer in [model.optimizer, *held]:
+        for optimizer in (outer, *inner_optimizers(outer)):
+            yield from optimizer.variables
+            # Nadam keeps one that it does not tell of inside a loss-scaling optimizer
+            yield from (each for each in vars(optimizer).values() if isinstance(each, keras.Variable))
+
+
+def _copy(variable: keras.Variable) -> np.ndarray:
+    return np.array(keras.ops.convert_to_numpy(variable))

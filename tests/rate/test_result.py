@@ -115,7 +115,14 @@ def test_the_interval_holds_the_suggestion_also_where_the_mean_is_read_outside_o
     assert outside, "else this says nothing"
 
 
-@pytest.mark.parametrize(("sweeps", "message"), [((sweep(),), "`repeats=3`"), ((sweep(), FLAT), "flat")])
+@pytest.mark.parametrize(
+    ("sweeps", "message"),
+    [
+        ((sweep(),), "`repeats=3`"),
+        ((sweep(), FLAT), "Sweep 2 of 2 cannot be read by itself.*flat"),
+        ((sweep(), sweep()), "Shuffle the data.*Received: 2 sweeps with the very same losses"),
+    ],
+)
 def test_without_two_readable_sweeps_there_is_no_interval(sweeps: tuple[Sweep, ...], message: str) -> None:
     with pytest.raises(NoSuggestion, match=message):
         RangeTest(sweeps).interval()
@@ -196,7 +203,18 @@ def test_what_cannot_be_read_is_drawn_all_the_same() -> None:
     axes = RangeTest((FLAT, FLAT)).plot()
     assert len(axes.lines) == 2
     assert not axes.patches
-    assert len(RangeTest((sweep(), sweep(), FLAT)).plot().patches) == 1  # no interval then, but the boundaries
+    axes = RangeTest((sweep(), sweep(), FLAT)).plot()
+    assert len(axes.patches) == 1, "no interval then, but the boundaries"
+    assert "3 sweeps, no interval" in axes.get_legend_handles_labels()[1]
+
+
+@pytest.mark.parametrize(
+    "kind", ["reading", "rate-by-iteration", "loss-by-iteration", "loss-by-rate", "smoothed-loss-by-rate"]
+)
+def test_a_sweep_that_broke_off_at_once_is_an_empty_plot(kind: str) -> None:
+    empty = RangeTest((Sweep([], [], stop_reason="the loss was not finite"),))
+    assert not any(len(line.get_xdata()) for line in empty.plot(kind=kind).lines)
+    assert len(empty.plot_all().axes) == 4
 
 
 def test_axes_of_ones_own_are_drawn_on() -> None:
