@@ -3,7 +3,9 @@
     python tests/benchmarks/suggestions.py
 
 The curves are those of `synthetic.py`, which says what is true of them. All figures are errors in decades, of which one
-is a factor of ten; they are kept in `results/suggestions.json`.
+is a factor of ten. Of real range tests, those of `regret.py`, the truth is not known, but whether a rule says the same
+again: how far apart its answers to three seeds of one problem lie, in decades too. All is kept in
+`results/suggestions.json`.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from lrdiag.rate.customary import RULES
 from lrdiag.rate.suggest import read
 
 RESULTS = Path(__file__).parent / "results" / "suggestions.json"
+MEASURED = RESULTS.with_name("regret.json")
+SEEDS = ("seed 0", "seed 1", "seed 2")
 
 
 def errors(rule: Callable[..., float], curves: list[Any], truth: str = "suggestion") -> np.ndarray:
@@ -45,6 +49,14 @@ def summary(off: np.ndarray) -> dict[str, float | int]:
     }
 
 
+def spreads(rule: Callable[..., float]) -> np.ndarray:
+    """How many decades lie between the lowest and the highest of three seeds' answers, for every real problem."""
+    measured = json.loads(MEASURED.read_text())
+    problems = sorted({key.split(" | ")[0] for key in measured if key.endswith("range test")})
+    sweeps = [[measured[f"{problem} | {seed} | range test"] for seed in SEEDS] for problem in problems]
+    return np.array([np.ptp([np.log10(rule(*sweep.values())) for sweep in each]) for each in sweeps])
+
+
 def show(name: str, line: dict[str, float | int]) -> None:
     figures = "{median_error:8.3f}{p90_error:8.3f}{signed_median:+8.3f}{unanswered:12d}{curves:8d}".format(**line)
     print(f"{name:28}{figures}")
@@ -63,6 +75,12 @@ def main() -> None:
     for name, values in off.items():
         results["rules"][name] = {"all": summary(values)}
         show(name, results["rules"][name]["all"])
+    print(f"\nreal range tests, three seeds{'median':>7}{'most':>8}{'problems':>12}")
+    for name, rule in {"lrdiag suggestion": ours["suggestion"], **RULES}.items():
+        apart = spreads(rule)
+        spread = {"median": round(float(np.median(apart)), 2), "most": round(float(apart.max()), 2)}
+        results["rules"][name]["seeds_apart"] = {**spread, "problems": len(apart)}
+        print(f"{name:28}{spread['median']:8.2f}{spread['most']:8.2f}{len(apart):12d}")
     for kind, levels in (("iterations", synthetic.ITERATIONS), ("noise", synthetic.NOISE)):
         for level in levels:
             print(f"\n{kind} = {level}")
