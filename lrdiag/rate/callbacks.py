@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import keras
-import tensorflow as tf
 
 from lrdiag.errors import SettingsError
+from lrdiag.rate.cell import Cell
 from lrdiag.rate.curves import Anneal, Convention, Curve, CycledMomentum, Cyclic, CyclicMode, OneCycle
 from lrdiag.rate.momentum import SGD
 from lrdiag.rate.preview import Previewed, misfit
@@ -52,9 +51,9 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
         self._require_drivable_optimizer()
         optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
         self._batches_per_update = optimizer.gradient_accumulation_steps or 1
-        self._batches = _Cell(optimizer._iterations)  # unlike `iterations`, which are updates
-        self._rate = _Cell(optimizer.learning_rate)
-        self._momentum = _Cell(optimizer.momentum) if self.momentum else None
+        self._batches = Cell(optimizer._iterations)  # unlike `iterations`, which are updates
+        self._rate = Cell(optimizer.learning_rate)
+        self._momentum = Cell(optimizer.momentum) if self.momentum else None
         self._expected_rate = self._rate.read()
         self._batches_at_begin = self._batches.read()
         self._started = False
@@ -212,29 +211,6 @@ class OneCycleLR(CurveLR):
     ) -> None:
         curve = OneCycle(max_lr, total_steps, pct_start, div_factor, final_div_factor, convention, anneal, three_phase)
         super().__init__(curve, momentum=momentum)
-
-
-class _Cell:
-    """A number in an optimizer, read and written in a third of the time that Keras's variables take.
-
-    Args:
-        variable: A variable that holds one number; under a distribution strategy, one on each device.
-    """
-
-    def __init__(self, variable: keras.Variable) -> None:
-        self._dtype = tf.as_dtype(variable.dtype)
-        self._handles = [each.handle for each in getattr(variable.value, "values", [variable.value])]
-
-    def read(self) -> Any:
-        """The number, of the variable's type."""
-        return tf.raw_ops.ReadVariableOp(resource=self._handles[0], dtype=self._dtype).numpy()
-
-    def write(self, value: float) -> Any:
-        """Sets the number; returns it as the variable holds it, rounded."""
-        number = tf.constant(value, self._dtype)
-        for handle in self._handles:
-            tf.raw_ops.AssignVariableOp(resource=handle, value=number)
-        return number.numpy()
 
 
 def _why_not(optimizer: keras.Optimizer) -> str:
