@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from lrdiag.errors import ModelError, SettingsError
+from lrdiag.rate.cell import Cell
 from lrdiag.records import finite
 
 
@@ -107,21 +110,23 @@ class UpdateCounter:
 class BatchLoss:
     """Reads the loss of each batch alone, where `logs["loss"]` is the running mean of the epoch so far.
 
-    The total of Keras's loss tracker is set to zero before the batch and filled up again after it, so the history that
-    `fit` returns is what it would have been. Regularisers count, as in training.
+    For the step itself the sums of Keras's loss tracker are laid aside, and then put together again, so the logs of
+    every callback, the progress bar and the history are what they would have been. That is done around the training
+    function and not between the callbacks' events: others reset the metrics there, and where data of unknown length
+    end, a batch begins that never comes. Regularisers count, as in training.
 
     Args:
         model: A compiled model, during `fit`.
     """
 
     def __init__(self, model: keras.Model) -> None:
-        self._tracker = next(metric for metric in model.metrics if metric.name == "loss")
-        self._total = self._count = 0.0
+        tracker = next(metric for metric in model.metrics if metric.name == "loss")
+        self._model = model
+        self._sums = Cell(tracker.total), Cell(tracker.count)
 
     def begin(self) -> None:
         """Call at the beginning of a batch."""
-        self._total, self._count = float(self._tracker.total), float(self._tracker.count)
-        self._tracker.total.assign(0.0)
+        self._train, self._model.train_function = self._model.train_function, self._train_apart
 
     def end(self) -> float:
         """Call at the end of a batch; returns its loss, which may be infinite or NaN.
@@ -129,21 +134,35 @@ class BatchLoss:
         Raises:
             ModelError: If a `train_step` of one's own has told no loss.
         """
-        total, count = float(self._tracker.total), float(self._tracker.count)
-        if count == self._count:
+        total, count = map(float, self._own)
+        if not count:
             raise ModelError(
                 "To record the loss of each step, it must be told: in a `train_step` of your own, update the first of "
                 "`self.metrics` that is named `loss`. Received: a step after which it is what it was before"
             )
-        self._tracker.total.assign(self._total + total)
-        return total / (count - self._count)
+        return total / count
+
+    def _train_apart(self, iterator: Any) -> dict[str, Any]:
+        """Makes one step; the next is made as ever."""
+        self._model.train_function = self._train
+        before = [cell.read() for cell in self._sums]
+        for cell in self._sums:
+            cell.write(0.0)
+        try:
+            logs: dict[str, Any] = self._train(iterator)
+        finally:  # also where the data have ended
+            self._own = [cell.read() for cell in self._sums]
+            total, count = (was + own for was, own in zip(before, self._own, strict=True))
+            for cell, value in zip(self._sums, (total, count), strict=True):
+                cell.write(value)
+        return {**logs, "loss": total / count} if count and "loss" in logs else logs
 
 
 class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
     """Records the learning rate, the momentum and the loss of every single step.
 
-    Where `steps_per_execution` is above 1, Keras tells of several steps at once: one entry is then one execution, with
-    the rate of its first step and the mean loss of all.
+    Of several optimizers, the first. Where `steps_per_execution` is above 1, Keras tells of several steps at once: one
+    entry is then one execution, with the rate of its first step and the mean loss of all.
 
     Attributes:
         learning_rates: The rate that each update was made with.
@@ -172,13 +191,16 @@ class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._batch_loss = BatchLoss(self.model)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Notes rate and momentum: after the update a schedule would already show the next ones."""
-        self.learning_rates.append(float(self.model.optimizer.learning_rate))
-        momentum = getattr(inner_optimizers(self.model.optimizer)[0], "momentum", None)
-        if momentum is not None:
-            self.momentums.append(float(momentum))
+        """Reads rate and momentum: after the update a schedule would already show the next ones."""
+        optimizer = inner_optimizers(self.model.optimizer)[0]
+        momentum = getattr(optimizer, "momentum", None)
+        self._rate = float(optimizer.learning_rate)
+        self._momentum = None if momentum is None else float(momentum)
         self._batch_loss.begin()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Notes the loss."""
+        """Notes them and the loss, of a batch that has come."""
         self.losses.append(self._batch_loss.end())
+        self.learning_rates.append(self._rate)
+        if self._momentum is not None:
+            self.momentums.append(self._momentum)

@@ -9,10 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from lrdiag.errors import ModelError, SettingsError
 from lrdiag.rate.curves import Cyclic
 from lrdiag.rate.momentum import SGD
+from lrdiag.rate.range_test import LRFinder
 from lrdiag.rate.schedules import CyclicSchedule, OneCycleSchedule
 from lrdiag.rate.steps import StepRecorder, require_settable_rate, require_steps
 
@@ -90,6 +92,82 @@ def test_the_history_is_what_it_would_have_been(
     assert recorded.keys() == alone.keys()
     for name, values in alone.items():
         np.testing.assert_allclose(recorded[name], values, rtol=1e-6, err_msg=name)
+
+
+class Logs(keras.callbacks.Callback):
+    """Notes the loss that each batch logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.losses: list[float] = []
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.losses.append((logs or {})["loss"])
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+def test_other_callbacks_see_the_running_mean_as_ever_wherever_they_stand(
+    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray], jit_compile: bool
+) -> None:
+    alone, *beside = (Logs() for _ in range(3))
+    for callbacks in ([alone], [beside[0], StepRecorder(), beside[1]]):
+        model = make_line(jit_compile=jit_compile)
+        model.fit(*line, batch_size=BATCH_SIZE, epochs=2, shuffle=False, verbose=0, callbacks=callbacks)
+    for logs in beside:
+        np.testing.assert_allclose(logs.losses, alone.losses, rtol=1e-6)
+
+
+@pytest.mark.parametrize("recorder_first", [True, False])
+@pytest.mark.parametrize("rate", [RATE, CyclicSchedule(0.01, 0.1, 3)], ids=["number", "schedule"])
+def test_a_range_test_in_the_same_fit_finds_what_it_would_have_found(
+    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray], recorder_first: bool, rate: Any
+) -> None:
+    """It resets the metrics in the middle, and takes the training function of a schedule away."""
+    alone, beside, recorder = LRFinder(end_lr=0.1), LRFinder(end_lr=0.1), StepRecorder()
+    for callbacks in ([alone], [recorder, beside] if recorder_first else [beside, recorder]):
+        model = make_line(keras.optimizers.SGD(rate))
+        model.fit(*line, batch_size=BATCH_SIZE, epochs=3, shuffle=False, verbose=0, callbacks=callbacks)
+    assert beside.result() == alone.result()
+    np.testing.assert_allclose(recorder.losses, alone.result().losses, rtol=1e-6)
+
+
+def test_two_recorders_record_the_same(
+    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]
+) -> None:
+    recorders = [StepRecorder(), StepRecorder()]
+    make_line().fit(*line, batch_size=BATCH_SIZE, epochs=2, verbose=0, callbacks=recorders)
+    assert recorders[0].losses == recorders[1].losses
+
+
+def test_where_data_of_unknown_length_end_no_step_is_recorded_and_the_history_stays(
+    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Keras begins a batch there that never comes."""
+    data = tf.data.Dataset.from_tensor_slices(line).batch(BATCH_SIZE).filter(lambda *batch: True)
+    recorder, histories = StepRecorder(), []
+    for callbacks in ([], [recorder]):
+        model = make_line(SGD(RATE))
+        histories.append(model.fit(data, epochs=2, verbose=0, callbacks=callbacks).history["loss"])
+    assert histories[1] == pytest.approx(histories[0], rel=1e-6)
+    assert [len(each) for each in (recorder.losses, recorder.learning_rates, recorder.momentums)] == [6, 6, 6]
+
+
+def test_of_several_optimizers_the_rate_of_the_first_is_recorded(
+    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]
+) -> None:
+    several = keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.25)))
+    assert record(make_line(several), line).learning_rates == [0.25] * 3
+
+
+def test_a_training_that_breaks_off_leaves_the_model_as_it_was(
+    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]
+) -> None:
+    model = make_line(run_eagerly=True)
+    record(model, line)
+    before = model.train_function
+    with pytest.raises(ValueError, match=r"."):
+        record(model, (line[0][:, :1], line[1]))
+    assert model.train_function == before
 
 
 def test_a_loss_that_is_not_finite_spoils_no_other_epoch(
