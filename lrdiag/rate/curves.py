@@ -1,7 +1,8 @@
 """Learning-rate policies as pure curves: `step -> rate`.
 
 A curve is the one place where a policy's formula stands; the Keras schedule, the callback, the charts and the tests
-call it. Pass `ops=keras.ops` to evaluate it on tensors inside a graph; with the default it takes and returns numpy.
+call it. Pass `ops=keras.ops` to evaluate it on float64 tensors inside a graph, where a constant that is handed to `ops`
+must be `np.float64`, else Keras rounds it to float32; with the default it takes and returns numpy.
 Steps count updates from 0, rates are those of the optimizer.
 """
 
@@ -24,8 +25,8 @@ CyclicMode = Literal["triangular", "triangular2", "exp_range", "exp_range_bounda
 Convention = Literal["fastai", "pytorch"]
 Anneal = Literal["cos", "linear"]
 
-_ROUNDING = 1e-6
-"""How much a quotient in float32 may fall short of the whole number that it is."""
+_ROUNDING = 1e-12
+"""How much a quotient may fall short of the whole number that it is."""
 
 
 class Curve(Previewed):
@@ -189,16 +190,15 @@ class Cyclic(Curve):
         return self.step_size * (1.0 + self._fall)
 
     def _share(self, step: Any, ops: Any) -> Any:
-        position = ops.mod(step / self.step_size, 1.0 + self._fall)
+        position = ops.mod(step / self.step_size, np.float64(1.0 + self._fall))
         return 1.0 - ops.maximum(1.0 - position, (position - 1.0) / self._fall)
 
     def _decay(self, step: Any, ops: Any) -> Any:
         if self.mode == "triangular":
             return 1.0
         if self.mode == "triangular2":
-            return ops.power(0.5, ops.floor(step / self.step_size / (1.0 + self._fall)))
-        # not gamma**step: in float32 the rounding of gamma itself would grow to a per cent in 200,000 steps
-        return ops.exp(step * math.log(self.gamma))
+            return ops.power(np.float64(0.5), ops.floor(step / self.step_size / (1.0 + self._fall)))
+        return ops.power(np.float64(self.gamma), step)
 
 
 @dataclass(frozen=True)
@@ -315,14 +315,8 @@ class OneCycle(Curve):
 
     def _phase(self, start: float, end: float, share: Any, ops: Any) -> Any:
         share = ops.minimum(ops.maximum(share, 0.0), 1.0)
-        # measured from the lower level, or float32 would lose the last, tiny rates
-        low, high = min(start, end), max(start, end)
-        if self.anneal == "cos":
-            cosine = ops.cos(np.pi * share)
-            twice = 1.0 - cosine if start < end else 1.0 + cosine
-        else:
-            twice = 2.0 * (share if start < end else 1.0 - share)
-        return low + (high - low) * twice / 2.0
+        way = (1.0 - ops.cos(np.pi * share)) / 2.0 if self.anneal == "cos" else share
+        return start * (1.0 - way) + end * way
 
 
 @dataclass(frozen=True)
@@ -369,31 +363,28 @@ class CosineRestarts(Curve):
             share = passed - begin
         else:
             cycle = ops.floor(ops.log(1.0 + reached * (self.t_mul - 1.0)) / math.log(self.t_mul))
-            stretch = ops.power(self.t_mul, cycle)
+            stretch = ops.power(np.float64(self.t_mul), cycle)
             share = (passed - (stretch - 1.0) / (self.t_mul - 1.0)) / stretch
-        height = ops.power(self.m_mul, cycle) * (1.0 + ops.cos(np.pi * ops.maximum(share, 0.0))) / 2.0
+        height = ops.power(np.float64(self.m_mul), cycle) * (1.0 + ops.cos(np.pi * ops.maximum(share, 0.0))) / 2.0
         return self.initial_lr * (self.alpha + (1.0 - self.alpha) * height)
 
     def length(self) -> int:
         """Three cycles."""
-        return math.ceil(self._lasting(3))
+        return math.ceil(self.first_decay_steps * (1 + self.t_mul + self.t_mul**2))
 
     def cycle_ends(self, updates: int) -> list[float]:
         """At each restart."""
-        ends = [self._lasting(1)]
+        length = self.first_decay_steps
+        ends = [length]
         while ends[-1] < updates:
-            ends.append(self._lasting(len(ends) + 1))
+            length *= self.t_mul
+            ends.append(ends[-1] + length)
         return ends
 
     def fitting(self, updates: int) -> str:
         """The first cycle with which the last one ends after `updates`."""
-        ends = self.cycle_ends(updates)
-        cycles = 1 + min(range(len(ends)), key=lambda number: abs(updates - ends[number]))
-        return f"first_decay_steps={self.first_decay_steps * updates / self._lasting(cycles):g}"
-
-    def _lasting(self, cycles: int) -> float:
-        """Steps in so many cycles."""
-        return self.first_decay_steps * sum(self.t_mul**number for number in range(cycles))
+        nearest = min(self.cycle_ends(updates), key=lambda end: abs(updates - end))
+        return f"first_decay_steps={self.first_decay_steps * updates / nearest:g}"
 
 
 @dataclass(frozen=True)
@@ -569,7 +560,7 @@ class ExponentialSweep(_Sweep):
 
     def __call__(self, step: Any, ops: Any = np) -> Any:
         """The rate at `step`."""
-        return self.start_lr * ops.power(self.end_lr / self.start_lr, step / (self.iterations - 1))
+        return self.start_lr * ops.power(np.float64(self.end_lr / self.start_lr), step / (self.iterations - 1))
 
 
 @dataclass(frozen=True)

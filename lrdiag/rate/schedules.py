@@ -27,7 +27,7 @@ from lrdiag.rate.preview import Previewed
 
 @keras.saving.register_keras_serializable(package="lrdiag")
 class CurveSchedule(Previewed, keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """Any curve as a schedule, in float32.
+    """Any curve as a schedule: computed in float64, as the curve is, and rounded to the float32 that Keras takes.
 
     Example:
         >>> from lrdiag.rate.curves import CosineRestarts, Warmup
@@ -55,7 +55,7 @@ class CurveSchedule(Previewed, keras.optimizers.schedules.LearningRateSchedule):
         """The rate at `step`, a scalar tensor."""
         if self.gradient_accumulation_steps > 1:
             step = ops.floor_divide(step, self.gradient_accumulation_steps)
-        return self.curve(ops.cast(step, "float32"), ops)
+        return ops.cast(self.curve(ops.cast(step, "float64"), ops), "float32")
 
     def momentum(self, low: float, high: float) -> CurveSchedule:
         """The momentum that runs against this rate, for `lrdiag.rate.momentum.SGD`.

@@ -202,6 +202,20 @@ def test_cosine_restarts_are_at_the_top_exactly_at_each_restart(t_mul: float, fi
     np.testing.assert_allclose(curve(starts[1:] - 1), before, rtol=1e-9)
 
 
+@pytest.mark.parametrize("cycles", [201, 4001])
+def test_cosine_restarts_come_no_step_early_in_a_long_training(cycles: int) -> None:
+    curve = CosineRestarts(0.1, 5000, t_mul=1.0)
+    restart = cycles * 5000
+    np.testing.assert_allclose(curve(np.array([restart - 1, restart])), [0.0, 0.1], rtol=1e-9, atol=1e-8)
+
+
+@pytest.mark.parametrize(("t_mul", "updates"), [(1.0, 300_000), (1.001, 300_000), (2.0, 1000)])
+def test_the_ends_of_many_cycles_are_counted_quickly(t_mul: float, updates: int) -> None:
+    ends = CosineRestarts(0.1, 3, t_mul).cycle_ends(updates)
+    assert ends[-2] < updates <= ends[-1]
+    np.testing.assert_allclose(np.diff(ends[:50]), 3 * t_mul ** np.arange(1, len(ends[:50])), rtol=1e-9)
+
+
 @pytest.mark.parametrize("steps_per_epoch", [1, 3, 41, 61, 107, 176, 391])
 def test_decay_falls_at_the_first_step_of_an_epoch_and_only_there(steps_per_epoch: int) -> None:
     curve = InverseTimeDecay(initial_lr=0.01, steps_per_epoch=steps_per_epoch)
