@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from lrdiag.errors import SettingsError
@@ -52,10 +53,22 @@ class CurveSchedule(Previewed, keras.optimizers.schedules.LearningRateSchedule):
         self.name = name or type(self).__name__
 
     def __call__(self, step: Any) -> Any:
-        """The rate at `step`, a scalar tensor."""
+        """The rate at `step`, a tensor."""
         if self.gradient_accumulation_steps > 1:
             step = ops.floor_divide(step, self.gradient_accumulation_steps)
         return ops.cast(self.curve(ops.cast(step, "float64"), ops), "float32")
+
+    def at(self, step: int) -> float:
+        """The rate at `step`, the same to the bit, but without TensorFlow, which takes a hundred times as long.
+
+        Example:
+            >>> CyclicSchedule(base_lr=0.5, max_lr=1.0, step_size=4).at(1)
+            0.625
+
+        Args:
+            step: Batches made so far, as Keras counts them.
+        """
+        return float(np.float32(self.curve(step // self.gradient_accumulation_steps)))
 
     def momentum(self, low: float, high: float) -> CurveSchedule:
         """The momentum that runs against this rate, for `lrdiag.rate.momentum.SGD`.

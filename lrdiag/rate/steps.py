@@ -8,6 +8,7 @@ import keras
 
 from lrdiag.errors import ModelError, SettingsError
 from lrdiag.rate.cell import Cell
+from lrdiag.rate.schedules import CurveSchedule
 from lrdiag.records import finite
 
 
@@ -187,15 +188,15 @@ class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         return list(self.momentums) if len(set(self.momentums)) > 1 else None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Takes hold of the model's loss."""
+        """Takes hold of the model's loss and optimizer."""
         self._batch_loss = BatchLoss(self.model)
+        self._optimizer = inner_optimizers(self.model.optimizer)[0]
+        self._has_momentum = getattr(self._optimizer, "momentum", None) is not None
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Reads rate and momentum: after the update a schedule would already show the next ones."""
-        optimizer = inner_optimizers(self.model.optimizer)[0]
-        momentum = getattr(optimizer, "momentum", None)
-        self._rate = float(optimizer.learning_rate)
-        self._momentum = None if momentum is None else float(momentum)
+        self._rate = _current(self._optimizer, "learning_rate")
+        self._momentum = _current(self._optimizer, "momentum") if self._has_momentum else None
         self._batch_loss.begin()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -204,3 +205,13 @@ class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         self.learning_rates.append(self._rate)
         if self._momentum is not None:
             self.momentums.append(self._momentum)
+
+
+def _current(optimizer: keras.Optimizer, name: str) -> float:
+    """The number of that name at the next update, where possible without running TensorFlow op by op."""
+    held = getattr(optimizer, f"_{name}", None)
+    if isinstance(held, CurveSchedule):
+        return held.at(int(Cell(optimizer._iterations).read()))
+    if isinstance(held, keras.Variable):
+        return float(Cell(held).read())
+    return float(getattr(optimizer, name))

@@ -58,6 +58,16 @@ def form(request: pytest.FixtureRequest) -> tuple[Any, Any]:
 LONG = np.concatenate([np.arange(begin, begin + 120) for begin in (0, 1_000_000, 20_000_000)])
 
 
+def test_a_schedule_tells_its_rate_without_tensorflow(form: tuple[Any, Any]) -> None:
+    schedule, _ = form
+    np.testing.assert_array_equal([schedule.at(int(step)) for step in LONG[::7]], schedule(LONG[::7]))
+
+
+def test_a_rate_that_is_told_without_tensorflow_counts_updates() -> None:
+    accumulating = CyclicSchedule(**CYCLE, gradient_accumulation_steps=3)
+    assert [accumulating.at(step) for step in (5, 6)] == [CyclicSchedule(**CYCLE).at(step) for step in (1, 2)]
+
+
 def test_a_schedule_is_its_curve_at_every_step(form: tuple[Any, Any]) -> None:
     schedule, curve = form
     steps = LONG[::13]

@@ -15,7 +15,7 @@ from lrdiag.errors import ModelError, SettingsError
 from lrdiag.rate.curves import Cyclic
 from lrdiag.rate.momentum import SGD
 from lrdiag.rate.range_test import LRFinder
-from lrdiag.rate.schedules import CyclicSchedule, OneCycleSchedule
+from lrdiag.rate.schedules import CurveSchedule, CyclicSchedule, OneCycleSchedule
 from lrdiag.rate.steps import StepRecorder, require_settable_rate, require_steps
 
 BATCH_SIZE = 4
@@ -188,14 +188,38 @@ def test_the_recorded_rates_are_those_of_the_schedule(
     np.testing.assert_allclose(rates, Cyclic(**cycle)(np.arange(9)), rtol=1e-6)
 
 
-def test_the_recorded_momentum_is_that_of_each_update(
-    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_rate_and_momentum_are_recorded_to_the_bit_as_the_schedules_give_them_in_the_graph(
+    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray], accumulated: int
+) -> None:
+    rate = OneCycleSchedule(max_lr=0.1, total_steps=8, gradient_accumulation_steps=accumulated)
+    momentum = rate.momentum(0.85, 0.95)
+    optimizer = SGD(rate, momentum, gradient_accumulation_steps=accumulated if accumulated > 1 else None)
+    recorder = record(make_line(optimizer), line, epochs=3)
+    for recorded, schedule in [(recorder.learning_rates, rate), (recorder.momentums, momentum)]:
+        np.testing.assert_array_equal(recorded, tf.function(schedule)(tf.range(9, dtype=tf.int64)))
+    assert recorder.momentums[0] == pytest.approx(0.95)
+    assert min(recorder.momentums) < 0.89
+
+
+def test_a_schedule_is_recorded_without_running_it_op_by_op(
+    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rate = OneCycleSchedule(max_lr=0.1, total_steps=8)
-    recorder = record(make_line(SGD(rate, momentum=rate.momentum(0.85, 0.95))), line, epochs=3)
-    np.testing.assert_allclose(recorder.momentums, [float(rate.momentum(0.85, 0.95)(step)) for step in range(9)])
-    assert recorder.momentums[0] == pytest.approx(0.95)
-    assert min(recorder.momentums) < 0.86
+    model = make_line(SGD(rate, rate.momentum(0.85, 0.95)))
+    record(model, line)
+    calls: list[int] = []
+    monkeypatch.setattr(CurveSchedule, "__call__", lambda self, step: calls.append(step) or 0.9)
+    assert record(model, line).learning_rates == [rate.at(step) for step in range(3, 6)]
+    assert len(calls) == 1  # before the first step: whether there is a momentum
+
+
+def test_a_schedule_of_keras_own_is_recorded_too(
+    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]
+) -> None:
+    decay = keras.optimizers.schedules.ExponentialDecay(0.1, decay_steps=1, decay_rate=0.5)
+    rates = record(make_line(keras.optimizers.SGD(decay)), line).learning_rates
+    assert rates == pytest.approx([0.1, 0.05, 0.025])
 
 
 @pytest.mark.parametrize(
