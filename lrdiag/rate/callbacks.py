@@ -8,7 +8,7 @@ import keras
 
 from lrdiag.errors import SettingsError
 from lrdiag.rate.cell import Cell
-from lrdiag.rate.curves import Anneal, Convention, Curve, CycledMomentum, Cyclic, CyclicMode, OneCycle
+from lrdiag.rate.curves import Anneal, Convention, Curve, CycledMomentum, Cyclic, CyclicMode, OneCycle, require_curve
 from lrdiag.rate.momentum import SGD
 from lrdiag.rate.preview import Previewed, misfit
 from lrdiag.rate.steps import require_settable_rate
@@ -35,12 +35,16 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
         curve: The policy.
         momentum: The momentum at the peak of the rate and where the rate is lowest, such as `(0.85, 0.95)`. The
             optimizer must then be `lrdiag.rate.momentum.SGD`.
+
+    Raises:
+        SettingsError: If `curve` is no curve, or `momentum` no such pair.
     """
 
     def __init__(self, curve: Curve, *, momentum: tuple[float, float] | None = None) -> None:
         super().__init__()
+        require_curve(curve)
         self.curve = curve
-        self.momentum = CycledMomentum(curve, *momentum) if momentum else None
+        self.momentum = None if momentum is None else CycledMomentum(curve, *_pair(momentum))
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Refuses an optimizer that cannot be driven.
@@ -211,6 +215,17 @@ class OneCycleLR(CurveLR):
     ) -> None:
         curve = OneCycle(max_lr, total_steps, pct_start, div_factor, final_div_factor, convention, anneal, three_phase)
         super().__init__(curve, momentum=momentum)
+
+
+def _pair(momentum: object) -> tuple[float, float]:
+    if not (isinstance(momentum, tuple | list) and len(momentum) == 2):
+        raise SettingsError(
+            "Argument `momentum` must be two numbers, at the peak of the rate and where the rate is lowest, such as "
+            "(0.85, 0.95). A momentum that stays is given to the optimizer alone. "
+            f"Received: momentum={momentum!r}"
+        )
+    low, high = momentum
+    return low, high
 
 
 def _why_not(optimizer: keras.Optimizer) -> str:

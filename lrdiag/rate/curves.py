@@ -14,6 +14,7 @@ import itertools
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -93,10 +94,34 @@ def curve_from_config(config: dict[str, Any]) -> Curve:
     return Curve._classes[config["class_name"]](**values)
 
 
+def require_curve(value: object) -> None:
+    """Refuses what is no curve where one is needed.
+
+    Raises:
+        SettingsError: If it is none, as a schedule or a number.
+    """
+    if not isinstance(value, Curve):
+        raise SettingsError(
+            "Argument `curve` must be a curve, such as `lrdiag.Cyclic` or `lrdiag.OneCycle`; that of a schedule or "
+            f"callback of lrdiag is its attribute `curve`. Received: {type(value).__name__}"
+        )
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a real number, of Python or of numpy."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def _require_positive(**values: float) -> None:
     for name, value in values.items():
-        if not 0 < value < float("inf"):
-            raise SettingsError(f"Argument `{name}` must be a positive, finite number. Received: {name}={value}")
+        if not (is_number(value) and 0 < value < float("inf")):
+            raise SettingsError(f"Argument `{name}` must be a positive, finite number. Received: {name}={value!r}")
+
+
+def _require_one_or_more(**values: float) -> None:
+    for name, value in values.items():
+        if not (is_number(value) and 1 <= value < float("inf")):
+            raise SettingsError(f"Argument `{name}` must be 1 or more, and finite. Received: {name}={value!r}")
 
 
 def _require_ascending(**values: float) -> None:
@@ -349,10 +374,9 @@ class CosineRestarts(Curve):
 
     def __post_init__(self) -> None:
         _require_positive(initial_lr=self.initial_lr, first_decay_steps=self.first_decay_steps, m_mul=self.m_mul)
-        if not 1 <= self.t_mul < float("inf"):
-            raise SettingsError(f"Argument `t_mul` must be 1 or more, and finite. Received: t_mul={self.t_mul}")
-        if not 0 <= self.alpha < 1:
-            raise SettingsError(f"Argument `alpha` must be in [0, 1). Received: alpha={self.alpha}")
+        _require_one_or_more(t_mul=self.t_mul)
+        if not (is_number(self.alpha) and 0 <= self.alpha < 1):
+            raise SettingsError(f"Argument `alpha` must be in [0, 1). Received: alpha={self.alpha!r}")
 
     def __call__(self, step: Any, ops: Any = np) -> Any:
         """The rate at `step`."""
@@ -442,12 +466,13 @@ class Warmup(Curve):
     start_lr: float = 0.0
 
     def __post_init__(self) -> None:
+        require_curve(self.curve)
         _require_positive(warmup_steps=self.warmup_steps)
         first = float(self.curve(0))
-        if not 0 <= self.start_lr < first:
+        if not (is_number(self.start_lr) and 0 <= self.start_lr < first):
             raise SettingsError(
                 f"Argument `start_lr` must be 0 or more and less than the curve's first rate, {first:g}. "
-                f"Received: start_lr={self.start_lr}"
+                f"Received: start_lr={self.start_lr!r}"
             )
 
     def __call__(self, step: Any, ops: Any = np) -> Any:
@@ -502,10 +527,11 @@ class CycledMomentum(Curve):
     quantity: ClassVar[str] = "momentum"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.low < self.high < 1:
+        require_curve(self.curve)
+        if not (is_number(self.low) and is_number(self.high) and 0 <= self.low < self.high < 1):
             raise SettingsError(
                 "Momentum is cycled between two numbers, 0 <= low < high < 1. "
-                f"Received: low={self.low}, high={self.high}"
+                f"Received: low={self.low!r}, high={self.high!r}"
             )
         self.curve.momentum(0, self.low, self.high)  # refuses a curve without cycles
 
@@ -535,8 +561,8 @@ class _Sweep(Curve):
     def __post_init__(self) -> None:
         _require_positive(start_lr=self.start_lr, end_lr=self.end_lr)
         _require_ascending(start_lr=self.start_lr, end_lr=self.end_lr)
-        if self.iterations < 2:
-            raise SettingsError(f"Argument `iterations` must be 2 or more. Received: iterations={self.iterations}")
+        if not (is_number(self.iterations) and self.iterations >= 2):
+            raise SettingsError(f"Argument `iterations` must be 2 or more. Received: iterations={self.iterations!r}")
 
     def length(self) -> int:
         """The whole ladder."""

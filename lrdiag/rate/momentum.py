@@ -9,6 +9,7 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from lrdiag.errors import SettingsError
+from lrdiag.rate.curves import Curve, is_number
 
 
 @keras.saving.register_keras_serializable(package="lrdiag")
@@ -41,6 +42,10 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
         loss_scale_factor: See `keras.optimizers.SGD`.
         gradient_accumulation_steps: See `keras.optimizers.SGD`; schedules must be told the same number.
         name: See `keras.optimizers.SGD`.
+
+    Raises:
+        SettingsError: If rate or momentum is neither a number nor a schedule, the momentum is outside [0, 1], or a
+            schedule was told another `gradient_accumulation_steps`.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
     ) -> None:
+        _require_no_curve(learning_rate=learning_rate, momentum=momentum)
         # past Keras's own SGD, which would keep the momentum as a number
         keras.optimizers.Optimizer.__init__(
             self,
@@ -97,8 +103,8 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
                 "The momentum is a schedule, so it cannot be assigned. Make the optimizer with a number such as 0.9. "
                 f"Received: momentum={momentum}"
             )
-        if not 0 <= momentum <= 1:
-            raise SettingsError(f"Argument `momentum` must be in [0, 1]. Received: momentum={momentum}")
+        if not (is_number(momentum) and 0 <= momentum <= 1):
+            raise SettingsError(f"Argument `momentum` must be a number in [0, 1]. Received: momentum={momentum!r}")
         self._momentum.assign(momentum)
 
     def build(self, variables: list[keras.Variable]) -> None:
@@ -134,6 +140,16 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
             momentum = keras.saving.deserialize_keras_object(momentum, custom_objects=custom_objects)
         made: SGD = super().from_config({**config, "momentum": momentum}, custom_objects)
         return made
+
+
+def _require_no_curve(**values: Any) -> None:
+    for name, value in values.items():
+        if isinstance(value, Curve):
+            raise SettingsError(
+                f"Argument `{name}` must be a number or a schedule. Make a schedule of the curve, "
+                "`rate = lrdiag.CurveSchedule(curve)`; the momentum against it is `rate.momentum(0.85, 0.95)`. "
+                f"Received: {name}={value}"
+            )
 
 
 def _require_same_accumulation(schedule: Any, steps: int) -> None:

@@ -22,6 +22,7 @@ from lrdiag.rate.curves import (
     InverseTimeDecay,
     OneCycle,
     curve_from_config,
+    require_curve,
 )
 from lrdiag.rate.preview import Previewed
 
@@ -43,6 +44,7 @@ class CurveSchedule(Previewed, keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, curve: Curve, gradient_accumulation_steps: int = 1, name: str | None = None) -> None:
+        require_curve(curve)
         if gradient_accumulation_steps < 1:
             raise SettingsError(
                 "Argument `gradient_accumulation_steps` must be 1 or more. "

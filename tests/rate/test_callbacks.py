@@ -185,6 +185,23 @@ def test_the_callback_refuses_what_its_curve_refuses(arguments: dict[str, Any]) 
         CyclicLR(**{**CYCLE, **arguments})
 
 
+@pytest.mark.parametrize("value", [0.1, CyclicSchedule(**CYCLE), keras.optimizers.schedules.CosineDecay(0.1, 100)])
+def test_a_callback_of_what_is_no_curve_is_refused(value: Any) -> None:
+    with pytest.raises(SettingsError, match=rf"`curve` must be a curve.*Received: {type(value).__name__}"):
+        CurveLR(value)
+
+
+def test_a_rate_that_is_text_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"`base_lr` must be a positive, finite number\. Received: base_lr='0\.01'"):
+        CyclicLR("0.01", 0.1, 4)
+
+
+@pytest.mark.parametrize("momentum", [0.9, (0.9,), (), (0.8, 0.9, 0.95), "0.9"])
+def test_a_momentum_that_is_no_pair_is_refused(momentum: Any) -> None:
+    with pytest.raises(SettingsError, match=r"`momentum` must be two numbers.*\(0\.85, 0\.95\).*Received: momentum="):
+        CyclicLR(**CYCLE, momentum=momentum)
+
+
 def test_momentum_needs_a_cycle_to_run_against() -> None:
     with pytest.raises(SettingsError, match=r"use `Cyclic` or `OneCycle`.*Received: InverseTimeDecay"):
         CurveLR(InverseTimeDecay(0.1, 8), momentum=(0.85, 0.95))

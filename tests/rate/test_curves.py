@@ -23,6 +23,7 @@ from lrdiag.rate.curves import (
     Warmup,
     curve_from_config,
 )
+from lrdiag.rate.schedules import CyclicSchedule
 
 VALID: dict[type, dict[str, Any]] = {
     Cyclic: {"base_lr": 0.1, "max_lr": 0.5, "step_size": 4},
@@ -271,7 +272,7 @@ POSITIVE = {
 }
 
 
-@pytest.mark.parametrize("value", [0, -0.1, math.inf, math.nan])
+@pytest.mark.parametrize("value", [0, -0.1, math.inf, math.nan, "0.1", True, [0.1]])
 @pytest.mark.parametrize(
     ("curve_class", "argument"), [(each, argument) for each, arguments in POSITIVE.items() for argument in arguments]
 )
@@ -297,19 +298,40 @@ def test_every_argument_must_be_positive_and_finite(curve_class: type, argument:
         (CosineRestarts, {"t_mul": 0.5}, "`t_mul` must be 1 or more"),
         (CosineRestarts, {"alpha": 1.0}, r"`alpha` must be in \[0, 1\)"),
         (CosineRestarts, {"alpha": -0.1}, r"`alpha` must be in \[0, 1\)"),
+        (CosineRestarts, {"alpha": "0"}, r"`alpha` must be in \[0, 1\)\. Received: alpha='0'"),
         (Warmup, {"start_lr": 0.1}, r"less than the curve's first rate, 0\.1\. Received: start_lr=0\.1"),
         (Warmup, {"start_lr": -0.1}, "0 or more"),
+        (Warmup, {"start_lr": "0"}, r"0 or more.*Received: start_lr='0'"),
         (CycledMomentum, {"low": 0.95}, "low < high < 1"),
         (CycledMomentum, {"high": 1.0}, r"low < high < 1\. Received: low=0\.85, high=1\.0"),
         (CycledMomentum, {"low": -0.1}, "0 <= low"),
+        (CycledMomentum, {"low": "0.8"}, r"two numbers.*Received: low='0\.8'"),
         (CycledMomentum, {"curve": InverseTimeDecay(0.1, 5)}, "use `Cyclic` or `OneCycle`.*InverseTimeDecay"),
         *((sweep, {"start_lr": start}, "less than `end_lr`") for sweep in SWEEPS for start in (10.0, 11.0)),
-        *((sweep, {"iterations": count}, "2 or more") for sweep in SWEEPS for count in (1, -5)),
+        *((sweep, {"iterations": count}, "2 or more") for sweep in SWEEPS for count in (1, -5, "100")),
     ],
 )
 def test_arguments_that_do_not_fit_together_are_refused(curve_class: type, changes: dict[str, Any], rule: str) -> None:
     with pytest.raises(SettingsError, match=rule):
         curve_class(**{**VALID[curve_class], **changes})
+
+
+@pytest.mark.parametrize("curve_class", [Warmup, CycledMomentum])
+@pytest.mark.parametrize(
+    ("value", "received"),
+    [
+        (0.1, "float"),
+        (CyclicSchedule(0.1, 0.5, 4), "CyclicSchedule"),
+        (keras.optimizers.schedules.CosineDecay(0.1, 100), "CosineDecay"),
+    ],
+)
+def test_a_curve_around_what_is_no_curve_is_refused(curve_class: type, value: Any, received: str) -> None:
+    with pytest.raises(SettingsError, match=rf"`curve` must be a curve.*its attribute `curve`\. Received: {received}$"):
+        curve_class(**{**VALID[curve_class], "curve": value})
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert Cyclic(np.float32(0.25), np.float64(0.5), np.int64(4)) == Cyclic(0.25, 0.5, 4)
 
 
 def test_a_curve_does_not_change() -> None:

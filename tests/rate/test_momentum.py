@@ -174,13 +174,20 @@ def test_a_configuration_holds_every_argument() -> None:
     }
 
 
-@pytest.mark.parametrize("momentum", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("momentum", [-0.1, 1.1, float("nan"), "0.9", True])
 def test_a_momentum_outside_its_range_is_refused(momentum: float) -> None:
-    with pytest.raises(SettingsError, match=rf"in \[0, 1\].*Received: momentum={momentum}"):
+    with pytest.raises(SettingsError, match=rf"in \[0, 1\].*Received: momentum={momentum!r}"):
         SGD(0.1, momentum)
     optimizer = SGD(0.1)
     with pytest.raises(SettingsError, match="Received"):
         optimizer.momentum = momentum
+
+
+@pytest.mark.parametrize("argument", ["learning_rate", "momentum"])
+def test_a_curve_in_place_of_a_schedule_is_refused(argument: str) -> None:
+    rule = rf"`{argument}` must be .*schedule.*`rate = lrdiag\.CurveSchedule\(curve\)`.*Received: {argument}=OneCycle"
+    with pytest.raises(SettingsError, match=rule):
+        SGD(**{argument: OneCycle(0.1, 10)})
 
 
 def test_a_momentum_that_is_a_schedule_cannot_be_assigned() -> None:

@@ -134,6 +134,12 @@ def test_a_schedule_refuses_what_its_curve_refuses() -> None:
         InverseTimeDecaySchedule(0.1, 8).momentum(0.85, 0.95)
 
 
+@pytest.mark.parametrize("value", [0.1, CyclicSchedule(**CYCLE), keras.optimizers.schedules.CosineDecay(0.1, 100)])
+def test_a_schedule_of_what_is_no_curve_is_refused(value: Any) -> None:
+    with pytest.raises(SettingsError, match=rf"`curve` must be a curve.*Received: {type(value).__name__}"):
+        CurveSchedule(value)
+
+
 @pytest.mark.parametrize("steps", [0, -1])
 def test_a_schedule_refuses_an_accumulation_of_nothing(steps: int) -> None:
     with pytest.raises(SettingsError, match=f"Received: gradient_accumulation_steps={steps}"):
