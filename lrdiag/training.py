@@ -84,7 +84,8 @@ def plan(schedule: ScheduleName, rates: Rates, steps_per_epoch: int, epochs: int
 
 
 def _cycles(schedule: ScheduleName, rates: Rates, last_step: int, epochs: int) -> Policy:
-    cycles = max(1 if schedule == "cyclic" else FEWEST_DECAYING_CYCLES, round(epochs / EPOCHS_PER_CYCLE))
+    wanted = max(1 if schedule == "cyclic" else FEWEST_DECAYING_CYCLES, round(epochs / EPOCHS_PER_CYCLE))
+    cycles = max(min(wanted, last_step // 2), 1)  # up and down is two steps
     number = "one triangular cycle" if cycles == 1 else f"{cycles} triangular cycles"
     words = f"{number} between {rate(rates.base_lr)} and {rate(rates.max_lr)}"
     mode: CyclicMode = "triangular"
@@ -95,7 +96,8 @@ def _cycles(schedule: ScheduleName, rates: Rates, last_step: int, epochs: int) -
     if schedule == "exp-range":
         mode, gamma = "exp_range", EXP_RANGE_LAST ** (1 / last_step)
         words += f", decaying to {EXP_RANGE_LAST:.0%} of their height"
-    cyclic = CyclicSchedule(rates.base_lr, rates.max_lr, last_step / (2 * cycles), mode, gamma)
+    step_size = max(last_step / (2 * cycles), 1)
+    cyclic = CyclicSchedule(rates.base_lr, rates.max_lr, step_size, mode, gamma)
     return Policy(cyclic, (), words)
 
 

@@ -28,7 +28,7 @@ def rates_of(policy: Policy, steps: int) -> list[float]:
     return [float(policy.rate(step)) for step in range(steps)] if callable(policy.rate) else [policy.rate] * steps
 
 
-@pytest.mark.parametrize(("steps_per_epoch", "epochs"), [(3, 4), (4, 16), (7, 24), (5, 40), (2, 1)])
+@pytest.mark.parametrize(("steps_per_epoch", "epochs"), [(3, 4), (4, 16), (7, 24), (5, 40), (3, 1)])
 def test_cycles_end_at_the_base_on_the_very_last_step(steps_per_epoch: int, epochs: int) -> None:
     policy = plan("cyclic", RATES, steps_per_epoch, epochs)
     rates = rates_of(policy, steps_per_epoch * epochs)
@@ -39,6 +39,13 @@ def test_cycles_end_at_the_base_on_the_very_last_step(steps_per_epoch: int, epoc
     np.testing.assert_allclose(rates, Cyclic(0.01, 0.4, step_size)(np.arange(len(rates))), rtol=1e-3)
     word = "one triangular cycle" if cycles == 1 else f"{cycles} triangular cycles"
     assert policy.description == f"{word} between 1.0e-2 and 4.0e-1"
+
+
+@pytest.mark.parametrize(("updates", "words"), [(1, "one"), (2, "one"), (3, "one"), (5, "2"), (9, "3")])
+def test_a_training_of_few_updates_has_as_many_decaying_cycles_as_fit(updates: int, words: str) -> None:
+    policy = plan("triangular2", RATES, steps_per_epoch=updates, epochs=1)
+    assert policy.description.startswith(f"{words} triangular cycle")
+    assert policy.rate.curve.step_size == max((updates - 1) / {"one": 2, "2": 4, "3": 6}[words], 1)
 
 
 @pytest.mark.parametrize(("steps_per_epoch", "epochs"), [(5, 20), (1, 8)])

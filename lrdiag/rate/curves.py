@@ -153,10 +153,10 @@ class Cyclic(Curve):
     Args:
         base_lr: The lower boundary.
         max_lr: The upper boundary.
-        step_size: Steps in the rising half of a cycle.
+        step_size: Steps in the rising half of a cycle, 1 or more.
         mode: How the cycles change; see above.
         gamma: The decay of each step in the modes `"exp_range…"`, more than 0 and at most 1.
-        step_size_down: Steps in the falling half; `None` takes `step_size`.
+        step_size_down: Steps in the falling half, 1 or more; `None` takes `step_size`.
     """
 
     base_lr: float
@@ -167,11 +167,12 @@ class Cyclic(Curve):
     step_size_down: float | None = None
 
     def __post_init__(self) -> None:
-        _require_positive(base_lr=self.base_lr, max_lr=self.max_lr, step_size=self.step_size, gamma=self.gamma)
+        _require_positive(base_lr=self.base_lr, max_lr=self.max_lr, gamma=self.gamma)
+        _require_one_or_more(step_size=self.step_size)  # below, no update would be made at the top
         _require_ascending(base_lr=self.base_lr, max_lr=self.max_lr)
         require_choice("mode", self.mode, get_args(CyclicMode))
         if self.step_size_down is not None:
-            _require_positive(step_size_down=self.step_size_down)
+            _require_one_or_more(step_size_down=self.step_size_down)
         if self.gamma > 1 or (self.gamma < 1 and not self.mode.startswith("exp_range")):
             raise SettingsError(
                 "Argument `gamma` must be at most 1, and exactly 1 unless `mode` is 'exp_range' or "
@@ -251,9 +252,9 @@ class OneCycle(Curve):
         max_lr: The peak.
         total_steps: Steps in the whole of training.
         pct_start: Which share of the steps rises; `None` takes the convention's.
-        div_factor: How many times less than the peak the first rate is; `None` takes the convention's.
-        final_div_factor: How many times less than the peak, or in PyTorch than the first rate, the last one is; `None`
-            takes the convention's.
+        div_factor: How many times less than the peak the first rate is, 1 or more; `None` takes the convention's.
+        final_div_factor: How many times less than the peak, or in PyTorch than the first rate, the last one is, 1 or
+            more; `None` takes the convention's.
         convention: Whose formula.
         anneal: Cosines or straight lines.
         three_phase: Fall back to the first rate, then on to the last.
@@ -271,7 +272,9 @@ class OneCycle(Curve):
     def __post_init__(self) -> None:
         require_choice("convention", self.convention, get_args(Convention))
         require_choice("anneal", self.anneal, get_args(Anneal))
-        _require_positive(max_lr=self.max_lr, total_steps=self.total_steps, **self._factors)
+        factors = dict(self._factors)
+        _require_positive(max_lr=self.max_lr, total_steps=self.total_steps, pct_start=factors.pop("pct_start"))
+        _require_one_or_more(**factors)  # below, the rate would exceed its peak
         knots = self._knots
         if any(end <= begin for begin, end in itertools.pairwise(knots)):
             raise SettingsError(
