@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from lrdiag.errors import SettingsError
+from lrdiag.rate.cell import Cell
 from lrdiag.rate.steps import inner_optimizers
 
 
@@ -33,12 +34,14 @@ class SweptRate:
         ]
 
     def take(self) -> None:
-        """Exchanges schedules for variables."""
+        """Exchanges schedules for variables, and takes hold of these."""
         for optimizer, schedule in zip(self._optimizers, self._schedules, strict=True):
             if schedule is not None:
                 optimizer.learning_rate = _Rung(float(optimizer.learning_rate))
         if self._has_schedules:
             self._model.make_train_function(force=True)
+        held = [optimizer._learning_rate for optimizer in self._optimizers]
+        self._cells = [Cell(each.rate if isinstance(each, _Rung) else each) for each in held]
 
     @property
     def _has_schedules(self) -> bool:
@@ -46,10 +49,9 @@ class SweptRate:
 
     def set(self, rate: float) -> None:
         """Sets the rate of the update that comes next."""
-        for optimizer, ratio in zip(self._optimizers, self._ratios, strict=True):
-            held = optimizer._learning_rate
-            (held.rate if isinstance(held, _Rung) else held).assign(rate * ratio)
-        self._expected = float(self._optimizers[0].learning_rate)
+        for cell, ratio in zip(self._cells, self._ratios, strict=True):
+            cell.write(rate * ratio)
+        self._expected = self._cells[0].read()
 
     def require_untouched(self) -> None:
         """Refuses to sweep beside another hand.
@@ -57,7 +59,7 @@ class SweptRate:
         Raises:
             SettingsError: If something else has set the rate since `set`.
         """
-        found = float(self._optimizers[0].learning_rate)
+        found = self._cells[0].read()
         if found != self._expected:
             raise SettingsError(
                 f"Something besides the range test sets the learning rate: it was left at {self._expected:g}. "
