@@ -37,6 +37,8 @@ class Curve(Previewed):
     """What the curve is of."""
     jumps: ClassVar[bool] = False
     """Whether the step after the end of a cycle is at the top again."""
+    dips: ClassVar[bool] = False
+    """Whether it goes down and up again, and not up and down."""
     _classes: ClassVar[dict[str, type[Curve]]] = {}
 
     def __init_subclass__(cls) -> None:
@@ -50,15 +52,18 @@ class Curve(Previewed):
     def length(self) -> int:
         """How many updates show the policy whole."""
 
-    def cycle_ends(self, updates: int) -> list[float]:
-        """After how many updates each cycle ends, up to the first end that is not before `updates`.
+    def cycle_bounds(self, updates: int) -> list[float]:
+        """After how many updates the first cycle begins and each ends, up to the first end not before `updates`.
 
         Empty for a policy without cycles.
         """
         return []
 
     def fitting(self, updates: int) -> str:
-        """The argument with which the cycles end after `updates`, as it is written in a call."""
+        """The arguments with which the cycles end after `updates`, as they are written in a call.
+
+        Empty where there are none, as so short a training holds no cycle.
+        """
         return ""
 
     def momentum(self, step: Any, low: float, high: float, ops: Any = np) -> Any:
@@ -195,16 +200,17 @@ class Cyclic(Curve):
         """Three cycles."""
         return math.ceil(3 * self._cycle)
 
-    def cycle_ends(self, updates: int) -> list[float]:
+    def cycle_bounds(self, updates: int) -> list[float]:
         """Every `step_size + step_size_down` updates."""
-        return [self._cycle * number for number in range(1, max(1, math.ceil(updates / self._cycle)) + 1)]
+        return [self._cycle * number for number in range(max(1, math.ceil(updates / self._cycle)) + 1)]
 
     def fitting(self, updates: int) -> str:
         """The step size with which the last update is made at the lower boundary."""
         cycles = max(1, round(updates / self._cycle))
-        factor = max(updates - 1, 1) / (cycles * self._cycle)
-        halves = [("step_size", self.step_size), ("step_size_down", self.step_size_down)]
-        return ", ".join(f"{name}={steps * factor:g}" for name, steps in halves if steps is not None)
+        factor = (updates - 1) / (cycles * self._cycle)
+        halves = {"step_size": self.step_size, "step_size_down": self.step_size_down}
+        fitted = {name: steps * factor for name, steps in halves.items() if steps is not None}
+        return ", ".join(f"{name}={steps:g}" for name, steps in fitted.items()) if min(fitted.values()) >= 1 else ""
 
     @property
     def _fall(self) -> float:
@@ -297,13 +303,14 @@ class OneCycle(Curve):
         """The whole cycle."""
         return self.total_steps
 
-    def cycle_ends(self, updates: int) -> list[float]:
-        """After `total_steps`."""
-        return [self.total_steps]
+    def cycle_bounds(self, updates: int) -> list[float]:
+        """Up to `total_steps`."""
+        return [0.0, self.total_steps]
 
     def fitting(self, updates: int) -> str:
-        """The whole of training."""
-        return f"total_steps={updates}"
+        """The whole of training, if the rate can rise for a step or more in it."""
+        peak = self._factors["pct_start"] * updates - (self.convention == "pytorch")
+        return f"total_steps={updates}" if peak >= 1 else ""
 
     @functools.cached_property
     def _factors(self) -> dict[str, float]:
@@ -399,18 +406,20 @@ class CosineRestarts(Curve):
         """Three cycles."""
         return math.ceil(self.first_decay_steps * (1 + self.t_mul + self.t_mul**2))
 
-    def cycle_ends(self, updates: int) -> list[float]:
+    def cycle_bounds(self, updates: int) -> list[float]:
         """At each restart."""
         length = self.first_decay_steps
-        ends = [length]
-        while ends[-1] < updates:
+        bounds = [0.0, length]
+        while bounds[-1] < updates:
             length *= self.t_mul
-            ends.append(ends[-1] + length)
-        return ends
+            bounds.append(bounds[-1] + length)
+        return bounds
 
     def fitting(self, updates: int) -> str:
         """The first cycle with which the last one ends after `updates`."""
-        nearest = min(self.cycle_ends(updates), key=lambda end: abs(updates - end))
+        if updates < 1:
+            return ""
+        nearest = min(self.cycle_bounds(updates)[1:], key=lambda end: abs(updates - end))
         return f"first_decay_steps={self.first_decay_steps * updates / nearest:g}"
 
 
@@ -491,13 +500,16 @@ class Warmup(Curve):
         """The warm-up and the curve."""
         return self.warmup_steps + self.curve.length()
 
-    def cycle_ends(self, updates: int) -> list[float]:
+    def cycle_bounds(self, updates: int) -> list[float]:
         """Those of the curve, after the warm-up."""
-        return [self.warmup_steps + end for end in self.curve.cycle_ends(updates - self.warmup_steps)]
+        return [self.warmup_steps + bound for bound in self.curve.cycle_bounds(updates - self.warmup_steps)]
 
     def fitting(self, updates: int) -> str:
-        """What the curve needs for the rest of the training."""
-        return self.curve.fitting(max(updates - self.warmup_steps, 1))
+        """What the curve needs for the rest of the training; where too little is left, with a shorter warm-up too."""
+        kept = self.curve.fitting(updates - self.warmup_steps)
+        warmup_steps = math.ceil(self.warmup_steps * updates / self.length())
+        shortened = self.curve.fitting(updates - warmup_steps)
+        return kept or (f"warmup_steps={warmup_steps}, {shortened}" if shortened else "")
 
     @property
     def jumps(self) -> bool:  # type: ignore[override]
@@ -528,6 +540,7 @@ class CycledMomentum(Curve):
     high: float
 
     quantity: ClassVar[str] = "momentum"
+    dips: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_curve(self.curve)
@@ -546,9 +559,9 @@ class CycledMomentum(Curve):
         """As the curve."""
         return self.curve.length()
 
-    def cycle_ends(self, updates: int) -> list[float]:
+    def cycle_bounds(self, updates: int) -> list[float]:
         """As the curve."""
-        return self.curve.cycle_ends(updates)
+        return self.curve.cycle_bounds(updates)
 
     def fitting(self, updates: int) -> str:
         """As the curve."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _NEAR = 0.01
 """A training may end this share of a cycle before or after the cycle does."""
+_WRITTEN = 1e-5
+"""What a number may be off that was written with six digits, as those of the advice are."""
 
 
 class Previewed(ABC):
@@ -27,7 +30,7 @@ class Previewed(ABC):
         """The curve that is summed up and drawn."""
 
     def summary(self, steps_per_epoch: int, epochs: int) -> str:
-        """Says what the policy does in a training: its cycles, its peak, its end.
+        """Says what the policy does in a training: its cycles, its peak (of a momentum: its lowest point), its end.
 
         Example:
             >>> from lrdiag.rate.curves import Cyclic
@@ -41,17 +44,17 @@ class Previewed(ABC):
             epochs: Epochs in the training.
         """
         curve, updates = self._previewed(), _updates(steps_per_epoch, epochs)
-        rates = np.broadcast_to(curve(np.arange(updates)), updates)
-        peak = int(rates.argmax())
+        values = np.broadcast_to(curve(np.arange(updates)), updates)
+        turn, turns = (int(values.argmin()), "is lowest") if curve.dips else (int(values.argmax()), "peaks")
         training = f"{formats.plural(updates, 'update')} ({formats.plural(epochs, 'epoch')} of {steps_per_epoch:,})"
-        ends = curve.cycle_ends(updates)
-        head = f"{_cycles(ends, updates)} in {training}" if ends else training
+        cycles = _cycles(curve, updates)
+        head = f"{_passed(cycles, updates)} in {training}" if cycles else training
         lines = [
             f"{type(curve).__name__}: {head}.",
-            f"The {curve.quantity} begins at {rates[0]:.3g}, peaks at {rates[peak]:.3g} (update {peak:,}, in epoch "
-            f"{peak // steps_per_epoch + 1}) and ends at {rates[-1]:.3g}.",
+            f"The {curve.quantity} begins at {values[0]:.3g}, {turns} at {values[turn]:.3g} (update {turn:,}, in epoch "
+            f"{turn // steps_per_epoch + 1}) and ends at {values[-1]:.3g}.",
         ]
-        if ends:
+        if cycles:
             lines.append(misfit(curve, updates) or "The training ends with a cycle.")
         return "\n".join(lines)
 
@@ -78,36 +81,41 @@ class Previewed(ABC):
 
 
 def misfit(curve: Curve, updates: int) -> str | None:
-    """Says how far a training ends from the end of a cycle, and which argument would fit; `None` where it fits.
+    """Says how far a training ends from the end of a cycle, and which arguments would fit; `None` where it fits.
 
     Args:
         curve: A policy.
         updates: How many updates the training makes, from the policy's step 0.
     """
-    ends = curve.cycle_ends(updates)
-    if not ends:
+    cycles = _cycles(curve, updates)
+    if not cycles:
         return None
-    nearest = min(ends, key=lambda end: abs(updates - end))
-    late = updates - nearest
-    begin = max((end for end in ends if end < nearest), default=0.0)
-    tolerance = max(1.0, _NEAR * (nearest - begin))
+    begin, end = min(cycles, key=lambda cycle: abs(updates - cycle[1]))
+    late = updates - end
+    tolerance = max(1.0, _NEAR * (end - begin)) + _WRITTEN * end
     if -tolerance <= late and (late < 1 if curve.jumps else late <= tolerance):
         return None
     distance = f"{formats.plural(max(1, round(abs(late))), 'update')} {'after' if late > 0 else 'before'}"
-    return f"The training ends {distance} the end of a cycle. With `{curve.fitting(updates)}` both end together."
+    ends, arguments = f"The training ends {distance} the end of a cycle", curve.fitting(updates)
+    return f"{ends}. With `{arguments}` both end together." if arguments else f"{ends}: it is too short for the policy."
 
 
-def _cycles(ends: list[float], updates: int) -> str:
-    begins = [0.0, *ends]
-    done = sum(min(max(updates - begin, 0) / (end - begin), 1) for begin, end in zip(begins, ends, strict=False))
+def _cycles(curve: Curve, updates: int) -> list[tuple[float, float]]:
+    """Begin and end of each cycle."""
+    return list(itertools.pairwise(curve.cycle_bounds(updates)))
+
+
+def _passed(cycles: list[tuple[float, float]], updates: int) -> str:
+    done = sum(min(max(updates - begin, 0) / (end - begin), 1) for begin, end in cycles)
     number = f"{done:.1f}".removesuffix(".0")
     return f"{number} cycle" if number == "1" else f"{number} cycles"
 
 
 def _updates(steps_per_epoch: int, epochs: int) -> int:
-    if steps_per_epoch < 1 or epochs < 1:
+    if not all(hasattr(count, "__index__") and count >= 1 for count in (steps_per_epoch, epochs)):
         raise SettingsError(
-            "A training has one update and one epoch or more. "
-            f"Received: steps_per_epoch={steps_per_epoch}, epochs={epochs}"
+            "A training has whole numbers of updates and epochs, one or more: of examples / batch size take the "
+            f"ceiling, or the floor where the last batch is dropped. Received: steps_per_epoch={steps_per_epoch!r}, "
+            f"epochs={epochs!r}"
         )
-    return steps_per_epoch * epochs
+    return int(steps_per_epoch) * int(epochs)
