@@ -21,6 +21,9 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
     `BackupAndRestore` or from a saved model, goes on in mid-cycle; updates that loss scaling skips do not count.
     Each epoch logs the rate of its last update as `learning_rate`, which the progress bar and the history show.
 
+    Nothing else may set the rate. Callbacks do not see each other, so another that does, such as `ReduceLROnPlateau`,
+    is noticed, and ends the training with an error, at the first step after it has acted and not before.
+
     Example:
         >>> import numpy as np
         >>> from lrdiag.rate.curves import InverseTimeDecay, Warmup
@@ -94,6 +97,11 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
         """Warns of a training of unknown length that has not ended with a cycle."""
         if not self._judged:
             self._warn_of_misfit(int(self._batches.read()))
+        del (
+            self._batches,
+            self._rate,
+            self._momentum,
+        )  # TensorFlow's, not to be copied or pickled
 
     def _previewed(self) -> Curve:
         return self.curve
@@ -116,19 +124,19 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
 
     def _require_drivable_optimizer(self) -> None:
         name, optimizer = type(self).__name__, self.model.optimizer
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
         if self.model.steps_per_execution != 1:
             raise SettingsError(
                 f"{name} sets the rate between two steps, and Keras runs several at once. Compile the model with "
                 f"`steps_per_execution=1`, or with a schedule, which is exact there: `CurveSchedule({self.curve})`. "
                 f"Received: steps_per_execution={self.model.steps_per_execution}"
             )
-        if hasattr(optimizer, "optimizers"):
+        if hasattr(inner, "optimizers"):
             raise SettingsError(
                 f"{name} drives one optimizer. Give each of several its own schedule: `CurveSchedule({self.curve})`. "
-                f"Received: {type(optimizer).__name__}"
+                f"Received: {type(inner).__name__}"
             )
         require_settable_rate(self.model, name)
-        inner = getattr(optimizer, "inner_optimizer", optimizer)
         if self.momentum and not isinstance(getattr(inner, "momentum", None), keras.Variable):
             raise SettingsError(
                 f"{name} cycles the momentum of `lrdiag.rate.momentum.SGD` only. Compile the model with it, or leave "

@@ -237,6 +237,7 @@ class Cyclic(Curve):
 class OneCycle(Curve):
     """One cycle over the whole of training: Smith, "A disciplined approach to neural network hyper-parameters" (2018).
 
+    Section 4.1 has the cycle and section 4.3 the momentum; the formulas are those of fastai and PyTorch.
     The rate rises from `first` to `max_lr` and falls to `last`, in cosines or straight lines. With `three_phase`, as
     in Smith's text, it falls back to `first` as fast as it rose, and then goes on to `last`.
 
@@ -588,6 +589,8 @@ class _Sweep(Curve):
 @dataclass(frozen=True)
 class ExponentialSweep(_Sweep):
     """The ladder of a range test: `start_lr * (end_lr / start_lr) ** (step / (iterations - 1))`; both ends are reached.
+
+    Source: the `lr_find` of fastai (`SchedExp`), which made it customary in place of Smith's straight line.
 
     Example:
         >>> curve = ExponentialSweep(start_lr=1e-4, end_lr=1.0, iterations=5)

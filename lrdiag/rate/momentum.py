@@ -115,7 +115,11 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
         self.momentums = self.add_optimizer_variables(variables, "momentum")
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Updates one variable: `v = momentum * v - rate * g`; `w += v`, or Nesterov's `momentum * v - rate * g`."""
+        """Updates one variable: `v = momentum * v - rate * g`; `w += v`, or Nesterov's `momentum * v - rate * g`.
+
+        Source: `keras.optimizers.SGD`, in its order of operations; after Sutskever et al., "On the importance of
+        initialization and momentum in deep learning" (2013), section 2.
+        """
         momentum = ops.cast(self.momentum, variable.dtype)
         step = ops.multiply(ops.cast(gradient, variable.dtype), ops.cast(learning_rate, variable.dtype))
         velocity = self.momentums[self._get_variable_index(variable)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -225,6 +227,26 @@ def test_the_callback_refuses_several_optimizers(make_line: Callable[..., keras.
     several = keras.optimizers.MultiOptimizer(lambda variable: keras.optimizers.SGD(0.1))
     with pytest.raises(SettingsError, match=r"one optimizer.*`CurveSchedule\(Cyclic\(.*Received: MultiOptimizer"):
         fit(make_line(several), 1, CyclicLR(**CYCLE))
+
+
+def test_the_callback_refuses_several_optimizers_within_a_loss_scaling_one(
+    make_line: Callable[..., keras.Model], fit: Fit
+) -> None:
+    several = keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.1)))
+    with pytest.raises(SettingsError, match=r"one optimizer.*Received: MultiOptimizer"):
+        fit(make_line(keras.optimizers.LossScaleOptimizer(several)), 1, CyclicLR(**CYCLE))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda callback: pickle.loads(pickle.dumps(callback))])
+def test_a_callback_that_has_trained_can_be_copied_and_pickled(
+    make_line: Callable[..., keras.Model], fit: Fit, copied: Callable[[CurveLR], CurveLR]
+) -> None:
+    callback, probe = CyclicLR(**CYCLE, momentum=(0.5, 0.95)), Probe()
+    fit(make_line(SGD(0.5)), 1, callback)
+    again = copied(callback)
+    assert again.curve == callback.curve
+    fit(make_line(SGD(0.5)), 1, again, probe)
+    np.testing.assert_array_equal(probe.rates, Cyclic(**CYCLE)(np.arange(3)).astype("float32"))
 
 
 # The other callback, the epochs after which it is found, and the rate it has left.
