@@ -156,10 +156,13 @@ def test_the_notebook_shows_the_report() -> None:
     assert "Digits test images" in shown[1]
 
 
-@pytest.fixture(scope="module")
-def article(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+@pytest.fixture(scope="module", params=["digits", "photographs"])
+def article(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Its figures and what it says: on digits, and on real photographs as the article has them."""
     out = tmp_path_factory.mktemp("article") / "figures"
-    return out, run("article", "--data", "digits", "--net", "fast", "--out", out)
+    if request.param == "digits":
+        return out, run("article", "--data", "digits", "--net", "fast", "--out", out)
+    return out, run("article", "--data-dir", request.getfixturevalue("photographs"), "--out", out)
 
 
 def test_the_article_writes_its_figures_and_nothing_else(article: tuple[Path, str]) -> None:
@@ -176,7 +179,7 @@ def test_a_figure_of_the_article_is_a_picture_of_something(article: tuple[Path, 
 
 
 def test_the_quick_article_takes_few_images(article: tuple[Path, str]) -> None:
-    assert numbers("Digits: # training and # test images", article[1]) == [540, 200]
+    assert numbers("^(?:Digits|CIFAR-10): # training and # test images", article[1]) == [540, 200]
 
 
 def test_the_article_reads_a_suggestion_between_its_boundaries(article: tuple[Path, str]) -> None:
@@ -190,7 +193,8 @@ def test_the_article_reads_a_suggestion_between_its_boundaries(article: tuple[Pa
 @pytest.mark.parametrize("name", ["constant", "cyclic"])
 def test_both_trainings_of_the_article_learn(article: tuple[Path, str], name: str) -> None:
     accuracy, seconds = numbers(f"{name} rate: test accuracy #, # s\n", article[1])
-    assert 0.5 < accuracy <= 1  # by chance it would be 0.1
+    least = 0.5 if article[1].startswith("Digits") else 0.12  # by chance 0.1; a few hundred photographs teach little
+    assert least < accuracy <= 1
     assert 0 < seconds < 120
 
 
