@@ -97,7 +97,7 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
         """Warns of a training of unknown length that has not ended with a cycle."""
         if not self._judged:
             self._warn_of_misfit(int(self._batches.read()))
-        del self._batches, self._rate, self._momentum  # TensorFlow's, not to be copied or pickled
+        del self._batches, self._rate, self._momentum  # with them it could be neither copied nor pickled
 
     def _previewed(self) -> Curve:
         return self.curve

@@ -38,7 +38,7 @@ class Curve(Previewed):
     jumps: ClassVar[bool] = False
     """Whether the step after the end of a cycle is at the top again."""
     dips: ClassVar[bool] = False
-    """Whether it goes down and up again, and not up and down."""
+    """Whether a cycle turns at its lowest point, and not at its peak."""
     _classes: ClassVar[dict[str, type[Curve]]] = {}
 
     def __init_subclass__(cls) -> None:
