@@ -16,6 +16,7 @@ a traceback and ends with exit code 2.
 
 import operator
 from collections.abc import Iterable
+from typing import SupportsIndex
 
 
 class LrdiagError(Exception):
@@ -85,15 +86,11 @@ def require_choice(name: str, value: object, choices: Iterable[str]) -> None:
         raise SettingsError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
 
 
-def require_count(name: str, value: object) -> None:
-    """Refuses what is no whole number of things, one or more.
+def require_count(name: str, value: object, at_least: int = 1) -> None:
+    """Refuses what is no whole number of things.
 
     Raises:
-        SettingsError: If it is none.
+        SettingsError: If it is none, or less than `at_least`.
     """
-    try:
-        enough = operator.index(value) >= 1  # type: ignore[arg-type]
-    except TypeError:
-        enough = False
-    if not enough:
-        raise SettingsError(f"Argument `{name}` must be a whole number, 1 or more. Received: {name}={value!r}")
+    if not isinstance(value, SupportsIndex) or isinstance(value, bool) or operator.index(value) < at_least:
+        raise SettingsError(f"Argument `{name}` must be a whole number, {at_least} or more. Received: {name}={value!r}")

@@ -42,13 +42,20 @@ def endless_batches(
     if isinstance(x, tf.data.Dataset):
         return x.repeat().skip(_beginning(int(x.cardinality()), sweep, sweeps, batches)), sys.maxsize
     if isinstance(x, keras.utils.PyDataset):
+        if x.num_batches == 0:
+            raise no_batch()
         return _Around(x, _beginning(x.num_batches, sweep, sweeps, batches)), None
     if not isinstance(x, Iterable):
         raise DataError(
-            "Argument `x` must be arrays, a tf.data.Dataset, a keras.utils.PyDataset or an iterator of batches. "
+            "Argument `x` must be arrays, a tf.data.Dataset, a keras.utils.PyDataset or a generator of batches. "
             f"Received: {type(x).__name__}"
         )
     return x, None
+
+
+def no_batch() -> DataError:
+    """The error of data without a batch."""
+    return DataError("A range test needs one batch or more. Received: data without any")
 
 
 def require_repeatable(validation_data: Any) -> None:
@@ -59,6 +66,7 @@ def require_repeatable(validation_data: Any) -> None:
     """
     is_dataset = isinstance(validation_data, tf.data.Dataset)
     endless = is_dataset and validation_data.cardinality() == tf.data.INFINITE_CARDINALITY
+    endless |= isinstance(validation_data, keras.utils.PyDataset) and validation_data.num_batches is None
     if endless or isinstance(validation_data, Iterator):
         raise DataError(
             "Argument `validation_data` is measured whole after each update, so it must end and begin anew. Give "
@@ -101,7 +109,8 @@ def _shuffled_batches(arrays: Any, batch_size: int) -> tf.data.Dataset:
     sizes = {len(array) if array.ndim else 0 for array in keras.tree.flatten(arrays)}
     if len(sizes) != 1 or not min(sizes):
         raise DataError(
-            "Inputs, targets and weights must be arrays that hold as many examples, one or more. "
+            "Inputs, targets and weights must be arrays that hold as many examples, one or more; of sparse or ragged "
+            "ones make a tf.data.Dataset of batches. "
             f"Received: {', '.join(map(str, sorted(sizes)))} examples"
         )
     size = sizes.pop()

@@ -11,7 +11,7 @@ from lrdiag.rate.cell import Cell
 from lrdiag.rate.curves import Anneal, Convention, Curve, CycledMomentum, Cyclic, CyclicMode, OneCycle, require_curve
 from lrdiag.rate.momentum import SGD
 from lrdiag.rate.preview import Previewed, misfit
-from lrdiag.rate.steps import require_settable_rate
+from lrdiag.rate.steps import require_settable_rate, unscaled
 
 
 class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
@@ -56,7 +56,7 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
             SettingsError: If the rate or the momentum of this optimizer cannot be set at every update.
         """
         self._require_drivable_optimizer()
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        optimizer = unscaled(self.model.optimizer)
         self._batches_per_update = optimizer.gradient_accumulation_steps or 1
         self._batches = Cell(optimizer._iterations)  # unlike `iterations`, which are updates
         self._rate = Cell(optimizer.learning_rate)
@@ -119,8 +119,7 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
             )
 
     def _require_drivable_optimizer(self) -> None:
-        name, optimizer = type(self).__name__, self.model.optimizer
-        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        name, inner = type(self).__name__, unscaled(self.model.optimizer)
         if self.model.steps_per_execution != 1:
             raise SettingsError(
                 f"{name} sets the rate between two steps, and Keras runs several at once. Compile the model with "

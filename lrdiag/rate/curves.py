@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
-from lrdiag.errors import SettingsError, require_choice
+from lrdiag.errors import SettingsError, require_choice, require_count
 from lrdiag.rate.preview import Previewed
 
 CyclicMode = Literal["triangular", "triangular2", "exp_range", "exp_range_boundaries"]
@@ -578,8 +578,7 @@ class _Sweep(Curve):
     def __post_init__(self) -> None:
         _require_positive(start_lr=self.start_lr, end_lr=self.end_lr)
         _require_ascending(start_lr=self.start_lr, end_lr=self.end_lr)
-        if not (is_number(self.iterations) and self.iterations >= 2):
-            raise SettingsError(f"Argument `iterations` must be 2 or more. Received: iterations={self.iterations!r}")
+        require_count("iterations", self.iterations, at_least=2)
 
     def length(self) -> int:
         """The whole ladder."""

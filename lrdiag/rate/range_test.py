@@ -15,18 +15,17 @@ from typing import Any, Literal
 
 import keras
 
-from lrdiag.errors import DataError, ModelError, SettingsError, require_choice, require_count
-from lrdiag.rate.batches import endless_batches, require_repeatable
+from lrdiag.errors import ModelError, SettingsError, require_choice, require_count
+from lrdiag.rate.batches import endless_batches, no_batch, require_repeatable
 from lrdiag.rate.curves import LADDERS
 from lrdiag.rate.result import DIVERGED, NOT_FINITE, SWEPT, RangeTest, Sweep
-from lrdiag.rate.steps import UpdateCounter, batches_per_update, is_adaptive, require_steps
+from lrdiag.rate.steps import MAX_SKIPPED, UpdateCounter, batches_per_update, is_adaptive, require_steps
 from lrdiag.rate.suggest import MIN_POINTS
-from lrdiag.rate.swept_rate import SweptRate
+from lrdiag.rate.swept_rate import SweptRate, give_back_left
 from lrdiag.rate.training_state import TrainingState, fit_undone
 
 Mode = Literal["exponential", "linear"]
 
-MAX_SKIPPED = 20  # updates in a row: the loss scale of float16 starts at 2**15 and is halved each time
 DATA_ENDED = "the training ended before the sweep"
 
 
@@ -37,8 +36,9 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
     that of its own batch; under gradient accumulation, that of the batches of one update. The smoothed loss is the
     bias-corrected moving average `v_i / (1 - smoothing**i)`, `v_i = smoothing * v_(i-1) + (1 - smoothing) * loss_i`.
     The sweep ends with the ladder, when the smoothed loss exceeds `diverge_factor` times its best, or at a loss that is
-    not finite. Of a loss below zero no multiple would do: it has diverged where it is `diverge_factor - 1` times as far
-    above its best as the greatest of the first losses is from zero. Updates that loss scaling skips do not climb.
+    not finite. Of a loss that goes below zero no multiple would do: it has diverged where it is `diverge_factor - 1`
+    times as far above its best as the greatest of the first losses, or the best, is from zero. Updates that loss
+    scaling skips do not climb.
 
     The accuracies are those of the first metric that is called `acc` or `…accuracy`.
 
@@ -84,7 +84,6 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         require_choice("mode", mode, LADDERS)
-        require_count("iterations", iterations)
         require_repeatable(validation_data)
         if not 0 <= smoothing < 1:
             raise SettingsError(f"Argument `smoothing` must be in [0, 1). Received: smoothing={smoothing}")
@@ -116,6 +115,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Remembers the state of the training and takes the rate in hand."""
         require_steps(self.model, "LRFinder")
+        updates = UpdateCounter(self.model.optimizer)
         self._begin()
         if self._undo:
             self._undo.clear()
@@ -126,8 +126,9 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
             )
         self._undo.append(partial(setattr, self.model, "stop_training", self.model.stop_training))
         self._undo.append(TrainingState(self.model).restore)
-        self._updates = UpdateCounter(self.model.optimizer)
+        self._updates = updates
         self._adaptive = is_adaptive(self.model.optimizer)
+        give_back_left(self.model)
         self._rate = SweptRate(self.model)
         self._undo.append(self._rate.give_back)
         self._rate.take()
@@ -205,7 +206,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _has_diverged(self) -> bool:
         best = min(self._smoothed)
-        if best > 0:
+        if min(self._losses) >= 0:
             return self._smoothed[-1] > self.diverge_factor * best
         scale = max(-best, *map(abs, self._losses[:MIN_POINTS]))
         return self._smoothed[-1] - best > (self.diverge_factor - 1) * scale
@@ -242,7 +243,8 @@ def find_lr(
     A training after it gives the same losses and weights, to the bit, as a training without it; also when the sweep
     diverges, when something raises, and on Ctrl-C. It may be called in the middle of a training, from a callback too.
     What cannot be put back is outside of the model: the elements that a generator has given out, and the position of a
-    `tf.data.Dataset` that shuffles anew in every epoch, which TensorFlow keeps to itself.
+    `tf.data.Dataset` that shuffles anew in every epoch, which TensorFlow keeps to itself. Nor can an optimizer that a
+    `train_step` of one's own uses beside `model.optimizer`, if it is not built before.
 
     Where it misleads: a net without normalisation is less patient with high rates than the sweep shows, so the
     suggestion may be too high for a constant rate; fine-tuning of transformers wants rates far below the steepest
@@ -296,6 +298,7 @@ def find_lr(
             f"Received: {model.name!r}, which is not"
         )
     finder = LRFinder(start_lr, end_lr, iterations, mode, validation_data, smoothing, diverge_factor, on_step)
+    give_back_left(model)
     needed = iterations * batches_per_update(model.optimizer)
     sweeps = []
     for repeat in range(repeats):
@@ -313,11 +316,12 @@ def find_lr(
                 verbose=0,
                 callbacks=[finder],
             )
+            if steps is None:
+                # Keras keeps a Python iterator in a cycle. TensorFlow fetches ahead from it, which would go on drawing
+                # random numbers, and complains of it at the end of the process
+                gc.collect()
         sweep = finder.sweep()
         if not sweep.losses and sweep.stop_reason == DATA_ENDED:
-            raise DataError("A range test needs one batch or more. Received: data without any")
+            raise no_batch()
         sweeps.append(sweep)
-    if steps is None:
-        # Keras keeps a Python iterator in a cycle; left to the end of the process, TensorFlow complains of it
-        gc.collect()
     return RangeTest(tuple(sweeps))

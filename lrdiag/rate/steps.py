@@ -11,10 +11,17 @@ from lrdiag.rate.cell import Cell
 from lrdiag.rate.schedules import CurveSchedule
 from lrdiag.records import finite
 
+MAX_SKIPPED = 20  # updates in a row: the loss scale of float16 starts at 2**15 and is halved each time
+
+
+def unscaled(optimizer: keras.Optimizer) -> keras.Optimizer:
+    """The optimizer inside a loss-scaling one, else the one itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
 
 def inner_optimizers(optimizer: keras.Optimizer) -> list[keras.Optimizer]:
     """The optimizers that make the updates: those inside a loss-scaling or a multiple one, else the one itself."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    optimizer = unscaled(optimizer)
     return list(getattr(optimizer, "optimizers", [optimizer]))
 
 
@@ -71,7 +78,8 @@ class UpdateCounter:
 
     Attributes:
         is_complete: Whether the last batch completed an update; under gradient accumulation most do not.
-        skipped: How many batches in a row loss scaling has just left unused, because a gradient was not finite.
+        skipped: How many batches in a row have just made no update; loss scaling leaves out those of which a gradient
+            was not finite.
 
     Args:
         optimizer: A built optimizer.
@@ -82,7 +90,7 @@ class UpdateCounter:
 
     def __init__(self, optimizer: keras.Optimizer) -> None:
         self._may_skip = hasattr(optimizer, "inner_optimizer")
-        self._batches = getattr(optimizer, "inner_optimizer", optimizer)._iterations  # unlike `iterations`, not updates
+        self._batches = unscaled(optimizer)._iterations  # unlike `iterations`, not updates
         self._batches_per_update = batches_per_update(optimizer)
         self._counted = int(self._batches)
         self.is_complete = True
@@ -92,17 +100,17 @@ class UpdateCounter:
         """Call at the end of a batch.
 
         Raises:
-            ModelError: If the batch has made no update although nothing scales the loss.
+            ModelError: If so many batches have made no update although nothing scales the loss.
         """
         before, self._counted = self._counted, int(self._batches)
         if self._counted == before:
-            if not self._may_skip:
+            self.skipped += 1
+            if self.skipped == MAX_SKIPPED and not self._may_skip:
                 raise ModelError(
                     "A range test sweeps the rate of `model.optimizer`, which must make the updates. Give the model "
                     "trainable weights, and let a `train_step` of your own use `self.optimizer`. "
-                    "Received: a step after which it had made none"
+                    f"Received: {MAX_SKIPPED} steps after which it had made none"
                 )
-            self.skipped += 1
             return
         self.skipped = 0
         self.is_complete = self._counted % self._batches_per_update == 0
@@ -118,10 +126,15 @@ class BatchLoss:
 
     Args:
         model: A compiled model, during `fit`.
+
+    Raises:
+        ModelError: If no metric of the model is named `loss`.
     """
 
     def __init__(self, model: keras.Model) -> None:
-        tracker = next(metric for metric in model.metrics if metric.name == "loss")
+        tracker = next((metric for metric in model.metrics if metric.name == "loss"), None)
+        if tracker is None:
+            raise _untold("metrics without one")
         self._model = model
         self._sums = Cell(tracker.total), Cell(tracker.count)
 
@@ -137,10 +150,7 @@ class BatchLoss:
         """
         total, count = map(float, self._own)
         if not count:
-            raise ModelError(
-                "To record the loss of each step, it must be told: in a `train_step` of your own, update the first of "
-                "`self.metrics` that is named `loss`. Received: a step after which it is what it was before"
-            )
+            raise _untold("a step after which it is what it was before")
         return total / count
 
     def _train_apart(self, iterator: Any) -> dict[str, Any]:
@@ -157,6 +167,13 @@ class BatchLoss:
             for cell, value in zip(self._sums, (total, count), strict=True):
                 cell.write(value)
         return {**logs, "loss": total / count} if count and "loss" in logs else logs
+
+
+def _untold(received: str) -> ModelError:
+    return ModelError(
+        "To record the loss of each step, it must be told: in a `train_step` of your own, update the first of "
+        f"`self.metrics` that is named `loss`. Received: {received}"
+    )
 
 
 class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]

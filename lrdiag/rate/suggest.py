@@ -25,7 +25,7 @@ GRID = 401  # points at which the smooth curve is computed
 STARTS = 0.1  # share of the descent that has passed at `base_lr`
 REACH, ADAPTIVE_REACH = 2.5, 2.1  # decades above `base_lr` that `max_lr` may lie
 OCTAVE = float(np.log10(2))  # what `max_lr` lies above the lowest loss, and at least below what diverges
-LEARNT = 0.2  # share of the first loss below which little is left to learn
+LEARNT = 0.2  # share of the plateau below which little is left to learn
 CREST = 0.75  # what is this steep, in shares of the steepest slope, is the steepest stretch
 STANDARD_ERRORS = 5.0  # a descent less deep than this many of them is noise
 
@@ -112,7 +112,7 @@ def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False
     middle = float(np.clip(_middle_of_crest(grid, slope, steepest), base, grid[bottom]))
     reach = max(middle, base + (ADAPTIVE_REACH if adaptive else REACH))
     judged = grid <= reach
-    if not adaptive and plateau > 0:
+    if not adaptive and smooth[bottom] >= -error[bottom]:  # else zero is no end
         judged &= np.append(True, np.minimum.accumulate(smooth)[:-1] > LEARNT * plateau)
     lowest = float(grid[judged][smooth[judged].argmin()])
     top = max(middle, min(lowest + OCTAVE, _half_of_what_diverges(positions, end, diverged), reach))
@@ -182,9 +182,9 @@ def _half_of_what_diverges(positions: np.ndarray, end: int, diverged: bool) -> f
 
 
 def _last_on_plateau(descent: np.ndarray) -> int:
-    """Where the plateau before a descent ends, roughly: where the median of what comes before its half is left.
+    """The last of the points down to half of the descent that lies at their median or above.
 
-    The highest point will not do: on a noisy plateau it may be the first of all.
+    The highest will not do: on a noisy plateau it may be the first of all.
     """
     highest = int(descent.argmax())
     half = highest + int((descent[highest:] <= (descent.max() + descent.min()) / 2).argmax())

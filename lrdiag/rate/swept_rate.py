@@ -24,7 +24,6 @@ class SweptRate:
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model
-        self._train_function = model.train_function
         self._optimizers = inner_optimizers(model.optimizer)
         rates = [float(optimizer.learning_rate) for optimizer in self._optimizers]
         self._ratios = [rate / rates[0] for rate in rates] if rates[0] else [1.0 for _ in rates]
@@ -32,12 +31,13 @@ class SweptRate:
             None if isinstance(optimizer._learning_rate, keras.Variable) else optimizer._learning_rate
             for optimizer in self._optimizers
         ]
+        self._train_function = model.train_function
 
     def take(self) -> None:
         """Exchanges schedules for variables, and takes hold of these."""
         for optimizer, schedule in zip(self._optimizers, self._schedules, strict=True):
             if schedule is not None:
-                optimizer.learning_rate = _Rung(float(optimizer.learning_rate))
+                optimizer.learning_rate = _Rung(float(optimizer.learning_rate), schedule)
         if self._has_schedules:
             self._model.make_train_function(force=True)
         held = [optimizer._learning_rate for optimizer in self._optimizers]
@@ -76,10 +76,19 @@ class SweptRate:
             self._model.train_function = self._train_function
 
 
-class _Rung(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A schedule that returns what it was told."""
+def give_back_left(model: keras.Model) -> None:
+    """Puts schedules back that a sweep has left exchanged because it was broken off."""
+    for optimizer in inner_optimizers(model.optimizer):
+        if isinstance(optimizer._learning_rate, _Rung):
+            optimizer.learning_rate = optimizer._learning_rate.instead_of
+            model.train_function = None  # it was traced with what is gone
 
-    def __init__(self, rate: float) -> None:
+
+class _Rung(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A schedule that returns what it was told, for a while instead of another."""
+
+    def __init__(self, rate: float, instead_of: Any) -> None:
+        self.instead_of = instead_of
         self.rate = keras.Variable(rate, trainable=False, name="learning_rate")
 
     def __call__(self, step: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -100,15 +100,22 @@ def fit_undone(model: keras.Model) -> Iterator[None]:
 
 
 def _variables_of(model: keras.Model) -> Iterator[keras.Variable]:
-    """Those of the model and its metrics, and of every optimizer that it holds."""
+    """Those of the model and its metrics, and of every optimizer that it or a part of it holds."""
     yield from model.variables
     yield from model.metrics_variables
-    held = [each for each in vars(model).values() if isinstance(each, keras.Optimizer)]
-    for outer in [model.optimizer, *held]:
+    held = [each for part in model._flatten_layers() for value in vars(part).values() for each in _members(value)]
+    for outer in [model.optimizer, *(each for each in held if isinstance(each, keras.Optimizer))]:
         for optimizer in (outer, *inner_optimizers(outer)):
             yield from optimizer.variables
             # Nadam keeps one that it does not tell of inside a loss-scaling optimizer
             yield from (each for each in vars(optimizer).values() if isinstance(each, keras.Variable))
+
+
+def _members(value: Any) -> Iterable[Any]:
+    """What is in a list or a dict, or the value itself."""
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def _copy(variable: keras.Variable) -> np.ndarray:

@@ -89,7 +89,27 @@ def test_data_that_would_be_misread_is_refused(
         find_lr(make_line(), make(), y, sample_weight=weights)
 
 
-@pytest.mark.parametrize("make", [lambda: dataset().repeat(), lambda: iter([(INPUTS, TARGETS)])])
+class Endless(Numbered):
+    """Goes on."""
+
+    @property
+    def num_batches(self) -> None:
+        return None
+
+
+class Empty(Numbered):
+    """Has nothing."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+def test_a_dataset_without_a_batch_is_refused(make_line: Callable[..., keras.Model]) -> None:
+    with pytest.raises(DataError, match="one batch or more"):
+        find_lr(make_line(), Empty())
+
+
+@pytest.mark.parametrize("make", [lambda: dataset().repeat(), lambda: iter([(INPUTS, TARGETS)]), Endless])
 def test_validation_data_that_does_not_end_and_begin_anew_is_refused(make: Callable[[], Any]) -> None:
     with pytest.raises(DataError, match="must end and begin anew"):
         LRFinder(validation_data=make())
@@ -99,7 +119,7 @@ def test_validation_data_that_does_not_end_and_begin_anew_is_refused(make: Calla
     ("name", "value"), [("iterations", 20.5), ("batch_size", None), ("repeats", "3"), ("batch_size", 1.5)]
 )
 def test_counts_are_whole_numbers(make_line: Callable[..., keras.Model], name: str, value: Any) -> None:
-    with pytest.raises(SettingsError, match=f"`{name}` must be a whole number, 1 or more. Received: {name}="):
+    with pytest.raises(SettingsError, match=rf"`{name}` must be a whole number, \d or more. Received: {name}="):
         find_lr(make_line(), INPUTS, TARGETS, **{name: value})
 
 

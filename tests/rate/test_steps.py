@@ -286,6 +286,21 @@ class OwnStep(keras.Model):  # type: ignore[misc]
         return {"loss": keras.ops.mean(self(inputs) - targets)}
 
 
+class Untold(keras.Sequential):  # type: ignore[misc]
+    """Shows other metrics than Keras's."""
+
+    @property
+    def metrics(self) -> list[keras.Metric]:
+        return []
+
+
+def test_metrics_without_a_loss_are_refused(line: tuple[np.ndarray, np.ndarray]) -> None:
+    model = Untold([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ModelError, match="Received: metrics without one"):
+        record(model, line)
+
+
 def test_a_step_of_ones_own_is_recorded_where_it_tells_its_loss(line: tuple[np.ndarray, np.ndarray]) -> None:
     telling, silent = OwnStep(tells=True), OwnStep(tells=False)
     for model in (telling, silent):

@@ -112,6 +112,14 @@ def test_what_is_learnt_by_heart_shows_no_rate_that_is_too_high(falls_to: float)
     assert read(rates, losses + 1).max_lr > 2 * learnt * 1.1
 
 
+@pytest.mark.parametrize("start", [3.0, 0.1, 0.0, -0.1])
+def test_of_a_loss_that_goes_below_zero_nothing_is_learnt_by_heart(start: float) -> None:
+    """A likelihood has no end at zero: only where it lies does not matter."""
+    rates = np.geomspace(1e-5, 10, 100)
+    losses = start - 5 + 5 / (1 + (rates / 1e-2) ** 1.5)
+    np.testing.assert_allclose(decades(read(rates, losses)), decades(read(rates, losses + 10)), atol=1e-6)
+
+
 @pytest.mark.parametrize("step", [68, 70, 73])
 def test_the_upper_boundary_is_half_of_the_rate_of_a_sudden_divergence(step: int) -> None:
     """Before it the loss still falls; the running median, of seven, sees the wall at its very step."""
