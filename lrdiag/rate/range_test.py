@@ -117,13 +117,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         require_steps(self.model, "LRFinder")
         updates = UpdateCounter(self.model.optimizer)
         self._begin()
-        if self._undo:
-            self._undo.clear()
-            warnings.warn(
-                "The last sweep of this LRFinder was broken off, and its training has kept what it had changed. Use "
-                "`with LRFinder(...) as finder:` around `fit` to have it put back",
-                stacklevel=2,
-            )
+        self._let_go_of_what_was_broken_off()
         self._undo.append(partial(setattr, self.model, "stop_training", self.model.stop_training))
         self._undo.append(TrainingState(self.model).restore)
         self._updates = updates
@@ -176,6 +170,16 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         while self._undo:
             self._undo[-1]()
             self._undo.pop()
+
+    def _let_go_of_what_was_broken_off(self) -> None:
+        """To put it back now would undo the training that has followed."""
+        if self._undo:
+            self._undo.clear()
+            warnings.warn(
+                "The last sweep of this LRFinder was broken off, and its training has kept what it had changed. Use "
+                "`with LRFinder(...) as finder:` around `fit` to have it put back",
+                stacklevel=3,
+            )
 
     def result(self) -> RangeTest:
         """What was measured so far."""
