@@ -309,23 +309,25 @@ def find_lr(
         batches, steps = endless_batches(
             x, y, sample_weight, batch_size=batch_size, sweep=repeat, sweeps=repeats, batches=needed
         )
-        with fit_undone(model), finder:
-            if model.steps_per_execution != 1:
-                model.steps_per_execution, model.train_function = 1, None
-            model.fit(
-                batches,
-                class_weight=class_weight,
-                steps_per_epoch=steps,
-                shuffle=False,
-                verbose=0,
-                callbacks=[finder],
-            )
-            if steps is None:
-                # Keras keeps a Python iterator in a cycle. TensorFlow fetches ahead from it, which would go on drawing
-                # random numbers, and complains of it at the end of the process
-                gc.collect()
-        sweep = finder.sweep()
-        if not sweep.losses and sweep.stop_reason == DATA_ENDED:
-            raise no_batch()
-        sweeps.append(sweep)
+        sweeps.append(_sweep(model, finder, batches, steps, class_weight))
     return RangeTest(tuple(sweeps))
+
+
+def _sweep(
+    model: keras.Model, finder: LRFinder, batches: Any, steps: int | None, class_weight: dict[int, float] | None
+) -> Sweep:
+    """One sweep over batches without end, after which nothing has happened."""
+    with fit_undone(model), finder:
+        if model.steps_per_execution != 1:
+            model.steps_per_execution, model.train_function = 1, None
+        model.fit(
+            batches, class_weight=class_weight, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[finder]
+        )
+        if steps is None:
+            # Keras keeps a Python iterator in a cycle. TensorFlow fetches ahead from it, which would go on drawing
+            # random numbers, and complains of it at the end of the process
+            gc.collect()
+    sweep = finder.sweep()
+    if not sweep.losses and sweep.stop_reason == DATA_ENDED:
+        raise no_batch()
+    return sweep
