@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from lrdiag.errors import SettingsError
+from lrdiag.errors import require_count
 from lrdiag.rate.curves import (
     Anneal,
     Convention,
@@ -45,11 +45,7 @@ class CurveSchedule(Previewed, keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, curve: Curve, gradient_accumulation_steps: int = 1, name: str | None = None) -> None:
         require_curve(curve)
-        if gradient_accumulation_steps < 1:
-            raise SettingsError(
-                "Argument `gradient_accumulation_steps` must be 1 or more. "
-                f"Received: gradient_accumulation_steps={gradient_accumulation_steps}"
-            )
+        require_count("gradient_accumulation_steps", gradient_accumulation_steps)
         self.curve = curve
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self.name = name or type(self).__name__

@@ -49,9 +49,8 @@ class SweptRate:
 
     def set(self, rate: float) -> None:
         """Sets the rate of the update that comes next."""
-        for cell, ratio in zip(self._cells, self._ratios, strict=True):
-            cell.write(rate * ratio)
-        self._expected = self._cells[0].read()
+        written = [cell.write(rate * ratio) for cell, ratio in zip(self._cells, self._ratios, strict=True)]
+        self._expected = written[0]
 
     def require_untouched(self) -> None:
         """Refuses to sweep beside another hand.

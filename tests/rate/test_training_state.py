@@ -199,6 +199,13 @@ def test_last_in_the_list_it_undoes_what_others_do_at_the_end() -> None:
     np.testing.assert_array_equal(weights(model), before)
 
 
+def loss_and_gradients(model: keras.Model, data: Any) -> tuple[Any, list[Any]]:
+    inputs, targets = data
+    with tf.GradientTape() as tape:
+        loss = keras.ops.mean((model(inputs) - targets) ** 2)
+    return loss, tape.gradient(loss, model.trainable_weights)
+
+
 class Adversarial(keras.Model):
     """Its `train_step` uses an optimizer of its own."""
 
@@ -211,10 +218,8 @@ class Adversarial(keras.Model):
         return self.dense(inputs)
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        inputs, targets = data
-        with tf.GradientTape() as tape:
-            loss = keras.ops.mean((self(inputs) - targets) ** 2)
-        self.own[0].apply(tape.gradient(loss, self.trainable_weights), self.trainable_weights)
+        loss, gradients = loss_and_gradients(self, data)
+        self.own[0].apply(gradients, self.trainable_weights)
         return {"loss": loss}
 
 
@@ -257,10 +262,8 @@ class Patient(keras.Model):
         return self.dense(inputs)
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        inputs, targets = data
-        with tf.GradientTape() as tape:
-            loss = keras.ops.mean((self(inputs) - targets) ** 2)
-        self.sum.assign_add(tape.gradient(loss, self.dense.kernel))
+        loss, (gradient,) = loss_and_gradients(self, data)
+        self.sum.assign_add(gradient)
         self.seen.assign_add(1)
 
         def update() -> None:
