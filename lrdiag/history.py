@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from lrdiag.errors import DataError
-from lrdiag.rate.steps import inner_optimizers
+from lrdiag.rate.steps import current, inner_optimizers
 from lrdiag.records import Epoch, TrainingRun, finite
 
 _RATES = ("learning_rate", "lr")  # Keras's own name, and that of Keras 2
@@ -88,16 +88,24 @@ def accuracy_name(figures: Mapping[str, Any]) -> str | None:
     )
 
 
-def describe_optimizer(model: keras.Model) -> str:
-    """The optimizer in words; empty where the model is not compiled."""
+def describe_optimizer(model: keras.Model, momentums: Sequence[float] | None = None) -> str:
+    """The optimizer in words; empty where the model is not compiled.
+
+    Args:
+        model: Which has been trained.
+        momentums: Its momentum at each step, where that changed.
+    """
     if getattr(model, "optimizer", None) is None:
         return ""
     optimizer = inner_optimizers(model.optimizer)[0]
     words = [type(optimizer).__name__]
-    momentum = getattr(optimizer, "momentum", None)
-    if momentum is not None and float(momentum):
+    if not momentums:
+        has_momentum = getattr(optimizer, "momentum", None) is not None
+        momentums = [current(optimizer, "momentum")] if has_momentum else [0.0]
+    low, high = min(momentums), max(momentums)
+    if high:
         kind = "Nesterov momentum" if getattr(optimizer, "nesterov", False) else "momentum"
-        words.append(f"{kind} {float(momentum):g}")
+        words.append(f"{kind} {high:g}" if low == high else f"{kind} {low:g}–{high:g}")
     if optimizer.weight_decay:
         words.append(f"weight decay {float(optimizer.weight_decay):g}")
     return ", ".join(words)

@@ -180,7 +180,7 @@ class ReportCallback(StepRecorder):
             loss_per_step=self.loss_per_step,
             steps_per_epoch=max(1, self._steps_per_epoch),
             epochs_planned=int(last_epoch) - self._epochs_before if last_epoch else len(self._epochs),
-            optimizer=describe_optimizer(self.model),
+            optimizer=describe_optimizer(self.model, self.momentum_per_step),
             schedule=_describe_rate(self.model),
             stop_reason=stop_reason,
             seconds=time.perf_counter() - self._started - self._pausing,

@@ -174,7 +174,7 @@ def train(
         loss_per_step=recorder.loss_per_step,
         steps_per_epoch=int(training.cardinality()),
         epochs_planned=epochs,
-        optimizer=describe_optimizer(network.model),
+        optimizer=describe_optimizer(network.model, recorder.momentum_per_step),
         schedule=policy.description,
         stop_reason=recorder.stop_reason,
         seconds=time.perf_counter() - started,

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import pytest
 
+import lrdiag
 from lrdiag.errors import DataError
 from lrdiag.history import accuracy_name, describe_optimizer, epoch_of, epochs_of, training_of
 from lrdiag.records import Epoch, TrainingRun
@@ -115,7 +116,16 @@ def test_the_accuracy_is_the_first_metric_of_such_a_name(names: list[str], accur
         (keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True), "SGD, Nesterov momentum 0.9"),
         (keras.optimizers.AdamW(0.1, weight_decay=0.01), "AdamW, weight decay 0.01"),
         (keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1, momentum=0.5)), "SGD, momentum 0.5"),
+        (lrdiag.SGD(0.1, momentum=0.75), "SGD, momentum 0.75"),
+        (keras.optimizers.MultiOptimizer(lambda variable: keras.optimizers.SGD(0.1)), "MultiOptimizer"),
     ],
 )
 def test_the_optimizer_is_put_into_words(optimizer: Any, words: str) -> None:
     assert describe_optimizer(model(optimizer)) == words
+
+
+@pytest.mark.parametrize(
+    ("momentums", "words"), [(None, "SGD, momentum 0.5"), ([0.95, 0.85, 0.95], "SGD, momentum 0.85–0.95")]
+)
+def test_a_momentum_that_was_cycled_is_told_by_its_ends(momentums: list[float] | None, words: str) -> None:
+    assert describe_optimizer(model(keras.optimizers.SGD(0.1, momentum=0.5)), momentums) == words

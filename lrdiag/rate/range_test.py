@@ -19,7 +19,14 @@ from lrdiag.errors import ModelError, SettingsError, require_choice, require_cou
 from lrdiag.rate.batches import endless_batches, no_batch, require_repeatable
 from lrdiag.rate.curves import LADDERS
 from lrdiag.rate.result import DIVERGED, NOT_FINITE, SWEPT, RangeTest, Sweep
-from lrdiag.rate.steps import MAX_SKIPPED, UpdateCounter, batches_per_update, is_adaptive, require_steps
+from lrdiag.rate.steps import (
+    MAX_SKIPPED,
+    UpdateCounter,
+    batches_per_update,
+    choose_optimizers,
+    is_adaptive,
+    require_steps,
+)
 from lrdiag.rate.suggest import MIN_POINTS
 from lrdiag.rate.swept_rate import SweptRate, give_back_left
 from lrdiag.rate.training_state import TrainingState, fit_undone
@@ -115,6 +122,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Remembers the state of the training and takes the rate in hand."""
         require_steps(self.model, "LRFinder")
+        choose_optimizers(self.model)
         updates = UpdateCounter(self.model.optimizer)
         self._begin()
         self._let_go_of_what_was_broken_off()
@@ -303,9 +311,9 @@ def find_lr(
         )
     finder = LRFinder(start_lr, end_lr, iterations, mode, validation_data, smoothing, diverge_factor, on_step)
     give_back_left(model)
-    needed = iterations * batches_per_update(model.optimizer)
     sweeps = []
     for repeat in range(repeats):
+        needed = iterations * batches_per_update(model.optimizer)
         batches, steps = endless_batches(
             x, y, sample_weight, batch_size=batch_size, sweep=repeat, sweeps=repeats, batches=needed
         )

@@ -20,9 +20,29 @@ def unscaled(optimizer: keras.Optimizer) -> keras.Optimizer:
 
 
 def inner_optimizers(optimizer: keras.Optimizer) -> list[keras.Optimizer]:
-    """The optimizers that make the updates: those inside a loss-scaling or a multiple one, else the one itself."""
+    """The optimizers that make the updates: those inside a loss-scaling or a multiple one, else the one itself.
+
+    A multiple one that chooses by a function has none before `choose_optimizers`.
+    """
     optimizer = unscaled(optimizer)
-    return list(getattr(optimizer, "optimizers", [optimizer]))
+    return list(getattr(optimizer, "optimizers", None) or [optimizer])
+
+
+def choose_optimizers(model: keras.Model) -> None:
+    """Lets a multiple optimizer choose that of each variable now, which Keras leaves to the first step."""
+    optimizer = unscaled(model.optimizer)
+    if hasattr(optimizer, "optimizers") and model.built:
+        optimizer.build(model.trainable_variables)
+
+
+def current(optimizer: keras.Optimizer, name: str) -> float:
+    """The number of that name at the next update, where possible without running TensorFlow op by op."""
+    held = getattr(optimizer, f"_{name}", None)
+    if isinstance(held, CurveSchedule):
+        return held.at(int(Cell(optimizer._iterations).read()))
+    if isinstance(held, keras.Variable):
+        return float(Cell(held).read())
+    return float(getattr(optimizer, name))
 
 
 def is_adaptive(optimizer: keras.Optimizer) -> bool:
@@ -90,9 +110,9 @@ class UpdateCounter:
 
     def __init__(self, optimizer: keras.Optimizer) -> None:
         self._may_skip = hasattr(optimizer, "inner_optimizer")
-        self._batches = unscaled(optimizer)._iterations  # unlike `iterations`, not updates
+        self._batches = Cell(unscaled(optimizer)._iterations)  # unlike `iterations`, not updates
         self._batches_per_update = batches_per_update(optimizer)
-        self._counted = int(self._batches)
+        self._counted = int(self._batches.read())
         self.is_complete = True
         self.skipped = 0
 
@@ -102,7 +122,7 @@ class UpdateCounter:
         Raises:
             ModelError: If so many batches have made no update although nothing scales the loss.
         """
-        before, self._counted = self._counted, int(self._batches)
+        before, self._counted = self._counted, int(self._batches.read())
         if self._counted == before:
             self.skipped += 1
             if self.skipped == MAX_SKIPPED and not self._may_skip:
@@ -207,13 +227,14 @@ class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Takes hold of the model's loss and optimizer."""
         self._batch_loss = BatchLoss(self.model)
+        choose_optimizers(self.model)
         self._optimizer = inner_optimizers(self.model.optimizer)[0]
         self._has_momentum = getattr(self._optimizer, "momentum", None) is not None
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Reads rate and momentum: after the update a schedule would already show the next ones."""
-        self._rate = _current(self._optimizer, "learning_rate")
-        self._momentum = _current(self._optimizer, "momentum") if self._has_momentum else None
+        self._rate = current(self._optimizer, "learning_rate")
+        self._momentum = current(self._optimizer, "momentum") if self._has_momentum else None
         self._batch_loss.begin()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -222,13 +243,3 @@ class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         self.learning_rates.append(self._rate)
         if self._momentum is not None:
             self.momentums.append(self._momentum)
-
-
-def _current(optimizer: keras.Optimizer, name: str) -> float:
-    """The number of that name at the next update, where possible without running TensorFlow op by op."""
-    held = getattr(optimizer, f"_{name}", None)
-    if isinstance(held, CurveSchedule):
-        return held.at(int(Cell(optimizer._iterations).read()))
-    if isinstance(held, keras.Variable):
-        return float(Cell(held).read())
-    return float(getattr(optimizer, name))

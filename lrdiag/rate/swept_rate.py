@@ -8,7 +8,7 @@ import keras
 
 from lrdiag.errors import SettingsError
 from lrdiag.rate.cell import Cell
-from lrdiag.rate.steps import inner_optimizers
+from lrdiag.rate.steps import current, inner_optimizers
 
 
 class SweptRate:
@@ -25,7 +25,7 @@ class SweptRate:
     def __init__(self, model: keras.Model) -> None:
         self._model = model
         self._optimizers = inner_optimizers(model.optimizer)
-        rates = [float(optimizer.learning_rate) for optimizer in self._optimizers]
+        rates = [current(optimizer, "learning_rate") for optimizer in self._optimizers]
         self._ratios = [rate / rates[0] for rate in rates] if rates[0] else [1.0 for _ in rates]
         self._schedules = [
             None if isinstance(optimizer._learning_rate, keras.Variable) else optimizer._learning_rate
@@ -37,7 +37,7 @@ class SweptRate:
         """Exchanges schedules for variables, and takes hold of these."""
         for optimizer, schedule in zip(self._optimizers, self._schedules, strict=True):
             if schedule is not None:
-                optimizer.learning_rate = _Rung(float(optimizer.learning_rate), schedule)
+                optimizer.learning_rate = _Rung(current(optimizer, "learning_rate"), schedule)
         if self._has_schedules:
             self._model.make_train_function(force=True)
         held = [optimizer._learning_rate for optimizer in self._optimizers]

@@ -152,10 +152,11 @@ def test_where_data_of_unknown_length_end_no_step_is_recorded_and_the_history_st
     assert [len(each) for each in (recorder.losses, recorder.learning_rates, recorder.momentums)] == [6, 6, 6]
 
 
+@pytest.mark.parametrize("choice", [keras.optimizers.OptimizerMap, lambda optimizer: lambda variable: optimizer])
 def test_of_several_optimizers_the_rate_of_the_first_is_recorded(
-    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]
+    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray], choice: Callable[..., Any]
 ) -> None:
-    several = keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.25)))
+    several = keras.optimizers.MultiOptimizer(choice(keras.optimizers.SGD(0.25)))
     assert record(make_line(several), line).learning_rates == [0.25] * 3
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,23 @@ def test_whichever_optimizer_is_swept_trains_as_if_it_had_not_been(name: str, sc
         fit(model, epochs=1)
         if swept:
             find_lr(model, INPUTS, TARGETS, **SWEEP)
+        losses.append(fit(model))
+    assert losses[0] == losses[1]
+
+
+def by_name(optimizers: dict[str, keras.optimizers.Optimizer], variable: keras.Variable) -> keras.Optimizer:
+    return optimizers[variable.name]
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_optimizers_that_a_function_chooses_are_swept_before_they_are_chosen(scaled: bool) -> None:
+    losses = []
+    for swept in (False, True):
+        optimizers = {"kernel": keras.optimizers.Adam(0.01), "bias": keras.optimizers.SGD(0.05, momentum=0.9)}
+        chosen = keras.optimizers.MultiOptimizer(partial(by_name, optimizers))
+        model = net(keras.optimizers.LossScaleOptimizer(chosen) if scaled else chosen)
+        if swept:
+            assert find_lr(model, INPUTS, TARGETS, **SWEEP, repeats=2).iterations == 6
         losses.append(fit(model))
     assert losses[0] == losses[1]
 
