@@ -28,7 +28,7 @@ class LrdiagError(Exception):
         ...     lrdiag.Settings(epochs=0)
         ... except lrdiag.LrdiagError as error:
         ...     print(error)
-        `epochs` must be 1 or more. Received: 0
+        `epochs` must be a whole number, 1 or more. Received: 0
     """
 
 
@@ -93,4 +93,4 @@ def require_count(name: str, value: object, at_least: int = 1) -> None:
         SettingsError: If it is none, or less than `at_least`.
     """
     if not isinstance(value, SupportsIndex) or isinstance(value, bool) or operator.index(value) < at_least:
-        raise SettingsError(f"Argument `{name}` must be a whole number, {at_least} or more. Received: {name}={value!r}")
+        raise SettingsError(f"`{name}` must be a whole number, {at_least} or more. Received: {value!r}")

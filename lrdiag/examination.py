@@ -15,7 +15,7 @@ from keras import tree
 
 from lrdiag.data.preprocessing import read_off, undo
 from lrdiag.diagnosis.assemble import Fingerprint
-from lrdiag.errors import DataError, LrdiagError, ModelError, SettingsError
+from lrdiag.errors import DataError, LrdiagError, ModelError, require_count
 from lrdiag.explain.batches import labelled_batches
 from lrdiag.explain.compiled_loss import says_from_logits
 from lrdiag.explain.engine import Explained
@@ -80,8 +80,7 @@ class Examiner:
     def __init__(self, model: keras.Model, *, output: str | int | None = None, batch_size: int = BATCH_SIZE) -> None:
         if not isinstance(model, keras.Model):
             raise ModelError(f"`model` must be a keras.Model. Received: {type(model).__name__}")
-        if batch_size < 1:
-            raise SettingsError(f"`batch_size` must be 1 or more. Received: {batch_size}")
+        require_count("batch_size", batch_size)
         self._model, self._output, self._batch_size = model, output, batch_size
         self._explainer: GradCAM | None = None
         self._predictor: Predictor | None = None

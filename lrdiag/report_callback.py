@@ -14,7 +14,7 @@ import keras
 
 from lrdiag import run_folder
 from lrdiag.diagnosing import Report, class_names_of, facts_of, run_facts, run_of, write_up
-from lrdiag.errors import ComparisonError, DataError, SettingsError
+from lrdiag.errors import ComparisonError, DataError, require_count
 from lrdiag.evolution import Memory
 from lrdiag.examination import Display, Examiner
 from lrdiag.history import describe_optimizer, epoch_of
@@ -97,8 +97,8 @@ class ReportCallback(StepRecorder):
         batch_size: int = 256,
     ) -> None:
         super().__init__()
-        if every is not None and every < 1:
-            raise SettingsError(f"`every` must be 1 or more epochs, or None. Received: {every}")
+        if every is not None:
+            require_count("every", every)
         if validation_data is None:
             raise DataError("`validation_data` must be given: what the page judges the network on. Received: None")
         if isinstance(validation_data, Iterator):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from lrdiag.errors import SettingsError, require_choice
+from lrdiag.errors import SettingsError, require_choice, require_count
 from lrdiag.gates import Gate
 
 OptimizerName = Literal["sgd", "adam", "adamw", "nadam", "adamax", "rmsprop", "adagrad", "adadelta"]
@@ -142,8 +142,8 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "limit_train", "limit_test"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise SettingsError(f"`{name}` must be 1 or more. Received: {value}")
+            if value is not None:
+                require_count(name, value)
         if self.image_size is not None and min(self.image_size) < 1:
             raise SettingsError(f"`image_size` must be 1 pixel or more. Received: {self.image_size}")
         if not 0 <= self.seed < 2**31:

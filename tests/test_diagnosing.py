@@ -531,7 +531,7 @@ def test_the_batch_size_is_that_of_the_passes(report: Report) -> None:
 
 
 def test_a_batch_size_below_one_is_refused(net: keras.Model) -> None:
-    with pytest.raises(SettingsError, match=r"`batch_size` must be 1 or more. Received: 0"):
+    with pytest.raises(SettingsError, match=r"`batch_size` must be a whole number, 1 or more. Received: 0"):
         diagnose(net, IMAGES, LABELS, batch_size=0)
 
 

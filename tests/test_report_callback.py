@@ -357,7 +357,7 @@ def test_without_tensorboard_training_does_not_begin(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("data", "arguments", "error", "message"),
     [
-        (DATA, {"every": 0}, SettingsError, r"`every` must be 1 or more.*Received: 0"),
+        (DATA, {"every": 0}, SettingsError, r"`every` must be a whole number, 1 or more. Received: 0"),
         (DATA, {"baseline": "nowhere"}, RunFolderError, "nowhere"),
         (None, {}, DataError, r"`validation_data` must be given.*Received: None"),
         (iter([DATA]), {}, DataError, r"anew in every pass.*Received: list_iterator"),

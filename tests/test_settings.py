@@ -55,7 +55,7 @@ def test_the_defaults_are_valid() -> None:
 @pytest.mark.parametrize("value", [0, -1])
 def test_counts_begin_at_one(name: str, value: int) -> None:
     assert getattr(Settings(**{name: 1}), name) == 1
-    with pytest.raises(SettingsError, match=f"`{name}` must be 1 or more. Received: {value}"):
+    with pytest.raises(SettingsError, match=f"`{name}` must be a whole number, 1 or more. Received: {value}"):
         Settings(**{name: value})
 
 

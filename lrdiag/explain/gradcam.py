@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import tree
 
-from lrdiag.errors import DataError, SettingsError, require_choice
+from lrdiag.errors import DataError, SettingsError, require_choice, require_count
 from lrdiag.explain.batches import labelled_batches, slices
 from lrdiag.explain.engine import WEIGHTINGS, Engine, Explained
 from lrdiag.explain.layers import choose_layer, find_layer, path_of
@@ -98,8 +98,7 @@ class GradCAM:
         require_choice("method", method, get_args(Method))
         if method in OF_THE_IMAGE and layer is not None:
             raise SettingsError(f"{method!r} explains the image itself and takes no layer. Received: layer={layer!r}")
-        if batch_size < 1:
-            raise SettingsError(f"`batch_size` must be 1 or more. Received: {batch_size}")
+        require_count("batch_size", batch_size)
         self.layer: str | None = None
         self._model, self._asked_for, self._output = model, layer, output
         self._method, self._batch_size = method, batch_size

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from scipy.stats import rankdata
 
-from lrdiag.errors import DataError, ModelError, SettingsError
+from lrdiag.errors import DataError, ModelError, require_count
 from lrdiag.records import HeatmapTrust, Predictions
 
 STEPS = 10  # of equal size, from the whole image to none of it
@@ -300,8 +300,7 @@ def _curve(
     kept: Callable[[int], np.ndarray],
 ) -> np.ndarray:
     """The probability of each image's class where only the pixels of `kept(pixels touched so far)` are left."""
-    if steps < 1:
-        raise SettingsError(f"`steps` must be 1 or more. Received: {steps}")
+    require_count("steps", steps)
     if classes.shape != (len(images),) or not np.issubdtype(classes.dtype, np.integer):
         raise DataError(
             "There must be one class for each image, an integer. "

@@ -215,7 +215,7 @@ def test_scores_that_are_not_numbers_do_not_crash(own_net: keras.Model, noise: L
     ("arguments", "message"),
     [
         ({"method": "guess"}, r"`method` must be one of .*gradcam.*hirescam.*Received: 'guess'"),
-        ({"batch_size": 0}, r"`batch_size` must be 1 or more\. Received: 0"),
+        ({"batch_size": 0}, r"`batch_size` must be a whole number, 1 or more\. Received: 0"),
     ],
 )
 def test_settings_outside_their_values_are_refused(

@@ -304,7 +304,7 @@ GOOD = {
         ({"classes": np.array([-1, 0])}, ModelError, r"for classes -1 to 0"),
         ({"score": lambda images: np.zeros((3, 3))}, ModelError, r"shape \(2, classes\).*shape \(3, 3\)"),
         ({"score": lambda images: np.zeros(2)}, ModelError, r"shape \(2,\)"),
-        ({"steps": 0}, SettingsError, r"`steps` must be 1 or more. Received: 0"),
+        ({"steps": 0}, SettingsError, r"`steps` must be a whole number, 1 or more. Received: 0"),
     ],
 )
 def test_what_does_not_belong_together_is_refused(

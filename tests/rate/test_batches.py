@@ -119,7 +119,7 @@ def test_validation_data_that_does_not_end_and_begin_anew_is_refused(make: Calla
     ("name", "value"), [("iterations", 20.5), ("batch_size", None), ("repeats", "3"), ("batch_size", 1.5)]
 )
 def test_counts_are_whole_numbers(make_line: Callable[..., keras.Model], name: str, value: Any) -> None:
-    with pytest.raises(SettingsError, match=rf"`{name}` must be a whole number, \d or more. Received: {name}="):
+    with pytest.raises(SettingsError, match=rf"`{name}` must be a whole number, \d or more. Received: "):
         find_lr(make_line(), INPUTS, TARGETS, **{name: value})
 
 

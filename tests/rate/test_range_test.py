@@ -607,7 +607,7 @@ def test_data_without_a_batch_is_refused(make_line: Callable[..., keras.Model], 
 
 @pytest.mark.parametrize("argument", ["repeats", "batch_size"])
 def test_counts_below_one_are_refused(lab: Laboratory, argument: str) -> None:
-    with pytest.raises(SettingsError, match=f"`{argument}` must be a whole number, 1 or more. Received: {argument}=0"):
+    with pytest.raises(SettingsError, match=f"`{argument}` must be a whole number, 1 or more. Received: 0"):
         lab.sweep(**{argument: 0})
 
 
