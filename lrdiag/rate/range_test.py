@@ -43,9 +43,10 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
     that of its own batch; under gradient accumulation, that of the batches of one update. The smoothed loss is the
     bias-corrected moving average `v_i / (1 - smoothing**i)`, `v_i = smoothing * v_(i-1) + (1 - smoothing) * loss_i`.
     The sweep ends with the ladder, when the smoothed loss exceeds `diverge_factor` times its best, or at a loss that is
-    not finite. Of a loss that goes below zero no multiple would do: it has diverged where it is `diverge_factor - 1`
-    times as far above its best as the greatest of the first losses, or the best, is from zero. Updates that loss
-    scaling skips do not climb.
+    not finite. Its best is not looked for in the first twenty updates, or the first fifth of a shorter ladder: the
+    average is as noisy there as the few losses in it. Of a loss that goes below zero no multiple would do: it has
+    diverged where it is `diverge_factor - 1` times as far above its best as the greatest of the first losses, or the
+    best, is from zero. Updates that loss scaling skips do not climb.
 
     The accuracies are those of the first metric that is called `acc` or `…accuracy`.
 
@@ -217,7 +218,10 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
             self.on_step(loss)
 
     def _has_diverged(self) -> bool:
-        best = min(self._smoothed)
+        settled = self._smoothed[min(MIN_POINTS, self.ladder.iterations // 5) :]
+        if not settled:
+            return False
+        best = min(settled)
         if min(self._losses) >= 0:
             return self._smoothed[-1] > self.diverge_factor * best
         scale = max(-best, *map(abs, self._losses[:MIN_POINTS]))

@@ -402,8 +402,28 @@ def test_the_sweep_says_why_it_stopped(lab: Laboratory, changes: dict[str, float
 
 def test_the_sweep_stops_at_the_first_smoothed_loss_above_the_limit(lab: Laboratory) -> None:
     smoothed = lab.sweep(end_lr=1e6, diverge_factor=2.0, smoothing=0.5).smoothed_losses
-    above = [value > 2 * min(smoothed[: place + 1]) for place, value in enumerate(smoothed)]
-    assert above.index(True) == len(smoothed) - 1
+    settled = smoothed[2:]  # a fifth of the ladder has no best yet
+    above = [value > 2 * min(settled[: place + 1]) for place, value in enumerate(settled)]
+    assert above.index(True) == len(settled) - 1
+
+
+@pytest.mark.parametrize(
+    ("iterations", "lucky", "stop_reason"),
+    [
+        (100, 5, "the range was swept to its end"),
+        (40, 3, "the range was swept to its end"),
+        (100, 30, "the loss diverged"),
+        (40, 20, "the loss diverged"),
+    ],
+)
+def test_a_few_lucky_batches_at_the_beginning_are_no_best_loss(iterations: int, lucky: int, stop_reason: str) -> None:
+    """The average begins with them alone."""
+    targets = np.where(np.arange(iterations) < lucky, 0.01, 1.0).reshape(-1, 1, 1).astype("float32")
+    batches = tf.data.Dataset.from_tensor_slices((np.ones_like(targets), targets))
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+    model.compile(keras.optimizers.SGD(), loss="mse")
+    test = find_lr(model, batches, start_lr=1e-9, end_lr=1e-8, iterations=iterations, smoothing=0.9)
+    assert test.stop_reason == stop_reason
 
 
 DIGIT_LIKE = (np.ones((4, 4), "float32"), np.zeros(4, "int64"))
