@@ -117,7 +117,7 @@ def draw_trainings(constant: Any, cyclic: Any, rate: float, policy: lrdiag.Cycli
         axes.set(xlabel="epoch", ylabel=measure)
         axes.legend()
     rates.axhline(rate, color="C0")
-    policy.plot((cyclic.params["steps"], cyclic.params["epochs"]), rates).lines[-1].set_color("C1")
+    policy.plot(cyclic.params["steps"], cyclic.params["epochs"], axes=rates).lines[-1].set_color("C1")
     return figure
 
 

@@ -14,19 +14,19 @@ from lrdiag.errors import DataError
 
 
 def endless_batches(
-    x: Any, y: Any, sample_weight: Any, *, batch_size: int, sweep: int, sweeps: int, batches: int
+    x: Any, y: Any, sample_weight: Any, *, batch_size: int | None, sweep: int, sweeps: int, batches: int
 ) -> tuple[Any, int | None]:
     """Batches for `model.fit`, begun anew where they end, and the `steps_per_epoch` that goes with them.
 
-    Each of several sweeps gets batches of its own: they begin at places spread evenly over data of known length, and
-    go on where the last one ended elsewhere.
+    Each of several sweeps gets batches of its own: it goes on where the last one ended, or, where a pass over the data
+    is too short for all, they begin at places spread evenly over it.
 
     Args:
-        x: Arrays, or a `tf.data.Dataset`, `keras.utils.PyDataset` or iterator of batches. An iterator is taken as it
-            is: it cannot begin anew.
+        x: Arrays, or a `tf.data.Dataset`, a `keras.utils.PyDataset`, or a loader, which gives batches each time that it
+            is iterated over. An iterator is taken as it is: it cannot begin anew.
         y: Arrays, or `None`.
         sample_weight: An array, or `None`.
-        batch_size: Examples in a batch, where `x` is an array.
+        batch_size: Examples in a batch, where `x` is an array; `None` takes 32, as Keras does.
         sweep: Which of the sweeps this is, from 0.
         sweeps: How many there are.
         batches: How many batches each takes.
@@ -36,9 +36,10 @@ def endless_batches(
     """
     if _is_array(x):
         _require_targets_for(sample_weight, y)
-        arrays = tuple(part for part in (x, y, sample_weight) if part is not None)
-        return _shuffled_batches(arrays, batch_size).repeat().skip(sweep * batches), sys.maxsize
-    _require_none(y=y, sample_weight=sample_weight)
+        given = {"x": x, "y": y, "sample_weight": sample_weight}
+        arrays = {name: part for name, part in given.items() if part is not None}
+        return _shuffled_batches(arrays, batch_size or 32).repeat().skip(sweep * batches), sys.maxsize
+    _require_none(y=y, sample_weight=sample_weight, batch_size=batch_size)
     if isinstance(x, tf.data.Dataset):
         return x.repeat().skip(_beginning(int(x.cardinality()), sweep, sweeps, batches)), sys.maxsize
     if isinstance(x, keras.utils.PyDataset):
@@ -47,10 +48,10 @@ def endless_batches(
         return _Around(x, _beginning(x.num_batches, sweep, sweeps, batches)), None
     if not isinstance(x, Iterable):
         raise DataError(
-            "Argument `x` must be arrays, a tf.data.Dataset, a keras.utils.PyDataset or a generator of batches. "
-            f"Received: {type(x).__name__}"
+            "Argument `x` must be arrays, a tf.data.Dataset, a keras.utils.PyDataset, or a loader or generator of "
+            f"batches. Received: {type(x).__name__}"
         )
-    return x, None
+    return _given_by(x, 0 if isinstance(x, Iterator) else sweep * batches), None
 
 
 def no_batch() -> DataError:
@@ -75,15 +76,33 @@ def require_repeatable(validation_data: Any) -> None:
 
 
 def _beginning(length: int | None, sweep: int, sweeps: int, batches: int) -> int:
-    """Where a sweep begins. One after another would all begin at the same place where a pass ends with a sweep."""
-    if length is None or length < sweeps:  # tf.data calls unknown and infinite lengths -2 and -1
-        return sweep * batches
-    return sweep * length // sweeps
+    """Where a sweep begins: after the last one; but where a pass is too short for all, they are spread over it.
+
+    There, one after another could all begin at the same place.
+    """
+    if (
+        length is not None and sweeps <= length < sweeps * batches
+    ):  # tf.data calls unknown and endless lengths -2 and -1
+        return sweep * length // sweeps
+    return sweep * batches
 
 
 def _is_array(x: Any) -> bool:
     leaves = keras.tree.flatten(x)
     return bool(leaves) and all(hasattr(leaf, "shape") for leaf in leaves)
+
+
+def _given_by(loader: Iterable[Any], skip: int) -> Iterator[Any]:
+    """The batches of a loader, begun anew where they end; an iterator then has no more to give."""
+    has_given = True
+    while has_given:
+        has_given = False
+        for batch in loader:
+            has_given = True
+            if skip:
+                skip -= 1
+            else:
+                yield tuple(batch) if isinstance(batch, list) else batch
 
 
 def _require_targets_for(sample_weight: Any, y: Any) -> None:
@@ -100,22 +119,22 @@ def _require_none(**arguments: Any) -> None:
             )
 
 
-def _shuffled_batches(arrays: Any, batch_size: int) -> tf.data.Dataset:
+def _shuffled_batches(arrays: dict[str, Any], batch_size: int) -> tf.data.Dataset:
     """Random batches: each example once in every pass, the passes in orders of their own.
 
     Keras's own shuffling draws from TensorFlow's global random state, and gives every sweep the same batches.
     """
-    arrays = keras.tree.map_structure(np.asarray, keras.tree.lists_to_tuples(arrays))
-    sizes = {len(array) if array.ndim else 0 for array in keras.tree.flatten(arrays)}
-    if len(sizes) != 1 or not min(sizes):
+    parts = tuple(keras.tree.map_structure(np.asarray, keras.tree.lists_to_tuples(part)) for part in arrays.values())
+    sizes = [{len(array) if array.ndim else 0 for array in keras.tree.flatten(part)} for part in parts]
+    if len(set.union(*sizes)) != 1 or not min(sizes[0]):
+        received = (f"{name} of {', '.join(map(str, sorted(each)))}" for name, each in zip(arrays, sizes, strict=True))
         raise DataError(
             "Inputs, targets and weights must be arrays that hold as many examples, one or more; of sparse or ragged "
-            "ones make a tf.data.Dataset of batches. "
-            f"Received: {', '.join(map(str, sorted(sizes)))} examples"
+            f"ones make a tf.data.Dataset of batches. Received: {'; '.join(received)} examples"
         )
-    size = sizes.pop()
+    (size,) = sizes[0]
     with tf.device("CPU"):  # captured by the function below, not written into its graph
-        tensors = keras.tree.map_structure(tf.constant, arrays)
+        tensors = keras.tree.map_structure(tf.constant, parts)
     indices = tf.data.Dataset.range(size).shuffle(size, seed=0, reshuffle_each_iteration=True).batch(batch_size)
     return indices.map(
         lambda chosen: keras.tree.map_structure(lambda tensor: tf.gather(tensor, chosen), tensors)

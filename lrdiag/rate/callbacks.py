@@ -6,20 +6,23 @@ import warnings
 
 import keras
 
+from lrdiag import formats
 from lrdiag.errors import SettingsError
 from lrdiag.rate.cell import Cell
 from lrdiag.rate.curves import Anneal, Convention, Curve, CycledMomentum, Cyclic, CyclicMode, OneCycle, require_curve
 from lrdiag.rate.momentum import SGD
 from lrdiag.rate.preview import Previewed, misfit
-from lrdiag.rate.steps import require_settable_rate, unscaled
+from lrdiag.rate.steps import UpdateCounter, require_settable_rate, unscaled
 
 
 class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
     """Sets the rate of every update to that of a curve, and the momentum against it.
 
     The callback form of `CurveSchedule`. It counts the optimizer's own updates, so a training that goes on, after
-    `BackupAndRestore` or from a saved model, goes on in mid-cycle; updates that loss scaling skips do not count.
-    Each epoch logs the rate of its last update as `learning_rate`, which the progress bar and the history show.
+    `BackupAndRestore` or from a saved model, goes on in mid-cycle; updates that loss scaling skips do not count. For a
+    policy that begins anew, compile the model again. Where data of unknown length end, Keras counts an update that it
+    has not made. Each epoch logs the rate of its last update as `learning_rate`, which the progress bar and the history
+    show.
 
     Nothing else may set the rate. Callbacks do not see each other, so another that does, such as `ReduceLROnPlateau`,
     is noticed, and ends the training with an error, at the first step after it has acted and not before.
@@ -58,32 +61,39 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
         self._require_drivable_optimizer()
         optimizer = unscaled(self.model.optimizer)
         self._batches_per_update = optimizer.gradient_accumulation_steps or 1
-        self._batches = Cell(optimizer._iterations)  # unlike `iterations`, which are updates
+        self._updates = UpdateCounter(self.model.optimizer)
         self._rate = Cell(optimizer.learning_rate)
         self._momentum = Cell(optimizer.momentum) if self.momentum else None
         self._expected_rate = self._rate.read()
-        self._batches_at_begin = self._batches.read()
         self._started = False
         self._judged = False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Warns of a training that will not end with a cycle; not before now is a restored training restored."""
-        if not self._judged and self.params.get("steps"):
-            batches = int(self._batches.read()) + self.params["steps"] * (self.params["epochs"] - epoch)
-            self._warn_of_misfit(batches)
+        """Warns of a training that does not begin with a cycle, or will not end with one.
+
+        Not before now is a restored training restored.
+        """
+        if self._judged:
+            return
+        batches = self._batches_made()
+        if epoch == 0 and batches and batches == self._updates.batches:
+            self._warn_of_late_begin(batches)
+        elif self.params.get("steps"):
+            self._warn_of_misfit(batches + self.params["steps"] * (self.params["epochs"] - epoch))
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Sets the rate and the momentum of the update that comes next.
 
         Raises:
             SettingsError: If something else has set the rate since the last update.
+            ModelError: If the optimizer makes no updates.
         """
-        batches = self._batches.read()
-        # restoring a training moves its rate as well as its count, after this callback's beginning
-        if self._started or batches == self._batches_at_begin:
+        if self._started:
+            self._updates.count()
             self._require_untouched_rate()
-        self._started = True
-        step = int(batches) // self._batches_per_update
+        else:
+            self._begin()
+        step = self._updates.batches // self._batches_per_update
         self._expected_rate = self._rate.write(float(self.curve(step)))
         if self.momentum and self._momentum:
             self._momentum.write(float(self.momentum(step)))
@@ -96,11 +106,31 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Warns of a training of unknown length that has not ended with a cycle."""
         if not self._judged:
-            self._warn_of_misfit(int(self._batches.read()))
-        del self._batches, self._rate, self._momentum  # with them it could be neither copied nor pickled
+            self._warn_of_misfit(self._batches_made())
+        del self._updates, self._rate, self._momentum  # with them it could be neither copied nor pickled
 
     def _previewed(self) -> Curve:
         return self.curve
+
+    def _batches_made(self) -> int:
+        return UpdateCounter(self.model.optimizer).batches
+
+    def _begin(self) -> None:
+        """Before the first batch. Restoring a training may have moved its rate and its count by now."""
+        at_begin, self._updates = self._updates.batches, UpdateCounter(self.model.optimizer)
+        if self._updates.batches == at_begin:
+            self._require_untouched_rate()
+        self._started = True
+
+    def _warn_of_late_begin(self, batches: int) -> None:
+        self._judged = True
+        made = formats.plural(batches // self._batches_per_update, "update")
+        warnings.warn(
+            f"{type(self).__name__}: The optimizer has made {made} already, and the policy goes on from there. For one "
+            "that begins anew, compile the model again before `fit`. To go on on purpose, tell `fit` with which epoch, "
+            "as `initial_epoch`.",
+            stacklevel=2,
+        )
 
     def _warn_of_misfit(self, batches: int) -> None:
         self._judged = True

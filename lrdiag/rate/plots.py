@@ -41,22 +41,14 @@ def plot_four(test: RangeTest) -> Figure:
 
 
 def range_test_html(test: RangeTest) -> str:
-    """What a notebook shows: the rates in words and the plot."""
-    try:
-        base_lr, max_lr = test.bounds()
-        said = (
-            f"suggestion <b>{formats.rate(test.suggest())}</b>, boundaries {formats.rate(base_lr)} to "
-            f"{formats.rate(max_lr)}"
-        )
-    except NoSuggestion as error:
-        said = escape(str(error))
+    """What a notebook shows: what can be read, and the plot."""
     figure, axes = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
     plot_range_test(test, axes, "reading")
     drawing = io.StringIO()
     figure.savefig(drawing, format="svg", metadata={"Date": None})
     plt.close(figure)
     svg = drawing.getvalue()
-    return f"<div><p>Range test, {test.iterations} updates: {said}</p>{svg[svg.index('<svg') :]}</div>"
+    return f"<div><p>Range test: {escape(test.summary())}</p>{svg[svg.index('<svg') :]}</div>"
 
 
 def _draw_reading(test: RangeTest, axes: Axes) -> None:
@@ -64,6 +56,7 @@ def _draw_reading(test: RangeTest, axes: Axes) -> None:
     for sweep in test.sweeps:
         axes.plot(sweep.learning_rates, sweep.val_losses or sweep.losses, ".", color="0.6", markersize=4)
     axes.set(xlabel="learning rate", ylabel="validation loss" if test.val_losses else "loss")
+    _cut_divergence(axes, test.val_losses or test.losses)
     try:
         reading = test.reading
     except NoSuggestion:
@@ -74,7 +67,6 @@ def _draw_reading(test: RangeTest, axes: Axes) -> None:
     axes.plot(test.learning_rates, reading.trend, color="C0", linewidth=2, label="trend")
     height = float(np.interp(np.log(reading.suggestion), np.log(test.learning_rates), reading.trend))
     axes.plot(reading.suggestion, height, "o", color="C1", label=f"suggestion {formats.rate(reading.suggestion)}")
-    _cut_divergence(axes, test.val_losses or test.losses)
     axes.legend()
 
 
@@ -116,7 +108,7 @@ def _draw_losses_by_rate(test: RangeTest, axes: Axes) -> None:
 
 
 def _draw_smoothed_losses(test: RangeTest, axes: Axes) -> None:
-    axes.plot(test.learning_rates, test.smoothed_losses)
+    axes.plot(test.learning_rates[: len(test.smoothed_losses)], test.smoothed_losses)
     axes.set(xlabel="learning rate", ylabel="smoothed loss", xscale="log")
     _cut_divergence(axes, test.smoothed_losses)
 

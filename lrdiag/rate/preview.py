@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,7 +44,8 @@ class Previewed(ABC):
             steps_per_epoch: Updates in one epoch.
             epochs: Epochs in the training.
         """
-        curve, updates = self._previewed(), _updates(steps_per_epoch, epochs)
+        steps_per_epoch, epochs = _counts(steps_per_epoch, epochs)
+        curve, updates = self._previewed(), steps_per_epoch * epochs
         values = np.broadcast_to(curve(np.arange(updates)), updates)
         turn, turns = (int(values.argmin()), "is lowest") if curve.dips else (int(values.argmax()), "peaks")
         training = f"{formats.plural(updates, 'update')} ({formats.plural(epochs, 'epoch')} of {steps_per_epoch:,})"
@@ -58,24 +60,25 @@ class Previewed(ABC):
             lines.append(misfit(curve, updates) or "The training ends with a cycle.")
         return "\n".join(lines)
 
-    def plot(self, steps: tuple[int, int] | None = None, axes: Axes | None = None) -> Axes:
+    def plot(self, steps_per_epoch: int | None = None, epochs: int | None = None, *, axes: Axes | None = None) -> Axes:
         """Draws the policy without training.
 
         Args:
-            steps: Updates in one epoch, and epochs; `None` draws as much as shows the policy whole.
+            steps_per_epoch: Updates in one epoch; without it and `epochs`, as many are drawn as show the policy whole.
+            epochs: Epochs in the training.
             axes: Where to draw; `None` makes a new figure.
 
         Returns:
-            The axes, with one line: the rate of every update, over updates, or over epochs where `steps` is given.
+            The axes, with one line: the rate of every update, over epochs, or over updates where these are not given.
         """
-        curve = self._previewed()
-        updates = np.arange(_updates(*steps) if steps else curve.length())
+        curve, is_whole = self._previewed(), steps_per_epoch is None and epochs is None
+        updates = np.arange(curve.length() if is_whole else math.prod(_counts(steps_per_epoch, epochs)))
         if axes is None:
             from matplotlib import pyplot
 
             axes = pyplot.subplots()[1]
-        axes.plot(updates / steps[0] if steps else updates, np.broadcast_to(curve(updates), len(updates)))
-        axes.set_xlabel("epoch" if steps else "update")
+        axes.plot(updates / (steps_per_epoch or 1), np.broadcast_to(curve(updates), len(updates)))
+        axes.set_xlabel("update" if is_whole else "epoch")
         axes.set_ylabel(curve.quantity)
         return axes
 
@@ -111,11 +114,12 @@ def _passed(cycles: list[tuple[float, float]], updates: int) -> str:
     return f"{number} cycle" if number == "1" else f"{number} cycles"
 
 
-def _updates(steps_per_epoch: int, epochs: int) -> int:
-    if not all(hasattr(count, "__index__") and count >= 1 for count in (steps_per_epoch, epochs)):
+def _counts(steps_per_epoch: Any, epochs: Any) -> tuple[int, int]:
+    counts = (steps_per_epoch, epochs)
+    if not all(isinstance(count, int | float | np.number) and count >= 1 and float(count).is_integer() for count in counts):
         raise SettingsError(
             "A training has whole numbers of updates and epochs, one or more: of examples / batch size take the "
             f"ceiling, or the floor where the last batch is dropped. Received: steps_per_epoch={steps_per_epoch!r}, "
             f"epochs={epochs!r}"
         )
-    return int(steps_per_epoch) * int(epochs)
+    return int(steps_per_epoch), int(epochs)

@@ -29,7 +29,7 @@ from lrdiag.rate.steps import (
 )
 from lrdiag.rate.suggest import MIN_POINTS
 from lrdiag.rate.swept_rate import SweptRate, give_back_left
-from lrdiag.rate.training_state import TrainingState, fit_undone
+from lrdiag.rate.training_state import TrainingState, build_on, fit_undone
 
 Mode = Literal["exponential", "linear"]
 
@@ -52,7 +52,8 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
 
     Keras calls no callback where training is interrupted, so use it as a context where that may happen; and last in the
     list of callbacks, so that what others do at the end of training, such as to bring the best weights back, is undone
-    too. `find_lr` does all that by itself, and is the simpler choice where the data can be passed to it.
+    too; what they write in the meantime, such as checkpoints, stays. `find_lr` does all that by itself, and is the
+    simpler choice where the data can be passed to it.
 
     Example:
         >>> import numpy as np
@@ -243,7 +244,7 @@ def find_lr(
     *,
     sample_weight: Any = None,
     class_weight: dict[int, float] | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     start_lr: float = 1e-5,
     end_lr: float = 10.0,
     iterations: int = 100,
@@ -259,8 +260,9 @@ def find_lr(
     A training after it gives the same losses and weights, to the bit, as a training without it; also when the sweep
     diverges, when something raises, and on Ctrl-C. It may be called in the middle of a training, from a callback too.
     What cannot be put back is outside of the model: the elements that a generator has given out, and the position of a
-    `tf.data.Dataset` that shuffles anew in every epoch, which TensorFlow keeps to itself. Nor can an optimizer that a
-    `train_step` of one's own uses beside `model.optimizer`, if it is not built before.
+    `tf.data.Dataset` that shuffles anew in every epoch, which TensorFlow keeps to itself, as it does the state of raw
+    `tf.random` operations in a step that is compiled already; Keras's layers draw from seeds, which are put back. Nor
+    can an optimizer that a `train_step` of one's own uses beside `model.optimizer`, if it is not built before.
 
     Where it misleads: a net without normalisation is less patient with high rates than the sweep shows, so the
     suggestion may be too high for a constant rate; fine-tuning of transformers wants rates far below the steepest
@@ -276,13 +278,15 @@ def find_lr(
         (1e-05, 20)
 
     Args:
-        model: A compiled model. `steps_per_execution` above 1 is set aside for the sweep.
+        model: A compiled model. `steps_per_execution` above 1 is set aside for the sweep. If it has no weights yet, it
+            gets them by the first batch, of anything but a generator.
         x: Inputs: an array or a structure of arrays, of which random batches are taken; or a `tf.data.Dataset`,
-            `keras.utils.PyDataset` or generator of batches, begun anew where it is shorter than the sweep.
+            `keras.utils.PyDataset` or loader of batches, begun anew where it is shorter than the sweep; or a generator,
+            which ends the sweep where it ends.
         y: Targets, arrays; `None` where `x` gives them.
         sample_weight: As `model.fit` takes it; `None` where `x` gives them.
         class_weight: As `model.fit` takes it.
-        batch_size: Examples in one step, where `x` is an array.
+        batch_size: Examples in one step, where `x` is an array; 32 where none is given.
         start_lr: See `LRFinder`.
         end_lr: See `LRFinder`.
         iterations: See `LRFinder`.
@@ -299,10 +303,11 @@ def find_lr(
     Raises:
         SettingsError: If an argument is outside its range.
         DataError: If there is no batch, or data of a kind that cannot be swept.
-        ModelError: If the model is not compiled.
+        ModelError: If the model is not compiled, or has no weights and is to be swept by a generator.
     """
     require_count("repeats", repeats)
-    require_count("batch_size", batch_size)
+    if batch_size is not None:
+        require_count("batch_size", batch_size)
     if class_weight is not None and not isinstance(class_weight, dict):
         raise SettingsError(
             "Argument `class_weight` must be a dict from the number of a class to its weight. "
@@ -329,6 +334,7 @@ def _sweep(
     model: keras.Model, finder: LRFinder, batches: Any, steps: int | None, class_weight: dict[int, float] | None
 ) -> Sweep:
     """One sweep over batches without end, after which nothing has happened."""
+    build_on(model, batches)
     with fit_undone(model), finder:
         if model.steps_per_execution != 1:
             model.steps_per_execution, model.train_function = 1, None

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lrdiag.errors import NoSuggestion, require_choice
+from lrdiag import formats
+from lrdiag.errors import NoSuggestion, SettingsError, require_choice
 from lrdiag.rate import customary
 from lrdiag.rate.suggest import Reading, read
 from lrdiag.records import RangeTestFacts
@@ -47,6 +48,10 @@ class Sweep:
     stop_reason: str = SWEPT
     adaptive: bool = False
 
+    def __post_init__(self) -> None:
+        for name in _COLUMNS:  # arrays too are taken, as what is measured elsewhere may be
+            object.__setattr__(self, name, [float(value) for value in getattr(self, name)])
+
 
 class Bounds(NamedTuple):
     """The boundaries of a cycle.
@@ -60,7 +65,7 @@ class Bounds(NamedTuple):
     max_lr: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RangeTest:
     """A learning-rate range test: what was measured, and the rates that can be read off it.
 
@@ -77,9 +82,30 @@ class RangeTest:
 
     Attributes:
         sweeps: One for each repetition.
+
+    Raises:
+        SettingsError: If there is no sweep.
     """
 
     sweeps: tuple[Sweep, ...]
+
+    def __post_init__(self) -> None:
+        if not self.sweeps:
+            raise SettingsError("A RangeTest holds one sweep or more. Received: none")
+
+    def __repr__(self) -> str:
+        return f"<RangeTest: {self.summary()}>"
+
+    def summary(self) -> str:
+        """What can be read off it, in one sentence, or why nothing can."""
+        sweeps = "" if len(self.sweeps) == 1 else f" in each of {len(self.sweeps)} sweeps"
+        measured = f"{formats.plural(self.iterations, 'update')}{sweeps}"
+        try:
+            suggestion, (base_lr, max_lr) = self.suggest(), self.bounds()
+        except NoSuggestion as error:
+            return f"{measured}. {error}"
+        boundaries = f"{formats.rate(base_lr)} to {formats.rate(max_lr)}"
+        return f"{measured}, suggestion {formats.rate(suggestion)}, boundaries {boundaries}"
 
     @property
     def iterations(self) -> int:

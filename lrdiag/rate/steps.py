@@ -97,6 +97,8 @@ class UpdateCounter:
     """Tells the updates of an optimizer from the batches that make none.
 
     Attributes:
+        batches: How many batches the optimizer had taken when they were last counted; unlike its `iterations`, which
+            are updates, and which loss scaling hides.
         is_complete: Whether the last batch completed an update; under gradient accumulation most do not.
         skipped: How many batches in a row have just made no update; loss scaling leaves out those of which a gradient
             was not finite.
@@ -110,30 +112,30 @@ class UpdateCounter:
 
     def __init__(self, optimizer: keras.Optimizer) -> None:
         self._may_skip = hasattr(optimizer, "inner_optimizer")
-        self._batches = Cell(unscaled(optimizer)._iterations)  # unlike `iterations`, not updates
+        self._cell = Cell(unscaled(optimizer)._iterations)
         self._batches_per_update = batches_per_update(optimizer)
-        self._counted = int(self._batches.read())
+        self.batches = int(self._cell.read())
         self.is_complete = True
         self.skipped = 0
 
     def count(self) -> None:
-        """Call at the end of a batch.
+        """Call once after each batch.
 
         Raises:
             ModelError: If so many batches have made no update although nothing scales the loss.
         """
-        before, self._counted = self._counted, int(self._batches.read())
-        if self._counted == before:
+        before, self.batches = self.batches, int(self._cell.read())
+        if self.batches == before:
             self.skipped += 1
             if self.skipped == MAX_SKIPPED and not self._may_skip:
                 raise ModelError(
-                    "A range test sweeps the rate of `model.optimizer`, which must make the updates. Give the model "
+                    "It is the rate of `model.optimizer` that is set, which must make the updates. Give the model "
                     "trainable weights, and let a `train_step` of your own use `self.optimizer`. "
                     f"Received: {MAX_SKIPPED} steps after which it had made none"
                 )
             return
         self.skipped = 0
-        self.is_complete = self._counted % self._batches_per_update == 0
+        self.is_complete = self.batches % self._batches_per_update == 0
 
 
 class BatchLoss:

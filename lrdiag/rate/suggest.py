@@ -240,8 +240,9 @@ def _no_descent(values: np.ndarray, medians: np.ndarray) -> NoSuggestion:
     received = f"Received: {len(values)} losses, {first:.3g} at first, noise of {noise:.3g}, "
     if not risen.any():
         return NoSuggestion(
-            "The loss stays flat within its noise, so no learning rate can be read off. Sweep to a higher rate, use "
-            f"larger batches, or check that the network learns at all. {received}{medians.min():.3g} at least"
+            "The loss stays flat within its noise, so no learning rate can be read off. Sweep to a higher rate, take "
+            "more iterations, repeats or larger batches, or check that the network learns at all. "
+            f"{received}{medians.min():.3g} at least"
         )
     if risen.argmax() < len(values) / 3:
         return NoSuggestion(
@@ -251,6 +252,6 @@ def _no_descent(values: np.ndarray, medians: np.ndarray) -> NoSuggestion:
         )
     return NoSuggestion(
         "The loss never falls clearly before it rises, so no learning rate can be read off. Start from fresh weights "
-        "if the network is trained already; otherwise sweep a wider range or use larger batches. "
+        "if the network is trained already; otherwise take more iterations, repeats or larger batches. "
         f"{received}{medians.max():.3g} at most"
     )

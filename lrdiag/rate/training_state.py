@@ -99,6 +99,18 @@ def fit_undone(model: keras.Model) -> Iterator[None]:
         randomness.restore()
 
 
+def build_on(model: keras.Model, batches: Any) -> None:
+    """Gives a model that has never been called its weights, as `fit` would: by the first batch of what begins anew."""
+    if model.built or isinstance(batches, Iterator):
+        return
+    randomness = RandomState()
+    first = next(iter(batches), None)
+    randomness.restore()
+    if first is not None:
+        with model.distribute_strategy.scope():
+            model(keras.utils.unpack_x_y_sample_weight(first)[0])
+
+
 def _variables_of(model: keras.Model) -> Iterator[keras.Variable]:
     """Those of the model and its metrics, and of every optimizer that it or a part of it holds."""
     yield from model.variables

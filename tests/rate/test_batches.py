@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -49,6 +49,35 @@ def test_repeated_sweeps_begin_at_different_places(
     assert seen[1] == [(4 + step) % 12 for step in range(iterations)]
 
 
+@pytest.mark.parametrize("make", [Numbered, dataset, lambda: Loader()])
+def test_where_the_data_last_sweeps_follow_one_another(make_line: Callable[..., keras.Model], make: Any) -> None:
+    """To spread them, the batches between would be read to be left out."""
+    seen = numbers(find_lr(make_line(), make(), **STILL, iterations=3, repeats=3))
+    assert seen == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+
+
+class Loader:
+    """Gives batches each time that it is iterated over, in lists as PyTorch's loaders do."""
+
+    def __iter__(self) -> Iterator[list[np.ndarray]]:
+        return ([inputs[None], targets[None]] for inputs, targets in zip(INPUTS, TARGETS, strict=True))
+
+
+def test_a_loader_begins_anew_and_a_generator_does_not(make_line: Callable[..., keras.Model]) -> None:
+    seen = numbers(find_lr(make_line(), Loader(), **STILL, iterations=30))
+    assert seen == [[step % 12 for step in range(30)]]
+    assert find_lr(make_line(), iter(Loader()), **STILL, iterations=30).iterations == 12
+
+
+def test_a_batch_size_is_for_arrays(make_line: Callable[..., keras.Model]) -> None:
+    for size, passes in ((None, 1), (12, 1), (4, 3)):
+        losses = find_lr(make_line(), INPUTS, TARGETS, **STILL, iterations=2 * passes, batch_size=size).losses
+        assert np.mean(losses[:passes]) == pytest.approx(np.mean(np.square(INPUTS[:, 0])))
+        assert len({round(loss, 3) for loss in losses}) == (1 if passes == 1 else len(losses))
+    with pytest.raises(DataError, match="`batch_size` belongs to arrays"):
+        find_lr(make_line(), dataset(), batch_size=4)
+
+
 def test_under_accumulation_a_sweep_goes_on_after_all_batches_of_the_last(
     make_line: Callable[..., keras.Model],
 ) -> None:
@@ -78,7 +107,8 @@ WEIGHTS = np.ones(12)
         pytest.param((lambda: INPUTS, None, WEIGHTS), "weighs targets.*Received: y=None", id="weights-alone"),
         pytest.param((lambda: None,), "must be arrays, .*Received: NoneType", id="nothing"),
         pytest.param((lambda: 3,), "must be arrays, .*Received: int", id="a-number"),
-        pytest.param((lambda: INPUTS, [0.0] * 12), "must be arrays that hold as many", id="a-list"),
+        pytest.param((lambda: INPUTS, [0.0] * 12), "as many examples.*Received: x of 12; y of 0 examples", id="a-list"),
+        pytest.param((lambda: INPUTS, TARGETS[1:], WEIGHTS), "x of 12; y of 11; sample_weight of 12", id="lengths"),
     ],
 )
 def test_data_that_would_be_misread_is_refused(
@@ -115,9 +145,7 @@ def test_validation_data_that_does_not_end_and_begin_anew_is_refused(make: Calla
         LRFinder(validation_data=make())
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("iterations", 20.5), ("batch_size", None), ("repeats", "3"), ("batch_size", 1.5)]
-)
+@pytest.mark.parametrize(("name", "value"), [("iterations", 20.5), ("repeats", "3"), ("batch_size", 1.5)])
 def test_counts_are_whole_numbers(make_line: Callable[..., keras.Model], name: str, value: Any) -> None:
     with pytest.raises(SettingsError, match=rf"`{name}` must be a whole number, \d or more. Received: "):
         find_lr(make_line(), INPUTS, TARGETS, **{name: value})

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lrdiag.errors import SettingsError
+from lrdiag.errors import ModelError, SettingsError
 from lrdiag.rate.callbacks import CurveLR, CyclicLR, OneCycleLR
 from lrdiag.rate.curves import CosineRestarts, Curve, Cyclic, InverseTimeDecay, OneCycle, Warmup
 from lrdiag.rate.momentum import SGD
@@ -279,6 +279,48 @@ def test_a_rate_set_between_two_trainings_is_nobodys_business(make_line: Callabl
     set_rate(model)
     fit(model, 1, callback, probe)
     np.testing.assert_allclose(probe.rates, Cyclic(**CYCLE)(np.arange(6)), rtol=1e-6)
+
+
+def test_a_second_training_goes_on_with_the_policy_and_that_is_said(
+    make_line: Callable[..., keras.Model], fit: Fit
+) -> None:
+    model = make_line()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(model, 1, OneCycleLR(0.1, 3))
+        fit(model, 3, OneCycleLR(0.1, 9), initial_epoch=1)
+    with pytest.warns(UserWarning, match=r"OneCycleLR: The optimizer has made 9 updates already.*compile the model"):
+        fit(model, 1, OneCycleLR(0.1, 3))
+    model.compile(keras.optimizers.SGD(), "mse")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(model, 1, OneCycleLR(0.1, 3))
+
+
+def test_a_policy_of_an_optimizer_that_makes_no_update_is_refused() -> None:
+    """Another one makes them, whose rate is never set."""
+    model = Adversarial()
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    with pytest.raises(ModelError, match=r"rate of `model\.optimizer`.*Received: 20 steps"):
+        model.fit(np.ones((60, 2)), np.ones((60, 1)), batch_size=2, verbose=0, callbacks=[CyclicLR(**CYCLE)])
+
+
+class Adversarial(keras.Model):
+    """Its `train_step` uses an optimizer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+        self.own = keras.optimizers.SGD(0.1)
+
+    def call(self, inputs: Any) -> Any:
+        return self.dense(inputs)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((self(data[0]) - data[1]) ** 2)
+        self.own.apply(tape.gradient(loss, self.trainable_weights), self.trainable_weights)
+        return {"loss": loss}
 
 
 class Interrupted(Exception):

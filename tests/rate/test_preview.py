@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -156,7 +157,7 @@ def test_curve_schedule_and_callback_say_the_same() -> None:
 
 @pytest.mark.parametrize("policy", [Cyclic, CyclicSchedule, CyclicLR])
 def test_a_plot_is_the_curve(policy: Any) -> None:
-    (line,) = policy(*CYCLE).plot((20, 5)).get_lines()
+    (line,) = policy(*CYCLE).plot(20, 5).get_lines()
     np.testing.assert_allclose(line.get_xdata(), np.arange(100) / 20)
     np.testing.assert_allclose(line.get_ydata(), Cyclic(*CYCLE)(np.arange(100)))
 
@@ -165,7 +166,7 @@ def test_a_plot_goes_where_it_is_asked_to() -> None:
     axes = pyplot.subplots()[1]
     assert Cyclic(*CYCLE).plot(axes=axes) is axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("update", "learning rate")
-    other = CycledMomentum(Cyclic(*CYCLE), 0.8, 0.9).plot((5, 2))
+    other = CycledMomentum(Cyclic(*CYCLE), 0.8, 0.9).plot(5, 2)
     assert other is not axes
     assert (other.get_xlabel(), other.get_ylabel()) == ("epoch", "momentum")
 
@@ -187,12 +188,14 @@ def test_a_plot_without_a_training_shows_the_policy_whole(curve: Curve, updates:
 
 
 def test_whole_numbers_of_numpy_are_counts() -> None:
-    assert Cyclic(*CYCLE).summary(np.int64(20), np.int32(5)) == Cyclic(*CYCLE).summary(20, 5)
+    """Also those that its ceiling and floor give."""
+    for counts in ((np.int64(20), np.int32(5)), (np.ceil(312 / 16), 5.0)):
+        assert Cyclic(*CYCLE).summary(*counts) == Cyclic(*CYCLE).summary(20, 5)
 
 
-@pytest.mark.parametrize("steps", [(0, 5), (5, 0), (312.0, 4), (3.5, 2), (3, "2")])
+@pytest.mark.parametrize("steps", [(0, 5), (5, 0), (math.inf, 4), (math.nan, 4), (3.5, 2), (3, "2"), (3, None)])
 def test_a_training_that_is_no_whole_number_of_updates_is_refused(steps: tuple[Any, Any]) -> None:
     with pytest.raises(SettingsError, match=f"ceiling.*Received: steps_per_epoch={steps[0]!r}, epochs={steps[1]!r}"):
         Cyclic(*CYCLE).summary(*steps)
     with pytest.raises(SettingsError, match="Received"):
-        Cyclic(*CYCLE).plot(steps)
+        Cyclic(*CYCLE).plot(*steps)

@@ -217,6 +217,38 @@ def test_a_sweep_that_broke_off_at_once_is_an_empty_plot(kind: str) -> None:
     assert len(empty.plot_all().axes) == 4
 
 
+@pytest.mark.parametrize("kind", ["reading", "loss-by-rate"])
+def test_where_nothing_can_be_read_a_divergence_does_not_flatten_the_rest(kind: str) -> None:
+    noise = np.random.default_rng(0).normal(0.5, 0.1, 90)
+    test = RangeTest((Sweep(RATES, np.append(noise, np.geomspace(1, 1e4, 10))),))
+    with pytest.raises(NoSuggestion):
+        test.suggest()
+    assert test.plot(kind=kind).get_ylim()[1] < 2
+
+
+def test_a_sweep_that_holds_losses_alone_is_drawn() -> None:
+    axes = RangeTest((Sweep(RATES, sweep().losses),)).plot_all().axes
+    assert [len(each.lines[0].get_xdata()) for each in axes] == [100, 100, 100, 0]
+
+
+def test_arrays_are_taken_for_lists() -> None:
+    columns = ("learning_rates", "losses", "smoothed_losses")
+    arrays = Sweep(**{name: np.array(getattr(sweep(), name)) for name in columns})
+    assert arrays == sweep()
+    assert RangeTest((arrays,)).to_dict() == ONE.to_dict()
+
+
+def test_it_is_told_in_one_line() -> None:
+    assert repr(ONE) == "<RangeTest: 100 updates, suggestion 1.0e-2, boundaries 2.3e-3 to 6.1e-1>"
+    assert THREE.summary().startswith("80 updates in each of 3 sweeps, suggestion 1.")
+    assert "loss stays flat" in repr(RangeTest((FLAT,)))
+
+
+def test_a_range_test_without_a_sweep_is_refused() -> None:
+    with pytest.raises(SettingsError, match="one sweep or more"):
+        RangeTest(())
+
+
 def test_axes_of_ones_own_are_drawn_on() -> None:
     _, axes = plt.subplots()
     assert ONE.plot(axes) is axes
@@ -230,7 +262,7 @@ def test_an_unknown_kind_is_refused() -> None:
 
 def test_a_notebook_shows_the_rates_and_the_plot() -> None:
     html = ONE._repr_html_()
-    assert "Range test, 100 updates: suggestion <b>" in html
+    assert "Range test: 100 updates, suggestion 1.0e-2" in html
     assert html.count("<svg") == html.count("</svg>") == 1
     assert not plt.get_fignums()
     assert "flat" in RangeTest((FLAT,))._repr_html_()

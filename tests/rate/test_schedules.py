@@ -142,7 +142,7 @@ def test_a_schedule_of_what_is_no_curve_is_refused(value: Any) -> None:
 
 @pytest.mark.parametrize("steps", [0, -1])
 def test_a_schedule_refuses_an_accumulation_of_nothing(steps: int) -> None:
-    with pytest.raises(SettingsError, match=f"Received: gradient_accumulation_steps={steps}"):
+    with pytest.raises(SettingsError, match=f"`gradient_accumulation_steps` must be .* Received: {steps}"):
         CyclicSchedule(**CYCLE, gradient_accumulation_steps=steps)
 
 

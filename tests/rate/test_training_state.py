@@ -172,6 +172,23 @@ def test_whichever_optimizer_is_swept_trains_as_if_it_had_not_been(name: str, sc
     assert losses[0] == losses[1]
 
 
+@pytest.mark.parametrize("data", ["arrays", "dataset", "generator"])
+def test_a_model_without_weights_gets_those_that_training_would_give_it(data: str) -> None:
+    dataset = tf.data.Dataset.from_tensor_slices((INPUTS, TARGETS)).batch(2)
+    losses = []
+    for swept in (False, True):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.layers.Dense(3), keras.layers.Dropout(0.2), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        if swept and data == "generator":
+            with pytest.raises(ModelError, match="must have its weights"):
+                find_lr(model, iter(dataset), iterations=6)
+        elif swept:
+            find_lr(model, *([INPUTS, TARGETS] if data == "arrays" else [dataset]), iterations=6, end_lr=0.1)
+        losses.append(model.fit(dataset, verbose=0).history["loss"])
+    assert losses[0] == losses[1]
+
+
 def by_name(optimizers: dict[str, keras.optimizers.Optimizer], variable: keras.Variable) -> keras.Optimizer:
     return optimizers[variable.name]
 
@@ -261,7 +278,7 @@ def test_an_optimizer_that_makes_no_update_is_refused_and_nothing_is_left(make: 
     model = make()
     held = [*model.variables, *(model.own[0].variables if hasattr(model, "own") else [])]
     before = [each.numpy() for each in held]
-    with pytest.raises(ModelError, match=r"`model.optimizer`, which must make the updates"):
+    with pytest.raises(ModelError, match=r"rate of `model.optimizer` that is set, which must make the updates"):
         find_lr(model, INPUTS, TARGETS, **SWEEP)
     for variable, value in zip(held, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
