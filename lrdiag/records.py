@@ -268,7 +268,7 @@ class RangeTestFacts:
         stop_reason: Why the sweep ended, in words.
         trend: `losses` smoothed without lag, from which the rates below are read; empty where none could be.
         suggestion: The middle of the steepest stretch of the descent: one static rate.
-        base_lr: Where the descent starts: the lower boundary of a cycle.
+        base_lr: The lower boundary of a cycle: a tenth of `max_lr`, or where the descent starts if that is higher.
         max_lr: How high a cycle may go: twice the rate of the lowest loss, at most half of what diverges.
         accuracies: The accuracy on each batch; empty where none was measured.
         val_losses: The validation loss after each update; empty where none was measured.

@@ -27,8 +27,8 @@ RULES: tuple[str, ...] = get_args(RuleName)
 PREPROCESSINGS: tuple[str, ...] = get_args(Preprocessing)
 
 
-SINGLE_RATE_SCHEDULES = ("plateau", "decay", "constant")
-CYCLE_RATIO = 10.0  # where only the peak of a cycle is given, it starts at a tenth of it
+SINGLE_RATE_SCHEDULES = ("cosine-restarts", "plateau", "decay", "constant")
+CYCLE_RATIO = 10.0  # a cycle starts and ends at a tenth of its peak
 
 
 @dataclass(frozen=True)

@@ -69,10 +69,10 @@ def plan(schedule: ScheduleName, rates: Rates, steps_per_epoch: int, epochs: int
     if schedule == "cosine-restarts":
         cycles = min(MOST_RESTARTS, int(math.log2(epochs + 1)))  # the first lasts an epoch or more
         restarts = keras.optimizers.schedules.CosineDecayRestarts(
-            max_lr, steps_per_epoch * epochs / (2**cycles - 1), t_mul=2.0, alpha=base_lr / max_lr
+            max_lr, steps_per_epoch * epochs / (2**cycles - 1), t_mul=2.0
         )
         number = "one cosine cycle" if cycles == 1 else f"{cycles} cosine cycles, each twice as long as the last,"
-        return Policy(restarts, (), f"{number} from {rate(max_lr)} down to {rate(base_lr)}")
+        return Policy(restarts, (), f"{number} from {rate(max_lr)} down to 0")
     if schedule == "decay":
         decay = InverseTimeDecaySchedule(initial_lr=static_lr, steps_per_epoch=steps_per_epoch)
         return Policy(decay, (), f"{rate(static_lr)} / (1 + 0.1 · epoch)")

@@ -634,7 +634,7 @@ def test_find_lr_as_json_holds_the_measurements_and_the_rates(swept: dict[str, A
     columns = ("learning_rates", "losses", "smoothed_losses", "accuracies", "trend")
     assert {len(swept[name]) for name in columns} == {len(swept["losses"])}
     assert swept["val_losses"] == []
-    assert swept["base_lr"] < swept["suggestion"] < swept["max_lr"]
+    assert max(swept["base_lr"], swept["suggestion"]) < swept["max_lr"]
     assert swept["learning_rate"] == swept["suggestion"]
     assert (swept["rule"], swept["repeats"]) == ("steepest", 1)
     assert swept["suggestion_low"] is swept["suggestion_high"] is None

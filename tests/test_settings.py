@@ -92,7 +92,7 @@ def test_every_known_choice_is_taken(schedule: Any, optimizer: Any) -> None:
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_boundaries_go_with_cycles_only(schedule: Any) -> None:
     boundaries = LearningRate.parse("0.01:0.4")
-    if schedule in ("cyclic", "triangular2", "exp-range", "one-cycle", "cosine-restarts"):
+    if schedule in ("cyclic", "triangular2", "exp-range", "one-cycle"):
         assert Settings(schedule=schedule, learning_rate=boundaries).learning_rate == boundaries
     else:
         with pytest.raises(SettingsError, match=f"`{schedule}` takes one learning rate.*Received: 0.01:0.4"):

@@ -116,7 +116,9 @@ def _passed(cycles: list[tuple[float, float]], updates: int) -> str:
 
 def _counts(steps_per_epoch: Any, epochs: Any) -> tuple[int, int]:
     counts = (steps_per_epoch, epochs)
-    if not all(isinstance(count, int | float | np.number) and count >= 1 and float(count).is_integer() for count in counts):
+    if not all(
+        isinstance(count, int | float | np.number) and count >= 1 and float(count).is_integer() for count in counts
+    ):
         raise SettingsError(
             "A training has whole numbers of updates and epochs, one or more: of examples / batch size take the "
             f"ceiling, or the floor where the last batch is dropped. Received: steps_per_epoch={steps_per_epoch!r}, "

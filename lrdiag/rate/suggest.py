@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lrdiag.errors import NoSuggestion
+from lrdiag.settings import CYCLE_RATIO
 
 MIN_POINTS = 20
 IN_VALLEY, OUT_OF_VALLEY = 0.6, 0.4  # shares of the whole descent: entered below the one, left above the other
@@ -22,8 +23,9 @@ BANDWIDTHS = np.geomspace(0.05, 0.8, 9)  # decades: standard deviation of the sm
 WIDER = 4  # bandwidths that the slope may go beyond that of the losses: up to four times as wide
 NEIGHBOURS = 3  # the kernel reaches as many points to the side at least, wherever they lie
 GRID = 401  # points at which the smooth curve is computed
-STARTS = 0.1  # share of the descent that has passed at `base_lr`
-REACH, ADAPTIVE_REACH = 2.5, 2.1  # decades above `base_lr` that `max_lr` may lie
+ONSET = 0.1  # share of the descent that has passed at its onset
+REACH, ADAPTIVE_REACH = 2.5, 2.1  # decades above the onset that `max_lr` may lie
+CYCLE = float(np.log10(CYCLE_RATIO))  # decades that a cycle spans, unless the onset lies within
 OCTAVE = float(np.log10(2))  # what `max_lr` lies above the lowest loss, and at least below what diverges
 LEARNT = 0.2  # share of the plateau below which little is left to learn
 CREST = 0.75  # what is this steep, in shares of the steepest slope, is the steepest stretch
@@ -36,12 +38,14 @@ class Reading:
 
     Attributes:
         trend: The smoothed losses, as many as there are losses; past the valley their running median.
-        base_lr: Where the descent starts, 10 % of it have passed: the lower boundary of a cycle.
+        onset: Where the descent starts, 10 % of it have passed; `max_lr` is held to a distance from here.
+        base_lr: The lower boundary of a cycle: a tenth of `max_lr`, or the onset if that is higher.
         suggestion: The middle of the steepest stretch of the descent: one static rate.
         max_lr: How high a cycle may go: twice the rate of the lowest loss, at most half of what diverges.
     """
 
     trend: np.ndarray
+    onset: float
     base_lr: float
     suggestion: float
     max_lr: float
@@ -57,21 +61,24 @@ def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False
        best from the others (leave-one-out cross-validation). Noise weighs more on the slope, which takes the widest
        bandwidth, up to four times that, whose predictions are as good within a standard error (the rule of Breiman et
        al., "Classification and Regression Trees", 1984, section 3.4.3).
-    3. The descent runs from the median of the plateau before it to the lowest point. `base_lr` is where 10 % of it have
+    3. The descent runs from the median of the plateau before it to the lowest point; at its onset 10 % of it have
        passed. The suggestion is the middle of the stretch about the steepest point whose slope is three quarters of the
        steepest or more: on a noisy curve it holds stiller than the point itself.
     4. `max_lr` is twice the rate of the lowest loss, as a cycle stays at its peak for a moment only; but no more than
-       half of the rate at which the loss leaves the valley, than 2.5 decades above `base_lr`, or 2.1 with an adaptive
+       half of the rate at which the loss leaves the valley, than 2.5 decades above the onset, or 2.1 with an adaptive
        optimizer, which keeps the loss low far beyond the rates that train well; and never below the suggestion. Without
        an adaptive optimizer the steps shrink with the gradient: once the loss has fallen below a fifth of what it was,
        no rate is too high any more, so the lowest loss counts as far as there.
-    5. A descent of less than five standard errors of the smooth curve is none.
+    5. `base_lr` is a tenth of it, as Smith advises for a single cycle ("A disciplined approach to neural network
+       hyper-parameters: Part 1", 2018), but not below the onset. That alone would be a hundred times below the peak: at
+       both ends of a short training, updates that hardly move the weights.
+    6. A descent of less than five standard errors of the smooth curve is none.
 
     Example:
         >>> rates = np.geomspace(1e-5, 10, 100)
         >>> reading = read(rates, 2 / (1 + (rates / 1e-2) ** 1.5) + (rates / 2) ** 2)
         >>> round(reading.base_lr, 4), round(reading.suggestion, 4), round(reading.max_lr, 4)
-        (0.0023, 0.01, 0.0518)
+        (0.0052, 0.01, 0.0518)
 
     Args:
         learning_rates: Array or list of shape `(n,)`, ascending, in any spacing. Steps at a rate of 0 are passed over.
@@ -106,19 +113,20 @@ def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False
         if depth <= STANDARD_ERRORS * np.hypot(error[start], error[bottom]):
             raise _no_descent(values, medians)
         passed = (plateau - smooth) / depth
-        start = int(np.flatnonzero(passed[:bottom] <= STARTS)[-1])
+        start = int(np.flatnonzero(passed[:bottom] <= ONSET)[-1])
     steepest = start + int(slope[start : bottom + 1].argmin())
-    base = float(np.interp(STARTS, passed[start : start + 2], grid[start : start + 2]))
-    middle = float(np.clip(_middle_of_crest(grid, slope, steepest), base, grid[bottom]))
-    reach = max(middle, base + (ADAPTIVE_REACH if adaptive else REACH))
+    onset = float(np.interp(ONSET, passed[start : start + 2], grid[start : start + 2]))
+    middle = float(np.clip(_middle_of_crest(grid, slope, steepest), onset, grid[bottom]))
+    reach = max(middle, onset + (ADAPTIVE_REACH if adaptive else REACH))
     judged = grid <= reach
     if not adaptive and smooth[bottom] >= -error[bottom]:  # else zero is no end
         judged &= np.append(True, np.minimum.accumulate(smooth)[:-1] > LEARNT * plateau)
     lowest = float(grid[judged][smooth[judged].argmin()])
     top = max(middle, min(lowest + OCTAVE, _half_of_what_diverges(positions, end, diverged), reach))
+    base = max(onset, top - CYCLE)
 
     trend = np.append(np.interp(positions[:end], grid, smooth), medians[end:])
-    return Reading(np.interp(np.arange(len(rates)), usable, trend), 10**base, 10**middle, 10**top)
+    return Reading(np.interp(np.arange(len(rates)), usable, trend), 10**onset, 10**base, 10**middle, 10**top)
 
 
 def running_median(values: np.ndarray, width: int) -> np.ndarray:

@@ -67,7 +67,10 @@ def main() -> None:
     import synthetic  # pytest looks at this file too, from where its neighbour cannot be imported
 
     curves = synthetic.family()
-    ours = {name: lambda *test, name=name: getattr(read(*test), name) for name in ("suggestion", "base_lr", "max_lr")}
+    ours = {
+        name: lambda *test, name=name: getattr(read(*test), name)
+        for name in ("suggestion", "onset", "base_lr", "max_lr")
+    }
     off = {f"lrdiag {name}": errors(rule, curves, truth=name) for name, rule in ours.items()}
     off |= {name: errors(rule, curves) for name, rule in RULES.items()}
     print(f"{'':28}{'median':>8}{'90 %':>8}{'signed':>8}{'unanswered':>12}{'curves':>8}")

@@ -120,11 +120,11 @@ def truth(loss: Callable[[np.ndarray], np.ndarray], first: float, last: float) -
     lowest = int(y.argmin())
     fallen = (y[0] - y[: lowest + 1]) / (y[0] - y[lowest])
     steepest = x[np.diff(y[: lowest + 1]).argmin()]
-    base = x[np.argmax(fallen >= 0.1)]
-    bottom = y[x <= base + 2.5].argmin()
+    onset = x[np.argmax(fallen >= 0.1)]
+    bottom = y[x <= onset + 2.5].argmin()
     climbed = np.flatnonzero(y[lowest:] > y[0] - 0.4 * (y[0] - y[lowest]))
     octave = np.log10(2)
     last = x[lowest + climbed[0]] - octave if len(climbed) else x[-1]
-    top = max(steepest, min(x[bottom] + octave, last, base + 2.5))
-    rates = {"base_lr": base, "suggestion": steepest, "max_lr": top}
+    top = max(steepest, min(x[bottom] + octave, last, onset + 2.5))
+    rates = {"onset": onset, "base_lr": max(onset, top - 1), "suggestion": steepest, "max_lr": top}
     return {name: float(10**x) for name, x in rates.items()}

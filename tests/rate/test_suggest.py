@@ -33,8 +33,8 @@ def noise(scale: float, count: int = len(RATES), seed: int = 0) -> np.ndarray:
 
 
 def decades(reading: Reading) -> np.ndarray:
-    """The three rates, as logarithms."""
-    return np.log10([reading.base_lr, reading.suggestion, reading.max_lr])
+    """The three rates that are read off the curve itself, as logarithms."""
+    return np.log10([reading.onset, reading.suggestion, reading.max_lr])
 
 
 # --- the family of curves whose answer is known ----------------------------------------------------------------------
@@ -52,9 +52,10 @@ def test_the_median_error_on_curves_of_known_truth_is_below_a_sixth_of_a_decade(
             continue
         assert len(reading.trend) == len(curve.losses)
         assert np.isfinite(reading.trend).all()
-        assert curve.learning_rates[0] <= reading.base_lr <= reading.suggestion <= reading.max_lr
+        assert curve.learning_rates[0] <= reading.onset <= reading.suggestion <= reading.max_lr
+        assert reading.onset <= reading.base_lr <= reading.max_lr
         assert reading.max_lr <= curve.learning_rates[-1]
-        off.append(decades(reading) - np.log10([curve.truth[name] for name in ("base_lr", "suggestion", "max_lr")]))
+        off.append([np.log10(getattr(reading, name) / true) for name, true in curve.truth.items()])
     assert len(curves) == 200
     assert unanswered <= 0.03 * len(curves)
     assert (np.median(np.abs(off), axis=0) <= 0.15).all()  # what is asked for
@@ -69,12 +70,19 @@ def test_the_middle_of_a_symmetrical_descent_is_its_steepest_point(centre: float
     assert np.log10(reading.suggestion / centre) == pytest.approx(0, abs=0.02)
 
 
-def test_the_lower_boundary_is_where_a_tenth_has_passed_and_the_upper_no_more_than_so_far_above() -> None:
+def test_at_the_onset_a_tenth_has_passed_and_the_upper_boundary_is_no_more_than_so_far_above() -> None:
     """Of `1 / (1 + u**1.5)`, the share `p` has passed at `u = (p / (1 - p)) ** (1 / 1.5)`; it falls for ever."""
     rates = np.geomspace(1e-7, 1e2, 400)
-    start = -3 + np.log10(1 / 9) / 1.5
-    truth = [start, -3, start + REACH]
+    onset = -3 + np.log10(1 / 9) / 1.5
+    truth = [onset, -3, onset + REACH]
     np.testing.assert_allclose(decades(read(rates, sigmoid(1e-3, rates))), truth, atol=0.02)
+
+
+@pytest.mark.parametrize(("diverges_at", "base_lr"), [(1.0, "a tenth"), (3e-3, "the onset")])
+def test_a_cycle_spans_a_decade_unless_the_descent_starts_within(diverges_at: float, base_lr: str) -> None:
+    reading = read(RATES, sigmoid(1e-3) + (RATES / diverges_at) ** 3)
+    assert reading.base_lr == pytest.approx({"a tenth": reading.max_lr / 10, "the onset": reading.onset}[base_lr])
+    assert reading.base_lr >= max(reading.onset, reading.max_lr / 10) * (1 - 1e-9)
 
 
 @pytest.mark.parametrize("diverges_at", [3e-3, 6e-3])
@@ -161,10 +169,10 @@ def test_real_range_tests_are_read_alike_whatever_their_length_and_seed() -> Non
     """
     readings = {(each["seed"], each["iterations"]): _read_measured(each["losses"]) for each in MEASURED}
     assert len(readings) == 12
-    for (_, iterations), (base_lr, suggestion, max_lr) in readings.items():
+    for (_, iterations), (onset, suggestion, max_lr) in readings.items():
         assert -1.15 < max_lr < -0.45
-        assert base_lr + 0.5 < suggestion < max_lr - 0.4
-        assert base_lr == pytest.approx(-2.3 - 1.2 * np.log10(iterations / 50), abs=0.4)
+        assert onset + 0.5 < suggestion < max_lr - 0.4
+        assert onset == pytest.approx(-2.3 - 1.2 * np.log10(iterations / 50), abs=0.4)
     for iterations in (50, 100, 200, 400):
         spread = np.ptp([readings[seed, iterations] for seed in range(3)], axis=0)
         assert (spread <= [0.4, 0.75, 0.51]).all()
