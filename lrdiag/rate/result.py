@@ -78,7 +78,7 @@ class RangeTest:
         >>> test = RangeTest((Sweep(rates.tolist(), losses.tolist()),))
         >>> base_lr, max_lr = test.bounds()
         >>> round(base_lr, 3), round(max_lr, 3), round(test.suggest(), 3)
-        (0.061, 0.612, 0.01)
+        (0.005, 0.052, 0.01)
 
     Attributes:
         sweeps: One for each repetition.
