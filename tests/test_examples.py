@@ -182,12 +182,13 @@ def test_the_quick_article_takes_few_images(article: tuple[Path, str]) -> None:
     assert numbers("^(?:Digits|CIFAR-10): # training and # test images", article[1]) == [540, 200]
 
 
-def test_the_article_reads_a_suggestion_between_its_boundaries(article: tuple[Path, str]) -> None:
+def test_the_article_reads_a_suggestion_and_boundaries(article: tuple[Path, str]) -> None:
     updates, seconds = numbers("range test: # updates, # s, ", article[1])
     assert 40 <= updates <= 100
     assert 0 < seconds < 120
     suggestion, base_lr, max_lr = numbers("suggestion #, boundaries # to #\n", article[1])
-    assert 1e-5 < base_lr < suggestion < max_lr < 10
+    assert 1e-5 < suggestion < max_lr < 10
+    assert max_lr / 10.1 < base_lr < max_lr
 
 
 @pytest.mark.parametrize("name", ["constant", "cyclic"])
