@@ -23,6 +23,7 @@ FIRST_PEAK = {"sgd": 0.1, "adam": 0.003}
 MORE_SEEDS = {
     "digits fast sgd 256": 5,
     "digits fast adam 256": 6,
+    "cifar10 fast adam 64": 6,
     "cifar10 fast sgd 256": 6,
     "cifar10 article sgd 64": 6,
 }
@@ -55,7 +56,7 @@ PROBLEMS = [
         ("cifar10", "fast", 1024, 48),
         ("cifar10", "article", 64, 160),
         ("cifar10", "article", 256, 40),
-        ("cifar10", "article", 1024, 24),
+        ("cifar10", "article", 1024, 48),
     )
     for optimizer in ("sgd", "adam")
 ]
