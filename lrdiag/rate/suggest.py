@@ -24,7 +24,7 @@ WIDER = 4  # bandwidths that the slope may go beyond that of the losses: up to f
 NEIGHBOURS = 3  # the kernel reaches as many points to the side at least, wherever they lie
 GRID = 401  # points at which the smooth curve is computed
 ONSET = 0.1  # share of the descent that has passed at its onset
-REACH, ADAPTIVE_REACH = 2.5, 2.1  # decades above the onset that `max_lr` may lie
+REACH, ADAPTIVE_REACH = 2.5, 2.0  # decades above the onset that `max_lr` may lie
 CYCLE = float(np.log10(CYCLE_RATIO))  # decades that a cycle spans, unless the onset lies within
 OCTAVE = float(np.log10(2))  # what `max_lr` lies above the lowest loss, and at least below what diverges
 LEARNT = 0.2  # share of the plateau below which little is left to learn
@@ -65,7 +65,7 @@ def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False
        passed. The suggestion is the middle of the stretch about the steepest point whose slope is three quarters of the
        steepest or more: on a noisy curve it holds stiller than the point itself.
     4. `max_lr` is twice the rate of the lowest loss, as a cycle stays at its peak for a moment only; but no more than
-       half of the rate at which the loss leaves the valley, than 2.5 decades above the onset, or 2.1 with an adaptive
+       half of the rate at which the loss leaves the valley, than 2.5 decades above the onset, or 2 with an adaptive
        optimizer, which keeps the loss low far beyond the rates that train well; and never below the suggestion. Without
        an adaptive optimizer the steps shrink with the gradient: once the loss has fallen below a fifth of what it was,
        no rate is too high any more, so the lowest loss counts as far as there.

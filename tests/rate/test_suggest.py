@@ -116,7 +116,8 @@ def test_what_is_learnt_by_heart_shows_no_rate_that_is_too_high(falls_to: float)
     losses = falls_to + (2 - falls_to) * np.clip(-np.log10(rates / 1e-2) / 2, 0, 1)
     learnt = rates[losses <= 0.2 * 2][0]
     assert np.log10(read(rates, losses).max_lr / (2 * learnt)) == pytest.approx(0, abs=0.02)
-    assert read(rates, losses, adaptive=True).max_lr > 2 * learnt * 1.1
+    adaptive = read(rates, losses, adaptive=True)
+    assert adaptive.max_lr == pytest.approx(adaptive.onset * 10**ADAPTIVE_REACH)
     assert read(rates, losses + 1).max_lr > 2 * learnt * 1.1
 
 
