@@ -80,9 +80,8 @@ def _beginning(length: int | None, sweep: int, sweeps: int, batches: int) -> int
 
     There, one after another could all begin at the same place.
     """
-    if (
-        length is not None and sweeps <= length < sweeps * batches
-    ):  # tf.data calls unknown and endless lengths -2 and -1
+    # tf.data calls unknown and endless lengths -2 and -1
+    if length is not None and sweeps <= length < sweeps * batches:
         return sweep * length // sweeps
     return sweep * batches
 
