@@ -12,7 +12,7 @@ from lrdiag.rate.cell import Cell
 from lrdiag.rate.curves import Anneal, Convention, Curve, CycledMomentum, Cyclic, CyclicMode, OneCycle, require_curve
 from lrdiag.rate.momentum import SGD
 from lrdiag.rate.preview import Previewed, misfit
-from lrdiag.rate.steps import UpdateCounter, require_settable_rate, unscaled
+from lrdiag.rate.steps import UpdateCounter, batches_per_update, require_settable_rate, unscaled
 
 
 class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
@@ -60,7 +60,7 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
         """
         self._require_drivable_optimizer()
         optimizer = unscaled(self.model.optimizer)
-        self._batches_per_update = optimizer.gradient_accumulation_steps or 1
+        self._batches_per_update = batches_per_update(self.model.optimizer)
         self._updates = UpdateCounter(self.model.optimizer)
         self._rate = Cell(optimizer.learning_rate)
         self._momentum = Cell(optimizer.momentum) if self.momentum else None
