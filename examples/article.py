@@ -23,7 +23,7 @@ import lrdiag
 from lrdiag.data import evaluation_batches, load_dataset, training_batches
 from lrdiag.models import build_network
 from lrdiag.progress import Silence
-from lrdiag.records import Dataset
+from lrdiag.record.arrays import Dataset
 
 SAMPLES = 10  # photographs of each class
 GRID = 5  # rows of mistakes, and columns

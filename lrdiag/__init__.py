@@ -10,58 +10,58 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lrdiag import testing as testing
-    from lrdiag.diagnosing import Report as Report
+    from lrdiag.callback import ReportCallback as ReportCallback
     from lrdiag.diagnosing import diagnose as diagnose
     from lrdiag.errors import LrdiagError as LrdiagError
     from lrdiag.errors import NoSuggestion as NoSuggestion
     from lrdiag.explain.gradcam import GradCAM as GradCAM
     from lrdiag.explain.overlay import overlay as overlay
     from lrdiag.pipeline import train_and_report as train_and_report
-    from lrdiag.rate.callbacks import CurveLR as CurveLR
-    from lrdiag.rate.callbacks import CyclicLR as CyclicLR
-    from lrdiag.rate.callbacks import OneCycleLR as OneCycleLR
+    from lrdiag.policies.callbacks import CurveLR as CurveLR
+    from lrdiag.policies.callbacks import CyclicLR as CyclicLR
+    from lrdiag.policies.callbacks import OneCycleLR as OneCycleLR
+    from lrdiag.policies.finder import LRFinder as LRFinder
+    from lrdiag.policies.finder import find_lr as find_lr
+    from lrdiag.policies.schedules import CurveSchedule as CurveSchedule
+    from lrdiag.policies.schedules import CyclicSchedule as CyclicSchedule
+    from lrdiag.policies.schedules import InverseTimeDecaySchedule as InverseTimeDecaySchedule
+    from lrdiag.policies.schedules import OneCycleSchedule as OneCycleSchedule
+    from lrdiag.policies.sgd import SGD as SGD
     from lrdiag.rate.curves import CosineRestarts as CosineRestarts
     from lrdiag.rate.curves import Cyclic as Cyclic
     from lrdiag.rate.curves import InverseTimeDecay as InverseTimeDecay
     from lrdiag.rate.curves import OneCycle as OneCycle
     from lrdiag.rate.curves import Warmup as Warmup
-    from lrdiag.rate.momentum import SGD as SGD
-    from lrdiag.rate.range_test import LRFinder as LRFinder
-    from lrdiag.rate.range_test import find_lr as find_lr
-    from lrdiag.rate.result import RangeTest as RangeTest
-    from lrdiag.rate.schedules import CurveSchedule as CurveSchedule
-    from lrdiag.rate.schedules import CyclicSchedule as CyclicSchedule
-    from lrdiag.rate.schedules import InverseTimeDecaySchedule as InverseTimeDecaySchedule
-    from lrdiag.rate.schedules import OneCycleSchedule as OneCycleSchedule
-    from lrdiag.report_callback import ReportCallback as ReportCallback
+    from lrdiag.rate.range_test import RangeTest as RangeTest
+    from lrdiag.report.report import Report as Report
     from lrdiag.settings import LearningRate as LearningRate
     from lrdiag.settings import Settings as Settings
 
 _HOMES = {
     "CosineRestarts": "lrdiag.rate.curves",
-    "CurveLR": "lrdiag.rate.callbacks",
-    "CurveSchedule": "lrdiag.rate.schedules",
+    "CurveLR": "lrdiag.policies.callbacks",
+    "CurveSchedule": "lrdiag.policies.schedules",
     "Cyclic": "lrdiag.rate.curves",
-    "CyclicLR": "lrdiag.rate.callbacks",
-    "CyclicSchedule": "lrdiag.rate.schedules",
+    "CyclicLR": "lrdiag.policies.callbacks",
+    "CyclicSchedule": "lrdiag.policies.schedules",
     "GradCAM": "lrdiag.explain.gradcam",
     "InverseTimeDecay": "lrdiag.rate.curves",
-    "InverseTimeDecaySchedule": "lrdiag.rate.schedules",
-    "LRFinder": "lrdiag.rate.range_test",
+    "InverseTimeDecaySchedule": "lrdiag.policies.schedules",
+    "LRFinder": "lrdiag.policies.finder",
     "LearningRate": "lrdiag.settings",
     "LrdiagError": "lrdiag.errors",
     "NoSuggestion": "lrdiag.errors",
     "OneCycle": "lrdiag.rate.curves",
-    "OneCycleLR": "lrdiag.rate.callbacks",
-    "OneCycleSchedule": "lrdiag.rate.schedules",
-    "RangeTest": "lrdiag.rate.result",
+    "OneCycleLR": "lrdiag.policies.callbacks",
+    "OneCycleSchedule": "lrdiag.policies.schedules",
+    "RangeTest": "lrdiag.rate.range_test",
     "Report": "lrdiag.diagnosing",
-    "ReportCallback": "lrdiag.report_callback",
-    "SGD": "lrdiag.rate.momentum",
+    "ReportCallback": "lrdiag.callback",
+    "SGD": "lrdiag.policies.sgd",
     "Settings": "lrdiag.settings",
     "Warmup": "lrdiag.rate.curves",
     "diagnose": "lrdiag.diagnosing",
-    "find_lr": "lrdiag.rate.range_test",
+    "find_lr": "lrdiag.policies.finder",
     "overlay": "lrdiag.explain.overlay",
     "train_and_report": "lrdiag.pipeline",
 }

@@ -1,5 +1,5 @@
 """`python -m lrdiag`."""
 
-from lrdiag.cli import main
+from lrdiag.cli.app import main
 
 main()

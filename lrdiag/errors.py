@@ -16,6 +16,7 @@ a traceback and ends with exit code 2.
 
 import operator
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import SupportsIndex
 
 
@@ -53,7 +54,7 @@ class NoSuggestion(LrdiagError):
 
     Example:
         >>> import lrdiag
-        >>> from lrdiag.rate.result import Sweep
+        >>> from lrdiag.rate.range_test import Sweep
         >>> flat = lrdiag.RangeTest((Sweep([0.001, 0.01, 0.1], [2.3, 2.3, 2.3]),))
         >>> try:
         ...     flat.suggest()
@@ -94,3 +95,19 @@ def require_count(name: str, value: object, at_least: int = 1) -> None:
     """
     if not isinstance(value, SupportsIndex) or isinstance(value, bool) or operator.index(value) < at_least:
         raise SettingsError(f"`{name}` must be a whole number, {at_least} or more. Received: {value!r}")
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Ends a message that refuses `name` with the nearest one that is known; empty where none is near.
+
+    Example:
+        >>> did_you_mean("epoch", ["seed", "epochs"])
+        ". Did you mean 'epochs'?"
+
+    Args:
+        name: What was received.
+        known: What could have been meant.
+        prefix: Stands before the known name where it is shown.
+    """
+    close = get_close_matches(name, list(known), n=1)
+    return f". Did you mean {prefix + close[0]!r}?" if close else ""

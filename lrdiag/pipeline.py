@@ -14,24 +14,27 @@ from typing import Any
 import keras
 import numpy as np
 
-from lrdiag import environment, run_folder
+from lrdiag.backend.device import has_gpu
 from lrdiag.data import evaluation_batches, load_dataset, load_test_set, training_batches
 from lrdiag.data.batches import preprocessed_batches
 from lrdiag.data.preprocessing import preprocess
-from lrdiag.diagnosing import run_facts, write_up
 from lrdiag.diagnosis.assemble import dataset_facts
 from lrdiag.diagnosis.compare import refuse_other_images
+from lrdiag.diagnosis.gates import refuse_unknown_classes
 from lrdiag.errors import DataError, NoSuggestion
-from lrdiag.examination import Examiner
-from lrdiag.gates import refuse_unknown_classes
+from lrdiag.evaluation.evaluator import Evaluator
 from lrdiag.models import Network, build_network, load_model, takes_images
+from lrdiag.policies.finder import find_lr
 from lrdiag.progress import Progress, Silence
-from lrdiag.rate.range_test import find_lr
-from lrdiag.rate.result import RangeTest
-from lrdiag.records import Dataset, RangeTestFacts, Rates, Run, Seconds, TrainingRun
+from lrdiag.rate.range_test import RangeTest
+from lrdiag.record import folder as run_folder
+from lrdiag.record.arrays import Dataset
+from lrdiag.record.facts import RangeTestFacts, Rates, Run, Seconds, TrainingRun
+from lrdiag.report.report import build_report, run_facts
 from lrdiag.report.templates import html_environment
-from lrdiag.settings import CYCLE_RATIO, Judging, Settings
-from lrdiag.training import CUSTOMARY_RATES, compile_network, plan, train
+from lrdiag.settings import Judging, Settings
+from lrdiag.training.fit import DEFAULT_RATES, compile_network, plan, train
+from lrdiag.vocabulary import CYCLE_RATIO
 
 EVALUATION_BATCH = 512
 RANGE_TEST_STEPS = 100
@@ -86,13 +89,13 @@ def train_and_report(
         with clock.lap("training"):
             training = _train(network, dataset, settings, budget, rates, progress)
         with clock.lap("predict_and_explain"):
-            examined = Examiner(network.model).examine(dataset.test, seed=settings.seed, progress=progress)
+            evaluated = Evaluator(network.model).evaluate(dataset.test, seed=settings.seed, progress=progress)
     with clock.lap("report"), progress.stage("Writing the page"):
-        report = write_up(
-            examined,
+        report = build_report(
+            evaluated,
             dataset_facts(dataset),
             run=run_facts(
-                network.model, examined, _settings_shown(settings, budget), name=network.name, command=command
+                network.model, evaluated, _settings_shown(settings, budget), name=network.name, command=command
             ),
             training=training,
             range_test=range_test,
@@ -141,12 +144,12 @@ def judge(judging: Judging, progress: Progress = SILENCE, *, command: str = "", 
     refuse_unknown_classes(judging.gates, facts.classes)
     if base:
         refuse_other_images(base.diagnosis.dataset, facts)
-    examiner = Examiner(model, output=judging.output)
+    evaluator = Evaluator(model, output=judging.output)
     first = preprocess(dataset.test.images[:1], judging.preprocess)
-    scored = examiner.rehearse(first, np.zeros(1, np.int64), preprocess=judging.preprocess)
+    scored = evaluator.rehearse(first, np.zeros(1, np.int64), preprocess=judging.preprocess)
     _refuse_other_classes(model, scored, dataset)
     with clock.lap("predict_and_explain"):
-        examined = examiner.examine(
+        evaluated = evaluator.evaluate(
             preprocessed_batches(dataset.test, judging.preprocess, EVALUATION_BATCH),
             preprocess=judging.preprocess,
             seed=judging.seed,
@@ -159,10 +162,10 @@ def judge(judging: Judging, progress: Progress = SILENCE, *, command: str = "", 
             "preprocess": judging.preprocess,
             "output": judging.output,
         }
-        report = write_up(
-            examined,
+        report = build_report(
+            evaluated,
             facts,
-            run=run_facts(model, examined, shown, name=judging.model, command=command),
+            run=run_facts(model, evaluated, shown, name=judging.model, command=command),
             training=None,
             files=dataset.test.files,
             seed=judging.seed,
@@ -260,7 +263,7 @@ def _numerics(settings: Settings) -> Iterator[None]:
     keras.utils.set_random_seed(settings.seed)
     before = keras.config.dtype_policy()
     if settings.mixed_precision:
-        half = "float16" if environment.has_gpu() else "bfloat16"  # processors have no fast float16
+        half = "float16" if has_gpu() else "bfloat16"  # processors have no fast float16
         keras.config.set_dtype_policy(f"mixed_{half}")
     try:
         yield
@@ -276,7 +279,7 @@ def _choose_rates(
         given = settings.learning_rate.rate
         base_lr = settings.learning_rate.base_lr or given / CYCLE_RATIO
         return None, "The learning rate was given, so none was looked for.", Rates(base_lr, given, given)
-    customary = CUSTOMARY_RATES[settings.optimizer]
+    customary = DEFAULT_RATES[settings.optimizer]
     test = _sweep(network, dataset, settings, budget, progress, iterations=RANGE_TEST_STEPS)
     facts = test.facts()
     try:
@@ -299,7 +302,7 @@ def _sweep(
     repeats: int = 1,
     **sweep: Any,
 ) -> RangeTest:
-    compile_network(network, settings.optimizer, CUSTOMARY_RATES[settings.optimizer])
+    compile_network(network, settings.optimizer, DEFAULT_RATES[settings.optimizer])
     with progress.stage("Range test", iterations * repeats, "steps") as stage:
         return find_lr(
             network.model,
@@ -344,7 +347,7 @@ def _settings_shown(settings: Settings, budget: Budget) -> dict[str, Any]:
 
 def _save_model(network: Network, settings: Settings) -> None:
     """Saves the network; compiled plainly first, so that Keras loads it without knowing lrdiag's schedules."""
-    compile_network(network, settings.optimizer, CUSTOMARY_RATES[settings.optimizer])
+    compile_network(network, settings.optimizer, DEFAULT_RATES[settings.optimizer])
     network.model.optimizer.build(network.model.trainable_variables)  # else Keras warns of it when it loads
     with run_folder.replacing(settings.out / "model.keras") as temporary:
         network.model.save(temporary)

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
 
+from lrdiag.diagnosis.gates import Gate
 from lrdiag.errors import SettingsError, require_choice, require_count
-from lrdiag.gates import Gate
-
-OptimizerName = Literal["sgd", "adam", "adamw", "nadam", "adamax", "rmsprop", "adagrad", "adadelta"]
-ScheduleName = Literal[
-    "cyclic", "triangular2", "exp-range", "one-cycle", "cosine-restarts", "plateau", "decay", "constant"
-]
-AugmentationName = Literal["flip", "crop", "erase"]
-AssetsName = Literal["inline", "folder"]
-Preprocessing = Literal["raw", "0..1", "-1..1", "torch", "caffe", "standardized"]
-RuleName = Literal["steepest", "fastai-valley", "fastai-slide", "fastai-minimum", "fastai-steep", "torch-lr-finder"]
-
-OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
-SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
-AUGMENTATIONS: tuple[str, ...] = get_args(AugmentationName)
-ASSETS: tuple[str, ...] = get_args(AssetsName)
-DATA_NAMES = ("cifar10", "digits")  # what comes by name; all else is a path
-RULES: tuple[str, ...] = get_args(RuleName)
-PREPROCESSINGS: tuple[str, ...] = get_args(Preprocessing)
-
-
-SINGLE_RATE_SCHEDULES = ("cosine-restarts", "plateau", "decay", "constant")
-CYCLE_RATIO = 10.0  # a cycle starts and ends at a tenth of its peak
+from lrdiag.vocabulary import (
+    ASSETS,
+    AUGMENTATIONS,
+    OPTIMIZERS,
+    PREPROCESSINGS,
+    SCHEDULES,
+    SINGLE_RATE_SCHEDULES,
+    AssetsName,
+    AugmentationName,
+    OptimizerName,
+    Preprocessing,
+    ScheduleName,
+)
 
 
 @dataclass(frozen=True)
@@ -114,7 +105,7 @@ class Settings:
         mixed_precision: Compute in 16 bits where the layers allow it.
         baseline: An earlier run to compare with, its folder or its report.json, or `None`.
         gates: What the run must reach. They are checked against the classes before training; whoever started the run
-            holds it against them with `lrdiag.gates.check`.
+            holds it against them with `lrdiag.diagnosis.gates.check`.
         assets: `"inline"`: the page is one file. `"folder"`: its pictures and its style lie in `assets/` beside it.
         templates: A folder whose templates take the place of those of the same name, or `None`.
     """

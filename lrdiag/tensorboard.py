@@ -13,7 +13,7 @@ from lrdiag.errors import SettingsError
 from lrdiag.explain.overlay import overlay
 
 if TYPE_CHECKING:
-    from lrdiag.diagnosing import Report
+    from lrdiag.report.report import Report
 
 MISTAKES = 16  # that are shown with their maps
 _MOST_CLASSES = 30  # of a confusion matrix whose names can be read

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from lrdiag.diagnosing import Report, run_of
 from lrdiag.diagnosis.compare import compare
-from lrdiag.gates import Gate, check
-from lrdiag.records import Diagnosis
+from lrdiag.diagnosis.gates import Gate, check
+from lrdiag.record.facts import Diagnosis
+from lrdiag.report.report import Report, run_of
 
 
 def assert_no_regression(

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import lrdiag
-from lrdiag.rate.steps import StepRecorder
+from lrdiag.training.recorder import StepRecorder
 
 RNG = np.random.default_rng(0)
 INPUTS, LABELS = RNG.uniform(size=(64, 8, 8, 3)).astype("float32"), RNG.integers(0, 3, 64)

@@ -15,7 +15,7 @@ import click
 import pytest
 from ruamel.yaml import YAML
 
-from lrdiag.cli import main
+from lrdiag.cli.app import main
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 GITHUB, GITLAB = EXAMPLES / "pull-request.yml", EXAMPLES / "gitlab-ci.yml"

@@ -20,10 +20,11 @@ from keras import ops
 from PIL import Image
 
 import lrdiag
-from lrdiag import Report, diagnose, run_folder
+from lrdiag import Report, diagnose
 from lrdiag.data.preprocessing import preprocess
 from lrdiag.errors import ComparisonError, DataError, ModelError, RunFolderError, SettingsError
-from lrdiag.records import TrainingRun
+from lrdiag.record import folder as run_folder
+from lrdiag.record.facts import TrainingRun
 
 L = keras.layers
 CLASSES, SHAPE, COUNT = 3, (8, 8, 3), 23

@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from lrdiag import run_folder
-from lrdiag.cli import main
+from lrdiag.cli.app import main
 from lrdiag.diagnosing import diagnose as judge_in_python
 from lrdiag.errors import ModelError, SettingsError
 from lrdiag.pipeline import judge
+from lrdiag.record import folder as run_folder
 from lrdiag.settings import Judging
 
 L = keras.layers

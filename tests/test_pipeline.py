@@ -13,7 +13,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from lrdiag import LearningRate, Settings, run_folder, train_and_report
+from lrdiag import LearningRate, Settings, train_and_report
+from lrdiag.record import folder as run_folder
 
 QUICK = ["--limit-train", "400", "--limit-test", "100", "--epochs", "2", "--batch-size", "16", "--no-open"]
 

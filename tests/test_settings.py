@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from lrdiag.diagnosis.gates import Gate
 from lrdiag.errors import SettingsError
-from lrdiag.gates import Gate
-from lrdiag.settings import ASSETS, AUGMENTATIONS, OPTIMIZERS, SCHEDULES, LearningRate, Settings
+from lrdiag.settings import LearningRate, Settings
+from lrdiag.vocabulary import ASSETS, AUGMENTATIONS, OPTIMIZERS, SCHEDULES
 
 
 @pytest.mark.parametrize(

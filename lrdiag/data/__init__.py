@@ -5,15 +5,15 @@
 imported by the functions that need them, so that importing this package is cheap.
 """
 
-from lrdiag.data.arrays import ImageArrays
 from lrdiag.data.batches import evaluation_batches, training_batches
-from lrdiag.data.cifar10 import Cifar10
-from lrdiag.data.digits import Digits
-from lrdiag.data.image_folder import ImageFolder
 from lrdiag.data.loading import Source, load_dataset, load_test_set
 from lrdiag.data.sampling import hold_out_validation, subset
-from lrdiag.data.table import ImageTable
-from lrdiag.data.tfds import TfdsFolder
+from lrdiag.data.sources.cifar10 import Cifar10
+from lrdiag.data.sources.digits import Digits
+from lrdiag.data.sources.image_folder import ImageFolder
+from lrdiag.data.sources.npz import ImageArrays
+from lrdiag.data.sources.table import ImageTable
+from lrdiag.data.sources.tfds import TfdsFolder
 
 __all__ = [
     "Cifar10",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrdiag.data.preprocessing import preprocess
-from lrdiag.records import LabelledImages
-from lrdiag.settings import Preprocessing
+from lrdiag.record.arrays import LabelledImages
+from lrdiag.vocabulary import Preprocessing
 
 if TYPE_CHECKING:
     import tensorflow as tf

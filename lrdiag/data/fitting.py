@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lrdiag.records import LabelledImages
+from lrdiag.record.arrays import LabelledImages
 
 DEFAULT_SIZE = (32, 32)
 

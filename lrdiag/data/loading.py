@@ -9,18 +9,18 @@ from typing import Protocol
 
 import numpy as np
 
-from lrdiag.data.arrays import ImageArrays
-from lrdiag.data.cifar10 import Cifar10
-from lrdiag.data.digits import Digits
-from lrdiag.data.image_folder import ImageFolder
 from lrdiag.data.sampling import hold_out_validation, subset
-from lrdiag.data.table import ImageTable
-from lrdiag.data.tfds import TfdsFolder
-from lrdiag.errors import DataUnavailable, SettingsError
-from lrdiag.nearest import did_you_mean
+from lrdiag.data.sources.cifar10 import Cifar10
+from lrdiag.data.sources.digits import Digits
+from lrdiag.data.sources.image_folder import ImageFolder
+from lrdiag.data.sources.npz import ImageArrays
+from lrdiag.data.sources.table import ImageTable
+from lrdiag.data.sources.tfds import TfdsFolder
+from lrdiag.errors import DataUnavailable, SettingsError, did_you_mean
 from lrdiag.progress import Progress
-from lrdiag.records import Dataset, LabelledImages
-from lrdiag.settings import DATA_NAMES, Settings
+from lrdiag.record.arrays import Dataset, LabelledImages
+from lrdiag.settings import Settings
+from lrdiag.vocabulary import DATA_NAMES
 
 VALIDATION_FRACTION = 0.1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lrdiag.errors import DataError, require_choice
-from lrdiag.settings import PREPROCESSINGS, Preprocessing
+from lrdiag.vocabulary import PREPROCESSINGS, Preprocessing
 
 _MEAN_RGB = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet, as `keras.applications` has them
 _DEVIATION_RGB = np.array([0.229, 0.224, 0.225], np.float32)

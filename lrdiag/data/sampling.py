@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lrdiag.errors import DataError
-from lrdiag.records import Dataset, LabelledImages
+from lrdiag.record.arrays import Dataset, LabelledImages
 
 _FIXED_SEED = 0  # not the run's: the test images are the same in every run, so that runs can be compared
 

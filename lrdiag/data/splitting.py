@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lrdiag.data.sampling import split_by_class
 from lrdiag.errors import DataError
-from lrdiag.records import NO_IMAGES, Dataset, LabelledImages, SkippedFile
+from lrdiag.record.arrays import NO_IMAGES, Dataset, LabelledImages, SkippedFile
 
 TEST_FRACTION = 0.2
 

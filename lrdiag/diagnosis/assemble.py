@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from lrdiag.diagnosis.calibration import calibrate
-from lrdiag.diagnosis.findings import find
+from lrdiag.diagnosis.findings.rules import find
 from lrdiag.diagnosis.mistakes import rank_mistakes
 from lrdiag.diagnosis.scores import class_facts, confused_pairs, confusion, score
-from lrdiag.records import (
-    Dataset,
+from lrdiag.record.arrays import Dataset, Predictions
+from lrdiag.record.facts import (
     DatasetFacts,
     Diagnosis,
     Evolution,
     Finding,
     HeatmapFacts,
-    Predictions,
     RangeTestFacts,
     RunFacts,
-    Sheets,
     TrainingRun,
 )
+from lrdiag.record.fingerprint import Fingerprint
+from lrdiag.record.pictures import Sheets
 
 
 def assemble(
@@ -101,22 +100,3 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
 def class_counts(labels: np.ndarray, classes: int) -> list[int]:
     """How many of the labels, integers of shape `(n,)`, are of each class."""
     return [int(count) for count in np.bincount(labels, minlength=classes)]
-
-
-class Fingerprint:
-    """Tells one test set from another; images may come batch by batch, however they are divided."""
-
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-        self._shape: tuple[int, ...] = ()
-
-    def update(self, images: np.ndarray) -> None:
-        """Adds images, `uint8` of shape `(n, height, width, channels)`."""
-        self._shape = images.shape[1:]
-        self._digest.update(np.ascontiguousarray(images).data)
-
-    def of(self, labels: np.ndarray) -> str:
-        """The fingerprint of the images so far with their labels, integers of shape `(n,)`: a SHA-256."""
-        digest = self._digest.copy()
-        digest.update(repr((self._shape, labels.tolist())).encode())
-        return digest.hexdigest()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrdiag.records import Calibration, CalibrationBin, Predictions
+from lrdiag.record.arrays import Predictions
+from lrdiag.record.facts import Calibration, CalibrationBin
 
 BINS = 15  # as Guo et al. and most after them
 

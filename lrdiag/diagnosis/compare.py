@@ -8,7 +8,7 @@ from statistics import NormalDist
 from scipy.stats import binomtest
 
 from lrdiag.errors import ComparisonError
-from lrdiag.records import ClassChange, Comparison, DatasetFacts, Diagnosis, SettingChange
+from lrdiag.record.facts import ClassChange, Comparison, DatasetFacts, Diagnosis, SettingChange
 
 _QUANTILE = NormalDist().inv_cdf(0.975)
 

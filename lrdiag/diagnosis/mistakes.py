@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrdiag.records import Misclassified, Mistake, Predictions, finite
+from lrdiag.record.arrays import Predictions, finite
+from lrdiag.record.facts import Misclassified, Mistake
 
 TOP = 5  # most probable classes that are told of each mistake
 _DIGITS = 6  # of their probabilities: more would double report.json

@@ -7,7 +7,8 @@ from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from lrdiag.diagnosis.mistakes import TOP
-from lrdiag.records import Averages, ClassFacts, ConfusedPair, Predictions, Score, finite
+from lrdiag.record.arrays import Predictions, finite
+from lrdiag.record.facts import Averages, ClassFacts, ConfusedPair, Score
 
 
 def score(predictions: Predictions) -> Score:

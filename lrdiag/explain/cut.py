@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from lrdiag.backend.tap import tapped
 from lrdiag.errors import ModelError
-from lrdiag.explain.tap import tapped
 
 EXPLAINED = "explained"  # the name of the layer that returns the feature maps
 

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from lrdiag.backend.tensorflow import compile_explainer
 from lrdiag.explain import weighting
-from lrdiag.explain.backends.tensorflow import compile_explainer
 from lrdiag.explain.layers import channels_first
-from lrdiag.explain.opened import OpenedModel
+from lrdiag.explain.model import OpenedModel
 
 WEIGHTINGS = {"gradcam": weighting.grad_cam, "hirescam": weighting.hires_cam}
 

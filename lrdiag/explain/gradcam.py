@@ -11,17 +11,18 @@ import keras
 import numpy as np
 from keras import tree
 
+from lrdiag.backend.graph import example_input
+from lrdiag.data.inputs import labelled_batches, slices
 from lrdiag.errors import DataError, SettingsError, require_choice, require_count
-from lrdiag.explain.batches import labelled_batches, slices
 from lrdiag.explain.engine import WEIGHTINGS, Engine, Explained
 from lrdiag.explain.layers import choose_layer, find_layer, path_of
 from lrdiag.explain.means import RunningMeans
-from lrdiag.explain.opened import OpenedModel, example_input
+from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.predictor import Predictor
-from lrdiag.records import Heatmaps, Predictions
+from lrdiag.record.arrays import Heatmaps, Predictions
 
 if TYPE_CHECKING:
-    from lrdiag.explain.borrowed import BorrowedEngine
+    from lrdiag.explain.keras_vis import KerasVisEngine
 
 Method = Literal["gradcam", "hirescam", "gradcam++", "layercam", "scorecam", "saliency", "smoothgrad"]
 OF_THE_IMAGE = ("saliency", "smoothgrad")
@@ -180,7 +181,7 @@ class GradCAM:
         """The same model without explanations; after the first images, or where the model tells of them."""
         return Predictor(self._opened, self._batch_size)
 
-    def _ready(self, images: Any, classes: np.ndarray | None) -> Engine | BorrowedEngine:
+    def _ready(self, images: Any, classes: np.ndarray | None) -> Engine | KerasVisEngine:
         """The engine, made from the first images where the model did not say what it takes."""
         if self.layer is None:
             self._open(tree.map_structure(lambda array: array[:1], images))
@@ -204,12 +205,12 @@ class GradCAM:
     def _layer(self) -> keras.Operation:
         return choose_layer(self._opened) if self._asked_for is None else find_layer(self._opened, self._asked_for)
 
-    def _engine_of(self, layer: keras.Operation | None) -> Engine | BorrowedEngine:
+    def _engine_of(self, layer: keras.Operation | None) -> Engine | KerasVisEngine:
         if self._method in WEIGHTINGS:
             return Engine(self._opened, layer, self._method)
-        from lrdiag.explain.borrowed import BorrowedEngine  # here, for it imports tf-keras-vis
+        from lrdiag.explain.keras_vis import KerasVisEngine  # here, for it imports tf-keras-vis
 
-        return BorrowedEngine(self._opened, layer, self._method, self._batch_size)
+        return KerasVisEngine(self._opened, layer, self._method, self._batch_size)
 
 
 def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:

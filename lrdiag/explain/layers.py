@@ -6,8 +6,9 @@ from itertools import islice, takewhile
 
 import keras
 
+from lrdiag.backend.graph import parts
 from lrdiag.errors import ModelError
-from lrdiag.explain.opened import OpenedModel, Step, parts
+from lrdiag.explain.model import OpenedModel, Step
 
 # Layers and operations whose output only moves, thins or rescales the map before it.
 _NO_FEATURES = (

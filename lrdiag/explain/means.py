@@ -6,7 +6,7 @@ import numpy as np
 
 from lrdiag.errors import DataError
 from lrdiag.explain.engine import Explained
-from lrdiag.records import MeanHeatmaps
+from lrdiag.record.arrays import MeanHeatmaps
 
 
 class RunningMeans:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from lrdiag.explain.backends.tensorflow import compile_scores
-from lrdiag.explain.batches import labelled_batches, slices
+from lrdiag.backend.tensorflow import compile_scores
+from lrdiag.data.inputs import labelled_batches, slices
 from lrdiag.explain.engine import Explained, predicted_classes
-from lrdiag.explain.opened import OpenedModel
-from lrdiag.records import Predictions
+from lrdiag.explain.model import OpenedModel
+from lrdiag.record.arrays import Predictions
 
 
 class Predictor:

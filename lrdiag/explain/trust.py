@@ -13,7 +13,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from lrdiag.errors import DataError, ModelError, require_count
-from lrdiag.records import HeatmapTrust, Predictions
+from lrdiag.record.arrays import Predictions
+from lrdiag.record.facts import HeatmapTrust
 
 STEPS = 10  # of equal size, from the whole image to none of it
 

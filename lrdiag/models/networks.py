@@ -13,7 +13,7 @@ from lrdiag.errors import ModelError
 from lrdiag.models.article import build_article
 from lrdiag.models.fast import WEIGHT_DECAY, build_fast
 from lrdiag.models.foreign import load_foreign
-from lrdiag.records import LabelledImages, is_probability
+from lrdiag.record.arrays import LabelledImages, is_probability
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from lrdiag.rate.result import RangeTest
+    from lrdiag.rate.range_test import RangeTest
 
 _HEADROOM = 0.5
 """Of the height of the descent, above where it starts: divergence is cut off there, lest it flatten everything."""

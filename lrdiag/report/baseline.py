@@ -7,10 +7,10 @@ from itertools import islice
 
 from lrdiag.diagnosis.compare import compare
 from lrdiag.errors import RunFolderError
-from lrdiag.records import Comparison, Diagnosis, Run
-from lrdiag.report.cutting import Cells
+from lrdiag.record.facts import Comparison, Diagnosis, Run
+from lrdiag.report.pictures.cutting import Cells
+from lrdiag.report.pictures.tiles import places_shown
 from lrdiag.report.sections.comparison import SHOWN
-from lrdiag.report.tiles import places_shown
 
 PHOTOGRAPHS, HEATMAPS = "fixed.webp", "fixed-maps.png"
 

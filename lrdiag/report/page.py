@@ -13,7 +13,8 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from lrdiag.errors import require_choice
-from lrdiag.records import Run
+from lrdiag.record.facts import Run
+from lrdiag.report.pictures.tiles import MEDIA_TYPES, Layer
 from lrdiag.report.sections import (
     classes,
     comparison,
@@ -29,7 +30,6 @@ from lrdiag.report.sections import (
     verdict,
 )
 from lrdiag.report.templates import foreign, html_environment
-from lrdiag.report.tiles import MEDIA_TYPES, Layer
 
 Assets = Literal["inline", "folder"]
 """Whether the page carries everything within itself, or finds it in the folder `ASSETS` beside it."""

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lrdiag import formats
-from lrdiag.records import Diagnosis
+from lrdiag.record.facts import Diagnosis
 from lrdiag.report.sections import comparison, findings
 from lrdiag.report.sections.verdict import cautions
 from lrdiag.report.sections.verdict import verdict_sentence as verdict_sentence

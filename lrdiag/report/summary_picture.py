@@ -9,12 +9,13 @@ from importlib.metadata import version
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from lrdiag import formats, run_folder
-from lrdiag.records import Comparison, Diagnosis, Run, Seconds
-from lrdiag.report.cutting import Cells
+from lrdiag import formats
+from lrdiag.record import folder as run_folder
+from lrdiag.record.facts import Comparison, Diagnosis, Run, Seconds
+from lrdiag.report.pictures.cutting import Cells
+from lrdiag.report.pictures.tiles import places_shown
 from lrdiag.report.sections import comparison as beside
 from lrdiag.report.sections.verdict import cautions, verdict_sentence
-from lrdiag.report.tiles import places_shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image

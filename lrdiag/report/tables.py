@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lrdiag import run_folder
-from lrdiag.records import Diagnosis, Heatmaps, Predictions
+from lrdiag.record import folder as run_folder
+from lrdiag.record.arrays import Heatmaps, Predictions
+from lrdiag.record.facts import Diagnosis
 
 
 def write_tables(

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lrdiag import formats
-from lrdiag.records import Comparison, Diagnosis
+from lrdiag.record.facts import Comparison, Diagnosis
 from lrdiag.report.sections import comparison as beside
 
 _CLASSES = 20

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lrdiag import run_folder
-from lrdiag.records import Run
+from lrdiag.record import folder as run_folder
+from lrdiag.record.facts import Run
 from lrdiag.report.page import ASSETS, Assets, lay_out_page
 from lrdiag.report.summary import render_summary
 from lrdiag.report.summary_picture import summary_picture

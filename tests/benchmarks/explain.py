@@ -208,7 +208,7 @@ def streams(case: Case, _count: int) -> list[list[Any]]:
 def traces(case: Case, _count: int) -> int:
     """How often TensorFlow traces the net while it explains batches of several sizes."""
     import lrdiag
-    from lrdiag.explain.tap import tapped
+    from lrdiag.backend.tap import tapped
 
     explainer, calls = lrdiag.GradCAM(case.model, batch_size=BATCH_SIZE), []
 
@@ -376,7 +376,7 @@ def measure(options: argparse.Namespace, name: str, *, images: int, count: int) 
 
 
 if __name__ == "__main__":
-    from lrdiag.startup import start_tensorflow
+    from lrdiag.backend.start import start_tensorflow
 
     start_tensorflow()
     main()

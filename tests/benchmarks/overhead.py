@@ -35,7 +35,7 @@ STEPS = 100
 def make_fast(images: np.ndarray, labels: np.ndarray) -> Any:
     """The default network."""
     from lrdiag.models import build_network
-    from lrdiag.records import LabelledImages
+    from lrdiag.record.arrays import LabelledImages
 
     return build_network("fast", LabelledImages(images, labels), 10).model
 
@@ -71,8 +71,8 @@ def measure(make: Callable[..., Any], batch_size: int, pairs: int) -> dict[str, 
     import keras
 
     from lrdiag import CyclicLR, ReportCallback, find_lr
-    from lrdiag.examination import Examiner
-    from lrdiag.rate.steps import StepRecorder
+    from lrdiag.evaluation.evaluator import Evaluator
+    from lrdiag.training.recorder import StepRecorder
 
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (STEPS * batch_size, 32, 32, 3), dtype=np.uint8)
@@ -92,7 +92,7 @@ def measure(make: Callable[..., Any], batch_size: int, pairs: int) -> dict[str, 
         with tempfile.TemporaryDirectory() as folder:
             callback = ReportCallback(folder, (images, labels))
             callback._write = lambda: None  # the page is no part of recording
-            with patch.object(Examiner, "rehearse", return_value=10):  # nor is what is tried once, before it begins
+            with patch.object(Evaluator, "rehearse", return_value=10):  # nor is what is tried once, before it begins
                 fit(callback)
 
     def swept() -> None:
@@ -134,7 +134,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from lrdiag.startup import start_tensorflow
+    from lrdiag.backend.start import start_tensorflow
 
     start_tensorflow()
     main()

@@ -81,7 +81,7 @@ def scores(size: Size, labels: np.ndarray) -> np.ndarray:
 
 def heatmaps(size: Size, indices: np.ndarray) -> Any:
     """Two bumps in each map and a little noise."""
-    from lrdiag.records import Heatmaps, MeanHeatmaps
+    from lrdiag.record.arrays import Heatmaps, MeanHeatmaps
 
     rng = np.random.default_rng(1)
     y, x = np.mgrid[0 : size.map_side, 0 : size.map_side]
@@ -99,7 +99,7 @@ def kept(images: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     """The pictures of the mistakes, as the test keeps them: no larger than the page shows them."""
     import cv2
 
-    from lrdiag.report.sheets import LARGEST_SIDE, shrunk
+    from lrdiag.record.pictures import LARGEST_SIDE, shrunk
 
     height, width = shrunk(*images.shape[1:3], LARGEST_SIDE)
     return np.stack([cv2.resize(images[index], (width, height), interpolation=cv2.INTER_AREA) for index in wrong])
@@ -107,21 +107,11 @@ def kept(images: np.ndarray, wrong: np.ndarray) -> np.ndarray:
 
 def make_run(size: Size, folder: Path, data_dir: str | None) -> dict[str, float]:
     """Makes a run folder from arrays and returns the seconds of each step."""
-    from lrdiag import run_folder
     from lrdiag.diagnosis.assemble import assemble, dataset_facts
-    from lrdiag.records import (
-        Dataset,
-        Epoch,
-        HeatmapFacts,
-        HeatmapTrust,
-        LabelledImages,
-        Predictions,
-        RangeTestFacts,
-        Run,
-        RunFacts,
-        TrainingRun,
-    )
-    from lrdiag.report.pictures import lay_out
+    from lrdiag.record import folder as run_folder
+    from lrdiag.record.arrays import Dataset, LabelledImages, Predictions
+    from lrdiag.record.facts import Epoch, HeatmapFacts, HeatmapTrust, RangeTestFacts, Run, RunFacts, TrainingRun
+    from lrdiag.report.pictures.layout import lay_out
     from lrdiag.report.write import write_page
 
     labels = np.arange(size.images) % size.classes
@@ -243,13 +233,13 @@ def main() -> None:
     cores = len(os.sched_getaffinity(0))
     results["machine"] = f"{platform.machine()}, {cores} cores, Python {platform.python_version()}"
     for name in options.size or SIZES:
-        results[name] = examine(name, options)
+        results[name] = evaluate(name, options)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
         for figure, value in results[name].items():
             print(f"{name:9} {figure:24} {value:.6g}")
 
 
-def examine(name: str, options: argparse.Namespace) -> dict[str, float]:
+def evaluate(name: str, options: argparse.Namespace) -> dict[str, float]:
     """Makes the run of that size, then its page again and again, and opens it."""
     with tempfile.TemporaryDirectory() as folder:
         data = ["--data-dir", options.data_dir] if options.data_dir else []

@@ -186,7 +186,7 @@ def draw(tables: dict[str, Table], file: str) -> None:
 
 
 if __name__ == "__main__":
-    from lrdiag.startup import start_tensorflow
+    from lrdiag.backend.start import start_tensorflow
 
     start_tensorflow()
     main()

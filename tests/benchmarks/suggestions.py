@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from lrdiag.errors import NoSuggestion
-from lrdiag.rate.customary import RULES
-from lrdiag.rate.suggest import read
+from lrdiag.rate.other_tools import RULES
+from lrdiag.rate.reading import read
 
 RESULTS = Path(__file__).parent / "results" / "suggestions.json"
 MEASURED = RESULTS.with_name("regret.json")

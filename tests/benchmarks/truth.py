@@ -115,7 +115,7 @@ class Nets:
         from lrdiag import OneCycleLR
         from lrdiag.data import training_batches
         from lrdiag.models import build_network
-        from lrdiag.training import compile_network
+        from lrdiag.training.fit import compile_network
 
         keras.utils.set_random_seed(seed)
         train = self._plant("train", PLANTED_IMAGES, seed).images
@@ -136,7 +136,7 @@ class Nets:
         return self._plant("test", IMAGES, len(SEEDS))
 
     def _plant(self, split: str, count: int, seed: int) -> Planted:
-        from lrdiag.data.digits import Digits
+        from lrdiag.data.sources.digits import Digits
         from lrdiag.progress import Silence
 
         photographs, digits = (getattr(data, split) for data in (self.workbench.dataset, Digits().load(Silence())))
@@ -145,7 +145,7 @@ class Nets:
 
 def plant(photographs: np.ndarray, digits: Any, count: int, seed: int) -> Planted:
     """Pastes a digit that is to be named and a decoy on each of `count` photographs, where they do not overlap."""
-    from lrdiag.records import LabelledImages
+    from lrdiag.record.arrays import LabelledImages
 
     random = np.random.default_rng(seed)
     named, decoys = (
@@ -383,7 +383,7 @@ def share(measured: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    from lrdiag.startup import start_tensorflow
+    from lrdiag.backend.start import start_tensorflow
 
     start_tensorflow()
     main()

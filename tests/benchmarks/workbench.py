@@ -30,7 +30,7 @@ def climb(score: Callable[[float], float], rate: float) -> float:
 
 def boundaries(measured: dict[str, list[float]], optimizer: str) -> tuple[float, float]:
     """What today's rule reads off a raw range test with this optimizer."""
-    from lrdiag.rate.result import RangeTest, Sweep
+    from lrdiag.rate.range_test import RangeTest, Sweep
 
     return RangeTest((Sweep(**measured, adaptive=optimizer != "sgd"),)).bounds()
 
@@ -78,12 +78,12 @@ class Workbench:
         """Reads the data, builds and compiles the net, and keeps its beginning."""
         import keras
 
+        from lrdiag.backend.state import TrainingState
         from lrdiag.data import load_dataset
         from lrdiag.models import build_network
         from lrdiag.progress import Silence
-        from lrdiag.rate.training_state import TrainingState
         from lrdiag.settings import Settings
-        from lrdiag.training import compile_network
+        from lrdiag.training.fit import compile_network
 
         limits = {"limit_train": TRAIN_IMAGES, "limit_test": TEST_IMAGES} if self.data == "cifar10" else {}
         keras.backend.clear_session()

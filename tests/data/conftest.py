@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lrdiag.progress import Silence
-from lrdiag.records import LabelledImages
+from lrdiag.record.arrays import LabelledImages
 
 CLASSES = [b"cat", b"dog"]
 BATCH_FILES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
@@ -60,7 +60,7 @@ def keras_home(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def no_network(monkeypatch) -> None:
     """A host name that no name server knows (RFC 2606)."""
-    monkeypatch.setattr("lrdiag.data.cifar10.URL", "http://nowhere.invalid/cifar-10-python.tar.gz")
+    monkeypatch.setattr("lrdiag.data.sources.cifar10.URL", "http://nowhere.invalid/cifar-10-python.tar.gz")
 
 
 @pytest.fixture

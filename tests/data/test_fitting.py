@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lrdiag.data.fitting import fit, fit_all
-from lrdiag.records import LabelledImages
+from lrdiag.record.arrays import LabelledImages
 
 
 @pytest.mark.parametrize("shape", [(50, 90), (50, 90, 1), (50, 90, 3), (50, 90, 4)])

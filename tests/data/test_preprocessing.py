@@ -10,7 +10,7 @@ from keras.applications import imagenet_utils
 
 from lrdiag.data.preprocessing import preprocess, read_off, undo
 from lrdiag.errors import DataError, SettingsError
-from lrdiag.settings import PREPROCESSINGS, Preprocessing
+from lrdiag.vocabulary import PREPROCESSINGS, Preprocessing
 
 EVERY_VALUE = np.stack([np.roll(np.arange(256, dtype="uint8"), shift) for shift in (0, 5, 90)], axis=-1)[None, None]
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), dtype="uint8")

@@ -3,7 +3,7 @@ import pytest
 
 from lrdiag.data.sampling import hold_out_validation, subset
 from lrdiag.errors import DataError
-from lrdiag.records import Dataset, LabelledImages
+from lrdiag.record.arrays import Dataset, LabelledImages
 
 CLASSES = ("ant", "bee", "cat")
 

@@ -6,7 +6,7 @@ import pytest
 from lrdiag.data.sampling import split_by_class
 from lrdiag.data.splitting import assemble, part_named, parts_to_read
 from lrdiag.errors import DataError
-from lrdiag.records import LabelledImages, SkippedFile
+from lrdiag.record.arrays import LabelledImages, SkippedFile
 
 
 @pytest.mark.parametrize(

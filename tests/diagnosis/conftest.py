@@ -6,19 +6,9 @@ import numpy as np
 import pytest
 
 from lrdiag.diagnosis.assemble import assemble, dataset_facts
-from lrdiag.records import (
-    Dataset,
-    Diagnosis,
-    Epoch,
-    HeatmapFacts,
-    LabelledImages,
-    Predictions,
-    RangeTestFacts,
-    RunFacts,
-    Sheet,
-    Sheets,
-    TrainingRun,
-)
+from lrdiag.record.arrays import Dataset, LabelledImages, Predictions
+from lrdiag.record.facts import Diagnosis, Epoch, HeatmapFacts, RangeTestFacts, RunFacts, TrainingRun
+from lrdiag.record.pictures import Sheet, Sheets
 
 CLASSES = ("cat", "dog", "frog")
 

@@ -9,20 +9,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from lrdiag.diagnosis.assemble import Fingerprint, assemble, dataset_facts
-from lrdiag.diagnosis.findings import find
-from lrdiag.records import (
-    NO_IMAGES,
-    Dataset,
-    DatasetFacts,
-    Diagnosis,
-    Evolution,
-    Finding,
-    LabelledImages,
-    Predictions,
-    RunFacts,
-    SkippedFile,
-)
+from lrdiag.diagnosis.assemble import assemble, dataset_facts
+from lrdiag.diagnosis.findings.rules import find
+from lrdiag.record.arrays import NO_IMAGES, Dataset, LabelledImages, Predictions, SkippedFile
+from lrdiag.record.facts import DatasetFacts, Diagnosis, Evolution, Finding, RunFacts
+from lrdiag.record.fingerprint import Fingerprint
 
 PARTS = ("range_test", "range_test_note", "training", "heatmaps", "sheets")
 

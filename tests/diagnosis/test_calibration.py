@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from lrdiag.diagnosis.calibration import BINS, calibrate
-from lrdiag.records import Calibration, Predictions
+from lrdiag.record.arrays import Predictions
+from lrdiag.record.facts import Calibration
 
 CLASSES = 20
 

@@ -13,16 +13,8 @@ import pytest
 from lrdiag.diagnosis.assemble import assemble, dataset_facts
 from lrdiag.diagnosis.compare import compare, mcnemar, paired_interval
 from lrdiag.errors import ComparisonError
-from lrdiag.records import (
-    Calibration,
-    ClassChange,
-    Comparison,
-    Dataset,
-    Diagnosis,
-    Predictions,
-    RunFacts,
-    SettingChange,
-)
+from lrdiag.record.arrays import Dataset, Predictions
+from lrdiag.record.facts import Calibration, ClassChange, Comparison, Diagnosis, RunFacts, SettingChange
 
 PARTS = ("range_test", "range_test_note", "training", "heatmaps", "sheets")
 

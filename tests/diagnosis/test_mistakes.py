@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from lrdiag.diagnosis.mistakes import rank_mistakes
-from lrdiag.records import Misclassified, Predictions
+from lrdiag.record.arrays import Predictions
+from lrdiag.record.facts import Misclassified
 
 PROBABILITIES = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.6, 0.4], [0.2, 0.8], [0.4, 0.6]])
 LABELS = np.array([0, 0, 0, 1, 0, 0])  # wrong: 1, 2, 3, 4, 5

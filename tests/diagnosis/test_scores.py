@@ -9,7 +9,8 @@ import pytest
 
 from lrdiag.diagnosis.mistakes import rank_mistakes
 from lrdiag.diagnosis.scores import class_facts, confused_pairs, confusion, score
-from lrdiag.records import Averages, ClassFacts, ConfusedPair, Predictions
+from lrdiag.record.arrays import Predictions
+from lrdiag.record.facts import Averages, ClassFacts, ConfusedPair
 
 
 def said(predicted: list[int], labels: list[int], classes: int) -> Predictions:

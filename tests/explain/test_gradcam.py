@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 
 from lrdiag.errors import SettingsError
 from lrdiag.explain.gradcam import GradCAM
-from lrdiag.records import LabelledImages
+from lrdiag.record.arrays import LabelledImages
 
 L = keras.layers
 

@@ -12,7 +12,7 @@ from keras import ops
 
 from lrdiag.errors import DataError
 from lrdiag.explain.gradcam import GradCAM
-from lrdiag.records import LabelledImages
+from lrdiag.record.arrays import LabelledImages
 
 L = keras.layers
 SHAPE = (8, 8, 3)

@@ -10,7 +10,7 @@ from lrdiag.errors import DataError
 from lrdiag.explain.engine import Explained
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.explain.means import RunningMeans
-from lrdiag.records import LabelledImages
+from lrdiag.record.arrays import LabelledImages
 
 
 def batch(maps: list[list[list[float]]], wrong: list[int], classes: int = 2) -> Explained:

@@ -15,7 +15,7 @@ from lrdiag.explain.gradcam import GradCAM
 from lrdiag.models import build_network
 from lrdiag.models.fast import FEATURE_SCALE
 from lrdiag.progress import Silence
-from lrdiag.records import Heatmaps, LabelledImages, Predictions
+from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
 
 
 @pytest.fixture(scope="module")

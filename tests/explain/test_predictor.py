@@ -9,9 +9,9 @@ from scipy.special import log_softmax
 
 from lrdiag.errors import DataError
 from lrdiag.explain.engine import Explained
-from lrdiag.explain.opened import OpenedModel
+from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.predictor import Predictor
-from lrdiag.records import LabelledImages
+from lrdiag.record.arrays import LabelledImages
 
 L = keras.layers
 

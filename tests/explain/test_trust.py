@@ -20,7 +20,7 @@ from lrdiag.explain.trust import (
     share_of_empty,
     similarity,
 )
-from lrdiag.records import HeatmapTrust
+from lrdiag.record.facts import HeatmapTrust
 
 IMAGES = 40
 SIZE = (6, 6)

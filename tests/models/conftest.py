@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lrdiag.records import LabelledImages
+from lrdiag.record.arrays import LabelledImages
 
 
 @pytest.fixture(scope="session")

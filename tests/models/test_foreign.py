@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from lrdiag.errors import ModelError
-from lrdiag.explain.compiled_loss import says_from_logits
+from lrdiag.explain.loss import says_from_logits
 from lrdiag.models import build_network
 from lrdiag.models.foreign import load_model, takes_images
-from lrdiag.records import LabelledImages
+from lrdiag.record.arrays import LabelledImages
 
 CLASSES = 4
 MODULE = "a_users_module"

@@ -12,7 +12,7 @@ import pytest
 
 from lrdiag.errors import ModelError
 from lrdiag.models import Network, build_network
-from lrdiag.records import LabelledImages
+from lrdiag.record.arrays import LabelledImages
 
 CLASSES = 4
 

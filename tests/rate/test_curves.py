@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lrdiag.errors import SettingsError
+from lrdiag.policies.schedules import CyclicSchedule
 from lrdiag.rate.curves import (
     CosineRestarts,
     Curve,
@@ -23,7 +24,6 @@ from lrdiag.rate.curves import (
     Warmup,
     curve_from_config,
 )
-from lrdiag.rate.schedules import CyclicSchedule
 
 VALID: dict[type, dict[str, Any]] = {
     Cyclic: {"base_lr": 0.1, "max_lr": 0.5, "step_size": 4},

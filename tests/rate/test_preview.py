@@ -13,7 +13,8 @@ import pytest
 from matplotlib import pyplot
 
 from lrdiag.errors import SettingsError
-from lrdiag.rate.callbacks import CyclicLR
+from lrdiag.policies.callbacks import CyclicLR
+from lrdiag.policies.schedules import CyclicSchedule
 from lrdiag.rate.curves import (
     CosineRestarts,
     Curve,
@@ -25,7 +26,6 @@ from lrdiag.rate.curves import (
     Warmup,
 )
 from lrdiag.rate.preview import misfit
-from lrdiag.rate.schedules import CyclicSchedule
 
 CYCLE = (0.1, 0.5, 25)
 

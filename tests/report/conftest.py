@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lrdiag.records import (
+from lrdiag.record.arrays import SkippedFile
+from lrdiag.record.facts import (
     Averages,
     Calibration,
     CalibrationBin,
@@ -24,7 +25,6 @@ from lrdiag.records import (
     Evolution,
     Finding,
     HeatmapFacts,
-    HeatmapSheets,
     HeatmapTrust,
     Misclassified,
     Mistake,
@@ -33,15 +33,14 @@ from lrdiag.records import (
     Run,
     Score,
     Seconds,
-    Sheets,
-    SkippedFile,
     TrainingRun,
     WatchedImage,
 )
+from lrdiag.record.folder import CHARTS
+from lrdiag.record.pictures import HeatmapSheets, Sheets
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
-from lrdiag.report.sheets import difference_sheet, heatmap_sheet, photograph_sheet
-from lrdiag.run_folder import CHARTS
+from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, photograph_sheet
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 CONFUSED = {(3, 5): 14, (5, 3): 9, (1, 9): 6, (0, 8): 4, (4, 7): 3, (2, 6): 2, (9, 1): 1, (8, 0): 1}

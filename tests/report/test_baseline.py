@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 
 from lrdiag.errors import RunFolderError
-from lrdiag.records import Comparison, HeatmapSheets, Misclassified, Mistake, Run, Sheet, Sheets
+from lrdiag.record.facts import Comparison, Misclassified, Mistake, Run
+from lrdiag.record.pictures import HeatmapSheets, Sheet, Sheets
 from lrdiag.report import baseline
 from lrdiag.report.baseline import set_beside
-from lrdiag.report.cutting import Cells
-from lrdiag.report.sheets import difference_sheet, heatmap_sheet, photograph_sheet
+from lrdiag.report.pictures.cutting import Cells
+from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, photograph_sheet
 
 GREYS = np.arange(0, 240, 24)  # ten photographs and ten maps that can be told apart
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lrdiag.records import Misclassified, Run
+from lrdiag.record.facts import Misclassified, Run
 from lrdiag.report.page import render_page
 from lrdiag.report.write import write_page
 

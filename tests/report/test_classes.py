@@ -13,8 +13,9 @@ from PIL import Image
 
 from lrdiag.diagnosis.intervals import wilson
 from lrdiag.errors import RunFolderError
-from lrdiag.records import ClassFacts, Heatmaps, LabelledImages, MeanHeatmaps, Predictions, Run
-from lrdiag.report.pictures import lay_out
+from lrdiag.record.arrays import Heatmaps, LabelledImages, MeanHeatmaps, Predictions
+from lrdiag.record.facts import ClassFacts, Run
+from lrdiag.report.pictures.layout import lay_out
 from lrdiag.report.sections.classes import Bar, MeanMaps, build
 
 

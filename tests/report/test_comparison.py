@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from bs4 import BeautifulSoup, Tag
 
-from lrdiag.records import Averages, ClassChange, Comparison, Mistake, Run, Score, SettingChange
+from lrdiag.record.facts import Averages, ClassChange, Comparison, Mistake, Run, Score, SettingChange
 from lrdiag.report.page import render_page
 from lrdiag.report.sections import comparison as section
 from lrdiag.report.sections.comparison import ClassRow

@@ -8,8 +8,8 @@ import re
 import pytest
 from bs4 import BeautifulSoup, Tag
 
-from lrdiag import run_folder
-from lrdiag.records import Calibration, CalibrationBin, Run
+from lrdiag.record import folder as run_folder
+from lrdiag.record.facts import Calibration, CalibrationBin, Run
 from lrdiag.report.page import render_page
 from lrdiag.report.sections.confidence import Confidence, Group, build
 

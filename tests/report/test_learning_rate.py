@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from lrdiag import run_folder
-from lrdiag.records import RangeTestFacts, Run
+from lrdiag.record import folder as run_folder
+from lrdiag.record.facts import RangeTestFacts, Run
 from lrdiag.report.page import render_page
 from lrdiag.report.sections.learning_rate import build
 

@@ -17,7 +17,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from lrdiag.errors import RunFolderError, SettingsError
-from lrdiag.records import Run
+from lrdiag.record.facts import Run
 from lrdiag.report.page import SECTIONS, Page, lay_out_page, render_page
 from lrdiag.report.templates import templates_root
 
@@ -204,7 +204,7 @@ def test_a_picture_file_of_another_kind_is_an_error(runs: dict[str, Run]) -> Non
 
 def test_rendering_needs_neither_keras_nor_an_image_library() -> None:
     script = (
-        "import sys, lrdiag.report.page, lrdiag.report.summary, lrdiag.report.sheets\n"
+        "import sys, lrdiag.report.page, lrdiag.report.summary, lrdiag.report.pictures.sheets\n"
         "heavy = {'keras', 'tensorflow', 'sklearn', 'scipy', 'cv2', 'matplotlib', 'PIL'} & set(sys.modules)\n"
         "sys.exit(', '.join(sorted(heavy)) or None)"
     )

@@ -10,12 +10,13 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 
 from lrdiag.errors import RunFolderError
-from lrdiag.records import HeatmapTrust, Moment, Run, SkippedFile, TrainingRun
+from lrdiag.record.arrays import SkippedFile
+from lrdiag.record.facts import HeatmapTrust, Moment, Run, TrainingRun
 from lrdiag.report.page import SECTIONS, render_page
+from lrdiag.report.pictures.tiles import places_shown
 from lrdiag.report.sections import evolution, misclassified, training, verdict
 from lrdiag.report.sections.misclassified import trust_sentence
 from lrdiag.report.sections.verdict import Caution
-from lrdiag.report.tiles import places_shown
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer"]
 FOLLOWED = 5

@@ -10,7 +10,7 @@ import pytest
 from bs4 import BeautifulSoup, Comment
 from markdown_it import MarkdownIt
 
-from lrdiag.records import Finding, Run
+from lrdiag.record.facts import Finding, Run
 from lrdiag.report.summary import LIMIT, MARKER, markdown, render_summary
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lrdiag.records import Run, Seconds
+from lrdiag.record.facts import Run, Seconds
 from lrdiag.report import summary_picture as module
 from lrdiag.report.summary_picture import summary_picture
 

@@ -12,7 +12,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from lrdiag.errors import TemplateError
-from lrdiag.records import Run
+from lrdiag.record.facts import Run
 from lrdiag.report.page import lay_out_page, render_page
 from lrdiag.report.templates import unbroken
 

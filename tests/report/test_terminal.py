@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from lrdiag.records import Run
+from lrdiag.record.facts import Run
 from lrdiag.report import terminal
 from lrdiag.report.terminal import print_comparison
 

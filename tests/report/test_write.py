@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lrdiag.records import Run
+from lrdiag.record.facts import Run
 from lrdiag.report.page import render_page
 from lrdiag.report.write import write_page
 

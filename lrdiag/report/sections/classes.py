@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from lrdiag import formats
 from lrdiag.diagnosis.intervals import wilson
 from lrdiag.errors import RunFolderError
-from lrdiag.records import Averages, ClassFacts, Run, Sheet, Sheets
-from lrdiag.report.tiles import Layer, layer
+from lrdiag.record.facts import Averages, ClassFacts, Run
+from lrdiag.record.pictures import Sheet, Sheets
+from lrdiag.report.pictures.tiles import Layer, layer
 
 _ALL = 60
 """Most classes that are all shown; beyond, only the ends of the ranking by recall are."""

@@ -8,8 +8,9 @@ from itertools import islice
 from math import ceil, floor
 
 from lrdiag import formats
-from lrdiag.records import Comparison, Diagnosis, Mistake, Run, Sheet
-from lrdiag.report.tiles import Layer, layer, places_shown
+from lrdiag.record.facts import Comparison, Diagnosis, Mistake, Run
+from lrdiag.record.pictures import Sheet
+from lrdiag.report.pictures.tiles import Layer, layer, places_shown
 
 SHOWN = 200
 """Most pictures in a gallery: enough to see of what kind they are."""

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lrdiag import formats, run_folder
+from lrdiag import formats
 from lrdiag.diagnosis.intervals import wilson
-from lrdiag.records import Calibration, CalibrationBin, Run
-from lrdiag.report import confidence_charts
-from lrdiag.report.chart_cache import drawn_once
+from lrdiag.record import folder as run_folder
+from lrdiag.record.facts import Calibration, CalibrationBin, Run
+from lrdiag.report.charts import confidence as confidence_charts
+from lrdiag.report.charts.cache import drawn_once
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.records import ConfusedPair, Diagnosis, Run
+from lrdiag.record.facts import ConfusedPair, Diagnosis, Run
 
 MATRIX_LIMIT = 40
 """Most classes that a matrix shows; beyond, it would be all zeros and only the worst pairs are listed."""

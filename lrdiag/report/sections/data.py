@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.records import DatasetFacts, Run, SkippedFile
-from lrdiag.report.tiles import Layer, layer
+from lrdiag.record.arrays import SkippedFile
+from lrdiag.record.facts import DatasetFacts, Run
+from lrdiag.report.pictures.tiles import Layer, layer
 
 _IN_SIGHT = 40
 """Most classes whose table is in sight; that of more is folded."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.records import Evolution as Facts
-from lrdiag.records import Moment, Run
-from lrdiag.report.tiles import Layer, layer
+from lrdiag.record.facts import Evolution as Facts
+from lrdiag.record.facts import Moment, Run
+from lrdiag.report.pictures.tiles import Layer, layer
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.records import Finding, Run
+from lrdiag.record.facts import Finding, Run
 
 _ORDER = ("error", "warning", "note")
 _SHOWN_IN = {

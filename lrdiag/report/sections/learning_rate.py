@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from lrdiag import formats, run_folder
-from lrdiag.records import RangeTestFacts, Run
-from lrdiag.report import charts
-from lrdiag.report.chart_cache import drawn_once
+from lrdiag import formats
+from lrdiag.record import folder as run_folder
+from lrdiag.record.facts import RangeTestFacts, Run
+from lrdiag.report.charts import range_test as charts
+from lrdiag.report.charts.cache import drawn_once
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from lrdiag import formats
 from lrdiag.errors import RunFolderError
-from lrdiag.records import HeatmapFacts, HeatmapSheets, HeatmapTrust, Mistake, Run, Sheet
-from lrdiag.report.tiles import Layer, layer, places_shown
+from lrdiag.record.facts import HeatmapFacts, HeatmapTrust, Mistake, Run
+from lrdiag.record.pictures import HeatmapSheets, Sheet
+from lrdiag.report.pictures.tiles import Layer, layer, places_shown
 
 _OPEN_TILES = 60
 """Groups stand open until so many tiles are in sight; at least one does."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.records import Run
+from lrdiag.record.facts import Run
 
 
 @dataclass(frozen=True)

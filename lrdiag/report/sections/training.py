@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lrdiag import formats, run_folder
-from lrdiag.records import Epoch, Run, TrainingRun
-from lrdiag.report import charts
-from lrdiag.report.chart_cache import drawn_once
+from lrdiag import formats
+from lrdiag.record import folder as run_folder
+from lrdiag.record.facts import Epoch, Run, TrainingRun
+from lrdiag.report.charts.cache import drawn_once
+from lrdiag.report.charts.training import training_chart
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def build(run: Run) -> Training | None:
 
 
 def _chart(run: Run, training: TrainingRun, best: int | None) -> Markup:
-    return drawn_once(run, run_folder.TRAINING_CHART, (training, best), lambda: charts.training_chart(training, best))
+    return drawn_once(run, run_folder.TRAINING_CHART, (training, best), lambda: training_chart(training, best))
 
 
 def best_epoch(epochs: list[Epoch]) -> int | None:

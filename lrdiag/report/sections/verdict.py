@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.records import ConfusedPair, Diagnosis, Run, TrainingRun
+from lrdiag.record.facts import ConfusedPair, Diagnosis, Run, TrainingRun
 from lrdiag.report.sections import comparison
 
 _SAID_ANYWAY = ("stand-in-data", "training-stopped")

@@ -1,0 +1,1 @@
+"""Everything that knows an engine or reaches into Keras; nothing else does."""

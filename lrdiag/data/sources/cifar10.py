@@ -1,0 +1,106 @@
+"""CIFAR-10: on disk, in Keras's cache, or downloaded."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lrdiag.data.fitting import fit_all
+from lrdiag.data.sources.cifar10_files import read_archive, read_folder
+from lrdiag.data.sources.download import download, keras_home
+from lrdiag.errors import DataError, DataUnavailable
+from lrdiag.progress import Progress
+from lrdiag.record.arrays import Dataset
+
+URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+MEGABYTES = 170
+
+FOLDER = "cifar-10-batches-py"
+ARCHIVE = "cifar-10-python.tar.gz"
+
+# What `keras.datasets.cifar10.load_data` of Keras 3 and of Keras 2 leave behind, besides ours.
+_CACHED_FOLDERS = (FOLDER, f"{FOLDER}-target/{FOLDER}")
+_CACHED_ARCHIVES = (ARCHIVE, f"{FOLDER}-target_archive", f"{FOLDER}.tar.gz")
+
+
+@dataclass(frozen=True)
+class Cifar10:
+    """CIFAR-10: 60,000 colour photographs of 32 × 32 pixels in 10 classes (Krizhevsky, 2009).
+
+    It is looked for under `data_dir`, then in Keras's cache, and else downloaded into that cache.
+
+    Example:
+        ```python
+        dataset = Cifar10(Path("~/data").expanduser()).load(Silence())
+        ```
+
+    Attributes:
+        data_dir: A folder that holds `cifar-10-batches-py/` or `cifar-10-python.tar.gz`, or is the former itself.
+        image_size: Height and width that they are scaled to, in pixels; `None` leaves them as they are.
+        channels: 3, or 1 for grey images.
+    """
+
+    data_dir: Path | None = None
+    image_size: tuple[int, int] | None = None
+    channels: int = 3
+    name = "CIFAR-10"
+
+    def load(self, progress: Progress, *, test_only: bool = False) -> Dataset:
+        """Reads 50,000 training images, unless only the 10,000 test images are asked for.
+
+        Raises:
+            DataError: If what `data_dir` holds under these names is broken or foreign.
+            DataUnavailable: If CIFAR-10 is neither on disk nor to be downloaded.
+        """
+        dataset = self._read(progress, test_only)
+        train, test = (fit_all(part, self.image_size, self.channels) for part in (dataset.train, dataset.test))
+        return replace(dataset, train=train, test=test)
+
+    def _read(self, progress: Progress, test_only: bool) -> Dataset:
+        if self.data_dir is not None:
+            given = _find(self.data_dir.expanduser())
+            if given is not None:
+                read = read_folder if given.is_dir() else read_archive
+                return read(given, progress, test_only=test_only)
+            progress.warn(f"{self.data_dir} holds neither {FOLDER} nor {ARCHIVE}; looking for CIFAR-10 elsewhere.")
+        cached = next(_cached(progress, test_only), None)
+        return cached or read_archive(self._download(progress), progress, test_only=test_only)
+
+    def _download(self, progress: Progress) -> Path:
+        try:
+            return download(URL, SHA256, progress, title=self.name, megabytes=MEGABYTES)
+        except OSError as error:
+            raise DataUnavailable(
+                f"CIFAR-10 is neither on disk nor to be downloaded: {error}.\n"
+                f"Download {URL} where there is a network, and name the folder that holds it by --data-dir or "
+                "LRDIAG_DATA_DIR. Or use the data that needs no download: --data digits."
+            ) from error
+
+
+def _find(folder: Path) -> Path | None:
+    if (folder / FOLDER).is_dir():
+        return folder / FOLDER
+    if (folder / ARCHIVE).is_file():
+        return folder / ARCHIVE
+    return folder if (folder / "batches.meta").is_file() else None
+
+
+def _cached(progress: Progress, test_only: bool) -> Iterator[Dataset]:
+    """Whatever Keras's cache holds whole; a download or an extraction that was broken off counts for nothing."""
+    cache = keras_home() / "datasets"
+    for folder in (cache / name for name in _CACHED_FOLDERS):
+        if folder.is_dir():
+            with contextlib.suppress(DataError):
+                yield read_folder(folder, progress, test_only=test_only)
+    for archive in (cache / name for name in _CACHED_ARCHIVES):
+        if archive.is_file() and _sha256(archive) == SHA256:
+            yield read_archive(archive, progress, test_only=test_only)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,192 @@
+"""A file of NumPy arrays: images and their labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lrdiag.data.fitting import fit_all
+from lrdiag.data.sources.names import printable
+from lrdiag.data.splitting import Part, assemble, parts_to_read
+from lrdiag.errors import DataError
+from lrdiag.progress import Progress
+from lrdiag.record.arrays import Dataset, LabelledImages
+
+MAX_CLASSES = 100_000  # labels beyond are no numbers of classes
+
+# Images and labels of each part, as Keras's data sets call them, and as others do.
+_NAMES: dict[Part, tuple[tuple[str, str], ...]] = {
+    "train": (("x_train", "y_train"), ("train_images", "train_labels")),
+    "validation": (("x_val", "y_val"), ("val_images", "val_labels")),
+    "test": (("x_test", "y_test"), ("test_images", "test_labels")),
+    "whole": (("x", "y"), ("images", "labels")),
+}
+_LAYOUT = (
+    "A .npz file must hold x_train, y_train, x_test and y_test (x_val and y_val besides, if you like), or x and y alone"
+)
+
+
+@dataclass(frozen=True)
+class ImageArrays:
+    """Images in a `.npz` file: `x_train`, `y_train`, `x_test`, `y_test`, and `x_val`, `y_val` if there are such arrays.
+
+    `x` and `y` alone are divided, 80 % to train and 20 % to test. The names `train_images`, `train_labels` and so on,
+    `images` and `labels`, are understood too. Images are `uint8` of shape `(n, height, width)`,
+    `(n, height, width, 1)` or `(n, height, width, 3)`; labels are integers from 0, of shape `(n,)` or `(n, 1)`, or
+    one-hot. An array `class_names` names the classes.
+
+    Example:
+        ```python
+        np.savez("flowers.npz", x_train=..., y_train=..., x_test=..., y_test=..., class_names=["daisy", "rose"])
+        dataset = ImageArrays(Path("flowers.npz")).load(Silence())
+        ```
+
+    Attributes:
+        path: The file.
+        image_size: Height and width that images are scaled to, in pixels; `None` leaves them as they are.
+        channels: 3, or 1 for grey images.
+    """
+
+    path: Path
+    image_size: tuple[int, int] | None = None
+    channels: int = 3
+
+    @staticmethod
+    def reads(path: Path) -> bool:
+        """Whether `path` is such data."""
+        return path.suffix.lower() == ".npz" and os.path.isfile(path)
+
+    @property
+    def name(self) -> str:
+        """The name of the file."""
+        return printable(self.path.stem)
+
+    def load(self, progress: Progress, *, test_only: bool = False) -> Dataset:
+        """Reads every image, or those that a network is judged on.
+
+        Raises:
+            DataError: If the file is no such file, or its arrays are no such images and labels.
+        """
+        source = f"the file {printable(str(self.path))}"
+        with self._open() as file:
+            arrays = _Arrays(file, source)
+            pairs = arrays.pairs()
+            wanted = parts_to_read(pairs, source, test_only=test_only)
+            labels = {part: arrays.labels(name) for part, (_, name) in pairs.items()}
+            classes = arrays.classes(list(labels.values()))
+            parts = {}
+            with progress.stage("Reading images", len(wanted), "arrays") as stage:
+                for part in wanted:
+                    images = LabelledImages(arrays.images(pairs[part][0]), labels[part].numbers)
+                    parts[part] = fit_all(images, self.image_size, self.channels)
+                    stage.advance()
+        return assemble(self.name, source, classes, parts, test_only=test_only)
+
+    def _open(self) -> Any:
+        try:
+            file = np.load(self.path, allow_pickle=False)
+            if isinstance(file, np.lib.npyio.NpzFile):
+                return file
+            reason = "it holds a single array"
+        except Exception as error:  # a damaged file can raise anything
+            reason = str(error)
+        raise DataError(
+            f"A .npz file must be as numpy.savez writes it. Received: {printable(str(self.path))}: {reason}. "
+            "Write it again"
+        )
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """The number of each image's class, `int64` of shape `(n,)`, and how many classes there are at least."""
+
+    numbers: npt.NDArray[np.int64]
+    classes: int
+
+
+class _Arrays:
+    """The arrays of an open file, whether they are spelt in capitals or not; each is read when it is asked for."""
+
+    def __init__(self, file: Mapping[str, npt.NDArray[Any]], source: str) -> None:
+        self._file, self._source = file, source
+        self._names = {name.lower(): name for name in file}
+
+    def pairs(self) -> dict[Part, tuple[str, str]]:
+        """The names of the images and the labels of each part that is there."""
+        found = {}
+        for part, alternatives in _NAMES.items():
+            for pair in alternatives:
+                if any(name in self._names for name in pair):
+                    found[part] = pair
+                    break
+        missing = [name for pair in found.values() for name in pair if name not in self._names]
+        if missing or not found:
+            lack = f", which lacks {' and '.join(missing)}" if missing else ""
+            raise DataError(f"{_LAYOUT}. Received: {self._source} with {sorted(self._names.values())}{lack}")
+        return found
+
+    def images(self, name: str) -> npt.NDArray[np.uint8]:
+        images = self._read(name)
+        if images.dtype != np.uint8:
+            raise DataError(
+                f"Images must be stored as uint8, from 0 to 255. Received: {images.dtype} in {name} of {self._source}. "
+                "Save np.rint(255 * x).astype('uint8') where they go from 0 to 1, x.astype('uint8') where they go to "
+                "255"
+            )
+        if images.ndim not in (3, 4) or images.shape[3:] not in ((), (1,), (3,)) or 0 in images.shape[1:]:
+            raise DataError(
+                "Images must have the shape (n, height, width), (n, height, width, 1) or (n, height, width, 3). "
+                f"Received: {images.shape} in {name} of {self._source}. Save them so"
+            )
+        return images if images.ndim == 4 else images[..., np.newaxis]
+
+    def labels(self, name: str) -> _Labels:
+        labels = self._read(name)
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if _is_one_hot(labels):
+            return _Labels(labels.argmax(axis=1).astype(np.int64), labels.shape[1])
+        if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+            raise DataError(
+                "Labels must be integers of shape (n,) or (n, 1), or one-hot of shape (n, classes). "
+                f"Received: {labels.dtype} of shape {labels.shape} in {name} of {self._source}. Save them so"
+            )
+        classes = int(labels.max(initial=0)) + 1
+        if classes > MAX_CLASSES:
+            raise DataError(
+                "Labels must be the numbers of classes, counted from 0 without gaps. "
+                f"Received: {classes - 1} in {name} of {self._source}. Number the classes"
+            )
+        return _Labels(labels.astype(np.int64), classes)
+
+    def classes(self, labels: Sequence[_Labels]) -> list[str]:
+        if "class_names" not in self._names:
+            return [str(number) for number in range(max(each.classes for each in labels))]
+        names = self._read("class_names")
+        if names.ndim != 1 or names.dtype.kind not in "US":
+            raise DataError(
+                "`class_names` must be a list of text. "
+                f"Received: {names.dtype} of shape {names.shape} in {self._source}. Save them so"
+            )
+        return [printable(name.decode("utf-8", "replace") if isinstance(name, bytes) else name) for name in names]
+
+    def _read(self, name: str) -> npt.NDArray[Any]:
+        try:
+            return self._file[self._names[name]]
+        except Exception as error:  # a damaged file can raise anything
+            raise DataError(
+                f"The arrays of a .npz file must be whole, and hold numbers or text. Received: {name} of "
+                f"{self._source}: {error}. Write it again"
+            ) from error
+
+
+def _is_one_hot(labels: npt.NDArray[Any]) -> bool:
+    if labels.ndim != 2 or labels.dtype.kind not in "biuf":
+        return False
+    return bool(((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all())

@@ -1,0 +1,171 @@
+"""A table of image files and their labels, as CSV or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lrdiag.data.fitting import DEFAULT_SIZE
+from lrdiag.data.sources.image_files import LabelledFiles, read_parts
+from lrdiag.data.sources.libraries import require
+from lrdiag.data.sources.names import printable
+from lrdiag.data.splitting import Part, assemble, part_named, parts_to_read
+from lrdiag.errors import DataError
+from lrdiag.progress import Progress
+from lrdiag.record.arrays import Dataset
+
+CSV_SUFFIXES = (".csv", ".tsv")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+
+_DELIMITERS = ",;\t"
+_COLUMNS = {
+    "path": ("path", "file", "filename", "image"),
+    "label": ("label", "class", "target"),
+    "split": ("split",),
+}
+_INTEGER = re.compile(r"[+-]?\d+")
+
+
+@dataclass(frozen=True)
+class ImageTable:
+    r"""Photographs that a CSV or Parquet table lists: a column `path`, a column `label`, and `split` if you like.
+
+    `path` may be called `file`, `filename` or `image`; `label` may be called `class` or `target`. Relative paths begin
+    at the folder of the table. Labels are names or integers; the classes are sorted, integers by their value. `split`
+    holds `train`, `val` and `test`; without it the images are divided, 80 % to train and 20 % to test. How they are
+    read, `lrdiag.data.sources.image_files.read_parts` says. Parquet needs pyarrow.
+
+    Example:
+        ```python
+        Path("flowers.csv").write_text("path,label\nphotos/1.jpg,daisy\nphotos/2.jpg,rose\n…")
+        dataset = ImageTable(Path("flowers.csv")).load(Silence())
+        ```
+
+    Attributes:
+        path: The table.
+        image_size: Height and width of the images, in pixels; `None` takes 32 × 32.
+        channels: 3, or 1 for grey images.
+    """
+
+    path: Path
+    image_size: tuple[int, int] | None = None
+    channels: int = 3
+
+    @staticmethod
+    def reads(path: Path) -> bool:
+        """Whether `path` is such data."""
+        return path.suffix.lower() in (*CSV_SUFFIXES, *PARQUET_SUFFIXES) and os.path.isfile(path)
+
+    @property
+    def name(self) -> str:
+        """The name of the file."""
+        return printable(self.path.stem)
+
+    def load(self, progress: Progress, *, test_only: bool = False) -> Dataset:
+        """Reads every image, or those that a network is judged on.
+
+        Raises:
+            DataError: If the file is no such table, a row lacks something, or a class has no image to learn from.
+        """
+        source = f"the table {printable(str(self.path))}"
+        rows = list(self._rows(source))
+        if not rows:
+            raise DataError(f"A table must list images. Received: {source} without rows")
+        classes = _sorted({row.label for row in rows})
+        numbers = {label: number for number, label in enumerate(classes)}
+        wanted = parts_to_read({row.part for row in rows}, source, test_only=test_only)
+        files = {part: _files([row for row in rows if row.part == part], numbers) for part in wanted}
+        size = self.image_size or DEFAULT_SIZE
+        parts, skipped = read_parts(self.path.parent, files, size, self.channels, progress)
+        names = [printable(label) for label in classes]
+        return assemble(self.name, source, names, parts, test_only=test_only, skipped=skipped)
+
+    def _rows(self, source: str) -> Iterator[_Row]:
+        read = _read_csv if self.path.suffix.lower() in CSV_SUFFIXES else _read_parquet
+        try:
+            for number, cells in read(self.path, source):
+                yield _row(cells, f"row {number:,} of {source}")
+        except DataError:
+            raise
+        except Exception as error:  # pyarrow has errors of its own
+            raise DataError(
+                f"A table must be readable, as CSV in UTF-8 or as Parquet. Received: {source}: {error}. Save it so"
+            ) from error
+
+
+class _Row(NamedTuple):
+    path: str
+    label: str
+    part: Part
+
+
+def _read_csv(path: Path, source: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields each row: its number as a spreadsheet counts it, and its cells as `_columns` calls them."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        delimiter = max(_DELIMITERS, key=file.readline().count)
+        file.seek(0)
+        reader = csv.reader(file, delimiter=delimiter)
+        header = next(reader, [])
+        places = {meaning: header.index(column) for meaning, column in _columns(header, source).items()}
+        for number, row in enumerate(reader, 2):
+            if any(cell.strip() for cell in row[len(header) :]):
+                raise DataError(
+                    "Each row must have as many cells as the header; put cells that hold the delimiter in quotes. "
+                    f"Received: {len(row)} cells instead of {len(header)} in row {number:,} of {source}"
+                )
+            if any(cell.strip() for cell in row):
+                yield number, {meaning: "".join(row[place : place + 1]) for meaning, place in places.items()}
+
+
+def _read_parquet(path: Path, source: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields each row: its number, counted from 1, and its cells as `_columns` calls them."""
+    parquet = require("pyarrow.parquet", "pyarrow", "A Parquet table")
+    columns = _columns(parquet.read_schema(path).names, source)
+    table = parquet.read_table(path, columns=list(columns.values()))
+    for number, row in enumerate(zip(*(table[column].to_pylist() for column in columns.values()), strict=True), 1):
+        yield number, dict(zip(columns, row, strict=True))
+
+
+def _columns(header: Sequence[str], source: str) -> dict[str, str]:
+    """The names of the columns `path`, `label` and, where there is one, `split`."""
+    names = {name.strip().lower(): name for name in header}
+    found = {
+        meaning: next(names[name] for name in choice if name in names)
+        for meaning, choice in _COLUMNS.items()
+        if not names.keys().isdisjoint(choice)
+    }
+    if not {"path", "label"} <= found.keys():
+        raise DataError(
+            f"A table must have a column of paths ({', '.join(_COLUMNS['path'])}) and a column of labels "
+            f"({', '.join(_COLUMNS['label'])}). Received: the columns {list(header)} in {source}. Rename them"
+        )
+    return found
+
+
+def _row(cells: dict[str, Any], where: str) -> _Row:
+    path, label, split = cells["path"], cells["label"], cells.get("split")
+    if not isinstance(path, str) or not path.strip():
+        raise DataError(f"Each row of a table needs a path, as text. Received: {path!r:.80} in {where}. Fill it in")
+    if not isinstance(label, str | int) or not str(label).strip():
+        raise DataError(
+            f"Each row of a table needs a label, a name or an integer. Received: {label!r:.80} in {where}. Fill it in"
+        )
+    part = part_named(str(split)) if "split" in cells else "whole"
+    if part is None:
+        raise DataError(f"`split` must be train, val or test. Received: {split!r:.80} in {where}. Fill it in")
+    return _Row(path.strip(), str(label).strip(), part)
+
+
+def _files(rows: Sequence[_Row], numbers: dict[str, int]) -> LabelledFiles:
+    return LabelledFiles([row.path for row in rows], np.array([numbers[row.label] for row in rows], np.int64))
+
+
+def _sorted(labels: set[str]) -> list[str]:
+    return sorted(labels, key=int) if all(map(_INTEGER.fullmatch, labels)) else sorted(labels)

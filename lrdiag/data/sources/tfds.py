@@ -1,0 +1,108 @@
+"""Data that TensorFlow Datasets has prepared."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lrdiag.data.fitting import DEFAULT_SIZE, fit
+from lrdiag.data.sources.image_files import reason
+from lrdiag.data.sources.libraries import require
+from lrdiag.data.sources.names import printable
+from lrdiag.data.splitting import Part, assemble, part_named, parts_to_read
+from lrdiag.errors import DataError
+from lrdiag.progress import Progress, Stage
+from lrdiag.record.arrays import Dataset, LabelledImages
+
+
+@dataclass(frozen=True)
+class TfdsFolder:
+    """A folder that TensorFlow Datasets has written, with the features `image` and `label`.
+
+    Its splits `train`, `test` and `validation` are read; `train` alone is divided, 80 % to train and 20 % to test.
+    Images are fitted as `lrdiag.data.fitting.fit` does. The package tensorflow-datasets must be installed.
+
+    Example:
+        ```python
+        dataset = TfdsFolder(Path("~/tensorflow_datasets/mnist/3.0.1").expanduser()).load(Silence())
+        ```
+
+    Attributes:
+        path: The folder that holds `dataset_info.json` and `features.json`.
+        image_size: Height and width of the images, in pixels; `None` takes 32 × 32.
+        channels: 3, or 1 for grey images.
+    """
+
+    path: Path
+    image_size: tuple[int, int] | None = None
+    channels: int = 3
+
+    @staticmethod
+    def reads(path: Path) -> bool:
+        """Whether `path` is such data."""
+        return all(os.path.isfile(path / name) for name in ("dataset_info.json", "features.json"))
+
+    @property
+    def name(self) -> str:
+        """The name of the folder, or of the one above where it is only a version."""
+        folder = self.path.resolve()
+        return printable(folder.name if not folder.name[:1].isdecimal() else folder.parent.name)
+
+    def load(self, progress: Progress, *, test_only: bool = False) -> Dataset:
+        """Reads every image, or those that a network is judged on.
+
+        Raises:
+            DataError: If tensorflow-datasets is not installed, or the folder holds no such images and labels.
+        """
+        source = f"the folder {printable(str(self.path))} of TensorFlow Datasets"
+        library = require("tensorflow_datasets", "tensorflow-datasets", "A folder of TensorFlow Datasets")
+        try:
+            builder = library.builder_from_directory(str(self.path))
+            classes = _classes(builder.info.features, source)
+            splits = _splits(builder.info.splits)
+            wanted = parts_to_read(splits, source, test_only=test_only)
+            total = sum(builder.info.splits[splits[part]].num_examples for part in wanted)
+            with progress.stage("Reading images", total, "images") as stage:
+                parts = {part: self._read(library, builder, splits[part], stage) for part in wanted}
+        except DataError:
+            raise
+        except Exception as error:  # what TensorFlow raises shares no base
+            raise DataError(
+                f"A folder of TensorFlow Datasets must be whole. Prepare it again. Received: {source}: "
+                f"{type(error).__name__}: {reason(error)}"
+            ) from error
+        return assemble(self.name, source, classes, parts, test_only=test_only)
+
+    def _read(self, library: Any, builder: Any, split: str, stage: Stage) -> LabelledImages:
+        size, count = self.image_size or DEFAULT_SIZE, builder.info.splits[split].num_examples
+        images, labels = np.empty((count, *size, self.channels), np.uint8), np.empty(count, np.int64)
+        examples = library.as_numpy(builder.as_dataset(split=split, shuffle_files=False))
+        for index, example in enumerate(examples):
+            if example["image"].dtype != np.uint8:
+                raise DataError(
+                    f"Images must be stored as uint8, from 0 to 255. Received: {example['image'].dtype} in {split} of "
+                    f"{printable(str(self.path))}"
+                )
+            images[index], labels[index] = fit(example["image"], size, self.channels), example["label"]
+            stage.advance()
+        return LabelledImages(images, labels)
+
+
+def _classes(features: Any, source: str) -> list[str]:
+    names = getattr(features["label"], "names", None) if {"image", "label"} <= set(features) else None
+    if names is None:
+        raise DataError(
+            "Data of TensorFlow Datasets must have the features `image` and `label`, a ClassLabel. "
+            f"Received: {sorted(features)} in {source}"
+        )
+    return [printable(name) for name in names]
+
+
+def _splits(names: Any) -> dict[Part, str]:
+    """Each part that is there, and the name of its split."""
+    found = {part: name for name in names if (part := part_named(name))}
+    return found if set(found) != {"train"} else {"whole": found["train"]}

@@ -1,0 +1,1 @@
+"""Findings: rules over the evidence of a run."""

@@ -1,1 +1,0 @@
-"""The one seam to TensorFlow, JAX and PyTorch."""

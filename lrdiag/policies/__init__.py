@@ -1,0 +1,1 @@
+"""Learning-rate policies as Keras callbacks and schedules, and the range test."""

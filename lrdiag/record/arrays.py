@@ -1,0 +1,204 @@
+"""The arrays that flow between the steps of a run: images, datasets, predictions, heatmaps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lrdiag.errors import DataError
+
+
+def finite(value: float | None) -> float | None:
+    """The number as a fact can hold it: `None` in the place of NaN and of infinities, which JSON does not know."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Photographs and what they show.
+
+    Attributes:
+        images: `uint8` array of shape `(n, height, width, channels)`, values 0–255.
+        labels: `int64` array of shape `(n,)`, indices into the classes of the dataset.
+        files: The file that each image was read from, or empty where images have no file of their own.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype != np.uint8:
+            raise DataError(
+                "Images must be a uint8 array of shape (n, height, width, channels). "
+                f"Received: shape={self.images.shape}, dtype={self.images.dtype}"
+            )
+        if self.labels.shape != (len(self.images),):
+            raise DataError(
+                "There must be one label per image. "
+                f"Received: {len(self.images)} images and labels of shape {self.labels.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray) -> LabelledImages:
+        """The images at `indices`, in that order."""
+        files = tuple(self.files[i] for i in indices) if self.files else ()
+        return LabelledImages(self.images[indices], self.labels[indices], files)
+
+
+@dataclass(frozen=True)
+class SkippedFile:
+    """A file that could not be read, and why."""
+
+    file: str
+    reason: str
+
+
+NO_IMAGES = LabelledImages(np.empty((0, 1, 1, 3), np.uint8), np.empty(0, np.int64))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A classification problem.
+
+    Attributes:
+        name: What the data is called in the report.
+        source: Where it came from, in words.
+        classes: The name of each class.
+        train: What the network learns from; empty where a trained network is only judged.
+        test: What it is judged on, once, at the end.
+        validation: What shows how training goes; empty until it is read or `lrdiag.data.hold_out_validation` has split
+            it off `train`.
+        fallback: Why this data stands in for the data that was wanted, or `None`.
+        skipped: Files that could not be read.
+    """
+
+    name: str
+    source: str
+    classes: tuple[str, ...]
+    train: LabelledImages
+    test: LabelledImages
+    validation: LabelledImages = NO_IMAGES
+    fallback: str | None = None
+    skipped: tuple[SkippedFile, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.classes) < 2:
+            raise DataError(
+                f"Classification needs two classes or more. Received: {list(self.classes)} in {self.source}"
+            )
+        if not len(self.test):
+            raise DataError(f"The test set is empty. Add images to it. Received: {self.source}")
+        for split, part in (("training", self.train), ("validation", self.validation), ("test", self.test)):
+            foreign = part.labels[(part.labels < 0) | (part.labels >= len(self.classes))]
+            if len(foreign):
+                raise DataError(
+                    f"Labels must be between 0 and {len(self.classes) - 1}, one for each of the {len(self.classes)} "
+                    f"classes. Received: {foreign[0]} in the {split} set of {self.source}"
+                )
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the network said of each test image.
+
+    Attributes:
+        log_probabilities: `float64` array of shape `(n, classes)`, natural logarithms.
+        labels: `int64` array of shape `(n,)`, the true classes.
+    """
+
+    log_probabilities: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def from_scores(cls, scores: np.ndarray, labels: np.ndarray) -> Predictions:
+        """Takes what a network returned, logits or probabilities, of shape `(n, classes)`."""
+        scores = scores.astype(np.float64)
+        if is_probability(scores):
+            return cls(np.log(np.maximum(scores, np.finfo(np.float32).tiny)), labels)
+        return cls(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True), labels)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """`int64` array of shape `(n,)`: the most probable class."""
+        return np.asarray(self.log_probabilities.argmax(axis=1))
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """`float64` array of shape `(n,)`: the probability of the predicted class."""
+        return np.asarray(np.exp(self.log_probabilities.max(axis=1)))
+
+    @property
+    def losses(self) -> np.ndarray:
+        """`float64` array of shape `(n,)`: cross-entropy of the true class, in nats."""
+        return np.asarray(-self.log_probabilities[np.arange(len(self.labels)), self.labels])
+
+    @property
+    def misclassified(self) -> np.ndarray:
+        """`int64` array: the indices of the images whose predicted class is wrong, ascending."""
+        return np.flatnonzero(self.predicted != self.labels)
+
+    @property
+    def ranked_mistakes(self) -> np.ndarray:
+        """`int64` array: `misclassified`, the highest loss first; equal losses keep the order of the test set."""
+        wrong = self.misclassified
+        return wrong[np.argsort(-self.losses[wrong], kind="stable")]
+
+
+def is_probability(scores: np.ndarray) -> bool:
+    """Whether each row of `scores`, of shape `(n, classes)`, is a distribution: not negative, summing to one."""
+    return bool((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-2))
+
+
+@dataclass(frozen=True)
+class MeanHeatmaps:
+    """Where the network looks on the average, by true class: the mean of maps each of which peaks at one.
+
+    Attributes:
+        right: `float32` array of shape `(classes, h, w)`: over the recognised images; zeros where there is none.
+        wrong: `float32` array of shape `(classes, h, w)`: over the misclassified, for the classes they were taken for.
+    """
+
+    right: np.ndarray
+    wrong: np.ndarray
+
+
+@dataclass(frozen=True)
+class Heatmaps:
+    """Raw heatmaps of the misclassified images; not rescaled, so that images can be compared.
+
+    Attributes:
+        method: How they were made.
+        layer: The layer whose feature maps were weighted, as a path through nested models.
+        indices: `int64` array of shape `(m,)`: which test image each map belongs to, ascending.
+        signed_predicted: `float32` array of shape `(m, h, w)`: what speaks for (and, below 0, against) the predicted
+            class, and where.
+        signed_true: `float32` array of shape `(m, h, w)`: the same for the true class.
+        means: Where the network looks on the average; `None` where the method explains only what it is asked for.
+    """
+
+    method: str
+    layer: str
+    indices: np.ndarray
+    signed_predicted: np.ndarray
+    signed_true: np.ndarray
+    means: MeanHeatmaps | None
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """`float32` array of shape `(m, h, w)`, ≥ 0: where the score of the predicted class came from."""
+        return np.asarray(np.maximum(self.signed_predicted, 0))
+
+    @property
+    def true(self) -> np.ndarray:
+        """`float32` array of shape `(m, h, w)`, ≥ 0: where the score of the true class came from."""
+        return np.asarray(np.maximum(self.signed_true, 0))
+
+    @property
+    def difference(self) -> np.ndarray:
+        """`float32` array of shape `(m, h, w)`: what speaks for the predicted class rather than for the true one."""
+        return np.asarray(self.signed_predicted - self.signed_true)

@@ -1,0 +1,29 @@
+"""What a run ran on: device, versions, commit."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import version
+
+_PACKAGES = ("lrdiag", "keras", "tensorflow", "numpy", "opencv-python-headless", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
+
+
+def git_commit() -> str | None:
+    """The commit of the current folder, with a `+` where files have changed since; `None` outside a repository."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip() or None

@@ -1,0 +1,192 @@
+"""A matplotlib figure as SVG that belongs to the page: its colours, its text and its width are the page's.
+
+The file that matplotlib writes is made for itself: fixed colours, a style rule for `*`, ids that two charts share. Here
+each colour of the palette becomes a CSS variable, so that one drawing serves light, dark and print; the text loses
+its font, so that the page can keep it legible at every width; and the bytes depend on nothing but the data.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Colours that no one would choose stand for what the page decides.
+INK, TRAINING, VALIDATION, TRAINING_TEXT, VALIDATION_TEXT, PAPER = (f"#01010{i}" for i in range(1, 7))
+_CSS = {
+    INK: "currentColor",
+    TRAINING: "var(--training)",
+    VALIDATION: "var(--validation)",
+    TRAINING_TEXT: "var(--training-text)",
+    VALIDATION_TEXT: "var(--validation-text)",
+    PAPER: "var(--paper)",
+}
+WIDTH = 480
+_FONT_SIZE = 11
+_DIGITS = re.compile(r"-?\d+\.\d{2,}")
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "lrdiag",
+    "font.size": _FONT_SIZE,
+    "path.simplify": False,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.size": 3,
+    "xtick.major.pad": 5,
+    "ytick.major.size": 0,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": INK,
+    "grid.alpha": 0.14,
+    "grid.linewidth": 0.7,
+}
+
+
+@contextmanager
+def drawing(
+    height: float, rows: list[float], *, top: float = 24, right: float = 14
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A figure `WIDTH` wide, in CSS pixels, with one chart above the other over a shared x axis.
+
+    Args:
+        height: Height of the figure.
+        rows: The relative height of each chart.
+        top: Room above the charts.
+        right: Room beside them.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
+        grid = figure.subplots(
+            len(rows),
+            sharex=True,
+            squeeze=False,
+            height_ratios=rows,
+            gridspec_kw={
+                "left": 46 / WIDTH,
+                "right": 1 - right / WIDTH,
+                "top": 1 - top / height,
+                "bottom": 42 / height,
+                "hspace": 0.42,
+            },
+        )
+        figure.patch.set_visible(False)
+        for axes in grid[:, 0]:
+            axes.patch.set_visible(False)
+        yield figure, list(grid[:, 0])
+
+
+def name_axis(axes: Axes, name: str, above: float = 12) -> None:
+    """Writes what the y axis measures above it, where it needs no turned letters."""
+    axes.annotate(name, (0, 1), xycoords="axes fraction", xytext=(-46, above), textcoords="offset points")
+
+
+def to_page(figure: Figure, key: str, label: str) -> Markup:
+    """The figure as an inline `<svg>`. What has the `gid` `.bar` becomes a group of the class `drawn-bar`.
+
+    Args:
+        figure: What was drawn, inside `drawing`.
+        key: Prefix of every id, different for each chart of the page.
+        label: What a screen reader says in place of the chart.
+    """
+    file = StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None})
+    drawn = file.getvalue()
+    view_box = re.search(r'viewBox="([^"]+)"', drawn)
+    body = drawn[drawn.index("</metadata>") + len("</metadata>") : drawn.rindex("</svg>")]
+    head = (
+        f'<svg class="chart" viewBox="{view_box[1] if view_box else ""}" stroke-linejoin="round" stroke-linecap="butt" '
+        f'role="img" aria-label="{escape(label)}">'
+    )
+    return Markup(f"{head}<title>{escape(label)}</title>{_adopt(body, key)}</svg>")
+
+
+def _rounded(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.1f}"
+
+
+def _as_attributes(style: re.Match[str]) -> str:
+    """A style as presentation attributes, which no Content-Security-Policy forbids."""
+    rules = (rule.split(": ", 1) for rule in style[1].split("; ") if rule)
+    return "".join(f' {name}="{value}"' for name, value in rules)
+
+
+def _adopt(body: str, key: str) -> str:
+    """Gives the drawing the page's colours and ids, and leaves out what it does not need."""
+    body = re.sub(r"<!--.*?-->|<style.*?</style>|<defs>\s*</defs>", "", body, flags=re.DOTALL)
+    used = set(re.findall(r"#([mp][0-9a-f]{10})\b", body))
+    body = re.sub(r' id="\.([^"]+)"', r' class="drawn-\1"', body)
+    body = re.sub(r' id="([^"]+)"', lambda found: f' id="{key}-{found[1]}"' if found[1] in used else "", body)
+    body = re.sub(r"#([mp][0-9a-f]{10})\b", rf"#{key}-\1", body)
+    body = re.sub(r"font-(size|family): [^;\"]+;? ?", "", body)
+    body = re.sub(r' transform="rotate\(-0 [^"]+"', "", body)
+    body = re.sub(r' style="([^"]*)"', _as_attributes, body)
+    body = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda found: _DIGITS.sub(_rounded, found[0]), body)
+    for colour, variable in _CSS.items():
+        body = body.replace(colour, variable)
+    return re.sub(r"\s*\n\s*", " ", body)
+
+
+def thin(x: np.ndarray, y: np.ndarray, limit: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    """At most `limit` points of a curve that keep its highs and lows.
+
+    Args:
+        x: `float64` array of shape `(n,)`, ascending.
+        y: `float64` array of shape `(n,)`.
+        limit: Most points that are kept; each of `limit // 2` stretches gives its lowest and its highest.
+    """
+    finite = np.isfinite(y)
+    x, y = x[finite], y[finite]
+    if len(x) <= limit:
+        return x, y
+    stretches = np.array_split(np.arange(len(x)), limit // 2 - 1)
+    kept = {0, len(x) - 1}
+    for stretch in stretches:
+        kept |= {int(stretch[y[stretch].argmin()]), int(stretch[y[stretch].argmax()])}
+    order = np.array(sorted(kept))
+    return x[order], y[order]
+
+
+def limit(axes: Axes, low: float, high: float) -> None:
+    """Limits the y axis to a range, with a margin."""
+    margin = 0.05 * (high - low) + 1e-9
+    axes.set_ylim(low - margin, high + margin)
+
+
+def above(axes: Axes, x: float, text: str) -> None:
+    """Writes a text above the axes at `x`."""
+    axes.annotate(
+        text, (x, 1), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points", ha="center"
+    )
+
+
+def dots(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> None:
+    """Faint points as one path of empty strokes with round ends: a tenth of the bytes of as many markers."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    if not len(x):
+        return
+    vertices = np.repeat(np.column_stack([x, y]), 2, axis=0)
+    codes = np.tile(np.array([Path.MOVETO, Path.LINETO], dtype=Path.code_type), len(x))
+    axes.add_patch(
+        PathPatch(Path(vertices, codes), fill=False, edgecolor=colour, alpha=0.35, linewidth=3, capstyle="round")
+    )

@@ -1,0 +1,234 @@
+"""The report of a model: facts, pictures, and the folder that holds them."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lrdiag.backend.device import device
+from lrdiag.diagnosis.assemble import assemble, class_counts
+from lrdiag.diagnosis.findings.rules import loss_mismatch
+from lrdiag.record import folder as run_folder
+from lrdiag.record import provenance
+from lrdiag.record.arrays import NO_IMAGES, Heatmaps, LabelledImages, Predictions
+from lrdiag.record.facts import (
+    DatasetFacts,
+    Diagnosis,
+    Evolution,
+    Finding,
+    RangeTestFacts,
+    Run,
+    RunFacts,
+    Seconds,
+    TrainingRun,
+)
+from lrdiag.report.baseline import set_beside
+from lrdiag.report.page import render_page
+from lrdiag.report.pictures.layout import lay_out
+from lrdiag.report.tables import write_tables
+from lrdiag.report.write import write_page
+
+if TYPE_CHECKING:
+    import keras
+
+    from lrdiag.evaluation.evaluator import Evaluated
+    from lrdiag.rate.range_test import RangeTest
+    from lrdiag.vocabulary import AssetsName
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a model gets right and wrong, and where it looks: to be saved, asked, compared, or shown in a notebook.
+
+    Example:
+        >>> import keras, lrdiag
+        >>> images, labels = np.zeros((6, 8, 8, 3), "uint8"), np.array([0, 1, 0, 1, 0, 1])
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+        >>> report = lrdiag.diagnose(model, images, labels, class_names=["cat", "dog"])
+        >>> report.accuracy, report.confusion.tolist()
+        (0.5, [[3, 0], [3, 0]])
+
+    Attributes:
+        run: The facts, and the pictures that they name.
+        predictions: Of every image.
+        heatmaps: Of the misclassified images, or `None`.
+        mistakes: The misclassified images, a `uint8` array of shape `(m, height, width, channels)`, in the order of
+            the test set, no larger than the page shows them.
+        files: The file of each image, or empty.
+    """
+
+    run: Run
+    predictions: Predictions
+    heatmaps: Heatmaps | None
+    mistakes: np.ndarray
+    files: tuple[str, ...] = ()
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """Every fact: what report.json says."""
+        return self.run.diagnosis
+
+    @property
+    def accuracy(self) -> float:
+        """The share of the images that is recognised."""
+        return self.diagnosis.test.accuracy
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """`int64` array of shape `(classes, classes)`: counts, rows are true classes, columns predicted ones."""
+        return np.asarray(self.diagnosis.confusion)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What a reader should know before anything else, the gravest first."""
+        return self.diagnosis.findings
+
+    def save(self, folder: str | Path, *, assets: AssetsName = "inline", templates: str | Path | None = None) -> Path:
+        """Writes the run folder: report.html, report.json, summary.md, summary.png, tables and raw heatmaps.
+
+        Args:
+            folder: Where; it is made if there is none.
+            assets: `"inline"`: the page is one file. `"folder"`: its pictures and its style lie in `assets/` beside it.
+            templates: A folder whose templates take the place of those of the same name, or `None`.
+
+        Returns:
+            The path of the page.
+
+        Raises:
+            LrdiagError: If the folder cannot be written or a template cannot be rendered.
+        """
+        folder = Path(folder)
+        run_folder.create(folder)
+        write_tables(folder, self.diagnosis, self.predictions, self.heatmaps, self.files)
+        run_folder.save(folder, self.run)  # a template that fails must not cost the rest
+        write_page(folder, self.run, assets=assets, templates=None if templates is None else Path(templates))
+        return folder / "report.html"
+
+    def compared_with(self, baseline: str | Path | Report | Run) -> Report:
+        """This report with its comparison, image by image, with an earlier one.
+
+        Args:
+            baseline: An earlier report or its run, its run folder, or its report.json.
+
+        Raises:
+            ComparisonError: If the test images or the classes differ.
+            RunFolderError: If the baseline cannot be read.
+        """
+        return dataclasses.replace(self, run=set_beside(run_of(baseline), self.run))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every fact as plain dictionaries, lists, numbers and strings: the content of report.json."""
+        facts: dict[str, Any] = json.loads(run_folder.to_json(self.diagnosis))
+        return facts
+
+    def _repr_html_(self) -> str:
+        """The page, in a frame of its own, so that its style and the notebook's do not meet."""
+        page = html.escape(render_page(self.run), quote=True)
+        return f'<iframe srcdoc="{page}" title="lrdiag report" width="100%" height="800" style="border:0"></iframe>'
+
+    def __repr__(self) -> str:
+        test = self.diagnosis.test
+        wrong = self.diagnosis.misclassified.count
+        return f"Report(accuracy={test.accuracy:.4f}, images={test.size}, misclassified={wrong})"
+
+
+def run_of(report: str | Path | Report | Run) -> Run:
+    """The run of a report, or that of its run folder or report.json.
+
+    Raises:
+        RunFolderError: If it cannot be read.
+    """
+    if isinstance(report, Run):
+        return report
+    return report.run if isinstance(report, Report) else run_folder.load_baseline(Path(report))
+
+
+def build_report(
+    evaluated: Evaluated,
+    dataset: DatasetFacts,
+    *,
+    run: RunFacts,
+    training: TrainingRun | None,
+    range_test: RangeTest | RangeTestFacts | None = None,
+    range_test_note: str | None = None,
+    train: LabelledImages = NO_IMAGES,
+    files: tuple[str, ...] = (),
+    evolution: Evolution | None = None,
+    pictures: dict[str, bytes] | None = None,
+    seed: int = 0,
+    seconds: Seconds | None = None,
+) -> Report:
+    """Lays out the pictures and computes the facts of a report.
+
+    Args:
+        evaluated: What came out of the test.
+        dataset: What the model was trained and judged on.
+        run: What was run, on what.
+        training: How training went, or `None`.
+        range_test: The range test, or `None`.
+        range_test_note: Why there is none, or why it gave no rate.
+        train: The training images, of which the page shows a few.
+        files: The file of each test image, or empty.
+        evolution: How some images came to be seen as they are.
+        pictures: The pictures that it names.
+        seed: Which training images are shown.
+        seconds: What took how long.
+    """
+    predictions, heatmaps = evaluated.predictions, evaluated.heatmaps
+    sheets, laid_out = lay_out(evaluated.mistakes, predictions, heatmaps, train, seed)
+    diagnosis = assemble(
+        dataset,
+        predictions,
+        files=files,
+        range_test=range_test if isinstance(range_test, RangeTestFacts | None) else range_test.facts(),
+        range_test_note=range_test_note,
+        training=training,
+        heatmaps=evaluated.facts,
+        sheets=sheets,
+        run=run,
+        evolution=evolution,
+        findings=loss_mismatch(evaluated.loss_takes_logits, evaluated.returns_probabilities),
+    )
+    diagnosis = dataclasses.replace(diagnosis, seconds=seconds or Seconds())
+    return Report(Run(diagnosis, laid_out | (pictures or {})), predictions, heatmaps, evaluated.mistakes, files)
+
+
+def facts_of(evaluated: Evaluated, names: Sequence[str], name: str) -> DatasetFacts:
+    """What the page says of data that only passed by."""
+    labels = evaluated.predictions.labels
+    return DatasetFacts(
+        name=name,
+        source="",
+        fallback=None,
+        classes=list(names),
+        image_shape=list(evaluated.image_shape),
+        train_size=0,
+        validation_size=0,
+        test_size=len(labels),
+        train_counts=[0] * len(names),
+        test_counts=class_counts(labels, len(names)),
+        test_fingerprint=evaluated.fingerprint,
+    )
+
+
+def run_facts(
+    model: keras.Model, evaluated: Evaluated, settings: dict[str, Any], *, name: str | None = None, command: str = ""
+) -> RunFacts:
+    """What was run, on what; settings that are `None` are left out."""
+    return RunFacts(
+        model=name or model.name,
+        parameters=model.count_params(),
+        device=device(),
+        command=command,
+        git_commit=provenance.git_commit(),
+        settings={key: value for key, value in settings.items() if value is not None},
+        versions=provenance.versions(),
+        value_range=evaluated.value_range,
+    )

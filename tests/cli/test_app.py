@@ -1,0 +1,743 @@
+"""The command line as a user meets it: a process, its output, its exit code."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from lrdiag import __version__
+from lrdiag.cli.app import _is_watched, main
+from lrdiag.record import folder as run_folder
+from lrdiag.record.facts import Misclassified
+
+SMALL = ["--limit-train", "300", "--limit-test", "60", "--epochs", "1", "--batch-size", "16"]
+QUICK = ["--data", "digits", *SMALL, "--no-open"]
+
+
+def lrdiag(*arguments: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lrdiag", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "LRDIAG_DATA_DIR": "", **environment},
+        check=False,
+    )
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+HEAVY = {"tensorflow", "keras", "sklearn", "scipy", "matplotlib", "cv2", "PIL", "tf_keras_vis"}
+
+
+def test_importing_the_package_brings_in_nothing_heavy() -> None:
+    assert not modules_after("import lrdiag") & (HEAVY | {"numpy", "rich", "click"})
+
+
+def test_help_brings_in_nothing_heavy() -> None:
+    assert not modules_after("from lrdiag.cli.app import main\nmain(['--help'], standalone_mode=False)") & (
+        HEAVY | {"numpy", "rich"}
+    )
+
+
+def test_version() -> None:
+    assert lrdiag("--version").stdout.split()[-1] == __version__
+
+
+def test_help_names_every_option() -> None:
+    text = lrdiag("train-and-report", "--help").stdout
+    options = (
+        "--data --data-dir --model --epochs --batch-size --seed --limit-train --limit-test --out --augment --optimizer "
+        "--schedule --learning-rate --mixed-precision --baseline --fail-under --fail-if-worse --assets --templates "
+        "--open --no-open --json --quiet --verbose"
+    )
+    for option in options.split():
+        assert option in text
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    out = tmp_path_factory.mktemp("run")
+    return out, lrdiag("train-and-report", *QUICK, "--out", out, "--json")
+
+
+def test_a_run_ends_well(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    assert finished[1].returncode == 0, finished[1].stderr
+
+
+def test_stdout_is_the_summary_alone(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    out, process = finished
+    summary = json.loads(process.stdout)
+    assert summary["report"] == str(out / "report.html")
+    assert summary["test_size"] == 60
+    assert 0 <= summary["accuracy_low"] <= summary["accuracy"] <= summary["accuracy_high"] <= 1
+    assert (summary["comparison"], summary["gates"]) == (None, [])
+
+
+def test_stderr_is_one_line_a_stage_and_no_chatter(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    stages = [line.split(":")[0] for line in finished[1].stderr.splitlines()]
+    assert stages == [
+        "Starting TensorFlow",
+        "Reading the digits",
+        "Range test",
+        "Training",
+        "Predicting and explaining",
+        "Testing the heatmaps",
+        "Writing the page",
+    ]
+
+
+def test_the_run_folder_is_complete(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    names = {path.name for path in finished[0].iterdir()}
+    assert names >= {
+        "report.html", "report.json", "summary.md", "summary.png", "model.keras", "predictions.csv", "history.csv",
+        "range_test.csv",
+    }  # fmt: skip
+    assert not [name for name in names if name.startswith(".")]
+
+
+def test_the_page_can_be_made_again(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    page = finished[0] / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    process = lrdiag("report", finished[0])
+    assert process.returncode == 0
+    assert process.stdout.strip() == str(page)
+    assert page.read_bytes() == before
+
+
+def test_making_the_page_again_needs_no_tensorflow(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    loaded = modules_after(
+        f"from lrdiag.cli.app import main\nmain(['report', {str(finished[0])!r}], standalone_mode=False)"
+    )
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("option", "watched", "opened"), [("--open", True, True), ("--open", False, False), ("--no-open", True, False)]
+)
+def test_the_page_opens_only_before_a_person(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+    watched: bool,
+    opened: bool,
+) -> None:
+    launched: list[str] = []
+    monkeypatch.setattr("lrdiag.pipeline.train_and_report", lambda *_, **__: run_folder.load(finished[0]))
+    monkeypatch.setattr("lrdiag.cli.app._is_watched", lambda: watched)
+    monkeypatch.setattr("click.launch", launched.append)
+    assert CliRunner().invoke(main, ["train-and-report", option, "--out", "run"]).exit_code == 0
+    assert launched == [str(Path("run") / "report.html")] * opened
+
+
+def test_nobody_watches_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.delenv("CI", raising=False)
+    assert _is_watched()
+    monkeypatch.setenv("CI", "true")
+    assert not _is_watched()
+
+
+@pytest.mark.slow
+def test_quiet_says_nothing(tmp_path: Path) -> None:
+    process = lrdiag("train-and-report", *QUICK, "--learning-rate", "0.1", "--out", tmp_path, "-q")
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--learning-rate", "0"], ["learning rate", "'0'"]),
+        (["--learning-rate", "1:0.1"], ["learning rate", "'1:0.1'"]),
+        (["--learning-rate", "nan"], ["learning rate", "'nan'"]),
+        (["--learning-rate", "0.1:0.4", "--schedule", "constant"], ["constant", "0.1:0.4"]),
+        (["--epochs", "0"], ["epochs", "0"]),
+        (["--augment", "flip,spin"], ["augment", "'spin'"]),
+        (["--optimizer", "lion"], ["--optimizer", "lion"]),
+        (["--data", "no-such-folder"], ["no-such-folder", "cifar10", "digits"]),
+        (["--data", "digits", "--model", "no-such.keras"], ["no-such.keras"]),
+        (["--data", "digits", "--model", "json:dumps"], ["json:dumps", "obj"]),
+        (["--data", "digits", "--model", "os:getcwd"], ["os:getcwd", "keras.Model", "str"]),
+        (["--data", "digits", "--model", "nonsense"], ["nonsense", "module:function"]),
+        (["--data", "digits", "--limit-train", "5"], ["5", "10"]),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
+    result = CliRunner().invoke(main, ["train-and-report", "--no-open", "--out", str(tmp_path / "out"), *arguments])
+    assert result.exit_code == 2
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in result.stderr
+
+
+@pytest.mark.slow
+def test_verbose_shows_the_traceback(tmp_path: Path) -> None:
+    process = lrdiag("train-and-report", "--out", tmp_path, "--data", "no-such-folder", "-v")
+    assert process.returncode == 2
+    assert "Traceback" in process.stderr
+
+
+def test_an_out_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = CliRunner().invoke(main, ["train-and-report", *QUICK, "--out", str(tmp_path / "file" / "run")])
+    assert result.exit_code == 2
+    assert "--out" in result.stderr
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["report", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "report.json" in result.stderr
+
+
+@pytest.mark.slow
+def test_interrupting_ends_with_130_and_leaves_no_half_written_file(tmp_path: Path) -> None:
+    endless = [*QUICK, "--learning-rate", "0.1", "--epochs", "5000", "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lrdiag", "train-and-report", *endless],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("Reading the digits"):
+            break
+    time.sleep(5)
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    assert process.wait() == 130, rest
+    assert "Traceback" not in rest
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "interrupted"),
+    [
+        (RuntimeError("pybind11: ORIGINAL InvalidArgumentError REPLACED BY KeyboardInterrupt: <EMPTY MESSAGE>"), True),
+        (KeyboardInterrupt(), True),
+        (RuntimeError("something else"), False),
+    ],
+)
+def test_an_interruption_is_one_even_where_tensorflow_has_wrapped_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: BaseException, interrupted: bool
+) -> None:
+    def load(folder: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(run_folder, "load", load)
+    result = CliRunner().invoke(main, ["report", str(tmp_path)])
+    assert (result.exit_code == 130) == interrupted
+    assert ("Interrupted." in result.stderr) == interrupted
+
+
+def edited(finished: Path, folder: Path, **changes: Any) -> Path:
+    """A copy of the facts of a run, without its pictures and with other values."""
+    diagnosis = run_folder.load(finished).diagnosis
+    sheets = dataclasses.replace(diagnosis.sheets, photographs=None, heatmaps=None)
+    folder.mkdir(exist_ok=True)
+    report = run_folder.to_json(dataclasses.replace(diagnosis, sheets=sheets, **changes))
+    (folder / "report.json").write_bytes(report)
+    return folder
+
+
+@pytest.fixture
+def better(finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> Path:
+    """A baseline that made six mistakes fewer than the run that was finished, of 60, and none of another kind."""
+    diagnosis = run_folder.load(finished[0]).diagnosis
+    items = diagnosis.misclassified.items[6:]
+    classes = [dataclasses.replace(each, recall=1.0) for each in diagnosis.per_class]
+    test = dataclasses.replace(diagnosis.test, accuracy=diagnosis.test.accuracy + 0.1)
+    mistakes = Misclassified(len(items), items)
+    return edited(finished[0], tmp_path / "better", misclassified=mistakes, per_class=classes, test=test)
+
+
+def invoke(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+def test_two_runs_are_compared(finished: tuple[Path, subprocess.CompletedProcess[str]], better: Path) -> None:
+    result = invoke("compare", better, finished[0])
+    assert result.exit_code == 0, result.stderr
+    assert "Down 10.0 points" in result.stdout
+    assert "Of 60 test images, 0 were fixed and 6 broken (McNemar's exact test: p\u00a0=\u00a00.031)." in result.stdout
+    assert sum(line.startswith(tuple("0123456789")) for line in result.stdout.splitlines()) == 10
+    assert {path.name for path in better.iterdir()} == {"report.json"}
+
+
+def test_the_first_run_is_the_baseline(finished: tuple[Path, subprocess.CompletedProcess[str]], better: Path) -> None:
+    assert "Up 10.0 points" in invoke("compare", finished[0] / "report.json", better / "report.json").stdout
+
+
+def test_a_comparison_is_written_as_a_run_folder(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], better: Path, tmp_path: Path
+) -> None:
+    before = (finished[0] / "report.json").read_bytes()
+    result = invoke("compare", better, finished[0], "--out", tmp_path / "out", "--assets", "folder")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.endswith(f"{tmp_path / 'out' / 'report.html'}\n")
+    assert {"report.html", "report.json", "summary.md", "summary.png", "assets"} <= set(os.listdir(tmp_path / "out"))
+    comparison = run_folder.load(tmp_path / "out").diagnosis.comparison
+    assert comparison
+    assert (len(comparison.broken), len(comparison.fixed)) == (6, 0)
+    assert "down 10.0 points from the baseline" in (tmp_path / "out" / "summary.md").read_text()
+    assert (finished[0] / "report.json").read_bytes() == before
+
+
+def copied(finished: tuple[Path, subprocess.CompletedProcess[str]], folder: Path) -> Path:
+    """A run folder that a test may change."""
+    shutil.copytree(finished[0], folder, ignore=shutil.ignore_patterns("model.keras", "heatmaps.npz"))
+    return folder
+
+
+def test_a_report_takes_a_baseline_and_keeps_it(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], better: Path, tmp_path: Path
+) -> None:
+    run = copied(finished, tmp_path / "run")
+    picture = (run / "summary.png").read_bytes()
+    result = invoke("report", run, "--baseline", better / "report.json")
+    assert (result.exit_code, result.stdout) == (0, f"{run / 'report.html'}\n")
+    assert 'id="comparison"' in (run / "report.html").read_text()
+    assert (run / "summary.png").read_bytes() != picture
+    assert invoke("report", run).exit_code == 0
+    assert 'id="comparison"' in (run / "report.html").read_text()
+
+
+def test_a_report_finds_its_pictures_in_a_folder_or_in_itself(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    run = copied(finished, tmp_path / "run")
+    assert invoke("report", run, "--assets", "folder").exit_code == 0
+    assert (run / "assets" / "misclassified.webp").exists()
+    assert "data:image" not in (run / "report.html").read_text()
+    assert invoke("report", run).exit_code == 0
+    assert not (run / "assets").exists()
+    assert (run / "report.html").read_bytes() == (finished[0] / "report.html").read_bytes()
+
+
+def test_a_report_takes_other_templates(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    run = copied(finished, tmp_path / "run")
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "report.html.j2").write_text("<p>{{ diagnosis.model }}, in our words</p>")
+    assert invoke("report", run, "--templates", tmp_path / "templates").exit_code == 0
+    assert (run / "report.html").read_text() == "<p>fast, in our words</p>"
+    refused = invoke("report", run, "--templates", tmp_path / "nowhere")
+    assert refused.exit_code == 2
+    assert "nowhere" in refused.stderr
+
+
+def gates_of(result: Result) -> list[str]:
+    return [line for line in result.stderr.splitlines() if line.startswith("Gate ")]
+
+
+def test_a_gate_that_fails_ends_with_3_after_everything_is_written(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], better: Path, tmp_path: Path
+) -> None:
+    accuracy = run_folder.load(finished[0]).diagnosis.test.accuracy
+    out = tmp_path / "out"
+    result = invoke(
+        "compare", better, finished[0], "--out", out,
+        "--fail-under", "accuracy=0", "--fail-under", "accuracy=1", "--fail-under", "recall.0=0",
+        "--fail-if-worse", "accuracy=0.05",
+    )  # fmt: skip
+    assert result.exit_code == 3
+    assert (out / "report.html").exists()
+    assert gates_of(result)[:2] == [
+        f"Gate FAILED accuracy: expected at least 1, actual {accuracy:.6g}",
+        "Gate FAILED accuracy: expected worse by at most 0.05, actual worse by 0.1",
+    ]
+    assert gates_of(result)[2].startswith("Gate passed recall.0: expected at least 0, actual ")
+
+
+def test_gates_that_pass_end_with_0(finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    result = invoke("report", copied(finished, tmp_path / "run"), "--fail-under", "accuracy=0")
+    assert result.exit_code == 0
+    assert len(gates_of(result)) == 1
+
+
+PYPROJECT = "[tool.lrdiag]\nfail-under = {accuracy = 1, 'recall.0' = 0}\nfail-if-worse.accuracy = 0"
+
+
+def test_gates_of_pyproject_count_and_the_command_line_wins(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = copied(finished, tmp_path / "run")
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT)
+    monkeypatch.chdir(tmp_path)
+    failed = invoke("report", "run")
+    assert failed.exit_code == 3
+    assert [line.split(":")[0] for line in gates_of(failed)] == [
+        "Gate FAILED accuracy", "Gate passed recall.0", "Gate not checked accuracy",
+    ]  # fmt: skip
+    passed = invoke("report", "run", "--fail-under", "accuracy=0")
+    assert passed.exit_code == 0
+    assert (run / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "gate", "words"),
+    [
+        (["report"], ["--fail-under", "acuracy=0.5"], "Did you mean 'accuracy'?"),
+        (["report"], ["--fail-under", "recall.cat=0.5"], "must name a class of the data. Received: 'recall.cat'"),
+        (["report"], ["--fail-if-worse", "accuracy=0.01"], "name it with --baseline. Received: accuracy=0.01"),
+        (["report"], ["--fail-if-worse", "f1.0=0.01"], "`fail-if-worse` takes accuracy, recall.<class>"),
+        (["report"], ["--baseline", "nowhere"], "nowhere"),
+        (["report"], ["--assets", "cdn"], "'cdn'"),
+        (["compare", "nowhere"], [], "nowhere"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before_anything_is_written(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    command: list[str],
+    gate: list[str],
+    words: str,
+) -> None:
+    run = copied(finished, tmp_path / "run")
+    (run / "report.html").unlink()
+    result = invoke(*command, run, *gate)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert not (run / "report.html").exists()
+
+
+def test_runs_on_other_images_are_not_compared(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    dataset = dataclasses.replace(run_folder.load(finished[0]).diagnosis.dataset, test_fingerprint="0f" * 32)
+    result = invoke("compare", edited(finished[0], tmp_path / "other", dataset=dataset), finished[0])
+    assert result.exit_code == 2
+    assert "same test images" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_the_summary_is_shown_below_the_job(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+    better: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "step"))
+    run = copied(finished, tmp_path / "run")
+    arguments = [run] if command == "report" else [better, run, "--out", run]
+    assert invoke(command, *arguments).exit_code == 0
+    assert (tmp_path / "step").read_text() == "\n" + (run / "summary.md").read_text()
+
+
+def test_a_summary_that_cannot_be_shown_is_a_warning(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "nowhere" / "step"))
+    result = invoke("report", copied(finished, tmp_path / "run"))
+    assert result.exit_code == 0
+    assert "Warning: The summary cannot be appended to GITHUB_STEP_SUMMARY" in result.stderr
+
+
+def test_a_run_beside_its_baseline_behind_gates(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    out, step = tmp_path / "run", tmp_path / "step"
+    process = lrdiag(
+        "train-and-report", *QUICK, "--optimizer", "adam", "--learning-rate", "0.001", "--out", out, "--json",
+        "--baseline", finished[0], "--fail-under", "accuracy=1", "--fail-if-worse", "accuracy=1", "--assets", "folder",
+        GITHUB_STEP_SUMMARY=str(step),
+    )  # fmt: skip
+    assert process.returncode == 3, process.stderr
+    assert {"report.html", "report.json", "summary.md", "summary.png", "model.keras"} <= set(os.listdir(out))
+    said = json.loads(process.stdout)
+    diagnosis = run_folder.load(out).diagnosis
+    comparison, before = diagnosis.comparison, run_folder.load(finished[0]).diagnosis
+    assert comparison
+    assert said["comparison"] == {
+        "difference": comparison.difference,
+        "difference_low": comparison.difference_low,
+        "difference_high": comparison.difference_high,
+        "p_value": comparison.p_value,
+        "fixed": len(comparison.fixed),
+        "broken": len(comparison.broken),
+    }
+    assert comparison.difference == pytest.approx(diagnosis.test.accuracy - before.test.accuracy)
+    assert {each.name for each in comparison.changes} >= {"optimizer", "learning_rate"}
+    assert [(each["name"], each["passed"]) for each in said["gates"]] == [("accuracy", False), ("accuracy", True)]
+    assert said["gates"][0]["actual"] == diagnosis.test.accuracy
+    assert f"Gate FAILED accuracy: expected at least 1, actual {diagnosis.test.accuracy:.6g}\n" in process.stderr
+    assert 'id="comparison"' in (out / "report.html").read_text()
+    assert (out / "assets" / "fixed.webp").exists()
+    assert step.read_text() == "\n" + (out / "summary.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--fail-under", "recall.cat=0.5"], "must name a class of the data. Received: 'recall.cat'"),
+        (["--fail-under", "acuracy=0.5"], "Did you mean 'accuracy'?"),
+        (["--fail-if-worse", "accuracy=0.5"], "name it with --baseline"),
+        (["--baseline", "{finished}", "--limit-test", "50"], "same test images"),
+        (["--baseline", "nowhere"], "nowhere"),
+        (["--templates", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_reached_is_refused_before_training(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    arguments = [argument.format(finished=finished[0]) for argument in arguments]
+    result = invoke("train-and-report", *QUICK, "--out", tmp_path / "out", *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "Range test" not in result.stderr
+
+
+NETS = """
+import keras
+
+def dense(image_shape, classes):
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(),
+                             keras.layers.Dense(classes)])
+
+def two_classes(image_shape):
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(2)])
+
+def exploding(image_shape, classes):
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(classes)])
+"""
+
+
+@pytest.fixture
+def nets(tmp_path: Path) -> Path:
+    (tmp_path / "nets.py").write_text(NETS)
+    return tmp_path
+
+
+def test_a_network_that_does_not_fit_the_classes_is_refused(nets: Path) -> None:
+    process = lrdiag("train-and-report", *QUICK, "--model", "nets:two_classes", cwd=nets)
+    assert process.returncode == 2
+    assert "(8, 10)" in process.stderr
+    assert "(8, 2)" in process.stderr
+
+
+def test_a_network_without_convolution_gives_a_page_without_heatmaps_that_says_why(nets: Path) -> None:
+    process = lrdiag(
+        "train-and-report", *QUICK, "--model", "nets:dense", "--learning-rate", "0.01", "--out", "run", cwd=nets
+    )
+    assert process.returncode == 0, process.stderr
+    report = json.loads((nets / "run" / "report.json").read_text())
+    assert report["heatmaps"]["count"] == 0
+    assert "convolution" in report["heatmaps"]["unavailable"]
+    assert "needs a convolution" in (nets / "run" / "report.html").read_text()
+
+
+def test_a_training_that_diverges_still_gives_a_page_that_says_so_first(nets: Path) -> None:
+    options = ["--model", "nets:exploding", "--learning-rate", "1e30", "--schedule", "constant", "--out", "run"]
+    process = lrdiag("train-and-report", *QUICK, *options, cwd=nets)
+    assert process.returncode == 0, process.stderr
+    report = json.loads((nets / "run" / "report.json").read_text())
+    assert "not finite" in report["training"]["stop_reason"]
+    assert report["findings"][0]["code"] == "training-stopped"
+    page = (nets / "run" / "report.html").read_text()
+    assert 0 < page.index("not finite") < page.index("<h2")
+
+
+@pytest.mark.slow
+def test_the_saved_model_predicts_from_raw_pixels_without_lrdiag(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    code = (
+        "import keras, numpy as np, sys, warnings\n"
+        "warnings.simplefilter('error', UserWarning)\n"  # such as variables that are skipped
+        "model = keras.models.load_model(sys.argv[1])\n"
+        "images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), 'uint8')\n"
+        "print(model.predict(images, verbose=0).shape)\n"
+        "assert 'lrdiag' not in sys.modules\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code, str(finished[0] / "model.keras")], capture_output=True, text=True, check=False
+    )
+    assert process.stdout.strip() == "(4, 10)", process.stderr
+
+
+def test_predictions_csv_agrees_with_the_report(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    report = json.loads((finished[0] / "report.json").read_text())
+    rows = np.genfromtxt(finished[0] / "predictions.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+    assert len(rows) == report["test"]["size"]
+    assert set(rows["index"][rows["correct"] == 0]) == {item["index"] for item in report["misclassified"]["items"]}
+
+
+SWEEP = ["--start-lr", "1e-5", "--end-lr", "0.05", "--iterations", "60"]
+UNREADABLE = ["--start-lr", "1e-8", "--end-lr", "1e-7", "--iterations", "20"]
+
+
+def find_lr(nets: Path, *arguments: str | Path) -> Result:
+    """Sweeps a network so small that it takes a second, in this process."""
+    small = ["--data", "digits", "--limit-train", "300", "--batch-size", "16", "--model", "nets:dense"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(nets)
+        return CliRunner().invoke(main, ["find-lr", *small, *SWEEP, *map(str, arguments)])
+
+
+def measured(nets: Path, *arguments: str) -> dict[str, Any]:
+    result = find_lr(nets, "--json", *arguments)
+    assert result.exit_code == 0, result.stderr
+    facts: dict[str, Any] = json.loads(result.stdout)
+    return facts
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("swept")
+    (folder / "nets.py").write_text(NETS)
+    return measured(folder)
+
+
+def test_find_lr_help_names_every_option() -> None:
+    text = CliRunner().invoke(main, ["find-lr", "--help"]).stdout
+    options = (
+        "--data --data-dir --model --batch-size --seed --limit-train --augment --optimizer --mixed-precision "
+        "--start-lr --end-lr --iterations --mode --repeats --rule --json --plot --quiet --verbose"
+    )
+    for option in options.split():
+        assert option in text
+
+
+def test_find_lr_prints_the_suggestion_alone(nets: Path, swept: dict[str, Any]) -> None:
+    process = lrdiag(
+        "find-lr", "--data", "digits", "--limit-train", "300", "--batch-size", "16", "--model", "nets:dense", *SWEEP,
+        cwd=nets,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    assert len(process.stdout.split()) == 1
+    assert float(process.stdout) == pytest.approx(swept["suggestion"], rel=0.01)
+    stages = [line.split(":")[0] for line in process.stderr.splitlines()]
+    assert stages == ["Starting TensorFlow", "Reading the digits", "Range test"]
+
+
+def test_find_lr_as_json_holds_the_measurements_and_the_rates(swept: dict[str, Any]) -> None:
+    columns = ("learning_rates", "losses", "smoothed_losses", "accuracies", "trend")
+    assert {len(swept[name]) for name in columns} == {len(swept["losses"])}
+    assert swept["val_losses"] == []
+    assert max(swept["base_lr"], swept["suggestion"]) < swept["max_lr"]
+    assert swept["learning_rate"] == swept["suggestion"]
+    assert (swept["rule"], swept["repeats"]) == ("steepest", 1)
+    assert swept["suggestion_low"] is swept["suggestion_high"] is None
+    assert swept["stop_reason"]
+
+
+def test_find_lr_says_nothing_else_when_quiet(nets: Path) -> None:
+    result = find_lr(nets, "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert float(result.stdout) > 0
+
+
+def test_find_lr_draws_the_sweep(nets: Path) -> None:
+    result = find_lr(nets, "--plot", "sweep.svg")
+    assert result.exit_code == 0, result.stderr
+    drawing = ElementTree.parse(nets / "sweep.svg").getroot()
+    assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
+    assert len(list(drawing.iter("{http://www.w3.org/2000/svg}path"))) > 20
+
+
+@pytest.mark.parametrize("file", ["sweep.pdf", "missing/sweep.png", "folder.svg"])
+def test_find_lr_refuses_other_drawings_before_it_starts(nets: Path, file: str) -> None:
+    (nets / "folder.svg").mkdir(exist_ok=True)
+    result = find_lr(nets, "--plot", file)
+    assert result.exit_code == 2
+    assert file in result.stderr
+    assert "Starting TensorFlow" not in result.stderr
+
+
+def test_find_lr_reads_the_same_losses_by_another_rule(nets: Path, swept: dict[str, Any]) -> None:
+    valley = measured(nets, "--rule", "fastai-valley")
+    assert valley["losses"] == swept["losses"]
+    assert valley["rule"] == "fastai-valley"
+    assert valley["learning_rate"] != swept["learning_rate"]
+
+
+def test_find_lr_refuses_a_rule_that_does_not_exist(nets: Path) -> None:
+    result = find_lr(nets, "--rule", "nonsense")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "'nonsense'" in result.stderr
+    assert "fastai-valley" in result.stderr
+    assert "Starting TensorFlow" not in result.stderr
+
+
+def test_repeated_sweeps_give_an_interval(nets: Path, swept: dict[str, Any]) -> None:
+    repeated = measured(nets, "--repeats", "2")
+    assert repeated["repeats"] == 2
+    assert repeated["suggestion_low"] < repeated["suggestion_high"]
+    assert repeated["losses"] != swept["losses"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first", "last", "updates"),
+    [
+        ([], 1e-5, 0.05, 60),
+        (["--start-lr", "1e-4"], 1e-4, 0.05, 60),
+        (["--end-lr", "0.02"], 1e-5, 0.02, 60),
+        (["--iterations", "50"], 1e-5, 0.05, 50),
+    ],
+)
+def test_find_lr_sweeps_what_it_is_told(
+    nets: Path, arguments: list[str], first: float, last: float, updates: int
+) -> None:
+    rates = measured(nets, *arguments)["learning_rates"]
+    assert rates == pytest.approx(np.geomspace(first, last, updates))
+
+
+def test_find_lr_climbs_in_a_straight_line(nets: Path) -> None:
+    rates = measured(nets, "--mode", "linear", "--rule", "fastai-valley")["learning_rates"]
+    assert rates == pytest.approx(np.linspace(1e-5, 0.05, 60))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--mode", "sideways"], "--mode"),
+        (["--iterations", "1"], "iterations"),
+        (["--repeats", "0"], "repeats"),
+        (["--start-lr", "0"], "start_lr"),
+        (["--start-lr", "1", "--end-lr", "0.1"], "end_lr"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_refused(nets: Path, arguments: list[str], word: str) -> None:
+    result = find_lr(nets, *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert word in result.stderr
+    assert "Starting TensorFlow" not in result.stderr
+
+
+def test_a_sweep_that_cannot_be_read_is_drawn_and_explained(nets: Path) -> None:
+    result = find_lr(nets, *UNREADABLE, "--plot", "sweep.png")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "flat" in result.stderr
+    assert "20 updates" in result.stderr
+    with Image.open(nets / "sweep.png") as drawing:
+        assert drawing.format == "PNG"
+        assert min(drawing.size) >= 300
+
+
+def test_a_sweep_that_cannot_be_read_is_not_lost_as_json(nets: Path) -> None:
+    result = find_lr(nets, *UNREADABLE, "--json")
+    assert result.exit_code == 2
+    facts = json.loads(result.stdout)
+    assert len(facts["losses"]) == 20
+    assert (facts["learning_rate"], facts["suggestion"]) == (None, None)

@@ -1,0 +1,453 @@
+"""Options from a file: which file, what it may say, who wins, and what `lrdiag config` prints of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from lrdiag.cli.app import main
+from lrdiag.diagnosis.gates import Gate
+from lrdiag.settings import LearningRate, Settings
+from lrdiag.vocabulary import DATA_NAMES
+
+COMMANDS = ("train-and-report", "diagnose", "find-lr", "report", "compare")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: empty, below none that holds a pyproject.toml."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LRDIAG_DATA_DIR", raising=False)
+    return tmp_path
+
+
+def write(table: str, file: str = "pyproject.toml") -> Path:
+    path = Path(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"[tool.lrdiag]\n{table}" if path.name == "pyproject.toml" else table, "utf-8")
+    return path
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def held(*arguments: str) -> dict[str, tuple[Any, str]]:
+    result = invoke("config", "--json", *arguments)
+    assert result.exit_code == 0, result.output
+    return {each["name"]: (each["value"], each["source"]) for each in json.loads(result.stdout)["options"]}
+
+
+def refusal(*arguments: str) -> str:
+    result = invoke(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+def settings_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Settings:
+    """The settings that a command would start with."""
+    made: list[Settings] = []
+
+    class Started(Exception):
+        pass
+
+    def start(_quiet: bool) -> None:
+        raise Started
+
+    def settings(**options: Any) -> Settings:
+        made.append(Settings(**options))
+        return made[0]
+
+    monkeypatch.setattr("lrdiag.cli.app.Settings", settings)
+    monkeypatch.setattr("lrdiag.cli.app._start", start)
+    result = invoke(*arguments)
+    assert isinstance(result.exception, Started), result.output
+    return made[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        ("epochs = 3", "epochs", 3),
+        ("batch-size = 32", "batch_size", 32),
+        ("batch_size = 32", "batch_size", 32),
+        ("optimizer = 'adam'", "optimizer", "adam"),
+        ("augment = ['flip', 'crop']", "augment", ("flip", "crop")),
+        ("augment = 'flip, crop'", "augment", ("flip", "crop")),
+        ("augment = []", "augment", ()),
+        ("augment = 'none'", "augment", ()),
+        ("learning-rate = 0.25", "learning_rate", LearningRate(0.25)),
+        ("learning-rate = 1", "learning_rate", LearningRate(1.0)),
+        ("learning-rate = '0.1:0.4'", "learning_rate", LearningRate(0.4, 0.1)),
+        ("learning-rate = [0.1, 0.4]", "learning_rate", LearningRate(0.4, 0.1)),
+        ("image-size = 64", "image_size", (64, 64)),
+        ("image-size = '48x64'", "image_size", (48, 64)),
+        ("image-size = [48, 64]", "image_size", (48, 64)),
+        ("mixed-precision = true", "mixed_precision", True),
+        ("data = 'digits'", "data", "digits"),
+        ("model = 'nets:build'", "model", "nets:build"),
+        ("out = 'run'", "out", Path("run")),
+    ],
+)
+def test_a_line_of_the_file_is_an_option(monkeypatch: pytest.MonkeyPatch, line: str, name: str, value: object) -> None:
+    write(line)
+    assert getattr(settings_of(monkeypatch, "train-and-report"), name) == value != getattr(Settings(), name)
+
+
+def test_gates_of_the_file_are_overridden_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("fail-under = {accuracy = 0.78, recall.cat = 0.6}\nfail_if_worse = {accuracy = 0.01}")
+    assert set(settings_of(monkeypatch, "train-and-report", "--fail-under", "accuracy=0.5").gates) == {
+        Gate("fail-under", "accuracy", 0.5),
+        Gate("fail-under", "recall.cat", 0.6),
+        Gate("fail-if-worse", "accuracy", 0.01),  # without a baseline: the file does not insist on one
+    }
+    assert "name it with --baseline" in refusal("train-and-report", "--fail-if-worse", "accuracy=0.01")
+
+
+def test_gates_of_a_command_are_its_own() -> None:
+    write("fail-under = {accuracy = 0.7, recall.cat = 0.6}\n[tool.lrdiag.report.fail-under]\naccuracy = 0.8")
+    assert held("report")["fail-under.accuracy"] == (0.8, "pyproject.toml")
+    assert held("report")["fail-under.recall.cat"] == (0.6, "pyproject.toml")
+    assert held("compare")["fail-under.accuracy"] == (0.7, "pyproject.toml")
+    assert not [name for name in held("find-lr") if name.startswith("fail-")]
+
+
+@pytest.mark.parametrize("name", ["find-lr", "find_lr"])
+def test_the_table_of_a_command_wins_and_is_its_own(name: str) -> None:
+    write(f"batch-size = 8\nseed = 1\n[tool.lrdiag.{name}]\nbatch-size = 16\nmode = 'linear'")
+    assert held("find-lr")["batch-size"] == (16, "pyproject.toml")
+    assert held("find-lr")["seed"] == (1, "pyproject.toml")
+    assert held("find-lr")["mode"] == ("linear", "pyproject.toml")
+    assert held("train-and-report")["batch-size"] == (8, "pyproject.toml")
+    assert "batch-size" not in held("report")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_reads_the_file(command: str) -> None:
+    write("verbose = true")
+    assert held(command)["verbose"] == (True, "pyproject.toml")
+    assert held(command, "--config", str(write("verbose = true", "own.toml")))["verbose"] == (True, "own.toml")
+
+
+def test_every_option_but_trust_can_stand_in_the_file() -> None:
+    values = {"repeats": 3, "iterations": 7, "epochs": 7, "seed": 7, "batch-size": 7, "limit-train": 7, "limit-test": 7}
+    rates = {"start-lr": 0.5, "end-lr": 0.5, "learning-rate": 0.5}
+    choices = {
+        "assets": "folder",
+        "optimizer": "adam",
+        "schedule": "one-cycle",
+        "mode": "linear",
+        "rule": "fastai-steep",
+    }
+    choices |= {"preprocess": "torch", "augment": "erase", "image-size": "48x48"}
+    for command in COMMANDS:
+        for name, (default, _) in held(command).items():
+            if name == "trust":  # see below
+                continue
+            value = not default if isinstance(default, bool) else {**values, **rates, **choices}.get(name, "x")
+            write(f"[tool.lrdiag.{command}]\n{name} = {json.dumps(value)}")
+            told, source = held(command)[name]
+            assert told != default
+            assert source == "pyproject.toml"
+
+
+def test_the_nearest_pyproject_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("epochs = 3")
+    below = folder / "a" / "b"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert held()["epochs"] == (3, str(folder / "pyproject.toml"))
+    write("epochs = 4")
+    assert held()["epochs"] == (4, "pyproject.toml")
+    Path("pyproject.toml").write_text("[project]\nname = 'x'")
+    assert held()["epochs"] == (None, "default")
+
+
+def test_config_names_another_file() -> None:
+    write("epochs = 3\nseed = 5")
+    own = str(write("epochs = 4\n[find-lr]\nseed = 6", "settings/own.toml"))
+    assert held("--config", own)["epochs"] == (4, own)
+    assert held("--config", own)["seed"] == (0, "default")
+    assert held("find-lr", "--config", own)["seed"] == (6, own)
+    headed = str(write("[tool.ruff]\nline-length = 1\n[tool.lrdiag]\nepochs = 5", "headed.toml"))
+    assert held("--config", headed)["epochs"] == (5, headed)
+    not_ours = str(write("epochs = 5\n[tool.ruff]\nline-length = 1", "not_ours.toml"))
+    assert "`tool` in not_ours.toml is no option of lrdiag" in refusal("config", "--config", not_ours)
+    elsewhere = str(write("epochs = 6", "elsewhere/pyproject.toml"))
+    assert held("--config", elsewhere)["epochs"] == (6, elsewhere)
+
+
+def test_command_line_before_environment_before_file_before_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert held()["data-dir"] == (None, "default")
+    write("data-dir = 'of-the-file'")
+    assert held()["data-dir"] == ("of-the-file", "pyproject.toml")
+    monkeypatch.setenv("LRDIAG_DATA_DIR", "of-the-environment")
+    assert held()["data-dir"] == ("of-the-environment", "environment LRDIAG_DATA_DIR")
+    assert held("--data-dir", "of-the-line")["data-dir"] == ("of-the-line", "command line")
+
+
+@pytest.mark.parametrize(
+    ("line", "is_open"),
+    [("open = true", True), ("open = false", False), ("no-open = true", False), ("no_open = false", True)],
+)
+def test_a_switch_has_two_names(line: str, is_open: bool) -> None:
+    write(line)
+    assert held()["open"] == (is_open, "pyproject.toml")
+    assert held("--no-open")["open"] == (False, "command line")
+    assert held("--open")["open"] == (True, "command line")
+
+
+@pytest.mark.parametrize("name", ["data", "data-dir", "baseline", "templates", "out", "plot"])
+def test_paths_start_from_the_folder_of_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    command = "find-lr" if name == "plot" else "train-and-report"
+    own = str(write(f"{name} = 'x/y'", "settings/own.toml"))
+    assert held(command, "--config", own)[name][0] == os.path.join("settings", "x", "y")
+    write(f"{name} = '{folder.as_posix()}/z'", own)
+    assert held(command, "--config", own)[name][0] == f"{folder.as_posix()}/z"
+    write(f"{name} = '~/z'", own)
+    assert held(command, "--config", own)[name][0] == f"{os.path.expanduser('~')}/z"
+    write(f"{name} = 'x'")
+    assert held(command)[name][0] == "x"
+    (folder / "below").mkdir()
+    monkeypatch.chdir(folder / "below")
+    assert held(command)[name][0] == str(folder / "x")
+    assert held(command, f"--{name}", "x")[name][0] == "x"
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        *((f"data = '{name}'", name) for name in DATA_NAMES),
+        ("data = './digits'", "settings/./digits"),
+        ("model = 'article'", "article"),
+        ("model = 'nets:build'", "nets:build"),
+        ("model = 'best.keras'", "settings/best.keras"),
+    ],
+)
+def test_names_are_no_paths(line: str, value: str) -> None:
+    own = str(write(line, "settings/own.toml"))
+    assert held("--config", own)[line.split()[0]][0] == value
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("epoch = 3", "`epoch` in [tool.lrdiag] of pyproject.toml is no option of lrdiag. Did you mean 'epochs'?"),
+        ("batch_sise = 3", "Did you mean 'batch-size'?"),
+        ("fail_undr = {accuracy = 1}", "Did you mean 'fail-under'?"),
+        ("[tool.lrdiag.find-lrr]\nseed = 1", "`find-lrr` in [tool.lrdiag] of pyproject.toml is no option of lrdiag. "
+         "Did you mean 'find-lr'?"),
+        ("[tool.lrdiag.find-lr]\nsed = 1", "`sed` in [tool.lrdiag.find-lr] of pyproject.toml is no option of find-lr. "
+         "Did you mean 'seed'?"),
+        ("[tool.lrdiag.find-lr]\nepochs = 1", "`epochs` in [tool.lrdiag.find-lr] of pyproject.toml is no option of"),
+        ("config = 'x.toml'", "`config` in [tool.lrdiag] of pyproject.toml is no option"),
+        ("help = true", "`help` in [tool.lrdiag]"),
+        ("q = true", "`q` in [tool.lrdiag]"),
+        ("xyzzy = 1", "`xyzzy` in [tool.lrdiag] of pyproject.toml is no option of lrdiag\n"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", [["report", "run"], ["config"]])
+def test_a_key_that_nobody_knows_is_refused_by_every_command(command: list[str], table: str, words: str) -> None:
+    write(table)
+    assert words in refusal(*command)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("epochs = 'three'", "`epochs` in [tool.lrdiag] of pyproject.toml: 'three' is not a valid integer"),
+        ("epochs = 3.5", "`epochs` in [tool.lrdiag] of pyproject.toml: '3.5' is not a valid integer"),
+        ("epochs = true", "`epochs` in [tool.lrdiag] of pyproject.toml: It takes text or a number. Received: True"),
+        ("epochs = 0", "`epochs` in [tool.lrdiag] of pyproject.toml: 0 is not in the range x>=1"),
+        ("epochs = [3]", "Received: [3]"),
+        ("epochs = {cat = 3}", "Received: {'cat': 3}"),
+        ("seed = -1", "-1 is not in the range"),
+        ("seed = 2147483648", "2147483648 is not in the range"),
+        ("out = 2001-01-01", "`out` in [tool.lrdiag] of pyproject.toml: It takes text or a number"),
+        (r"out = 'a'" + "\n" + r'templates = "a\u0000b"', "`templates` in [tool.lrdiag] of pyproject.toml: It takes"),
+        ("optimizer = 'lion'", "`optimizer` in [tool.lrdiag] of pyproject.toml: 'lion' is not one of"),
+        ("augment = ['flip', 'spin']", "`augment` in [tool.lrdiag] of pyproject.toml: 'spin' is not one of"),
+        ("augment = [['flip']]", "Received: [['flip']]"),
+        ("learning-rate = -1", "`learning-rate` in [tool.lrdiag] of pyproject.toml: The learning rate must be"),
+        ("learning-rate = [0.4, 0.1]", "Received: '0.4:0.1'"),
+        ("image-size = 0", "`image-size` in [tool.lrdiag] of pyproject.toml: The image size must be"),
+        ("quiet = 1", "`quiet` in [tool.lrdiag] of pyproject.toml: It takes true or false. Received: 1"),
+        ("quiet = 'yes'", "It takes true or false. Received: 'yes'"),
+        ("fail-under = 0.78", "`fail-under` in [tool.lrdiag] of pyproject.toml: `fail-under` takes a table"),
+        ("fail-under = {acuracy = 1}", "Did you mean 'accuracy'?"),
+        ("fail-under = {accuracy = 1" + 400 * "0" + "}", "`fail-under` in [tool.lrdiag]"),
+        ("epochs = 0x" + 9999 * "f", "`epochs` in [tool.lrdiag]"),
+        ("find-lr = 3", "`find-lr` in [tool.lrdiag] of pyproject.toml must be a table of options. Received: 3"),
+        ("[tool.lrdiag.find-lr]\niterations = 1", "`iterations` in [tool.lrdiag.find-lr] of pyproject.toml: 1 is not"),
+        ("batch-size = 3\nbatch_size = 3", "`batch_size` in [tool.lrdiag] of pyproject.toml sets what `batch-size`"),
+        ("open = true\nno-open = true", "`no-open` in [tool.lrdiag] of pyproject.toml sets what `open` sets"),
+        ("fail-under = {}\nfail_under = {}", "`fail_under` in [tool.lrdiag] of pyproject.toml sets what"),
+    ],
+)  # fmt: skip
+def test_a_value_that_the_option_cannot_take_is_refused_with_file_and_key(table: str, words: str) -> None:
+    write(table)
+    assert words in refusal("train-and-report", "--epochs", "1")
+
+
+@pytest.mark.parametrize("file", ["own.toml", "settings/pyproject.toml"])
+def test_a_refusal_names_the_file_as_it_was_given(file: str) -> None:
+    write("sed = 1", file)
+    table = "[tool.lrdiag] of settings/pyproject.toml" if "/" in file else "own.toml"
+    assert f"`sed` in {table} is no option" in refusal("report", "run", "--config", file)
+    write("[find-lr]\nsed = 1", "own.toml")
+    assert "`sed` in [find-lr] of own.toml is no option of find-lr" in refusal("find-lr", "--config", "own.toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"[tool.lrdiag", "Received: pyproject.toml"),
+        (b"x = '\xff'", "Received: pyproject.toml"),
+        (b"x = " + 5000 * b"[" + 5000 * b"]", "Received: pyproject.toml"),
+        (b"tool = 3", "`tool` in pyproject.toml must be a table"),
+        (b"[tool]\nlrdiag = 3", "`lrdiag` in [tool] of pyproject.toml must be a table"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_message(content: bytes, words: str) -> None:
+    Path("pyproject.toml").write_bytes(content)
+    assert words in refusal("train-and-report")
+
+
+def test_another_file_without_the_heading_may_not_call_an_option_tool() -> None:
+    write("tool = 3", "own.toml")
+    assert "`tool` in own.toml must be a table of options. Received: 3" in refusal("config", "--config", "own.toml")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark() -> None:
+    Path("own.toml").write_bytes(b"\xef\xbb\xbfseed = 3")
+    assert held("--config", "own.toml")["seed"] == (3, "own.toml")
+
+
+@pytest.mark.parametrize("file", ["missing.toml", "folder"])
+def test_a_config_that_is_no_file_is_refused(file: str) -> None:
+    Path("folder").mkdir()
+    assert "--config" in refusal("find-lr", "--config", file)
+    assert file in refusal("config", "--config", file)
+
+
+def test_a_folder_called_pyproject_is_none() -> None:
+    Path("pyproject.toml").mkdir()
+    assert held()["epochs"] == (None, "default")
+
+
+def test_config_prints_aligned_columns() -> None:
+    write("augment = ['flip', 'crop']\nlearning-rate = 0.1\nopen = false\nfail-under = {recall.cat = 0.6}")
+    lines = invoke("config", "--image-size", "48", "--augment", "none").stdout.splitlines()
+    assert len({line.rindex("  ") for line in lines}) == 1
+    assert [line.split(maxsplit=2) for line in lines] == [
+        ["data", "-", "default"],
+        ["data-dir", "-", "default"],
+        ["image-size", "48x48", "command line"],
+        ["model", "fast", "default"],
+        ["batch-size", "-", "default"],
+        ["seed", "0", "default"],
+        ["limit-train", "-", "default"],
+        ["augment", "none", "command line"],
+        ["optimizer", "sgd", "default"],
+        ["mixed-precision", "false", "default"],
+        ["epochs", "-", "default"],
+        ["limit-test", "-", "default"],
+        ["schedule", "cyclic", "default"],
+        ["learning-rate", "0.1", "pyproject.toml"],
+        ["out", "lrdiag-report", "default"],
+        ["baseline", "-", "default"],
+        ["assets", "inline", "default"],
+        ["templates", "-", "default"],
+        ["open", "false", "pyproject.toml"],
+        ["json", "false", "default"],
+        ["quiet", "false", "default"],
+        ["verbose", "false", "default"],
+        ["fail-under.recall.cat", "0.6", "pyproject.toml"],
+    ]
+    assert re.search(r"^augment  +flip,crop  +pyproject.toml$", invoke("config").stdout, re.MULTILINE)
+
+
+def test_config_tells_what_would_win() -> None:
+    write("epochs = 3\nfail-under = {accuracy = 0.7}")
+    said = held("train-and-report", "--epochs", "4", "--fail-under", "accuracy=0.5", "-v")
+    assert said["epochs"] == (4, "command line")
+    assert said["fail-under.accuracy"] == (0.5, "command line")
+    assert said["verbose"] == (True, "command line")
+    assert held("--epochs", "4") == held("train-and-report", "--epochs", "4")
+    assert json.loads(invoke("config", "find-lr", "--json").stdout)["command"] == "find-lr"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["find_lr"], "No such command 'find_lr'"),
+        (["--epochs", "x"], "--epochs"),
+        (["--epoch", "3"], "--epoch"),
+        (["report", "run"], "run"),
+        (["--augment", "spin"], "'spin'"),
+    ],
+)
+def test_config_refuses_what_the_command_would(arguments: list[str], words: str) -> None:
+    assert words in refusal("config", *arguments)
+
+
+def test_verbose_of_the_file_shows_the_traceback() -> None:
+    assert "Traceback" not in invoke("report", "nowhere").stderr
+    write("verbose = true")
+    assert "Traceback" in invoke("report", "nowhere").stderr
+    write("verbose = false")
+    assert "Traceback" in invoke("report", "nowhere", "-v").stderr
+
+
+def process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
+
+
+def test_help_reads_no_file() -> None:
+    Path("pyproject.toml").write_text("[tool.lrdiag")
+    for command in ("", "'find-lr', ", "'config', "):
+        code = f"import sys\nfrom lrdiag.cli.app import main\nmain([{command}'--help'], standalone_mode=False)"
+        result = process(f"{code}\nprint('tomllib' in sys.modules)")
+        assert result.stdout.splitlines()[-1] == "False", result.stderr
+
+
+def test_help_shows_the_defaults_of_the_file_that_is_named() -> None:
+    write("seed = 12345", "own.toml")
+    assert "12345" in invoke("find-lr", "--config", "own.toml", "--help").stdout
+
+
+LRDIAG = "from lrdiag.cli.app import main\nmain(prog_name='lrdiag')"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_can_be_taught_to_complete(shell: str) -> None:
+    result = process(LRDIAG, _LRDIAG_COMPLETE=f"{shell}_source")
+    assert result.returncode == 0, result.stderr
+    assert "_LRDIAG_COMPLETE" in result.stdout
+    assert f"{shell}_complete" in result.stdout
+
+
+def test_completion_minds_no_broken_file() -> None:
+    Path("pyproject.toml").write_text("[tool.lrdiag")
+    words = {"COMP_WORDS": "lrdiag train-and-report --epo", "COMP_CWORD": "2"}
+    result = process(LRDIAG, _LRDIAG_COMPLETE="bash_complete", **words)
+    assert (result.stdout, result.stderr) == ("plain,--epochs\n", "")
+
+
+def test_trust_counts_on_the_command_line_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[tool.lrdiag.diagnose]\ntrust = true\n")
+    told = CliRunner().invoke(main, ["diagnose", "model.keras"])
+    assert told.exit_code == 2
+    assert "`trust` in [tool.lrdiag.diagnose] of pyproject.toml: It counts on the command line alone" in told.output

@@ -1,0 +1,254 @@
+"""Image files of any kind and size, and broken ones."""
+
+import os
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from lrdiag.data.sources.image_files import LabelledFiles, read_parts
+from lrdiag.record.arrays import SkippedFile
+
+
+@pytest.fixture
+def load_one(tmp_path, progress):
+    """Loads one picture that `save` has written; `(images, skipped)`."""
+
+    def load(save, name="x.png", size=(32, 32), channels=3):
+        save(tmp_path / name)
+        files = {"test": LabelledFiles([name], np.zeros(1, np.int64))}
+        parts, skipped = read_parts(tmp_path, files, size, channels, progress)
+        return parts["test"].images, skipped
+
+    return load
+
+
+@pytest.fixture
+def pixels_of(load_one):
+    """The pixels of the one picture."""
+
+    def load(*args, **options):
+        images, skipped = load_one(*args, **options)
+        assert skipped == []
+        return images[0]
+
+    return load
+
+
+@pytest.fixture
+def why_skipped(load_one):
+    """Why the one picture was left out."""
+
+    def load(save, name="x.png"):
+        images, skipped = load_one(save, name)
+        assert images.shape == (0, 32, 32, 3)
+        assert [each.file for each in skipped] == [name]
+        return skipped[0].reason
+
+    return load
+
+
+def gradient(height=32, width=32) -> np.ndarray:
+    """A smooth picture without symmetry, `uint8` of shape (height, width, 3)."""
+    rows, columns = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    return np.stack([255 * rows, 255 * columns, 128 * (1 - rows) + 60], axis=-1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".JPG", ".png", ".webp", ".bmp"])
+def test_suffixes(pixels_of, suffix):
+    loaded = pixels_of(lambda path: Image.fromarray(gradient()).save(path), "x" + suffix)
+    assert np.abs(loaded.astype(int) - gradient()).mean() < 3
+
+
+def test_colours_are_red_green_blue(pixels_of):
+    loaded = pixels_of(lambda path: Image.new("RGB", (32, 32), (200, 100, 50)).save(path))
+    assert loaded[0, 0].tolist() == [200, 100, 50]
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "1", "P", "RGBA"])
+def test_modes_of_png(pixels_of, mode):
+    picture = Image.fromarray(gradient()).convert(mode)
+    loaded = pixels_of(picture.save)
+    np.testing.assert_array_equal(loaded, np.asarray(picture.convert("RGB")))
+
+
+def test_cmyk_jpeg(pixels_of):
+    loaded = pixels_of(lambda path: Image.fromarray(gradient()).convert("CMYK").save(path, quality=95), "x.jpg")
+    assert np.abs(loaded.astype(int) - gradient()).mean() < 4
+
+
+def test_sixteen_bits_keep_their_shades(pixels_of):
+    deep = gradient()[..., 0].astype(np.uint16) * 257
+    loaded = pixels_of(lambda path: cv2.imwrite(str(path), deep))
+    np.testing.assert_array_equal(loaded[..., 0], gradient()[..., 0])
+
+
+def test_transparency_is_dropped(pixels_of):
+    picture = Image.fromarray(gradient())
+    picture.putalpha(0)
+    np.testing.assert_array_equal(pixels_of(picture.save), gradient())
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(pixels_of, orientation, suffix):
+    upright = {1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: lambda a: a.swapaxes(0, 1),
+               6: lambda a: np.rot90(a, -1), 7: lambda a: np.rot90(a, 2).swapaxes(0, 1), 8: np.rot90}  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    loaded = pixels_of(lambda path: Image.fromarray(gradient()).save(path, exif=exif, quality=95), "x" + suffix)
+    assert np.abs(loaded.astype(int) - upright[orientation](gradient())).mean() < 4
+
+
+def test_shrinking_averages_pixels(pixels_of):
+    board = np.indices((64, 64)).sum(axis=0) % 2 * 200
+    loaded = pixels_of(lambda path: Image.fromarray(board.astype(np.uint8)).save(path))
+    assert (loaded == 100).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (16, 16), (1, 1), (31, 33), (500, 375), (3, 200)])
+def test_any_size_is_accepted(pixels_of, height, width):
+    assert pixels_of(lambda path: Image.fromarray(gradient(height, width)).save(path)).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_juts_out_is_cut_off_at_both_sides(pixels_of, turned):
+    wide = np.zeros((64, 192, 3), np.uint8)
+    wide[:, 64:128] = 255
+    wide = wide.swapaxes(0, 1) if turned else wide
+    assert (pixels_of(lambda path: Image.fromarray(wide).save(path)) == 255).all()
+
+
+def test_the_size_is_height_and_width(pixels_of):
+    assert pixels_of(lambda path: Image.fromarray(gradient(50, 90)).save(path), size=(20, 48)).shape == (20, 48, 3)
+
+
+def test_one_channel_is_grey(pixels_of):
+    picture = Image.fromarray(gradient())
+    loaded = pixels_of(picture.save, channels=1)
+    assert loaded.shape == (32, 32, 1)
+    assert np.abs(loaded[..., 0].astype(int) - np.asarray(picture.convert("L"))).max() <= 1, "one of rounding"
+
+
+def test_a_grey_picture_stays_the_same_in_one_channel(pixels_of):
+    loaded = pixels_of(Image.fromarray(gradient()[..., 0]).save, channels=1)
+    np.testing.assert_array_equal(loaded[..., 0], gradient()[..., 0])
+
+
+ENCODINGS = [("x.png", {}), ("x.jpg", {}), ("x.jpg", {"progressive": True}), ("x.webp", {}), ("x.bmp", {})]
+
+
+@pytest.mark.parametrize(("name", "options"), ENCODINGS)
+@pytest.mark.parametrize("kept", [0.3, 0.8, 0.97])
+def test_a_truncated_file_is_skipped(why_skipped, name, options, kept):
+    def save(path):
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)).save(path, **options)
+        os.truncate(path, int(kept * path.stat().st_size))
+
+    assert "\n" not in why_skipped(save, name)
+
+
+def test_an_empty_file_is_skipped(why_skipped):
+    assert why_skipped(lambda path: path.touch()) == "it is empty"
+
+
+@pytest.mark.parametrize("content", [b"<html>404</html>", b"GIF89a" + bytes(100), b"\x89PNG IEND", b"\xff\xd8\xff\xd9"])
+def test_a_file_of_another_format_is_skipped(why_skipped, content):
+    reason = why_skipped(lambda path: path.write_bytes(content), "x.jpg")
+    assert reason == f"its {len(content)} bytes are no JPEG, PNG, WebP or BMP"
+
+
+def test_a_file_that_is_not_there_is_skipped(why_skipped):
+    assert why_skipped(lambda path: None) == "there is no such file"
+
+
+def test_a_link_to_nowhere_is_skipped(why_skipped):
+    assert why_skipped(lambda path: path.symlink_to("nowhere")) == "there is no such file"
+
+
+def test_a_link_to_itself_is_skipped(why_skipped):
+    assert why_skipped(lambda path: path.symlink_to(path.name)) == "there is no such file"
+
+
+def test_a_pipe_is_skipped_and_not_waited_for(why_skipped):
+    assert why_skipped(os.mkfifo) == "there is no such file"
+
+
+def test_a_file_that_may_not_be_read_is_skipped(why_skipped, monkeypatch):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied", "/somewhere/x.png")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    assert why_skipped(lambda path: path.touch()) == "Permission denied"
+
+
+def test_a_reason_is_one_short_line(why_skipped, monkeypatch):
+    def refuse(_):
+        raise ValueError("one\n  two \x1b[31m" + 1000 * "x")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    reason = why_skipped(lambda path: path.touch())
+    assert reason.startswith("one two \\x1b[31mxxx")
+    assert len(reason) == 200
+
+
+def test_a_jpeg_with_something_behind_it_is_whole(pixels_of):
+    """Cameras append previews and films; that these look like an open picture must not matter."""
+
+    def save(path):
+        Image.fromarray(gradient()).save(path, quality=95)
+        path.write_bytes(path.read_bytes() + b"\xff\xda film")
+
+    assert np.abs(pixels_of(save, "x.jpg").astype(int) - gradient()).mean() < 3
+
+
+def test_the_suffix_does_not_decide_how_a_file_is_read(pixels_of):
+    loaded = pixels_of(lambda path: Image.fromarray(gradient()).save(path, "PNG"), "x.bmp")
+    np.testing.assert_array_equal(loaded, gradient())
+
+
+def number_of_pictures(folder, count, broken=()):
+    """Writes `count` pictures that are filled with their number, and `broken` among them."""
+    for number in range(count):
+        Image.new("L", (8, 8), number).save(folder / f"{number}.png")
+    for number in broken:
+        (folder / f"{number}.png").write_bytes(b"")
+    return LabelledFiles([f"{number}.png" for number in range(count)], np.arange(count) % 3)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 250])
+def test_images_labels_and_files_stay_together_where_some_are_skipped(tmp_path, progress, monkeypatch, chunk):
+    monkeypatch.setattr("lrdiag.data.sources.image_files._CHUNK", chunk)
+    files = number_of_pictures(tmp_path, 20, broken=(0, 7, 19))
+    parts, skipped = read_parts(tmp_path, {"train": files}, (4, 4), 1, progress)
+    kept = [number for number in range(20) if number not in (0, 7, 19)]
+    train = parts["train"]
+    assert train.images[:, 2, 2, 0].tolist() == kept
+    assert train.labels.tolist() == [number % 3 for number in kept]
+    assert train.files == tuple(f"{number}.png" for number in kept)
+    assert skipped == [SkippedFile(f"{number}.png", "it is empty") for number in (0, 7, 19)]
+    assert progress.stages == [("Reading images", 20, "images")]
+    assert progress.steps == 20
+
+
+def test_each_part_is_read_by_itself(tmp_path, progress):
+    files = number_of_pictures(tmp_path, 9, broken=(1, 8))
+    one, other = LabelledFiles(files.names[:2], files.labels[:2]), LabelledFiles(files.names[2:], files.labels[2:])
+    parts, skipped = read_parts(tmp_path, {"train": one, "test": other}, (8, 8), 3, progress)
+    assert {part: len(images) for part, images in parts.items()} == {"train": 1, "test": 6}
+    assert [each.file for each in skipped] == ["1.png", "8.png"]
+    assert progress.stages == [("Reading images", 9, "images")]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("a\nb.png", r"a\nb.png"), (os.fsdecode(b"caf\xe9.png"), r"caf\udce9.png"), ("é.png", "é.png")]
+)
+def test_any_name_of_a_file_can_be_shown(tmp_path, progress, name, shown):
+    Image.new("L", (8, 8), 5).save(tmp_path / name)
+    files = LabelledFiles([name, "no" + name], np.zeros(2, np.int64))
+    parts, skipped = read_parts(tmp_path, {"test": files}, (8, 8), 1, progress)
+    assert parts["test"].files == (shown,)
+    assert parts["test"].images[0, 0, 0, 0] == 5
+    assert [each.file for each in skipped] == ["no" + shown]
+    (shown + skipped[0].file).encode()  # what JSON and HTML are written in

@@ -1,0 +1,398 @@
+"""How a folder of images may be laid out."""
+
+import os
+import shutil
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from lrdiag.data.sources.image_folder import ImageFolder
+from lrdiag.errors import DataError
+from lrdiag.record.arrays import SkippedFile
+
+
+def test_classes_and_images_come_in_sorted_order(write_images, progress):
+    dataset = ImageFolder(write_images(("dog", "Ape", "cat"))).load(progress)
+    assert dataset.classes == ("Ape", "cat", "dog")
+    np.testing.assert_array_equal(dataset.train.labels, [0, 0, 0, 1, 1, 1, 2, 2, 2])
+    assert dataset.train.files[:4] == ("train/Ape/0.png", "train/Ape/1.png", "train/Ape/2.png", "train/cat/0.png")
+    assert dataset.test.files[-1] == "test/dog/2.png"
+    np.testing.assert_array_equal(dataset.train.images[:, 0, 0, 0], [40, 41, 42, 80, 81, 82, 0, 1, 2])
+    assert (dataset.name, len(dataset.validation), dataset.skipped) == ("photos", 0, ())
+    assert progress.stages == [("Reading images", 18, "images")]
+    assert progress.steps == 18
+
+
+def test_size_and_channels_choose_the_shape(write_images, progress):
+    root = write_images()
+    assert ImageFolder(root).load(progress).train.images.shape == (6, 32, 32, 3)
+    assert ImageFolder(root, (20, 48)).load(progress).train.images.shape == (6, 20, 48, 3)
+    assert ImageFolder(root, channels=1).load(progress).train.images.shape == (6, 32, 32, 1)
+
+
+def test_other_files_and_hidden_ones_are_ignored(write_images, progress):
+    root = write_images()
+    (root / "train" / "cat" / "notes.txt").write_text("not an image")
+    (root / "train" / "cat" / ".hidden.png").write_text("not an image")
+    (root / "train" / "cat" / "folder.png").mkdir()
+    (root / "train" / ".cache").mkdir()
+    (root / "train" / "__MACOSX").mkdir()
+    (root / "train" / "readme.md").write_text("not a class")
+    (root / "notebooks").mkdir()
+    dataset = ImageFolder(root).load(progress)
+    assert (len(dataset.train), dataset.skipped) == (6, ())
+
+
+def test_nested_folders_belong_to_their_class(write_images, progress):
+    root = write_images()
+    (root / "train" / "cat" / "2024" / "may").mkdir(parents=True)
+    (root / "train" / "cat" / "2.png").rename(root / "train" / "cat" / "2024" / "may" / "x.PNG")
+    (root / "train" / "cat" / ".thumbs").mkdir()
+    shutil.copy(root / "train" / "cat" / "1.png", root / "train" / "cat" / ".thumbs")
+    dataset = ImageFolder(root).load(progress)
+    assert dataset.train.files[:3] == ("train/cat/0.png", "train/cat/1.png", "train/cat/2024/may/x.PNG")
+    assert dataset.train.images[:3, 0, 0, 0].tolist() == [0, 1, 2]
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "Val", "VALIDATION"])
+def test_a_folder_of_validation_images_is_the_validation_set(write_images, progress, name):
+    root = write_images()
+    shutil.copytree(root / "test", root / name)
+    (root / name / "dog" / "2.png").unlink()
+    validation = ImageFolder(root).load(progress).validation
+    assert validation.files[-1] == f"{name}/dog/1.png"
+    assert validation.labels.tolist() == [0, 0, 0, 1, 1]
+
+
+def test_other_spellings_of_train_and_test(write_images, progress):
+    root = write_images()
+    (root / "train").rename(root / "Training")
+    (root / "test").rename(root / "Testing")
+    dataset = ImageFolder(root).load(progress)
+    assert dataset.classes == ("cat", "dog")
+    assert (dataset.train.files[0], dataset.test.files[0]) == ("Training/cat/0.png", "Testing/cat/0.png")
+
+
+def test_a_part_that_is_there_twice_is_an_error(write_images, progress):
+    root = write_images()
+    shutil.copytree(root / "test", root / "val")
+    shutil.copytree(root / "test", root / "valid")
+    with pytest.raises(DataError, match=r"each part once. Received: .* with val/ and valid/"):
+        ImageFolder(root).load(progress)
+
+
+def test_one_tree_is_divided_class_by_class_and_always_alike(write_images, progress):
+    root = write_images(("ant", "bee", "cat"), count=20) / "train"
+    for number in range(10):
+        (root / "bee" / f"{number}.png").unlink()
+    first, second = ImageFolder(root).load(progress), ImageFolder(root).load(progress)
+    assert first.classes == ("ant", "bee", "cat")
+    assert np.bincount(first.train.labels).tolist() == [16, 8, 16]
+    assert np.bincount(first.test.labels).tolist() == [4, 2, 4]
+    assert not set(first.train.files) & set(first.test.files)
+    assert list(first.test.files) == sorted(first.test.files)
+    assert first.test.files[:4] != ("ant/0.png", "ant/1.png", "ant/10.png", "ant/11.png"), "drawn at random"
+    assert first.test.files == second.test.files
+
+
+def test_a_class_of_one_image_is_learnt_and_not_judged(write_images, progress):
+    root = write_images(("cat", "dog"), count=5) / "train"
+    for number in range(1, 5):
+        (root / "dog" / f"{number}.png").unlink()
+    dataset = ImageFolder(root).load(progress)
+    assert np.bincount(dataset.train.labels).tolist() == [4, 1]
+    assert np.bincount(dataset.test.labels, minlength=2).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (("train",), r"judge the network on, called test.*leave all images undivided .* with train only"),
+        (("train", "val"), r"called test.* rename validation to test .*held out of train.* with train and validation"),
+        (("val",), r"called test.* with validation only"),
+        (("test",), r"learn from, called train.*lrdiag diagnose.* with test only"),
+        (("test", "val"), r"learn from, called train.* with validation and test only"),
+    ],
+)
+def test_a_missing_part_is_named_with_what_to_do(write_images, progress, parts, message):
+    root = write_images()
+    shutil.copytree(root / "test", root / "val")
+    for name in {"train", "test", "val"} - set(parts):
+        shutil.rmtree(root / name)
+    with pytest.raises(DataError, match=message):
+        ImageFolder(root).load(progress)
+
+
+# --- judging only -----------------------------------------------------------------------------------------------------
+
+
+def test_to_judge_only_the_test_images_are_read(write_images, progress):
+    root = write_images(("cat", "dog", "emu"), ("dog", "emu"))
+    (root / "train" / "cat" / "0.png").write_bytes(b"")
+    dataset = ImageFolder(root).load(progress, test_only=True)
+    assert dataset.classes == ("cat", "dog", "emu"), "the classes are those of train"
+    assert dataset.test.labels.tolist() == [1, 1, 1, 2, 2, 2]
+    assert (len(dataset.train), len(dataset.validation), dataset.skipped) == (0, 0, ())
+    assert progress.stages == [("Reading images", 6, "images")]
+
+
+def test_to_judge_test_alone_will_do(write_images, progress):
+    root = write_images(("cat",), ("dog", "Ape"))
+    shutil.rmtree(root / "train")
+    dataset = ImageFolder(root).load(progress, test_only=True)
+    assert dataset.classes == ("Ape", "dog")
+    assert len(dataset.test) == 6
+
+
+def test_to_judge_one_tree_is_taken_whole(write_images, progress):
+    dataset = ImageFolder(write_images() / "test").load(progress, test_only=True)
+    assert dataset.test.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert len(dataset.train) == 0
+
+
+def test_to_judge_there_must_be_test_images(write_images, progress):
+    root = write_images()
+    (root / "test").rename(root / "val")
+    with pytest.raises(DataError, match=r"judge the network on.* with train and validation only"):
+        ImageFolder(root).load(progress, test_only=True)
+
+
+# --- classes ----------------------------------------------------------------------------------------------------------
+
+
+def test_one_class_is_an_error(write_images, progress):
+    with pytest.raises(DataError, match=r"two classes or more. Received: .*\['cat'\]"):
+        ImageFolder(write_images(("cat",))).load(progress)
+
+
+@pytest.mark.parametrize("loose", [True, False])
+def test_a_folder_without_classes_is_an_error(write_images, progress, loose):
+    folder = write_images() / "train" / "cat"
+    if not loose:
+        shutil.rmtree(folder)
+        folder.mkdir()
+    with pytest.raises(
+        DataError, match=r"must hold train/<class>/ and test/<class>/.*, or <class>/ alone.* folders \[\]"
+    ):
+        ImageFolder(folder).load(progress)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_part_without_images_is_an_error(write_images, progress, part):
+    root = write_images()
+    for name in ("cat", "dog"):
+        for file in (root / part / name).iterdir():
+            file.rename(file.with_suffix(".gif"))
+    with pytest.raises(DataError, match=rf"with .jpg, .*/{part} without such files in folders of classes"):
+        ImageFolder(root).load(progress)
+
+
+def test_a_class_without_training_images_is_named(write_images, progress):
+    root = write_images(("cat", "dog", "emu"))
+    for name in ("dog", "emu"):
+        for file in (root / "train" / name).iterdir():
+            file.unlink()
+    message = r"needs .jpg, .* files to learn from.* none of class 'dog' and of 1 more in the folder"
+    with pytest.raises(DataError, match=message):
+        ImageFolder(root).load(progress)
+    assert not progress.stages, "it is said before anything is read"
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_class_may_be_absent_from_test(write_images, progress, empty):
+    root = write_images()
+    shutil.rmtree(root / "test" / "cat")
+    if empty:
+        (root / "test" / "cat").mkdir()
+    assert ImageFolder(root).load(progress).test.labels.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("test_only", [True, False])
+@pytest.mark.parametrize(
+    ("test_classes", "message"),
+    [
+        (("cat", "dog", "emu"), r"where test has \['emu'\], unlike train"),
+        (("cat", "Dog"), r"where test has \['Dog'\] and lacks \['dog'\], unlike train"),
+    ],
+)
+def test_a_class_that_train_does_not_have_is_named(write_images, progress, test_classes, message, test_only):
+    with pytest.raises(DataError, match=message):
+        ImageFolder(write_images(test_classes=test_classes)).load(progress, test_only=test_only)
+
+
+def test_the_classes_of_validation_are_held_against_train(write_images, progress):
+    root = write_images()
+    shutil.copytree(root / "test", root / "val")
+    (root / "val" / "dog").rename(root / "val" / "hog")
+    with pytest.raises(DataError, match=r"where val has \['hog'\] and lacks \['dog'\]"):
+        ImageFolder(root).load(progress)
+
+
+# --- broken files -----------------------------------------------------------------------------------------------------
+
+
+def test_broken_files_are_skipped_and_named(write_images, progress):
+    root = write_images()
+    (root / "train" / "cat" / "1.png").write_bytes(b"")
+    (root / "test" / "dog" / "2.png").write_text("<html>")
+    dataset = ImageFolder(root).load(progress)
+    assert dataset.skipped == (
+        SkippedFile("train/cat/1.png", "it is empty"),
+        SkippedFile("test/dog/2.png", "its 6 bytes are no JPEG, PNG, WebP or BMP"),
+    )
+    assert dataset.train.files[:2] == ("train/cat/0.png", "train/cat/2.png")
+    assert dataset.train.images[:2, 0, 0, 0].tolist() == [0, 2]
+    assert dataset.test.labels.tolist() == [0, 0, 0, 1, 1]
+
+
+def test_broken_files_of_one_tree_are_left_out_before_it_is_divided(write_images, progress):
+    root = write_images(count=6) / "train"
+    (root / "dog" / "3.png").write_bytes(b"")
+    dataset = ImageFolder(root).load(progress)
+    assert np.bincount(dataset.train.labels).tolist() == [5, 4]
+    assert np.bincount(dataset.test.labels).tolist() == [1, 1]
+    assert dataset.skipped == (SkippedFile("dog/3.png", "it is empty"),)
+
+
+def test_a_class_that_is_broken_altogether_is_an_error(write_images, progress):
+    root = write_images()
+    for file in (root / "train" / "dog").iterdir():
+        file.write_bytes(b"")
+    message = r"none of class 'dog' in .*could not be read: 3, the first train/dog/0.png: it is empty$"
+    with pytest.raises(DataError, match=message):
+        ImageFolder(root).load(progress)
+
+
+@pytest.mark.parametrize("test_only", [True, False])
+def test_a_part_that_is_broken_altogether_is_an_error(write_images, progress, test_only):
+    root = write_images()
+    for file in (root / "test").glob("*/*"):
+        file.write_bytes(b"")
+    message = r"none in test of .*could not be read: 6, the first test/cat/0.png: it is empty$"
+    with pytest.raises(DataError, match=message):
+        ImageFolder(root).load(progress, test_only=test_only)
+
+
+def test_twice_the_images_is_all_the_memory_that_it_takes(write_images, progress):
+    root = write_images(count=30) / "train"
+    (root / "dog" / "3.png").write_bytes(b"")
+    ImageFolder(root).load(progress)  # what is imported is not counted
+    tracemalloc.start()
+    try:
+        dataset = ImageFolder(root, (256, 256)).load(progress)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.2 * (dataset.train.images.nbytes + dataset.test.images.nbytes)
+
+
+# --- what file systems may hold ---------------------------------------------------------------------------------------
+
+
+def test_links_are_followed_but_not_round(tmp_path, write_images, progress):
+    root = write_images()
+    (root / "train" / "dog").rename(tmp_path / "elsewhere")
+    (root / "train" / "dog").symlink_to(tmp_path / "elsewhere")
+    (root / "train" / "cat" / "again").symlink_to(root / "train" / "cat")
+    (root / "train" / "cat" / "up").symlink_to(root / "train")
+    (root / "train" / "loop").symlink_to("loop")
+    dataset = ImageFolder(root).load(progress)
+    assert dataset.classes == ("cat", "dog")
+    assert [file.removeprefix("train/") for file in dataset.train.files] == [
+        *("cat/0.png", "cat/1.png", "cat/2.png"),
+        *("cat/up/dog/0.png", "cat/up/dog/1.png", "cat/up/dog/2.png"),
+        *("dog/0.png", "dog/1.png", "dog/2.png"),
+    ]
+
+
+def test_a_link_to_nowhere_is_skipped(write_images, progress):
+    root = write_images()
+    (root / "train" / "cat" / "x.png").symlink_to("nowhere.png")
+    assert ImageFolder(root).load(progress).skipped == (SkippedFile("train/cat/x.png", "there is no such file"),)
+
+
+@pytest.fixture
+def lock(monkeypatch):
+    """Makes folders of this name unreadable, for the administrator too."""
+
+    def refuse(function, name):
+        def guarded(place="."):
+            if os.path.basename(place) == name:
+                raise PermissionError(13, "Permission denied", str(place))
+            return function(place)
+
+        return guarded
+
+    def lock(name):
+        monkeypatch.setattr("os.scandir", refuse(os.scandir, name))
+        monkeypatch.setattr("os.listdir", refuse(os.listdir, name))
+
+    return lock
+
+
+def test_a_nested_folder_that_may_not_be_read_is_named(write_images, progress, lock):
+    root = write_images()
+    (root / "train" / "cat" / "locked").mkdir()
+    lock("locked")
+    assert ImageFolder(root).load(progress).skipped == (SkippedFile("train/cat/locked", "Permission denied"),)
+
+
+def test_a_class_that_may_not_be_read_is_an_error(write_images, progress, lock):
+    root = write_images()
+    lock("dog")
+    with pytest.raises(DataError, match=r"none of class 'dog' .* the first train/dog: Permission denied"):
+        ImageFolder(root).load(progress)
+
+
+@pytest.mark.parametrize("name", ["photos", "train", "test"])
+def test_a_part_that_may_not_be_read_is_an_error(write_images, progress, lock, name):
+    root = write_images()
+    lock(name)
+    with pytest.raises(DataError, match=f"must be readable. Received: .*{name}: Permission denied"):
+        ImageFolder(root).load(progress)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("new\nline", r"new\nline"), (os.fsdecode(b"caf\xe9"), r"caf\udce9"), ("猫", "猫"), ("a b'", "a b'")],
+)
+def test_any_name_of_a_folder_can_be_shown(tmp_path, write_images, progress, name, shown):
+    root = write_images(("cat", name), count=2).rename(tmp_path / name)
+    (root / "train" / name / "2.png").touch()
+    dataset = ImageFolder(root).load(progress)
+    assert set(dataset.classes) == {"cat", shown}
+    assert (dataset.name, dataset.source) == (shown, f"the folder {tmp_path}/{shown}")
+    assert dataset.skipped[0].file == f"train/{shown}/2.png"
+    repr(dataset).encode()  # what JSON and HTML are written in
+
+
+def test_relative_paths_work(write_images, progress, monkeypatch):
+    root = write_images()
+    monkeypatch.chdir(root)
+    (root / "train" / "cat" / "1.png").write_bytes(b"")
+    for path in (".", "../photos", "train/.."):
+        dataset = ImageFolder(type(root)(path)).load(progress)
+        assert dataset.name == "photos"
+        assert dataset.train.files[0] == "train/cat/0.png"
+        assert [each.file for each in dataset.skipped] == ["train/cat/1.png"]
+
+
+def test_the_real_photographs_show_what_the_batches_show(tmp_path, cifar10_root, progress):
+    """The folder holds the photographs of CIFAR-10 as JPEG: alike, but for compression."""
+    from lrdiag.data.sources.cifar10 import Cifar10
+
+    root = tmp_path / "some"
+    for split in ("train", "test"):
+        for name in ("airplane", "frog"):
+            (root / split / name).mkdir(parents=True)
+            for file in sorted((cifar10_root / "images" / "test" / name).iterdir())[:20]:
+                (root / split / name / file.name).symlink_to(file)
+    photographs = ImageFolder(root).load(progress).test
+    official = Cifar10(cifar10_root).load(progress).test
+    planes = official.images[official.labels == 0].astype(np.int16)
+    distances = [np.abs(planes - image).mean(axis=(1, 2, 3)).min() for image in photographs.images[:20]]
+    assert max(distances) < 6

@@ -1,0 +1,178 @@
+"""Folders of TensorFlow Datasets: with a stand-in for the library, and with the library where it is installed."""
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from lrdiag.data.sources.tfds import TfdsFolder
+from lrdiag.errors import DataError
+
+CLASSES = ["dog", "cat"]
+LABEL = SimpleNamespace(names=CLASSES)
+
+
+def picture(number, *shape):
+    return np.full(shape, number, np.uint8)
+
+
+SPLITS = {
+    "train": [{"image": picture(n, 10 + n, 20, 3), "label": n % 2} for n in range(10)],
+    "validation": [{"image": picture(50 + n, 8, 8, 1), "label": n % 2} for n in range(4)],
+    "test": [{"image": picture(100 + n, 9, 7, 4), "label": 1} for n in range(3)],
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "pets" / "1.0.0"
+    path.mkdir(parents=True)
+    (path / "dataset_info.json").touch()
+    (path / "features.json").touch()
+    return path
+
+
+@pytest.fixture
+def prepared(monkeypatch):
+    """Makes `tensorflow_datasets` find the given splits in whatever folder."""
+
+    def prepare(splits=SPLITS, features=None):
+        def as_dataset(split, shuffle_files):
+            assert shuffle_files is False, "the order of the images must be that of the files"
+            return splits[split]
+
+        info = SimpleNamespace(
+            features=features or {"image": None, "label": LABEL},
+            splits={name: SimpleNamespace(num_examples=len(examples)) for name, examples in splits.items()},
+        )
+        builder = SimpleNamespace(info=info, as_dataset=as_dataset)
+        module = SimpleNamespace(builder_from_directory=lambda _: builder, as_numpy=iter)
+        monkeypatch.setitem(sys.modules, "tensorflow_datasets", module)
+
+    return prepare
+
+
+def test_splits_are_read_and_images_of_every_size_fitted(folder, prepared, progress):
+    prepared()
+    dataset = TfdsFolder(folder).load(progress)
+    assert (dataset.name, dataset.classes) == ("pets", ("dog", "cat"))
+    assert dataset.train.images.shape == (10, 32, 32, 3)
+    assert dataset.train.images[:, 5, 5, 2].tolist() == list(range(10))
+    assert dataset.train.labels.tolist() == [0, 1] * 5
+    assert dataset.validation.images[:, 5, 5, 2].tolist() == [50, 51, 52, 53]
+    assert dataset.test.images[:, 5, 5, 2].tolist() == [100, 101, 102]
+    assert progress.stages == [("Reading images", 17, "images")]
+    assert progress.steps == 17
+
+
+def test_size_and_channels_choose_the_shape(folder, prepared, progress):
+    prepared()
+    assert TfdsFolder(folder, (20, 48), channels=1).load(progress).test.images.shape == (3, 20, 48, 1)
+
+
+def test_to_judge_only_the_test_images_are_read(folder, prepared, progress):
+    prepared()
+    dataset = TfdsFolder(folder).load(progress, test_only=True)
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (0, 0, 3)
+    assert progress.steps == 3
+
+
+def test_train_alone_is_divided_or_judged_whole(folder, prepared, progress):
+    prepared({"train": SPLITS["train"]})
+    dataset = TfdsFolder(folder).load(progress)
+    assert (len(dataset.train), len(dataset.test)) == (8, 2)
+    assert len(TfdsFolder(folder).load(progress, test_only=True).test) == 10
+
+
+def test_the_folder_names_the_data_where_it_is_no_version(tmp_path):
+    assert TfdsFolder(tmp_path / "pets" / "10.0.2").name == "pets"
+    assert TfdsFolder(tmp_path / "my-pets").name == "my-pets"
+
+
+@pytest.mark.parametrize(
+    ("splits", "features", "message"),
+    [
+        (
+            {"train": SPLITS["train"], "validation": SPLITS["validation"]},
+            None,
+            "called test.* train and validation only",
+        ),
+        (SPLITS, {"image": None, "digit": LABEL}, r"features `image` and `label`.* Received: \['digit', 'image'\]"),
+        (SPLITS, {"image": None, "label": SimpleNamespace()}, r"`label`, a ClassLabel. Received: \['image', 'label'\]"),
+        (
+            {**SPLITS, "test": [{"image": np.zeros((8, 8, 1), np.uint16), "label": 0}]},
+            None,
+            "uint8.* uint16 in test of",
+        ),
+        ({**SPLITS, "test": [{"image": picture(0, 8, 8, 3), "label": -1}]}, None, "between 0 and 1.*Received: -1"),
+        ({**SPLITS, "test": [{"image": picture(0, 8, 8, 7), "label": 0}]}, None, r"must be whole.* KeyError: \(7,"),
+    ],
+)
+def test_data_that_cannot_be_used_is_named(folder, prepared, progress, splits, features, message):
+    prepared(splits, features)
+    with pytest.raises(DataError, match=message):
+        TfdsFolder(folder).load(progress)
+
+
+def test_without_the_library_it_is_said_how_to_get_it(folder, progress, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(DataError, match=r"read by tensorflow-datasets. Run `pip install tensorflow-datasets`"):
+        TfdsFolder(folder).load(progress)
+
+
+def test_what_is_read(tmp_path, folder):
+    assert TfdsFolder.reads(folder)
+    assert not TfdsFolder.reads(tmp_path)
+    (folder / "features.json").unlink()
+    assert not TfdsFolder.reads(folder)
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A folder that the library itself has written."""
+    library = pytest.importorskip("tensorflow_datasets")
+    random = np.random.default_rng(0)
+    splits = {
+        name: [{"image": random.integers(0, 256, (12, 16, 3), np.uint8), "label": n % 2} for n in range(count)]
+        for name, count in (("train", 12), ("test", 5))
+    }
+    library.dataset_builders.store_as_tfds_dataset(
+        name="pets",
+        version="1.0.0",
+        features=library.features.FeaturesDict(
+            {
+                "image": library.features.Image(shape=(None, None, 3), encoding_format="png"),
+                "label": library.features.ClassLabel(names=CLASSES),
+            }
+        ),
+        split_datasets={name: list(enumerate(examples)) for name, examples in splits.items()},
+        data_dir=tmp_path,
+    )
+    return tmp_path / "pets" / "1.0.0", splits
+
+
+def test_what_the_library_has_written_is_read(written, progress):
+    path, splits = written
+    assert TfdsFolder.reads(path)
+    dataset = TfdsFolder(path, (12, 16)).load(progress)
+    assert (dataset.name, dataset.classes) == ("pets", ("dog", "cat"))
+    for part, images in (("train", dataset.train), ("test", dataset.test)):
+        pairs = {(image.tobytes(), int(label)) for image, label in zip(images.images, images.labels, strict=True)}
+        assert pairs == {(example["image"].tobytes(), example["label"]) for example in splits[part]}
+    again = TfdsFolder(path, (12, 16)).load(progress)
+    np.testing.assert_array_equal(again.test.images, dataset.test.images)
+
+
+def test_a_folder_that_is_cut_short_is_an_error(written, progress):
+    path, _ = written
+    for file in path.glob("*tfrecord*"):
+        file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"must be whole. Prepare it again. Received: .*Error: "):
+        TfdsFolder(path).load(progress)
+
+
+def test_a_description_that_is_broken_is_an_error(folder, progress):
+    pytest.importorskip("tensorflow_datasets")
+    with pytest.raises(DataError, match=r"must be whole. Prepare it again. Received: .*Error: "):
+        TfdsFolder(folder).load(progress)

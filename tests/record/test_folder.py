@@ -1,0 +1,471 @@
+"""A run on disk: what is written is read back, and nothing is ever half written."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import json
+import math
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from lrdiag.errors import RunFolderError
+from lrdiag.record import folder as run_folder
+from lrdiag.record.arrays import SkippedFile
+from lrdiag.record.facts import (
+    Averages,
+    Calibration,
+    CalibrationBin,
+    ClassChange,
+    ClassFacts,
+    Comparison,
+    ConfusedPair,
+    DatasetFacts,
+    Diagnosis,
+    Epoch,
+    Evolution,
+    Finding,
+    HeatmapFacts,
+    Misclassified,
+    Mistake,
+    Moment,
+    RangeTestFacts,
+    Run,
+    Score,
+    Seconds,
+    SettingChange,
+    TrainingRun,
+    WatchedImage,
+)
+from lrdiag.record.pictures import HeatmapSheets, Sheet, Sheets
+
+MISTAKES = [
+    Mistake(0, 0, 1, 0.75, 1.4, [1, 0], [0.75, 0.25], "test/a b.png"),
+    Mistake(1, 1, 0, 0.5, 0.7, [0], [None]),
+]
+PICTURES = {
+    "photographs.jpg": b"\xff\xd8one",
+    "predicted.png": b"two",
+    "true.png": b"three",
+    "difference.png": b"four",
+    "samples.jpg": b"",
+    "fixed.webp": b"five",
+    "watched.webp": b"six",
+    "watched-maps.png": b"seven",
+}
+MEANS = Averages(0.25, 0.5, 1 / 3)
+
+
+@pytest.fixture
+def run() -> Run:
+    """Every optional field once filled and once empty, and text that is hard to write."""
+    diagnosis = Diagnosis(
+        dataset=DatasetFacts(
+            "toys",
+            "“Ünï” <b>&</b>",
+            None,
+            ["cat", "=dog"],
+            [4, 6, 3],
+            4,
+            0,
+            2,
+            [2, 2],
+            [1, 1],
+            "0f",
+            [SkippedFile("test/<b>.png", "“it is cut”")],
+        ),
+        model="fast",
+        parameters=10,
+        range_test=RangeTestFacts([1e-5, 0.1], [2.5, 2.25], [2.5, 2.3], "the loss diverged", [], None, None, 0.1),
+        range_test_note="why",
+        training=TrainingRun(
+            [Epoch(1.5, 0.5, None, None, 1.0), Epoch(0.1, 1.0, 0.2, 0.5, 0.1), Epoch(None, None, None, None, None)],
+            [0.1, 1 / 3],
+            [0.5, None],
+            2,
+            3,
+            "SGD",
+            "constant",
+            "the loss was not finite",
+            1.5,
+            interrupted=True,
+        ),
+        test=Score(2, 0.5, 0.1, 0.9, None, 0.5, None, MEANS, MEANS),
+        calibration=Calibration(0.25, [CalibrationBin(0, 0.5, 0, 0, None), CalibrationBin(0.5, 1, 2, 1, 0.75)]),
+        per_class=[ClassFacts("cat", None, 0.0, 0.0, 1), ClassFacts("=dog", 0.5, None, None, 0)],
+        confusion=[[0, 1], [0, 1]],
+        confused_pairs=[ConfusedPair(0, 1, 1, 1.0)],
+        misclassified=Misclassified(2, MISTAKES),
+        heatmaps=HeatmapFacts("Grad-CAM", None, 0, "no convolution"),
+        sheets=Sheets(
+            Sheet("photographs.jpg", 1, 1, 6, 4, 1),
+            HeatmapSheets(*(Sheet(f"{name}.png", 1, 1, 6, 4, 1) for name in ("predicted", "true", "difference")), None),
+            Sheet("samples.jpg", 4, 2, 6, 4, 1),
+            2,
+        ),
+        findings=[Finding("weak-class", "warning", "title", "evidence", "advice")],
+        device="CPU",
+        command="lrdiag train-and-report --out 'a b'",
+        git_commit=None,
+        settings={"seed": 0, "data": None, "mixed_precision": True, "learning_rate": "auto", "share": 0.5},
+        versions={"keras": "3.15.1"},
+        seconds=Seconds(1.0, 2.0, 3.0, 4.0, 10.5),
+        comparison=Comparison(
+            "old",
+            None,
+            Score(2, 0.5, 0.1, 0.9, 1.5, 0.5, 0.75, MEANS, MEANS),
+            None,
+            0.0,
+            -0.5,
+            0.5,
+            1.0,
+            [0],
+            MISTAKES[1:],
+            [ClassChange(0, None, 0.0)],
+            [SettingChange("seed", 0, 1), SettingChange("commit", None, "3f2a91c")],
+            [0],
+            Sheet("fixed.webp", 1, 1, 6, 4, 1),
+        ),
+        value_range=(-1.0, 0.5),
+        evolution=Evolution(
+            [1, 3],
+            [0.25, 0.5],
+            [WatchedImage(7, 1, [Moment(0, 0.75, 0.25), Moment(1, 0.5, 0.5)])],
+            Sheet("watched.webp", 1, 1, 6, 4, 1),
+            Sheet("watched-maps.png", 2, 2, 6, 4, 1),
+        ),
+    )
+    return Run(diagnosis, dict(PICTURES))
+
+
+@pytest.fixture
+def saved(run: Run, tmp_path: Path) -> Path:
+    run_folder.save(tmp_path, run)
+    return tmp_path
+
+
+@pytest.fixture
+def edit(saved: Path) -> Any:
+    """Changes one value of report.json, named by its path."""
+
+    def change(value: Any, *path: str | int) -> Path:
+        content = json.loads((saved / "report.json").read_text())
+        place = content
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] = value
+        (saved / "report.json").write_text(json.dumps(content))
+        return saved
+
+    return change
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_what_is_saved_is_loaded(run: Run, saved: Path) -> None:
+    assert run_folder.load(saved) == run
+    assert names(saved) == {"report.json", *PICTURES}
+
+
+def test_a_run_without_mistakes_or_range_test_is_loaded_too(run: Run, tmp_path: Path) -> None:
+    sheets = dataclasses.replace(run.diagnosis.sheets, photographs=None, heatmaps=None)
+    diagnosis = dataclasses.replace(
+        run.diagnosis, range_test=None, range_test_note=None, sheets=sheets, comparison=None, evolution=None
+    )
+    bare = Run(diagnosis, {"samples.jpg": b"x"})
+    run_folder.save(tmp_path, bare)
+    assert run_folder.load(tmp_path) == bare
+
+
+def test_a_model_judged_alone_is_loaded_too(run: Run, tmp_path: Path) -> None:
+    """Neither training nor its images, no figure that was not measured, no image followed."""
+    facts = run.diagnosis
+    bare = dataclasses.replace(
+        facts,
+        dataset=dataclasses.replace(facts.dataset, name="", train_size=0, train_counts=[0, 0], skipped=[]),
+        training=None,
+        calibration=Calibration(None, []),
+        sheets=Sheets(None, None, None, 0),
+        comparison=None,
+        evolution=None,
+        settings={},
+        command="",
+    )
+    run_folder.save(tmp_path, Run(bare, {}))
+    assert run_folder.load(tmp_path) == Run(bare, {})
+
+
+def test_a_training_without_steps_is_loaded_too(run: Run, tmp_path: Path) -> None:
+    epochs = [Epoch(0.5, None, None, None, None)]
+    training = TrainingRun(epochs, [], [], 1, 1, "", "", None, None)
+    told = Run(dataclasses.replace(run.diagnosis, training=training), run.pictures)
+    run_folder.save(tmp_path, told)
+    assert run_folder.load(tmp_path) == told
+
+
+def test_what_is_saved_follows_the_published_schema(saved: Path) -> None:
+    jsonschema.validate(json.loads((saved / "report.json").read_text()), run_folder.schema())
+
+
+def test_the_report_is_strict_json_without_nan(run: Run, tmp_path: Path) -> None:
+    test = dataclasses.replace(run.diagnosis.test, loss=math.nan, accuracy_high=math.inf)
+    run_folder.save(tmp_path, Run(dataclasses.replace(run.diagnosis, test=test), {}))
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    content = json.loads((tmp_path / "report.json").read_text("utf-8"), parse_constant=refuse)
+    assert content["test"]["loss"] is content["test"]["accuracy_high"] is None
+    assert content["dataset"]["source"] == run.diagnosis.dataset.source
+    assert content["schema_version"] == 3
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_mistake_whose_loss_is_not_finite_can_be_loaded(run: Run, tmp_path: Path, value: float) -> None:
+    mistakes = Misclassified(1, [Mistake(0, 0, 1, value, value, [1], [value])])
+    run_folder.save(tmp_path, Run(dataclasses.replace(run.diagnosis, misclassified=mistakes), run.pictures))
+    assert run_folder.load(tmp_path).diagnosis.misclassified.count == 1
+
+
+def test_a_moment_whose_scores_were_not_numbers_can_be_loaded(run: Run, tmp_path: Path) -> None:
+    evolution = run.diagnosis.evolution
+    assert evolution
+    lost = dataclasses.replace(evolution, images=[WatchedImage(7, 1, [Moment(0, math.nan, math.nan)])])
+    run_folder.save(tmp_path, Run(dataclasses.replace(run.diagnosis, evolution=lost), run.pictures))
+    loaded = run_folder.load(tmp_path).diagnosis.evolution
+    assert loaded
+    assert loaded.images[0].moments == [Moment(0, None, None)]
+
+
+def test_an_error_keeps_the_old_file_and_leaves_no_temporary(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("old")
+
+    def fail() -> None:
+        with run_folder.replacing(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == {"report.json"}
+
+
+def test_a_file_is_replaced_at_once_with_ordinary_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    path.write_text("old")
+    with run_folder.replacing(path) as temporary:
+        assert temporary.suffix == ".keras"
+        assert temporary.parent == tmp_path
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert names(tmp_path) == {"model.keras", "plain"}
+
+
+def test_a_killed_process_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("old and whole")
+    code = (
+        "import sys, time, pathlib; from lrdiag.record import folder as run_folder\n"
+        "with run_folder.replacing(pathlib.Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('half'); print('writing', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "writing\n"
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert path.read_text() == "old and whole"
+
+
+def test_a_folder_is_made_with_its_parents_and_left_empty(tmp_path: Path) -> None:
+    for _ in range(2):
+        run_folder.create(tmp_path / "a" / "b")
+        assert names(tmp_path / "a" / "b") == set()
+
+
+@pytest.mark.parametrize("below", ["", "run", "deep/run"])
+def test_a_folder_that_cannot_be_is_refused(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunFolderError, match=r"cannot be written.*--out.*Received: .*file"):
+        run_folder.create(tmp_path / "file" / below)
+
+
+def test_a_file_that_cannot_be_written_says_where(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunFolderError, match=r"cannot be written.*Received: .*file"):
+        run_folder.save(tmp_path / "file", run)
+
+
+def test_a_folder_in_the_place_of_a_file_is_no_traceback(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "report.json").mkdir()
+    with pytest.raises(RunFolderError, match=r"report.json cannot be written"):
+        run_folder.save(tmp_path, run)
+    assert not [name for name in names(tmp_path) if name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{}",
+        b"null",
+        b"[]",
+        b"{",
+        b"\xff\xfe",
+        b"PK\x03\x04",
+        b'{"schema_version": 3, "model": "\xff"}',
+        b'{"x":' + b"[" * 100_000,
+    ],
+    ids=["empty", "object", "null", "list", "cut", "utf-16", "zip", "not-utf-8", "deep"],
+)
+def test_a_report_that_is_none_is_refused(saved: Path, content: bytes) -> None:
+    (saved / "report.json").write_bytes(content)
+    with pytest.raises(RunFolderError, match=r"schema version 3.*Make the run again.*Received: .*report.json"):
+        run_folder.load(saved)
+
+
+@pytest.mark.parametrize("cut", [10, 100, -2])
+def test_a_report_that_was_cut_is_refused(saved: Path, cut: int) -> None:
+    path = saved / "report.json"
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(RunFolderError, match="schema version 3"):
+        run_folder.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ("three", ("parameters",)),
+        (None, ("test",)),
+        (None, ("value_range",)),
+        ([0.5], ("value_range",)),
+        ("soon", ("training", "interrupted")),
+        (None, ("evolution", "images")),
+        ("fatal", ("findings", 0, "severity")),
+        ([["a"]], ("confusion",)),
+        ("1", ("sheets", "samples", "count")),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused_and_named(edit: Any, value: Any, path: tuple[Any, ...]) -> None:
+    with pytest.raises(RunFolderError, match=r"schema version 3.*Received: .*\$\." + str(path[0])):
+        run_folder.load(edit(value, *path))
+
+
+@pytest.mark.parametrize("version", [0, 1, 2, 999])
+def test_another_schema_version_is_refused(edit: Any, version: int) -> None:
+    with pytest.raises(RunFolderError, match=rf"schema version 3.*Received: .*{version}"):
+        run_folder.load(edit(version, "schema_version"))
+
+
+def test_fields_of_a_later_version_do_no_harm(edit: Any, run: Run) -> None:
+    assert run_folder.load(edit("news", "later")) == run
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_missing_picture_is_named(saved: Path, name: str) -> None:
+    (saved / name).unlink()
+    with pytest.raises(RunFolderError, match=rf"pictures that it names.*{name}"):
+        run_folder.load(saved)
+
+
+@pytest.mark.parametrize("name", [*run_folder.CHARTS, run_folder.SUMMARY_PICTURE])
+def test_what_was_drawn_is_kept(run: Run, saved: Path, name: str) -> None:
+    (saved / name).write_bytes(b"drawn")
+    assert run_folder.load(saved).pictures == run.pictures | {name: b"drawn"}
+
+
+@pytest.mark.parametrize("named", [".", "report.json"])
+def test_a_baseline_is_a_folder_or_its_report(run: Run, saved: Path, named: str) -> None:
+    assert run_folder.load_baseline(saved / named) == run
+
+
+def test_a_baseline_may_be_called_otherwise_and_stand_alone(run: Run, saved: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "main.json").write_bytes((saved / "report.json").read_bytes())
+    (alone / "true.png").write_bytes(b"three")
+    assert run_folder.load_baseline(alone / "main.json") == Run(run.diagnosis, {"true.png": b"three"})
+
+
+@pytest.mark.parametrize("path", ["nowhere", "nowhere/report.json"])
+def test_a_baseline_that_is_not_there_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(RunFolderError, match=r"A run folder holds report.json.*Received: .*nowhere.*No such file"):
+        run_folder.load_baseline(tmp_path / path)
+
+
+def test_a_baseline_of_another_schema_is_refused(edit: Any) -> None:
+    with pytest.raises(RunFolderError, match=r"schema version 3.*Received: .*report.json"):
+        run_folder.load_baseline(edit(1, "schema_version"))
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "."])
+def test_a_folder_without_a_run_is_refused(tmp_path: Path, folder: str) -> None:
+    with pytest.raises(RunFolderError, match=r"A run folder holds report.json.*Received: .*No such file"):
+        run_folder.load(tmp_path / folder)
+
+
+HOSTILE = [
+    "../secret.txt",
+    "/etc/hostname",
+    "..",
+    "",
+    ".",
+    "a\x00b",
+    "x" * 5000,
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=["parent", "absolute", "dots", "empty", "dot", "null-byte", "long"])
+@pytest.mark.parametrize("sheet", [("sheets", "samples"), ("evolution", "photographs"), ("evolution", "heatmaps")])
+def test_a_sheet_leads_nowhere_out_of_the_folder(edit: Any, name: str, sheet: tuple[str, ...]) -> None:
+    folder = edit(name, *sheet, "file")
+    (folder.parent / "secret.txt").write_text("secret")
+    for load in (run_folder.load, run_folder.load_baseline):
+        with pytest.raises(RunFolderError, match="Received"):
+            load(folder)
+
+
+@pytest.mark.parametrize("way", ["../samples.jpg", "{absolute}/samples.jpg"])
+def test_a_run_that_was_loaded_writes_nothing_out_of_its_folder(edit: Any, tmp_path: Path, way: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "run").mkdir(parents=True)
+    folder = edit(way.format(absolute=elsewhere), "sheets", "samples", "file")
+    with contextlib.suppress(RunFolderError):
+        run_folder.save(elsewhere / "run", run_folder.load(folder))
+    assert names(elsewhere) == {"run"}
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "a\r=1", '=HYPERLINK("http://x")'])
+def test_text_that_a_spreadsheet_would_run_is_disarmed(tmp_path: Path, cell: str) -> None:
+    run_folder.write_csv(tmp_path / "table.csv", [cell], [[cell, 1, -0.5, None]])
+    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
+        header, row = csv.reader(file)
+    assert not header[0].startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert row[0] == header[0]
+    assert cell.strip() in row[0]
+    assert row[1:] == ["1", "-0.5", ""]
+
+
+def test_ordinary_cells_stay_as_they_are(tmp_path: Path) -> None:
+    run_folder.write_csv(tmp_path / "table.csv", ["name", "n"], [["a, “b”\nc", 1e-05], ["1-2", -3]])
+    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == [["name", "n"], ["a, “b”\nc", "1e-05"], ["1-2", "-3"]]
+
+
+def test_json_keeps_every_digit(run: Run, saved: Path) -> None:
+    assert re.search(r"0\.333333333333333\d", (saved / "report.json").read_text())
+    assert run_folder.load(saved).diagnosis.training.learning_rate_per_step[1] == 1 / 3

@@ -1,0 +1,515 @@
+"""Charts: the numbers decide the drawing, the page decides its looks."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from lrdiag.diagnosis.intervals import wilson
+from lrdiag.record.facts import Calibration, CalibrationBin, Epoch, RangeTestFacts, Run, TrainingRun
+from lrdiag.report.charts.confidence import compact, confidence_chart, reliability_chart
+from lrdiag.report.charts.range_test import range_test_chart, rate_ticks
+from lrdiag.report.charts.svg import thin
+from lrdiag.report.charts.training import training_chart
+from lrdiag.report.sections.learning_rate import smooth_line, y_limit
+from lrdiag.report.sections.training import best_epoch
+
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 24.0, 42.0
+"""The margins of every chart; see `lrdiag.report.charts.svg.drawing`."""
+WIDTH = 480.0
+NAMES = 84
+"""The right margin of the training chart, for the names of its lines."""
+
+
+class Frame(NamedTuple):
+    """Where a chart stands, in the units of its drawing, and what its axes span."""
+
+    bottom: float
+    top: float
+    low: float
+    high: float
+    left: float = LEFT
+    right: float = WIDTH - RIGHT
+    first: float = 0.0
+    last: float = 100.0
+
+    def x(self, place: float) -> float:
+        """The number at this place across."""
+        return self.first + (place - self.left) / (self.right - self.left) * (self.last - self.first)
+
+    def y(self, place: float) -> float:
+        """The number at this place up."""
+        return self.low + (self.bottom - place) / (self.bottom - self.top) * (self.high - self.low)
+
+
+class Box(NamedTuple):
+    """The outline of a mark, in numbers of the axes or in units of the drawing."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+
+def texts(chart: str) -> list[str]:
+    """What is written in the chart."""
+    return re.findall(r"<text[^>]*>([^<]*)</text>", chart)
+
+
+def outlines(chart: str, kind: str) -> list[Box]:
+    """The outline of every mark of a class, in units of the drawing; y grows downwards."""
+    boxes = []
+    for path in re.findall(rf'<g class="drawn-{kind}"> <path d="([^"]+)"', chart):
+        points = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", path)]
+        across, down = points[::2], points[1::2]
+        boxes.append(Box(min(across), max(across), max(down), min(down)))
+    return boxes
+
+
+def marks(chart: str, kind: str, frame: Frame) -> list[Box]:
+    """The outline of every mark of a class, in numbers of the axes."""
+    return [
+        Box(frame.x(box.left), frame.x(box.right), frame.y(box.bottom), frame.y(box.top))
+        for box in outlines(chart, kind)
+    ]
+
+
+def height(chart: str) -> float:
+    """Of the drawing."""
+    found = re.search(r'viewBox="0 0 480 ([\d.]+)"', chart)
+    assert found
+    return float(found[1])
+
+
+@pytest.fixture(scope="module")
+def measured(runs: dict[str, Run]) -> RangeTestFacts:
+    test = runs["ordinary"].diagnosis.range_test
+    assert test
+    return test
+
+
+@pytest.fixture(scope="module")
+def training(runs: dict[str, Run]) -> TrainingRun:
+    return runs["ordinary"].diagnosis.training
+
+
+@pytest.fixture(scope="module")
+def charts(measured: RangeTestFacts, training: TrainingRun) -> tuple[str, str]:
+    return range_test_chart(measured, smooth_line(measured), 3.0), training_chart(training, 2)
+
+
+def test_every_colour_is_the_page_s(charts: tuple[str, str]) -> None:
+    for chart in charts:
+        assert not re.search(r"#[0-9a-f]{6}\b", chart)
+        assert "currentColor" in chart
+        assert "var(--training)" in chart
+        assert "var(--validation)" in chart
+
+
+def test_no_style_that_a_policy_would_forbid_and_no_font_of_its_own(charts: tuple[str, str]) -> None:
+    for chart in charts:
+        assert not re.search("<style| style=", chart)
+        assert "font-family" not in chart
+        assert "font-size" not in chart
+
+
+def test_ids_of_two_charts_never_clash(charts: tuple[str, str]) -> None:
+    first, second = (set(re.findall(r' id="([^"]+)"', chart)) for chart in charts)
+    assert first
+    assert second
+    assert not first & second
+
+
+def test_every_reference_is_defined(charts: tuple[str, str]) -> None:
+    for chart in charts:
+        used = re.findall(r'(?:url\(#|href="#)([^")]+)', chart)
+        assert used
+        assert set(used) == set(re.findall(r' id="([^"]+)"', chart))
+
+
+def test_rate_and_boundaries_stand_in_the_chart(charts: tuple[str, str]) -> None:
+    assert {"5.0e-2", "1.0e-2", "2.5e-1", "1e-4", "1e1", "learning rate", "loss"} <= set(texts(charts[0]))
+
+
+def test_lines_carry_their_names(charts: tuple[str, str]) -> None:
+    written = texts(charts[1])
+    assert written.count("training") == written.count("validation") == 2
+    assert "best" in written
+
+
+def test_numbers_on_an_axis_keep_their_digits(training: TrainingRun) -> None:
+    rates = [0.05 * rate / 0.25 for rate in training.learning_rate_per_step]
+    chart = training_chart(dataclasses.replace(training, learning_rate_per_step=rates), 2)
+    assert {"0.00", "0.02", "0.04"} <= set(texts(chart))
+
+
+def decades(test: RangeTestFacts) -> Frame:
+    """The axis of the rates, in decades."""
+    ends = np.log10([test.learning_rates[0], test.learning_rates[-1]])
+    return Frame(0, 1, 0, 1, first=ends[0], last=ends[1])
+
+
+def draw(test: RangeTestFacts) -> str:
+    line = smooth_line(test)
+    return range_test_chart(test, line, y_limit(test, line))
+
+
+def test_the_shaded_band_runs_between_the_boundaries(measured: RangeTestFacts) -> None:
+    (band,) = marks(draw(measured), "boundaries", decades(measured))
+    assert 10**band.left == pytest.approx(0.01, rel=0.01)
+    assert 10**band.right == pytest.approx(0.25, rel=0.01)
+
+
+def test_the_suggestion_is_marked_on_the_line_with_its_interval(measured: RangeTestFacts) -> None:
+    repeated = dataclasses.replace(measured, repeats=3, suggestion_low=0.02, suggestion_high=0.125)
+    chart, axis = draw(repeated), decades(measured)
+    (interval,) = marks(chart, "interval", axis)
+    assert (10**interval.left, 10**interval.right) == pytest.approx((0.02, 0.125), rel=0.01)
+    x, y = map(float, re.search(r'class="drawn-suggestion">.*?<use [^>]*x="([\d.]+)" y="([\d.]+)"', chart).groups())
+    assert 10 ** axis.x(x) == pytest.approx(0.05, rel=0.01)
+    (bar,) = outlines(chart, "interval")
+    assert bar.top == bar.bottom == pytest.approx(y, abs=0.1)
+    # the line falls from 2.5 to 1.5 over 16 of the 59 steps between 1e-4 and 10, and the axis is cut at 3
+    expected = 2.5 - (59 / 5 * (np.log10(0.05) + 4) - 24) / 16
+    lowest = min(measured.losses)
+    margin = 0.05 * (3 - lowest)
+    frame = Frame(height(chart) - BOTTOM, TOP, lowest - margin, 3 + margin)
+    assert frame.y(y) == pytest.approx(expected, abs=0.01)
+    assert "single sweeps from 2.0e-2 to 1.2e-1" in chart
+
+
+def test_one_sweep_has_no_interval(measured: RangeTestFacts) -> None:
+    assert outlines(draw(measured), "interval") == []
+
+
+def test_nothing_read_is_nothing_marked(measured: RangeTestFacts) -> None:
+    unread = dataclasses.replace(measured, trend=[], suggestion=None, base_lr=None, max_lr=None)
+    chart = draw(unread)
+    assert outlines(chart, "boundaries") == []
+    assert "drawn-suggestion" not in chart
+    assert "no rate suggested" in chart
+
+
+def test_accuracy_has_a_chart_of_its_own_where_it_was_measured(measured: RangeTestFacts) -> None:
+    accuracies = np.linspace(0.1, 0.7, 60).tolist()
+    alone, both = draw(measured), draw(dataclasses.replace(measured, accuracies=accuracies))
+    assert "accuracy, %" not in texts(alone)
+    assert "accuracy, %" in texts(both)
+    assert len(outlines(both, "boundaries")) == 2
+    (line,) = outlines(both, "accuracy")
+    frame = Frame(height(both) - BOTTOM, 0, 0, 100)  # a straight rise stays straight, from 10 % to 70 %
+    assert (line.left, line.right) == (LEFT, WIDTH - RIGHT)
+    assert (frame.bottom - line.bottom) / (frame.bottom - line.top) == pytest.approx(10 / 70, abs=0.01)
+
+
+def test_few_accuracies_are_not_smoothed(measured: RangeTestFacts) -> None:
+    few = RangeTestFacts([1e-3, 1e-2, 1e-1], [2.0, 1.5, 1.0], [2.0, 1.8, 1.5], "why", accuracies=[0.0, 0.0, 0.0])
+    chart = draw(few)
+    assert "accuracy, %" in texts(chart)
+    assert outlines(chart, "accuracy") == []
+
+
+def test_the_losses_are_those_that_were_read(measured: RangeTestFacts) -> None:
+    """The rates are read from the validation losses where there are any; so are line and axis."""
+    lifted = dataclasses.replace(
+        measured,
+        trend=[loss + 1 for loss in measured.trend],
+        val_losses=[loss + 1 for loss in measured.losses],
+    )
+    chart, plain = draw(lifted), draw(measured)
+    assert "validation loss" in texts(chart)
+    assert "loss" in texts(plain)
+    assert outlines(chart, "smoothed") == outlines(plain, "smoothed")  # a unit higher, as is the axis
+    assert "4.0" in set(texts(chart)) - set(texts(plain))
+
+
+def test_momentum_has_a_chart_where_it_moved(training: TrainingRun) -> None:
+    momentum = [0.95 - 0.1 * step / 23 for step in range(24)]
+    chart = training_chart(dataclasses.replace(training, momentum_per_step=momentum), 2)
+    assert "momentum" in texts(chart)
+    assert "momentum" not in texts(training_chart(training, 2))
+    (line,), (rate,) = outlines(chart, "momentum"), outlines(chart, "rate")
+    axis = Frame(0, 1, 0, 1, right=WIDTH - NAMES, last=3)
+    assert (axis.x(line.left), axis.x(line.right)) == pytest.approx((1 / 8, 3), abs=0.01)
+    assert (line.left, line.right) == (rate.left, rate.right)
+    assert line.top > rate.bottom  # below it
+
+
+@pytest.mark.parametrize("epochs", [0, 3])
+def test_the_rate_is_drawn_step_by_step(training: TrainingRun, epochs: int) -> None:
+    chart = training_chart(dataclasses.replace(training, epochs=training.epochs[:epochs]), None)
+    (rate,) = outlines(chart, "rate")
+    axis = Frame(0, 1, 0, 1, right=WIDTH - NAMES, last=3)
+    assert (axis.x(rate.left), axis.x(rate.right)) == pytest.approx((1 / 8, 3), abs=0.01)
+    highest, lowest = max(training.learning_rate_per_step), min(training.learning_rate_per_step)
+    ground = height(chart) - BOTTOM
+    assert (ground - rate.bottom) / (ground - rate.top) == pytest.approx(lowest / highest, abs=0.01)
+
+
+def test_the_same_numbers_give_the_same_bytes(measured: RangeTestFacts, training: TrainingRun) -> None:
+    assert draw(measured) == draw(measured)
+    assert training_chart(training, 2) == training_chart(training, 2)
+
+
+def test_there_is_no_accuracy_before_the_first_epoch_ends(training: TrainingRun) -> None:
+    chart = training_chart(dataclasses.replace(training, epochs=[]), None)
+    assert ">loss<" in chart
+    assert ">accuracy, %<" not in chart
+
+
+def test_training_without_validation_has_one_line(training: TrainingRun) -> None:
+    epochs = [dataclasses.replace(epoch, val_loss=None, val_accuracy=None) for epoch in training.epochs]
+    chart = training_chart(dataclasses.replace(training, epochs=epochs), None)
+    assert ">training<" in chart
+    assert ">validation<" not in chart
+
+
+def epochs_of(*figures: tuple[float | None, float | None, float | None, float | None]) -> TrainingRun:
+    """A training that only its epochs tell of: loss, accuracy, and both of validation."""
+    epochs = [Epoch(loss, accuracy, val_loss, val_accuracy, None) for loss, accuracy, val_loss, val_accuracy in figures]
+    return TrainingRun(epochs, [], [], 1, len(epochs), "", "", None, None)
+
+
+def label(chart: str) -> str:
+    return re.search('aria-label="([^"]*)"', chart)[1].replace("\u00a0", " ")
+
+
+def test_what_was_not_measured_has_no_row() -> None:
+    bare = epochs_of((2.0, None, None, None), (1.0, None, None, None))
+    chart = training_chart(bare, None)
+    assert {"loss", "epoch", "training"} <= set(texts(chart))
+    assert not {"accuracy, %", "learning rate", "momentum", "validation"} & set(texts(chart))
+    assert label(chart) == "Loss over 2 epochs"
+
+
+def test_the_label_names_what_is_drawn(training: TrainingRun) -> None:
+    assert label(training_chart(training, 2)) == (
+        "Loss, accuracy and learning rate over 3 epochs; at the end training accuracy 75.0 %, validation 62.5 %"
+    )
+    moving = dataclasses.replace(training, momentum_per_step=[0.9] * 24, epochs=[])
+    assert label(training_chart(moving, None)) == "Loss, learning rate and momentum over 0 epochs"
+    alone = epochs_of((2.0, 0.5, None, None))
+    assert label(training_chart(alone, None)) == (
+        "Loss and accuracy over 1 epoch; at the end training accuracy 50.0 %, validation not measured"
+    )
+
+
+def test_an_epoch_that_was_not_measured_is_a_gap() -> None:
+    """The name of the line stands where the last number is; a curve without numbers has none."""
+    chart = training_chart(epochs_of((2.0, 0.5, None, None), (None, None, None, None), (1.0, 0.75, 1.5, None)), None)
+    written = texts(chart)
+    assert (written.count("training"), written.count("validation")) == (2, 1)
+    assert "nan" not in chart.lower()
+
+
+def test_only_validation_was_measured() -> None:
+    chart = training_chart(epochs_of((2.0, None, 1.0, 0.5), (1.0, None, 1.0, 0.75)), 2)
+    assert "accuracy, %" in texts(chart)
+    assert texts(chart).count("validation") == 2
+    assert label(chart) == "Loss and accuracy over 2 epochs"
+
+
+def test_losses_that_are_never_finite_are_not_drawn() -> None:
+    chart = training_chart(epochs_of((None, 0.5, None, None), (None, 0.5, None, None)), None)
+    assert "nan" not in chart.lower()
+    assert texts(chart).count("training") == 1
+
+
+def test_rates_of_epochs_are_drawn_at_their_ends() -> None:
+    training = dataclasses.replace(epochs_of(*[(1.0, None, None, None)] * 3), learning_rate_per_step=[0.1, 0.05, 0.025])
+    chart = training_chart(training, None)
+    (rate,) = outlines(chart, "rate")
+    axis = Frame(0, 1, 0, 1, right=WIDTH - NAMES, last=3)
+    assert (axis.x(rate.left), axis.x(rate.right)) == pytest.approx((1, 3), abs=0.01)
+    ground = height(chart) - BOTTOM
+    assert (ground - rate.bottom) / (ground - rate.top) == pytest.approx(0.25, abs=0.01)
+
+
+def test_a_single_rate_is_to_be_seen() -> None:
+    one = dataclasses.replace(epochs_of((1.0, None, None, None)), learning_rate_per_step=[0.1])
+    assert re.search(r'class="drawn-rate">.*?<use ', training_chart(one, None))
+    two = dataclasses.replace(one, learning_rate_per_step=[0.1, 0.1])
+    assert not re.search(r'class="drawn-rate">[^g]*?<use ', training_chart(two, None))
+
+
+def test_losses_of_steps_need_no_rates(training: TrainingRun) -> None:
+    chart = training_chart(dataclasses.replace(training, learning_rate_per_step=[]), 2)
+    assert "learning rate" not in texts(chart)
+    assert "loss" in texts(chart)
+
+
+@pytest.mark.parametrize("count", [2, 300, 301, 100_000])
+def test_thinning_keeps_the_ends_and_the_extremes(count: int) -> None:
+    y = np.random.default_rng(count).normal(size=count)
+    kept_x, kept_y = thin(np.arange(count, dtype=float), y)
+    assert len(kept_x) <= 300
+    assert (kept_x[0], kept_x[-1]) == (0, count - 1)
+    assert (kept_y.min(), kept_y.max()) == (y.min(), y.max())
+    assert (np.diff(kept_x) > 0).all()
+
+
+def test_thinning_leaves_out_what_is_not_finite() -> None:
+    x, y = thin(np.arange(3.0), np.array([1.0, np.nan, 3.0]))
+    assert (x.tolist(), y.tolist()) == ([0, 2], [1, 3])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (1e-4, 1e1, [1e-4, 1e-3, 1e-2, 1e-1, 1e0, 1e1]),
+        (0.01, 0.06, [0.01, 0.02, 0.05]),
+        (0.021, 0.022, [0.021, 0.022]),
+        (1e-9, 1e9, [1e-9, 1e-6, 1e-3, 1e0, 1e3, 1e6, 1e9]),
+    ],
+)
+def test_ticks_are_powers_of_ten_or_finer(low: float, high: float, ticks: list[float]) -> None:
+    assert rate_ticks(low, high) == pytest.approx(ticks)
+
+
+def test_axis_is_cut_half_a_descent_above_its_start(measured: RangeTestFacts) -> None:
+    assert y_limit(measured, smooth_line(measured)) == 2.5 + 0.5 * (2.5 - 1.5)
+
+
+def test_axis_is_not_cut_without_divergence(measured: RangeTestFacts) -> None:
+    calm = dataclasses.replace(measured, losses=measured.trend)
+    assert y_limit(calm, smooth_line(calm)) is None
+
+
+def test_line_ends_where_the_losses_leave_it(measured: RangeTestFacts) -> None:
+    assert len(smooth_line(measured)) == 53  # the losses double from step 52 on, and pass its top at step 53
+
+
+def test_line_ends_where_it_climbs_higher_than_it_began(measured: RangeTestFacts) -> None:
+    """The median of a divergence comes down again, and says nothing."""
+    trend = [*measured.trend[:50], *[9.0] * 5, *[1.0 + 1.0] * 5]
+    losses = [*measured.losses[:50], *[9.0] * 5, *[2.0] * 5]
+    assert len(smooth_line(dataclasses.replace(measured, trend=trend, losses=losses))) == 51
+
+
+def test_line_is_the_moving_average_without_a_trend(measured: RangeTestFacts) -> None:
+    assert smooth_line(dataclasses.replace(measured, trend=[])).tolist() == measured.smoothed_losses
+
+
+def test_best_epoch_is_the_first_of_equals(training: TrainingRun) -> None:
+    equal = [dataclasses.replace(epoch, val_accuracy=0.5) for epoch in training.epochs]
+    assert best_epoch(training.epochs) == 2
+    assert best_epoch(equal) == 1
+    assert best_epoch([]) is None
+
+
+def calibration(**filled: tuple[int, int]) -> Calibration:
+    """Fifteen bins, of which `bin_3=(40, 30)` holds forty images, thirty of them recognised."""
+    counts = {int(name.removeprefix("bin_")): held for name, held in filled.items()}
+    bins = [
+        CalibrationBin(place / 15, (place + 1) / 15, *counts[place], (place + 0.5) / 15)
+        if place in counts
+        else CalibrationBin(place / 15, (place + 1) / 15, 0, 0, None)
+        for place in range(15)
+    ]
+    return Calibration(0.125, bins)
+
+
+THREE_BINS = calibration(bin_3=(40, 10), bin_9=(200, 150), bin_14=(12_345, 12_345))
+
+
+@pytest.fixture(scope="module")
+def chart() -> str:
+    return reliability_chart(THREE_BINS)
+
+
+@pytest.fixture(scope="module")
+def frame(chart: str) -> Frame:
+    return Frame(height(chart) - BOTTOM, 46, 0, 100)
+
+
+class TestReliability:
+    def test_a_bar_is_as_wide_as_its_bin_and_as_high_as_its_accuracy(self, chart: str, frame: Frame) -> None:
+        bars = marks(chart, "accuracy", frame)
+        assert [(bar.left, bar.right) for bar in bars] == [
+            pytest.approx((100 * place / 15, 100 * (place + 1) / 15), abs=0.05) for place in (3, 9, 14)
+        ]
+        assert [(bar.bottom, bar.top) for bar in bars] == [
+            pytest.approx((0, share), abs=0.05) for share in (25, 75, 100)
+        ]
+
+    def test_a_bar_has_its_interval(self, chart: str, frame: Frame) -> None:
+        lines = marks(chart, "interval", frame)
+        expected = [wilson(10, 40), wilson(150, 200), wilson(12_345, 12_345)]
+        assert [(line.bottom, line.top) for line in lines] == [
+            pytest.approx((100 * low, 100 * high), abs=0.06) for low, high in expected
+        ]
+        assert all(line.left == line.right for line in lines)
+
+    def test_the_diagonal_is_where_both_are_equal(self, chart: str, frame: Frame) -> None:
+        (line,) = marks(chart, "diagonal", frame)
+        assert line == pytest.approx((0, 100, 0, 100))
+
+    def test_the_number_of_images_stands_over_every_bar(self, chart: str, frame: Frame) -> None:
+        numbers = re.findall(r'<g class="drawn-number"> <text[^>]* x="([\d.]+)"[^>]*>([^<]*)<', chart)
+        assert [number for _, number in numbers] == ["40", "200", "12k"]
+        assert [frame.x(float(x)) for x, _ in numbers] == pytest.approx([350 / 15, 950 / 15, 1450 / 15], abs=0.1)
+        assert "images" in texts(chart)
+
+    def test_a_bar_of_fewer_images_is_fainter(self, chart: str) -> None:
+        opacities = [float(found) for found in re.findall(r'drawn-accuracy">.*?opacity="([\d.]+)"', chart)]
+        expected = [0.2 + 0.6 * (count / 12_345) ** 0.5 for count in (40, 200, 12_345)]
+        assert opacities == pytest.approx(expected, abs=1e-5)
+
+    def test_it_says_its_error_to_who_cannot_see_it(self, chart: str) -> None:
+        assert "expected calibration error 12.5\u00a0%" in re.search('aria-label="([^"]*)"', chart)[1]
+
+    def test_of_a_single_image(self) -> None:
+        chart = reliability_chart(calibration(bin_0=(1, 0)))
+        (bar,) = outlines(chart, "accuracy")
+        assert bar.top == bar.bottom
+        assert "1" in texts(chart)
+
+
+class TestHistogram:
+    def test_bars_are_shares_of_their_own_answers_on_one_scale(self) -> None:
+        """25 of 100 right answers and 25 of 50 wrong ones, then the rest: on one scale 1 : 3 and 2 : 2."""
+        chart = confidence_chart(calibration(bin_3=(50, 25), bin_14=(100, 75)))
+        right, wrong = outlines(chart, "right"), outlines(chart, "wrong")
+        heights = np.array([bar.bottom - bar.top for bar in (*right, *wrong)])
+        assert heights / heights[0] == pytest.approx([1, 3, 2, 2], abs=0.02)
+        axis = Frame(0, 1, 0, 1)
+        assert [axis.x(bar.left) for bar in right] == pytest.approx([20, 100 * 14 / 15], abs=0.05)
+        assert [bar.left for bar in wrong] == [bar.left for bar in right]
+        assert {"right: % of 100 images", "wrong: % of 50 images"} <= set(texts(chart))
+
+    @pytest.mark.parametrize(("right", "there", "missing"), [(7, "right", "wrong"), (0, "wrong", "right")])
+    def test_answers_that_never_occur_have_no_chart(self, right: int, there: str, missing: str) -> None:
+        chart = confidence_chart(calibration(bin_8=(7, right)))
+        assert f"{there}: % of 7 images" in texts(chart)
+        assert len(outlines(chart, there)) == 1
+        assert f"drawn-{missing}" not in chart
+
+    def test_of_a_single_image(self) -> None:
+        chart = confidence_chart(calibration(bin_8=(1, 1)))
+        assert "right: % of 1 image" in texts(chart)
+        (bar,) = outlines(chart, "right")
+        axis = Frame(height(chart) - BOTTOM, TOP, 0, 105)
+        assert axis.y(bar.top) == pytest.approx(100, abs=0.1)
+
+
+@pytest.mark.parametrize("draw_it", [reliability_chart, confidence_chart])
+def test_charts_of_confidence_are_the_page_s_too(draw_it: Callable[[Calibration], str]) -> None:
+    chart = draw_it(THREE_BINS)
+    assert chart == draw_it(THREE_BINS)
+    assert not re.search(r"#[0-9a-f]{6}\b|<style| style=|font-size|font-family", chart)
+    assert "var(--training)" in chart
+    used = re.findall(r'(?:url\(#|href="#)([^")]+)', chart)
+    assert set(used) == set(re.findall(r' id="([^"]+)"', chart))
+
+
+@pytest.mark.parametrize(
+    ("count", "written"),
+    [(0, "0"), (999, "999"), (1000, "1.0k"), (9949, "9.9k"), (9951, "10k"), (999_499, "999k"), (999_500, "1.0M")],
+)
+def test_a_count_takes_four_letters_at_most(count: int, written: str) -> None:
+    assert compact(count) == written

@@ -1,0 +1,560 @@
+"""`ReportCallback`: the record of a training, and its page, however the training ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lrdiag import CyclicLR, CyclicSchedule, ReportCallback, find_lr
+from lrdiag.errors import ComparisonError, DataError, ModelError, RunFolderError, SettingsError
+from lrdiag.rate.curves import Cyclic
+from lrdiag.record import folder as run_folder
+from lrdiag.record.facts import TrainingRun
+
+L = keras.layers
+COUNT, BATCH, STEPS = 20, 6, 4  # the last batch holds two
+generator = np.random.default_rng(0)
+IMAGES = generator.integers(0, 256, (COUNT, 8, 8, 3), dtype="uint8")
+LABELS = generator.integers(0, 3, COUNT)
+DATA = (IMAGES, LABELS)
+Handler = Callable[[int, Any], Any]
+
+
+def network(optimizer: Any = None, *, dropout: float = 0.0, **compiled: Any) -> keras.Sequential:
+    keras.utils.set_random_seed(1)
+    net = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            L.Rescaling(1 / 255),
+            L.Conv2D(4, 3, activation="relu"),
+            L.GlobalAveragePooling2D(),
+            *([L.Dropout(dropout)] if dropout else []),
+            L.Dense(3, activation="softmax"),
+        ]
+    )
+    arguments = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], **compiled}
+    net.compile(optimizer or keras.optimizers.SGD(0.05, momentum=0.9), **arguments)
+    return net
+
+
+def fit(net: keras.Model, *callbacks: keras.callbacks.Callback, epochs: int = 2, **arguments: Any) -> Any:
+    keras.utils.set_random_seed(2)
+    settings = {"batch_size": BATCH, "epochs": epochs, "shuffle": False, "verbose": 0, **arguments}
+    return net.fit(IMAGES, LABELS, callbacks=list(callbacks), **settings)
+
+
+class At(keras.callbacks.Callback):  # type: ignore[misc]
+    """Does something once, at the end of one batch of training or of validation."""
+
+    def __init__(self, act: Callable[[], Any], *, step: int = 0, validating: bool = False) -> None:
+        super().__init__()
+        self._act, self._left, self._validating = act, step, validating
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._count(validating=False)
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._count(validating=True)
+
+    def _count(self, validating: bool) -> None:
+        if validating == self._validating:
+            self._left -= 1
+            if self._left == -1:
+                self._act()
+
+
+def training_of(callback: ReportCallback) -> TrainingRun:
+    assert callback.report is not None
+    assert callback.report.diagnosis.training is not None
+    return callback.report.diagnosis.training
+
+
+# --- the record -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[ReportCallback, Any, Path]:
+    """A training with validation that nothing disturbs: callback, history and folder."""
+    folder = tmp_path_factory.mktemp("recorded")
+    callback = ReportCallback(folder, DATA)
+    return callback, fit(network(), callback, validation_data=DATA), folder
+
+
+def test_losses_and_rates_are_those_of_each_step(recorded: tuple[ReportCallback, Any, Path]) -> None:
+    twin = network()
+    keras.utils.set_random_seed(2)
+    expected = []
+    for start in [*range(0, COUNT, BATCH)] * 2:
+        twin.reset_metrics()
+        batch = slice(start, start + BATCH)
+        expected.append(float(twin.train_on_batch(IMAGES[batch], LABELS[batch])[0]))
+    callback, _, _ = recorded
+    np.testing.assert_allclose(callback.losses, expected, rtol=1e-5)
+    assert callback.learning_rates == pytest.approx([0.05] * 8)
+    assert training_of(callback).loss_per_step == callback.losses
+    assert training_of(callback).learning_rate_per_step == callback.learning_rates
+
+
+def test_the_epochs_are_those_of_the_history(recorded: tuple[ReportCallback, Any, Path]) -> None:
+    callback, history, _ = recorded
+    training = training_of(callback)
+    for ours, theirs in (("loss", "loss"), ("accuracy", "accuracy"), ("val_loss", "val_loss")):
+        assert [getattr(epoch, ours) for epoch in training.epochs] == history.history[theirs]
+    assert [epoch.val_accuracy for epoch in training.epochs] == history.history["val_accuracy"]
+    assert training.steps_per_epoch == STEPS
+    assert training.epochs_planned == 2
+    assert training.optimizer == "SGD, momentum 0.9"
+    assert training.momentum_per_step is None
+    assert training.stop_reason is None
+    assert not training.interrupted
+    seconds = [epoch.seconds for epoch in training.epochs]
+    assert 0 < sum(filter(None, seconds)) <= (training.seconds or 0)
+
+
+def test_the_page_is_that_of_the_network_at_the_end(recorded: tuple[ReportCallback, Any, Path]) -> None:
+    callback, _, folder = recorded
+    predicted = callback.model.predict(IMAGES, verbose=0).argmax(axis=1)
+    assert callback.report is not None
+    assert callback.report.accuracy == np.mean(predicted == LABELS)
+    assert run_folder.load(folder).diagnosis == callback.report.diagnosis
+    assert (folder / "report.html").exists()
+    assert callback.report.diagnosis.evolution is None
+
+
+@pytest.mark.parametrize("how", ["schedule", "callback"])
+def test_the_rates_are_those_that_the_updates_were_made_with(tmp_path: Path, how: str) -> None:
+    cycle = {"base_lr": 0.01, "max_lr": 0.1, "step_size": 4}
+    callback = ReportCallback(tmp_path, DATA)
+    if how == "schedule":
+        fit(network(keras.optimizers.SGD(CyclicSchedule(**cycle))), callback)
+        assert training_of(callback).schedule == "rate by CyclicSchedule"
+    else:
+        fit(network(keras.optimizers.SGD(0.01)), CyclicLR(**cycle), callback)
+        assert training_of(callback).schedule == ""
+    np.testing.assert_allclose(callback.learning_rates, Cyclic(**cycle)(np.arange(8)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("every", "validation"), [(None, DATA), (1, None)], ids=["at-the-end", "every-epoch"])
+def test_the_training_is_the_same_to_the_bit(tmp_path: Path, every: int | None, validation: Any) -> None:
+    alone, watched = network(dropout=0.5), network(dropout=0.5)
+    expected = fit(alone, validation_data=validation)
+    history = fit(watched, ReportCallback(tmp_path, DATA, every=every), validation_data=validation)
+    assert history.history == expected.history
+    for mine, theirs in zip(watched.get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_second_training_begins_a_new_record(tmp_path: Path) -> None:
+    net, callback = network(), ReportCallback(tmp_path, DATA, every=1)
+    fit(net, callback)
+    first = list(callback.losses)
+    fit(net, callback, epochs=3)
+    assert len(first) == 2 * STEPS
+    assert len(callback.losses) == 3 * STEPS
+    assert len(training_of(callback).epochs) == 3
+    evolution = callback.report.diagnosis.evolution if callback.report else None
+    assert evolution is None or evolution.epochs == [1, 2, 3]
+    assert callback.losses[0] < first[0]
+
+
+def test_a_training_that_goes_on_was_asked_for_the_epochs_that_are_left(tmp_path: Path) -> None:
+    callback = ReportCallback(tmp_path, DATA)
+    fit(network(), callback, initial_epoch=3, epochs=5)
+    training = training_of(callback)
+    assert (len(training.epochs), training.epochs_planned) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("compiled", "optimizer", "steps"),
+    [
+        ({"steps_per_execution": 2}, {}, 2),
+        ({"jit_compile": True}, {}, 4),
+        ({}, {"gradient_accumulation_steps": 2}, 4),
+    ],
+    ids=["steps_per_execution", "jit_compile", "gradient-accumulation"],
+)
+def test_however_steps_are_run_each_is_recorded(tmp_path: Path, compiled: Any, optimizer: Any, steps: int) -> None:
+    callback = ReportCallback(tmp_path, DATA)
+    history = fit(network(keras.optimizers.SGD(0.05, **optimizer), **compiled), callback)
+    losses = np.reshape(callback.losses, (2, steps))
+    sizes = [12, 8] if steps == 2 else [6, 6, 6, 2]
+    np.testing.assert_allclose(np.average(losses, axis=1, weights=sizes), history.history["loss"], rtol=1e-5)
+    assert training_of(callback).steps_per_epoch == steps
+
+
+def test_a_loss_that_is_not_finite_is_none_in_the_record(tmp_path: Path) -> None:
+    callback = ReportCallback(tmp_path, DATA)
+    net = network(keras.optimizers.SGD(np.inf))
+    fit(net, callback, epochs=1)
+    assert training_of(callback).loss_per_step[-1] is None
+    assert training_of(callback).epochs[0].loss is None
+    assert (tmp_path / "report.html").exists()
+
+
+# --- every argument ---------------------------------------------------------------------------------------------------
+
+
+def test_every_so_many_epochs_the_page_is_written_and_shows_how_mistakes_evolved(tmp_path: Path) -> None:
+    written = []
+
+    class Watch(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            written.append((tmp_path / "report.html").exists())
+
+    callback = ReportCallback(tmp_path, DATA, every=2)
+    fit(network(), callback, Watch(), epochs=5)
+    assert written == [False, True, True, True, True]
+    assert callback.report is not None
+    evolution = callback.report.diagnosis.evolution
+    assert evolution is not None
+    assert evolution.epochs == [2, 4, 5]
+    assert evolution.accuracies[-1] == callback.report.accuracy
+    assert run_folder.load(tmp_path).diagnosis.evolution == evolution
+    assert evolution.photographs is not None
+    assert evolution.photographs.file in callback.report.run.pictures
+
+
+def test_arguments_of_the_page_are_passed_on(tmp_path: Path) -> None:
+    net = network()
+    test = find_lr(net, IMAGES, LABELS, iterations=10, batch_size=BATCH)
+    callback = ReportCallback(
+        tmp_path,
+        (IMAGES / 255, LABELS),
+        class_names=["ant", "bee", "cow"],
+        range_test=test,
+        display=255 - IMAGES,
+        preprocess="0..1",
+        name="creatures",
+        batch_size=20,
+    )
+    fit(net, callback, epochs=1)
+    assert callback.report is not None
+    diagnosis = callback.report.diagnosis
+    assert diagnosis.dataset.classes == ["ant", "bee", "cow"]
+    assert diagnosis.range_test == test.facts()
+    assert diagnosis.dataset.name == "creatures"
+    assert diagnosis.settings == {"preprocess": "0..1"}
+    np.testing.assert_array_equal(callback.report.mistakes, 255 - IMAGES[callback.report.predictions.misclassified])
+
+
+def test_the_batch_size_is_that_of_the_judgement(tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def show(batch: np.ndarray) -> np.ndarray:
+        sizes.append(len(batch))
+        return batch
+
+    fit(network(), ReportCallback(tmp_path, DATA, batch_size=8, display=show), epochs=1)
+    assert sizes == [8, 8, 8, 4]
+
+
+def test_a_dataset_is_taken_as_arrays_are(tmp_path: Path) -> None:
+    batches = tf.data.Dataset.from_tensor_slices(DATA).batch(5)
+    callback = ReportCallback(tmp_path, batches, every=1)
+    net = network()
+    fit(net, callback)
+    assert callback.report is not None
+    assert callback.report.accuracy == np.mean(net.predict(IMAGES, verbose=0).argmax(axis=1) == LABELS)
+
+
+def two_outputs() -> keras.Model:
+    inputs = keras.Input((8, 8, 3))
+    pooled = L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(inputs))
+    net = keras.Model(inputs, [L.Dense(3, name="a")(pooled), L.Dense(2, name="b")(pooled)])
+    logits = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    net.compile("sgd", [logits, logits])
+    return net
+
+
+def test_of_two_outputs_the_named_one_is_judged(tmp_path: Path) -> None:
+    callback = ReportCallback(tmp_path, DATA, output="a")
+    two_outputs().fit(IMAGES, [LABELS, LABELS % 2], verbose=0, callbacks=[callback])
+    assert callback.report is not None
+    assert callback.report.confusion.shape == (3, 3)
+
+
+def test_a_baseline_is_compared_with(tmp_path: Path, recorded: tuple[ReportCallback, Any, Path]) -> None:
+    _, _, folder = recorded
+    callback = ReportCallback(tmp_path, DATA, baseline=folder)
+    fit(network(), callback)
+    assert callback.report is not None
+    assert callback.report.diagnosis.comparison is not None
+    assert callback.report.diagnosis.comparison.difference == 0
+    assert run_folder.load(tmp_path).diagnosis.comparison == callback.report.diagnosis.comparison
+
+
+def test_a_baseline_may_be_the_folder_that_is_written(tmp_path: Path) -> None:
+    fit(network(), ReportCallback(tmp_path, DATA), epochs=1)
+    before = run_folder.load(tmp_path).diagnosis.test.accuracy
+    callback = ReportCallback(tmp_path, DATA, baseline=tmp_path, every=1)
+    fit(network(), callback, epochs=2)
+    assert callback.report is not None
+    assert callback.report.diagnosis.comparison is not None
+    assert callback.report.diagnosis.comparison.base.accuracy == before
+
+
+def test_a_baseline_on_other_images_costs_no_page(tmp_path: Path, recorded: tuple[ReportCallback, Any, Path]) -> None:
+    _, _, folder = recorded
+    callback = ReportCallback(tmp_path, (IMAGES[::-1], LABELS[::-1]), baseline=folder)
+    with pytest.raises(ComparisonError):
+        fit(network(), callback, epochs=1)
+    assert len(run_folder.load(tmp_path).diagnosis.training.loss_per_step) == STEPS  # type: ignore[union-attr]
+
+
+# --- TensorBoard ------------------------------------------------------------------------------------------------------
+
+
+def events(folder: Path) -> dict[str, dict[int, Any]]:
+    """What TensorBoard reads of a folder: for each name, the values by step."""
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    (file,) = folder.glob("events.*")
+    found: dict[str, dict[int, Any]] = {}
+    for event in EventFileLoader(str(file)).Load():
+        for value in event.summary.value:
+            found.setdefault(value.tag, {})[event.step] = tf.make_ndarray(value.tensor)
+    return found
+
+
+def test_tensorboard_is_told_of_steps_and_of_each_page(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    callback = ReportCallback(tmp_path / "run", DATA, every=1, log_dir=tmp_path / "log")
+    fit(network(), callback)
+    told = events(tmp_path / "log")
+    np.testing.assert_allclose(
+        [told["lrdiag/batch_loss"][step] for step in range(2 * STEPS)], callback.losses, rtol=1e-6
+    )
+    np.testing.assert_allclose([*told["lrdiag/learning_rate"].values()], callback.learning_rates, rtol=1e-6)
+    assert callback.report is not None
+    assert [*told["lrdiag/accuracy"]] == [*told["lrdiag/confusion"]] == [*told["lrdiag/mistakes"]] == [1, 2]
+    assert told["lrdiag/accuracy"][2] == pytest.approx(callback.report.accuracy)
+    *size, first = told["lrdiag/mistakes"][2][:3]
+    assert [int(side) for side in size] == [8, 8]
+    assert len(told["lrdiag/mistakes"][2]) == 2 + min(16, callback.report.diagnosis.misclassified.count)
+    assert tf.io.decode_png(first).shape == (8, 8, 3)
+
+
+def test_without_tensorboard_training_does_not_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrdiag.tensorboard.find_spec", lambda name: None)
+    net = network()
+    with pytest.raises(SettingsError, match=r"python -m pip install.*Received: log_dir="):
+        fit(net, ReportCallback(tmp_path, DATA, log_dir=tmp_path / "log"))
+    assert int(net.optimizer.iterations) == 0
+
+
+# --- what cannot be used is refused before training -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "arguments", "error", "message"),
+    [
+        (DATA, {"every": 0}, SettingsError, r"`every` must be a whole number, 1 or more. Received: 0"),
+        (DATA, {"baseline": "nowhere"}, RunFolderError, "nowhere"),
+        (None, {}, DataError, r"`validation_data` must be given.*Received: None"),
+        (iter([DATA]), {}, DataError, r"anew in every pass.*Received: list_iterator"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once(
+    tmp_path: Path, data: Any, arguments: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        ReportCallback(tmp_path, data, **arguments)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFolderError, match="cannot be written"):
+        ReportCallback(tmp_path / "file" / "run", DATA)
+
+
+@pytest.mark.parametrize(
+    ("data", "arguments", "error", "message"),
+    [
+        (DATA, {"class_names": ["ant"]}, DataError, "`class_names`.*Received: 1 names"),
+        (DATA, {"output": "b"}, ModelError, "`output=` must say which"),
+        (DATA, {"display": IMAGES / 255}, DataError, "`display`.*float64"),
+        (DATA, {"preprocess": "vgg"}, SettingsError, "`preprocess`.*'vgg'"),
+        (DATA, {"batch_size": 0}, SettingsError, "`batch_size`.*Received: 0"),
+        ((IMAGES - 100.0, LABELS), {}, DataError, "preprocess="),
+        ((IMAGES, LABELS + 1), {}, DataError, "the model scores 3"),
+        ((IMAGES[..., :1], LABELS), {}, ModelError, r"\(n, 8, 8, 1\).*\(n, 8, 8, 3\)"),
+        ((IMAGES,), {}, DataError, "takes labels"),
+        ([], {}, DataError, "one image or more"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_first_step(
+    tmp_path: Path, data: Any, arguments: Any, error: type[Exception], message: str
+) -> None:
+    net = network()
+    before = net.get_weights()
+    with pytest.raises(error, match=message):
+        fit(net, ReportCallback(tmp_path, data, **arguments))
+    for mine, theirs in zip(net.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_two_outputs_of_which_none_is_named_are_refused_before_the_first_step(tmp_path: Path) -> None:
+    net = two_outputs()
+    with pytest.raises(ModelError, match=r"one of 0, 1, 'a', 'b'.*Received: output=None"):
+        net.fit(IMAGES, [LABELS, LABELS % 2], verbose=0, callbacks=[ReportCallback(tmp_path, DATA)])
+    assert int(net.optimizer.iterations) == 0
+
+
+def test_a_dataset_that_changes_between_passes_is_refused(tmp_path: Path) -> None:
+    shuffled = tf.data.Dataset.from_tensor_slices(DATA).shuffle(COUNT, seed=1).batch(5)
+    with pytest.raises(DataError, match=r"same order in every pass.*shuffle=False.*after epoch 1"):
+        fit(network(), ReportCallback(tmp_path, shuffled, every=1))
+
+
+# --- Ctrl-C -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def usual_handler() -> Iterator[None]:
+    """Python's own handler of Ctrl-C, whatever the tests run under."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def press() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.usefixtures("usual_handler")
+@pytest.mark.parametrize(
+    ("at", "steps", "epochs", "in_epoch"),
+    [
+        ({"step": 5}, 6, 1, 2),
+        ({"validating": True, "step": 1}, 4, 0, 1),
+    ],
+    ids=["training", "validation"],
+)
+def test_ctrl_c_ends_the_training_with_its_page(
+    tmp_path: Path, at: Any, steps: int, epochs: int, in_epoch: int
+) -> None:
+    callback = ReportCallback(tmp_path, DATA)
+    with pytest.raises(KeyboardInterrupt):
+        fit(network(), At(press, **at), callback, epochs=3, validation_data=DATA, validation_batch_size=BATCH)
+    assert len(callback.losses) == steps
+    training = run_folder.load(tmp_path).diagnosis.training
+    assert training is not None
+    assert training.interrupted
+    assert training.stop_reason == f"interrupted after {steps} steps, in epoch {in_epoch}"
+    assert (len(training.epochs), training.epochs_planned) == (epochs, 3)
+    assert "training-interrupted" in [finding.code for finding in run_folder.load(tmp_path).diagnosis.findings]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("usual_handler")
+def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
+    callback = ReportCallback(tmp_path, DATA)
+    with pytest.raises(KeyboardInterrupt):
+        fit(network(), At(lambda: (press(), press())), callback)
+    assert len(callback.losses) == 0
+    assert not (tmp_path / "report.html").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_who_handled_ctrl_c_before_handles_it_again(tmp_path: Path, ignored: bool) -> None:
+    heard = []
+
+    def listen(number: int, frame: Any) -> None:
+        heard.append(number)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else listen)
+    try:
+        callback = ReportCallback(tmp_path, DATA)
+        if ignored:
+            fit(network(), At(press), callback)
+            assert len(callback.losses) == 2 * STEPS
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        else:
+            fit(network(), callback)
+            assert signal.getsignal(signal.SIGINT) is listen
+            press()
+            assert heard == [signal.SIGINT]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Fault(Exception):
+    pass
+
+
+def fail() -> None:
+    raise Fault
+
+
+@pytest.mark.usefixtures("usual_handler")
+def test_after_a_fault_of_another_callback_ctrl_c_is_what_it_was(tmp_path: Path) -> None:
+    net, callback = network(), ReportCallback(tmp_path, DATA)
+    with pytest.raises(Fault):
+        fit(net, At(fail), callback)
+    with pytest.raises(KeyboardInterrupt):  # in a training that this callback does not watch
+        fit(net, At(press))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(Fault):
+        fit(net, At(fail), callback)
+    with pytest.raises(KeyboardInterrupt):
+        press()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(Fault):
+        fit(net, At(fail), callback)
+    fit(net, callback)
+    assert len(training_of(callback).epochs) == 2
+    with pytest.raises(KeyboardInterrupt):
+        press()
+
+
+def test_a_training_in_a_thread_is_recorded(tmp_path: Path) -> None:
+    callback = ReportCallback(tmp_path, DATA)
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=fit, args=(network(), callback))
+    thread.start()
+    thread.join()
+    assert len(training_of(callback).epochs) == 2
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+SCRIPT = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests run under
+import numpy as np
+import keras, lrdiag
+
+images, labels = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3), dtype="uint8"), np.arange(64) % 3
+layers = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, "softmax")]
+model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+model.compile("sgd", "sparse_categorical_crossentropy")
+say = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print("epoch", flush=True))
+report = lrdiag.ReportCallback(sys.argv[1], (images, labels))
+model.fit(images, labels, epochs=10**6, verbose=0, callbacks=[report, say])
+"""
+
+
+def test_ctrl_c_from_a_terminal_leaves_the_page(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "epoch\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == -signal.SIGINT, said  # as Python ends by itself
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    training = run_folder.load(tmp_path).diagnosis.training
+    assert training is not None
+    assert training.interrupted
+    assert (tmp_path / "report.html").exists()
