@@ -1,31 +1,37 @@
-"""What the README promises to those who come from elsewhere runs."""
+"""README.md and docs/: their code runs, their commands are valid, their links lead somewhere."""
 
 from __future__ import annotations
 
 import functools
 import re
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
+import click
 import keras
 import numpy as np
 import pytest
 
 import lrdiag
+from lrdiag.cli.app import main
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-TABLE = README.partition("### Coming from …")[2].partition("\n## ")[0]
-ROWS = [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in TABLE.splitlines() if "`" in row]
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples/README.md"]
+NUMBER_OF_CLASSES = 10
 
-OWN_TRAINING = README.partition("## Use it in your own training\n")[2].partition("\n## ")[0]
-BLOCK = OWN_TRAINING.partition("```python\n")[2].partition("```")[0]
-WRITTEN = " ".join(row.split("|")[2] for row in OWN_TRAINING.splitlines() if row.startswith("|"))
-SPANS = [span for span in re.findall("`([^`]+)`", WRITTEN) if not span.startswith(("lrdiag ", "--"))]  # no shell
-OMITTED = {
-    "find_lr(…": "find_lr(model, x, y, batch_size=128",
-    "fit(…": "fit(x, y",
-    "Cyclic(…": "Cyclic(base_lr, max_lr, step_size",
-}
+
+def blocks(page: Path, language: str = "") -> list[str]:
+    """The contents of the code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def rows(page: Path) -> list[list[str]]:
+    """The cells of every table row that contains code."""
+    lines = [line for line in page.read_text().splitlines() if line.startswith("|") and "`" in line]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
 
 
 def make_model() -> keras.Model:
@@ -36,97 +42,153 @@ def make_model() -> keras.Model:
             keras.layers.Rescaling(1 / 255),
             keras.layers.Conv2D(8, 3, activation="relu"),
             keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(10, activation="softmax"),
+            keras.layers.Dense(NUMBER_OF_CLASSES, activation="softmax"),
         ]
     )
     model.compile(keras.optimizers.SGD(0.01), loss="sparse_categorical_crossentropy")
     return model
 
 
-@pytest.fixture(scope="module")
-def names() -> dict[str, Any]:
-    """What the cells may name; a cell that assigns leaves its name to the following ones."""
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """The variables that the pages say are your own: one step for each epoch, one cycle for the training run."""
     import tensorflow as tf
 
+    monkeypatch.chdir(tmp_path)
     generator = np.random.default_rng(0)
-    labels = np.arange(96) % 10
+    labels = np.arange(96) % NUMBER_OF_CLASSES
     images = (generator.random((96, 8, 8, 3)) * 60 + labels[:, None, None, None] * 19).astype("uint8")
     return {
         "lrdiag": lrdiag,
         "model": make_model(),
-        "x": images,
-        "y": labels,
-        "images": images,
-        "labels": labels,
+        "names": [f"class {number}" for number in range(NUMBER_OF_CLASSES)],
+        **{"x": images, "images": images, "x_test": images, "x_val": images, "test_images": images},
+        **{"y": labels, "labels": labels, "y_test": labels, "y_val": labels, "test_labels": labels},
+        **{"cat": labels, "dog": (labels + 1) % NUMBER_OF_CLASSES},
         "loader": tf.data.Dataset.from_tensor_slices((images, labels)).batch(32),
-        "steps_per_epoch": 3,
+        "steps_per_epoch": 1,
+        "epochs": 7,
     }
 
 
-def test_the_table_is_found() -> None:
-    assert len(ROWS) >= 15
-    assert {row[0] for row in ROWS if row[0]} == {
-        "TensorFlow Addons", "keras_lr_finder", "torch-lr-finder", "fastai", "tf-explain", "tf-keras-vis",
-    }  # fmt: skip
+def run(code: str, names: dict[str, Any]) -> None:
+    exec(compile(code.replace("epochs=20", "epochs=4"), code, "exec"), names)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[f"{number}" for number in range(len(ROWS))])
-def test_the_right_hand_cell_runs(
-    names: dict[str, Any], row: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MPLBACKEND", "agg")
-    exec(compile(row[2].strip("`"), row[2], "exec"), names)
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= 130
 
 
-def test_the_cells_name_public_things_alone() -> None:
-    used = set(re.findall(r"lrdiag\.(\w+)", TABLE + OWN_TRAINING))
-    assert used <= set(lrdiag.__all__)
+def test_the_code_of_the_readme_runs_from_top_to_bottom(names: dict[str, Any]) -> None:
+    first, *others = blocks(README, "python")
+    names["history"] = names["model"].fit(names["x"], names["y"], verbose=0)
+    run(first, names)
+    shutil.copytree("lrdiag-report", "main-run")
+    for block in others:
+        run(block, names | {"model": make_model()})
+    assert len(others) == 3
+    assert Path("lrdiag-report/report.html").is_file()
 
 
-@pytest.fixture(scope="module")
-def own_training(names: dict[str, Any]) -> dict[str, Any]:
-    """What the lines for one's own training have left behind, where one step is an epoch."""
-    known = {**names, "model": make_model(), "steps_per_epoch": 1, "epochs": 7}
-    exec(compile(BLOCK, "README.md", "exec"), known)
-    return known
+@pytest.mark.parametrize("page", ["grad-cam", "own-data", "pull-requests"])
+def test_the_code_of_a_page_runs_from_top_to_bottom(names: dict[str, Any], page: str) -> None:
+    names["report"] = lrdiag.diagnose(names["model"], names["x"], names["y"])
+    names["report"].save("main-run")
+    code = blocks(ROOT / f"docs/{page}.md", "python")
+    assert code
+    for block in code:
+        run(block, names | {"model": make_model()})
 
 
-@pytest.fixture(scope="module")
-def wishes(own_training: dict[str, Any]) -> dict[str, Any]:
-    """What the cells of the table below those lines may name besides."""
-    base_lr, max_lr = own_training["test"].bounds()
-    model = make_model()
-    return {
-        **{name: getattr(lrdiag, name) for name in lrdiag.__all__},
-        **own_training,
-        "model": model,
-        "compile": functools.partial(model.compile, loss="sparse_categorical_crossentropy"),
-        "curve": own_training["cyclic"].curve,
-        "base_lr": base_lr,
-        "max_lr": max_lr,
-        "step_size": 3,
-        "total_steps": 7,
-        "x_val": own_training["x"],
-        "y_val": own_training["y"],
+def test_the_lines_for_your_own_training_train_one_cycle(names: dict[str, Any]) -> None:
+    (block,) = blocks(ROOT / "docs/learning-rate.md", "python")
+    run(block, names)
+    assert int(names["model"].optimizer.iterations) == 7
+    assert names["cyclic"].summary(1, 7).endswith("The training ends with a cycle.")
+
+
+def test_the_calls_for_users_of_other_tools_run(names: dict[str, Any]) -> None:
+    table = rows(ROOT / "docs/coming-from.md")
+    assert len(table) == 16
+    names["steps_per_epoch"] = 3  # in batches of 32
+    for _, _, here in table:
+        run(here.strip("`"), names)
+
+
+def test_the_calls_of_the_table_about_learning_rates_run(names: dict[str, Any]) -> None:
+    page = ROOT / "docs/learning-rate.md"
+    run(blocks(page, "python")[0], names)
+    base_lr, max_lr = names["test"].bounds()
+    names |= {name: getattr(lrdiag, name) for name in lrdiag.__all__} | {
+        "model": make_model(),
+        "compile": functools.partial(make_model().compile, loss="sparse_categorical_crossentropy"),
+        "curve": names["cyclic"].curve,
+        **{"base_lr": base_lr, "max_lr": max_lr, "step_size": 3, "total_steps": 7},
     }
+    omitted = {"find_lr(…": "find_lr(model, x, y, batch_size=128", "fit(…": "fit(x, y", "Cyclic(…": "Cyclic(0.01, 0.1, 3"}
+    written = " ".join(cells[1] for cells in rows(page))
+    calls = [span for span in re.findall("`([^`]+)`", written) if not span.startswith(("lrdiag ", "--"))]
+    assert len(calls) == 17
+    for call in calls:
+        run(functools.reduce(lambda text, each: text.replace(*each), omitted.items(), call), names)
 
 
-def test_the_lines_for_ones_own_training_are_five_and_train(own_training: dict[str, Any]) -> None:
-    assert len(list(filter(None, BLOCK.splitlines()))) == 5
-    assert int(own_training["model"].optimizer.iterations) == 7
-    assert own_training["cyclic"].summary(1, 7).endswith("The training ends with a cycle.")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
+def test_every_name_is_public(page: Path) -> None:
+    public = {*lrdiag.__all__, "explain"}  # the module `lrdiag.explain.trust`
+    assert set(re.findall(r"(?<!tool\.)\blrdiag\.(?!fish)(\w+)", page.read_text())) <= public
 
 
-@pytest.mark.parametrize("span", SPANS)
-def test_what_is_to_be_written_runs(
-    wishes: dict[str, Any], span: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MPLBACKEND", "agg")
-    code = functools.reduce(lambda text, omitted: text.replace(*omitted), OMITTED.items(), span)
-    exec(compile(code, span, "exec"), wishes)
+def commands() -> list[str]:
+    """Every command line of the pages, without its comment and what it is piped into."""
+    written = "".join(block for page in PAGES for block in blocks(page)).splitlines()
+    written += [span for page in PAGES for span in re.findall("`(lrdiag [a-z-]+ [^`\n]+)`", page.read_text())]
+    lines = {re.split("[#|]", line)[0].strip() for line in written}
+    return sorted(line for line in lines if line.startswith("lrdiag "))
 
 
-def test_the_spans_are_found() -> None:
-    assert len(SPANS) >= 15
+@pytest.mark.parametrize("command", commands())
+def test_every_command_is_valid(command: str) -> None:
+    name, *arguments = shlex.split(command)[1:]
+    with main.commands[name].make_context(name, arguments, parent=click.Context(main, info_name="lrdiag")) as context:
+        assert context.params
+
+
+def test_the_commands_are_found() -> None:
+    assert {command.split()[1] for command in commands()} == set(main.commands)
+
+
+def test_the_options_file_is_valid(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    (example,) = blocks(ROOT / "docs/command-line.md", "toml")
+    (tmp_path / "pyproject.toml").write_text(example)
+    for command, line in (("train-and-report", r"epochs +20"), ("find-lr", r"iterations +200")):
+        result = CliRunner().invoke(main, ["config", command, "--config", str(tmp_path / "pyproject.toml")])
+        assert result.exit_code == 0, result.output
+        assert re.search(line, result.output)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that the headings of a page get, as GitHub forms them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: Path) -> list[str]:
+    return [link for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()) if "://" not in link]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in links(page):
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), link
+        assert target.is_relative_to(ROOT), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached = {(README.parent / link.partition("#")[0]).resolve() for link in links(README)}
+    assert set(PAGES[1:]) <= reached
