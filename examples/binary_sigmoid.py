@@ -1,4 +1,4 @@
-"""Two classes and one sigmoid: is a digit even or odd? Far fewer odd ones, so that accuracy alone would flatter.
+"""Two classes and one sigmoid: is a digit even or odd? Few digits are odd, so accuracy alone is misleading.
 
 python examples/binary_sigmoid.py [--quick] [--out FOLDER]
 """
@@ -16,11 +16,11 @@ import lrdiag
 
 
 def main(epochs: int, out: str) -> None:
-    """Trains a net of one output and prints what its report says of either class."""
+    """Trains a network with one output and prints the recall of both classes."""
     keras.utils.set_random_seed(0)
     digits = load_digits()
     odd = digits.target % 2
-    kept = np.flatnonzero((odd == 0) | (np.arange(len(odd)) % 5 == 0))  # a fifth of the odd ones
+    kept = np.flatnonzero((odd == 0) | (np.arange(len(odd)) % 5 == 0))  # a fifth of the odd digits
     images = digits.images[kept, ..., None] / 16
     x, x_test, y, y_test = train_test_split(images, odd[kept], test_size=0.3, random_state=0)
     model = keras.Sequential(
@@ -36,8 +36,8 @@ def main(epochs: int, out: str) -> None:
     history = model.fit(x, y, validation_split=0.1, epochs=epochs, verbose=0)
 
     report = lrdiag.diagnose(model, x_test, y_test, class_names=["even", "odd"], history=history)
-    for facts in report.diagnosis.per_class:
-        print(f"{facts.name}: recall {facts.recall:.1%} of {facts.support}")
+    for each in report.diagnosis.per_class:
+        print(f"{each.name}: recall {each.recall:.1%} of {each.support}")
     print(f"balanced accuracy {report.diagnosis.test.balanced_accuracy:.1%}, page {report.save(out)}")
 
 

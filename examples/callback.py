@@ -1,4 +1,4 @@
-"""The report as a callback: written when `fit` ends, on Ctrl-C too, and after every second epoch.
+"""The report as a callback, written when `fit` ends, also after Ctrl-C.
 
 python examples/callback.py [--quick] [--out FOLDER]
 """
@@ -15,7 +15,7 @@ import lrdiag
 
 
 def main(epochs: int, out: str) -> None:
-    """Trains a small net and leaves its report behind."""
+    """Trains a small network, evaluates it after every second epoch, and writes the report."""
     keras.utils.set_random_seed(0)
     digits = load_digits()
     images = digits.images[..., None] / 16

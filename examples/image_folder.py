@@ -1,7 +1,7 @@
-"""Photographs in folders, one for each class, read by Keras and reported with their file names.
+"""Images in one folder for each class, read by Keras and shown in the report with their file names.
 
 python examples/image_folder.py FOLDER [--image-size 64] [--out FOLDER]
-python examples/image_folder.py --quick    # on a folder of digits that it makes itself
+python examples/image_folder.py --quick    # on a folder of digits that the script makes
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import lrdiag
 
 
 def main(folder: Path, side: int, epochs: int, out: str) -> None:
-    """Trains a small net on four fifths of the photographs and reports on the others."""
+    """Trains a small network on four fifths of the images and reports on the others."""
     keras.utils.set_random_seed(0)
     whole = keras.utils.image_dataset_from_directory(folder, image_size=(side, side), shuffle=False, batch_size=None)
-    # sorted by class, so Keras's own split would leave whole classes to the test: here it gets every fifth photograph
+    # the files are sorted by class, so a split by position would put whole classes into one part: take every fifth
     files, tested = whole.file_paths, whole.file_paths[::5]
     train = part(whole, lambda number: number % 5 > 0, len(files) - len(tested)).shuffle(len(files), seed=0).batch(32)
     test = part(whole, lambda number: number % 5 == 0, len(tested)).batch(32)
@@ -47,13 +47,13 @@ def main(folder: Path, side: int, epochs: int, out: str) -> None:
 
 
 def part(images: Any, belongs: Callable[[Any], Any], size: int) -> Any:
-    """Those of a dataset of single images whose number belongs to the part; `size` of them."""
+    """Selects the `size` images of a dataset whose numbers belong to the part."""
     chosen = images.enumerate().filter(lambda number, _: belongs(number)).map(lambda _, labelled: labelled)
     return chosen.apply(tf.data.experimental.assert_cardinality(size))
 
 
 def make_folder(folder: Path) -> None:
-    """Writes scikit-learn's digits as one picture each."""
+    """Writes the digits of scikit-learn as image files."""
     from PIL import Image
     from sklearn.datasets import load_digits
 
@@ -65,9 +65,9 @@ def make_folder(folder: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, help="holds a folder of images for each class")
+    parser.add_argument("folder", nargs="?", type=Path, help="contains one folder of images for each class")
     parser.add_argument("--image-size", type=int, default=64, help="height and width of an image, in pixels")
-    parser.add_argument("--quick", action="store_true", help="two epochs on digits, instead of twenty on your images")
+    parser.add_argument("--quick", action="store_true", help="two epochs on digits instead of twenty on your images")
     parser.add_argument("--out", default="lrdiag-report", help="the run folder")
     options = parser.parse_args()
     if options.quick:

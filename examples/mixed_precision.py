@@ -1,4 +1,4 @@
-"""Mixed precision: a range test under loss scaling, which skips steps, and heatmaps of a float16 net.
+"""Mixed precision: a range test with loss scaling, which skips steps, and heatmaps of a float16 model.
 
 python examples/mixed_precision.py [--quick] [--out FOLDER]
 """
@@ -15,9 +15,9 @@ import lrdiag
 
 
 def main(epochs: int, out: str) -> None:
-    """Trains in 16 bits; the scores stay in 32, as Keras advises."""
+    """Trains in 16 bits. The scores stay in 32 bits, as Keras advises."""
     keras.utils.set_random_seed(0)
-    keras.config.set_dtype_policy("mixed_float16")  # on a TPU or a CPU: mixed_bfloat16
+    keras.config.set_dtype_policy("mixed_float16")  # use mixed_bfloat16 on a TPU or a CPU
     digits = load_digits()
     images = digits.images[..., None] / 16
     x, x_test, y, y_test = train_test_split(images, digits.target, test_size=0.2, random_state=0)

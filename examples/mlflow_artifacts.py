@@ -1,4 +1,4 @@
-"""The run folder as artifacts of an MLflow run, with the figures as metrics.
+"""MLflow: the run folder as artifacts of a run, and the accuracy as its metrics.
 
 python -m pip install mlflow
 python examples/mlflow_artifacts.py [--quick] [--out FOLDER]
@@ -19,7 +19,7 @@ import lrdiag
 
 
 def main(epochs: int, out: Path) -> None:
-    """Trains a small net inside an MLflow run."""
+    """Trains a small network inside an MLflow run."""
     keras.utils.set_random_seed(0)
     digits = load_digits()
     images = digits.images[..., None] / 16

@@ -1,4 +1,4 @@
-"""Range test, cyclic rate and report of a training of one's own, on scikit-learn's digits.
+"""Range test, cyclic rate and report in your own training script, on the digits of scikit-learn.
 
 python examples/own_training.py [--quick] [--out FOLDER]
 """
@@ -18,7 +18,7 @@ BATCH_SIZE = 32
 
 
 def main(epochs: int, out: str) -> None:
-    """Finds the boundaries of the rate, trains one cycle between them, and writes the report."""
+    """Finds the boundaries of the learning rate, trains one cycle between them, and writes the report."""
     keras.utils.set_random_seed(0)
     digits = load_digits()
     images = digits.images[..., None] / 16

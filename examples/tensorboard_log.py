@@ -1,4 +1,4 @@
-"""A training in TensorBoard: rate and loss of each step, confusion matrix and heatmaps after every epoch.
+"""TensorBoard: learning rate and loss of every step, confusion matrix and heatmaps after every epoch.
 
 python -m pip install tensorboard
 python examples/tensorboard_log.py [--quick] [--out FOLDER]
@@ -18,7 +18,7 @@ import lrdiag
 
 
 def main(epochs: int, out: Path) -> None:
-    """Trains one cycle between given boundaries, and logs it."""
+    """Trains one cycle between given boundaries and logs it."""
     keras.utils.set_random_seed(0)
     digits = load_digits()
     images = digits.images[..., None] / 16

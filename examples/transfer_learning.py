@@ -1,7 +1,7 @@
-"""Transfer learning: a frozen backbone and a new head, then the whole net, each with a range test of its own.
+"""Transfer learning: first the new head, then the whole network, each with its own range test.
 
 python examples/transfer_learning.py FOLDER [--out FOLDER]
-python examples/transfer_learning.py --quick    # digits and random weights: nothing is downloaded
+python examples/transfer_learning.py --quick    # digits and random weights, no download
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main(
     epochs: int,
     out: str,
 ) -> None:
-    """Trains the head, fine-tunes the whole, and reports on the test images."""
+    """Trains the head, fine-tunes the whole network, and reports on the test images."""
     backbone = keras.applications.MobileNet(input_shape=(side, side, 3), include_top=False, weights=weights, alpha=0.25)
     inputs = keras.Input((side, side, 3))
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1)
@@ -38,14 +38,14 @@ def main(
     scores = keras.layers.Dense(len(class_names))(keras.layers.GlobalAveragePooling2D()(features))
     model = keras.Model(inputs, scores)
 
-    for stage in ("head", "whole net"):
-        backbone.trainable = stage == "whole net"
+    for stage in ("head", "whole network"):
+        backbone.trainable = stage == "whole network"
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.Adam(), loss=loss, metrics=["accuracy"])
         range_test = lrdiag.find_lr(model, train, end_lr=1.0, iterations=iterations)
         try:
-            rate = range_test.suggest() / (10 if backbone.trainable else 1)  # what it knows already must not be lost
-        except lrdiag.NoSuggestion as error:  # a net that is trained already may have no descent left to read
+            rate = range_test.suggest() / (10 if backbone.trainable else 1)  # keeps what is learned
+        except lrdiag.NoSuggestion as error:  # the loss of a trained network may not fall any further
             print(error)
             rate = 1e-4
         model.optimizer.learning_rate = rate
@@ -57,7 +57,7 @@ def main(
 
 
 def read(folder: Path, side: int) -> tuple[Any, Any, list[str]]:
-    """Photographs in folders, one for each class; every fifth is for the test."""
+    """Reads images from one folder for each class. Every fifth is a test image."""
     whole = keras.utils.image_dataset_from_directory(folder, image_size=(side, side), shuffle=False, batch_size=None)
     files = len(whole.file_paths)
     parts = []
@@ -69,7 +69,7 @@ def read(folder: Path, side: int) -> tuple[Any, Any, list[str]]:
 
 
 def digits() -> tuple[Any, Any, list[str]]:
-    """A few of scikit-learn's digits, enlarged to 64 × 64 pixels and in colour."""
+    """Some digits of scikit-learn, enlarged to 64 × 64 pixels, with three channels."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -79,7 +79,7 @@ def digits() -> tuple[Any, Any, list[str]]:
 
 
 def settle(backbone: keras.Model, images: Any) -> None:
-    """Batch normalisation over random weights must have seen images, else nothing gets through it."""
+    """Sets the moving averages of batch normalization. Random weights do not match their initial values."""
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
@@ -88,8 +88,8 @@ def settle(backbone: keras.Model, images: Any) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, help="holds a folder of images for each class")
-    parser.add_argument("--quick", action="store_true", help="one epoch of digits, weights at random")
+    parser.add_argument("folder", nargs="?", type=Path, help="contains one folder of images for each class")
+    parser.add_argument("--quick", action="store_true", help="one epoch on digits, with random weights")
     parser.add_argument("--out", default="lrdiag-report", help="the run folder")
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
@@ -98,4 +98,4 @@ if __name__ == "__main__":
     elif options.folder:
         main(*read(options.folder, side=96), side=96, weights="imagenet", iterations=100, epochs=5, out=options.out)
     else:
-        parser.error("name a folder of images, or take --quick")
+        parser.error("name a folder of images, or use --quick")

@@ -16,7 +16,7 @@ import pytest
 
 pytest_plugins = ["fixtures.networks", "fixtures.regression"]
 
-TEXT_VARIABLES = ("COLUMNS", "FORCE_COLOR", "LANGUAGE", "LINES", "NO_COLOR", "TERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+TEXT_VARIABLES = ("COLUMNS", "FORCE_COLOR", "LANGUAGE", "LINES", "NO_COLOR", "TERM")
 FOLDER_VARIABLES = ("IPYTHONDIR", "KERAS_HOME", "MPLCONFIGDIR")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTEROP_THREADS", "TF_NUM_INTRAOP_THREADS")
 KEPT = ("LRDIAG_DATA_DIR", "LRDIAG_REQUIRE_BROWSER", "LRDIAG_UPDATE_GOLD")  # these control the suite itself
@@ -24,7 +24,7 @@ KEPT = ("LRDIAG_DATA_DIR", "LRDIAG_REQUIRE_BROWSER", "LRDIAG_UPDATE_GOLD")  # th
 
 def _forget_the_users_settings() -> None:
     """Removes variables that change what is printed, where files are kept, or what lrdiag does by default."""
-    prefixes = ("GITHUB_", "JUPYTER_", "KERAS_", "LC_", "LRDIAG_", "XDG_")
+    prefixes = ("GITHUB_", "JUPYTER_", "KERAS_", "LC_", "LRDIAG_", "TTY_", "XDG_")
     for name in list(os.environ):
         if name not in KEPT and (name in (*TEXT_VARIABLES, *FOLDER_VARIABLES, "CI") or name.startswith(prefixes)):
             del os.environ[name]

@@ -1,4 +1,4 @@
-"""The pipelines that the examples propose: they follow the schema of their host, and do what they say."""
+"""The workflows: they follow the schema of their host, and their scripts do what they say."""
 
 from __future__ import annotations
 
@@ -7,38 +7,39 @@ import re
 import shlex
 import stat
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from check_jsonschema import main as check_jsonschema
+from click.testing import CliRunner, Result
 from ruamel.yaml import YAML
 
 from lrdiag.cli.app import main
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
-GITHUB, GITLAB = EXAMPLES / "pull-request.yml", EXAMPLES / "gitlab-ci.yml"
-SCHEMAS = {GITHUB: "vendor.github-workflows", GITLAB: "vendor.gitlab-ci"}
+ROOT = Path(__file__).parents[1]
+GITHUB, GITLAB = ROOT / "examples/pull-request.yml", ROOT / "examples/gitlab-ci.yml"
+OURS = ROOT / ".github/workflows/ci.yml"
+SCHEMAS = {GITHUB: "vendor.github-workflows", GITLAB: "vendor.gitlab-ci", OURS: "vendor.github-workflows"}
 
 
-def checked(file: Path, schema: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(file)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def check(file: Path, schema: str) -> Result:
+    return CliRunner().invoke(check_jsonschema, ["--builtin-schema", schema, str(file)])
 
 
 @pytest.mark.parametrize("file", SCHEMAS, ids=lambda file: file.stem)
-def test_follows_the_schema_of_its_host(file: Path) -> None:
-    process = checked(file, SCHEMAS[file])
-    assert process.returncode == 0, process.stdout
+def test_a_workflow_follows_the_schema_of_its_host(file: Path) -> None:
+    result = check(file, SCHEMAS[file])
+    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize(
     ("file", "word", "wrong"), [(GITHUB, "runs-on", "run-on"), (GITLAB, "allow_failure: true", "allow_failure: maybe")]
 )
-def test_the_schema_would_refuse_a_slip(tmp_path: Path, file: Path, word: str, wrong: str) -> None:
-    (tmp_path / "slip.yml").write_text(file.read_text().replace(word, wrong))
-    assert checked(tmp_path / "slip.yml", SCHEMAS[file]).returncode == 1
+def test_the_schema_rejects_a_mistake(tmp_path: Path, file: Path, word: str, wrong: str) -> None:
+    (tmp_path / "mistake.yml").write_text(file.read_text().replace(word, wrong))
+    assert check(tmp_path / "mistake.yml", SCHEMAS[file]).exit_code == 1
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -52,13 +53,13 @@ def jobs() -> dict[str, Any]:
 
 
 def step(job: dict[str, Any], name: str) -> dict[str, Any]:
-    """The one step whose name, or action, begins so."""
+    """The step whose name or action starts with `name`."""
     (found,) = (each for each in job["steps"] if each.get("name", each.get("uses")).startswith(name))
     return dict(found)
 
 
-@pytest.mark.parametrize("file", SCHEMAS, ids=lambda file: file.stem)
-def test_every_command_is_one_that_lrdiag_understands(file: Path) -> None:
+@pytest.mark.parametrize("file", [GITHUB, GITLAB], ids=lambda file: file.stem)
+def test_every_command_is_valid(file: Path) -> None:
     commands = re.findall(r"lrdiag (train-and-report|report|compare)((?: [\w./=-]+)+)", file.read_text())
     assert {name for name, _ in commands} == {"train-and-report", "report"}
     for name, arguments in commands:
@@ -67,42 +68,42 @@ def test_every_command_is_one_that_lrdiag_understands(file: Path) -> None:
             assert context.params
 
 
-def test_only_the_comment_may_write_and_it_may_write_nothing_else(jobs: dict[str, Any]) -> None:
+def test_only_the_comment_job_has_write_permission_and_only_for_comments(jobs: dict[str, Any]) -> None:
     assert read(GITHUB)["permissions"] == {"contents": "read"}
     assert {name: job["permissions"] for name, job in jobs.items() if "permissions" in job} == {
         "comment": {"pull-requests": "write"}
     }
 
 
-def test_the_job_of_a_fork_does_not_fail_for_a_comment_that_it_may_not_write(jobs: dict[str, Any]) -> None:
+def test_a_pull_request_from_a_fork_does_not_fail_because_of_the_comment(jobs: dict[str, Any]) -> None:
     assert jobs["comment"]["continue-on-error"] is True
     assert "github.event.pull_request.head.repo.full_name == github.repository" in jobs["comment"]["if"]
     assert not [each for each in jobs["diagnose"]["steps"] if "gh " in each.get("run", "")]
 
 
-def test_the_page_is_kept_as_one_file_that_is_not_zipped(jobs: dict[str, Any]) -> None:
+def test_the_page_is_uploaded_as_one_file_and_not_zipped(jobs: dict[str, Any]) -> None:
     page = step(jobs["diagnose"], "Keep the page")
     assert (page["uses"], page["with"]) == ("actions/upload-artifact@v7", {"path": "run/report.html", "archive": False})
 
 
-def test_the_baseline_is_kept_under_the_commit_by_which_it_is_looked_for(jobs: dict[str, Any]) -> None:
-    fetched, kept = step(jobs["diagnose"], "Fetch the run"), step(jobs["diagnose"], "Keep it for pull")
+def test_the_baseline_is_saved_and_restored_by_its_commit(jobs: dict[str, Any]) -> None:
+    fetched, kept = step(jobs["diagnose"], "Fetch the run"), step(jobs["diagnose"], "Save it for pull")
     assert fetched["with"]["path"] == kept["with"]["path"] == "baseline"
     assert fetched["with"]["key"] == "lrdiag-${{ steps.left.outputs.commit }}"
     assert kept["with"]["key"] == "lrdiag-${{ github.sha }}"
-    assert "restore-keys" not in fetched["with"]  # a run of another commit would be the wrong baseline
+    assert "restore-keys" not in fetched["with"]  # the run of another commit is the wrong baseline
     assert "git merge-base" in step(jobs["diagnose"], "Find the commit")["run"]
 
 
 def stub(folder: Path, name: str, script: str) -> None:
-    """A program that notes how it was called."""
+    """Writes a program that records its arguments."""
     program = folder / name
     program.write_text(f'#!/bin/bash\necho "$@" >> "{folder}/calls"\n{script}\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
 
 def run(script: str, folder: Path, **environment: str) -> tuple[int, list[str], str]:
-    """Runs a step as GitHub does, with the stubs in `folder`; gives its exit code, their calls and what was said."""
+    """Runs a step as GitHub does, with the stubs in `folder`. Returns the exit code, their calls and the output."""
     process = subprocess.run(
         ["bash", "-e", "-c", script],
         cwd=folder,
@@ -116,7 +117,7 @@ def run(script: str, folder: Path, **environment: str) -> tuple[int, list[str], 
 
 
 def comparing(host: Path) -> str:
-    """The script that compares and reports."""
+    """The script that compares two runs and writes the report."""
     if host == GITHUB:
         return str(step(read(GITHUB)["jobs"]["diagnose"], "Compare and report")["run"])
     (script,) = (part for part in read(GITLAB)["diagnose"]["script"] if "--baseline" in part)
@@ -126,7 +127,7 @@ def comparing(host: Path) -> str:
 COMPARED = "report run --baseline baseline --fail-if-worse accuracy=0.02"
 
 
-@pytest.mark.parametrize("host", SCHEMAS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("host", [GITHUB, GITLAB], ids=lambda file: file.stem)
 @pytest.mark.parametrize(
     ("baseline", "compared", "alone", "code", "calls"),
     [
@@ -139,7 +140,7 @@ COMPARED = "report run --baseline baseline --fail-if-worse accuracy=0.02"
         (False, 9, 3, 3, ["report run"]),
     ],
 )
-def test_what_comes_of_a_comparison(
+def test_the_exit_code_of_a_comparison(
     tmp_path: Path, host: Path, baseline: bool, compared: int, alone: int, code: int, calls: list[str]
 ) -> None:
     if baseline:
@@ -159,13 +160,13 @@ def test_what_comes_of_a_comparison(
         ("", "api --silent --method POST comments --field body=@summary.md"),
     ],
 )
-def test_the_comment_is_written_once_and_then_updated(
+def test_the_comment_is_created_once_and_then_updated(
     tmp_path: Path, jobs: dict[str, Any], found: str, call: str
 ) -> None:
     (tmp_path / "summary.md").write_text("<!-- lrdiag summary -->\n\n**80 %**\n")
     stub(tmp_path, "gh", f'case "$*" in *paginate*) printf "%s" "{found}";; esac')
     code, calls, _ = run(
-        step(jobs["comment"], "Write the comment")["run"],
+        step(jobs["comment"], "Create or update")["run"],
         tmp_path,
         COMMENTS="comments",
         COMMENT="comment",

@@ -1,31 +1,32 @@
-"""What Grad-CAM of every mistake costs, as ratios of neighbours in time: run on an idle machine.
+"""Cost of Grad-CAM for every mistake, as ratios of neighbouring measurements. Run it on an idle machine.
 
     python tests/benchmarks/explain.py --data-dir DIR [--nets fast,article] [--xplique ENVIRONMENT/bin/python] [--quick]
 
-The 10,000 test photographs of CIFAR-10, shuffled. A net takes as long whatever it has learnt, so it learns nothing
-here; its own predictions are the labels, but for a random quarter of the images, which get another one and thereby are
-its mistakes.
+The data are the 10,000 test images of CIFAR-10, shuffled. The time does not depend on what a network has learned, so
+the networks are not trained: their own predictions are the labels, except for a random quarter of the images, which get
+another label and thereby become mistakes.
 
-Our job is `predict_and_explain`: scores of all images, and of the mistakes a map for the predicted and one for the
-true class. It is timed against
+The job of lrdiag is `predict_and_explain`: the scores of all images, and two heatmaps of each mistake, for the
+predicted and for the true class. It is compared with
 
-- the bare pass: the model as one `tf.function`, compiled once, in batches as large as ours, its scores fetched;
-- `model.predict` in the same batches;
-- tf-keras-vis at its best batch size, which takes three steps: the bare pass to know the mistakes, then their maps for
-  each of the two classes. It is given floating-point images, logits, and the layer that ours explains, and is spared
-  enlarging and rescaling, and the mean maps of all images, which ours returns besides. Two more lines are about the
-  mistakes alone: both maps of each, which ours makes while it predicts them once more, and one map of each;
-- the article's loop, eager, over single images: its time for one map against ours;
-- Xplique, where `--xplique` names the Python of an environment that has it: the same three steps, by the bare pass of
-  that environment. It cannot be kept from enlarging its maps.
+- the forward pass without heatmaps: the model as one `tf.function`, compiled once, with the same batch size;
+- `model.predict` with the same batch size;
+- tf-keras-vis at its best batch size, in three steps: the forward pass to find the mistakes, then their heatmaps for
+  each of the two classes. It gets floating-point images, logits, and the same layer, and does not have to enlarge or
+  rescale heatmaps or to average the heatmaps of all images, which lrdiag does too. Two more rows are about the mistakes
+  only: both heatmaps of each, which lrdiag computes while it predicts them again, and one heatmap of each;
+- the loop of the article, eager, over single images: the time for one heatmap;
+- Xplique, if `--xplique` names the Python of an environment that has it: the same three steps, with the forward pass of
+  that environment. It always enlarges its heatmaps.
 
-No peer is timed before its maps are found to be ours. The order within a pair alternates. `streamed` is our job on a
-`tf.data` pipeline of ten times the images, the same ones over and over, against one of them once, each in a process of
-its own that has done the job before; what the results themselves occupy is taken off the peak of memory. `traced`
-counts how often TensorFlow traces the net in two passes whose last batches are ragged.
+The heatmaps of every tool are compared with those of lrdiag before its time is measured. The order within a pair
+alternates. `streamed` runs the job on a `tf.data` pipeline with ten times the images (the same images repeated) and on
+one with the images once, each in a process of its own that has done the job before. The memory of the results
+themselves is subtracted from the peak. `traced` counts how often TensorFlow traces the network in two passes with
+incomplete last batches.
 
-Pairs of seconds are kept in `results/explain.json` as they come, and none is made twice; `--quick` takes a fifth of the
-images, three pairs, and keeps nothing.
+Pairs of seconds are kept in `results/explain.json` as they come. A pair that is there is not measured again. `--quick`
+uses a fifth of the images and three pairs, and keeps nothing.
 """
 
 from __future__ import annotations
@@ -49,24 +50,24 @@ from typing import Any
 import numpy as np
 
 BATCH_SIZE = 256
-WRONG = 0.25  # the share of the images that are mistaken
-LOOPED = 100  # images that the article's loop explains
-STREAMS, TIMES = 3, 10  # processes of each length, and how much longer the long one is
+WRONG = 0.25  # share of the images that are mistakes
+LOOPED = 100  # images that the loop of the article explains
+STREAMS, TIMES = 3, 10  # processes of each length, and the ratio of the lengths
 RAGGED = (BATCH_SIZE + 7, BATCH_SIZE + 100)  # images in a pass
 
 
-# --- a net and its mistakes -------------------------------------------------------------------------------------------
+# --- a network and its mistakes ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Case:
-    """A net, and images of which it mistakes a quarter.
+    """A network, and images of which it misclassifies a quarter.
 
     Attributes:
-        model: The net.
+        model: The network.
         images: `uint8` array of shape `(n, height, width, channels)`.
-        predicted: `int64` array of shape `(n,)`: the classes that it takes them for.
-        labels: `int64` array of shape `(n,)`: those that they are said to show.
+        predicted: `int64` array of shape `(n,)`: the predicted classes.
+        labels: `int64` array of shape `(n,)`: the true classes.
     """
 
     model: Any
@@ -76,7 +77,7 @@ class Case:
 
     @cached_property
     def logits(self) -> Any:
-        """The net without a softmax at its end."""
+        """The network without a softmax at its end."""
         import keras
 
         last = self.model.layers[-1]
@@ -84,39 +85,39 @@ class Case:
 
     @cached_property
     def explainer(self) -> Any:
-        """Ours."""
+        """The explainer of lrdiag."""
         import lrdiag
 
         return lrdiag.GradCAM(self.model, batch_size=BATCH_SIZE)
 
     @cached_property
     def bare(self) -> Callable[[], np.ndarray]:
-        """One bare pass over the images."""
+        """One forward pass over the images, without heatmaps."""
         from peers import forward
 
         return partial(forward(self.model, BATCH_SIZE), self.images)
 
     @cached_property
     def wrong(self) -> np.ndarray:
-        """The places of the mistakes."""
+        """The indices of the mistakes."""
         return np.flatnonzero(self.predicted != self.labels)
 
     @cached_property
     def mistakes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Their images as floating-point numbers, and their predicted and true classes."""
+        """The misclassified images as floating-point numbers, and their predicted and true classes."""
         return self.images[self.wrong].astype(np.float32), self.predicted[self.wrong], self.labels[self.wrong]
 
     def job(self) -> None:
-        """Our whole job."""
+        """Runs the whole job of lrdiag."""
         self.explainer.predict_and_explain(self.images, self.labels)
 
     def maps(self) -> np.ndarray:
-        """Our maps of the mistakes for their predicted classes."""
+        """Returns the heatmaps of the mistakes for their predicted classes."""
         return np.asarray(self.explainer.maps(self.images[self.wrong], self.predicted[self.wrong]))
 
 
 def make_case(net: str, dataset: Any, count: int) -> Case:
-    """Builds the net and mislabels a quarter of the first `count` shuffled images."""
+    """Builds the network and changes the labels of a quarter of the first `count` shuffled images."""
     import keras
     from peers import forward
 
@@ -133,25 +134,25 @@ def make_case(net: str, dataset: Any, count: int) -> Case:
     return Case(model, images, predicted, np.where(mistaken, others, predicted))
 
 
-# --- what is measured -------------------------------------------------------------------------------------------------
+# --- measurements -----------------------------------------------------------------------------------------------------
 
 
 def by_bare_pass(case: Case, count: int) -> list[list[float]]:
-    """Our job, and one bare pass over the same images."""
+    """Measures the job of lrdiag and one forward pass over the same images."""
     from peers import pairs
 
     return pairs(case.job, case.bare, count)
 
 
 def by_predict(case: Case, count: int) -> list[list[float]]:
-    """Our job, and `model.predict`."""
+    """Measures the job of lrdiag and `model.predict`."""
     from peers import pairs
 
     return pairs(case.job, lambda: case.model.predict(case.images, batch_size=BATCH_SIZE, verbose=0), count)
 
 
 def tf_keras_vis(case: Case, count: int) -> dict[str, Any]:
-    """tf-keras-vis and ours: the whole job, both maps of each mistake, and one of each."""
+    """Measures tf-keras-vis and lrdiag: the whole job, both heatmaps of each mistake, and one heatmap of each."""
     from peers import best_batch_size, pairs, same
     from peers import tf_keras_vis as peer
 
@@ -179,7 +180,7 @@ def tf_keras_vis(case: Case, count: int) -> dict[str, Any]:
 
 
 def loop(case: Case, count: int) -> list[list[float]]:
-    """Seconds that one map takes the article's loop, and ours."""
+    """Measures the seconds for one heatmap with the loop of the article and with lrdiag."""
     from peers import one_by_one, pairs, same
 
     images, predicted, _ = case.mistakes
@@ -193,20 +194,20 @@ def loop(case: Case, count: int) -> list[list[float]]:
 
 
 def xplique(case: Case, count: int, python: str) -> Any:
-    """The same three steps by Xplique, and the bare pass of its environment."""
+    """Measures the same three steps with Xplique, and the forward pass of its environment."""
     with put_down(case) as folder:
         return answer(python, str(Path(__file__).with_name("peers.py")), folder, str(count))
 
 
 def streams(case: Case, _count: int) -> list[list[Any]]:
-    """Our job on a long and on a short stream of images, each in a process of its own."""
+    """Measures the job on a long and on a short stream of images, each in its own process."""
     with put_down(case) as folder:
         command = (sys.executable, __file__, "--stream", folder)
         return [[answer(*command, str(times)) for times in (TIMES, 1)] for _ in range(STREAMS)]
 
 
 def traces(case: Case, _count: int) -> int:
-    """How often TensorFlow traces the net while it explains batches of several sizes."""
+    """Counts how often TensorFlow traces the network while it explains batches of several sizes."""
     import lrdiag
     from lrdiag.backend.tap import tapped
 
@@ -216,18 +217,18 @@ def traces(case: Case, _count: int) -> int:
         calls.append(output)
         return output
 
-    with tapped(case.model.layers[0], count):  # Python runs a layer only while the pass is traced
+    with tapped(case.model.layers[0], count):  # Python calls a layer only while the pass is traced
         for images in RAGGED:
             explainer.predict_and_explain(case.images[:images], case.labels[:images])
     return len(calls)
 
 
-# --- processes of their own -------------------------------------------------------------------------------------------
+# --- separate processes -----------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def put_down(case: Case) -> Iterator[str]:
-    """A folder with all that another process needs."""
+    """Writes everything that another process needs to a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         case.model.save(f"{folder}/model.keras")
         case.logits.save(f"{folder}/logits.keras")
@@ -246,13 +247,13 @@ def put_down(case: Case) -> Iterator[str]:
 
 
 def answer(*command: str) -> Any:
-    """What a process prints last, as JSON."""
+    """Returns the last line that a process prints, parsed as JSON."""
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(printed.splitlines()[-1])
 
 
 def stream(folder: str, times: int) -> dict[str, float]:
-    """Our job on the images `times` over: its seconds, its peak of memory, and how much of that the results occupy."""
+    """Runs the job on the images, repeated `times` times. Returns time, peak memory, and the memory of the results."""
     import keras
     import tensorflow as tf
     from peers import seconds
@@ -278,7 +279,7 @@ def stream(folder: str, times: int) -> dict[str, float]:
 
 
 def peak_memory() -> int:
-    """Bytes that this process has had resident at most; `getrusage` would count its parent's before the `exec`."""
+    """Returns the peak resident memory in bytes. `getrusage` would include that of the parent process."""
     status = Path("/proc/self/status").read_text()
     return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
@@ -287,18 +288,18 @@ def peak_memory() -> int:
 
 
 def line(net: str, what: str, goal: str, values: list[float]) -> str:
-    """One row: median and quartiles."""
+    """Returns one row: median and quartiles."""
     low, _, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
     return f"| {net} | {what} | {goal} | {statistics.median(values):.3g} | {low:.3g}–{high:.3g} | {len(values)} |"
 
 
 def quotients(measured: list[list[float]]) -> list[float]:
-    """Each pair as a ratio."""
+    """Returns each pair as a ratio."""
     return [work / other for work, other in measured]
 
 
 def table(net: str, found: dict[str, Any]) -> Iterator[str]:
-    """The rows of one net."""
+    """Yields the rows of one network."""
     by_bare, theirs = quotients(found["ours, bare"]), found["tf-keras-vis"]
     yield line(net, "ours ÷ bare pass", "≤ 1.10", by_bare)
     yield line(net, "ours ÷ `model.predict`", "< 1", quotients(found["ours, predict"]))
@@ -323,27 +324,27 @@ def table(net: str, found: dict[str, Any]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Measures what is missing and prints the table."""
+    """Runs what is missing and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", help="where CIFAR-10 lies")
-    parser.add_argument("--nets", default="fast,article", help="of lrdiag's own nets")
+    parser.add_argument("--data-dir", help="the folder that holds CIFAR-10")
+    parser.add_argument("--nets", default="fast,article", help="the networks")
     parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--xplique", metavar="PYTHON", help="the Python of an environment that has Xplique")
-    parser.add_argument("--quick", action="store_true", help="a fifth of the images, three pairs, nothing kept")
+    parser.add_argument("--quick", action="store_true", help="a fifth of the images, three pairs, no stored results")
     parser.add_argument("--stream", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.stream:
         folder, times = options.stream
         print(json.dumps(stream(folder, int(times))))
     elif options.quick:
-        with tempfile.TemporaryDirectory() as folder:  # an absolute name leads out of the folder of results
+        with tempfile.TemporaryDirectory() as folder:  # an absolute path leads out of the folder of results
             measure(options, f"{folder}/explain", images=2_000, count=3)
     else:
         measure(options, "explain", images=10_000, count=options.pairs)
 
 
 def measure(options: argparse.Namespace, name: str, *, images: int, count: int) -> None:
-    """All nets, one after the other."""
+    """Measures all networks, one after the other."""
     from workbench import Results
 
     from lrdiag.data import load_dataset
@@ -360,7 +361,7 @@ def measure(options: argparse.Namespace, name: str, *, images: int, count: int) 
     }
     if options.xplique:
         measurements["Xplique"] = partial(xplique, python=options.xplique)
-    warnings.filterwarnings("ignore", message="The structure of `inputs`")  # tf-keras-vis gives a list for a tensor
+    warnings.filterwarnings("ignore", message="The structure of `inputs`")  # tf-keras-vis passes a list
     dataset = load_dataset(Settings(data="cifar10", data_dir=Path(options.data_dir)), Silence())
     results = Results(name)
     results.once("machine", lambda: f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")

@@ -1,9 +1,9 @@
-"""The main job, measured: accuracy, wall time, memory and page size of whole processes.
+"""Accuracy, wall time, memory and page size of the main job, measured on whole processes.
 
     python tests/benchmarks/main_job.py --data-dir DIR [--repeats 3]
 
-Each run is a fresh process with a seed of its own. Results are kept in `results/main_job.json` as they come, and a
-run that is there is not made again: delete the file to start over.
+Each run is a new process with its own seed. Results are kept in `results/main_job.json` as they come. A run that is
+there is not repeated: delete the file to start over.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def measure(*arguments: str) -> dict[str, float]:
 
 
 def train(options: list[str], seed: int) -> dict[str, float]:
-    """One main job and, from its folder, its page again."""
+    """Runs one main job, then makes its page again from the run folder."""
     with tempfile.TemporaryDirectory() as folder:
         cost = measure("train-and-report", *options, "--seed", str(seed), "--out", folder, "--no-open", "-q")
         report = json.loads((Path(folder) / "report.json").read_text())
@@ -51,10 +51,10 @@ def train(options: list[str], seed: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures what is missing and prints the medians."""
+    """Runs what is missing and prints the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", required=True, help="where CIFAR-10 lies")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each job, each with a seed of its own")
+    parser.add_argument("--data-dir", required=True, help="the folder that holds CIFAR-10")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each job, each with its own seed")
     options = parser.parse_args()
     jobs = {"cifar10": ["--data", "cifar10", "--data-dir", options.data_dir], "digits": ["--data", "digits"]}
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}

@@ -1,14 +1,14 @@
-"""What lrdiag adds to training, as ratios of neighbours in time: run on an idle machine.
+"""Time that lrdiag adds to training, as ratios of neighbouring measurements. Run it on an idle machine.
 
     python tests/benchmarks/overhead.py [--pairs 15]
 
-- `recording`: `fit` with `CyclicLR` and `StepRecorder`, by the same `fit` without callbacks;
-- `report callback`: `fit` with a `ReportCallback` that records and writes no page, by the same;
-- `range test`: `find_lr` of 100 iterations, by a `fit` of 100 steps.
+- `recording`: `fit` with `CyclicLR` and `StepRecorder`, divided by the same `fit` without callbacks.
+- `report callback`: `fit` with a `ReportCallback` that records and writes no page, divided by the same.
+- `range test`: `find_lr` of 100 iterations, divided by a `fit` of 100 steps.
 
-On `fast` with batches of 128 photographs, and on a tiny net whose step takes a millisecond or two, where every
-microsecond shows. The order within a pair alternates. `import lrdiag` is what a Python that does it takes beyond one
-that does nothing, in milliseconds. Results are kept in `results/overhead.json`.
+Measured with `fast` and batches of 128 images, and with a tiny network whose step takes one or two milliseconds. The
+order within a pair alternates. `import lrdiag` is the difference, in milliseconds, between a Python process that
+imports lrdiag and one that does nothing. Results are kept in `results/overhead.json`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def make_fast(images: np.ndarray, labels: np.ndarray) -> Any:
 
 
 def make_tiny(images: np.ndarray, labels: np.ndarray) -> Any:
-    """A net that is nearly nothing but overhead."""
+    """A network whose step consists almost only of overhead."""
     import keras
 
     flat = [keras.Input(images.shape[1:]), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
@@ -56,7 +56,7 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def ratios(work: Callable[[], Any], bare: Callable[[], Any], pairs: int) -> list[float]:
-    """Time of `work` by that of `bare`, once for each pair, after a warm-up of both."""
+    """Returns the time of `work` divided by that of `bare`, once for each pair, after a warm-up of both."""
     work(), bare()
     measured = []
     for pair in range(pairs):
@@ -67,7 +67,7 @@ def ratios(work: Callable[[], Any], bare: Callable[[], Any], pairs: int) -> list
 
 
 def measure(make: Callable[..., Any], batch_size: int, pairs: int) -> dict[str, list[float]]:
-    """All ratios on one net."""
+    """Measures all ratios with one network."""
     import keras
 
     from lrdiag import CyclicLR, ReportCallback, find_lr
@@ -85,14 +85,14 @@ def measure(make: Callable[..., Any], batch_size: int, pairs: int) -> dict[str, 
         model.fit(images, labels, batch_size=batch_size, verbose=0, callbacks=list(callbacks))
 
     def recorded() -> None:
-        model.optimizer.iterations.assign(0)  # one cycle, from its beginning
+        model.optimizer.iterations.assign(0)  # the cycle starts again
         fit(CyclicLR(base_lr=1e-6, max_lr=1e-5, step_size=(STEPS - 1) / 2), StepRecorder())
 
     def reported() -> None:
         with tempfile.TemporaryDirectory() as folder:
             callback = ReportCallback(folder, (images, labels))
-            callback._write = lambda: None  # the page is no part of recording
-            with patch.object(Evaluator, "rehearse", return_value=10):  # nor is what is tried once, before it begins
+            callback._write = lambda: None  # the page is not a part of recording
+            with patch.object(Evaluator, "rehearse", return_value=10):  # nor is the first batch, which is tried once
                 fit(callback)
 
     def swept() -> None:
@@ -103,7 +103,7 @@ def measure(make: Callable[..., Any], batch_size: int, pairs: int) -> dict[str, 
 
 
 def import_milliseconds(pairs: int) -> list[float]:
-    """What `import lrdiag` adds to the start of Python."""
+    """Measures the time that `import lrdiag` adds to the start of Python."""
 
     def start(program: str) -> float:
         return 1000 * seconds(lambda: subprocess.run([sys.executable, "-c", program], check=True))
@@ -111,24 +111,24 @@ def import_milliseconds(pairs: int) -> list[float]:
     return [start("import lrdiag") - start("pass") for _ in range(pairs)]
 
 
-def told(figure: str, values: list[float]) -> None:
+def show(figure: str, values: list[float]) -> None:
     """Prints the median and the quartiles."""
     quartiles = statistics.quantiles(values, n=4)
     print(f"{figure:20} {statistics.median(values):.3f} ({quartiles[0]:.3f}–{quartiles[2]:.3f})", flush=True)
 
 
 def main() -> None:
-    """Measures, prints and keeps the ratios."""
+    """Measures, prints and stores the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=15)
     options = parser.parse_args()
     results: dict[str, Any] = {"machine": f"{platform.machine()}, Python {platform.python_version()}"}
     results["import lrdiag, ms"] = import_milliseconds(options.pairs)
-    told("import lrdiag, ms", results["import lrdiag, ms"])
+    show("import lrdiag, ms", results["import lrdiag, ms"])
     for name, make, batch_size in (("fast", make_fast, 128), ("tiny", make_tiny, 32)):
         for figure, values in measure(make, batch_size, options.pairs).items():
             results[f"{name} {figure}"] = values
-            told(f"{name} {figure}", values)
+            show(f"{name} {figure}", values)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -1,11 +1,11 @@
-"""The page, measured: bytes, seconds and memory of making it, and how soon a browser has painted it.
+"""Size of the page, time and memory to make it, and time until a browser has painted it.
 
     python tests/benchmarks/page.py [--data-dir DIR] [--repeats 3]
 
-Two runs from arrays, nothing trained: `cifar`, 2,500 mistakes of 10,000 at 32 pixels, and `imagenet`, 20,000 of 50,000
-at 224 pixels in 1,000 classes. The photographs of the former are CIFAR-10 from `--data-dir`, else crops of the two
-pictures that scikit-learn carries; those of the latter are always such crops. What is made once the arrays are there is
-timed in a process of its own. Results go to `results/page.json`.
+Two runs are made from arrays, without training: `cifar` has 2,500 mistakes of 10,000 images of 32 pixels, `imagenet`
+20,000 of 50,000 images of 224 pixels in 1,000 classes. The images of `cifar` are CIFAR-10 from `--data-dir`, or crops
+of the two sample images of scikit-learn; those of `imagenet` are always such crops. The time to make the page from the
+arrays is measured in a process of its own. Results are kept in `results/page.json`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RESULTS = Path(__file__).parent / "results" / "page.json"
 
 
 class Size(NamedTuple):
-    """A test set, its mistakes and their maps."""
+    """The size of a test set, of its mistakes and of their heatmaps."""
 
     images: int
     mistakes: int
@@ -45,12 +45,12 @@ SIZES = {"cifar": Size(10_000, 2_500, 10, 32, 4), "imagenet": Size(50_000, 20_00
 
 
 def crops(count: int, side: int) -> np.ndarray:
-    """So many crops of two photographs, as a view: they take no memory of their own."""
+    """Returns `count` crops of two images, as a view that takes no memory of its own."""
     from sklearn.datasets import load_sample_images
 
     pixels = np.concatenate(load_sample_images().images)
     height, width, channels = pixels.shape
-    step = (height - side) * width // count  # in pixels; a crop may begin in one row and end in the next
+    step = (height - side) * width // count  # in pixels; a crop may start in one row and end in the next
     row, pixel, channel = pixels.strides
     return np.lib.stride_tricks.as_strided(
         pixels, (count, side, side, channels), (step * pixel, row, pixel, channel), writeable=False
@@ -58,7 +58,7 @@ def crops(count: int, side: int) -> np.ndarray:
 
 
 def photographs(size: Size, data_dir: str | None) -> np.ndarray:
-    """The test images."""
+    """Returns the test images."""
     if data_dir is None or size.side != 32:
         return crops(size.images, size.side)
     batch = pickle.loads((Path(data_dir) / "cifar-10-batches-py" / "test_batch").read_bytes(), encoding="bytes")
@@ -66,7 +66,7 @@ def photographs(size: Size, data_dir: str | None) -> np.ndarray:
 
 
 def scores(size: Size, labels: np.ndarray) -> np.ndarray:
-    """Logits with as many mistakes; nine in ten are for one of five neighbours of the true class."""
+    """Returns logits with `size.mistakes` mistakes. Nine in ten predict one of five neighbours of the true class."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 1, (size.images, size.classes)).astype(np.float32)
     everything = np.arange(size.images)
@@ -80,7 +80,7 @@ def scores(size: Size, labels: np.ndarray) -> np.ndarray:
 
 
 def heatmaps(size: Size, indices: np.ndarray) -> Any:
-    """Two bumps in each map and a little noise."""
+    """Returns heatmaps with two peaks each and some noise."""
     from lrdiag.record.arrays import Heatmaps, MeanHeatmaps
 
     rng = np.random.default_rng(1)
@@ -96,7 +96,7 @@ def heatmaps(size: Size, indices: np.ndarray) -> Any:
 
 
 def kept(images: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    """The pictures of the mistakes, as the test keeps them: no larger than the page shows them."""
+    """Returns the misclassified images, scaled down to the size on the page, as the evaluation keeps them."""
     import cv2
 
     from lrdiag.record.pictures import LARGEST_SIDE, shrunk
@@ -128,7 +128,7 @@ def make_run(size: Size, folder: Path, data_dir: str | None) -> dict[str, float]
     steps = np.linspace(0, 1, 3000)
     training = TrainingRun(epochs, steps.tolist(), (2 - steps).tolist(), 100, 30, "SGD", "one cycle", None, 60.0)
     run_facts = RunFacts("fast", 1, "CPU", "benchmark", None, {}, {}, (0.0, 255.0))
-    # the digest of the test images is no part of the page: seven gigabytes of them would be all that is measured
+    # the digest of the test images is not a part of the page, and takes most of the time for seven gigabytes
     emptied = dataclasses.replace(dataset, test=LabelledImages(np.zeros((size.images, 1, 1, 3), np.uint8), labels))
 
     mistakes = kept(test.images, predictions.misclassified)
@@ -157,7 +157,7 @@ def make_run(size: Size, folder: Path, data_dir: str | None) -> dict[str, float]
 
 
 def measure(*command: str) -> tuple[dict[str, float], str]:
-    """Runs a process; its seconds, its peak memory in MiB, and what it prints."""
+    """Runs a process. Returns its time in seconds, its peak memory in MiB, and its output."""
     started = time.perf_counter()
     process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True)
     assert process.stdout
@@ -174,7 +174,7 @@ def measure(*command: str) -> tuple[dict[str, float], str]:
 
 
 def browse(page: Path) -> dict[str, float]:
-    """How long a browser takes to open and paint the page, to go to the mistakes and to sort them all; in seconds."""
+    """Measures the seconds that a browser takes to open and paint the page, to show the mistakes, and to sort them."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
@@ -221,9 +221,9 @@ def _painted(driver: Any, action: str) -> float:
 def main() -> None:
     """Measures both sizes and prints the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", help="where CIFAR-10 lies")
-    parser.add_argument("--repeats", type=int, default=3, help="times that a page is made again and opened")
-    parser.add_argument("--size", choices=SIZES, action="append", help="one size alone")
+    parser.add_argument("--data-dir", help="the folder that holds CIFAR-10")
+    parser.add_argument("--repeats", type=int, default=3, help="how often the page is made again and opened")
+    parser.add_argument("--size", choices=SIZES, action="append", help="measure only this size")
     parser.add_argument("--make", metavar="FOLDER", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.make:
@@ -240,7 +240,7 @@ def main() -> None:
 
 
 def evaluate(name: str, options: argparse.Namespace) -> dict[str, float]:
-    """Makes the run of that size, then its page again and again, and opens it."""
+    """Makes the run of a size, makes its page again, and opens it."""
     with tempfile.TemporaryDirectory() as folder:
         data = ["--data-dir", options.data_dir] if options.data_dir else []
         made, printed = measure(__file__, "--size", name, "--make", folder, *data)

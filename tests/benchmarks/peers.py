@@ -1,10 +1,10 @@
-"""Grad-CAM as others make it, and what every side is timed with.
+"""Grad-CAM with other tools, and the functions that measure all tools alike.
 
-Run as a script, Xplique in an environment of its own, on what `explain.py` has put into a folder:
+`explain.py` runs this file as a script in an environment that has Xplique, on a folder that it has prepared:
 
     ENVIRONMENT/bin/python tests/benchmarks/peers.py FOLDER PAIRS
 
-It prints JSON. The other peers run beside lrdiag.
+The script prints JSON. The other tools run in the same process as lrdiag.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 
 BATCH_SIZES = (32, 64, 128, 256, 512)
-SAMPLE = max(BATCH_SIZES)  # images on which a peer's best batch size is found
+SAMPLE = max(BATCH_SIZES)  # images that determine the best batch size of a tool
 
-Maps = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of images, each for one class
+Maps = Callable[[np.ndarray, np.ndarray], np.ndarray]  # from images and one class for each to heatmaps
 
 
-# --- those who make maps ----------------------------------------------------------------------------------------------
+# --- tools that make heatmaps -----------------------------------------------------------------------------------------
 
 
 def tf_keras_vis(model: Any, layer: str, batch_size: int) -> Maps:
-    """tf-keras-vis without what ours leaves to the drawing: neither enlarged nor rescaled."""
+    """tf-keras-vis, without enlarging and rescaling, which lrdiag leaves to the drawing."""
     from tf_keras_vis.gradcam import Gradcam
     from tf_keras_vis.utils.scores import CategoricalScore
 
@@ -52,7 +52,7 @@ def tf_keras_vis(model: Any, layer: str, batch_size: int) -> Maps:
 
 
 def one_by_one(model: Any, layer: str) -> Maps:
-    """The learning-rate article's loop: eager, one image a call, its map divided by its peak."""
+    """The loop of the article: eager, one image for each call, the heatmap divided by its peak."""
     import keras
     import tensorflow as tf
 
@@ -73,7 +73,7 @@ def one_by_one(model: Any, layer: str) -> Maps:
 
 
 def xplique(model: Any, layer: str, batch_size: int) -> Maps:
-    """Xplique, which always enlarges its maps to the size of the image."""
+    """Xplique, which always enlarges its heatmaps to the size of the image."""
     from xplique.attributions import GradCAM
 
     explainer = GradCAM(model, batch_size=batch_size, conv_layer=layer)
@@ -85,11 +85,11 @@ def xplique(model: Any, layer: str, batch_size: int) -> Maps:
     return maps
 
 
-# --- what they are timed with -----------------------------------------------------------------------------------------
+# --- measuring --------------------------------------------------------------------------------------------------------
 
 
 def forward(model: Any, batch_size: int) -> Callable[[np.ndarray], np.ndarray]:
-    """The bare pass: compiled once, whatever the size of the batch, its scores fetched."""
+    """The forward pass without heatmaps: compiled once for batches of all sizes. Returns the scores."""
     import tensorflow as tf
 
     shape = (None, *model.inputs[0].shape[1:])
@@ -105,7 +105,7 @@ def forward(model: Any, batch_size: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def batches(count: int, batch_size: int) -> Iterator[slice]:
-    """Where each batch lies."""
+    """The slice of each batch."""
     return (slice(start, start + batch_size) for start in range(0, count, batch_size))
 
 
@@ -128,7 +128,7 @@ def pairs(work: Callable[[], Any], other: Callable[[], Any], count: int) -> list
 
 
 def best_batch_size(peer: Callable[[int], Maps], images: np.ndarray, classes: np.ndarray) -> int:
-    """Which of `BATCH_SIZES` a peer is fastest with: the best of three runs of each, after a warm-up."""
+    """Returns the fastest of `BATCH_SIZES` for a tool: the best of three runs of each, after a warm-up."""
     images, classes = images[:SAMPLE], classes[:SAMPLE]
 
     def best_of_three(batch_size: int) -> float:
@@ -139,7 +139,7 @@ def best_batch_size(peer: Callable[[int], Maps], images: np.ndarray, classes: np
 
 
 def same(theirs: np.ndarray, ours: np.ndarray) -> bool:
-    """Whether both sides have made the same maps: within a ten-thousandth of the highest peak."""
+    """Whether both tools return the same heatmaps, within a ten-thousandth of the highest peak."""
     return bool(np.allclose(theirs, ours, rtol=0, atol=1e-4 * ours.max()))
 
 
@@ -147,7 +147,7 @@ def same(theirs: np.ndarray, ours: np.ndarray) -> bool:
 
 
 def main(folder: Path, count: int) -> None:
-    """Times Xplique's whole job against the bare pass of its own environment."""
+    """Measures the whole job of Xplique and the forward pass in its own environment."""
     import importlib.metadata
 
     import keras
@@ -165,7 +165,7 @@ def main(folder: Path, count: int) -> None:
     maps, bare = peer(batch_size), forward(model, int(job["batch_size"]))
     ours = tf.image.resize(job["maps"][..., None], images.shape[1:3], method="bicubic").numpy()[..., 0]
     if not same(maps(mistakes, predicted), ours):
-        raise SystemExit("Xplique explains something else")
+        raise SystemExit("Xplique returns other heatmaps than lrdiag.")
 
     def whole() -> None:
         bare(images), maps(mistakes, predicted), maps(mistakes, true)

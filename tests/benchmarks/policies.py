@@ -1,10 +1,11 @@
-"""The article's claim: how many steps each policy needs for the accuracy that the best constant rate reaches.
+"""Updates that each schedule needs for the accuracy of the best constant rate: the claim of the article.
 
     python tests/benchmarks/policies.py --data-dir DIR [--nets fast,article] [--figure FILE.png]
 
-The best constant rate is searched on a grid, half a decade apart, on the first seed. The cyclic policies take their
-boundaries from a range test of each seed and are trained anew for each number of steps, so that each ends with its
-cycle. Same batches, same augmentation. Results are kept in `results/policies.json` as they come; none is made twice.
+The best constant rate is searched on a grid with steps of half a decade, with the first seed. The cyclic schedules take
+their boundaries from a range test of each seed and are trained again for each number of steps, so that each training
+run ends with its cycle. Batches and augmentation are the same. Results are kept in `results/policies.json` as they
+come. A result that is there is not measured again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Problem:
-    """A net on CIFAR-10 and the steps that the constant rates have."""
+    """A network on CIFAR-10, and the number of steps with a constant rate."""
 
     net: str
     batch_size: int
@@ -49,7 +50,7 @@ class Bench:
         )
 
     def constant(self, rate: float) -> float:
-        """Accuracy after all steps at one rate; the accuracies on the way are kept beside it."""
+        """Returns the accuracy after all steps at one rate. The result also stores the accuracy after every quarter."""
         key = f"{self.problem.net} | seed {self.seed} | constant {rate:.2e}"
         return float(self.results.once(key, lambda: self._train_constantly(rate))[-1])
 
@@ -70,11 +71,11 @@ class Bench:
         return [*scores[:3], last]
 
     def policy(self, name: str, quarters: int) -> float:
-        """Accuracy of a policy that is given so many quarters of the steps."""
+        """Returns the accuracy of a schedule after `quarters` quarters of the steps."""
         return float(self.results.once(self.policy_key(name, quarters), lambda: self._train_cyclically(name, quarters)))
 
     def policy_key(self, name: str, quarters: int) -> str:
-        """Its name in the results, with the boundaries that today's rule reads."""
+        """The key of the result, which contains the boundaries that the current rule reads."""
         base_lr, max_lr = self._boundaries()
         return f"{self.problem.net} | seed {self.seed} | {name} {base_lr:.3e}:{max_lr:.3e} | {quarters}/4"
 
@@ -96,7 +97,7 @@ class Bench:
 
 
 def measure(benches: list[Bench], quarters: list[int]) -> float:
-    """Trains what is missing and returns the best constant rate."""
+    """Runs what is missing and returns the best constant rate."""
     from workbench import climb
 
     best = climb(benches[0].constant, 0.03)
@@ -110,14 +111,14 @@ def measure(benches: list[Bench], quarters: list[int]) -> float:
 
 
 def main() -> None:
-    """Measures what is missing and prints the table."""
+    """Runs what is missing and prints the table."""
     from workbench import SEEDS, Results
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", required=True, help="where CIFAR-10 lies")
-    parser.add_argument("--nets", default="fast,article", help="which nets, in their order")
-    parser.add_argument("--quarters", default="2,1,4,3", help="which shares of the steps, in their order")
-    parser.add_argument("--figure", help="where to draw the accuracies, a PNG file")
+    parser.add_argument("--data-dir", required=True, help="the folder that holds CIFAR-10")
+    parser.add_argument("--nets", default="fast,article", help="the networks, in order")
+    parser.add_argument("--quarters", default="2,1,4,3", help="the quarters of the steps, in order")
+    parser.add_argument("--figure", help="draw the accuracies to this PNG file")
     options = parser.parse_args()
     results = Results("policies")
     tables: dict[str, Table] = {}
@@ -133,7 +134,7 @@ def main() -> None:
 
 
 def tabulate(benches: list[Bench], best: float, results: Any) -> Table:
-    """The accuracies of every seed that have been measured: by policy, by quarters of the steps."""
+    """Returns the measured accuracies of all seeds by schedule and number of quarters."""
     measured = results.values
     constants = [measured[f"{bench.problem.net} | seed {bench.seed} | constant {best:.2e}"] for bench in benches]
     table: Table = {"constant": {number: [scores[number - 1] for scores in constants] for number in (1, 2, 3, 4)}}
@@ -144,7 +145,7 @@ def tabulate(benches: list[Bench], best: float, results: Any) -> Table:
 
 
 def show(problem: Problem, best: float, table: Table) -> None:
-    """Prints the medians of the seeds with their ranges, and the steps that each policy needs."""
+    """Prints the medians of the seeds with their ranges, and the steps that each schedule needs."""
     print(f"\n{problem.net}: best constant rate {best:.3g}, {problem.steps} steps of {problem.batch_size} images")
     goal = statistics.median(table["constant"][4])
     for name, row in table.items():
@@ -156,7 +157,7 @@ def show(problem: Problem, best: float, table: Table) -> None:
 
 
 def needed(row: dict[int, list[float]], goal: float) -> str:
-    """The share of the steps at which the medians, joined by straight lines, reach the goal."""
+    """Returns the share of the steps at which the medians, interpolated linearly, reach the goal."""
     points = [(number / 4, statistics.median(each)) for number, each in row.items()]
     if points[0][1] >= goal:
         return f"in {points[0][0]:.0%} of the steps or less"
@@ -167,7 +168,7 @@ def needed(row: dict[int, list[float]], goal: float) -> str:
 
 
 def draw(tables: dict[str, Table], file: str) -> None:
-    """Accuracy by steps: medians as lines, every seed as a point."""
+    """Draws the accuracy over the steps: medians as lines, every seed as a point."""
     from matplotlib import pyplot
 
     figure, charts = pyplot.subplots(

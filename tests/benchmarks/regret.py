@@ -1,12 +1,12 @@
-"""Regret: how much accuracy the automatic boundaries cost, against the best rate of a grid under the same policy.
+"""Regret: the accuracy that the automatic boundaries cost, compared with the best rate of a grid.
 
     python tests/benchmarks/regret.py --data-dir DIR [--problems REGEX]
 
-Each problem is a net, an optimizer, a batch size and a short budget of updates under one triangular cycle. A grid of
-peaks, half a decade apart, is walked on the first seed until the best lies inside; the others try the best and its
-neighbours. The automatic boundaries are those that today's rule reads off a range test of each seed. There are three
-seeds, and more where three left a standard error of 0.7 points or more and time was left. Every result is kept in
-`results/regret.json` as it comes and none is made twice, so that a changed rule costs only its own trainings.
+Each problem is a network, an optimizer, a batch size and a small number of updates with one triangular cycle. A grid of
+peaks with steps of half a decade is searched with the first seed until the best peak lies inside. The other seeds try
+the best peak and its neighbours. The automatic boundaries are read from a range test of each seed with the current
+rule. There are three seeds, and more for some problems with a standard error of 0.7 points or more. Results are kept in
+`results/regret.json` as they come, and none is measured twice, so a changed rule needs only its own training runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-CYCLE_RATIO = 10.0  # of the grid's cycles: from a tenth of the peak
+CYCLE_RATIO = 10.0  # cycles of the grid start at a tenth of the peak
 FIRST_PEAK = {"sgd": 0.1, "adam": 0.003}
 MORE_SEEDS = {
     "digits fast sgd 256": 5,
@@ -31,7 +31,7 @@ MORE_SEEDS = {
 
 @dataclass(frozen=True)
 class Problem:
-    """A net on data, and how it is trained."""
+    """A network, its data, and how it is trained."""
 
     data: str
     model: str
@@ -41,7 +41,7 @@ class Problem:
 
     @property
     def key(self) -> str:
-        """Its name in the results."""
+        """The key of its results."""
         return f"{self.data} {self.model} {self.optimizer} {self.batch_size}"
 
 
@@ -80,22 +80,22 @@ class Bench:
         )
 
     def peak(self, peak: float) -> float:
-        """Test accuracy after a cycle of the grid."""
+        """Returns the test accuracy after a cycle with this peak."""
         return self._cycle(f"peak {peak:.2e}", peak / CYCLE_RATIO, peak)
 
     def automatic(self) -> float:
-        """Test accuracy after a cycle between the automatic boundaries."""
+        """Returns the test accuracy after a cycle between the automatic boundaries."""
         base_lr, max_lr = self.boundaries()
         return self._cycle(f"automatic {base_lr:.3e}:{max_lr:.3e}", base_lr, max_lr)
 
     def boundaries(self) -> tuple[float, float]:
-        """What today's rule reads off the range test."""
+        """Reads the boundaries from the range test with the current rule."""
         from workbench import boundaries
 
         return boundaries(self.range_test(), self.problem.optimizer)
 
     def range_test(self) -> dict[str, list[float]]:
-        """The raw range test."""
+        """Returns the rates and losses of the range test."""
         key = f"{self.key} | range test"
         return dict(self.results.once(key, self.workbench.range_test))
 
@@ -110,7 +110,7 @@ class Bench:
 
 
 def measure(benches: list[Bench], first_peak: float) -> float:
-    """The grid and the range tests of one problem; returns the best peak of the first seed."""
+    """Runs the grid and the range tests of one problem. Returns the best peak of the first seed."""
     from workbench import HALF_DECADE, climb
 
     first, *others = benches
@@ -124,12 +124,12 @@ def measure(benches: list[Bench], first_peak: float) -> float:
 
 
 def main() -> None:
-    """Measures what is missing and prints the table."""
+    """Runs what is missing and prints the table."""
     from workbench import Results
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", required=True, help="where CIFAR-10 lies")
-    parser.add_argument("--problems", default="", help="only those whose name matches this regular expression")
+    parser.add_argument("--data-dir", required=True, help="the folder that holds CIFAR-10")
+    parser.add_argument("--problems", default="", help="only problems whose key matches this regular expression")
     options = parser.parse_args()
     results = Results("regret")
     rows = []
@@ -143,9 +143,9 @@ def main() -> None:
 
 
 def row(problem: Problem, benches: list[Bench], best: float) -> str:
-    """One line of the table: means over the seeds, and the standard error of the regret, taken seed by seed.
+    """Returns one row of the table: means over the seeds, and the standard error of the regret of the seeds.
 
-    The grid's best is the best of three such means.
+    The best peak of the grid is that with the best of three means.
     """
     from workbench import HALF_DECADE
 

@@ -1,10 +1,10 @@
-"""Every suggestion rule on range tests whose answer is known: how many decades it is off.
+"""Error of every suggestion rule on range tests with a known answer.
 
     python tests/benchmarks/suggestions.py
 
-The curves are those of `synthetic.py`, which says what is true of them. All figures are errors in decades, of which one
-is a factor of ten. Of real range tests, those of `regret.py`, the truth is not known, but whether a rule says the same
-again: how far apart its answers to three seeds of one problem lie, in decades too. All is kept in
+The curves come from `synthetic.py`, which also computes their true answers. All errors are in decades; a decade is a
+factor of ten. For the real range tests of `regret.py` the true answer is not known. For these the script measures the
+distance between the answers for three seeds of one problem, also in decades. Results are kept in
 `results/suggestions.json`.
 """
 
@@ -27,7 +27,7 @@ SEEDS = ("seed 0", "seed 1", "seed 2")
 
 
 def errors(rule: Callable[..., float], curves: list[Any], truth: str = "suggestion") -> np.ndarray:
-    """By how many decades `rule` is off on each curve: positive where too high, NaN where it gives no answer."""
+    """Returns the error of `rule` on each curve in decades: positive if it is too high, NaN if it gives no answer."""
 
     def error(curve: Any) -> float:
         try:
@@ -39,7 +39,7 @@ def errors(rule: Callable[..., float], curves: list[Any], truth: str = "suggesti
 
 
 def summary(off: np.ndarray) -> dict[str, float | int]:
-    """The figures of one line of the table; unanswered curves count in none but `unanswered`."""
+    """Returns the figures of one row. Curves without an answer count only for `unanswered`."""
     return {
         "curves": len(off),
         "median_error": round(float(np.nanmedian(abs(off))), 3),
@@ -50,7 +50,7 @@ def summary(off: np.ndarray) -> dict[str, float | int]:
 
 
 def spreads(rule: Callable[..., float]) -> np.ndarray:
-    """How many decades lie between the lowest and the highest of three seeds' answers, for every real problem."""
+    """Returns the decades between the lowest and the highest answer of three seeds, for every real problem."""
     measured = json.loads(MEASURED.read_text())
     problems = sorted({key.split(" | ")[0] for key in measured if key.endswith("range test")})
     sweeps = [[measured[f"{problem} | {seed} | range test"] for seed in SEEDS] for problem in problems]
@@ -63,8 +63,8 @@ def show(name: str, line: dict[str, float | int]) -> None:
 
 
 def main() -> None:
-    """Measures, prints and keeps the table."""
-    import synthetic  # pytest looks at this file too, from where its neighbour cannot be imported
+    """Measures, prints and stores the table."""
+    import synthetic  # pytest imports this file too, without this folder on its path
 
     curves = synthetic.family()
     ours = {

@@ -1,13 +1,14 @@
-"""Range tests whose answer is known: closed-form losses with noise on them.
+"""Range tests with a known answer: closed-form losses with added noise.
 
-A curve is a plateau, a descent, a floor and a divergence, as range tests show them; the shape, size and place of every
-part are drawn at random. What is true of a curve is computed on its noise-free form over the rates that were swept:
+A curve is a plateau, a descent, a floor and a divergence, as in real range tests. The shape, size and position of every
+part are random. The true answers are computed on the curve without noise, over the rates that were swept:
 
-- `suggestion`: where the slope over the logarithm of the rate is the most negative on the way to the lowest loss;
-- `base_lr`: where 10 % of the descent from the plateau to the lowest loss has passed;
-- `max_lr`: twice as high as where the loss is lowest, but no more than half as high as where 60 % of the descent are
-  lost again, and no more than 2.5 decades above `base_lr`. This is lrdiag's own rule without noise: it shows what noise
-  does to the rule. Whether the rule is right, `regret.py` says.
+- `suggestion`: the rate with the most negative slope over the logarithm of the rate, before the lowest loss.
+- `onset`: the rate at which 10 % of the descent from the plateau to the lowest loss has passed.
+- `max_lr`: twice the rate of the lowest loss, but at most half of the rate at which 60 % of the descent are lost again,
+  and at most 2.5 decades above `onset`. This is the rule of lrdiag without noise: it shows the effect of noise on the
+  rule. `regret.py` measures whether the rule is good.
+- `base_lr`: a tenth of `max_lr`, or `onset` if that is higher.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 
 ITERATIONS = (50, 100, 300, 1000)
-NOISE = (0.0, 0.02, 0.05, 0.1, 0.15)  # standard deviation of one loss, in shares of the descent
-COPIES = 20  # curves of each number of iterations and each noise
+NOISE = (0.0, 0.02, 0.05, 0.1, 0.15)  # standard deviation of one loss, as a share of the descent
+COPIES = 20  # curves for each number of iterations and each noise
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One range test and what is true of it."""
+    """One range test and its true answers."""
 
     learning_rates: np.ndarray
     losses: np.ndarray
@@ -41,7 +42,7 @@ def softplus(z: np.ndarray) -> np.ndarray:
     return np.logaddexp(0, z)
 
 
-# What is left of the descent at `z`, which is about -0.5 where 10 % have passed and about 0.5 where 90 % have.
+# The remaining share of the descent at `z`. 10 % have passed at about z = -0.5, 90 % at about z = 0.5.
 DESCENTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "logistic": lambda z: logistic(-4.4 * z),
     "steep late": lambda z: np.exp(-0.6 * np.exp(np.minimum(3.1 * z, 10))),
@@ -50,29 +51,29 @@ DESCENTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "cosine": lambda z: (1 + np.cos(np.pi * np.clip(z / 1.2 + 0.5, 0, 1))) / 2,
     "ramp": lambda z: 1 - (softplus(10 * (z + 0.6)) - softplus(10 * (z - 0.6))) / 12,
 }
-# What the divergence adds, in descents, `u` decades past its start.
+# The loss that the divergence adds, in units of the descent, `u` decades after its start.
 DIVERGENCES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "quadratic": lambda u: 10 ** np.minimum(2 * u, 3),
     "steep": lambda u: 10 ** np.minimum(5 * u, 3),
     "exponential": lambda u: np.expm1(np.minimum(10**u, 7)),
-    # the network dies: up to chance, down again as it forgets what it was, away
+    # the network dies: the loss rises to chance level, falls again, and diverges
     "rebound": lambda u: 1.2 * logistic(12 * (u - 0.2)) - 0.5 * logistic(10 * (u - 1)) + 10 ** np.minimum(3 * u - 6, 3),
 }
 
 
 def family(seed: int = 0, copies: int = COPIES) -> list[Curve]:
-    """`copies` curves of every number of iterations and every noise, the same for the same seed."""
+    """Returns `copies` curves for every number of iterations and every noise. The seed determines all of them."""
     generator = np.random.default_rng(seed)
     return [draw(generator, n, noise) for n in ITERATIONS for noise in NOISE for _ in range(copies)]
 
 
 def draw(generator: np.random.Generator, iterations: int, noise: float) -> Curve:
-    """One curve."""
+    """Draws one random curve."""
     width = 10 ** generator.uniform(np.log10(0.3), np.log10(2))  # decades from 10 % to 90 % of the descent
     decades = max(generator.uniform(4, 8), 2 * width + 1.2)
     start = generator.uniform(-8, -4)
     centre = start + generator.uniform(width + 0.4, decades - width - 0.4)
-    diverges = centre + 0.5 * width + generator.uniform(-0.3 * width, 1.5)  # one in a few cuts the descent short
+    diverges = centre + 0.5 * width + generator.uniform(-0.3 * width, 1.5)  # some of these cut the descent short
     plateau = 10 ** generator.uniform(-1, 1)
     depth = plateau * generator.uniform(0.05, 0.8)
     descent = DESCENTS[generator.choice(list(DESCENTS))]
@@ -85,7 +86,7 @@ def draw(generator: np.random.Generator, iterations: int, noise: float) -> Curve
         return plateau + depth * (descent((x - centre) / width) - 1 + rise(x))
 
     x = np.linspace(start, start + decades, iterations)
-    if loss(x[:1])[0] - loss(x).min() < depth / 2:  # the divergence leaves next to nothing of the descent
+    if loss(x[:1])[0] - loss(x).min() < depth / 2:  # the divergence has removed most of the descent
         return draw(generator, iterations, noise)
     deviation = noise * depth * (1 + 2 * np.minimum(rise(x), 3))
     if generator.random() < 0.5:
@@ -97,9 +98,9 @@ def draw(generator: np.random.Generator, iterations: int, noise: float) -> Curve
 
 
 def sweep(losses: np.ndarray, breaks_at: float) -> tuple[np.ndarray, int]:
-    """The losses that a range test records before it stops, and how many of them are finite.
+    """Returns the losses that a range test records before it stops, and how many of them are finite.
 
-    It stops when the moving average is four times its best, or at the first loss that is not finite.
+    The test stops when the moving average is four times its minimum, or at the first loss that is not finite.
     """
     average, best = 0.0, np.inf
     for step, value in enumerate(losses):
@@ -114,7 +115,7 @@ def sweep(losses: np.ndarray, breaks_at: float) -> tuple[np.ndarray, int]:
 
 
 def truth(loss: Callable[[np.ndarray], np.ndarray], first: float, last: float) -> dict[str, float]:
-    """What is true of a noise-free curve between two logarithms of a rate."""
+    """Computes the true answers of a curve without noise between two logarithms of the rate."""
     x = np.linspace(first, last, 20_001)
     y = loss(x)
     lowest = int(y.argmin())

@@ -1,4 +1,4 @@
-"""What the benchmarks that train share: results that are kept as they come, and nets that begin anew at no cost."""
+"""What the benchmarks that train share: stored results, and networks that can be reset to their initial state."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-TRAIN_IMAGES, TEST_IMAGES = 20_000, 4_000  # of CIFAR-10, evenly over the classes
+TRAIN_IMAGES, TEST_IMAGES = 20_000, 4_000  # of CIFAR-10, the same number of each class
 
 
 SEEDS = (0, 1, 2)
-SWEEP = 100  # updates of a range test, as `find_lr` takes where nobody says
+SWEEP = 100  # updates of a range test, the default of `find_lr`
 HALF_DECADE = math.sqrt(10)
 
 
 def climb(score: Callable[[float], float], rate: float) -> float:
-    """Walks over a grid, half a decade apart, until the best rate has none better on either side."""
+    """Searches a grid with steps of half a decade until neither neighbour of the best rate is better."""
     while True:
         scores = {each: score(each) for each in (rate, rate / HALF_DECADE, rate * HALF_DECADE)}
         best = max(scores, key=scores.__getitem__)
@@ -29,21 +29,21 @@ def climb(score: Callable[[float], float], rate: float) -> float:
 
 
 def boundaries(measured: dict[str, list[float]], optimizer: str) -> tuple[float, float]:
-    """What today's rule reads off a raw range test with this optimizer."""
+    """Reads the boundaries from a range test with the current rule."""
     from lrdiag.rate.range_test import RangeTest, Sweep
 
     return RangeTest((Sweep(**measured, adaptive=optimizer != "sgd"),)).bounds()
 
 
 class Results:
-    """A JSON file of results, written as they come; none is made twice. Delete the file to start over."""
+    """A JSON file of results, written as they come. None is measured twice. Delete the file to start over."""
 
     def __init__(self, name: str) -> None:
         self.path = Path(__file__).parent / "results" / f"{name}.json"
         self.values: dict[str, Any] = json.loads(self.path.read_text()) if self.path.exists() else {}
 
     def once(self, key: str, make: Callable[[], Any]) -> Any:
-        """The result under `key`, made now if it is not there."""
+        """Returns the result under `key`, and measures it first if it is missing."""
         if key not in self.values:
             started = time.perf_counter()
             self.values[key] = make()
@@ -57,7 +57,7 @@ class Results:
 
 
 class Workbench:
-    """One net of one seed, compiled once when first needed, and put back to its beginning before each training."""
+    """One network with one seed, compiled once, and reset to its initial state before each training run."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Workbench:
         self.model: Any = None
 
     def set_up(self) -> None:
-        """Reads the data, builds and compiles the net, and keeps its beginning."""
+        """Reads the data, builds and compiles the network, and stores its initial state."""
         import keras
 
         from lrdiag.backend.state import TrainingState
@@ -95,14 +95,14 @@ class Workbench:
         self._beginning = TrainingState(self.model)
 
     def batches(self) -> Any:
-        """Batches without end, in the same order for every training of this seed."""
+        """Returns infinite batches, in the same order for every training run with this seed."""
         from lrdiag.data import training_batches
 
         train = self.dataset.train
         return training_batches(train, batch_size=self.batch_size, augment=self.augment, seed=self.seed).repeat()
 
     def range_test(self) -> dict[str, list[float]]:
-        """The raw range test, from the very beginning."""
+        """Returns the rates and losses of a range test from the initial state."""
         from lrdiag import find_lr
 
         self._begin()
@@ -110,7 +110,7 @@ class Workbench:
         return {"learning_rates": test.learning_rates, "losses": test.losses}
 
     def accuracy(self, steps: int, *callbacks: Any, learning_rate: float = 0.01) -> float:
-        """Test accuracy after a training from the very beginning."""
+        """Returns the test accuracy after a training run from the initial state."""
         import keras
 
         self._begin()
@@ -125,7 +125,7 @@ class Workbench:
         return self.evaluate()
 
     def evaluate(self) -> float:
-        """Test accuracy now."""
+        """Returns the current test accuracy."""
         from lrdiag.data import evaluation_batches
 
         batches = evaluation_batches(self.dataset.test, 500)
