@@ -1,4 +1,4 @@
-"""The wheel as it is installed: the templates travel inside, the page renders outside the checkout."""
+"""The installed wheel contains the templates and renders a page outside the checkout."""
 
 from __future__ import annotations
 
