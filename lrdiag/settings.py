@@ -155,7 +155,9 @@ def read_image_size(value: str | int | tuple[int, int] | None) -> tuple[int, int
     """
     if value is None:
         return None
-    sides = value.lower().split("x") if isinstance(value, str) else value if isinstance(value, tuple | list) else [value]
+    sides = (
+        value.lower().split("x") if isinstance(value, str) else value if isinstance(value, tuple | list) else [value]
+    )
     if len(sides) in (1, 2) and all(str(side).isdecimal() and int(side) for side in sides):
         return int(sides[0]), int(sides[-1])
     raise SettingsError(

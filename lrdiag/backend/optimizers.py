@@ -42,6 +42,16 @@ def current(optimizer: keras.Optimizer, name: str) -> float:
     return float(getattr(optimizer, name))
 
 
+def schedule_of(optimizer: keras.Optimizer) -> keras.optimizers.schedules.LearningRateSchedule | None:
+    """Returns the learning-rate schedule of an optimizer, or `None` if its rate is a number.
+
+    `optimizer.learning_rate` gives only the schedule's current value, and `get_config` fails for a schedule without a
+    config of its own, so the private attribute is read.
+    """
+    held = getattr(optimizer, "_learning_rate", None)
+    return held if isinstance(held, keras.optimizers.schedules.LearningRateSchedule) else None
+
+
 def is_adaptive(optimizer: keras.Optimizer) -> bool:
     """Whether it scales its steps by the gradients that it has seen, as all do but plain descent with momentum."""
     return not all(isinstance(each, keras.optimizers.SGD) for each in inner_optimizers(optimizer))

@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from lrdiag.backend.pipelines import steady
 from lrdiag.errors import ModelError
 from lrdiag.models.article import build_article
 from lrdiag.models.fast import WEIGHT_DECAY, build_fast
@@ -69,7 +68,7 @@ def _normalization(train: LabelledImages) -> keras.layers.Normalization:
     import tensorflow as tf
 
     layer = keras.layers.Normalization(dtype="float32")  # its statistics are, whatever the network computes in
-    layer.adapt(steady(tf.data.Dataset.from_tensor_slices(train.images).batch(4096)))
+    layer.adapt(tf.data.Dataset.from_tensor_slices(train.images).batch(4096))
     return layer
 
 
