@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from lrdiag import formats
-from lrdiag.diagnosis.intervals import wilson
+from lrdiag.intervals import wilson
 from lrdiag.record.facts import Calibration, CalibrationBin
 from lrdiag.report.charts import svg
 
