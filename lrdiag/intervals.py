@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
-from math import exp, log, sqrt
+from math import exp, log, log1p, sqrt
 from statistics import NormalDist
 
 import numpy as np
 
-LEVEL = 0.95
-SIGNIFICANCE = 1 - LEVEL
+SIGNIFICANCE = 0.05
+"""A p-value below this is significant."""
+Z = NormalDist().inv_cdf(1 - SIGNIFICANCE / 2)
+"""Standard normal quantile of a 95 % interval: 1.96."""
 
 
-@cache
-def quantile(level: float = LEVEL) -> float:
-    """Standard normal quantile of a two-sided interval: 1.96 for 95 %."""
-    return NormalDist().inv_cdf((1 + level) / 2)
-
-
-def adjusted_level(comparisons: int) -> float:
-    """Level of each of several intervals that hold together with 95 % confidence (Bonferroni's correction).
-
-    Example:
-        >>> adjusted_level(10)
-        0.995
-    """
-    return 1 - SIGNIFICANCE / max(1, comparisons)
-
-
-def wilson(hits: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson's score interval of a share.
+def wilson(hits: int, trials: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a share.
 
     Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference" (1927).
 
@@ -41,15 +26,13 @@ def wilson(hits: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
     Args:
         hits: Number of successes.
         trials: Number of trials, 1 or more.
-        level: Confidence level.
 
     Returns:
         Lower and upper end, between 0 and 1.
     """
-    z = quantile(level)
-    share, inverse = hits / trials, z**2 / trials
+    share, inverse = hits / trials, Z**2 / trials
     middle = (share + inverse / 2) / (1 + inverse)
-    reach = z * sqrt(share * (1 - share) / trials + inverse / (4 * trials)) / (1 + inverse)
+    reach = Z * sqrt(share * (1 - share) / trials + inverse / (4 * trials)) / (1 + inverse)
     return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
@@ -93,8 +76,30 @@ def mcnemar(broken: int, fixed: int) -> float:
         broken: Number of images that only the first model classifies correctly.
         fixed: Number of images that only the second model classifies correctly.
     """
-    changed, fewer = broken + fixed, min(broken, fixed)
-    numbers = np.arange(1, fewer + 1)
-    log_choices = np.concatenate([[0.0], np.cumsum(np.log((changed - numbers + 1) / numbers))])
-    log_tail = np.logaddexp.reduce(np.append(log_choices[:-1], log_choices[-1] - log(2)))
-    return min(1.0, exp(log(2) + float(log_tail) - changed * log(2)))
+    probabilities = _log_probabilities(min(broken, fixed), broken + fixed, 0.5)
+    probabilities[-1] -= log(2)
+    return min(1.0, 2 * exp(float(np.logaddexp.reduce(probabilities))))
+
+
+def at_most(hits: int, trials: int, share: float) -> float:
+    """Probability of so few hits, or fewer, if each trial succeeds with probability `share`.
+
+    Example:
+        >>> round(at_most(1, 4, 0.5), 4)
+        0.3125
+
+    Args:
+        hits: Number of successes.
+        trials: Number of trials.
+        share: Probability of success, between 0 and 1.
+    """
+    if hits >= trials or share in (0.0, 1.0):
+        return float(hits >= share * trials)
+    return min(1.0, exp(float(np.logaddexp.reduce(_log_probabilities(hits, trials, share)))))
+
+
+def _log_probabilities(hits: int, trials: int, share: float) -> np.ndarray:
+    """Logarithms of the binomial probabilities of 0 to `hits` successes."""
+    numbers = np.arange(hits + 1)
+    log_choices = np.concatenate([[0.0], np.cumsum(np.log((trials - numbers[1:] + 1) / numbers[1:]))])
+    return np.asarray(log_choices + numbers * log(share) + (trials - numbers) * log1p(-share))

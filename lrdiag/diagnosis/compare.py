@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import sqrt
 
 from lrdiag.errors import ComparisonError
-from lrdiag.intervals import SIGNIFICANCE, mcnemar, quantile
+from lrdiag.intervals import SIGNIFICANCE, Z, mcnemar
 from lrdiag.record.facts import ClassChange, Comparison, Conclusion, DatasetFacts, Diagnosis, SettingChange
 
 
@@ -99,7 +99,7 @@ def paired_interval(broken: int, fixed: int, size: int) -> tuple[float, float]:
     """
     worse, better = (broken + 1) / (size + 2), (fixed + 1) / (size + 2)
     difference = better - worse
-    margin = quantile() * sqrt((better + worse - difference**2) / (size + 2))
+    margin = Z * sqrt((better + worse - difference**2) / (size + 2))
     return max(-1.0, difference - margin), min(1.0, difference + margin)
 
 

@@ -11,12 +11,14 @@ from lrdiag.diagnosis.evidence import Evidence
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed, images_where
 from lrdiag.diagnosis.pairs import worst_pair
 from lrdiag.formats import count, percent, plural, short
-from lrdiag.intervals import SIGNIFICANCE, adjusted_level, mcnemar, wilson
+from lrdiag.intervals import SIGNIFICANCE, at_most, mcnemar, wilson
 
 FEWEST_OF_CLASS = 10
 """Fewest test images for a statement about a class."""
 WEAK_RECALL_GAP = 0.15
 """Accuracy minus the recall of the class."""
+WEAK_BY_CHANCE = 0.01
+"""Probability that chance makes the weakest of all classes so weak."""
 OVER_PREDICTED = 2.0
 """Images predicted as the class, divided by its test images."""
 FEWEST_PREDICTED = 20
@@ -44,11 +46,11 @@ def weak_class(evidence: Evidence) -> Answer:
     facts = evidence.facts
     accuracy = facts.test.accuracy
     known = [index for index, each in enumerate(facts.per_class) if each.support >= FEWEST_OF_CLASS]
-    level = adjusted_level(len(known))
     candidates = []
     for index in known:
         right, support = facts.confusion[index][index], facts.per_class[index].support
-        candidates.append(Candidate(index, accuracy - right / support, wilson(right, support, level)[1] < accuracy))
+        clear = at_most(right, support, accuracy) < WEAK_BY_CHANCE / len(known)
+        candidates.append(Candidate(index, accuracy - right / support, clear))
     worst = decisive(candidates, WEAK_RECALL_GAP)
     if worst is None:
         return NotChecked(f"no class has {FEWEST_OF_CLASS} test images")
@@ -116,7 +118,7 @@ def confused_pair(evidence: Evidence) -> Answer:
     return Found(
         f"“{short(names[worst.true])}” is often predicted as “{short(names[worst.predicted])}”.",
         f"{count(worst.count)} of {plural(support, 'image')}, {percent(worst.share)} of the class.",
-        "Compare their heatmaps below: do they mark the object or the background?",
+        "Compare their heatmaps below: they show whether the model looks at the object or at the background.",
         worst.share,
         PAIR_SHARE,
         images_where(facts, lambda mistake: (mistake.true, mistake.predicted) == (worst.true, worst.predicted)),

@@ -9,7 +9,7 @@ import numpy as np
 from lrdiag.diagnosis.evidence import Evidence
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed, images_where, option
 from lrdiag.formats import count, percent, plural, short
-from lrdiag.intervals import quantile
+from lrdiag.intervals import Z
 from lrdiag.record.facts import Diagnosis
 
 FEWEST_IMAGES = 20
@@ -70,10 +70,10 @@ def at_chance(evidence: Evidence) -> Answer:
     if sum(bool(number) for number in facts.dataset.test_counts) < 2:
         return NotChecked("the test images belong to a single class")
     expected, deviation = _chance(np.asarray(facts.confusion))
-    accuracy, chance_high = facts.test.accuracy, expected + quantile() * deviation
+    accuracy, chance_high = facts.test.accuracy, expected + Z * deviation
     if accuracy > chance_high + _ROUNDING:
         return Passed(accuracy, chance_high)
-    if (accuracy + quantile() * deviation - expected) / (1 - expected) > CHANCE_POWER:
+    if (accuracy + Z * deviation - expected) / (1 - expected) > CHANCE_POWER:
         return NotChecked(_too_few(size), accuracy, chance_high)
     return Found(
         "The model is no better than chance.",

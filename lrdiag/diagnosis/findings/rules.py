@@ -108,10 +108,20 @@ def recorded_checks(facts: Diagnosis, rules: Sequence[Rule] = RULES) -> list[Che
     ]
 
 
+def cause_of(code: str, facts: Diagnosis, rules: Sequence[Rule] = RULES) -> str | None:
+    """The finding that explains whatever this rule would find, or `None`."""
+    rule = next(rule for rule in rules if rule.code == code)
+    return _cause(rule, [finding.code for finding in facts.findings])
+
+
+def _cause(rule: Rule, found: Collection[str]) -> str | None:
+    return next((cause for cause in rule.unless if cause in found), None)
+
+
 def _answer(rule: Rule, evidence: Evidence, found: Collection[str]) -> Answer:
-    for cause in rule.unless:
-        if cause in found:
-            return NotChecked(f"see {cause}")
+    cause = _cause(rule, found)
+    if cause is not None:
+        return NotChecked(f"see {cause}")
     for need in rule.needs:
         if evidence.lacks(need):
             return NotChecked(MISSING[need])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lrdiag import formats
+from lrdiag.diagnosis.findings.rules import cause_of
 from lrdiag.diagnosis.gates import describe
 from lrdiag.diagnosis.pairs import worst_pair
 from lrdiag.record.facts import Diagnosis, Run, TrainingRun
@@ -64,13 +65,12 @@ def verdict_sentence(diagnosis: Diagnosis) -> str:
 
 
 def _mistakes(diagnosis: Diagnosis) -> str:
-    """The worst pair; the number of mistakes if there is no such pair, or if its rule was not checked."""
+    """The worst pair; the number of misclassified images if there is no such pair, or if a finding explains it."""
     wrong = diagnosis.misclassified.count
     if not wrong:
         return "no image is misclassified"
     worst = worst_pair(diagnosis)
-    unchecked = any(check.code == "confused-pair" and check.status == "not checked" for check in diagnosis.checks)
-    if worst is None or unchecked:
+    if worst is None or cause_of("confused-pair", diagnosis):
         return f"{formats.plural(wrong, 'image')} {'is' if wrong == 1 else 'are'} misclassified"
     true, predicted = (formats.short(diagnosis.dataset.classes[index]) for index in (worst.true, worst.predicted))
     return f"the most confused pair: {true} predicted as {predicted}"
