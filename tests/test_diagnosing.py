@@ -675,7 +675,7 @@ def test_images_scaled_otherwise_than_in_training_are_called_so_in_the_head(
     assert "at-chance" not in codes(right)
     wrong = diagnose(model, preprocess(images, given).astype("float32"), bright)
     finding = wrong.findings[0]
-    assert finding.code == "at-chance"
+    assert finding.code == "collapsed-predictions"
     assert values in finding.evidence
     assert "scaled" in finding.advice
     page = wrong.save(tmp_path).read_text()

@@ -105,9 +105,7 @@ def with_outcomes(diagnosis: Diagnosis, outcomes: Iterable[Outcome]) -> Diagnosi
     """Returns the facts with these outcomes, in place of earlier ones."""
     from lrdiag.record.facts import GateFacts  # here, because the command line imports this module and facts are slow
 
-    gates = [
-        GateFacts(each.gate.rule, each.gate.name, each.gate.limit, each.actual, each.passed) for each in outcomes
-    ]
+    gates = [GateFacts(each.gate.rule, each.gate.name, each.gate.limit, each.actual, each.passed) for each in outcomes]
     return dataclasses.replace(diagnosis, gates=gates)
 
 

@@ -80,9 +80,7 @@ def cautions(diagnosis: Diagnosis) -> list[Caution]:
     """Reasons not to trust the run: failed gates, findings that are errors, an interrupted training run."""
     failed = [Caution("Gate failed", f"{describe(gate)}.") for gate in diagnosis.gates if not gate.passed]
     errors = [
-        Caution("Do not trust this run", finding.title)
-        for finding in diagnosis.findings
-        if finding.severity == "error"
+        Caution("Do not trust this run", finding.title) for finding in diagnosis.findings if finding.severity == "error"
     ]
     return failed + errors + _interruption(diagnosis.training)
 
