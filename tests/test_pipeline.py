@@ -117,7 +117,7 @@ def test_without_cifar10_the_digits_stand_in_and_everyone_is_told(tmp_path: Path
     assert report["findings"][0]["code"] == "stand-in-data"
     assert "Warning" in said
     page = (tmp_path / "run" / "report.html").read_text()
-    assert 0 < page.index("Stand-in data") < page.index("<h2")
+    assert 0 < page.index("This is not CIFAR-10") < page.index("<h2")
 
 
 def test_cifar10_written_out_is_never_replaced(tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from itertools import islice
 
-from lrdiag.diagnosis.assemble import with_comparison
-from lrdiag.diagnosis.compare import compare
+from lrdiag.diagnosis.compare import compare, with_comparison
 from lrdiag.errors import RunFolderError
 from lrdiag.record.facts import Comparison, Diagnosis, Run
 from lrdiag.report.pictures.cutting import Cells
