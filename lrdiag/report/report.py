@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrdiag.diagnosis.assemble import assemble, class_counts
-from lrdiag.diagnosis.findings.rules import loss_mismatch
+from lrdiag.diagnosis.evidence import Evidence, ModelLoss
+from lrdiag.diagnosis.findings.rules import check_all
 from lrdiag.record import folder as run_folder
 from lrdiag.record.arrays import NO_IMAGES, Heatmaps, LabelledImages, Predictions
 from lrdiag.record.facts import (
@@ -21,11 +22,13 @@ from lrdiag.record.facts import (
     Diagnosis,
     Evolution,
     Finding,
+    MadeBy,
     RangeTestFacts,
     Run,
     RunFacts,
     Seconds,
     TrainingRun,
+    TrainingSample,
 )
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
@@ -165,26 +168,31 @@ def build_report(
     pictures: dict[str, bytes] | None = None,
     seed: int = 0,
     seconds: Seconds | None = None,
+    train_sample: TrainingSample | None = None,
+    made_by: MadeBy = "diagnose",
 ) -> Report:
-    """Computes the facts of a report and lays out its pictures.
+    """Lays out the pictures, computes the facts of a report and applies the rules.
 
     Args:
-        evaluated: The result of the evaluation.
-        dataset: Facts of the data.
-        run: Facts of the model, the device and the settings.
-        training: The training run, or `None` if it isn't known.
+        evaluated: Result of evaluating the model on the test set.
+        dataset: The data that the model was trained and evaluated on.
+        run: Model, settings and environment.
+        training: The record of the training run, or `None`.
         range_test: The range test, or `None`.
         range_test_note: Why there is no range test, or why it gave no rate.
         train: The training images, of which the page shows a few.
-        files: Name of the file of each test image, or empty.
-        evolution: How the predictions of some images changed during training.
+        files: The file of each test image, or empty.
+        evolution: How predictions for some images changed during training, or `None`.
         pictures: The pictures of `evolution`.
-        seed: Random seed of the training images that the page shows.
+        seed: Random seed for the choice of training images to show.
         seconds: Wall time of each stage.
+        train_sample: Figures of a sample of the training images in inference mode, from
+            `lrdiag.diagnosis.scores.training_sample`, or `None`.
+        made_by: The part of lrdiag that makes the report. It decides which remedies the findings name.
     """
     predictions, heatmaps = evaluated.predictions, evaluated.heatmaps
     sheets, laid_out = lay_out(evaluated.mistakes, predictions, heatmaps, train, seed)
-    diagnosis = assemble(
+    facts = assemble(
         dataset,
         predictions,
         files=files,
@@ -195,10 +203,18 @@ def build_report(
         sheets=sheets,
         run=run,
         evolution=evolution,
-        findings=loss_mismatch(evaluated.loss_takes_logits, evaluated.returns_probabilities),
+        train_sample=train_sample,
+        made_by=made_by,
     )
-    diagnosis = dataclasses.replace(diagnosis, seconds=seconds or Seconds())
+    facts = dataclasses.replace(facts, seconds=seconds or Seconds())
+    diagnosis = check_all(Evidence(facts, predictions, heatmaps, evaluated.mistakes, _loss_of(evaluated)))
     return Report(Run(diagnosis, laid_out | (pictures or {})), predictions, heatmaps, evaluated.mistakes, files)
+
+
+def _loss_of(evaluated: Evaluated) -> ModelLoss | None:
+    if evaluated.loss_takes_logits is None:
+        return None
+    return ModelLoss(evaluated.loss_takes_logits, evaluated.returns_probabilities)
 
 
 def facts_of(evaluated: Evaluated, names: Sequence[str], name: str) -> DatasetFacts:

@@ -344,14 +344,17 @@ def better(finished: FinishedRun, tmp_path: Path) -> Path:
 def test_two_runs_are_compared(finished: FinishedRun, better: Path) -> None:
     result = invoke("compare", better, finished.folder)
     assert result.exit_code == 0, result.stderr
-    assert "Down 10.0 points" in result.stdout
-    assert "Of 60 test images, 0 were fixed and 6 broken (McNemar's exact test: p\u00a0=\u00a00.031)." in result.stdout
+    assert "Worse than the baseline by 10.0 points: " in result.stdout
+    assert "Of 60 test images, 0 were fixed and 6 broken (McNemar's mid-p test: p\u00a0=\u00a00.016)." in result.stdout
     assert sum(line.startswith(tuple("0123456789")) for line in result.stdout.splitlines()) == 10
     assert {path.name for path in better.iterdir()} == {"report.json"}
 
 
 def test_the_first_run_is_the_baseline(finished: FinishedRun, better: Path) -> None:
-    assert "Up 10.0 points" in invoke("compare", finished.folder / "report.json", better / "report.json").stdout
+    assert (
+        "Better than the baseline by 10.0 points: "
+        in invoke("compare", finished.folder / "report.json", better / "report.json").stdout
+    )
 
 
 def test_a_comparison_is_written_as_a_run_folder(finished: FinishedRun, better: Path, tmp_path: Path) -> None:
@@ -363,7 +366,7 @@ def test_a_comparison_is_written_as_a_run_folder(finished: FinishedRun, better: 
     comparison = run_folder.load(tmp_path / "out").diagnosis.comparison
     assert comparison
     assert (len(comparison.broken), len(comparison.fixed)) == (6, 0)
-    assert "down 10.0 points from the baseline" in (tmp_path / "out" / "summary.md").read_text()
+    assert "10.0 points worse than the baseline" in (tmp_path / "out" / "summary.md").read_text()
     assert (finished.folder / "report.json").read_bytes() == before
 
 

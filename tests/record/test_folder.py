@@ -127,6 +127,7 @@ def run() -> Run:
             -0.5,
             0.5,
             1.0,
+            "no detectable difference",
             [0],
             MISTAKES[1:],
             [ClassChange(0, None, 0.0)],
