@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 from scipy.stats import rankdata
 
+from lrdiag import opencv
 from lrdiag.errors import DataError, ModelError, require_count
 from lrdiag.record.arrays import Predictions
 from lrdiag.record.facts import HeatmapTrust
@@ -277,7 +277,7 @@ def _ranks(images: np.ndarray, maps: np.ndarray, seed: int) -> np.ndarray:
 
 def _enlarge(maps: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     maps = maps.astype(np.float32)
-    return np.stack([cv2.resize(each, size[::-1], interpolation=cv2.INTER_LINEAR) for each in maps])
+    return np.stack([opencv.resize(each, size[::-1], interpolation=opencv.INTER_LINEAR) for each in maps])
 
 
 def _require_maps(maps: np.ndarray, images: int) -> None:

@@ -15,6 +15,8 @@ from lrdiag.models.fast import WEIGHT_DECAY, build_fast
 from lrdiag.models.foreign import load_foreign
 from lrdiag.record.arrays import LabelledImages, is_probability
 
+ADAPT_BATCH = 4096  # images that are converted to floats at once
+
 
 @dataclass(frozen=True)
 class Network:
@@ -65,10 +67,8 @@ def build_network(spec: str, train: LabelledImages, classes: int) -> Network:
 
 def _normalization(train: LabelledImages) -> keras.layers.Normalization:
     """Centres and scales each colour channel over the training set."""
-    import tensorflow as tf
-
-    layer = keras.layers.Normalization(dtype="float32")  # its statistics are, whatever the network computes in
-    layer.adapt(tf.data.Dataset.from_tensor_slices(train.images).batch(4096))
+    layer = keras.layers.Normalization(dtype="float32")  # in every precision of the network
+    layer.adapt(train.images[start : start + ADAPT_BATCH] for start in range(0, len(train), ADAPT_BATCH))
     return layer
 
 
