@@ -83,4 +83,5 @@ def scaled_down(image: np.ndarray, height: int, width: int) -> np.ndarray:
     if image.shape[:2] == (height, width):
         return image
 
-    return opencv.resize(image, (width, height), interpolation=opencv.INTER_AREA).reshape(height, width, -1)
+    scaled = np.asarray(opencv.resize(image, (width, height), interpolation=opencv.INTER_AREA))
+    return scaled.reshape(height, width, -1)  # OpenCV drops a single channel

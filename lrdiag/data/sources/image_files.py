@@ -17,6 +17,7 @@ from lrdiag import opencv
 from lrdiag.data.fitting import fit
 from lrdiag.data.sources.names import printable
 from lrdiag.data.splitting import Part
+from lrdiag.errors import LrdiagError
 from lrdiag.progress import Progress, Stage
 from lrdiag.record.arrays import LabelledImages, SkippedFile
 
@@ -100,6 +101,8 @@ def _read(
         for index, name in enumerate(chunk, start):
             try:
                 pixels[index] = fit(_decode(folder / name), size, channels)
+            except LrdiagError:  # OpenCV cannot be used
+                raise
             except Exception as error:  # a damaged file can raise anything
                 broken[index] = reason(error)
         return len(chunk)
