@@ -205,9 +205,10 @@ def independent_sentence(check: IndependentCheck) -> str:
         return f"The maps were not compared with an independent implementation (tf-keras-vis): {check.skipped}."
     largest = check.largest_difference or 0.0
     return (
-        f"An independent implementation of Grad-CAM (tf-keras-vis) draws the same map for {check.same} of "
-        f"{formats.plural(check.images, 'mistake')}, where the same means within 0.01 after both are scaled to 0–1; the "
-        f"largest difference is {'below 0.001' if largest < 0.001 else f'{largest:.3f}'}."
+        f"tf-keras-vis, an independent implementation of Grad-CAM, draws the same map for {check.same} of "
+        f"{formats.plural(check.images, 'mistake')} (largest difference "
+        f"{'below 0.001' if largest < 0.001 else f'{largest:.3f}'} after scaling both maps to 0–1; up to 0.01 counts "
+        "as the same)."
     )
 
 
