@@ -466,7 +466,7 @@ class TestEvolution:
     def test_a_moment_without_a_confidence_has_a_dash(self, runs: dict[str, Run]) -> None:
         run = runs["followed"]
         facts = run.diagnosis.evolution
-        lost = dataclasses.replace(facts.images[0], moments=[Moment(1, None, None), Moment(0, 0.75, 0.75)])
+        lost = dataclasses.replace(facts.images[0], moments=[Moment(1, None), Moment(0, 0.75)])
         page = render_page(changed(run, evolution=dataclasses.replace(facts, images=[lost, *facts.images[1:]])))
         assert section(page, "evolution").tbody.tr.td.get_text() == "automobile –"
 
