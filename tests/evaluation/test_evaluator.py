@@ -11,6 +11,7 @@ import pytest
 
 from lrdiag.errors import DataError, ModelError, SettingsError
 from lrdiag.evaluation.evaluator import Evaluator
+from lrdiag.explain import independent
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.explain.model import OpenedModel
 from lrdiag.progress import Silence
@@ -112,7 +113,8 @@ def test_predictions_after_an_evaluation_reuse_the_opened_model(
     np.testing.assert_allclose(predictions.log_probabilities, evaluated.predictions.log_probabilities, atol=1e-6)
 
 
-def test_tf_keras_vis_draws_the_same_maps(evaluator: Evaluator) -> None:
+def test_tf_keras_vis_draws_the_same_maps(evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(independent, "SECONDS", 60.0)
     evaluated = evaluator.evaluate(TEST)
     check, trust = evaluated.facts.independent, evaluated.facts.trust
     assert trust is not None

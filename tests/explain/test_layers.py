@@ -165,7 +165,7 @@ def test_a_network_without_a_map_is_refused_with_its_layers(layers: Any) -> None
 
 
 def test_a_network_with_a_zero_head_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"depend on none of the network's feature maps.*Train it first"):
+    with pytest.raises(ModelError, match=r"must depend on a feature map.*Train the network first"):
         choose(L.Conv2D(4, 3), L.Flatten(), L.Dense(CLASSES, kernel_initializer="zeros"))
 
 
@@ -307,7 +307,7 @@ def test_a_shared_layer_is_one_layer() -> None:
     assert GradCAM(model, "shared").layer == GradCAM(model, shared).layer == "one/shared"
 
 
-SERVING = r"These layers can serve: left/first, left/left_last, right/first, right/right_last$"
+SERVING = r"These layers can be explained: left/first, left/left_last, right/first, right/right_last$"
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ SERVING = r"These layers can serve: left/first, left/left_last, right/first, rig
         ("middle", rf"has no layer 'middle'\. {SERVING}"),
         ("st", rf"has no layer 'st'\. {SERVING}"),
         ("unused", rf"never calls its layer 'unused'\. {SERVING}"),
-        ("global", rf"of more than one pixel\. Received: 'global', which returns \('n', 3\)\. {SERVING}"),
+        ("global", rf"with more than one pixel\. Received: 'global', which returns \('n', 3\)\. {SERVING}"),
         ("ignored", rf"do not depend on the layer 'ignored'\. {SERVING}"),
     ],
     ids=["ambiguous", "unknown", "end-of-a-name", "never-called", "no-extent", "ignored"],
@@ -338,7 +338,7 @@ def test_of_many_layers_the_last_are_listed(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(layers, "_LISTED", 2)
     for count, listed in ((2, "conv0, conv1"), (3, "… conv1, conv2")):
         convolutions = [L.Conv2D(2, 1, name=f"conv{place}") for place in range(count)]
-        with pytest.raises(ModelError, match=f"can serve: {listed}$"):
+        with pytest.raises(ModelError, match=f"can be explained: {listed}$"):
             GradCAM(keras.Sequential([keras.Input((8, 8, 2)), *convolutions, L.Flatten(), L.Dense(3)]), "conv")
 
 

@@ -276,7 +276,7 @@ def test_a_map_of_logits_is_recognised_beside_another_output(output: str) -> Non
     ids=["missing", "unknown", "out-of-range", "of-a-single-output"],
 )
 def test_a_missing_or_unknown_output_is_refused_with_the_known_ones(structure: Any, wrong: Any, names: str) -> None:
-    with pytest.raises(ModelError, match=rf"`output=` must say which.* one of {names}\. Received: output={wrong!r}"):
+    with pytest.raises(ModelError, match=rf"`output=` must name.* one of {names}\. Received: output={wrong!r}"):
         GradCAM(two_branches(structure), output=wrong)
 
 

@@ -11,11 +11,11 @@ from bs4 import BeautifulSoup, Tag
 
 from lrdiag.errors import RunFolderError
 from lrdiag.record.arrays import SkippedFile
-from lrdiag.record.facts import HeatmapTrust, Moment, Run, TrainingRun
+from lrdiag.record.facts import HeatmapTrust, IndependentCheck, Moment, Run, TrainingRun
 from lrdiag.report.page import SECTIONS, render_page
 from lrdiag.report.pictures.tiles import places_shown
 from lrdiag.report.sections import evolution, misclassified, training, verdict
-from lrdiag.report.sections.misclassified import trust_sentence
+from lrdiag.report.sections.misclassified import independent_sentence, trust_sentence
 from lrdiag.report.sections.verdict import Caution
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer"]
@@ -359,6 +359,20 @@ class TestMisclassified:
 
     def test_warns_of_maps_that_are_no_better_than_chance(self) -> None:
         assert "do not build on these maps" in trust_sentence(HeatmapTrust(100, 0.02, 0.42, 0.42))
+
+    @pytest.mark.parametrize(
+        ("check", "sentence"),
+        [
+            (
+                IndependentCheck(16, 16, 4e-7),
+                "the same map for 16 of 16 mistakes (largest difference below 0.001",
+            ),
+            (IndependentCheck(16, 14, 0.0312), "draws the same map for 14 of 16 mistakes (largest difference 0.031 "),
+            (IndependentCheck(0, 0, None, "it would take about 3.3 s"), "(tf-keras-vis): it would take about 3.3 s."),
+        ],
+    )
+    def test_the_comparison_with_tf_keras_vis_is_stated(self, check: IndependentCheck, sentence: str) -> None:
+        assert sentence in independent_sentence(check)
 
     def test_says_nothing_of_trust_that_was_not_measured(self, pages: dict[str, str]) -> None:
         assert section(pages["not numbers"], "misclassified").find(class_="trust") is None
