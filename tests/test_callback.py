@@ -381,7 +381,7 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> N
     ("data", "arguments", "error", "message"),
     [
         (DATA, {"class_names": ["ant"]}, DataError, "`class_names`.*Received: 1 names"),
-        (DATA, {"output": "b"}, ModelError, "`output=` must say which"),
+        (DATA, {"output": "b"}, ModelError, "`output=` must name"),
         (DATA, {"display": IMAGES / 255}, DataError, "`display`.*float64"),
         (DATA, {"preprocess": "vgg"}, SettingsError, "`preprocess`.*'vgg'"),
         (DATA, {"batch_size": 0}, SettingsError, "`batch_size`.*Received: 0"),

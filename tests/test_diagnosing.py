@@ -290,7 +290,7 @@ def two_outputs() -> keras.Model:
 
 
 def test_of_two_outputs_one_must_be_named(two_outputs: keras.Model) -> None:
-    with pytest.raises(ModelError, match=r"`output=` must say which.*'kind', 'sex'.*Received: output=None"):
+    with pytest.raises(ModelError, match=r"`output=` must name.*'kind', 'sex'.*Received: output=None"):
         diagnose(two_outputs, IMAGES, LABELS)
     kind = diagnose(two_outputs, IMAGES, LABELS, output="kind")
     sex = diagnose(two_outputs, IMAGES, LABELS % 2, output="sex")
@@ -594,7 +594,7 @@ def test_images_of_another_shape_are_refused_with_both_shapes(dense: bool, image
 def test_a_subclassed_model_that_cannot_take_the_images_is_refused_likewise() -> None:
     model = Subclassed(CLASSES, sigmoid=False)
     model(IMAGES[:1])
-    with pytest.raises(ModelError, match=r"Received: \(n, 8, 8, 1\) for .* does not say what it takes"):
+    with pytest.raises(ModelError, match=r"Received: \(n, 8, 8, 1\) for .* does not state its input shape"):
         diagnose(model, IMAGES[..., :1], LABELS)
 
 
@@ -611,7 +611,7 @@ def test_labels_that_exceed_the_outputs_are_refused(net: keras.Model, shift: int
         ([], None, "at least one image"),
         (tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).take(0).batch(5), None, "at least one image"),
         (IMAGES, None, "needs labels. Pass `y`"),
-        (IMAGES, LABELS[:5], "one class for each.*23 and 5"),
+        (IMAGES, LABELS[:5], "one label for each.*23 and 5"),
         (IMAGES, np.array([*"abc"] * 8)[:COUNT], "class indices"),
         (tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(5).repeat(), None, r"take\(batches\)"),
         ([(IMAGES[:4], LABELS[:4]), (IMAGES[:4, :6], LABELS[:4])], None, r"one size.*\(8, 8, 3\) and \(6, 8, 3\)"),

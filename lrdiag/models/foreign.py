@@ -86,9 +86,7 @@ def _load_file(path: Path, trust: bool, compiled: bool = False) -> keras.Model:
         raise ModelError(f"There is no such model file. Check the path. Received: {path}")
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "Skipping variable loading for optimizer"
-            )  # the model is not trained further
+            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # irrelevant for evaluation
             return keras.models.load_model(path, compile=compiled, safe_mode=not trust)
     except Exception as error:  # a layer of the file may raise anything
         if compiled:  # its loss or optimizer may be unknown here
