@@ -101,9 +101,8 @@ class ReportingCallback(RunRecorder):
         self._stopwatch.note("training", training.seconds or 0.0)
         pause = Stopwatch()
         with self._stopwatch.lap("predict_and_explain"):
-            evaluated = self._memory.evaluate(
-                max(1, len(self.epochs)), lambda on_batch: self._reporter.evaluate(self._evaluator, on_batch)
-            )
+            evaluated = self._reporter.evaluate(self._evaluator, keep_every_map=self._every is not None)
+            self._memory.add(max(1, len(self.epochs)), evaluated)
             evolution, pictures = self._memory.evolution()
         with self._stopwatch.lap("report"), self._reporter.progress.stage("Writing the page"):
             report = self._reporter.report(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import keras
 
     from lrdiag.evaluation.keeper import Display
-    from lrdiag.explain.engine import Explained
     from lrdiag.rate.range_test import RangeTest
     from lrdiag.vocabulary import Preprocessing
 
@@ -203,7 +202,7 @@ class Reporter:
         classes = evaluator.rehearse(*self.data, display=self.display, preprocess=self.preprocess)
         self._classes(classes)
 
-    def evaluate(self, evaluator: Evaluator, on_batch: Callable[[Explained], None] | None = None) -> Evaluated:
+    def evaluate(self, evaluator: Evaluator, *, keep_every_map: bool = False) -> Evaluated:
         """Predicts every image and explains the misclassified ones."""
         return evaluator.evaluate(
             *self.data,
@@ -211,7 +210,8 @@ class Reporter:
             preprocess=self.preprocess,
             seed=self.seed,
             progress=self.progress,
-            on_batch=on_batch,
+            fingerprint=None if self.dataset is None else self.dataset.test_fingerprint,
+            keep_every_map=keep_every_map,
         )
 
     def report(

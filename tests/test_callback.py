@@ -386,15 +386,15 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> N
     ("data", "arguments", "error", "message"),
     [
         (DATA, {"class_names": ["ant"]}, DataError, "`class_names`.*Received: 1 names"),
-        (DATA, {"output": "b"}, ModelError, "`output=` must say which"),
+        (DATA, {"output": "b"}, ModelError, "`output=` must name"),
         (DATA, {"display": IMAGES / 255}, DataError, "`display`.*float64"),
         (DATA, {"preprocess": "vgg"}, SettingsError, "`preprocess`.*'vgg'"),
         (DATA, {"batch_size": 0}, SettingsError, "`batch_size`.*Received: 0"),
         ((IMAGES - 100.0, LABELS), {}, DataError, "preprocess="),
         ((IMAGES, LABELS + 1), {}, DataError, "the model scores 3"),
         ((IMAGES[..., :1], LABELS), {}, ModelError, r"\(n, 8, 8, 1\).*\(n, 8, 8, 3\)"),
-        ((IMAGES,), {}, DataError, "takes labels"),
-        ([], {}, DataError, "one image or more"),
+        ((IMAGES,), {}, DataError, "needs labels"),
+        ([], {}, DataError, "at least one image"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_the_first_step(

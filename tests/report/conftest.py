@@ -389,10 +389,7 @@ def followed(run: Run) -> Run:
     photographs, photograph_file = photograph_sheet(noise, "watched.webp")
     maps = rng.random((2 * FOLLOWED, 4, 4)).astype(np.float32)
     heatmaps, heatmap_file = heatmap_sheet(maps, maps.max(axis=(1, 2)), "watched-maps.png")
-    images = [
-        WatchedImage(7 * true, true, [Moment(true + 1, 0.5, 0.25), Moment(true, 0.75, 0.75)])
-        for true in range(FOLLOWED)
-    ]
+    images = [WatchedImage(7 * true, true, [Moment(true + 1, 0.5), Moment(true, 0.75)]) for true in range(FOLLOWED)]
     evolution = Evolution([1, 3], [0.625, 0.8], images, photographs, heatmaps)
     pictures = run.pictures | {"watched.webp": photograph_file, "watched-maps.png": heatmap_file}
     return Run(dataclasses.replace(run.diagnosis, evolution=evolution), pictures)
