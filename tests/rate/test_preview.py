@@ -25,7 +25,6 @@ from lrdiag.rate.curves import (
     OneCycle,
     Warmup,
 )
-from lrdiag.rate.preview import misfit
 
 CYCLE = (0.1, 0.5, 25)
 
@@ -76,21 +75,21 @@ TOO_SHORT = [
 
 @pytest.mark.parametrize(("curve", "updates"), [(curve, each) for curve, fits in FITTING for each in fits])
 def test_a_training_that_ends_with_a_cycle_is_fine(curve: Curve, updates: int) -> None:
-    assert misfit(curve, updates) is None
+    assert curve.misfit(updates) is None
 
 
 @pytest.mark.parametrize(("curve", "updates", "distance", "fix"), MISFITS)
 def test_a_training_that_ends_within_a_cycle_is_told_by_how_much_and_what_would_fit(
     curve: Curve, updates: int, distance: str, fix: str
 ) -> None:
-    assert misfit(curve, updates) == (
-        f"The training ends {distance} the end of a cycle. With `{fix}` both end together."
+    assert curve.misfit(updates) == (
+        f"The training ends {distance} the end of a cycle. With `{fix}` it ends with a cycle."
     )
 
 
 @pytest.mark.parametrize(("curve", "updates"), TOO_SHORT)
 def test_a_training_that_holds_no_cycle_is_told_so(curve: Curve, updates: int) -> None:
-    assert str(misfit(curve, updates)).endswith("before the end of a cycle: it is too short for the policy.")
+    assert str(curve.misfit(updates)).endswith("before the end of a cycle: it is too short for the policy.")
 
 
 def changed(curve: Any, arguments: dict[str, float]) -> Curve:
@@ -121,7 +120,7 @@ def test_what_is_said_to_fit_fits(curve: Curve, updates: int) -> None:
     assert arguments or updates < 13
     if arguments:
         fitted = changed(curve, arguments)
-        assert misfit(fitted, updates) is None
+        assert fitted.misfit(updates) is None
         rates = fitted(np.arange(updates))
         assert rates[-1] == pytest.approx(rates[rates.argmax() :].min(), abs=0.03)
 
