@@ -115,16 +115,20 @@ def _common_size(parts: dict[str, Any]) -> int:
 
 
 def _repeated(batches: Iterable[Any], skip: int) -> Iterator[Any]:
-    """Yields batches after the first `skip`, again and again, until an iteration gives none."""
-    is_empty = False
-    while not is_empty:
-        is_empty = True
+    """Yields batches after the first `skip`, again and again, until an iteration gives none.
+
+    Raises:
+        DataError: If there is no batch to yield.
+    """
+    taken, before = 0, -1
+    while taken > before:
+        before = taken
         for batch in batches:
-            is_empty = False
-            if skip:
-                skip -= 1
-            else:
+            taken += 1
+            if taken > skip:
                 yield tuple(batch) if isinstance(batch, list) else batch
+    if taken <= skip:
+        raise no_batch()
 
 
 def _require_targets_for(sample_weight: Any, y: Any) -> None:
