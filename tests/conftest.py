@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["fixtures.networks", "fixtures.regression"]
+pytest_plugins = ["fixtures.networks", "fixtures.regression", "fixtures.runs"]
 
 TEXT_VARIABLES = ("COLUMNS", "FORCE_COLOR", "LANGUAGE", "LINES", "NO_COLOR", "TERM")
 FOLDER_VARIABLES = ("IPYTHONDIR", "KERAS_HOME", "MPLCONFIGDIR")
@@ -28,7 +28,7 @@ def _forget_the_users_settings() -> None:
     for name in list(os.environ):
         if name not in KEPT and (name in (*TEXT_VARIABLES, *FOLDER_VARIABLES, "CI") or name.startswith(prefixes)):
             del os.environ[name]
-    os.environ |= {"LANG": "C.UTF-8", "TZ": "UTC", "MPLBACKEND": "agg"}
+    os.environ |= {"LANG": "C.UTF-8", "MPLBACKEND": "agg", "TERM": "xterm", "TZ": "UTC"}
     time.tzset()
 
 

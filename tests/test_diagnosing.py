@@ -200,7 +200,7 @@ def test_display_gives_the_pictures_to_show(net: keras.Model, report: Report, di
     ("display", "received"),
     [
         (IMAGES[:9], r"uint8 of shape \(9, 8, 8, 3\) for images 0 to 22"),
-        (np.concatenate([IMAGES, IMAGES]), "46 pictures for 23 images"),
+        (np.concatenate([IMAGES, IMAGES]), "46 images for 23 inputs"),
         (IMAGES / 255, "float64"),
         (lambda batch: batch[:4], r"\(4, 8, 8, 3\)"),
     ],
@@ -290,7 +290,7 @@ def two_outputs() -> keras.Model:
 
 
 def test_of_two_outputs_one_must_be_named(two_outputs: keras.Model) -> None:
-    with pytest.raises(ModelError, match=r"`output=` must say which.*'kind', 'sex'.*Received: output=None"):
+    with pytest.raises(ModelError, match=r"`output=` must name.*'kind', 'sex'.*Received: output=None"):
         diagnose(two_outputs, IMAGES, LABELS)
     kind = diagnose(two_outputs, IMAGES, LABELS, output="kind")
     sex = diagnose(two_outputs, IMAGES, LABELS % 2, output="sex")
@@ -359,13 +359,13 @@ def test_one_unit_gives_the_same_report_as_logit_or_as_probability() -> None:
     assert 0 < expected.confusion[:, 0].sum() < COUNT
     np.testing.assert_array_equal(expected.predictions.predicted, probabilities > 0.5)
     np.testing.assert_allclose(np.exp(expected.predictions.log_probabilities[:, 1]), probabilities, rtol=1e-5)
-    _assert_alike(diagnose(sigmoid, IMAGES, BINARY), expected, but=("model",))
+    _assert_alike(diagnose(sigmoid, IMAGES, BINARY), expected, but=("model", "checks"))
 
 
 def test_a_probability_that_call_makes_is_told_by_the_compiled_loss() -> None:
     model = Subclassed(1, sigmoid=True)
     model.compile(loss=keras.losses.BinaryCrossentropy(from_logits=False))
-    with pytest.warns(UserWarning, match="no layer of it makes"):
+    with pytest.warns(UserWarning, match="none of its layers computes them"):
         other = diagnose(model, IMAGES, BINARY)
     probabilities = model.predict(IMAGES, verbose=0)[:, 0]
     np.testing.assert_allclose(np.exp(other.predictions.log_probabilities[:, 1]), probabilities, rtol=1e-4)
@@ -470,7 +470,7 @@ def test_class_names_are_shown(net: keras.Model, report: Report) -> None:
 
 @pytest.mark.parametrize(("names", "received"), [(["ant"], "1 names"), ("abc", "3 names, in one string")])
 def test_class_names_of_another_number_are_refused(net: keras.Model, names: Any, received: str) -> None:
-    with pytest.raises(DataError, match=rf"`class_names` must name each class.*3 of them.*Received: {received}$"):
+    with pytest.raises(DataError, match=rf"`class_names` must name each of the 3 classes.*Received: {received}$"):
         diagnose(net, IMAGES, LABELS, class_names=names)
 
 
@@ -594,7 +594,7 @@ def test_images_of_another_shape_are_refused_with_both_shapes(dense: bool, image
 def test_a_subclassed_model_that_cannot_take_the_images_is_refused_likewise() -> None:
     model = Subclassed(CLASSES, sigmoid=False)
     model(IMAGES[:1])
-    with pytest.raises(ModelError, match=r"Received: \(n, 8, 8, 1\) for .* does not say what it takes"):
+    with pytest.raises(ModelError, match=r"Received: \(n, 8, 8, 1\) for .* does not state its input shape"):
         diagnose(model, IMAGES[..., :1], LABELS)
 
 
@@ -607,11 +607,11 @@ def test_labels_that_exceed_the_outputs_are_refused(net: keras.Model, shift: int
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (IMAGES[:0], LABELS[:0], "one image or more"),
-        ([], None, "one image or more"),
-        (tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).take(0).batch(5), None, "one image or more"),
-        (IMAGES, None, "takes labels: give `y`"),
-        (IMAGES, LABELS[:5], "one class for each.*23 and 5"),
+        (IMAGES[:0], LABELS[:0], "at least one image"),
+        ([], None, "at least one image"),
+        (tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).take(0).batch(5), None, "at least one image"),
+        (IMAGES, None, "needs labels. Pass `y`"),
+        (IMAGES, LABELS[:5], "one label for each.*23 and 5"),
         (IMAGES, np.array([*"abc"] * 8)[:COUNT], "class indices"),
         (tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(5).repeat(), None, r"take\(batches\)"),
         ([(IMAGES[:4], LABELS[:4]), (IMAGES[:4, :6], LABELS[:4])], None, r"one size.*\(8, 8, 3\) and \(6, 8, 3\)"),
@@ -675,7 +675,7 @@ def test_images_scaled_otherwise_than_in_training_are_called_so_in_the_head(
     assert "at-chance" not in codes(right)
     wrong = diagnose(model, preprocess(images, given).astype("float32"), bright)
     finding = wrong.findings[0]
-    assert finding.code == "at-chance"
+    assert finding.code == "collapsed-predictions"
     assert values in finding.evidence
     assert "scaled" in finding.advice
     page = wrong.save(tmp_path).read_text()

@@ -1,4 +1,4 @@
-"""From a picture of any size to the size and the channels that the network takes."""
+"""Converts images of any size to the size and the channels that the model takes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lrdiag import opencv
 from lrdiag.record.arrays import LabelledImages
 
 DEFAULT_SIZE = (32, 32)
 
 
 def fit(image: npt.NDArray[Any], size: tuple[int, int], channels: int) -> npt.NDArray[Any]:
-    """Cuts the middle of the wanted proportions out of `image`, scales it to `size`, and makes it grey or coloured.
+    """Crops the centre of `image` to the proportions of `size`, scales it, and converts its channels.
 
-    Pixels are averaged where it shrinks, and interpolated linearly where it grows. Transparency is dropped.
+    Shrinking averages pixels, and enlarging interpolates linearly. Transparency is dropped.
 
     Example:
         >>> fit(np.zeros((50, 90), np.uint8), size=(20, 48), channels=3).shape
@@ -34,7 +35,7 @@ def fit(image: npt.NDArray[Any], size: tuple[int, int], channels: int) -> npt.ND
 
 
 def fit_all(images: LabelledImages, size: tuple[int, int] | None, channels: int) -> LabelledImages:
-    """Fits every image as `fit` does; without a size, each keeps its own.
+    """Applies `fit` to every image. If `size` is `None`, the size stays as it is.
 
     Example:
         >>> images = LabelledImages(np.zeros((5, 28, 28, 1), np.uint8), np.arange(5))
@@ -51,8 +52,6 @@ def fit_all(images: LabelledImages, size: tuple[int, int] | None, channels: int)
 
 
 def _scale(image: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
-    import cv2
-
     (height, width), (wanted_height, wanted_width) = image.shape[:2], size
     if (height, width) == size:
         return image
@@ -60,18 +59,16 @@ def _scale(image: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
     rows, columns = max(1, round(wanted_height * scale)), max(1, round(wanted_width * scale))
     top, left = (height - rows) // 2, (width - columns) // 2
     middle = image[top : top + rows, left : left + columns]
-    interpolation = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(middle, (wanted_width, wanted_height), interpolation=interpolation))
+    interpolation = opencv.INTER_AREA if scale > 1 else opencv.INTER_LINEAR
+    return np.asarray(opencv.resize(middle, (wanted_width, wanted_height), interpolation=interpolation))
 
 
 def _convert(image: npt.NDArray[Any], channels: int) -> npt.NDArray[Any]:
-    import cv2
-
     stored = image.shape[2] if image.ndim == 3 else 1
     conversions = {
-        (1, 3): cv2.COLOR_GRAY2RGB,
-        (3, 1): cv2.COLOR_RGB2GRAY,
-        (4, 1): cv2.COLOR_RGBA2GRAY,
-        (4, 3): cv2.COLOR_RGBA2RGB,
+        (1, 3): opencv.COLOR_GRAY2RGB,
+        (3, 1): opencv.COLOR_RGB2GRAY,
+        (4, 1): opencv.COLOR_RGBA2GRAY,
+        (4, 3): opencv.COLOR_RGBA2RGB,
     }
-    return image if stored == channels else np.asarray(cv2.cvtColor(image, conversions[stored, channels]))
+    return image if stored == channels else np.asarray(opencv.cvtColor(image, conversions[stored, channels]))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lrdiag import opencv
 from lrdiag.errors import DataError, SettingsError, require_choice
 from lrdiag.palette import GROWTH, turbo
 
@@ -96,7 +96,7 @@ def overlay(
     # Picture by picture: what one needs stays in the cache, and the memory does not grow with their number.
     for picture, heatmap, highest in zip(pictures, maps, peaks, strict=True):
         if heatmap.any():
-            enlarged = cv2.resize(heatmap, size, interpolation=cv2.INTER_LINEAR)
+            enlarged = opencv.resize(heatmap, size, interpolation=opencv.INTER_LINEAR)
             relative = np.clip(enlarged, lowest * highest, highest) / highest
             step = np.rint(_STEPS * (relative - lowest)).astype(np.intp)
             picture[:] = np.rint(picture * kept.take(step, axis=0) + colours.take(step, axis=0))
@@ -177,4 +177,4 @@ def _colours(colormap: ColorMap, values: np.ndarray) -> np.ndarray:
     if colormap == "turbo":
         return turbo(values)
     places = np.rint(255 * values[:, None]).astype(np.uint8)
-    return np.asarray(cv2.applyColorMap(places, getattr(cv2, f"COLORMAP_{colormap.upper()}"))[:, 0, ::-1])
+    return np.asarray(opencv.applyColorMap(places, getattr(opencv, f"COLORMAP_{colormap.upper()}"))[:, 0, ::-1])

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lrdiag import opencv
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -80,6 +82,6 @@ def scaled_down(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """The image in that size, each pixel the mean of those that it stands for."""
     if image.shape[:2] == (height, width):
         return image
-    import cv2
 
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1)
+    scaled = np.asarray(opencv.resize(image, (width, height), interpolation=opencv.INTER_AREA))
+    return scaled.reshape(height, width, -1)  # OpenCV drops a single channel

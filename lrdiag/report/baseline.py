@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from itertools import islice
 
-from lrdiag.diagnosis.compare import compare
+from lrdiag.diagnosis.compare import compare, with_comparison
 from lrdiag.errors import RunFolderError
 from lrdiag.record.facts import Comparison, Diagnosis, Run
 from lrdiag.report.pictures.cutting import Cells
@@ -36,7 +36,7 @@ def set_beside(base: Run, head: Run) -> Run:
         if heatmaps and heatmaps.predicted.file in base.pictures:
             sheet, pictures[HEATMAPS] = Cells(base, heatmaps.predicted).rearranged(list(cells), HEATMAPS)
             comparison = dataclasses.replace(comparison, fixed_heatmaps=sheet)
-    return Run(dataclasses.replace(head.diagnosis, comparison=comparison), pictures)
+    return Run(with_comparison(head.diagnosis, comparison), pictures)
 
 
 def _cells_of_fixed(base: Diagnosis, comparison: Comparison) -> dict[int, int]:

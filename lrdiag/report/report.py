@@ -1,4 +1,4 @@
-"""The report of a model: facts, pictures, and the folder that holds them."""
+"""The report of a model: facts, pictures, and the run folder that contains them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lrdiag.backend.device import device
 from lrdiag.diagnosis.assemble import assemble, class_counts
-from lrdiag.diagnosis.findings.rules import loss_mismatch
+from lrdiag.diagnosis.evidence import Evidence, ModelLoss
+from lrdiag.diagnosis.findings.rules import check_all
 from lrdiag.record import folder as run_folder
-from lrdiag.record import provenance
 from lrdiag.record.arrays import NO_IMAGES, Heatmaps, LabelledImages, Predictions
 from lrdiag.record.facts import (
     DatasetFacts,
     Diagnosis,
     Evolution,
     Finding,
+    MadeBy,
     RangeTestFacts,
     Run,
     RunFacts,
     Seconds,
     TrainingRun,
+    TrainingSample,
 )
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
@@ -36,8 +37,6 @@ from lrdiag.report.tables import write_tables
 from lrdiag.report.write import write_page
 
 if TYPE_CHECKING:
-    import keras
-
     from lrdiag.evaluation.evaluator import Evaluated
     from lrdiag.rate.range_test import RangeTest
     from lrdiag.vocabulary import AssetsName
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """What a model gets right and wrong, and where it looks: to be saved, asked, compared, or shown in a notebook.
+    """What a model gets right and wrong, and where it looks. It can be saved, compared, and shown in a notebook.
 
     Example:
         >>> import keras, lrdiag
@@ -56,12 +55,12 @@ class Report:
         (0.5, [[3, 0], [3, 0]])
 
     Attributes:
-        run: The facts, and the pictures that they name.
-        predictions: Of every image.
-        heatmaps: Of the misclassified images, or `None`.
+        run: The facts and the pictures.
+        predictions: Predictions of every image.
+        heatmaps: Heatmaps of the misclassified images. `None` if the model has no feature maps.
         mistakes: The misclassified images, a `uint8` array of shape `(m, height, width, channels)`, in the order of
-            the test set, no larger than the page shows them.
-        files: The file of each image, or empty.
+            the test set, at the size at which the page shows them.
+        files: Name of the file of each image, or empty.
     """
 
     run: Run
@@ -72,64 +71,69 @@ class Report:
 
     @property
     def diagnosis(self) -> Diagnosis:
-        """Every fact: what report.json says."""
+        """All facts, as report.json contains them."""
         return self.run.diagnosis
 
     @property
+    def pictures(self) -> dict[str, bytes]:
+        """The pictures, by file name."""
+        return self.run.pictures
+
+    @property
     def accuracy(self) -> float:
-        """The share of the images that is recognised."""
+        """Share of the images that are classified correctly."""
         return self.diagnosis.test.accuracy
 
     @property
     def confusion(self) -> np.ndarray:
-        """`int64` array of shape `(classes, classes)`: counts, rows are true classes, columns predicted ones."""
+        """Counts, an `int64` array of shape `(classes, classes)`. Rows are true classes, columns predicted ones."""
         return np.asarray(self.diagnosis.confusion)
 
     @property
     def findings(self) -> list[Finding]:
-        """What a reader should know before anything else, the gravest first."""
+        """Findings, most severe first."""
         return self.diagnosis.findings
 
     def save(self, folder: str | Path, *, assets: AssetsName = "inline", templates: str | Path | None = None) -> Path:
         """Writes the run folder: report.html, report.json, summary.md, summary.png, tables and raw heatmaps.
 
         Args:
-            folder: Where; it is made if there is none.
-            assets: `"inline"`: the page is one file. `"folder"`: its pictures and its style lie in `assets/` beside it.
-            templates: A folder whose templates take the place of those of the same name, or `None`.
+            folder: The run folder. It is created if it doesn't exist.
+            assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
+            templates: A folder of templates that replace the built-in ones of the same name, or `None`.
 
         Returns:
             The path of the page.
 
         Raises:
-            LrdiagError: If the folder cannot be written or a template cannot be rendered.
+            LrdiagError: If the folder can't be written or a template can't be rendered.
         """
         folder = Path(folder)
         run_folder.create(folder)
         write_tables(folder, self.diagnosis, self.predictions, self.heatmaps, self.files)
-        run_folder.save(folder, self.run)  # a template that fails must not cost the rest
+        run_folder.save(folder, self.run)  # before the page: a template may fail
         write_page(folder, self.run, assets=assets, templates=None if templates is None else Path(templates))
         return folder / "report.html"
 
     def compared_with(self, baseline: str | Path | Report | Run) -> Report:
-        """This report with its comparison, image by image, with an earlier one.
+        """Returns this report with its comparison, image by image, with an earlier one.
 
         Args:
             baseline: An earlier report or its run, its run folder, or its report.json.
 
         Raises:
             ComparisonError: If the test images or the classes differ.
-            RunFolderError: If the baseline cannot be read.
+            RunFolderError: If the baseline can't be read.
         """
         return dataclasses.replace(self, run=set_beside(run_of(baseline), self.run))
 
     def to_dict(self) -> dict[str, Any]:
-        """Every fact as plain dictionaries, lists, numbers and strings: the content of report.json."""
+        """Returns all facts as dictionaries, lists, numbers and strings: the content of report.json."""
         facts: dict[str, Any] = json.loads(run_folder.to_json(self.diagnosis))
         return facts
 
     def _repr_html_(self) -> str:
-        """The page, in a frame of its own, so that its style and the notebook's do not meet."""
+        """Returns the page in an `iframe`, so that its style and the notebook's don't mix."""
         page = html.escape(render_page(self.run), quote=True)
         return f'<iframe srcdoc="{page}" title="lrdiag report" width="100%" height="800" style="border:0"></iframe>'
 
@@ -140,10 +144,10 @@ class Report:
 
 
 def run_of(report: str | Path | Report | Run) -> Run:
-    """The run of a report, or that of its run folder or report.json.
+    """Returns the run of a report, or reads it from a run folder or a report.json.
 
     Raises:
-        RunFolderError: If it cannot be read.
+        RunFolderError: If it can't be read.
     """
     if isinstance(report, Run):
         return report
@@ -164,26 +168,31 @@ def build_report(
     pictures: dict[str, bytes] | None = None,
     seed: int = 0,
     seconds: Seconds | None = None,
+    train_sample: TrainingSample | None = None,
+    made_by: MadeBy = "diagnose",
 ) -> Report:
-    """Lays out the pictures and computes the facts of a report.
+    """Lays out the pictures, computes the facts of a report and applies the rules.
 
     Args:
-        evaluated: What came out of the test.
-        dataset: What the model was trained and judged on.
-        run: What was run, on what.
-        training: How training went, or `None`.
+        evaluated: Result of evaluating the model on the test set.
+        dataset: The data that the model was trained and evaluated on.
+        run: Model, settings and environment.
+        training: The record of the training run, or `None`.
         range_test: The range test, or `None`.
-        range_test_note: Why there is none, or why it gave no rate.
+        range_test_note: Why there is no range test, or why it gave no rate.
         train: The training images, of which the page shows a few.
         files: The file of each test image, or empty.
-        evolution: How some images came to be seen as they are.
-        pictures: The pictures that it names.
-        seed: Which training images are shown.
-        seconds: What took how long.
+        evolution: How predictions for some images changed during training, or `None`.
+        pictures: The pictures of `evolution`.
+        seed: Random seed for the choice of training images to show.
+        seconds: Wall time of each stage.
+        train_sample: Figures of a sample of the training images in inference mode, from
+            `lrdiag.diagnosis.scores.training_sample`, or `None`.
+        made_by: The part of lrdiag that makes the report. It decides which remedies the findings name.
     """
     predictions, heatmaps = evaluated.predictions, evaluated.heatmaps
     sheets, laid_out = lay_out(evaluated.mistakes, predictions, heatmaps, train, seed)
-    diagnosis = assemble(
+    facts = assemble(
         dataset,
         predictions,
         files=files,
@@ -194,14 +203,22 @@ def build_report(
         sheets=sheets,
         run=run,
         evolution=evolution,
-        findings=loss_mismatch(evaluated.loss_takes_logits, evaluated.returns_probabilities),
+        train_sample=train_sample,
+        made_by=made_by,
     )
-    diagnosis = dataclasses.replace(diagnosis, seconds=seconds or Seconds())
+    facts = dataclasses.replace(facts, seconds=seconds or Seconds())
+    diagnosis = check_all(Evidence(facts, predictions, heatmaps, evaluated.mistakes, _loss_of(evaluated)))
     return Report(Run(diagnosis, laid_out | (pictures or {})), predictions, heatmaps, evaluated.mistakes, files)
 
 
+def _loss_of(evaluated: Evaluated) -> ModelLoss | None:
+    if evaluated.loss_takes_logits is None:
+        return None
+    return ModelLoss(evaluated.loss_takes_logits, evaluated.returns_probabilities)
+
+
 def facts_of(evaluated: Evaluated, names: Sequence[str], name: str) -> DatasetFacts:
-    """What the page says of data that only passed by."""
+    """Returns the facts of a dataset of which only the evaluated images are known."""
     labels = evaluated.predictions.labels
     return DatasetFacts(
         name=name,
@@ -215,20 +232,4 @@ def facts_of(evaluated: Evaluated, names: Sequence[str], name: str) -> DatasetFa
         train_counts=[0] * len(names),
         test_counts=class_counts(labels, len(names)),
         test_fingerprint=evaluated.fingerprint,
-    )
-
-
-def run_facts(
-    model: keras.Model, evaluated: Evaluated, settings: dict[str, Any], *, name: str | None = None, command: str = ""
-) -> RunFacts:
-    """What was run, on what; settings that are `None` are left out."""
-    return RunFacts(
-        model=name or model.name,
-        parameters=model.count_params(),
-        device=device(),
-        command=command,
-        git_commit=provenance.git_commit(),
-        settings={key: value for key, value in settings.items() if value is not None},
-        versions=provenance.versions(),
-        value_range=evaluated.value_range,
     )

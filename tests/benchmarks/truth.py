@@ -193,11 +193,13 @@ def scores(model: Any, images: np.ndarray) -> np.ndarray:
 
 def faithfulness(method: str, nets: Nets) -> dict[str, Any]:
     """Areas under the curves, and how much they differ from chance, image by image."""
+    from measures import insertion_curve
+
     model, images = nets.photographs, nets.sample(number(method))
     classes = scores(model, images).argmax(axis=1)
     maps = explainer(method, model)(images, classes)
     measured: dict[str, Any] = {"images": len(maps), "map": maps.shape[1:], "empty": trust.share_of_empty(maps)}
-    for name, curve in (("deletion", trust.deletion_curve), ("insertion", trust.insertion_curve)):
+    for name, curve in (("deletion", trust.deletion_curve), ("insertion", insertion_curve)):
         areas, random, others = (
             trust.area_under(curve(lambda shown: scores(model, shown), images, each, classes))
             for each in (maps, trust.random_maps(maps), of_others(maps))
@@ -211,6 +213,8 @@ def faithfulness(method: str, nets: Nets) -> dict[str, Any]:
 
 def randomisation(method: str, nets: Nets) -> dict[str, Any]:
     """The similarity to the original maps after each stage, and what chance makes of it."""
+    from measures import similarity
+
     model, images = nets.photographs, nets.sample(number(method))
     before = scores(model, images)
     classes = before.argmax(axis=1)
@@ -230,7 +234,7 @@ def randomisation(method: str, nets: Nets) -> dict[str, Any]:
         "stages": {stage: interval(mean_similarity(original, each)) for stage, each in stages.items()},
         "chance": interval(chance),
         "all anew, minus chance": interval(mean_similarity(original, untrained) - chance),
-        "two images": interval(trust.similarity(original, of_others(original))),
+        "two images": interval(similarity(original, of_others(original))),
         "two untrained nets": interval(mean_similarity(untrained[0], untrained[1:])),
         "empty, untrained": trust.share_of_empty(np.concatenate(untrained)),
     }
@@ -261,12 +265,14 @@ def drawn_anew(model: Any, seed: int) -> Iterator[Iterator[str]]:
 
 def pointing(method: str, nets: Nets) -> dict[str, Any]:
     """How often the peak lies on the digit that is to be named, on the decoy, and on the digit by chance."""
+    from measures import pointing_game
+
     pictures, size = nets.pictures, number(method)
     shown, classes = pictures.images.images[:size], pictures.images.labels[:size]
     named, decoys = pictures.named[:size], pictures.decoys[:size]
     maps = [explainer(method, model)(shown, classes) for model in nets.planted]
-    hits = [trust.pointing_game(each, named) for each in maps]
-    random = [trust.pointing_game(trust.random_maps(each, seed), named) for seed, each in enumerate(maps)]
+    hits = [pointing_game(each, named) for each in maps]
+    random = [pointing_game(trust.random_maps(each, seed), named) for seed, each in enumerate(maps)]
     return {
         "images": size,
         "map": maps[0].shape[1:],
@@ -274,7 +280,7 @@ def pointing(method: str, nets: Nets) -> dict[str, Any]:
         "accuracy": [float((scores(model, shown).argmax(axis=1) == classes).mean()) for model in nets.planted],
         "digit": interval(np.mean(hits, axis=0)),
         "digit, each net": [float(each.mean()) for each in hits],
-        "decoy": interval(np.mean([trust.pointing_game(each, decoys) for each in maps], axis=0)),
+        "decoy": interval(np.mean([pointing_game(each, decoys) for each in maps], axis=0)),
         "digit, random map": interval(np.mean(random, axis=0)),
         "digit, centre": float(named[:, PICTURE // 2, PICTURE // 2].mean()),
         "digit, share of the picture": float(named.mean()),
@@ -296,7 +302,9 @@ def of_others(maps: np.ndarray) -> np.ndarray:
 
 def mean_similarity(original: np.ndarray, others: Iterable[np.ndarray]) -> np.ndarray:
     """How similar each image's map is to its maps in `others`, on the average."""
-    return np.mean([trust.similarity(original, each) for each in others], axis=0)
+    from measures import similarity
+
+    return np.mean([similarity(original, each) for each in others], axis=0)
 
 
 def interval(values: np.ndarray) -> list[float]:

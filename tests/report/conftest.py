@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lrdiag.intervals import wilson
 from lrdiag.record.arrays import SkippedFile
 from lrdiag.record.facts import (
     Averages,
     Calibration,
     CalibrationBin,
+    Check,
     ClassFacts,
     ConfusedPair,
     DatasetFacts,
@@ -125,7 +127,15 @@ def make_diagnosis(classes: list[str], matrix: np.ndarray, items: list[Mistake],
         test=make_score(size, float(np.trace(matrix) / size), 0.741, 0.848, 0.6234),
         calibration=make_calibration(size),
         per_class=[
-            ClassFacts(name, 0.8, float(shares[index, index]), 0.81, each[index]) for index, name in enumerate(classes)
+            ClassFacts(
+                name,
+                0.8,
+                float(shares[index, index]),
+                0.81,
+                each[index],
+                *wilson(max(0, int(matrix[index, index])), each[index]),
+            )
+            for index, name in enumerate(classes)
         ],
         confusion=matrix.tolist(),
         confused_pairs=[ConfusedPair(int(i), int(j), int(matrix[i, j]), float(shares[i, j])) for i, j in wrong],
@@ -133,8 +143,35 @@ def make_diagnosis(classes: list[str], matrix: np.ndarray, items: list[Mistake],
         heatmaps=HeatmapFacts("Grad-CAM", "conv2d_7", len(items), trust=HeatmapTrust(100, 0.02, 0.31, 0.42)),
         sheets=sheets,
         findings=[
-            Finding("confused-pair", "note", "“cat” is often taken for “dog”.", "14 images, 70.0 %.", "Look at them."),
-            Finding("overfitting", "warning", "The network overfits.", "90.1 % against 78.9 %.", "Augment more."),
+            Finding(
+                "overfitting",
+                "warning",
+                "The model overfits.",
+                "90.1 % against 78.9 %.",
+                "Augment more.",
+                0.112,
+                0.05,
+                [],
+                "training",
+            ),
+            Finding(
+                "confused-pair",
+                "note",
+                "“cat” is often predicted as “dog”.",
+                "14 of 20 images.",
+                "Look at them.",
+                0.7,
+                0.1,
+                [0, 7],
+                "confusion",
+            ),
+        ],
+        checks=[
+            Check("overfitting", "found", 0.112, 0.05),
+            Check("at-chance", "passed", 0.8, 0.1416),
+            Check("no-heatmaps", "passed"),
+            Check("regression", "not checked", reason="the run was not compared with a baseline"),
+            Check("confused-pair", "found", 0.7, 0.1),
         ],
         device="CPU",
         command="lrdiag train-and-report --data cifar10",
@@ -157,7 +194,11 @@ def make_calibration(size: int) -> Calibration:
     """Fifteen bins, the lowest of them empty, the sure ones a little too sure."""
     counts = [0] * 3 + [size // 16] * 11 + [size - 11 * (size // 16)]
     bins = [
-        CalibrationBin(place / 15, (place + 1) / 15, count, count * place // 15, (place + 0.5) / 15 if count else None)
+        CalibrationBin(
+            place / 15, (place + 1) / 15, count, right := count * place // 15, (place + 0.5) / 15, *wilson(right, count)
+        )
+        if count
+        else CalibrationBin(place / 15, (place + 1) / 15, 0, 0, None)
         for place, count in enumerate(counts)
     ]
     return Calibration(0.0625, bins)
@@ -193,7 +234,9 @@ def changed(run: Run, **changes: object) -> Run:
 
 def _fallback() -> Run:
     run = make_run(CONFUSED, CLASSES)
-    return changed(run, dataset=dataclasses.replace(run.diagnosis.dataset, fallback="CIFAR-10 could not be had."))
+    reason = "CIFAR-10 could not be downloaded."
+    finding = Finding("stand-in-data", "error", "This is not CIFAR-10: the digits data is used instead.", reason, "…")
+    return changed(run, dataset=dataclasses.replace(run.diagnosis.dataset, fallback=reason), findings=[finding])
 
 
 def _diverged() -> Run:
@@ -346,10 +389,7 @@ def followed(run: Run) -> Run:
     photographs, photograph_file = photograph_sheet(noise, "watched.webp")
     maps = rng.random((2 * FOLLOWED, 4, 4)).astype(np.float32)
     heatmaps, heatmap_file = heatmap_sheet(maps, maps.max(axis=(1, 2)), "watched-maps.png")
-    images = [
-        WatchedImage(7 * true, true, [Moment(true + 1, 0.5, 0.25), Moment(true, 0.75, 0.75)])
-        for true in range(FOLLOWED)
-    ]
+    images = [WatchedImage(7 * true, true, [Moment(true + 1, 0.5), Moment(true, 0.75)]) for true in range(FOLLOWED)]
     evolution = Evolution([1, 3], [0.625, 0.8], images, photographs, heatmaps)
     pictures = run.pictures | {"watched.webp": photograph_file, "watched-maps.png": heatmap_file}
     return Run(dataclasses.replace(run.diagnosis, evolution=evolution), pictures)

@@ -30,7 +30,7 @@ def main(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
     pictures: np.ndarray = lrdiag.overlay(images, maps)
     assert_no_regression(report, baseline=page.parent, accuracy=0.01, recall={"cat": 0.1})
     print(schedule, cyclic, titles, latest, pictures.shape)
-    run = lrdiag.train_and_report(lrdiag.Settings(data="digits", learning_rate=lrdiag.LearningRate(0.1)))
+    run: lrdiag.Report = lrdiag.train_and_report("digits", epochs=3, learning_rate=0.1, augment=["flip"], out=page.parent)
     return run.diagnosis.test.accuracy
 
 
@@ -39,3 +39,4 @@ def make_mistakes(model: keras.Model, images: np.ndarray, report: lrdiag.Report)
     lrdiag.find_lr(model, images, repeat=2)  # type: ignore[call-arg]
     lrdiag.GradCAM(model, method="grad-cam")  # type: ignore[arg-type]
     report.save("report", assets="files")  # type: ignore[arg-type]
+    lrdiag.train_and_report("digits", optimizer="sdg")  # type: ignore[arg-type]

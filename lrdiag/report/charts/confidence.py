@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from lrdiag import formats
-from lrdiag.diagnosis.intervals import wilson
 from lrdiag.record.facts import Calibration, CalibrationBin
 from lrdiag.report.charts import svg
 
@@ -40,8 +39,9 @@ def reliability_chart(calibration: Calibration) -> Markup:
 
 def _draw_accuracy(axes: Axes, facts: CalibrationBin, weight: float) -> None:
     _bar(axes, facts, facts.right / facts.count, svg.TRAINING, ".accuracy", _FAINTEST + (_OPAQUE - _FAINTEST) * weight)
-    low, high = wilson(facts.right, facts.count)
-    axes.plot([_middle(facts)] * 2, [100 * low, 100 * high], color=svg.INK, linewidth=1, gid=".interval")
+    if facts.accuracy_low is not None and facts.accuracy_high is not None:
+        ends = [100 * facts.accuracy_low, 100 * facts.accuracy_high]
+        axes.plot([_middle(facts)] * 2, ends, color=svg.INK, linewidth=1, gid=".interval")
     axes.annotate(
         compact(facts.count),
         (_middle(facts), 1),

@@ -6,7 +6,6 @@ import dataclasses
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.diagnosis.intervals import wilson
 from lrdiag.errors import RunFolderError
 from lrdiag.record.facts import Averages, ClassFacts, Run
 from lrdiag.record.pictures import Sheet, Sheets
@@ -118,9 +117,8 @@ def build(run: Run) -> Classes:
 def _row(index: int, facts: ClassFacts, counts: list[int]) -> ClassRow:
     right = counts[index]
     bar = None
-    if facts.support:
-        low, high = wilson(right, facts.support)
-        bar = Bar(100 * right / facts.support, 100 * low, 100 * high)
+    if facts.recall is not None and facts.recall_low is not None and facts.recall_high is not None:
+        bar = Bar(100 * facts.recall, 100 * facts.recall_low, 100 * facts.recall_high)
     return ClassRow(index, facts, right, facts.support - right, _rival(index, counts), bar)
 
 

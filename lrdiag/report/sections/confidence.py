@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lrdiag import formats
-from lrdiag.diagnosis.intervals import wilson
+from lrdiag.intervals import wilson
 from lrdiag.record import folder as run_folder
 from lrdiag.record.facts import Calibration, CalibrationBin, Run
 from lrdiag.report.charts import confidence as confidence_charts

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lrdiag import formats
 from lrdiag.errors import RunFolderError
-from lrdiag.record.facts import HeatmapFacts, HeatmapTrust, Mistake, Run
+from lrdiag.record.facts import HeatmapFacts, HeatmapTrust, IndependentCheck, Mistake, Run
 from lrdiag.record.pictures import HeatmapSheets, Sheet
 from lrdiag.report.pictures.tiles import Layer, layer, places_shown
 
@@ -116,7 +116,7 @@ def build(run: Run) -> Misclassified:
         photographs=layer(run, photographs) if photographs else None,
         maps=_maps(run, photographs, maps) if photographs and maps else None,
         heatmap_facts=diagnosis.heatmaps,
-        trust=trust_sentence(diagnosis.heatmaps.trust) if diagnosis.heatmaps.trust else None,
+        trust=_trust(diagnosis.heatmaps),
     )
 
 
@@ -187,6 +187,28 @@ def _left_out(count: int, shown: int) -> str | None:
         f"Too many to show them all: these are {formats.count(shown)} of them, first the highest losses of each "
         "confused pair, the largest pairs first, then the highest losses of all. predictions.csv lists all "
         f"{formats.count(count)}."
+    )
+
+
+def _trust(heatmaps: HeatmapFacts) -> str | None:
+    if heatmaps.trust is None:
+        return None
+    sentences = [trust_sentence(heatmaps.trust)]
+    if heatmaps.independent:
+        sentences.append(independent_sentence(heatmaps.independent))
+    return " ".join(sentences)
+
+
+def independent_sentence(check: IndependentCheck) -> str:
+    """How many maps an independent implementation reproduces."""
+    if check.skipped:
+        return f"The maps were not compared with an independent implementation (tf-keras-vis): {check.skipped}."
+    largest = check.largest_difference or 0.0
+    return (
+        f"tf-keras-vis, an independent implementation of Grad-CAM, draws the same map for {check.same} of "
+        f"{formats.plural(check.images, 'mistake')} (largest difference "
+        f"{'below 0.001' if largest < 0.001 else f'{largest:.3f}'} after scaling both maps to 0–1; up to 0.01 counts "
+        "as the same)."
     )
 
 

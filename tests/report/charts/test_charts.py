@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from lrdiag.diagnosis.intervals import wilson
+from lrdiag.intervals import wilson
 from lrdiag.record.facts import Calibration, CalibrationBin, Epoch, RangeTestFacts, Run, TrainingRun
 from lrdiag.report.charts.confidence import compact, confidence_chart, reliability_chart
 from lrdiag.report.charts.range_test import range_test_chart, rate_ticks
@@ -406,7 +406,7 @@ def calibration(**filled: tuple[int, int]) -> Calibration:
     """Fifteen bins, of which `bin_3=(40, 30)` holds forty images, thirty of them recognised."""
     counts = {int(name.removeprefix("bin_")): held for name, held in filled.items()}
     bins = [
-        CalibrationBin(place / 15, (place + 1) / 15, *counts[place], (place + 0.5) / 15)
+        CalibrationBin(place / 15, (place + 1) / 15, *counts[place], (place + 0.5) / 15, *wilson(*counts[place][::-1]))
         if place in counts
         else CalibrationBin(place / 15, (place + 1) / 15, 0, 0, None)
         for place in range(15)

@@ -1,0 +1,105 @@
+"""Confidence intervals and tests of counted shares."""
+
+from __future__ import annotations
+
+from math import exp, log, log1p, sqrt
+from statistics import NormalDist
+
+import numpy as np
+
+SIGNIFICANCE = 0.05
+"""A p-value below this is significant."""
+Z = NormalDist().inv_cdf(1 - SIGNIFICANCE / 2)
+"""Standard normal quantile of a 95 % interval: 1.96."""
+
+
+def wilson(hits: int, trials: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a share.
+
+    Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference" (1927).
+
+    Example:
+        >>> low, high = wilson(8, 10)
+        >>> round(low, 3), round(high, 3)
+        (0.49, 0.943)
+
+    Args:
+        hits: Number of successes.
+        trials: Number of trials, 1 or more.
+
+    Returns:
+        Lower and upper end, between 0 and 1.
+    """
+    share, inverse = hits / trials, Z**2 / trials
+    middle = (share + inverse / 2) / (1 + inverse)
+    reach = Z * sqrt(share * (1 - share) / trials + inverse / (4 * trials)) / (1 + inverse)
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def newcombe(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
+    """95 % interval of the difference of two shares that were counted on different images.
+
+    Source: Newcombe, "Interval estimation for the difference between independent proportions: comparison of eleven
+    methods" (1998), method 10.
+
+    Example:
+        >>> [round(end, 4) for end in newcombe((56, 70), (48, 80))]
+        [0.0524, 0.3339]
+
+    Args:
+        first: Hits and trials of the first share.
+        second: Hits and trials of the share that is subtracted.
+    """
+    (low, high), (other_low, other_high) = wilson(*first), wilson(*second)
+    share, other = first[0] / first[1], second[0] / second[1]
+    difference = share - other
+    return (
+        difference - sqrt((share - low) ** 2 + (other_high - other) ** 2),
+        difference + sqrt((high - share) ** 2 + (other - other_low) ** 2),
+    )
+
+
+def mcnemar(broken: int, fixed: int) -> float:
+    """P-value of McNemar's mid-p test, two-sided.
+
+    The null hypothesis is that an image whose result changed is as likely to be broken as to be fixed. The exact test
+    rejects it too rarely; the mid-p test counts only half of the probability of the observed numbers.
+
+    Source: Fagerland, Lydersen and Laake, "The McNemar test for binary matched-pairs data: mid-p and asymptotic are
+    better than exact conditional" (2013).
+
+    Example:
+        >>> round(mcnemar(broken=1, fixed=4), 5)
+        0.21875
+
+    Args:
+        broken: Number of images that only the first model classifies correctly.
+        fixed: Number of images that only the second model classifies correctly.
+    """
+    probabilities = _log_probabilities(min(broken, fixed), broken + fixed, 0.5)
+    probabilities[-1] -= log(2)
+    return min(1.0, 2 * exp(float(np.logaddexp.reduce(probabilities))))
+
+
+def at_most(hits: int, trials: int, share: float) -> float:
+    """Probability of so few hits, or fewer, if each trial succeeds with probability `share`.
+
+    Example:
+        >>> round(at_most(1, 4, 0.5), 4)
+        0.3125
+
+    Args:
+        hits: Number of successes.
+        trials: Number of trials.
+        share: Probability of success, between 0 and 1.
+    """
+    if hits >= trials or share in (0.0, 1.0):
+        return float(hits >= share * trials)
+    return min(1.0, exp(float(np.logaddexp.reduce(_log_probabilities(hits, trials, share)))))
+
+
+def _log_probabilities(hits: int, trials: int, share: float) -> np.ndarray:
+    """Logarithms of the binomial probabilities of 0 to `hits` successes."""
+    numbers = np.arange(hits + 1)
+    log_choices = np.concatenate([[0.0], np.cumsum(np.log((trials - numbers[1:] + 1) / numbers[1:]))])
+    return np.asarray(log_choices + numbers * log(share) + (trials - numbers) * log1p(-share))
