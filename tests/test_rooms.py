@@ -27,6 +27,8 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ENTRANCES = {"__init__", "__main__"}  # the public names and `python -m lrdiag`
 WITHOUT_ENGINE = {"record", "rate", "diagnosis", "report"}
 TENSORFLOW_ITSELF = {"data/sources/tfds.py", "explain/keras_vis.py", "tensorboard.py"}  # parts about TensorFlow
+# The moments of a training run keep pictures only as finished sheets, and sheets are drawn by the report.
+UPWARDS = {("evaluation/evolution.py", "lrdiag.report.pictures.sheets")}
 
 
 class Import(NamedTuple):
@@ -84,7 +86,8 @@ def test_every_room_has_a_floor() -> None:
 
 def test_imports_go_down_only() -> None:
     inside = [each for each in IMPORTS if each.module.startswith("lrdiag.") and each.rooms[0] not in ENTRANCES]
-    assert [each for each in inside if FLOOR[each.rooms[1]] > FLOOR[each.rooms[0]]] == []
+    upwards = {(each.file, each.module) for each in inside if FLOOR[each.rooms[1]] > FLOOR[each.rooms[0]]}
+    assert upwards == UPWARDS
 
 
 def test_rooms_do_not_import_each_other_in_a_circle() -> None:

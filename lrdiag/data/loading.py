@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -23,7 +23,9 @@ from lrdiag.data.sources.tfds import TfdsFolder
 from lrdiag.errors import DataUnavailable, SettingsError, did_you_mean
 from lrdiag.progress import Progress
 from lrdiag.record.arrays import Dataset, LabelledImages
-from lrdiag.settings import Settings
+
+if TYPE_CHECKING:
+    from lrdiag.settings import Settings
 
 VALIDATION_FRACTION = 0.1
 
@@ -90,6 +92,7 @@ def load_dataset(settings: Settings, progress: Progress) -> Dataset:
 
     Example:
         >>> from lrdiag.progress import Silence
+        >>> from lrdiag.settings import Settings
         >>> dataset = load_dataset(Settings(data="digits", limit_train=500, limit_test=100), Silence())
         >>> len(dataset.train), len(dataset.validation), len(dataset.test)
         (450, 50, 100)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lrdiag.errors import NoSuggestion
 from lrdiag.models import Network
@@ -10,9 +10,11 @@ from lrdiag.policies.finder import find_lr
 from lrdiag.progress import Progress
 from lrdiag.rate.range_test import RangeTest
 from lrdiag.record.facts import Rates
-from lrdiag.settings import LearningRate
 from lrdiag.training.fit import DEFAULT_RATES, compile_network
 from lrdiag.vocabulary import CYCLE_RATIO, OptimizerName
+
+if TYPE_CHECKING:
+    from lrdiag.settings import LearningRate
 
 RANGE_TEST_STEPS = 100
 

@@ -30,7 +30,7 @@ def main(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
     pictures: np.ndarray = lrdiag.overlay(images, maps)
     assert_no_regression(report, baseline=page.parent, accuracy=0.01, recall={"cat": 0.1})
     print(schedule, cyclic, titles, latest, pictures.shape)
-    run: lrdiag.Report = lrdiag.train_and_report("digits", epochs=3, learning_rate=0.1, augment=["flip"], out=page.parent)
+    run: lrdiag.Report = lrdiag.train_and_report("digits", epochs=3, learning_rate=0.1, augment=["flip"], out="run")
     return run.diagnosis.test.accuracy
 
 
