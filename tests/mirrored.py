@@ -1,4 +1,4 @@
-"""Trains on two logical devices and writes what came of it to `told.json` in the folder that is given."""
+"""Trains on two logical devices and writes the results to `results.json` in the given folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCHEDULE = keras.optimizers.schedules.CosineDecay(0.1, 20)
 
 
 def net(rate: Any, strategy: tf.distribute.Strategy, dropout: float = 0.1) -> keras.Model:
-    """A net that trains alike wherever its examples are, but for what each device drops."""
+    """A model whose training doesn't depend on the number of devices, except for dropout."""
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = keras.Sequential(
@@ -38,7 +38,7 @@ def net(rate: Any, strategy: tf.distribute.Strategy, dropout: float = 0.1) -> ke
 
 
 def fit(model: keras.Model, *callbacks: keras.callbacks.Callback) -> list[float]:
-    """The losses of three epochs of four steps."""
+    """Returns the losses of three epochs of four steps."""
     history = model.fit(
         INPUTS, LABELS, batch_size=16, epochs=3, shuffle=False, verbose=0, callbacks=list(callbacks)
     ).history
@@ -46,17 +46,17 @@ def fit(model: keras.Model, *callbacks: keras.callbacks.Callback) -> list[float]
 
 
 def sweep(model: keras.Model) -> list[float]:
-    """The losses of a range test on batches in their order."""
+    """Returns the losses of a range test on batches in a fixed order."""
     batches = tf.data.Dataset.from_tensor_slices((INPUTS, LABELS)).batch(16)
     return lrdiag.find_lr(model, batches, iterations=20, end_lr=0.5).losses
 
 
 def main(folder: Path) -> None:
-    """All trainings, one after another."""
+    """Runs all trainings."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     both = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    told: dict[str, Any] = {}
+    results: dict[str, Any] = {}
 
     def trained(rate: Any, before: Callable[[keras.Model], Any]) -> list[Any]:
         model = net(rate, both)
@@ -64,22 +64,22 @@ def main(folder: Path) -> None:
         return [fit(model), [keras.ops.convert_to_numpy(each).tolist() for each in model.variables]]
 
     for name, rate in (("number", 0.1), ("schedule", SCHEDULE)):
-        told[f"swept {name}"] = trained(rate, sweep)
-        told[f"bare {name}"] = trained(rate, lambda model: None)
+        results[f"swept {name}"] = trained(rate, sweep)
+        results[f"bare {name}"] = trained(rate, lambda model: None)
 
-    told["sweep"], told["sweep on one device"] = (
+    results["sweep"], results["sweep on one device"] = (
         sweep(net(0.1, strategy, dropout=0)) for strategy in (both, tf.distribute.get_strategy())
     )
 
     model, recorder = net(0.5, both), StepRecorder()
     cyclic = lrdiag.CyclicLR(0.01, 0.1, 6, momentum=(0.85, 0.95))
     report = lrdiag.ReportCallback(folder / "report", (INPUTS, LABELS))
-    told["history"] = fit(model, cyclic, recorder, report)
-    told |= {"rates": recorder.learning_rates, "momentums": recorder.momentums, "losses": recorder.losses}
-    told["trained rate"] = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+    results["history"] = fit(model, cyclic, recorder, report)
+    results |= {"rates": recorder.learning_rates, "momentums": recorder.momentums, "losses": recorder.losses}
+    results["trained rate"] = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     training = json.loads((folder / "report/report.json").read_text())["training"]
-    told["reported epochs"], told["reported optimizer"] = len(training["epochs"]), training["optimizer"]
-    (folder / "told.json").write_text(json.dumps(told))
+    results["reported epochs"], results["reported optimizer"] = len(training["epochs"]), training["optimizer"]
+    (folder / "results.json").write_text(json.dumps(results))
 
 
 if __name__ == "__main__":

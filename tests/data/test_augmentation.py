@@ -9,7 +9,7 @@ COUNT = 2000
 
 
 def coordinates(count: int, height: int = 32, width: int = 32) -> np.ndarray:
-    """Images whose pixels tell their own row and column, and so where each came from."""
+    """Images whose pixels contain their own row and column."""
     rows, columns = np.mgrid[:height, :width]
     image = np.stack([rows, columns, np.zeros_like(rows)], axis=-1)
     return np.broadcast_to(image, (count, height, width, 3)).astype("uint8")
@@ -36,12 +36,12 @@ def erased() -> np.ndarray:
     return (apply(RandomErasing(seed=3), np.full((COUNT, 32, 32, 3), 300.0, "float32")) != 300).all(axis=-1)
 
 
-def test_erasing_strikes_half_of_the_images(erased):
+def test_half_of_the_images_are_erased(erased):
     share = erased.any(axis=(1, 2)).mean()
     assert abs(share - 0.5) < 0.045  # four standard deviations
 
 
-def test_erased_areas_and_aspects_span_their_ranges_and_never_leave_them(erased):
+def test_erased_areas_and_aspects_span_their_ranges(erased):
     _, _, height, width = rectangles(erased[erased.any(axis=(1, 2))]).T
     area, aspect = height * width / 1024, height / width
     assert area.min() >= 0.02
@@ -52,11 +52,11 @@ def test_erased_areas_and_aspects_span_their_ranges_and_never_leave_them(erased)
     assert aspect.max() <= 3.3
     assert aspect.min() < 0.36
     assert aspect.max() > 2.8
-    assert abs(np.log(aspect).mean()) < 0.09, "tall and wide are equally frequent"
+    assert abs(np.log(aspect).mean()) < 0.09, "tall and wide rectangles are equally frequent"
 
 
-def test_area_is_even_and_aspect_log_even_where_every_rectangle_fits():
-    """As the paper draws them. Small areas fit at every aspect, so that nothing is drawn anew."""
+def test_area_is_uniform_and_aspect_log_uniform_if_every_rectangle_fits():
+    """As in the paper. Small areas fit with every aspect ratio, so no rectangle is drawn again."""
     height, width = RandomErasing(area=(0.02, 0.2)).sizes(224, 224).T.astype(float)
     for values, low, high in ((height * width / 224**2, 0.02, 0.2), (np.log(height / width), np.log(0.3), np.log(3.3))):
         counts, _ = np.histogram(values, bins=8, range=(low, high))
@@ -101,7 +101,7 @@ def test_erasing_fits_images_that_are_not_square():
     assert (height * width).max() <= 0.4 * 16 * 48
 
 
-def test_each_image_is_cropped_at_its_own_place():
+def test_each_image_is_cropped_at_its_own_position():
     cropped = apply(RandomCrop(32, 32, padding=4, seed=0), coordinates(COUNT))
     shifts = cropped[:, 16, 16, :2].astype(int) - 16
     assert shifts.min(axis=0).tolist() == [-4, -4]
@@ -110,7 +110,7 @@ def test_each_image_is_cropped_at_its_own_place():
     assert ((counts - COUNT / 81) ** 2 / (COUNT / 81)).sum() < 140  # chi-squared of 80 degrees of freedom, p = 4e-5
 
 
-def test_a_crop_is_numpys_reflected_padding_cut_out():
+def test_a_crop_equals_one_of_numpys_reflected_padding():
     images = np.random.default_rng(0).integers(0, 256, (50, 32, 32, 3), np.uint8)
     padded = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)), mode="reflect")
     cropped = apply(RandomCrop(32, 32, padding=4, seed=7), images)
@@ -127,7 +127,7 @@ def test_each_argument_of_the_crop_changes_it(arguments, shape, largest):
     assert cropped[:, 12, 12, 0].max() - 12 == largest
 
 
-def test_half_of_the_images_are_mirrored_each_on_its_own():
+def test_half_of_the_images_are_mirrored_independently():
     flipped = apply(build_augmentation(("flip",), (32, 32, 3), 0), coordinates(COUNT))
     mirrored = flipped[:, 0, 0, 1] == 31
     assert abs(mirrored.mean() - 0.5) < 0.045
@@ -136,7 +136,7 @@ def test_half_of_the_images_are_mirrored_each_on_its_own():
 
 
 @pytest.mark.parametrize("layer", [RandomCrop(32, 32, padding=4), RandomErasing()])
-def test_outside_of_training_nothing_changes(layer):
+def test_images_are_unchanged_outside_of_training(layer):
     np.testing.assert_array_equal(layer(coordinates(5), training=False), coordinates(5))
 
 
@@ -147,14 +147,14 @@ def test_outside_of_training_nothing_changes(layer):
         RandomErasing(0.7, area=(0.1, 0.2), aspect=(0.5, 2.0), seed=5),
     ],
 )
-def test_layers_survive_serialisation(layer):
+def test_layers_can_be_serialized(layer):
     config = keras.saving.serialize_keras_object(layer)
     again = keras.saving.deserialize_keras_object(config)
     assert keras.saving.serialize_keras_object(again) == config
     np.testing.assert_array_equal(apply(again, coordinates(20)), apply(layer, coordinates(20)))
 
 
-def test_layers_come_in_one_order_and_with_random_numbers_of_their_own():
+def test_layers_have_a_fixed_order_and_their_own_random_numbers():
     layers = build_augmentation(("erase", "flip", "crop"), (32, 32, 3), 0).layers
     assert [layer.name for layer in layers] == ["crop", "flip", "erase"]
     assert len({layer.seed for layer in layers}) == 3

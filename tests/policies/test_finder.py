@@ -1,4 +1,4 @@
-"""The range test: what it measures, when it stops, and that it leaves no trace."""
+"""The range test: what it measures, when it stops, and that it restores everything."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras.src.random.seed_generator import global_seed_generator
 
-import lrdiag
-from lrdiag.errors import DataError, ModelError, SettingsError
+from lrdiag.backend.optimizers import schedule_of
+from lrdiag.errors import ModelError, SettingsError
 from lrdiag.policies.finder import LRFinder, find_lr
 from lrdiag.rate.curves import ExponentialSweep, LinearSweep
 from lrdiag.rate.range_test import RangeTest
@@ -33,16 +32,11 @@ def several() -> keras.Optimizer:
 
 
 SCHEDULE = keras.optimizers.schedules.CosineDecay(0.1, 20)
-# what is trained, and the options it is compiled with
+# optimizers, and arguments of `compile`
 SETUPS: dict[str, tuple[Callable[[], keras.Optimizer], dict[str, Any]]] = {
     "sgd": (sgd, {}),
-    "adam": (lambda: keras.optimizers.Adam(0.01), {}),
-    "compiled-by-xla": (sgd, {"jit_compile": True}),
-    "schedule": (lambda: sgd(SCHEDULE), {}),
     "several-steps-in-one-execution": (sgd, {"steps_per_execution": 3}),
-    "accumulation": (lambda: sgd(gradient_accumulation_steps=2), {}),
     "averaged-weights": (lambda: sgd(use_ema=True), {}),
-    "loss-scale": (lambda: keras.optimizers.LossScaleOptimizer(sgd()), {}),
     "loss-scale-with-accumulation": (
         lambda: keras.optimizers.LossScaleOptimizer(sgd(gradient_accumulation_steps=2)),
         {},
@@ -50,11 +44,17 @@ SETUPS: dict[str, tuple[Callable[[], keras.Optimizer], dict[str, Any]]] = {
     "loss-scale-with-schedule": (lambda: keras.optimizers.LossScaleOptimizer(sgd(SCHEDULE)), {}),
     "several-optimizers": (several, {}),
 }
+SLOW_SETUPS = {
+    "compiled-by-xla": (sgd, {"jit_compile": True}),
+    "schedule": (lambda: sgd(SCHEDULE), {}),
+    "accumulation": (lambda: sgd(gradient_accumulation_steps=2), {}),
+    "loss-scale": (lambda: keras.optimizers.LossScaleOptimizer(sgd()), {}),
+}
 SWEEP = {"iterations": 12, "batch_size": 8}
 
 
 class Interrupted(Exception):
-    """What `on_step` raises here."""
+    """Raised by `on_step`."""
 
 
 def raising(error: type[BaseException]) -> Callable[[float], None]:
@@ -68,7 +68,7 @@ def raising(error: type[BaseException]) -> Callable[[float], None]:
 
 
 class Laboratory:
-    """A net with everything that training changes, and a way back to its beginning that owes nothing to lrdiag."""
+    """A model with everything that training changes. It is reset without using lrdiag."""
 
     def __init__(self, optimizer: keras.Optimizer, **compile_arguments: Any) -> None:
         keras.utils.set_random_seed(0)
@@ -92,7 +92,7 @@ class Laboratory:
         self.undisturbed = functools.cache(self._undisturbed)
 
     def reset(self) -> None:
-        """Back to the beginning."""
+        """Restores the model's first state."""
         keras.utils.set_random_seed(0)
         for variable, value in self._start:
             variable.assign(value)
@@ -106,7 +106,7 @@ class Laboratory:
         ).history
 
     def _undisturbed(self, shuffle: bool) -> tuple[dict[str, list[float]], list[np.ndarray]]:
-        """The losses and all variables of a training from the beginning."""
+        """The losses and all variables after training from the first state."""
         self.reset()
         losses, variables = self.fit(shuffle), self.everything()
         self.reset()
@@ -118,7 +118,7 @@ class Laboratory:
 
 
 def set_up(name: str) -> Laboratory:
-    make_optimizer, compile_arguments = SETUPS[name]
+    make_optimizer, compile_arguments = (SETUPS | SLOW_SETUPS)[name]
     return Laboratory(make_optimizer(), **compile_arguments)
 
 
@@ -173,7 +173,7 @@ SWEEPS = {
 
 
 def fit_and_stumble(lab: Laboratory) -> None:
-    """Keras calls no `on_train_end` then."""
+    """Keras then doesn't call `on_train_end`."""
     stumbling = keras.callbacks.LambdaCallback(on_train_batch_end=raising_batch(Interrupted))
     with pytest.raises(Interrupted), LRFinder(iterations=9) as finder:
         lab.fit(callbacks=[finder, stumbling])
@@ -190,10 +190,10 @@ def raising_batch(error: type[BaseException]) -> Callable[[int, Any], None]:
     [pytest.param(sweep, False, id=name) for name, sweep in SWEEPS.items()]
     + [pytest.param(SWEEPS["complete"], True, id="complete-shuffled")],
 )
-def test_training_after_a_sweep_is_training_without_one(
+def test_training_after_a_sweep_equals_training_without_one(
     lab: Laboratory, sweep: Callable[[Laboratory], Any], shuffle: bool
 ) -> None:
-    """Bit for bit: losses, weights, batch-norm statistics, dropout seeds, slots, step count and rate."""
+    """Bit-identical: losses, weights, batch-norm statistics, dropout seeds, slots, step count and rate."""
     expected_losses, expected = lab.undisturbed(shuffle)
     before = lab.everything()
     sweep(lab)
@@ -203,7 +203,7 @@ def test_training_after_a_sweep_is_training_without_one(
 
 
 def test_a_sweep_really_trains(lab: Laboratory) -> None:
-    """Else all that is above would say nothing."""
+    """Otherwise the tests above would prove nothing."""
     during: list[np.ndarray] = []
     lab.sweep(on_step=lambda loss: during.append(lab.model.get_weights()[0]))
     assert len(during) == 12
@@ -215,28 +215,22 @@ def draw(loss: float = 0.0) -> tuple[float, ...]:
     return random.random(), float(np.random.random()), float(keras.random.uniform(()))  # noqa: NPY002
 
 
-def test_the_random_states_are_put_back(lab: Laboratory) -> None:
-    draw()
-    seed = global_seed_generator().state
-    start = random.getstate(), np.random.get_state(), seed.numpy()  # noqa: NPY002
-    expected = draw()
-    random.setstate(start[0])
-    np.random.set_state(start[1])  # noqa: NPY002
-    seed.assign(start[2])
-    lab.sweep(on_step=draw)
-    assert draw() == expected
-
-
-def test_the_random_states_are_put_back_where_keras_has_not_drawn_yet(lab: Laboratory) -> None:
-    """As it is after `keras.utils.set_random_seed`."""
-    expected = draw()
-    lab.reset()
-    lab.sweep(on_step=draw)
-    assert draw() == expected
+@pytest.mark.parametrize("drawn_before", [True, False])
+def test_the_random_states_are_restored(lab: Laboratory, drawn_before: bool) -> None:
+    """Also if Keras's global seed generator doesn't exist yet, as after `keras.utils.set_random_seed`."""
+    drawn = []
+    for swept in (False, True):
+        lab.reset()
+        if drawn_before:
+            draw()
+        if swept:
+            lab.sweep(on_step=draw)
+        drawn.append(draw())
+    assert drawn[0] == drawn[1]
 
 
 @pytest.mark.parametrize("stop_training", [False, True])
-def test_the_last_history_and_the_wish_to_stop_stay(lab: Laboratory, stop_training: bool) -> None:
+def test_history_and_stop_training_are_restored(lab: Laboratory, stop_training: bool) -> None:
     lab.fit()
     history = lab.model.history
     lab.model.stop_training = stop_training
@@ -245,14 +239,20 @@ def test_the_last_history_and_the_wish_to_stop_stay(lab: Laboratory, stop_traini
     assert lab.model.stop_training is stop_training
 
 
-def test_the_learning_rate_stays(lab: Laboratory) -> None:
+def test_the_learning_rate_is_restored(lab: Laboratory) -> None:
     before = float(lab.model.optimizer.learning_rate)
     lab.sweep(end_lr=1e3)
     assert float(lab.model.optimizer.learning_rate) == before
 
 
-@pytest.mark.parametrize("setup", [name for name in SETUPS if name != "sgd"])
-def test_whatever_is_swept_trains_as_if_it_had_not_been(setup: str) -> None:
+@pytest.mark.parametrize(
+    "setup",
+    [
+        *(name for name in SETUPS if name != "sgd"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_SETUPS),
+    ],
+)
+def test_each_kind_of_training_is_restored(setup: str) -> None:
     lab = set_up(setup)
     expected_losses, expected = lab.undisturbed(False)
     test = lab.sweep(end_lr=0.5)
@@ -261,8 +261,8 @@ def test_whatever_is_swept_trains_as_if_it_had_not_been(setup: str) -> None:
     assert_identical(lab.everything(), expected)
 
 
-def test_a_training_that_is_swept_in_its_middle_goes_on_as_if_it_had_not_been(lab: Laboratory) -> None:
-    """From a callback, in the middle of an epoch: the metrics of the epoch go on too."""
+def test_a_sweep_during_training_changes_nothing(lab: Laboratory) -> None:
+    """From a callback, in the middle of an epoch. The metrics of the epoch continue too."""
     expected_losses, expected = lab.undisturbed(False)
     tests: list[RangeTest] = []
 
@@ -276,23 +276,22 @@ def test_a_training_that_is_swept_in_its_middle_goes_on_as_if_it_had_not_been(la
     assert tests[0] != tests[1]
 
 
-def test_a_finder_is_refused_by_a_model_without_weights(lab: Laboratory) -> None:
+def test_a_finder_needs_a_model_that_is_built(lab: Laboratory) -> None:
     model = keras.Sequential([keras.layers.Dense(3)])
     model.compile("sgd", loss="mse")
     with pytest.raises(ModelError, match=r"`keras.Input`.*Received: a model that is not built"):
         model.fit(lab.inputs, np.zeros((48, 3)), verbose=0, callbacks=[LRFinder()])
 
 
-@pytest.mark.parametrize("setup", ["schedule", "loss-scale-with-schedule"])
-def test_a_schedule_is_swept_and_given_back(setup: str) -> None:
-    """A compiled step that still followed the schedule would not climb."""
-    lab, number = set_up(setup), set_up("sgd")
-    swept = lab.sweep(end_lr=0.5)
-    assert getattr(lab.model.optimizer, "inner_optimizer", lab.model.optimizer)._learning_rate is SCHEDULE
-    np.testing.assert_allclose(swept.losses, number.sweep(end_lr=0.5).losses, rtol=1e-4)
+def test_a_schedule_is_replaced_during_the_sweep_and_restored(lab: Laboratory) -> None:
+    """A compiled step that still followed the schedule would give other losses."""
+    scheduled = set_up("loss-scale-with-schedule")
+    swept = scheduled.sweep(end_lr=0.5)
+    assert schedule_of(scheduled.model.optimizer.inner_optimizer) is SCHEDULE
+    np.testing.assert_allclose(swept.losses, lab.sweep(end_lr=0.5).losses, rtol=1e-4)
 
 
-def test_several_optimizers_climb_together_in_the_ratio_of_their_rates() -> None:
+def test_the_rates_of_several_optimizers_keep_their_ratio() -> None:
     lab = set_up("several-optimizers")
     first, second = lab.model.optimizer.optimizers
     climbed: list[tuple[float, float]] = []
@@ -301,16 +300,16 @@ def test_several_optimizers_climb_together_in_the_ratio_of_their_rates() -> None
     np.testing.assert_allclose(climbed, [(rate, ratio * rate) for rate in test.learning_rates], rtol=1e-5)
 
 
-def test_several_optimizers_without_a_common_update_are_refused() -> None:
+def test_several_optimizers_with_different_updates_are_refused() -> None:
     accumulating = keras.optimizers.SGD(0.05, gradient_accumulation_steps=2)
     by_variable = keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.05), {".*kernel": accumulating})
     lab = Laboratory(keras.optimizers.MultiOptimizer(by_variable))
-    with pytest.raises(SettingsError, match=r"must share one `gradient_accumulation_steps`.*Received: 1, 2"):
+    with pytest.raises(SettingsError, match=r"must have the same `gradient_accumulation_steps`.*Received: 1, 2"):
         lab.sweep()
 
 
-def test_under_accumulation_a_rung_is_an_update(lab: Laboratory) -> None:
-    """Two batches of four under one rate are one batch of eight; without dropout and batch norm, to rounding."""
+def test_with_accumulation_each_rate_is_one_update(lab: Laboratory) -> None:
+    """Two batches of four equal one batch of eight, up to rounding, without dropout and batch norm."""
     tests = []
     for steps, batch_size in ((None, 8), (2, 4)):
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, kernel_initializer="ones")])
@@ -322,16 +321,16 @@ def test_under_accumulation_a_rung_is_an_update(lab: Laboratory) -> None:
     np.testing.assert_allclose(accumulated.accuracies, whole.accuracies, rtol=1e-6)
 
 
-def test_the_rates_are_the_ladder_and_the_optimizer_climbs_it(lab: Laboratory) -> None:
+def test_the_optimizer_has_the_rates_of_the_sweep(lab: Laboratory) -> None:
     climbed: list[float] = []
     test = lab.sweep(on_step=lambda loss: climbed.append(float(lab.model.optimizer.learning_rate)))
     np.testing.assert_allclose(test.learning_rates, ExponentialSweep(1e-5, 10.0, 12)(np.arange(12)), rtol=1e-12)
     np.testing.assert_allclose(climbed, test.learning_rates, rtol=1e-6)
 
 
-@pytest.mark.parametrize("weights", [None, np.linspace(0.1, 3, 10)])
-@pytest.mark.parametrize("endless", [False, True])
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    ("weights", "endless", "jit_compile"), [(np.linspace(0.1, 3, 10), False, False), (None, True, True)]
+)
 def test_each_loss_is_that_of_its_batch_alone(
     make_line: Callable[..., keras.Model],
     line: tuple[np.ndarray, np.ndarray],
@@ -339,7 +338,7 @@ def test_each_loss_is_that_of_its_batch_alone(
     endless: bool,
     jit_compile: bool,
 ) -> None:
-    """At rates too small to change anything, with a short last batch, a penalty and weights, around and around."""
+    """At very low rates, with a short last batch, a penalty and weights, for two passes."""
     model = make_line(penalty=0.05, jit_compile=jit_compile)
     given = line if weights is None else (*line, weights)
     batches = tf.data.Dataset.from_tensor_slices(given).batch(4)
@@ -349,7 +348,9 @@ def test_each_loss_is_that_of_its_batch_alone(
     np.testing.assert_allclose(test.losses, expected * 2, rtol=1e-6)
 
 
-def test_class_weights_weigh(make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]) -> None:
+def test_class_weights_change_the_loss(
+    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]
+) -> None:
     model, labels = make_line(), np.arange(10) % 2
     weights = {0: 0.5, 1: 3.0}
     expected = model.evaluate(line[0], labels, sample_weight=np.array([weights[each] for each in labels]), verbose=0)
@@ -357,31 +358,6 @@ def test_class_weights_weigh(make_line: Callable[..., keras.Model], line: tuple[
     np.testing.assert_allclose(
         find_lr(model, line[0], labels, class_weight=weights, **still).losses, expected, rtol=1e-6
     )
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.5, 0.98])
-def test_the_smoothed_losses_follow_their_formula(lab: Laboratory, smoothing: float) -> None:
-    """`sum_j (1 - s) s**(i - j) loss_j / (1 - s**i)`, without recursion."""
-    test = lab.sweep(smoothing=smoothing, end_lr=0.1)
-    for count in range(1, 13):
-        weights = (1 - smoothing) * smoothing ** np.arange(count)[::-1].astype(float)
-        expected = weights @ np.array(test.losses[:count]) / (1 - smoothing**count)
-        assert test.smoothed_losses[count - 1] == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("make", "adaptive"),
-    [
-        (sgd, False),
-        (lambda: lrdiag.SGD(0.1), False),
-        (lambda: keras.optimizers.LossScaleOptimizer(sgd()), False),
-        (keras.optimizers.Adam, True),
-        (lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.RMSprop()), True),
-        (several, True),
-    ],
-)
-def test_the_sweep_knows_an_adaptive_optimizer(make: Callable[[], keras.Optimizer], adaptive: bool) -> None:
-    assert [sweep.adaptive for sweep in Laboratory(make()).sweep(iterations=2).sweeps] == [adaptive]
 
 
 @pytest.mark.parametrize(
@@ -392,38 +368,12 @@ def test_the_sweep_knows_an_adaptive_optimizer(make: Callable[[], keras.Optimize
         ({"start_lr": 1e20, "end_lr": 1e30, "diverge_factor": math.inf}, "the loss was not finite"),
     ],
 )
-def test_the_sweep_says_why_it_stopped(lab: Laboratory, changes: dict[str, float], stop_reason: str) -> None:
+def test_the_sweep_has_the_reason_why_it_stopped(lab: Laboratory, changes: dict[str, float], stop_reason: str) -> None:
     test = lab.sweep(**changes)
     assert test.stop_reason == stop_reason
     assert (len(test.losses) == 12) == (stop_reason == "the range was swept to its end")
     assert all(map(math.isfinite, test.losses))
     assert len(test.learning_rates) == len(test.losses) == len(test.smoothed_losses)
-
-
-def test_the_sweep_stops_at_the_first_smoothed_loss_above_the_limit(lab: Laboratory) -> None:
-    smoothed = lab.sweep(end_lr=1e6, diverge_factor=2.0, smoothing=0.5).smoothed_losses
-    settled = smoothed[2:]  # a fifth of the ladder has no best yet
-    above = [value > 2 * min(settled[: place + 1]) for place, value in enumerate(settled)]
-    assert above.index(True) == len(settled) - 1
-
-
-@pytest.mark.parametrize(
-    ("iterations", "lucky", "stop_reason"),
-    [
-        (100, 5, "the range was swept to its end"),
-        (40, 3, "the range was swept to its end"),
-        (100, 30, "the loss diverged"),
-        (40, 20, "the loss diverged"),
-    ],
-)
-def test_a_few_lucky_batches_at_the_beginning_are_no_best_loss(iterations: int, lucky: int, stop_reason: str) -> None:
-    """The average begins with them alone."""
-    targets = np.where(np.arange(iterations) < lucky, 0.01, 1.0).reshape(-1, 1, 1).astype("float32")
-    batches = tf.data.Dataset.from_tensor_slices((np.ones_like(targets), targets))
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
-    model.compile(keras.optimizers.SGD(), loss="mse")
-    test = find_lr(model, batches, start_lr=1e-9, end_lr=1e-8, iterations=iterations, smoothing=0.9)
-    assert test.stop_reason == stop_reason
 
 
 DIGIT_LIKE = (np.ones((4, 4), "float32"), np.zeros(4, "int64"))
@@ -441,39 +391,31 @@ def usual(one: Laboratory) -> RangeTest:
 
 
 @pytest.mark.parametrize(("argument", "value"), CHANGES)
-def test_every_argument_changes_the_answer(lab: Laboratory, usual: RangeTest, argument: str, value: Any) -> None:
+def test_each_argument_changes_the_result(lab: Laboratory, usual: RangeTest, argument: str, value: Any) -> None:
     assert lab.sweep(**{"end_lr": 1e3, argument: value}) != usual
 
 
-def test_the_same_sweep_twice_measures_the_same(lab: Laboratory) -> None:
+def test_the_same_sweep_again_gives_the_same_result(lab: Laboratory) -> None:
     assert lab.sweep() == lab.sweep()
 
 
-def test_on_step_is_told_every_loss(lab: Laboratory) -> None:
-    told: list[float] = []
-    assert lab.sweep(on_step=told.append).losses == told
-
-
-@pytest.mark.parametrize("as_dataset", [False, True])
-def test_data_shorter_than_the_sweep_goes_around(lab: Laboratory, as_dataset: bool) -> None:
-    few = (lab.inputs[:10], lab.labels[:10])
-    data = (tf.data.Dataset.from_tensor_slices(few).batch(8),) if as_dataset else few
-    test = find_lr(lab.model, *data, batch_size=None if as_dataset else 8, end_lr=0.1, iterations=12)
-    assert (len(test.losses), test.stop_reason) == (12, "the range was swept to its end")
+def test_on_step_is_called_with_each_loss(lab: Laboratory) -> None:
+    losses: list[float] = []
+    assert lab.sweep(on_step=losses.append).losses == losses
 
 
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("smoothing", 1.0), ("smoothing", -0.1), ("smoothing", math.nan), ("diverge_factor", 1.0),
-     ("diverge_factor", math.nan), ("start_lr", 0.0), ("end_lr", 1e-9), ("iterations", 1), ("mode", "cubic")],
+    [("smoothing", 1.0), ("diverge_factor", 1.0), ("start_lr", 0.0), ("end_lr", 1e-9), ("iterations", 1),
+     ("mode", "cubic")],
 )  # fmt: skip
 def test_arguments_outside_their_range_are_refused(argument: str, value: float) -> None:
     with pytest.raises(SettingsError, match=f"`{argument}`|less than `end_lr`"):
         LRFinder(**{argument: value})
 
 
-def test_several_steps_in_one_execution_are_refused_by_the_callback(lab: Laboratory) -> None:
-    """`find_lr` sets them aside; in a training of one's own it is too late for that."""
+def test_the_callback_refuses_several_steps_in_one_execution(lab: Laboratory) -> None:
+    """`find_lr` changes the setting. In the user's own `fit` it is too late for that."""
     several = set_up("several-steps-in-one-execution")
     before = several.everything()
     with pytest.raises(SettingsError, match=r"LRFinder.*Received: steps_per_execution=3"):
@@ -481,7 +423,7 @@ def test_several_steps_in_one_execution_are_refused_by_the_callback(lab: Laborat
     assert_identical(several.everything(), before)
 
 
-def test_updates_that_loss_scaling_skips_are_no_rungs(half_precision: None) -> None:
+def test_updates_that_loss_scaling_skips_do_not_count(half_precision: None) -> None:
     lab = Laboratory(sgd())
     before = lab.everything()
     test = lab.sweep(iterations=10, end_lr=0.1)
@@ -489,7 +431,7 @@ def test_updates_that_loss_scaling_skips_are_no_rungs(half_precision: None) -> N
     assert_identical(lab.everything(), before)
 
 
-def test_a_loss_that_overflows_half_precision_for_good_is_called_not_finite(half_precision: None) -> None:
+def test_a_loss_that_stays_infinite_in_half_precision_ends_the_sweep(half_precision: None) -> None:
     lab = Laboratory(sgd())
     test = lab.sweep(start_lr=1e3, end_lr=1e9, diverge_factor=math.inf)
     assert len(test.losses) < 12
@@ -505,13 +447,13 @@ def test_a_finder_can_sweep_again(lab: Laboratory) -> None:
     assert results[0] == results[1]
 
 
-def test_a_linear_sweep_climbs_in_even_steps(lab: Laboratory) -> None:
+def test_a_linear_sweep_has_linear_rates(lab: Laboratory) -> None:
     test = lab.sweep(mode="linear", end_lr=0.1)
     np.testing.assert_allclose(test.learning_rates, LinearSweep(1e-5, 0.1, 12)(np.arange(12)), rtol=1e-12)
 
 
 def test_accuracy_is_that_of_each_batch_alone(lab: Laboratory) -> None:
-    """At rates too small to change anything, with a short last batch, around and around."""
+    """At very low rates, with a short last batch, for two passes."""
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, kernel_initializer="ones")])
     model.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     batches = tf.data.Dataset.from_tensor_slices((lab.inputs, lab.labels)).batch(32)
@@ -527,7 +469,7 @@ def test_without_an_accuracy_there_is_none(make_line: Callable[..., keras.Model]
 def test_the_validation_loss_is_measured_after_each_update(
     make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    """With one batch for both, what validates after an update is what the next batch sees before its own."""
+    """With the same batch for both, the validation loss after an update is the next batch's loss before its own."""
     test = find_lr(make_line(), *line, batch_size=10, iterations=8, end_lr=0.1, validation_data=line)
     np.testing.assert_allclose(test.val_losses[:-1], test.losses[1:], rtol=1e-5)
 
@@ -535,7 +477,7 @@ def test_the_validation_loss_is_measured_after_each_update(
 def test_a_validation_loss_that_is_not_finite_ends_the_sweep(
     make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    """The loss of the batch before the update still was."""
+    """The loss of the batch, before the update, is finite."""
     test = find_lr(make_line(), *line, iterations=3, start_lr=0.1, end_lr=1e25, validation_data=line)
     assert test.stop_reason == "the loss was not finite"
     assert len(test.val_losses) == len(test.losses) == 2
@@ -553,50 +495,28 @@ def test_validation_data_may_carry_weights(
     np.testing.assert_allclose(test.val_losses, expected, rtol=1e-6)
 
 
-class Numbered(keras.utils.PyDataset):
-    """Three batches, each of one example that equals its number."""
+def numbered(count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches of one example that equals its number."""
+    return ((np.full((1, 2), number, "float32"), np.zeros((1, 1), "float32")) for number in range(count))
+
+
+class Repeated(keras.utils.PyDataset):
+    """Three batches."""
 
     def __len__(self) -> int:
         return 3
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        return np.full((1, 2), index, "float32"), np.zeros((1, 1), "float32")
+        return list(numbered(3))[index]
 
 
-def numbered(count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    return (Numbered()[index % 3] for index in range(count))
-
-
-@pytest.mark.parametrize("repeats", [1, 2])
-@pytest.mark.parametrize(
-    "make",
-    [
-        Numbered,
-        lambda: tf.data.Dataset.from_tensor_slices((np.arange(3.0)[:, None] + np.zeros(2), np.zeros((3, 1)))).batch(1),
-        lambda: numbered(1000),
-    ],
-    ids=["PyDataset", "tf.data", "generator"],
-)
-def test_each_repeat_goes_on_where_the_last_one_ended(
-    make_line: Callable[..., keras.Model], make: Callable[[], Any], repeats: int
-) -> None:
-    """Batches 0, 1, 2, 0 and then 1, 2, 0, 1: read off their losses, which are the squares of their numbers."""
+@pytest.mark.parametrize("make", [Repeated, lambda: numbered(1000)], ids=["PyDataset", "generator"])
+def test_batches_from_python_are_swept(make_line: Callable[..., keras.Model], make: Callable[[], Any]) -> None:
     still = {"start_lr": 1e-12, "end_lr": 1e-11, "diverge_factor": math.inf}
-    test = find_lr(make_line(), make(), **still, iterations=4, repeats=repeats)
-    expected = [[0, 1, 4, 0], [1, 4, 0, 1]]
-    if hasattr(make(), "__next__"):  # Keras has looked at the first one or two already
-        assert all(len(sweep.losses) == 4 for sweep in test.sweeps)
-    else:
-        np.testing.assert_allclose([sweep.losses for sweep in test.sweeps], expected[:repeats], rtol=1e-6)
-
-
-def test_arrays_give_each_example_once_in_every_pass(make_line: Callable[..., keras.Model]) -> None:
-    inputs = np.arange(5.0)[:, None] + np.zeros(2)
-    still = {"start_lr": 1e-12, "end_lr": 1e-11, "diverge_factor": math.inf}
-    test = find_lr(make_line(), inputs, np.zeros(5), **still, batch_size=1, iterations=15)
-    passes = np.sqrt(test.losses).round(3).reshape(3, 5)
-    np.testing.assert_array_equal(np.sort(passes, axis=1), [[0, 1, 2, 3, 4]] * 3)
-    assert len(np.unique(passes, axis=0)) > 1
+    test = find_lr(make_line(), make(), **still, iterations=4, repeats=2)
+    assert [len(sweep.losses) for sweep in test.sweeps] == [4, 4]
+    if make is Repeated:  # Keras has already read the first batches of a generator
+        np.testing.assert_allclose([each.losses for each in test.sweeps], [[0, 1, 4, 0], [1, 4, 0, 1]], rtol=1e-6)
 
 
 def test_a_generator_that_ends_ends_the_sweep(make_line: Callable[..., keras.Model]) -> None:
@@ -605,30 +525,11 @@ def test_a_generator_that_ends_ends_the_sweep(make_line: Callable[..., keras.Mod
     assert 3 <= test.iterations <= 5
 
 
-def test_a_training_shorter_than_the_sweep_is_said(lab: Laboratory) -> None:
+def test_a_run_shorter_than_the_sweep_gives_the_reason(lab: Laboratory) -> None:
     finder = LRFinder(iterations=100)
     lab.fit(callbacks=[finder])
     assert finder.result().stop_reason == "the training ended before the sweep"
     assert finder.result().iterations == 12
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        ((np.zeros((0, 2)), np.zeros((0, 1))), "one or more"),
-        ((np.zeros((4, 2)), np.zeros((3, 1))), "as many examples.*Received: x of 4; y of 3 examples"),
-        ((tf.data.Dataset.from_tensor_slices((np.zeros((0, 2)), np.zeros((0, 1)))).batch(2),), "one batch or more"),
-    ],
-)
-def test_data_without_a_batch_is_refused(make_line: Callable[..., keras.Model], data: Any, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        find_lr(make_line(), *data)
-
-
-@pytest.mark.parametrize("argument", ["repeats", "batch_size"])
-def test_counts_below_one_are_refused(lab: Laboratory, argument: str) -> None:
-    with pytest.raises(SettingsError, match=f"`{argument}` must be a whole number, 1 or more. Received: 0"):
-        lab.sweep(**{argument: 0})
 
 
 def test_a_train_step_without_a_loss_is_refused(lab: Laboratory) -> None:
@@ -640,7 +541,7 @@ def test_a_train_step_without_a_loss_is_refused(lab: Laboratory) -> None:
     inputs = keras.Input((4,))
     model = Silent(inputs, keras.layers.Dense(1)(inputs))
     model.compile("sgd", loss="mse")
-    with pytest.raises(ModelError, match=r"Let it return one. Received: something"):
+    with pytest.raises(ModelError, match=r"Return one from `train_step`. Received: something"):
         find_lr(model, lab.inputs, lab.labels.astype("float32"))
 
 
@@ -653,8 +554,8 @@ def test_several_inputs_may_come_as_a_list(lab: Laboratory) -> None:
 
 
 @pytest.mark.slow
-def test_nothing_is_left_to_complain_at_the_end_of_the_process() -> None:
-    """TensorFlow would, where Python's iterators outlive Python."""
+def test_no_error_is_logged_at_the_end_of_the_process() -> None:
+    """TensorFlow logs one if a Python iterator is still alive then."""
     code = """
 import keras, lrdiag, numpy as np
 class Batches(keras.utils.PyDataset):
