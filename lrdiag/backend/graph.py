@@ -33,6 +33,25 @@ def parts(model: keras.Operation, prefix: str = "") -> Iterator[tuple[str, keras
         yield from parts(part, f"{prefix}{part.name}/")
 
 
+def outputs_in_graph(model: keras.Model, layer: keras.Operation) -> list[Any]:
+    """The symbolic output of each call of `layer` in the graph of a Functional or Sequential model.
+
+    Graphs of nested models are not searched.
+    """
+    # Private, because the public `layer.output` is that of the layer's first call, which may belong to another graph:
+    # a Sequential model builds a new one for each layer that is added, for example when it is loaded.
+    found, seen, pending = [], set(), list(model.outputs)
+    while pending:
+        tensor = pending.pop()
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            operation, node_index, _ = tensor._keras_history
+            pending += operation._inbound_nodes[node_index].input_tensors
+            if operation is layer:
+                found.append(tensor)
+    return found
+
+
 def _symbolic_input(model: keras.Model) -> Any:
     """The nest of tensors that a Functional or built Sequential model takes, `None` for other models."""
     if not getattr(model, "inputs", None):

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from lrdiag.backend.graph import example_input, parts
+from lrdiag.backend.graph import example_input, outputs_in_graph, parts
 
 L = keras.layers
 
@@ -62,3 +62,18 @@ def test_a_model_without_a_known_input_shape_has_no_example() -> None:
     any_size = keras.Sequential([keras.Input((None, None, 3)), L.Conv2D(2, 1)])
     for model in (subclassed, keras.Sequential([L.Flatten()]), any_size):
         assert example_input(model) is None
+
+
+def test_the_output_of_a_layer_is_that_in_the_graph_of_the_model() -> None:
+    """Fails if Keras changes `_keras_history` or `_inbound_nodes`; the public `layer.output` is another tensor here."""
+    shared = L.Dense(4)
+    other = keras.Sequential([keras.Input((4,)), shared])
+    inputs = keras.Input((4,))
+    once = shared(inputs)
+    model = keras.Model(inputs, L.Dense(2)(once))
+    (found,) = outputs_in_graph(model, shared)
+    assert found is once
+    assert shared.output is other.outputs[0]
+    twice = keras.Model(inputs, shared(once))
+    assert len(outputs_in_graph(twice, shared)) == 2
+    assert outputs_in_graph(keras.Sequential([keras.Input((4,)), other]), shared) == []

