@@ -23,7 +23,6 @@ from lrdiag.record.facts import (
     TrainingRun,
 )
 from lrdiag.record.fingerprint import Fingerprint
-from lrdiag.record.pictures import Sheets
 
 
 def assemble(
@@ -35,7 +34,6 @@ def assemble(
     range_test_note: str | None,
     training: TrainingRun | None,
     heatmaps: HeatmapFacts,
-    sheets: Sheets,
     run: RunFacts,
     evolution: Evolution | None = None,
     findings: Sequence[Finding] = (),
@@ -50,7 +48,6 @@ def assemble(
         range_test_note: Why there is none, or why it gave no rate.
         training: How training went, or `None` where that is not known.
         heatmaps: How the heatmaps were made.
-        sheets: The pictures that were laid out.
         run: What was run, on what.
         evolution: How some images came to be seen as they are, where they were followed.
         findings: What is known already, beside what the figures say.
@@ -68,7 +65,6 @@ def assemble(
         confused_pairs=confused_pairs(counts),
         misclassified=rank_mistakes(predictions, files),
         heatmaps=heatmaps,
-        sheets=sheets,
         findings=list(findings),
         evolution=evolution,
         **vars(run),

@@ -12,12 +12,11 @@ from lrdiag.errors import DataError
 from lrdiag.evaluation.evaluator import Evaluated
 from lrdiag.explain.engine import Explained
 from lrdiag.record.facts import Evolution, Moment, WatchedImage
-from lrdiag.record.pictures import Sheet
+from lrdiag.record.pictures import FILES, Pictures, Sheet
 from lrdiag.report.pictures.sheets import heatmap_sheet, photograph_sheet
 
 WATCHED = 12  # images: half of them still mistakes, half fixed, where there are as many
 SHOWN = 10  # epochs at most, the first and the last among them
-PHOTOGRAPHS, HEATMAPS = "watched.webp", "watched-maps.png"
 
 
 @dataclass
@@ -77,28 +76,24 @@ class Memory:
             between.forget_pictures()
         return evaluated
 
-    def evolution(self) -> tuple[Evolution | None, dict[str, bytes]]:
+    def evolution(self) -> tuple[Evolution | None, Pictures]:
         """What the page shows of it, and its pictures; nothing where there were fewer than two checkpoints."""
+        pictures = Pictures()
         places = np.unique(np.linspace(0, len(self._checkpoints) - 1, SHOWN).round().astype(int))
         if len(places) < 2:
-            return None, {}
+            return None, pictures
         shown = [self._checkpoints[place] for place in places]
         states = [each.evaluated for each in shown]
         images, photographs = _chosen(states[0], states[-1])
         if not images:
-            return None, {}
-        pictures: dict[str, bytes] = {}
-
-        def keep(laid_out: tuple[Sheet, bytes]) -> Sheet:
-            sheet, pictures[sheet.file] = laid_out
-            return sheet
-
+            return None, pictures
+        pictures.add("evolution", photograph_sheet(photographs, FILES["evolution"]))
+        if all(each.maps for each in shown):
+            pictures.add("evolution-maps", _maps(images, shown))
         return Evolution(
             epochs=[each.epoch for each in shown],
             accuracies=[1 - len(each.predictions.misclassified) / len(each.predictions.labels) for each in states],
             images=[_watched(index, states) for index in images],
-            photographs=keep(photograph_sheet(photographs, PHOTOGRAPHS)),
-            heatmaps=keep(_maps(images, shown)) if all(each.maps for each in shown) else None,
         ), pictures
 
 
@@ -128,4 +123,4 @@ def _maps(images: list[int], checkpoints: list[Checkpoint]) -> tuple[Sheet, byte
     """The maps of each image at each checkpoint, each scaled to its own peak."""
     every = [np.concatenate(each.maps) for each in checkpoints]
     maps = np.stack([of_epoch[index] for index in images for of_epoch in every]).astype(np.float32)
-    return heatmap_sheet(maps, maps.max(axis=(1, 2)), HEATMAPS)
+    return heatmap_sheet(maps, maps.max(axis=(1, 2)), FILES["evolution-maps"])

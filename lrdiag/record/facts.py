@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lrdiag.record.arrays import SkippedFile
-from lrdiag.record.pictures import Sheet, Sheets
+from lrdiag.record.pictures import Pictures
 
-SCHEMA_VERSION: Literal[3] = 3
+SCHEMA_VERSION: Literal[4] = 4
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------------
@@ -188,6 +188,8 @@ class CalibrationBin:
         count: How many images.
         right: How many of them are recognised.
         confidence: Their mean confidence, `None` where there is none.
+        accuracy_low: Lower end of the 95 % Wilson interval of their accuracy; `None` for an empty bin.
+        accuracy_high: Upper end.
     """
 
     low: float
@@ -195,6 +197,8 @@ class CalibrationBin:
     count: int
     right: int
     confidence: float | None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -220,6 +224,10 @@ class ClassFacts:
     recall: float | None
     f1: float | None
     support: int
+    recall_low: float | None = None
+    recall_high: float | None = None
+    precision_low: float | None = None
+    precision_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -328,9 +336,6 @@ class Comparison:
         fixed: Images that only this run recognises: the earlier run's mistakes, the highest loss first.
         classes: Recall of each class, before and after.
         changes: What was set otherwise in the earlier run.
-        fixed_shown: Which of `fixed` the following show, as places in it, ascending.
-        fixed_photographs: Their photographs, where the earlier run's folder held them.
-        fixed_heatmaps: The earlier run's maps of them for the class that it predicted.
     """
 
     base_model: str
@@ -345,9 +350,6 @@ class Comparison:
     fixed: list[Mistake]
     classes: list[ClassChange]
     changes: list[SettingChange]
-    fixed_shown: list[int] = field(default_factory=list)
-    fixed_photographs: Sheet | None = None
-    fixed_heatmaps: Sheet | None = None
 
 
 @dataclass(frozen=True)
@@ -380,16 +382,11 @@ class Evolution:
         accuracies: Its accuracy on the test set at each.
         images: The images that were followed: mistakes of the last time that had the highest loss, then those that
             were fixed since the first.
-        photographs: The images themselves, in this order.
-        heatmaps: For each image, at each of the epochs, the map of the class that was predicted then; each has a scale
-            of its own. `None` where there are none.
     """
 
     epochs: list[int]
     accuracies: list[float]
     images: list[WatchedImage]
-    photographs: Sheet | None
-    heatmaps: Sheet | None
 
 
 @dataclass(frozen=True)
@@ -451,7 +448,7 @@ class RunFacts:
 class Diagnosis:
     """Everything the page says: the content of report.json."""
 
-    schema_version: Literal[3] = SCHEMA_VERSION
+    schema_version: Literal[4] = SCHEMA_VERSION
     dataset: DatasetFacts
     model: str
     parameters: int
@@ -465,7 +462,6 @@ class Diagnosis:
     confused_pairs: list[ConfusedPair]
     misclassified: Misclassified
     heatmaps: HeatmapFacts
-    sheets: Sheets
     findings: list[Finding]
     device: str
     command: str
@@ -480,7 +476,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, as a run folder holds it: the facts and the bytes of each picture file that they name."""
+    """A finished run, as a run folder holds it: its facts and its picture sheets."""
 
     diagnosis: Diagnosis
-    pictures: dict[str, bytes]
+    pictures: Pictures

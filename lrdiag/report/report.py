@@ -29,6 +29,7 @@ from lrdiag.record.facts import (
     Seconds,
     TrainingRun,
 )
+from lrdiag.record.pictures import Pictures
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
 from lrdiag.report.pictures.layout import lay_out
@@ -90,13 +91,21 @@ class Report:
         """What a reader should know before anything else, the gravest first."""
         return self.diagnosis.findings
 
-    def save(self, folder: str | Path, *, assets: AssetsName = "inline", templates: str | Path | None = None) -> Path:
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        assets: AssetsName = "inline",
+        templates: str | Path | None = None,
+        own: Sequence[str] = (),
+    ) -> Path:
         """Writes the run folder: report.html, report.json, summary.md, summary.png, tables and raw heatmaps.
 
         Args:
             folder: Where; it is made if there is none.
             assets: `"inline"`: the page is one file. `"folder"`: its pictures and its style lie in `assets/` beside it.
             templates: A folder whose templates take the place of those of the same name, or `None`.
+            own: Names of further files in the folder that belong to this run, such as `"model.keras"`.
 
         Returns:
             The path of the page.
@@ -106,9 +115,11 @@ class Report:
         """
         folder = Path(folder)
         run_folder.create(folder)
-        write_tables(folder, self.diagnosis, self.predictions, self.heatmaps, self.files)
+        earlier = run_folder.earlier_files(folder)
+        written = write_tables(folder, self.diagnosis, self.predictions, self.heatmaps, self.files)
         run_folder.save(folder, self.run)  # a template that fails must not cost the rest
         write_page(folder, self.run, assets=assets, templates=None if templates is None else Path(templates))
+        run_folder.complete(folder, earlier, [*written, *self.run.pictures.files, *own])
         return folder / "report.html"
 
     def compared_with(self, baseline: str | Path | Report | Run) -> Report:
@@ -161,7 +172,7 @@ def build_report(
     train: LabelledImages = NO_IMAGES,
     files: tuple[str, ...] = (),
     evolution: Evolution | None = None,
-    pictures: dict[str, bytes] | None = None,
+    pictures: Pictures | None = None,
     seed: int = 0,
     seconds: Seconds | None = None,
 ) -> Report:
@@ -182,7 +193,7 @@ def build_report(
         seconds: What took how long.
     """
     predictions, heatmaps = evaluated.predictions, evaluated.heatmaps
-    sheets, laid_out = lay_out(evaluated.mistakes, predictions, heatmaps, train, seed)
+    laid_out = lay_out(evaluated.mistakes, predictions, heatmaps, train, seed)
     diagnosis = assemble(
         dataset,
         predictions,
@@ -191,13 +202,12 @@ def build_report(
         range_test_note=range_test_note,
         training=training,
         heatmaps=evaluated.facts,
-        sheets=sheets,
         run=run,
         evolution=evolution,
         findings=loss_mismatch(evaluated.loss_takes_logits, evaluated.returns_probabilities),
     )
     diagnosis = dataclasses.replace(diagnosis, seconds=seconds or Seconds())
-    return Report(Run(diagnosis, laid_out | (pictures or {})), predictions, heatmaps, evaluated.mistakes, files)
+    return Report(Run(diagnosis, laid_out | (pictures or Pictures())), predictions, heatmaps, evaluated.mistakes, files)
 
 
 def facts_of(evaluated: Evaluated, names: Sequence[str], name: str) -> DatasetFacts:
