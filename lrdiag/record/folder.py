@@ -201,7 +201,7 @@ def save(folder: Path, run: Run) -> None:
     listed = earlier_files(folder)
     for name, content in run.pictures.files.items():
         write(folder / name, content)
-    index = PictureIndex(_identity(run.diagnosis), {**run.pictures.sheets})
+    index = PictureIndex(_identity(run.diagnosis), dict(run.pictures.sheets.items()))
     write(folder / PICTURES, _json(index))
     write(folder / REPORT, to_json(run.diagnosis))
     _list(folder, listed | _digests(folder, _LISTED.intersection(run.pictures.files)))
