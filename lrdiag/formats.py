@@ -1,4 +1,4 @@
-"""How numbers and foreign names are written, the same on the page and in the summary."""
+"""Formats of numbers and of names from outside, shared by the page, the summary and the terminal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def percent(share: float | None) -> str:
 
 
 def points(difference: float | None) -> str:
-    """A difference of two shares in percentage points, with its sign; never rounds to no difference.
+    """A difference of two shares in percentage points, with its sign; never rounds to zero.
 
     >>> points(0.0123), points(-0.004), points(0.0003), points(0.0), points(None)
     ('+1.2', '−0.4', '+0.03', '0.0', '–')
@@ -42,7 +42,7 @@ def points(difference: float | None) -> str:
 
 
 def probability(value: float) -> str:
-    """A p-value with two digits.
+    """A p-value with two significant digits.
 
     >>> probability(0.0481), probability(1.0), probability(6.7e-6)
     ('0.048', '1.0', '6.7e-6')
@@ -61,14 +61,14 @@ def rate(value: float | None) -> str:
 
 
 def loss(value: float | None) -> str:
-    """A loss with three digits after the point."""
+    """A loss with three decimals."""
     if value is None:
         return "not finite"
     return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"
 
 
 def count(value: int) -> str:
-    """A whole number with thousands separators."""
+    """An integer with thousands separators."""
     return f"{value:,}"
 
 
@@ -88,12 +88,12 @@ def duration(seconds: float) -> str:
 
 
 def short(name: str, limit: int = NAME_LIMIT) -> str:
-    """A foreign name on one line, at most `limit` characters, that cannot turn the text around it.
+    """A name from outside on one line, at most `limit` characters, that cannot reverse the text around it.
 
-    Directional marks are dropped, and a name with right-to-left letters is isolated, because a sentence, an attribute
-    or Markdown has no `<bdi>`.
+    Removes directional marks and isolates names with right-to-left letters, because `<bdi>` is not available in
+    attributes and in Markdown.
     """
-    # Cut before cleaning as well: a name of a megabyte must not be walked once for each of its photographs.
+    # Cut before cleaning as well: a name of a megabyte must not be processed once for each of its images.
     words = " ".join(_DIRECTION_MARKS.sub("", name[: 10 * limit]).split())
     if len(words) > limit:
         words = words[: limit - 1].rstrip() + "…"
@@ -103,5 +103,5 @@ def short(name: str, limit: int = NAME_LIMIT) -> str:
 
 
 def legible(value: object) -> object:
-    """Replaces what may not stand in an HTML document: control characters, lone surrogates, non-characters."""
+    """Replaces characters that HTML does not allow: control characters, lone surrogates and non-characters."""
     return _NOT_IN_HTML.sub("\ufffd", value) if type(value) is str else value

@@ -1,11 +1,18 @@
-"""Confidence intervals of counted shares."""
+"""Confidence intervals and tests of counted shares."""
 
 from __future__ import annotations
 
-from math import sqrt
+from math import exp, log, log1p, sqrt
 from statistics import NormalDist
+from typing import Literal
 
-_Z = NormalDist().inv_cdf(0.975)
+import numpy as np
+
+Conclusion = Literal["better", "worse", "no detectable difference"]
+SIGNIFICANCE = 0.05
+"""A p-value below this is significant."""
+Z = NormalDist().inv_cdf(1 - SIGNIFICANCE / 2)
+"""Standard normal quantile of a 95 % interval: 1.96."""
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:
@@ -25,7 +32,93 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
     Returns:
         Lower and upper end, between 0 and 1.
     """
-    share, inverse = hits / trials, _Z**2 / trials
+    share, inverse = hits / trials, Z**2 / trials
     middle = (share + inverse / 2) / (1 + inverse)
-    reach = _Z * sqrt(share * (1 - share) / trials + inverse / (4 * trials)) / (1 + inverse)
+    reach = Z * sqrt(share * (1 - share) / trials + inverse / (4 * trials)) / (1 + inverse)
     return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def newcombe(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
+    """95 % interval of the difference of two shares that were counted on different images.
+
+    Source: Newcombe, "Interval estimation for the difference between independent proportions: comparison of eleven
+    methods" (1998), method 10.
+
+    Example:
+        >>> [round(end, 4) for end in newcombe((56, 70), (48, 80))]
+        [0.0524, 0.3339]
+
+    Args:
+        first: Hits and trials of the first share.
+        second: Hits and trials of the share that is subtracted.
+    """
+    (low, high), (other_low, other_high) = wilson(*first), wilson(*second)
+    share, other = first[0] / first[1], second[0] / second[1]
+    difference = share - other
+    return (
+        difference - sqrt((share - low) ** 2 + (other_high - other) ** 2),
+        difference + sqrt((high - share) ** 2 + (other - other_low) ** 2),
+    )
+
+
+def mcnemar(broken: int, fixed: int) -> float:
+    """P-value of McNemar's mid-p test, two-sided.
+
+    The null hypothesis is that an image whose result changed is as likely to be broken as to be fixed. The exact test
+    rejects it too rarely; the mid-p test counts only half of the probability of the observed numbers.
+
+    Source: Fagerland, Lydersen and Laake, "The McNemar test for binary matched-pairs data: mid-p and asymptotic are
+    better than exact conditional" (2013).
+
+    Example:
+        >>> round(mcnemar(broken=1, fixed=4), 5)
+        0.21875
+
+    Args:
+        broken: Number of images that only the first model classifies correctly.
+        fixed: Number of images that only the second model classifies correctly.
+    """
+    probabilities = _log_probabilities(min(broken, fixed), broken + fixed, 0.5)
+    probabilities[-1] -= log(2)
+    return min(1.0, 2 * exp(float(np.logaddexp.reduce(probabilities))))
+
+
+def at_most(hits: int, trials: int, share: float) -> float:
+    """Probability of so few hits, or fewer, if each trial succeeds with probability `share`.
+
+    Example:
+        >>> round(at_most(1, 4, 0.5), 4)
+        0.3125
+
+    Args:
+        hits: Number of successes.
+        trials: Number of trials.
+        share: Probability of success, between 0 and 1.
+    """
+    if hits >= trials or share in (0.0, 1.0):
+        return float(hits >= share * trials)
+    return min(1.0, exp(float(np.logaddexp.reduce(_log_probabilities(hits, trials, share)))))
+
+
+def _log_probabilities(hits: int, trials: int, share: float) -> np.ndarray:
+    """Logarithms of the binomial probabilities of 0 to `hits` successes."""
+    numbers = np.arange(hits + 1)
+    log_choices = np.concatenate([[0.0], np.cumsum(np.log((trials - numbers[1:] + 1) / numbers[1:]))])
+    return np.asarray(log_choices + numbers * log(share) + (trials - numbers) * log1p(-share))
+
+
+def conclude(gained: float, p_value: float) -> Conclusion:
+    """Concludes from the sign of a difference and the p-value of McNemar's test."""
+    if p_value >= SIGNIFICANCE or not gained:
+        return "no detectable difference"
+    return "better" if gained > 0 else "worse"
+
+
+def consistent(interval: tuple[float, float], conclusion: Conclusion) -> tuple[float, float]:
+    """The interval of a difference, with its nearer end moved to 0 if it disagrees with the conclusion of the test."""
+    low, high = interval
+    if conclusion == "better":
+        return max(low, 0.0), high
+    if conclusion == "worse":
+        return low, min(high, 0.0)
+    return min(low, 0.0), max(high, 0.0)

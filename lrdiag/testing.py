@@ -1,4 +1,4 @@
-"""For tests of one's own: a model must not get worse unnoticed."""
+"""Assertions for your own tests: fail if a model is worse than an earlier one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def assert_no_regression(
     *,
     recall: float | Mapping[str, float] | None = None,
 ) -> None:
-    """Fails where a model is worse than an earlier one on the same images.
+    """Fails if a model is worse than an earlier one on the same images.
 
     Example:
         >>> import numpy as np
@@ -31,16 +31,16 @@ def assert_no_regression(
         >>> assert_no_regression(report, baseline=report, accuracy=0.01)
 
     Args:
-        report: The model as it is now: a report, its run folder, or its report.json.
-        baseline: The earlier one, likewise.
-        accuracy: By how much its accuracy may be lower, a share between 0 and 1.
-        recall: By how much the recall of a class may be lower: one share for every class, or a share for each class
-            that is named; `None` lets it fall.
+        report: Report of the model, its run folder, or its report.json.
+        baseline: Report of the earlier model, its run folder, or its report.json.
+        accuracy: By how much the accuracy may be lower, a share between 0 and 1.
+        recall: By how much the recall of a class may be lower: one share for all classes, or a mapping from class names
+            to shares. `None` does not check recall.
 
     Raises:
-        AssertionError: If it is worse; the message names each figure, what was allowed, and what it has lost.
-        ComparisonError: If they were not judged on the same images.
-        SettingsError: If a share is not between 0 and 1, or there is no such class.
+        AssertionError: If the model is worse. The message names each figure, what was allowed and what was measured.
+        ComparisonError: If the models were not evaluated on the same images.
+        SettingsError: If a share is not between 0 and 1, or a class does not exist.
         RunFolderError: If a report cannot be read.
     """
     base, head = run_of(baseline).diagnosis, run_of(report).diagnosis
@@ -48,7 +48,7 @@ def assert_no_regression(
     outcomes = check(_gates(accuracy, recall, head), compared)
     failed = [str(outcome) for outcome in outcomes if not outcome.passed]
     if failed:
-        raise AssertionError("The model has got worse since the baseline:\n" + "\n".join(failed))
+        raise AssertionError("The model is worse than its baseline:\n" + "\n".join(failed))
 
 
 def _gates(accuracy: float, recall: float | Mapping[str, float] | None, head: Diagnosis) -> list[Gate]:

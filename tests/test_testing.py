@@ -71,7 +71,7 @@ def test_what_is_worse_by_more_than_allowed_fails(
     if not failed:
         assert_no_regression(worse, perfect, **arguments)
         return
-    with pytest.raises(AssertionError, match="The model has got worse since the baseline") as error:
+    with pytest.raises(AssertionError, match="The model is worse than its baseline") as error:
         assert_no_regression(worse, perfect, **arguments)
     lines = str(error.value).splitlines()[1:]
     assert len(lines) == len(failed)

@@ -1,1 +1,1 @@
-"""What the predictions say: figures, confusions, mistakes, findings. Arrays in, records out."""
+"""Diagnosis: turns predictions into figures, mistakes and findings. Imports neither Keras nor an engine."""

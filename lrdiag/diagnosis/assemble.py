@@ -1,26 +1,29 @@
-"""From everything that a run measured to the one record that the page says."""
+"""Builds the facts of a run from what was measured."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
 from lrdiag.diagnosis.calibration import calibrate
-from lrdiag.diagnosis.findings.rules import find
+from lrdiag.diagnosis.evidence import Evidence
+from lrdiag.diagnosis.findings.rules import check_again
 from lrdiag.diagnosis.mistakes import rank_mistakes
-from lrdiag.diagnosis.scores import class_facts, confused_pairs, confusion, score
+from lrdiag.diagnosis.pairs import confused_pairs
+from lrdiag.diagnosis.scores import class_facts, confusion, score
 from lrdiag.record.arrays import Dataset, Predictions
 from lrdiag.record.facts import (
+    Comparison,
     DatasetFacts,
     Diagnosis,
     Evolution,
-    Finding,
     HeatmapFacts,
+    MadeBy,
     RangeTestFacts,
     RunFacts,
     TrainingRun,
+    TrainingSample,
 )
 from lrdiag.record.fingerprint import Fingerprint
 
@@ -36,24 +39,26 @@ def assemble(
     heatmaps: HeatmapFacts,
     run: RunFacts,
     evolution: Evolution | None = None,
-    findings: Sequence[Finding] = (),
+    train_sample: TrainingSample | None = None,
+    made_by: MadeBy = "diagnose",
 ) -> Diagnosis:
-    """Computes every figure of the page; wall times are left to be filled in.
+    """Computes every figure of the report. The rules are not applied yet, and wall times are not filled in.
 
     Args:
-        dataset: What the network was trained and judged on.
-        predictions: Of the test set.
+        dataset: The data that the model was trained and evaluated on.
+        predictions: Predictions for the test set.
         files: The file of each test image, or empty.
-        range_test: The range test, or `None` where none was made.
-        range_test_note: Why there is none, or why it gave no rate.
-        training: How training went, or `None` where that is not known.
+        range_test: The range test, or `None`.
+        range_test_note: Why there is no range test, or why it gave no rate.
+        training: The record of the training run, or `None`.
         heatmaps: How the heatmaps were made.
-        run: What was run, on what.
-        evolution: How some images came to be seen as they are, where they were followed.
-        findings: What is known already, beside what the figures say.
+        run: Model, settings and environment.
+        evolution: How predictions for some images changed during training, or `None`.
+        train_sample: Figures of a sample of the training images in inference mode, or `None`.
+        made_by: The part of lrdiag that makes the report.
     """
     counts = confusion(predictions, len(dataset.classes))
-    diagnosis = Diagnosis(
+    return Diagnosis(
         dataset=dataset,
         range_test=range_test,
         range_test_note=range_test_note,
@@ -65,15 +70,21 @@ def assemble(
         confused_pairs=confused_pairs(counts),
         misclassified=rank_mistakes(predictions, files),
         heatmaps=heatmaps,
-        findings=list(findings),
+        findings=[],
         evolution=evolution,
+        train_sample=train_sample,
+        made_by=made_by,
         **vars(run),
     )
-    return dataclasses.replace(diagnosis, findings=find(diagnosis))
+
+
+def with_comparison(head: Diagnosis, comparison: Comparison) -> Diagnosis:
+    """Returns the facts of a run with its comparison, and applies the rules that need one."""
+    return check_again(Evidence(dataclasses.replace(head, comparison=comparison)), "comparison")
 
 
 def dataset_facts(dataset: Dataset) -> DatasetFacts:
-    """What the page says of data in memory: their counts, and the fingerprint of the test images."""
+    """Describes data in memory: the number of images, and the fingerprint of the test images."""
     classes = len(dataset.classes)
     fingerprint = Fingerprint()
     fingerprint.update(dataset.test.images)
@@ -94,5 +105,5 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
 
 
 def class_counts(labels: np.ndarray, classes: int) -> list[int]:
-    """How many of the labels, integers of shape `(n,)`, are of each class."""
+    """Counts the labels of each class; `labels` are integers of shape `(n,)`."""
     return [int(count) for count in np.bincount(labels, minlength=classes)]

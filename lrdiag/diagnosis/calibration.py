@@ -1,24 +1,25 @@
-"""Whether the network is as sure as it is right."""
+"""Whether confidence agrees with accuracy."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from lrdiag.intervals import wilson
 from lrdiag.record.arrays import Predictions
 from lrdiag.record.facts import Calibration, CalibrationBin
 
-BINS = 15  # as Guo et al. and most after them
+BINS = 15  # as in Guo et al.
 
 
 def calibrate(predictions: Predictions) -> Calibration:
-    """Expected calibration error over fixed bins of the confidence.
+    """Computes the expected calibration error over fixed bins of the confidence.
 
-    Images whose scores are not numbers have no confidence and are left out.
+    Images with NaN or infinite scores have no confidence and are left out.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks" (2017), equation 3.
 
     Args:
-        predictions: Of the test set.
+        predictions: Predictions for the test set.
     """
     confidence = predictions.confidence
     known = np.isfinite(confidence)
@@ -27,14 +28,12 @@ def calibrate(predictions: Predictions) -> Calibration:
     count = np.bincount(place, minlength=BINS)
     hits = np.bincount(place, weights=right, minlength=BINS)
     total = np.bincount(place, weights=confidence, minlength=BINS)
-    bins = [
-        CalibrationBin(
-            low=number / BINS,
-            high=(number + 1) / BINS,
-            count=int(count[number]),
-            right=int(hits[number]),
-            confidence=float(total[number] / count[number]) if count[number] else None,
-        )
-        for number in range(BINS)
-    ]
+    bins = [_bin(number, int(count[number]), int(hits[number]), float(total[number])) for number in range(BINS)]
     return Calibration(float(np.abs(hits - total).sum() / len(confidence)) if len(confidence) else None, bins)
+
+
+def _bin(number: int, count: int, right: int, total: float) -> CalibrationBin:
+    low, high = number / BINS, (number + 1) / BINS
+    if not count:
+        return CalibrationBin(low, high, 0, 0, None)
+    return CalibrationBin(low, high, count, right, total / count, *wilson(right, count))

@@ -1,22 +1,19 @@
-"""This run beside an earlier one: both judged the same images, so every change can be counted."""
+"""Comparison of two runs on the same test images, image by image."""
 
 from __future__ import annotations
 
 from math import sqrt
-from statistics import NormalDist
-
-from scipy.stats import binomtest
 
 from lrdiag.errors import ComparisonError
+from lrdiag.intervals import Z, conclude, consistent, mcnemar
 from lrdiag.record.facts import ClassChange, Comparison, DatasetFacts, Diagnosis, SettingChange
-
-_QUANTILE = NormalDist().inv_cdf(0.975)
 
 
 def compare(base: Diagnosis, head: Diagnosis) -> Comparison:
     """Compares two runs on one test set, image by image.
 
-    The facts are enough, because every image that is not among the mistakes was recognised.
+    The test decides whether a difference is detectable. If the interval disagrees, its nearer end is moved to 0, so
+    that both say the same; the two approximations differ by less than 0.3 points.
 
     Args:
         base: The earlier run.
@@ -30,7 +27,9 @@ def compare(base: Diagnosis, head: Diagnosis) -> Comparison:
     wrong_now = {mistake.index for mistake in head.misclassified.items}
     broken = [place for place, each in enumerate(head.misclassified.items) if each.index not in wrong_before]
     fixed = [each for each in base.misclassified.items if each.index not in wrong_now]
-    low, high = paired_interval(len(broken), len(fixed), head.test.size)
+    p_value = mcnemar(len(broken), len(fixed))
+    conclusion = conclude(len(fixed) - len(broken), p_value)
+    low, high = consistent(paired_interval(len(broken), len(fixed), head.test.size), conclusion)
     return Comparison(
         base_model=base.model,
         base_commit=base.git_commit,
@@ -39,7 +38,8 @@ def compare(base: Diagnosis, head: Diagnosis) -> Comparison:
         difference=(len(fixed) - len(broken)) / head.test.size,
         difference_low=low,
         difference_high=high,
-        p_value=mcnemar(len(broken), len(fixed)),
+        p_value=p_value,
+        conclusion=conclusion,
         broken=broken,
         fixed=fixed,
         classes=[
@@ -51,27 +51,27 @@ def compare(base: Diagnosis, head: Diagnosis) -> Comparison:
 
 
 def refuse_other_images(base: DatasetFacts, head: DatasetFacts) -> None:
-    """Refuses two runs that cannot be compared, before anything slow is started.
+    """Raises if two runs cannot be compared. Call it before anything slow starts.
 
     Raises:
         ComparisonError: If their classes or test images differ.
     """
     if base.classes != head.classes:
         raise ComparisonError(
-            "A run and its baseline must have the same classes in the same order. Make the baseline again on this "
+            "A run and its baseline must have the same classes in the same order. Make the baseline again with this "
             f"data. Received: {_but(head.classes, base.classes)} in the run, {_but(base.classes, head.classes)} in "
             "the baseline"
         )
     if base.test_fingerprint != head.test_fingerprint:
         raise ComparisonError(
-            "A run and its baseline must be judged on the same test images in the same order. Make the baseline again "
+            "A run and its baseline must use the same test images in the same order. Make the baseline again "
             "with the same --data, --image-size and --limit-test. "
             f"Received: {_images(head)} in the run, {_images(base)} in the baseline"
         )
 
 
 def _but(classes: list[str], others: list[str]) -> str:
-    """The first class that is not where the others have it, and how many classes there are."""
+    """Describes the first class that differs, and the number of classes."""
     place = next((i for i, (one, other) in enumerate(zip(classes, others, strict=False)) if one != other), None)
     differs = f"class {place} is {classes[place][:40]!r} of " if place is not None else ""
     return f"{differs}{len(classes)} classes"
@@ -82,7 +82,7 @@ def _images(facts: DatasetFacts) -> str:
 
 
 def paired_interval(broken: int, fixed: int, size: int) -> tuple[float, float]:
-    """The 95 % interval of the difference of two accuracies on the same images: Wald's, adjusted by Bonett and Price.
+    """95 % interval of the difference of two accuracies on the same images: Bonett and Price's adjusted Wald interval.
 
     Example:
         >>> [round(end, 4) for end in paired_interval(broken=4, fixed=26, size=48)]
@@ -93,28 +93,14 @@ def paired_interval(broken: int, fixed: int, size: int) -> tuple[float, float]:
     paired binomial proportions" (2014).
 
     Args:
-        broken: Images that only the earlier network recognised.
-        fixed: Images that only the later one recognises.
-        size: All images.
+        broken: Number of images that only the earlier model classifies correctly.
+        fixed: Number of images that only the later model classifies correctly.
+        size: Number of all images.
     """
     worse, better = (broken + 1) / (size + 2), (fixed + 1) / (size + 2)
     difference = better - worse
-    margin = _QUANTILE * sqrt((better + worse - difference**2) / (size + 2))
+    margin = Z * sqrt((better + worse - difference**2) / (size + 2))
     return max(-1.0, difference - margin), min(1.0, difference + margin)
-
-
-def mcnemar(broken: int, fixed: int) -> float:
-    """McNemar's exact test, two-sided: how probable so lopsided a change is, were either direction equally likely.
-
-    Example:
-        >>> mcnemar(broken=1, fixed=4)
-        0.375
-
-    Args:
-        broken: Images that only the earlier network recognised.
-        fixed: Images that only the later one recognises.
-    """
-    return float(binomtest(fixed, broken + fixed, 0.5).pvalue) if broken + fixed else 1.0
 
 
 def _changes(base: Diagnosis, head: Diagnosis) -> list[SettingChange]:

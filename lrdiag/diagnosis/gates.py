@@ -1,11 +1,12 @@
-"""Gates: what a run must reach to be let through, from the command line or from a file of options.
+"""Gates: limits that a run must meet, from the command line or from an options file.
 
-A gate is a share: `accuracy=0.78`, `recall.cat=0.6`. It is either the least that a figure may be, or the most that it
-may have fallen since the baseline.
+A gate is a name and a share: `accuracy=0.78`, `recall.cat=0.6`. The share is the minimum of the figure, or the most by
+which it may be below the baseline.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lrdiag.errors import SettingsError, did_you_mean
 
 if TYPE_CHECKING:
-    from lrdiag.record.facts import Diagnosis
+    from lrdiag.record.facts import Diagnosis, GateFacts
 
 Rule = Literal["fail-under", "fail-if-worse"]
 RULES: tuple[Rule, ...] = ("fail-under", "fail-if-worse")
@@ -21,24 +22,24 @@ FIGURES: dict[Rule, tuple[str, ...]] = {
     "fail-under": ("accuracy", "recall", "precision", "f1"),
     "fail-if-worse": ("accuracy", "recall"),
 }
-_ROUNDING = 1e-9  # 0.79 - 0.78 is a little more than 0.01
+_ROUNDING = 1e-9  # in floating point, 0.79 - 0.78 is more than 0.01
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What one figure must reach.
+    """The limit of one figure.
 
     Example:
         >>> Gate("fail-under", "recall.cat", 0.6)
         Gate(rule='fail-under', name='recall.cat', limit=0.6)
 
     Attributes:
-        rule: `"fail-under"`: the figure must be `limit` or more. `"fail-if-worse"`: it may have fallen by `limit`.
+        rule: `"fail-under"`: the figure must be `limit` or more. `"fail-if-worse"`: it may be worse by `limit`.
         name: `accuracy`, or `recall.`, `precision.` or `f1.` with the name of a class.
         limit: A share between 0 and 1.
 
     Raises:
-        SettingsError: If there is no such figure, or the limit is no share.
+        SettingsError: If the figure does not exist, or the limit is not between 0 and 1.
     """
 
     rule: Rule
@@ -59,7 +60,7 @@ class Gate:
 
     @classmethod
     def parse(cls, rule: Rule, text: str) -> Gate:
-        """Reads `accuracy=0.78`; the last `=` counts, since the name of a class may hold one."""
+        """Parses `accuracy=0.78`. Splits at the last `=`, because the name of a class may contain one."""
         name, _, limit = text.rpartition("=")
         try:
             return cls(rule, name, float(limit))
@@ -71,29 +72,48 @@ class Gate:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether a run is let through one gate; `actual` is `None` where the figure is not defined."""
+    """Whether a run passed one gate; `actual` is `None` if the figure is not defined."""
 
     gate: Gate
     actual: float | None
     passed: bool
 
     def __str__(self) -> str:
-        expected = f"{'at least' if self.gate.rule == 'fail-under' else 'worse by at most'} {self.gate.limit:g}"
-        return f"{'passed' if self.passed else 'FAILED'} {self.gate.name}: expected {expected}, actual {self._actual()}"
+        state = "passed" if self.passed else "FAILED"
+        return f"{state} {self.gate.name}: {_expectation(self.gate.rule, self.gate.limit, self.actual)}"
 
-    def _actual(self) -> str:
-        if self.actual is None:
-            return "not defined"
-        if self.gate.rule == "fail-under":
-            return f"{self.actual:.6g}"
-        return f"{'worse' if self.actual > 0 else 'better'} by {abs(self.actual):.6g}" if self.actual else "unchanged"
+
+def describe(facts: GateFacts) -> str:
+    """Describes a recorded outcome: the figure, what was expected and what was measured."""
+    return f"{facts.name}: {_expectation(facts.rule, facts.limit, facts.actual)}"
+
+
+def _expectation(rule: Rule, limit: float, actual: float | None) -> str:
+    expected = f"{'at least' if rule == 'fail-under' else 'worse by at most'} {limit:g}"
+    return f"expected {expected}, actual {_measured(rule, actual)}"
+
+
+def _measured(rule: Rule, actual: float | None) -> str:
+    if actual is None:
+        return "not defined"
+    if rule == "fail-under":
+        return f"{actual:.6g}"
+    return f"{'worse' if actual > 0 else 'better'} by {abs(actual):.6g}" if actual else "unchanged"
+
+
+def with_outcomes(diagnosis: Diagnosis, outcomes: Iterable[Outcome]) -> Diagnosis:
+    """Returns the facts with these outcomes, in place of earlier ones."""
+    from lrdiag.record.facts import GateFacts  # here, because the command line imports this module and facts are slow
+
+    gates = [GateFacts(each.gate.rule, each.gate.name, each.gate.limit, each.actual, each.passed) for each in outcomes]
+    return dataclasses.replace(diagnosis, gates=gates)
 
 
 def refuse_unknown_classes(gates: Iterable[Gate], classes: Iterable[str]) -> None:
-    """Refuses gates on classes that the data do not have, before hours of training.
+    """Raises if a gate names a class that the data does not have. Call it before training starts.
 
     Raises:
-        SettingsError: With the nearest name.
+        SettingsError: With the most similar name.
     """
     known = list(classes)
     for gate in gates:
@@ -106,21 +126,21 @@ def refuse_unknown_classes(gates: Iterable[Gate], classes: Iterable[str]) -> Non
 
 
 def check(gates: Iterable[Gate], diagnosis: Diagnosis) -> list[Outcome]:
-    """Holds a run against its gates, the failed ones first.
+    """Checks a run against its gates; failed ones come first.
 
-    A figure that is not defined, such as the precision of a class that was never predicted, is not let through.
-    Without a comparison there is nothing that could have got worse: those gates are left out.
+    A figure that is not defined fails, such as the precision of a class that is never predicted. Gates on the change
+    since the baseline are left out if the run was not compared with one.
 
     Raises:
-        SettingsError: If a gate names a class that the data do not have.
+        SettingsError: If a gate names a class that the data does not have.
     """
     gates = list(gates)
     refuse_unknown_classes(gates, diagnosis.dataset.classes)
-    held = [_hold(gate, diagnosis) for gate in gates if gate.rule == "fail-under" or diagnosis.comparison]
-    return sorted(held, key=lambda outcome: outcome.passed)
+    outcomes = [_check(gate, diagnosis) for gate in gates if gate.rule == "fail-under" or diagnosis.comparison]
+    return sorted(outcomes, key=lambda outcome: outcome.passed)
 
 
-def _hold(gate: Gate, diagnosis: Diagnosis) -> Outcome:
+def _check(gate: Gate, diagnosis: Diagnosis) -> Outcome:
     if gate.rule == "fail-under":
         actual = _figure(gate.name, diagnosis)
         return Outcome(gate, actual, actual is not None and actual >= gate.limit - _ROUNDING)
@@ -138,7 +158,7 @@ def _figure(name: str, diagnosis: Diagnosis) -> float | None:
 
 
 def _loss(name: str, diagnosis: Diagnosis) -> float | None:
-    """How much of the figure the change has cost; below 0 where it has gained."""
+    """By how much the figure is below the baseline; negative if it is above."""
     comparison = diagnosis.comparison
     if comparison is None:
         return None
@@ -150,18 +170,18 @@ def _loss(name: str, diagnosis: Diagnosis) -> float | None:
 
 
 def from_table(rule: Rule, limits: object) -> tuple[Gate, ...]:
-    """The gates of one rule, as a file of options holds them.
+    """Reads the gates of one rule from a table of an options file.
 
     Example:
         >>> from_table("fail-under", {"accuracy": 0.78, "recall": {"cat": 0.6}})[1]
         Gate(rule='fail-under', name='recall.cat', limit=0.6)
 
     Args:
-        rule: Which rule.
-        limits: Name and share of each; `recall.cat = 0.6` is a table in a table, as TOML reads it.
+        rule: The rule.
+        limits: Name and share of each gate. TOML reads `recall.cat = 0.6` as a table in a table.
 
     Raises:
-        SettingsError: If it is no such table.
+        SettingsError: If `limits` is not such a table.
     """
     if not isinstance(limits, Mapping):
         raise SettingsError(f"`{rule}` takes a table such as {{accuracy = 0.78}}. Received: {limits!r}")
@@ -175,7 +195,7 @@ def _from_limit(rule: Rule, name: str, limit: object) -> Gate:
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Names and values; without quotation marks, TOML reads `recall.cat` as a table in a table."""
+    """Yields names and values of nested tables: without quotation marks, TOML nests `recall.cat`."""
     for name, value in table.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
@@ -184,5 +204,5 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def overridden(gates: Iterable[Gate], by: Iterable[Gate]) -> tuple[Gate, ...]:
-    """The gates of both; where both have one of the same rule and name, the second."""
+    """Joins two sets of gates; `by` wins if both have a gate with the same rule and name."""
     return tuple({(gate.rule, gate.name): gate for gate in [*gates, *by]}.values())

@@ -1,4 +1,4 @@
-"""The misclassified images, ranked."""
+"""Misclassified images, ranked by loss."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import numpy as np
 from lrdiag.record.arrays import Predictions, finite
 from lrdiag.record.facts import Misclassified, Mistake
 
-TOP = 5  # most probable classes that are told of each mistake
-_DIGITS = 6  # of their probabilities: more would double report.json
+TOP = 5  # most probable classes that each mistake lists
+_DIGITS = 6  # of the probabilities: more would double the size of report.json
 
 
 def rank_mistakes(predictions: Predictions, files: tuple[str, ...] = ()) -> Misclassified:
-    """Every misclassified image, the highest loss first; equal losses keep the order of the test set.
+    """Ranks the misclassified images, highest loss first; equal losses keep the order of the test set.
 
     Args:
-        predictions: Of the test set.
+        predictions: Predictions for the test set.
         files: The file of each test image, or empty.
     """
     predicted, confidence, losses = predictions.predicted, predictions.confidence, predictions.losses
@@ -32,7 +32,7 @@ def rank_mistakes(predictions: Predictions, files: tuple[str, ...] = ()) -> Misc
             loss=finite(losses[index]),
             top_classes=top[place].tolist(),
             top_probabilities=[finite(each) for each in probabilities[place]],
-            # a file name that is no UTF-8 reaches Python as lone surrogates, which JSON cannot hold
+            # a file name that is not UTF-8 has lone surrogates in Python, which JSON does not allow
             file=files[index].encode(errors="replace").decode() if files else None,
         )
         for place, index in enumerate(ranked)

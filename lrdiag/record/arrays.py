@@ -11,18 +11,18 @@ from lrdiag.errors import DataError
 
 
 def finite(value: float | None) -> float | None:
-    """The number as a fact can hold it: `None` in the place of NaN and of infinities, which JSON does not know."""
+    """`value` as a float, or `None` if it is NaN or infinite, which JSON does not allow."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Photographs and what they show.
+    """Images and their labels.
 
     Attributes:
         images: `uint8` array of shape `(n, height, width, channels)`, values 0–255.
         labels: `int64` array of shape `(n,)`, indices into the classes of the dataset.
-        files: The file that each image was read from, or empty where images have no file of their own.
+        files: The file that each image was read from; empty if the images do not come from single files.
     """
 
     images: np.ndarray
@@ -45,7 +45,7 @@ class LabelledImages:
         return len(self.labels)
 
     def take(self, indices: np.ndarray) -> LabelledImages:
-        """The images at `indices`, in that order."""
+        """Selects the images at `indices`, in that order."""
         files = tuple(self.files[i] for i in indices) if self.files else ()
         return LabelledImages(self.images[indices], self.labels[indices], files)
 
@@ -66,14 +66,14 @@ class Dataset:
     """A classification problem.
 
     Attributes:
-        name: What the data is called in the report.
-        source: Where it came from, in words.
-        classes: The name of each class.
-        train: What the network learns from; empty where a trained network is only judged.
-        test: What it is judged on, once, at the end.
-        validation: What shows how training goes; empty until it is read or `lrdiag.data.hold_out_validation` has split
-            it off `train`.
-        fallback: Why this data stands in for the data that was wanted, or `None`.
+        name: Name of the data in the report.
+        source: Where the data comes from, in words.
+        classes: Name of each class.
+        train: Training images; empty if a trained model is only evaluated.
+        test: Test images, used once, at the end.
+        validation: Validation images; empty until they are read or `lrdiag.data.hold_out_validation` splits them off
+            `train`.
+        fallback: Why this data is used instead of the requested data, or `None`.
         skipped: Files that could not be read.
     """
 
@@ -97,14 +97,14 @@ class Dataset:
             foreign = part.labels[(part.labels < 0) | (part.labels >= len(self.classes))]
             if len(foreign):
                 raise DataError(
-                    f"Labels must be between 0 and {len(self.classes) - 1}, one for each of the {len(self.classes)} "
+                    f"Labels must be between 0 and {len(self.classes) - 1}, because there are {len(self.classes)} "
                     f"classes. Received: {foreign[0]} in the {split} set of {self.source}"
                 )
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the network said of each test image.
+    """Predictions of the model for each test image.
 
     Attributes:
         log_probabilities: `float64` array of shape `(n, classes)`, natural logarithms.
@@ -116,7 +116,7 @@ class Predictions:
 
     @classmethod
     def from_scores(cls, scores: np.ndarray, labels: np.ndarray) -> Predictions:
-        """Takes what a network returned, logits or probabilities, of shape `(n, classes)`."""
+        """Builds predictions from the output of a model, logits or probabilities, of shape `(n, classes)`."""
         scores = scores.astype(np.float64)
         if is_probability(scores):
             return cls(np.log(np.maximum(scores, np.finfo(np.float32).tiny)), labels)
@@ -144,23 +144,23 @@ class Predictions:
 
     @property
     def ranked_mistakes(self) -> np.ndarray:
-        """`int64` array: `misclassified`, the highest loss first; equal losses keep the order of the test set."""
+        """`int64` array: `misclassified`, highest loss first; equal losses keep the order of the test set."""
         wrong = self.misclassified
         return wrong[np.argsort(-self.losses[wrong], kind="stable")]
 
 
 def is_probability(scores: np.ndarray) -> bool:
-    """Whether each row of `scores`, of shape `(n, classes)`, is a distribution: not negative, summing to one."""
+    """Whether each row of `scores`, of shape `(n, classes)`, is a distribution: non-negative, with sum one."""
     return bool((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-2))
 
 
 @dataclass(frozen=True)
 class MeanHeatmaps:
-    """Where the network looks on the average, by true class: the mean of maps each of which peaks at one.
+    """Mean heatmap of each true class; each heatmap is scaled to a maximum of one first.
 
     Attributes:
-        right: `float32` array of shape `(classes, h, w)`: over the recognised images; zeros where there is none.
-        wrong: `float32` array of shape `(classes, h, w)`: over the misclassified, for the classes they were taken for.
+        right: `float32` array of shape `(classes, h, w)`: over the correctly classified images; zeros without any.
+        wrong: `float32` array of shape `(classes, h, w)`: over the misclassified images, for their predicted classes.
     """
 
     right: np.ndarray
@@ -172,13 +172,13 @@ class Heatmaps:
     """Raw heatmaps of the misclassified images; not rescaled, so that images can be compared.
 
     Attributes:
-        method: How they were made.
+        method: Name of the method.
         layer: The layer whose feature maps were weighted, as a path through nested models.
-        indices: `int64` array of shape `(m,)`: which test image each map belongs to, ascending.
-        signed_predicted: `float32` array of shape `(m, h, w)`: what speaks for (and, below 0, against) the predicted
-            class, and where.
+        indices: `int64` array of shape `(m,)`: the test image of each heatmap, ascending.
+        signed_predicted: `float32` array of shape `(m, h, w)`: evidence for the predicted class; negative values are
+            evidence against it.
         signed_true: `float32` array of shape `(m, h, w)`: the same for the true class.
-        means: Where the network looks on the average; `None` where the method explains only what it is asked for.
+        means: Mean heatmaps of the classes; `None` if the method does not provide them.
     """
 
     method: str
@@ -190,15 +190,15 @@ class Heatmaps:
 
     @property
     def predicted(self) -> np.ndarray:
-        """`float32` array of shape `(m, h, w)`, ≥ 0: where the score of the predicted class came from."""
+        """`float32` array of shape `(m, h, w)`, ≥ 0: evidence for the predicted class."""
         return np.asarray(np.maximum(self.signed_predicted, 0))
 
     @property
     def true(self) -> np.ndarray:
-        """`float32` array of shape `(m, h, w)`, ≥ 0: where the score of the true class came from."""
+        """`float32` array of shape `(m, h, w)`, ≥ 0: evidence for the true class."""
         return np.asarray(np.maximum(self.signed_true, 0))
 
     @property
     def difference(self) -> np.ndarray:
-        """`float32` array of shape `(m, h, w)`: what speaks for the predicted class rather than for the true one."""
+        """`float32` array of shape `(m, h, w)`: evidence for the predicted class minus evidence for the true class."""
         return np.asarray(self.signed_predicted - self.signed_true)

@@ -1,7 +1,7 @@
 """Reads report.json of earlier versions of lrdiag.
 
-Schema 3 was written by lrdiag 0.1. It said where the pictures lie, which is now in pictures.json, and it had no
-intervals of classes and calibration bins.
+Schema 3 was written by lrdiag 0.1. It said where the pictures lie, which is now in pictures.json. It had no intervals
+of classes and calibration bins, no checks, and the p-value of another test.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from lrdiag.errors import RunFolderError
-from lrdiag.intervals import wilson
-from lrdiag.record.facts import SCHEMA_VERSION, Diagnosis
+from lrdiag.intervals import conclude, consistent, mcnemar, wilson
+from lrdiag.record.facts import SCHEMA_VERSION, SEVERITIES, Diagnosis, Severity
 from lrdiag.record.pictures import Sheet, SheetName
 
 OLDEST = 3
@@ -39,6 +39,10 @@ class _Sheets:
 
 @dataclass(frozen=True)
 class _Comparison:
+    broken: list[Any]
+    fixed: list[Any]
+    difference_low: float
+    difference_high: float
     fixed_shown: list[int] = field(default_factory=list)
     fixed_photographs: Sheet | None = None
     fixed_heatmaps: Sheet | None = None
@@ -67,6 +71,11 @@ class _Class:
 
 
 @dataclass(frozen=True)
+class _Finding:
+    severity: Severity
+
+
+@dataclass(frozen=True)
 class _Schema3:
     """The fields of schema 3 that are converted."""
 
@@ -74,6 +83,7 @@ class _Schema3:
     calibration: _Calibration
     per_class: list[_Class]
     confusion: list[list[int]]
+    findings: list[_Finding]
     comparison: _Comparison | None = None
     evolution: _Evolution | None = None
 
@@ -99,7 +109,19 @@ def from_schema_3(content: bytes) -> tuple[Diagnosis, dict[SheetName, Sheet]]:
         predicted = sum(other[index] for other in old.confusion)
         each["recall_low"], each["recall_high"] = _interval(row[index], sum(row))
         each["precision_low"], each["precision_high"] = _interval(row[index], predicted)
+    facts["findings"].sort(key=lambda finding: SEVERITIES.index(finding["severity"]))
+    if old.comparison:
+        facts["comparison"] |= _conclusion(old.comparison)
     return msgspec.convert(facts, Diagnosis), _sheets(old)
+
+
+def _conclusion(comparison: _Comparison) -> dict[str, Any]:
+    """The result of the test, which was another one, and an interval that agrees with it."""
+    broken, fixed = len(comparison.broken), len(comparison.fixed)
+    p_value = mcnemar(broken, fixed)
+    conclusion = conclude(fixed - broken, p_value)
+    low, high = consistent((comparison.difference_low, comparison.difference_high), conclusion)
+    return {"p_value": p_value, "conclusion": conclusion, "difference_low": low, "difference_high": high}
 
 
 def _interval(hits: int, trials: int) -> tuple[float, float] | tuple[None, None]:

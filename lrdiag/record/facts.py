@@ -1,34 +1,35 @@
-"""What flows between the rooms: frozen records, numpy and plain Python only.
+"""Facts of a run: frozen records of plain numbers and strings.
 
-Two kinds live here. *Arrays* (`LabelledImages`, `Dataset`, `Predictions`, `Heatmaps`) pass between the steps of a
-run. *Facts* (`Diagnosis` and what it holds) are plain numbers and strings: they are `report.json`, the input of the
-page and of the Markdown summary, field for field.
+`Diagnosis` is the content of `report.json`, field for field. The page and the Markdown summary are made from it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
+from lrdiag.intervals import Conclusion
 from lrdiag.record.arrays import SkippedFile
 from lrdiag.record.pictures import Pictures
 
 SCHEMA_VERSION: Literal[4] = 4
 
-
-# --- arrays -----------------------------------------------------------------------------------------------------------
-
-
-# --- facts: report.json ----------------------------------------------------------------------------------------------
+Severity = Literal["error", "warning", "note"]
+"""`"error"`: do not trust this run. `"warning"`: fix this next. `"note"`: worth knowing."""
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""Most severe first."""
+Status = Literal["found", "passed", "not checked"]
+MadeBy = Literal["train_and_report", "diagnose", "callback"]
+"""The part of lrdiag that made the report."""
 
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What the network was trained and judged on; counts are images, 0 for training images that are not known.
+    """The data that the model was trained and evaluated on. Counts are images; 0 if the training images are not known.
 
     Attributes:
-        test_fingerprint: The SHA-256 of the test images and their labels, in order: two runs that share it can be
-            compared image by image.
+        test_fingerprint: SHA-256 of the test images and their labels, in order. Two runs with the same fingerprint can
+            be compared image by image.
         skipped: Files that could not be read.
     """
 
@@ -51,9 +52,9 @@ class Rates:
     """The learning rates to train with.
 
     Attributes:
-        base_lr: The lower boundary of a cycle.
-        max_lr: The upper boundary of a cycle.
-        static_lr: For policies of one rate.
+        base_lr: Lower boundary of a cycle.
+        max_lr: Upper boundary of a cycle.
+        static_lr: Rate of policies that use a single rate.
     """
 
     base_lr: float
@@ -63,22 +64,22 @@ class Rates:
 
 @dataclass(frozen=True)
 class RangeTestFacts:
-    """A learning-rate range test and what was read off it; lists hold one element for each update.
+    """A learning-rate range test and the rates that were read from it. Lists hold one element for each update.
 
     Attributes:
-        learning_rates: The rate of each update.
-        losses: The loss of that update's batch alone, before the update; the mean over the repeats.
+        learning_rates: Learning rate of each update.
+        losses: Loss of the update's batch, before the update; the mean over the repeats.
         smoothed_losses: Bias-corrected exponential moving average of `losses`.
         stop_reason: Why the sweep ended, in words.
-        trend: `losses` smoothed without lag, from which the rates below are read; empty where none could be.
-        suggestion: The middle of the steepest stretch of the descent: one static rate.
-        base_lr: The lower boundary of a cycle: a tenth of `max_lr`, or where the descent starts if that is higher.
-        max_lr: How high a cycle may go: twice the rate of the lowest loss, at most half of what diverges.
-        accuracies: The accuracy on each batch; empty where none was measured.
-        val_losses: The validation loss after each update; empty where none was measured.
-        repeats: How many sweeps were made.
-        suggestion_low: The lowest suggestion of the single sweeps; `None` where there was only one.
-        suggestion_high: The highest.
+        trend: `losses` smoothed without lag, from which the rates below are read; empty if none could be read.
+        suggestion: Middle of the steepest part of the descent: a single constant rate.
+        base_lr: Lower boundary of a cycle: a tenth of `max_lr`, or the start of the descent if that is higher.
+        max_lr: Upper boundary of a cycle: twice the rate of the lowest loss, at most half of the rate that diverges.
+        accuracies: Accuracy on each batch; empty if it was not measured.
+        val_losses: Validation loss after each update; empty if it was not measured.
+        repeats: Number of sweeps.
+        suggestion_low: Lowest suggestion of the single sweeps; `None` if there was only one sweep.
+        suggestion_high: Highest suggestion of the single sweeps.
     """
 
     learning_rates: list[float]
@@ -98,9 +99,9 @@ class RangeTestFacts:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training set and over the validation set after it, if there is one. Losses are in nats.
+    """One epoch: a pass over the training set, then over the validation set if there is one. Losses are in nats.
 
-    What was not measured is `None`.
+    A figure that was not measured is `None`.
     """
 
     loss: float | None
@@ -112,19 +113,19 @@ class Epoch:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """How training went.
+    """The record of a training run.
 
     Attributes:
         epochs: Loss and accuracy of each completed epoch.
-        learning_rate_per_step: The rate of each update, in order; empty where none was recorded.
-        loss_per_step: The loss of each update's batch alone, or empty; `None` where it was not finite.
+        learning_rate_per_step: Learning rate of each update, in order; empty if it was not recorded.
+        loss_per_step: Loss of each update's batch, or empty; `None` for a loss that was not finite.
         steps_per_epoch: Updates in one epoch.
-        epochs_planned: Epochs that were asked for.
+        epochs_planned: Number of epochs that were requested.
         optimizer: The optimizer, in words.
-        schedule: The learning-rate policy, in words; empty where it is not known.
-        stop_reason: `None` where training ran to its end, else why it did not.
-        seconds: Wall time, or `None` where it was not measured.
-        momentum_per_step: The momentum of each update, in order; `None` where it stayed the same.
+        schedule: The learning-rate policy, in words; empty if it is not known.
+        stop_reason: Why training stopped early; `None` if it ran to its end.
+        seconds: Wall time, or `None` if it was not measured.
+        momentum_per_step: Momentum of each update, in order; `None` if it did not change.
         interrupted: Whether a person stopped it.
     """
 
@@ -142,20 +143,39 @@ class TrainingRun:
 
 
 @dataclass(frozen=True)
-class Score:
-    """The headline, on the test set.
+class TrainingSample:
+    """Accuracy and loss on a random sample of the training images, in inference mode and without augmentation.
 
     Attributes:
-        size: How many images there are.
-        accuracy: The share that is recognised.
+        size: Number of images.
+        accuracy: Share of the images that are classified correctly.
         accuracy_low: Lower end of its 95 % Wilson interval.
         accuracy_high: Upper end.
-        loss: Mean cross-entropy in nats.
-        balanced_accuracy: The mean recall of the classes that have test images: each class counts alike.
-        top5_accuracy: The share of images whose class is among the five most probable; `None` with five classes or
+        loss: Mean cross-entropy in nats, or `None` if it is not finite.
+    """
+
+    size: int
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    loss: float | None
+
+
+@dataclass(frozen=True)
+class Score:
+    """The headline figures, on the test set.
+
+    Attributes:
+        size: Number of test images.
+        accuracy: Share of the images that are classified correctly.
+        accuracy_low: Lower end of its 95 % Wilson interval.
+        accuracy_high: Upper end.
+        loss: Mean cross-entropy in nats, or `None` if it is not finite.
+        balanced_accuracy: Mean recall of the classes that have test images; every class has the same weight.
+        top5_accuracy: Share of images whose true class is among the five most probable; `None` with five classes or
             fewer.
-        macro: Means over the classes that have test images, each counting alike.
-        weighted: Means over the classes, each counting as often as it has test images.
+        macro: Means over the classes that have test images; every class has the same weight.
+        weighted: Means over the classes, weighted by their number of test images.
     """
 
     size: int
@@ -171,7 +191,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Averages:
-    """Precision, recall and F1 over all classes; a class that was never predicted has precision 0 here."""
+    """Precision, recall and F1 over all classes. Here, a class that is never predicted has precision 0."""
 
     precision: float
     recall: float
@@ -185,9 +205,9 @@ class CalibrationBin:
     Attributes:
         low: Lower bound.
         high: Upper bound; the last bin includes it.
-        count: How many images.
-        right: How many of them are recognised.
-        confidence: Their mean confidence, `None` where there is none.
+        count: Number of images.
+        right: Number of them that are classified correctly.
+        confidence: Their mean confidence; `None` for an empty bin.
         accuracy_low: Lower end of the 95 % Wilson interval of their accuracy; `None` for an empty bin.
         accuracy_high: Upper end.
     """
@@ -203,11 +223,11 @@ class CalibrationBin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Whether the network is as sure as it is right.
+    """Whether confidence agrees with accuracy.
 
     Attributes:
-        error: Expected calibration error: the mean distance of confidence from accuracy, weighted by the bins' images;
-            `None` where no image has a confidence.
+        error: Expected calibration error: the mean distance between confidence and accuracy, weighted by the number of
+            images in each bin; `None` if no image has a confidence.
         bins: Fixed bins of equal width, so that runs can be compared.
     """
 
@@ -217,7 +237,19 @@ class Calibration:
 
 @dataclass(frozen=True)
 class ClassFacts:
-    """One class of the test set. Precision is `None` where the class was never predicted, recall where it is absent."""
+    """One class of the test set.
+
+    Attributes:
+        name: Name of the class.
+        precision: Share of the images predicted as this class that belong to it; `None` if it is never predicted.
+        recall: Share of its images that are classified correctly; `None` if it has no test image.
+        f1: Harmonic mean of precision and recall, or `None`.
+        support: Number of its test images.
+        recall_low: Lower end of the 95 % Wilson interval of the recall, or `None`.
+        recall_high: Upper end.
+        precision_low: Lower end of the 95 % Wilson interval of the precision, or `None`.
+        precision_high: Upper end.
+    """
 
     name: str
     precision: float | None
@@ -232,7 +264,7 @@ class ClassFacts:
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """How often images of class `true` were taken for class `predicted`; `share` is of all images of `true`."""
+    """Number of images of class `true` that are predicted as class `predicted`; `share` is of all images of `true`."""
 
     true: int
     predicted: int
@@ -245,12 +277,12 @@ class Mistake:
     """One misclassified test image.
 
     Attributes:
-        index: Its place in the test set.
-        true: The class that it shows, as an index into the classes.
-        predicted: The class that the network named.
-        confidence: The probability that the network gave to `predicted`.
+        index: Index in the test set.
+        true: True class, as an index into the classes.
+        predicted: Predicted class.
+        confidence: Probability of the predicted class.
         loss: Cross-entropy of the true class, in nats.
-        top_classes: The five most probable classes, fewer where there are fewer; the first is `predicted`.
+        top_classes: The five most probable classes, or all if there are fewer; the first is `predicted`.
         top_probabilities: Their probabilities.
         file: The file that the image was read from, if any.
     """
@@ -267,7 +299,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Misclassified:
-    """Every misclassified test image, the highest loss first."""
+    """Every misclassified test image, highest loss first."""
 
     count: int
     items: list[Mistake]
@@ -275,13 +307,13 @@ class Misclassified:
 
 @dataclass(frozen=True)
 class HeatmapTrust:
-    """How far the maps can be trusted, measured on a sample of the mistakes.
+    """How far the heatmaps can be trusted, measured on a sample of the misclassified images.
 
     Attributes:
-        images: How many images the sample holds.
-        empty_share: The share of maps with nothing above zero.
-        deletion_auc: Mean area under the deletion curves of the maps; the lower, the better.
-        random_deletion_auc: The same for random maps of the same granularity: what an uninformed map scores.
+        images: Number of images in the sample.
+        empty_share: Share of heatmaps without a value above zero.
+        deletion_auc: Mean area under the deletion curves of the heatmaps; lower is better.
+        random_deletion_auc: The same for random heatmaps of the same resolution.
     """
 
     images: int
@@ -292,7 +324,7 @@ class HeatmapTrust:
 
 @dataclass(frozen=True)
 class HeatmapFacts:
-    """How the heatmaps were made; `count` is 0 and `unavailable` says why where there are none."""
+    """How the heatmaps were made. If there are none, `count` is 0 and `unavailable` gives the reason."""
 
     method: str
     layer: str | None
@@ -303,7 +335,7 @@ class HeatmapFacts:
 
 @dataclass(frozen=True)
 class ClassChange:
-    """The recall of one class, before and after; `None` where the class is absent."""
+    """Recall of one class in the baseline and in this run; `None` if the class has no test image."""
 
     index: int
     base: float | None
@@ -312,7 +344,7 @@ class ClassChange:
 
 @dataclass(frozen=True)
 class SettingChange:
-    """A setting, a version or the commit that is not what it was; `None` where it is not set."""
+    """A setting, a version or the commit that differs from the baseline; `None` if it is not set."""
 
     name: str
     base: str | int | float | bool | None
@@ -321,21 +353,24 @@ class SettingChange:
 
 @dataclass(frozen=True)
 class Comparison:
-    """This run beside an earlier one, image by image: both were judged on the same test set.
+    """Comparison of this run with an earlier one, image by image, on the same test set.
 
     Attributes:
-        base_model: The network of the earlier run.
-        base_commit: The commit of its folder, or `None`.
-        base: Its headline.
+        base_model: Model of the earlier run.
+        base_commit: Commit of its folder, or `None`.
+        base: Its headline figures.
         base_calibration_error: Its expected calibration error, or `None`.
-        difference: Accuracy of this run minus that of the earlier one.
+        difference: Accuracy of this run minus accuracy of the earlier one.
         difference_low: Lower end of its 95 % interval.
         difference_high: Upper end of its 95 % interval.
-        p_value: McNemar's exact test: how probable so lopsided a change is where nothing has changed.
-        broken: Images that only the earlier run recognised, as places in `Misclassified.items` of this run.
-        fixed: Images that only this run recognises: the earlier run's mistakes, the highest loss first.
+        p_value: P-value of McNemar's mid-p test, two-sided.
+        conclusion: Whether this run is better or worse. The test decides: a difference is detectable if `p_value` is
+            below 0.05.
+        broken: Images that only the earlier run classifies correctly, as indices into `Misclassified.items` of this
+            run.
+        fixed: Images that only this run classifies correctly: mistakes of the earlier run, highest loss first.
         classes: Recall of each class, before and after.
-        changes: What was set otherwise in the earlier run.
+        changes: Settings, versions and commit that differ.
     """
 
     base_model: str
@@ -346,6 +381,7 @@ class Comparison:
     difference_low: float
     difference_high: float
     p_value: float
+    conclusion: Conclusion
     broken: list[int]
     fixed: list[Mistake]
     classes: list[ClassChange]
@@ -354,9 +390,9 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Moment:
-    """What the network said of one watched image at one time: its class, how sure it was, and of the true one.
+    """Prediction for one watched image after one epoch: class, its probability, and that of the true class.
 
-    Both are `None` where the scores were not numbers.
+    Both probabilities are `None` if the scores were not finite.
     """
 
     predicted: int
@@ -366,7 +402,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class WatchedImage:
-    """One test image that was followed through training; one moment for each of the evolution's epochs."""
+    """One test image that was watched during training; `moments` has one element for each epoch of the evolution."""
 
     index: int
     true: int
@@ -375,13 +411,13 @@ class WatchedImage:
 
 @dataclass(frozen=True)
 class Evolution:
-    """How the network came to see some of the test images as it does.
+    """How predictions and heatmaps of some test images changed during training.
 
     Attributes:
-        epochs: After which epochs the network was asked, ascending.
-        accuracies: Its accuracy on the test set at each.
-        images: The images that were followed: mistakes of the last time that had the highest loss, then those that
-            were fixed since the first.
+        epochs: The epochs after which the model was evaluated, ascending.
+        accuracies: Its accuracy on the test set after each.
+        images: The images that were watched: the last evaluation's mistakes with the highest loss, then images that
+            were fixed since the first evaluation.
     """
 
     epochs: list[int]
@@ -391,26 +427,72 @@ class Evolution:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something the reader should know before anything else.
+    """A problem that a rule found. docs/findings.md describes each rule.
 
     Attributes:
         code: Stable name of the rule, for scripts.
-        severity: `"error"` (do not trust this run), `"warning"` (mend this next) or `"note"`.
+        severity: `"error"` (do not trust this run), `"warning"` (fix this next) or `"note"`.
         title: One sentence.
         evidence: The numbers behind it.
         advice: What to do.
+        value: The number that the rule measured, or `None`.
+        threshold: The number that it was compared with, or `None`.
+        images: Indices of test images that show the problem, at most 100, highest loss first.
+        section: The section of the page that shows it, or `None`.
     """
 
     code: str
-    severity: Literal["error", "warning", "note"]
+    severity: Severity
     title: str
     evidence: str
     advice: str
+    value: float | None = None
+    threshold: float | None = None
+    images: list[int] = field(default_factory=list)
+    section: str | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """The result of one rule.
+
+    Attributes:
+        code: Stable name of the rule.
+        status: `"found"` (`Diagnosis.findings` describes the problem), `"passed"` or `"not checked"`.
+        value: The number that the rule measured, or `None`.
+        threshold: The number that it was compared with, or `None`.
+        reason: Why the rule was not checked; `None` otherwise.
+    """
+
+    code: str
+    status: Status
+    value: float | None = None
+    threshold: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class GateFacts:
+    """Whether the run passed one gate.
+
+    Attributes:
+        rule: `"fail-under"`: the figure must be `limit` or more. `"fail-if-worse"`: it may be worse by `limit`.
+        name: `accuracy`, or `recall.`, `precision.` or `f1.` with the name of a class.
+        limit: A share between 0 and 1.
+        actual: The figure, or by how much it is worse; `None` if it is not defined.
+        passed: Whether the gate passed.
+    """
+
+    rule: Literal["fail-under", "fail-if-worse"]
+    name: str
+    limit: float
+    actual: float | None
+    passed: bool
 
 
 @dataclass(frozen=True)
 class Seconds:
-    """Wall time of each stage; `total` runs from the start of the process to the finished page."""
+    """Wall time of each stage; `total` is from the start of the process to the finished page."""
 
     range_test: float = 0.0
     training: float = 0.0
@@ -421,17 +503,17 @@ class Seconds:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What was run, on what.
+    """Model, settings and environment of a run.
 
     Attributes:
-        model: The network, as it was asked for.
-        parameters: How many numbers it has learned.
-        device: What computed, in words.
-        command: The command line that makes the run again; empty where it was not started by one.
-        git_commit: The commit of the folder it was started in, or `None`.
-        settings: Every setting, defaults filled in.
-        versions: The version of each package that the result depends on.
-        value_range: The least and the greatest number in what the network was given at the test.
+        model: Name of the model.
+        parameters: Number of parameters.
+        device: The device that computed, in words.
+        command: The command line that repeats the run; empty if it was started from Python.
+        git_commit: Commit of the folder that it was started in, or `None`.
+        settings: Every setting, including defaults.
+        versions: Version of each package that the result depends on.
+        value_range: Lowest and highest value in the test images, as the model received them.
     """
 
     model: str
@@ -446,7 +528,15 @@ class RunFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """Everything the page says: the content of report.json."""
+    """Every fact of a run: the content of report.json.
+
+    Attributes:
+        findings: Problems that the rules found, most severe first.
+        checks: The result of every rule; empty if the run was made by lrdiag 0.1, which did not record them.
+        gates: Gates that the run was checked against, failed ones first.
+        train_sample: Figures of a sample of the training images, or `None`.
+        made_by: The part of lrdiag that made the report.
+    """
 
     schema_version: Literal[4] = SCHEMA_VERSION
     dataset: DatasetFacts
@@ -472,6 +562,10 @@ class Diagnosis:
     seconds: Seconds = field(default_factory=Seconds)
     comparison: Comparison | None = None
     evolution: Evolution | None = None
+    checks: list[Check] = field(default_factory=list)
+    gates: list[GateFacts] = field(default_factory=list)
+    train_sample: TrainingSample | None = None
+    made_by: MadeBy = "diagnose"
 
 
 @dataclass(frozen=True)

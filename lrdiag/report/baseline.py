@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
+from lrdiag.diagnosis.assemble import with_comparison
 from lrdiag.diagnosis.compare import compare
 from lrdiag.record.facts import Comparison, Diagnosis, Run
 from lrdiag.record.pictures import FILES, Pictures, Sheet
@@ -25,8 +24,7 @@ def set_beside(base: Run, head: Run) -> Run:
     """
     comparison = compare(base.diagnosis, head.diagnosis)
     others = head.pictures.without("fixed", "fixed-predicted")
-    diagnosis = dataclasses.replace(head.diagnosis, comparison=comparison)
-    return Run(diagnosis, others | _pictures_of_fixed(base, comparison))
+    return Run(with_comparison(head.diagnosis, comparison), others | _pictures_of_fixed(base, comparison))
 
 
 def _pictures_of_fixed(base: Run, comparison: Comparison) -> Pictures:

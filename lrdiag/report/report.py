@@ -14,7 +14,8 @@ import numpy as np
 
 from lrdiag.backend.device import device
 from lrdiag.diagnosis.assemble import assemble, class_counts
-from lrdiag.diagnosis.findings.rules import loss_mismatch
+from lrdiag.diagnosis.evidence import Evidence, ModelLoss
+from lrdiag.diagnosis.findings.rules import check_all
 from lrdiag.record import folder as run_folder
 from lrdiag.record import provenance
 from lrdiag.record.arrays import NO_IMAGES, Heatmaps, LabelledImages, Predictions
@@ -23,11 +24,13 @@ from lrdiag.record.facts import (
     Diagnosis,
     Evolution,
     Finding,
+    MadeBy,
     RangeTestFacts,
     Run,
     RunFacts,
     Seconds,
     TrainingRun,
+    TrainingSample,
 )
 from lrdiag.record.pictures import Pictures
 from lrdiag.report.baseline import set_beside
@@ -175,26 +178,31 @@ def build_report(
     pictures: Pictures | None = None,
     seed: int = 0,
     seconds: Seconds | None = None,
+    train_sample: TrainingSample | None = None,
+    made_by: MadeBy = "diagnose",
 ) -> Report:
-    """Lays out the pictures and computes the facts of a report.
+    """Lays out the pictures, computes the facts of a report and applies the rules.
 
     Args:
-        evaluated: What came out of the test.
-        dataset: What the model was trained and judged on.
-        run: What was run, on what.
-        training: How training went, or `None`.
+        evaluated: Result of evaluating the model on the test set.
+        dataset: The data that the model was trained and evaluated on.
+        run: Model, settings and environment.
+        training: The record of the training run, or `None`.
         range_test: The range test, or `None`.
-        range_test_note: Why there is none, or why it gave no rate.
+        range_test_note: Why there is no range test, or why it gave no rate.
         train: The training images, of which the page shows a few.
         files: The file of each test image, or empty.
-        evolution: How some images came to be seen as they are.
-        pictures: The pictures that it names.
-        seed: Which training images are shown.
-        seconds: What took how long.
+        evolution: How predictions for some images changed during training, or `None`.
+        pictures: The pictures of `evolution`.
+        seed: Random seed for the choice of training images to show.
+        seconds: Wall time of each stage.
+        train_sample: Figures of a sample of the training images in inference mode, from
+            `lrdiag.diagnosis.scores.training_sample`, or `None`.
+        made_by: The part of lrdiag that makes the report. It decides which remedies the findings name.
     """
     predictions, heatmaps = evaluated.predictions, evaluated.heatmaps
     laid_out = lay_out(evaluated.mistakes, predictions, heatmaps, train, seed)
-    diagnosis = assemble(
+    facts = assemble(
         dataset,
         predictions,
         files=files,
@@ -204,10 +212,18 @@ def build_report(
         heatmaps=evaluated.facts,
         run=run,
         evolution=evolution,
-        findings=loss_mismatch(evaluated.loss_takes_logits, evaluated.returns_probabilities),
+        train_sample=train_sample,
+        made_by=made_by,
     )
-    diagnosis = dataclasses.replace(diagnosis, seconds=seconds or Seconds())
+    facts = dataclasses.replace(facts, seconds=seconds or Seconds())
+    diagnosis = check_all(Evidence(facts, predictions, heatmaps, evaluated.mistakes, _loss_of(evaluated)))
     return Report(Run(diagnosis, laid_out | (pictures or Pictures())), predictions, heatmaps, evaluated.mistakes, files)
+
+
+def _loss_of(evaluated: Evaluated) -> ModelLoss | None:
+    if evaluated.loss_takes_logits is None:
+        return None
+    return ModelLoss(evaluated.loss_takes_logits, evaluated.returns_probabilities)
 
 
 def facts_of(evaluated: Evaluated, names: Sequence[str], name: str) -> DatasetFacts:

@@ -1,4 +1,4 @@
-"""The run in a few lines of Markdown, for the text of a pull request."""
+"""The run in a few lines of Markdown, for a pull request."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lrdiag.report.sections.verdict import verdict_sentence as verdict_sentence
 from lrdiag.report.templates import FILTERS, templates_root
 
 MARKER = "<!-- lrdiag summary -->"
-"""The first line, by which a bot finds the comment that it wrote the last time."""
+"""The first line. A bot finds its earlier comment by it."""
 LIMIT = 60_000
-"""Characters: GitHub takes 65,536 in a comment, and whoever posts this may want to add a line."""
+"""Characters. GitHub allows 65,536 in a comment; the rest is for lines that others add."""
 SECTIONS = ("findings", "baseline", "confused pairs", "classes", "settings")
-"""What may be left out where the room does not suffice, the most important first."""
+"""Sections that are left out if the summary is too long, most important first."""
 _ROWS = 5
 _CAUTIONS = 10
 _MARKS = re.compile(r"[\\`*_\[\]<>#|~$&!]")
@@ -28,9 +28,9 @@ _LINKS = re.compile(r"@|#(?=\d)|(?<=\bGH)-(?=\d)|:(?=//|[\w+-]+:)|www(?=\.)", re
 
 
 def render_summary(diagnosis: Diagnosis) -> str:
-    """Writes the verdict, the change since the baseline, worst pairs and findings as GitHub Markdown.
+    """Writes the result, the change since the baseline, the worst pairs and the findings as GitHub Markdown.
 
-    It is always short enough for a comment: a section for which there is no room is left out whole, and named.
+    The summary always fits into a comment. A section that does not fit is left out as a whole, and the summary says so.
     """
     facts = _facts(diagnosis)
     template = _environment().get_template("summary.md.j2")
@@ -43,7 +43,6 @@ def render_summary(diagnosis: Diagnosis) -> str:
 
 def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
     compared = diagnosis.comparison
-    ordered = findings.ordered(diagnosis.findings)
     rows = comparison.class_rows(diagnosis, compared) if compared else []
     return {
         "d": diagnosis,
@@ -51,7 +50,8 @@ def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
         "sections": SECTIONS,
         "cautions": cautions(diagnosis)[:_CAUTIONS],
         "sentence": verdict_sentence(diagnosis),
-        "beside": compared,
+        "compared": compared,
+        "conclusion": comparison.sentence(compared, diagnosis.test.accuracy) if compared else None,
         "interval": comparison.interval_text(compared) if compared else None,
         "evidence": comparison.evidence(compared, diagnosis.test.size) if compared else None,
         "calibration_change": _change(compared.base_calibration_error, diagnosis.calibration.error)
@@ -59,9 +59,10 @@ def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
         else None,
         "classes": [row for row in comparison.most_changed(rows, _ROWS) if row.change],
         "changes": comparison.changes(compared) if compared else [],
-        "pairs": sorted(diagnosis.confused_pairs, key=lambda pair: -pair.count)[:_ROWS],
-        "findings_sentence": findings.sentence(ordered),
-        "findings": ordered,
+        "pairs": diagnosis.confused_pairs[:_ROWS],
+        "findings_sentence": findings.sentence(diagnosis),
+        "findings": diagnosis.findings,
+        "checks": findings.checks(diagnosis),
     }
 
 
@@ -70,13 +71,13 @@ def _change(before: float | None, now: float | None) -> float | None:
 
 
 def markdown(text: str, limit: int = formats.NAME_LIMIT) -> str:
-    r"""Foreign text on one line of Markdown: no mark has a meaning, nobody is mentioned, nothing is linked.
+    r"""Escapes text from outside for one line of Markdown: no markup, no mentions, no links.
 
     >>> markdown("a|b *c*")
     'a\\|b \\*c\\*'
     """
     cleaned = str(formats.legible(formats.short(text, limit)))
-    # GitHub looks for mentions, issues and addresses after it has undone the escapes: only a letter of no width helps.
+    # GitHub looks for mentions, issues and addresses after it has removed the escapes; a zero-width space prevents it.
     return _MARKS.sub(r"\\\g<0>", _LINKS.sub("\\g<0>\u200b", cleaned))
 
 

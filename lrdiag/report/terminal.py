@@ -1,4 +1,4 @@
-"""The comparison of two runs on a terminal."""
+"""Prints the comparison of two runs on a terminal."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from rich.text import Text
 
 from lrdiag import formats
 from lrdiag.record.facts import Comparison, Diagnosis
-from lrdiag.report.sections import comparison as beside
+from lrdiag.report.sections import comparison as section
 
 _CLASSES = 20
-"""Most classes that fit on a screen; beyond, those that changed most."""
+"""Most classes that are listed; with more, those that changed most."""
 
 
 def print_comparison(diagnosis: Diagnosis) -> None:
-    """Prints what changed since the baseline on stdout; honours NO_COLOR. Nothing without a baseline."""
+    """Prints the comparison with the baseline on stdout; respects NO_COLOR. Prints nothing without a baseline."""
     comparison = diagnosis.comparison
     if comparison is None:
         return
     console = Console(highlight=False, soft_wrap=True)
-    console.print(Text(beside.sentence(comparison, diagnosis.test.accuracy), style="bold"))
-    console.print(Text(beside.evidence(comparison, diagnosis.test.size)))
+    console.print(Text(section.sentence(comparison, diagnosis.test.accuracy), style="bold"))
+    console.print(Text(section.evidence(comparison, diagnosis.test.size)))
     console.print()
-    rows = beside.class_rows(diagnosis, comparison)
-    listed = beside.most_changed(rows, _CLASSES)
+    rows = section.class_rows(diagnosis, comparison)
+    listed = section.most_changed(rows, _CLASSES)
     console.print(_figures(diagnosis, comparison))
     console.print(_classes(listed))
     if len(listed) < len(rows):
         left_out = f"{formats.count(len(rows) - len(listed))} of {formats.count(len(rows))} classes"
-        console.print(Text(f"{left_out} changed less and are left out."))
+        console.print(Text(f"{left_out} changed less and are not listed."))
 
 
 def _figures(diagnosis: Diagnosis, comparison: Comparison) -> Table:
@@ -42,7 +42,7 @@ def _figures(diagnosis: Diagnosis, comparison: Comparison) -> Table:
     return table
 
 
-def _classes(rows: list[beside.ClassRow]) -> Table:
+def _classes(rows: list[section.ClassRow]) -> Table:
     table = _table("Recall", "Baseline", "This run", "Points", "Fixed", "Broken")
     for row in rows:
         table.add_row(

@@ -1,4 +1,4 @@
-"""What the tests of this room share: a run with nothing to complain about."""
+"""Shared fixtures: a run without any problem."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from lrdiag.diagnosis.assemble import assemble, dataset_facts
+from lrdiag.diagnosis.evidence import Evidence
+from lrdiag.diagnosis.findings.rules import check_all
 from lrdiag.record.arrays import Dataset, LabelledImages, Predictions
 from lrdiag.record.facts import Diagnosis, Epoch, HeatmapFacts, RangeTestFacts, RunFacts, TrainingRun
 from lrdiag.record.pictures import Sheet, Sheets
@@ -32,9 +34,9 @@ def training() -> TrainingRun:
 
 @pytest.fixture
 def sound(dataset: Dataset, training: TrainingRun) -> Diagnosis:
-    """Every test image right, no gap, a suggestion, heatmaps."""
+    """Every test image is classified correctly; no gap, a suggestion, heatmaps."""
     scores = np.eye(3)[dataset.test.labels] * 5
-    return assemble(
+    facts = assemble(
         dataset_facts(dataset),
         Predictions.from_scores(scores, dataset.test.labels),
         files=dataset.test.files,
@@ -45,3 +47,4 @@ def sound(dataset: Dataset, training: TrainingRun) -> Diagnosis:
         sheets=Sheets(None, None, Sheet("samples.jpg", 3, 3, 6, 4, 1), 1),
         run=RunFacts("fast", 10, "CPU", "lrdiag", None, {"seed": 0}, {"keras": "3"}, (0.0, 255.0)),
     )
+    return check_all(Evidence(facts))

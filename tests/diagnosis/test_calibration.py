@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lrdiag.diagnosis.calibration import BINS, calibrate
+from lrdiag.intervals import wilson
 from lrdiag.record.arrays import Predictions
 from lrdiag.record.facts import Calibration
 
@@ -57,6 +58,12 @@ def test_of_a_single_image() -> None:
     (filled,) = [each for each in calibration.bins if each.count]
     assert (filled.low, filled.high, filled.count, filled.right) == (7 / 15, 8 / 15, 1, 1)
     assert filled.confidence == pytest.approx(0.5)
+
+
+def test_each_bin_has_the_interval_of_its_accuracy() -> None:
+    bins = calibrated((0.81, True), (0.81, False), (0.81, True)).bins
+    assert (bins[12].accuracy_low, bins[12].accuracy_high) == wilson(2, 3)
+    assert (bins[0].accuracy_low, bins[0].accuracy_high) == (None, None)
 
 
 def test_the_bins_are_fixed_and_empty_ones_have_no_confidence() -> None:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from fractions import Fraction
-from math import comb
 
 import numpy as np
 import pytest
 
 from lrdiag.diagnosis.assemble import assemble, dataset_facts
-from lrdiag.diagnosis.compare import compare, mcnemar, paired_interval
+from lrdiag.diagnosis.compare import compare, conclude, paired_interval
 from lrdiag.errors import ComparisonError
-from lrdiag.record.arrays import Dataset, Predictions
-from lrdiag.record.facts import Calibration, ClassChange, Comparison, Diagnosis, RunFacts, SettingChange
+from lrdiag.intervals import mcnemar
+from lrdiag.record.arrays import Dataset, LabelledImages, Predictions
+from lrdiag.record.facts import (
+    Calibration,
+    ClassChange,
+    Comparison,
+    Diagnosis,
+    HeatmapFacts,
+    RunFacts,
+    SettingChange,
+)
+from lrdiag.record.pictures import Sheets
 
 PARTS = ("range_test", "range_test_note", "training", "heatmaps", "sheets")
 
@@ -80,23 +88,49 @@ def test_more_images_give_a_narrower_interval() -> None:
     assert widths == sorted(widths, reverse=True)
 
 
-# Fagerland, Lydersen and Laake (2014): exact conditional test
-@pytest.mark.parametrize(("broken", "fixed", "p"), [(7, 1, 0.0703125), (16, 6, 0.052479), (4, 1, 0.375)])
-def test_mcnemar_is_as_published(broken: int, fixed: int, p: float) -> None:
-    assert mcnemar(broken, fixed) == pytest.approx(p, abs=5e-7)
-    assert mcnemar(fixed, broken) == mcnemar(broken, fixed)
+@pytest.mark.parametrize(
+    ("gained", "p_value", "conclusion"),
+    [
+        (3, 0.049, "better"),
+        (-3, 0.049, "worse"),
+        (3, 0.05, "no detectable difference"),
+        (-3, 0.9, "no detectable difference"),
+        (0, 1.0, "no detectable difference"),
+    ],
+)
+def test_the_test_decides(gained: int, p_value: float, conclusion: str) -> None:
+    assert conclude(gained, p_value) == conclusion
 
 
-@pytest.mark.parametrize(("broken", "fixed"), [(0, 3), (2, 9), (30, 51)])
-def test_mcnemar_is_twice_the_tail_of_the_binomial(broken: int, fixed: int) -> None:
-    changed = broken + fixed
-    tail = sum(comb(changed, number) for number in range(min(broken, fixed) + 1))
-    assert mcnemar(broken, fixed) == pytest.approx(float(Fraction(2 * tail, 2**changed)))
+# Broken and fixed images for which the interval alone would say something else than the test.
+@pytest.mark.parametrize(("broken", "fixed", "size"), [(1, 7, 1000), (4, 12, 200), (10, 21, 50), (13, 25, 50)])
+def test_interval_and_test_never_contradict_each_other(broken: int, fixed: int, size: int) -> None:
+    raw = paired_interval(broken, fixed, size)
+    for number_broken, number_fixed, sign in ((broken, fixed, 1), (fixed, broken, -1)):
+        base, head = _two_runs(number_broken, number_fixed, size)
+        found = compare(base, head)
+        detectable = mcnemar(broken, fixed) < 0.05
+        assert (raw[0] > 0) != detectable
+        assert found.conclusion == ({1: "better", -1: "worse"}[sign] if detectable else "no detectable difference")
+        nearer = found.difference_low if sign == 1 else found.difference_high
+        assert nearer == 0
 
 
-@pytest.mark.parametrize(("broken", "fixed"), [(0, 0), (4, 4)])
-def test_nothing_speaks_for_a_change_where_there_is_none(broken: int, fixed: int) -> None:
-    assert mcnemar(broken, fixed) == 1
+def _two_runs(broken: int, fixed: int, size: int) -> tuple[Diagnosis, Diagnosis]:
+    """Two runs of which the second classifies so many other images correctly."""
+    labels = np.zeros(size, int)
+    data = LabelledImages(np.zeros((size, 1, 1, 1), "uint8"), labels)
+    facts = dataset_facts(Dataset("toys", "", ("cat", "dog"), data, data))
+    answers = np.arange(size) < fixed, (np.arange(size) >= fixed) & (np.arange(size) < fixed + broken)
+    run = RunFacts("fast", 1, "CPU", "", None, {}, {}, (0.0, 255.0))
+    parts = {"files": (), "range_test": None, "range_test_note": None, "training": None, "run": run}
+    heatmaps, sheets = HeatmapFacts("Grad-CAM", "relu", 0), Sheets(None, None, None, 0)
+    base, head = (
+        assemble(facts, Predictions.from_scores(np.eye(2)[wrong.astype(int)] * 5, labels), **parts, heatmaps=heatmaps,
+                 sheets=sheets)
+        for wrong in answers
+    )  # fmt: skip
+    return base, head
 
 
 def test_broken_images_are_among_the_mistakes_of_this_run(judge: Judge, comparison: Comparison) -> None:

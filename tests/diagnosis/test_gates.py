@@ -6,7 +6,15 @@ import dataclasses
 
 import pytest
 
-from lrdiag.diagnosis.gates import Gate, check, from_table, overridden, refuse_unknown_classes
+from lrdiag.diagnosis.gates import (
+    Gate,
+    check,
+    describe,
+    from_table,
+    overridden,
+    refuse_unknown_classes,
+    with_outcomes,
+)
 from lrdiag.errors import SettingsError
 from lrdiag.record.facts import (
     Averages,
@@ -16,6 +24,7 @@ from lrdiag.record.facts import (
     Comparison,
     DatasetFacts,
     Diagnosis,
+    GateFacts,
     HeatmapFacts,
     Misclassified,
     Score,
@@ -30,7 +39,7 @@ SCORE = Score(100, 0.78, 0.7, 0.85, 0.6, 0.7, None, MEANS, MEANS)
 
 def compared(difference: float, *recalls: tuple[float | None, float | None]) -> Comparison:
     changes = [ClassChange(index, base, head) for index, (base, head) in enumerate(recalls)]
-    return Comparison("fast", None, SCORE, 0.1, difference, -0.1, 0.1, 0.5, [], [], changes, [])
+    return Comparison("fast", None, SCORE, 0.1, difference, -0.1, 0.1, 0.5, "no detectable difference", [], [], changes, [])
 
 
 @pytest.fixture
@@ -159,6 +168,18 @@ def test_failed_gates_come_first(diagnosis: Diagnosis) -> None:
     gates = [Gate("fail-under", name, 0.7) for name in ("accuracy", "recall.cat", "precision.cat", "recall.dog")]
     outcomes = check(gates, diagnosis)
     assert [each.gate.name for each in outcomes] == ["recall.cat", "recall.dog", "accuracy", "precision.cat"]
+
+
+def test_outcomes_are_facts_of_the_run(diagnosis: Diagnosis) -> None:
+    outcomes = check([Gate("fail-under", "accuracy", 0.7), Gate("fail-under", "recall.cat", 0.7)], diagnosis)
+    recorded = with_outcomes(diagnosis, outcomes)
+    assert recorded.gates == [
+        GateFacts("fail-under", "recall.cat", 0.7, 0.6, False),
+        GateFacts("fail-under", "accuracy", 0.7, 0.78, True),
+    ]
+    assert describe(recorded.gates[0]) == "recall.cat: expected at least 0.7, actual 0.6"
+    assert with_outcomes(recorded, []).gates == []
+    assert dataclasses.replace(recorded, gates=[]) == diagnosis
 
 
 def test_without_a_baseline_nothing_got_worse_and_nothing_is_said_of_it(diagnosis: Diagnosis) -> None:

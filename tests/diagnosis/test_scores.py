@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from lrdiag.diagnosis.mistakes import rank_mistakes
-from lrdiag.diagnosis.scores import class_facts, confused_pairs, confusion, score
+from lrdiag.diagnosis.pairs import confused_pairs
+from lrdiag.diagnosis.scores import class_facts, confusion, score, training_sample
+from lrdiag.intervals import wilson
 from lrdiag.record.arrays import Predictions
-from lrdiag.record.facts import Averages, ClassFacts, ConfusedPair
+from lrdiag.record.facts import Averages, ClassFacts, ConfusedPair, TrainingSample
 
 
 def said(predicted: list[int], labels: list[int], classes: int) -> Predictions:
@@ -50,12 +52,13 @@ def test_a_loss_that_is_not_finite_is_none() -> None:
 
 
 def test_figures_that_would_divide_by_zero_are_none(example: Predictions) -> None:
+    none = None, None
     assert class_facts(example, NAMES) == [
-        ClassFacts("zero", 2 / 5, 2 / 3, pytest.approx(1 / 2), 3),
-        ClassFacts("one", 1.0, 1 / 3, pytest.approx(1 / 2), 3),
-        ClassFacts("two", 1.0, 1.0, 1.0, 2),
-        ClassFacts("three", None, 0.0, 0.0, 1),
-        ClassFacts("four", 0.0, None, 0.0, 0),
+        ClassFacts("zero", 2 / 5, 2 / 3, pytest.approx(1 / 2), 3, *wilson(2, 3), *wilson(2, 5)),
+        ClassFacts("one", 1.0, 1 / 3, pytest.approx(1 / 2), 3, *wilson(1, 3), *wilson(1, 1)),
+        ClassFacts("two", 1.0, 1.0, 1.0, 2, *wilson(2, 2), *wilson(2, 2)),
+        ClassFacts("three", None, 0.0, 0.0, 1, *wilson(0, 1), *none),
+        ClassFacts("four", 0.0, None, 0.0, 0, *none, *wilson(0, 1)),
     ]
 
 
@@ -70,16 +73,21 @@ def test_the_confusion_counts_true_classes_in_rows(example: Predictions) -> None
     np.testing.assert_array_equal(confusion(example, 5), expected)
 
 
-def test_pairs_are_ranked_by_count_and_equal_counts_keep_their_order(example: Predictions) -> None:
+def test_a_sample_of_training_images_has_accuracy_interval_and_loss() -> None:
+    logits = np.log([[0.8, 0.2], [0.5, 0.25], [0.1, 0.9], [0.9, 0.1]])
+    loss = -(math.log(0.8) + math.log(2 / 3) + math.log(0.9) + math.log(0.1)) / 4
+    sample = training_sample(logits, np.array([0, 0, 1, 1]))
+    assert sample == TrainingSample(4, 0.75, *wilson(3, 4), pytest.approx(loss))
+    assert training_sample(np.full((2, 2), np.nan), np.array([0, 1])).loss is None
+
+
+def test_every_confused_pair_has_count_and_share(example: Predictions) -> None:
+    """Lower ends of the intervals: 2 of 3: 0.21, 1 of 1: 0.21 (less), 1 of 3: 0.06."""
     assert confused_pairs(confusion(example, 5)) == [
         ConfusedPair(true=1, predicted=0, count=2, share=2 / 3),
-        ConfusedPair(true=0, predicted=4, count=1, share=1 / 3),
         ConfusedPair(true=3, predicted=0, count=1, share=1.0),
+        ConfusedPair(true=0, predicted=4, count=1, share=1 / 3),
     ]
-
-
-def test_a_perfect_network_confuses_nothing() -> None:
-    assert confused_pairs(np.diag([3, 0, 2])) == []
 
 
 def test_means_over_the_classes_are_those_of_the_classes_that_were_shown(example: Predictions) -> None:

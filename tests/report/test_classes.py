@@ -11,7 +11,7 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 from PIL import Image
 
-from lrdiag.diagnosis.intervals import wilson
+from lrdiag.intervals import wilson
 from lrdiag.errors import RunFolderError
 from lrdiag.record.arrays import Heatmaps, LabelledImages, MeanHeatmaps, Predictions
 from lrdiag.record.facts import ClassFacts, Run

@@ -1,1 +1,1 @@
-"""Findings: rules over the evidence of a run."""
+"""Findings: rules over the evidence of a run. `rules.py` has the table; each other module has one family of rules."""

@@ -1,218 +1,155 @@
-"""Findings: rules over the facts of a run, each with its threshold, its reason and what to do.
+"""The table of rules. It alone knows the order, severity and section of each finding.
 
-A rule is a function of the `Diagnosis` so far that returns one `Finding` or `None`. `RULES` is the whole list.
+To add a rule, write a function from `Evidence` to an answer in a module of this room, and add a row here, a test and a
+paragraph in docs/findings.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
-from lrdiag.formats import percent, plural
-from lrdiag.record.facts import Diagnosis, Finding
+from lrdiag.diagnosis.evidence import MISSING, Evidence, Need
+from lrdiag.diagnosis.findings import classes, comparison, data, model, predictions, training
+from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
+from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Severity
 
-OVERFITTING_GAP = 0.05  # training accuracy above validation accuracy in the last epoch
-WEAK_RECALL_GAP = 0.15  # recall of the worst class below the accuracy
-PAIR_SHARE = 0.10  # of a class's images taken for one other class
-
-_ORDER = {"error": 0, "warning": 1, "note": 2}
-
-
-def find(diagnosis: Diagnosis) -> list[Finding]:
-    """Applies every rule, adds what was found before; the gravest first."""
-    found = [finding for rule in RULES if (finding := rule(diagnosis))]
-    return sorted([*diagnosis.findings, *found], key=lambda finding: _ORDER[finding.severity])
+OLD_RUN = "lrdiag 0.1 did not record its checks"
 
 
-def training_stopped(diagnosis: Diagnosis) -> Finding | None:
-    """Training did not run to its end: nothing else on the page can be taken at face value."""
-    training = diagnosis.training
-    if training is None or training.stop_reason is None:
-        return None
-    done = f"{len(training.epochs):,} of {training.epochs_planned:,} epochs were completed"
-    if training.interrupted:
-        return Finding(
-            "training-interrupted",
-            "warning",
-            f"Training was {training.stop_reason}.",
-            f"{done}. The figures below are those of the network as it was then.",
-            "Train to the end before you judge the network by this page.",
-        )
-    return Finding(
-        "training-stopped",
-        "error",
-        f"Training stopped early: {training.stop_reason}.",
-        f"{done}. The figures below are those of the network as it was at the beginning of that epoch.",
-        "Lower the learning rate (--learning-rate), or let the range test choose it (--learning-rate auto).",
-    )
+@dataclass(frozen=True)
+class Rule:
+    """A check with its place in the report.
+
+    Attributes:
+        code: Stable name.
+        severity: How severe its finding is.
+        section: Key of the section of the page that shows the evidence.
+        check: Pure function from the evidence to the answer.
+        needs: Evidence that the check cannot do without. The rule is not checked if any is missing.
+        unless: Codes of rules that name the cause. The rule is not checked if one of them found a problem, because it
+            would only describe the effect. They stand earlier in the table.
+    """
+
+    code: str
+    severity: Severity
+    section: str
+    check: Callable[[Evidence], Answer]
+    needs: tuple[Need, ...] = ()
+    unless: tuple[str, ...] = ()
 
 
-def stand_in_data(diagnosis: Diagnosis) -> Finding | None:
-    """The data that was wanted could not be had."""
-    if diagnosis.dataset.fallback is None:
-        return None
-    return Finding(
-        "stand-in-data",
-        "error",
-        f"This is not CIFAR-10: the {diagnosis.dataset.name} data stand in for it.",
-        diagnosis.dataset.fallback,
-        "Put CIFAR-10 into a folder and name it with --data-dir, or ask for the digits with --data digits.",
-    )
+_USELESS = ("not-finite", "collapsed-predictions", "at-chance")
+
+RULES: tuple[Rule, ...] = (
+    Rule("training-stopped", "error", "training", training.training_stopped, needs=("training",)),
+    Rule("training-interrupted", "warning", "training", training.training_interrupted, needs=("training",)),
+    Rule("stand-in-data", "error", "data", data.stand_in_data),
+    Rule("loss-mismatch", "error", "training", model.loss_mismatch, needs=("loss",)),
+    Rule("not-finite", "error", "confidence", predictions.not_finite),
+    Rule("collapsed-predictions", "error", "confusion", predictions.collapsed_predictions, unless=_USELESS[:1]),
+    Rule("at-chance", "error", "confusion", predictions.at_chance, unless=_USELESS[:2]),
+    Rule("regression", "warning", "comparison", comparison.regression, needs=("comparison",)),
+    Rule("class-regression", "warning", "comparison", comparison.class_regression, needs=("comparison",)),
+    Rule("skipped-files", "warning", "data", data.skipped_files),
+    Rule("no-heatmaps", "warning", "misclassified", model.no_heatmaps),
+    Rule("no-suggestion", "warning", "learning-rate", model.no_suggestion, needs=("range_test",)),
+    Rule(
+        "lagging-statistics", "warning", "training", training.lagging_statistics, needs=("training", "train_sample"),
+        unless=_USELESS[:1],
+    ),
+    Rule("overfitting", "warning", "training", training.overfitting, unless=_USELESS[:1]),
+    Rule("weak-class", "warning", "classes", classes.weak_class, unless=_USELESS),
+    Rule("over-predicted-class", "warning", "classes", classes.over_predicted_class, unless=_USELESS),
+    Rule("confused-pair", "note", "confusion", classes.confused_pair, unless=_USELESS),
+)  # fmt: skip
 
 
-def loss_mismatch(from_logits: bool | None, returns_probabilities: bool) -> list[Finding]:
-    """The loss that a model was compiled with takes other numbers than the model returns.
+def check_all(evidence: Evidence, rules: Sequence[Rule] = RULES) -> Diagnosis:
+    """Applies every rule.
 
     Args:
-        from_logits: Whether the loss takes logits; `None` where that is not known.
-        returns_probabilities: Whether the model ends in a softmax or sigmoid.
+        evidence: Everything that is known about the run.
+        rules: The rules, causes before effects.
+
+    Returns:
+        The facts with the findings, most severe first, and with the result of every rule.
     """
-    if from_logits is None or from_logits != returns_probabilities:
-        return []
-    returned, taken = ("probabilities", "logits") if returns_probabilities else ("logits", "probabilities")
+    answers: dict[str, Answer] = {}
+    for rule in rules:
+        found = [code for code, answer in answers.items() if isinstance(answer, Found)]
+        answers[rule.code] = _answer(rule, evidence, found)
+    return _recorded(evidence.facts, rules, answers)
+
+
+def check_again(evidence: Evidence, need: Need, rules: Sequence[Rule] = RULES) -> Diagnosis:
+    """Applies the rules that need a piece of evidence which is new; keeps the results of all others.
+
+    Args:
+        evidence: The facts, with the earlier findings and checks and with the new evidence.
+        need: The new evidence.
+        rules: The rules, causes before effects.
+    """
+    facts = evidence.facts
+    found = [finding.code for finding in facts.findings]
+    answers = {rule.code: _answer(rule, evidence, found) for rule in rules if need in rule.needs}
+    return _recorded(facts, rules, answers)
+
+
+def recorded_checks(facts: Diagnosis, rules: Sequence[Rule] = RULES) -> list[Check]:
+    """The results of the rules. For a run of lrdiag 0.1, only the rules with a finding are known."""
+    if facts.checks:
+        return facts.checks
+    found = {finding.code for finding in facts.findings}
     return [
-        Finding(
-            "loss-mismatch",
-            "error",
-            f"The model returns {returned}, and its loss was told to take {taken}.",
-            f"It was compiled with from_logits={from_logits}. Such a model trains badly or not at all.",
-            f"Compile it with from_logits={not from_logits}, and train it again.",
-        )
+        Check(rule.code, "found") if rule.code in found else Check(rule.code, "not checked", reason=OLD_RUN)
+        for rule in rules
     ]
 
 
-def not_finite(diagnosis: Diagnosis) -> Finding | None:
-    """The network returned what is no number, or one without bounds."""
-    if diagnosis.test.loss is not None:
-        return None
-    spoilt = sum(mistake.confidence is None for mistake in diagnosis.misclassified.items)
+def cause_of(code: str, facts: Diagnosis, rules: Sequence[Rule] = RULES) -> str | None:
+    """The finding that explains whatever this rule would find, or `None`."""
+    rule = next(rule for rule in rules if rule.code == code)
+    return _cause(rule, [finding.code for finding in facts.findings])
+
+
+def _cause(rule: Rule, found: Collection[str]) -> str | None:
+    return next((cause for cause in rule.unless if cause in found), None)
+
+
+def _answer(rule: Rule, evidence: Evidence, found: Collection[str]) -> Answer:
+    cause = _cause(rule, found)
+    if cause is not None:
+        return NotChecked(f"see {cause}")
+    for need in rule.needs:
+        if evidence.lacks(need):
+            return NotChecked(MISSING[need])
+    return rule.check(evidence)
+
+
+def _recorded(facts: Diagnosis, rules: Sequence[Rule], answers: dict[str, Answer]) -> Diagnosis:
+    order = {rule.code: place for place, rule in enumerate(rules)}
+    new = [_finding(rule, answer) for rule in rules if isinstance(answer := answers.get(rule.code), Found)]
+    findings = [finding for finding in facts.findings if finding.code not in answers] + new
+    findings.sort(key=lambda each: (SEVERITIES.index(each.severity), order.get(each.code, len(order))))
+    checks = {check.code: check for check in recorded_checks(facts, rules)}
+    checks |= {code: _check(code, answer) for code, answer in answers.items()}
+    return dataclasses.replace(facts, findings=findings, checks=list(checks.values()))
+
+
+def _finding(rule: Rule, found: Found) -> Finding:
     return Finding(
-        "not-finite",
-        "error",
-        "The scores of the network are not finite.",
-        f"The mean loss is not, nor is the confidence in {plural(spoilt, 'mistake')}.",
-        "Its training has diverged, or its weights are spoilt: train it anew with a lower learning rate.",
-    )
+        rule.code, rule.severity, found.title, found.evidence, found.advice, found.value, found.threshold,
+        list(found.images), rule.section,
+    )  # fmt: skip
 
 
-def at_chance(diagnosis: Diagnosis) -> Finding | None:
-    """The network knows nothing of these images; most often they reach it scaled otherwise than in training."""
-    score, dataset = diagnosis.test, diagnosis.dataset
-    commonest = max(range(len(dataset.classes)), key=dataset.test_counts.__getitem__)
-    share = dataset.test_counts[commonest] / score.size
-    if diagnosis.test.loss is None:  # that is said already
-        return None
-    if score.accuracy > share or score.accuracy == 1:  # of one class alone, recognising all is no more than its share
-        return None
-    low, high = diagnosis.value_range
-    return Finding(
-        "at-chance",
-        "error",
-        f"The network does no better than calling everything “{dataset.classes[commonest]}”.",
-        f"{percent(score.accuracy)} of the images are recognised, and {percent(share)} are of that class. The values "
-        f"that the network was given lie between {low:.4g} and {high:.4g}.",
-        "Give it the images as in training: pixels of 0–255 if it scales them itself, else scaled as they were then; "
-        "and compare the order of the classes. Otherwise it has not learnt.",
-    )
-
-
-def skipped_files(diagnosis: Diagnosis) -> Finding | None:
-    """Some files of the data could not be read."""
-    skipped = diagnosis.dataset.skipped
-    if not skipped:
-        return None
-    return Finding(
-        "skipped-files",
-        "warning",
-        f"{plural(len(skipped), 'file')} could not be read and {'was' if len(skipped) == 1 else 'were'} left out.",
-        f"The first: {skipped[0].file}: {skipped[0].reason}.",
-        "Replace or remove them; the section on the data names them all.",
-    )
-
-
-def no_heatmaps(diagnosis: Diagnosis) -> Finding | None:
-    """The network has no feature map to explain."""
-    if diagnosis.heatmaps.unavailable is None:
-        return None
-    return Finding(
-        "no-heatmaps",
-        "warning",
-        "The misclassified images have no heatmaps.",
-        diagnosis.heatmaps.unavailable,
-        "Use a network with convolutions if you want to see where it looks.",
-    )
-
-
-def no_range_test(diagnosis: Diagnosis) -> Finding | None:
-    """The range test gave no rate, so a customary one was used."""
-    if diagnosis.range_test_note is None or diagnosis.range_test is None:
-        return None
-    return Finding(
-        "no-suggestion",
-        "warning",
-        "The range test gave no learning rate.",
-        diagnosis.range_test_note,
-        "Give the rate or its boundaries with --learning-rate.",
-    )
-
-
-def overfitting(diagnosis: Diagnosis) -> Finding | None:
-    """The network knows its training images much better than others."""
-    last = diagnosis.training.epochs[-1] if diagnosis.training and diagnosis.training.epochs else None
-    if last is None or last.val_accuracy is None or last.accuracy is None:
-        return None
-    if last.accuracy - last.val_accuracy <= OVERFITTING_GAP:
-        return None
-    return Finding(
-        "overfitting",
-        "warning",
-        f"The network overfits: training accuracy is {(last.accuracy - last.val_accuracy) * 100:.1f} points above "
-        "validation accuracy.",
-        f"In the last epoch {percent(last.accuracy)} against {percent(last.val_accuracy)}; more than "
-        f"{OVERFITTING_GAP * 100:.0f} points is called overfitting here.",
-        "Augment more (--augment flip,crop,erase), train for fewer epochs, or gather more images.",
-    )
-
-
-def weakest_class(diagnosis: Diagnosis) -> Finding | None:
-    """One class is found far less often than the rest."""
-    known = [each for each in diagnosis.per_class if each.recall is not None]
-    worst = min(known, key=lambda each: each.recall or 0.0)
-    if diagnosis.test.accuracy - (worst.recall or 0.0) <= WEAK_RECALL_GAP:
-        return None
-    return Finding(
-        "weak-class",
-        "warning",
-        f"“{worst.name}” is the weakest class.",
-        f"{percent(worst.recall)} of its {worst.support:,} images are recognised, "
-        f"against {percent(diagnosis.test.accuracy)} of all.",
-        "Look at its mistakes below; add or clean training images of this class.",
-    )
-
-
-def confused_classes(diagnosis: Diagnosis) -> Finding | None:
-    """One class is often taken for one other."""
-    worst = max(diagnosis.confused_pairs, key=lambda pair: pair.share, default=None)
-    if worst is None or worst.share <= PAIR_SHARE:
-        return None
-    names = diagnosis.dataset.classes
-    return Finding(
-        "confused-pair",
-        "note",
-        f"“{names[worst.true]}” is often taken for “{names[worst.predicted]}”.",
-        f"{plural(worst.count, 'image')}, {percent(worst.share)} of the class.",
-        "Compare their heatmaps below: do they show the object or the background?",
-    )
-
-
-RULES: tuple[Callable[[Diagnosis], Finding | None], ...] = (
-    training_stopped,
-    stand_in_data,
-    not_finite,
-    at_chance,
-    skipped_files,
-    no_heatmaps,
-    no_range_test,
-    overfitting,
-    weakest_class,
-    confused_classes,
-)
+def _check(code: str, answer: Answer) -> Check:
+    match answer:
+        case Found():
+            return Check(code, "found", answer.value, answer.threshold)
+        case Passed():
+            return Check(code, "passed", answer.value, answer.threshold)
+        case NotChecked():
+            return Check(code, "not checked", answer.value, answer.threshold, answer.reason)

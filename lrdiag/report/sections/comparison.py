@@ -1,4 +1,4 @@
-"""This run beside its baseline: what it fixed, and what it broke."""
+"""The section on the comparison with the baseline: which images were fixed, and which were broken."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lrdiag.report.pictures.tiles import Layer, layer, layer_over, shown_of
 PICTURES: tuple[SheetName, ...] = ("mistakes", "mistakes-predicted", "fixed", "fixed-predicted")
 
 SHOWN = 200
-"""Most pictures in a gallery: enough to see of what kind they are."""
+"""Most pictures in a gallery."""
 IN_SIGHT = 20
-"""Most of them that are not folded away."""
+"""Most pictures that are shown before the reader expands the gallery."""
 CLASSES_LISTED = 40
-"""Most classes that are listed; beyond, those that changed most."""
+"""Most classes that are listed; with more, those that changed most."""
 
 
 @dataclass(frozen=True)
 class ClassRow:
-    """The recall of one class before and now, and how many of its images were fixed and broken."""
+    """Recall of one class in the baseline and in this run, and how many of its images were fixed and broken."""
 
     name: str
     before: float | None
@@ -36,7 +36,7 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class Tile:
-    """One image that changed sides, what it was taken for, and the place of its pictures in their sheets."""
+    """One fixed or broken image, its true and predicted class, and the position of its pictures in their sheets."""
 
     mistake: Mistake
     true: str
@@ -47,13 +47,13 @@ class Tile:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Images that changed sides, the highest loss first.
+    """Fixed or broken images, highest loss first.
 
     Attributes:
-        count: How many there are.
+        count: Number of images.
         tiles: Those that have a picture, at most `SHOWN`.
-        photographs: The sheet of their photographs; `None` where there is none.
-        heatmaps: The sheet of their maps; `None` where there is none.
+        photographs: The sheet of the images, or `None`.
+        heatmaps: The sheet of their heatmaps, or `None`.
     """
 
     count: int
@@ -67,17 +67,17 @@ class Beside:
     """The comparison in words, as tables and as galleries.
 
     Attributes:
-        sentence: What the change did to the accuracy.
-        evidence: How many images changed sides, and how probable that is by chance.
-        base: The network of the baseline.
+        sentence: The conclusion: better, worse, or no detectable difference.
+        evidence: How many images were fixed and broken, and the result of the test.
+        base: Model of the baseline.
         base_commit: Its commit, or `None`.
-        classes: The classes, the greatest loss first.
-        classes_left_out: How many classes are not listed, because they changed less.
-        changes: What was set otherwise: name, before, now.
-        broken: What only the baseline recognised.
-        fixed: What only this run recognises.
-        axis: Where the line that shows recall begins and ends.
-        in_sight: How many pictures of a gallery are not folded away.
+        classes: The classes, largest loss of recall first.
+        classes_left_out: Number of classes that are not listed because they changed less.
+        changes: Settings that differ: name, value in the baseline, value in this run.
+        broken: Images that only the baseline classifies correctly.
+        fixed: Images that only this run classifies correctly.
+        axis: Lower and upper end of the line that shows recall.
+        in_sight: Number of pictures that are shown before the reader expands the gallery.
     """
 
     sentence: str
@@ -93,13 +93,13 @@ class Beside:
     in_sight: int = IN_SIGHT
 
     def at(self, recall: float) -> str:
-        """Where a recall stands on the line, which runs from 4 to 116."""
+        """Position of a recall on the line, which runs from 4 to 116."""
         low, high = self.axis
         return f"{4 + 112 * (recall - low) / (high - low):.4g}"
 
 
 def build(run: Run) -> Beside | None:
-    """Sets the run beside its baseline; `None` where there is none."""
+    """Describes the comparison; `None` if the run was not compared."""
     diagnosis, comparison = run.diagnosis, run.diagnosis.comparison
     if comparison is None:
         return None
@@ -120,49 +120,47 @@ def build(run: Run) -> Beside | None:
 
 
 def headline(comparison: Comparison) -> str:
-    """What the change did, as a part of the verdict."""
-    if comparison.difference == 0:
-        return "as accurate as the baseline"
-    amount = f"{formats.points(abs(comparison.difference)).lstrip('+')} points"
-    direction = "up" if comparison.difference > 0 else "down"
-    return f"{direction} {amount} from the baseline{'' if is_clear(comparison) else ', which may be chance'}"
+    """The conclusion, as a part of the headline."""
+    if comparison.conclusion == "no detectable difference":
+        return "no detectable difference from the baseline"
+    return f"{_amount(comparison)} points {comparison.conclusion} than the baseline"
 
 
 def sentence(comparison: Comparison, accuracy: float) -> str:
-    """What the change did to the accuracy, in words."""
+    """The conclusion in one sentence, with the figures."""
     before, now = formats.percent(comparison.base.accuracy), formats.percent(accuracy)
-    interval = f"the 95\u00a0% interval of the difference is {interval_text(comparison)} points"
-    if comparison.difference == 0:
-        return f"As accurate as the baseline, {now}; {interval}."
-    amount = f"{formats.points(abs(comparison.difference)).lstrip('+')} points"
-    direction = "Up" if comparison.difference > 0 else "Down"
-    return f"{direction} {amount}, from {before} to {now}; {interval}."
+    figures = (
+        f"accuracy is {now} and was {before}; the 95\u00a0% interval of the difference is "
+        f"{interval_text(comparison)} points."
+    )
+    if comparison.conclusion == "no detectable difference":
+        return f"No detectable difference from the baseline: {figures}"
+    return f"{comparison.conclusion.capitalize()} than the baseline by {_amount(comparison)} points: {figures}"
+
+
+def _amount(comparison: Comparison) -> str:
+    return formats.points(abs(comparison.difference)).lstrip("+")
 
 
 def evidence(comparison: Comparison, size: int) -> str:
-    """How many images changed sides, and how probable that is by chance, in words."""
+    """How many images were fixed and broken, and the result of the test."""
     fixed, broken = len(comparison.fixed), len(comparison.broken)
     if not fixed and not broken:
-        return f"Not one of {formats.plural(size, 'test image')} changed sides."
+        return f"None of {formats.plural(size, 'test image')} was fixed or broken."
     probability = formats.probability(comparison.p_value)
     return (
         f"Of {formats.plural(size, 'test image')}, {formats.count(fixed)} {'was' if fixed == 1 else 'were'} fixed and "
-        f"{formats.count(broken)} broken (McNemar's exact test: p\u00a0=\u00a0{probability})."
+        f"{formats.count(broken)} broken (McNemar's mid-p test: p\u00a0=\u00a0{probability})."
     )
 
 
-def is_clear(comparison: Comparison) -> bool:
-    """Whether the interval of the difference leaves out no difference."""
-    return comparison.difference_low > 0 or comparison.difference_high < 0
-
-
 def interval_text(comparison: Comparison) -> str:
-    """The interval of the difference in points, without a unit."""
+    """Interval of the difference in points, without a unit."""
     return f"{formats.points(comparison.difference_low)} to {formats.points(comparison.difference_high)}"
 
 
 def class_rows(diagnosis: Diagnosis, comparison: Comparison) -> list[ClassRow]:
-    """Every class, the greatest loss first; those that cannot be compared come last."""
+    """Every class, largest loss of recall first; classes without a test image come last."""
     fixed = Counter(mistake.true for mistake in comparison.fixed)
     broken = Counter(diagnosis.misclassified.items[place].true for place in comparison.broken)
     rows = [
@@ -180,20 +178,20 @@ def class_rows(diagnosis: Diagnosis, comparison: Comparison) -> list[ClassRow]:
 
 
 def most_changed(rows: list[ClassRow], limit: int) -> list[ClassRow]:
-    """At most so many of the rows, those that changed most, in the order that they are in."""
+    """At most `limit` rows, those that changed most, in their order."""
     kept = sorted(rows, key=lambda row: -abs(row.change or 0.0))[:limit]
     return [row for row in rows if row in kept]
 
 
 def _axis(rows: list[ClassRow]) -> tuple[float, float]:
-    """Whole tens of percent around every recall."""
+    """The smallest range of whole tens of percent that contains every recall."""
     recalls = [recall for row in rows for recall in (row.before, row.now) if recall is not None] or [0.0]
     low, high = floor(10 * min(recalls)) / 10, ceil(10 * max(recalls)) / 10
     return (low, high) if low < high else (0.0, 1.0)
 
 
 def changes(comparison: Comparison) -> list[tuple[str, str, str]]:
-    """What was set otherwise: name, before and now, as they are written."""
+    """Settings that differ: name, value in the baseline and value in this run, as text."""
     return [(each.name.replace("_", " "), _value(each.base), _value(each.head)) for each in comparison.changes]
 
 

@@ -1,26 +1,27 @@
-"""Which class is taken for which."""
+"""The section on confusion: which classes are predicted as which."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from lrdiag import formats
+from lrdiag.diagnosis.pairs import FEWEST_IN_PAIR, worst_pair
 from lrdiag.record.facts import ConfusedPair, Diagnosis, Run
 
 MATRIX_LIMIT = 40
-"""Most classes that a matrix shows; beyond, it would be all zeros and only the worst pairs are listed."""
+"""Most classes that are shown as a matrix; with more, it is mostly zeros, and the worst pairs are listed instead."""
 _PAIRS_LISTED = 50
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One field of the matrix.
+    """One cell of the matrix.
 
     Attributes:
-        predicted: The class that was named.
-        count: How many images.
+        predicted: The predicted class.
+        count: Number of images.
         share: Their share of the row.
-        heat: That share in whole percent of the largest error of all; `None` where the answer is right.
+        heat: This share in whole percent of the largest error of all; `None` on the diagonal.
     """
 
     predicted: int
@@ -31,7 +32,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """The images of one class, by what they were taken for."""
+    """The images of one true class, by predicted class."""
 
     true: int
     support: int
@@ -40,14 +41,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Confusion:
-    """The matrix, or the worst pairs where there are too many classes for one.
+    """The matrix, or the worst pairs if there are too many classes.
 
     Attributes:
         sentence: The worst pair in words.
-        classes: The name of each class.
-        rows: The matrix; empty beyond `MATRIX_LIMIT` classes.
-        pairs: The worst pairs, the most images first; empty where there is a matrix.
-        largest: The largest error as a share of its row.
+        classes: Name of each class.
+        rows: The matrix; empty with more than `MATRIX_LIMIT` classes.
+        pairs: The worst pairs, worst first; empty if there is a matrix.
+        largest: The largest error, as a share of its row.
     """
 
     sentence: str
@@ -58,7 +59,7 @@ class Confusion:
 
 
 def build(run: Run) -> Confusion:
-    """Lays out the confusion matrix."""
+    """Builds the confusion matrix."""
     diagnosis = run.diagnosis
     matrix, pairs = diagnosis.confusion, diagnosis.confused_pairs
     largest = max((pair.share for pair in pairs), default=0.0)
@@ -83,9 +84,16 @@ def _row(true: int, counts: list[int], largest: float) -> Row:
 
 
 def _sentence(diagnosis: Diagnosis) -> str:
-    if not diagnosis.confused_pairs:
-        return "No class is taken for another."
-    worst = max(diagnosis.confused_pairs, key=lambda pair: (pair.share, -pair.true, -pair.predicted))
+    wrong = diagnosis.misclassified.count
+    if not wrong:
+        return "No image is misclassified."
+    worst = worst_pair(diagnosis)
+    if worst is None:
+        images = f"{formats.plural(wrong, 'image')} {'is' if wrong == 1 else 'are'}"
+        return f"{images} misclassified; no two classes are confused {FEWEST_IN_PAIR} times."
     true, predicted = (formats.short(diagnosis.dataset.classes[index]) for index in (worst.true, worst.predicted))
-    count, support = formats.count(worst.count), formats.count(sum(diagnosis.confusion[worst.true]))
-    return f"The worst: {count} of {support} {true} images, {formats.percent(worst.share)}, taken for {predicted}."
+    support = formats.count(sum(diagnosis.confusion[worst.true]))
+    return (
+        f"The most confused pair: {formats.count(worst.count)} of {support} {true} images "
+        f"({formats.percent(worst.share)}) are predicted as {predicted}."
+    )

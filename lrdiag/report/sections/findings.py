@@ -1,60 +1,65 @@
-"""What to know and what to do, worst first."""
+"""The section on findings: what was found, most severe first, and what was checked."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.record.facts import Finding, Run
-
-_ORDER = ("error", "warning", "note")
-_SHOWN_IN = {
-    "training-stopped": "training",
-    "training-interrupted": "training",
-    "skipped-files": "data",
-    "stand-in-data": "data",
-    "no-heatmaps": "misclassified",
-    "no-suggestion": "learning-rate",
-    "overfitting": "training",
-    "weak-class": "classes",
-    "confused-pair": "confusion",
-}
-"""The section where the evidence of a finding is to be seen, by its code."""
+from lrdiag.diagnosis.findings.rules import OLD_RUN, recorded_checks
+from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Run
 
 
 @dataclass(frozen=True)
-class Item:
-    """A finding with the word for its severity and the key of the section that shows it, if one does."""
+class Checks:
+    """The checks without a finding.
 
-    severity: str
-    finding: Finding
-    section: str | None
+    Attributes:
+        sentence: How many checks passed and how many were not checked.
+        passed: The checks that passed.
+        not_checked: Each reason, with the codes of the checks that were not made because of it.
+    """
+
+    sentence: str
+    passed: list[Check]
+    not_checked: list[tuple[str, list[str]]]
 
 
 @dataclass(frozen=True)
 class Findings:
-    """The findings, worst first."""
+    """The findings, most severe first, and the other checks."""
 
     sentence: str
-    items: list[Item]
+    items: list[Finding]
+    checks: Checks
 
 
 def build(run: Run) -> Findings:
-    """Puts each finding beside the word for its severity and the place that shows it."""
-    found = ordered(run.diagnosis.findings)
-    return Findings(
-        sentence(found), [Item(each.severity.capitalize(), each, _SHOWN_IN.get(each.code)) for each in found]
-    )
+    """Lists findings and checks as the facts have them."""
+    return Findings(sentence(run.diagnosis), run.diagnosis.findings, checks(run.diagnosis))
 
 
-def ordered(findings: list[Finding]) -> list[Finding]:
-    """The findings, worst first; equals stay in their order."""
-    return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
-
-
-def sentence(findings: list[Finding]) -> str:
+def sentence(diagnosis: Diagnosis) -> str:
     """How many findings of each severity there are, in words."""
-    if not findings:
-        return "Every check passed; nothing stands out."
-    counts = [(sum(finding.severity == name for finding in findings), name) for name in _ORDER]
-    return ", ".join(formats.plural(number, name) for number, name in counts if number) + "."
+    counts = [(sum(each.severity == name for each in diagnosis.findings), name) for name in SEVERITIES]
+    if any(number for number, _ in counts):
+        return ", ".join(formats.plural(number, name) for number, name in counts if number) + "."
+    if not diagnosis.checks:
+        return f"No findings, but {OLD_RUN}."
+    results = checks(diagnosis)
+    if results.not_checked:
+        return "No findings among the checks that could be made."
+    return f"All {formats.plural(len(results.passed), 'check')} passed."
+
+
+def checks(diagnosis: Diagnosis) -> Checks:
+    """What was checked without a finding, and what was not checked."""
+    passed, reasons = [], defaultdict[str, list[str]](list)
+    for check in recorded_checks(diagnosis):
+        if check.status == "passed":
+            passed.append(check)
+        elif check.status == "not checked":
+            reasons[check.reason or ""].append(check.code)
+    left = sum(len(codes) for codes in reasons.values())
+    said = f"{formats.plural(len(passed), 'check')} passed, {formats.count(left)} {'was' if left == 1 else 'were'} not made"
+    return Checks(said, passed, list(reasons.items()))

@@ -1,25 +1,25 @@
-"""The top of the page: what came out, and whether to believe it."""
+"""The top of the page: the result, and reasons not to trust it."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.record.facts import ConfusedPair, Diagnosis, Run, TrainingRun
+from lrdiag.diagnosis.findings.rules import cause_of
+from lrdiag.diagnosis.gates import describe
+from lrdiag.diagnosis.pairs import worst_pair
+from lrdiag.record.facts import Diagnosis, Run, TrainingRun
 from lrdiag.report.sections import comparison
 
-_SAID_ANYWAY = ("stand-in-data", "training-stopped")
-"""Findings that only repeat what the facts say themselves."""
 IMBALANCED = 2
-"""How many times the test images of the rarest class the commonest must have for the balanced accuracy to be told."""
+"""Class-size ratio from which balanced accuracy is shown."""
 MANY_CLASSES = 20
-"""From so many classes on, the top-5 accuracy is told."""
+"""Number of classes from which top-5 accuracy is shown."""
 
 
 @dataclass(frozen=True)
 class Caution:
-    """Why this run is not what it seems, in a few words and in full."""
+    """A reason not to trust this run, in a few words and in full."""
 
     title: str
     text: str
@@ -30,9 +30,10 @@ class Verdict:
     """What a reviewer with one minute needs.
 
     Attributes:
-        sentence: The result as a person would say it.
-        cautions: What stands before everything else.
-        figures: A few numbers: name, value and what belongs to it.
+        sentence: The result in one sentence, without a full stop.
+        subject: Model and data.
+        cautions: Reasons not to trust the run; they come first.
+        figures: A few numbers: name, value and detail.
     """
 
     sentence: str
@@ -42,7 +43,7 @@ class Verdict:
 
 
 def build(run: Run) -> Verdict:
-    """What the page opens with."""
+    """Builds the top of the page."""
     diagnosis = run.diagnosis
     return Verdict(
         sentence=verdict_sentence(diagnosis),
@@ -54,40 +55,41 @@ def build(run: Run) -> Verdict:
 
 
 def verdict_sentence(diagnosis: Diagnosis) -> str:
-    """The result as a person would say it, without a full stop."""
+    """The result in one sentence, without a full stop."""
     score = diagnosis.test
     name = f"{formats.short(diagnosis.dataset.name)} " if diagnosis.dataset.name else ""
     result = f"{formats.percent(score.accuracy)} on {formats.plural(score.size, f'{name}test image')}"
     if diagnosis.comparison:
         result = f"{result}, {comparison.headline(diagnosis.comparison)}"
-    pair = most_confused(diagnosis.confused_pairs)
-    if pair is None:
-        return f"{result}; not one mistake"
-    first, second = (formats.short(diagnosis.dataset.classes[index]) for index in pair)
-    if len(diagnosis.dataset.classes) == 2:
-        return f"{result}; {formats.plural(diagnosis.misclassified.count, 'mistake')} between {first} and {second}"
-    return f"{result}; {first} and {second} are the most confused pair"
+    return f"{result}; {_mistakes(diagnosis)}"
 
 
-def most_confused(pairs: list[ConfusedPair]) -> tuple[int, int] | None:
-    """The two classes that are taken for each other most often, both ways together."""
-    both_ways: Counter[tuple[int, int]] = Counter()
-    for pair in pairs:
-        both_ways[min(pair.true, pair.predicted), max(pair.true, pair.predicted)] += pair.count
-    return min(both_ways, key=lambda pair: (-both_ways[pair], pair), default=None)
+def _mistakes(diagnosis: Diagnosis) -> str:
+    """The worst pair; the number of misclassified images if there is no such pair, or if a finding explains it."""
+    wrong = diagnosis.misclassified.count
+    if not wrong:
+        return "no image is misclassified"
+    worst = worst_pair(diagnosis)
+    if worst is None or cause_of("confused-pair", diagnosis):
+        return f"{formats.plural(wrong, 'image')} {'is' if wrong == 1 else 'are'} misclassified"
+    true, predicted = (formats.short(diagnosis.dataset.classes[index]) for index in (worst.true, worst.predicted))
+    return f"the most confused pair: {true} predicted as {predicted}"
 
 
 def cautions(diagnosis: Diagnosis) -> list[Caution]:
-    """What must be said first: stand-in data, training cut short, findings that spoil the run."""
-    said = []
-    training = diagnosis.training
-    if diagnosis.dataset.fallback is not None:
-        said.append(Caution("Stand-in data", diagnosis.dataset.fallback))
-    if training and training.stop_reason is not None:
-        done = f"{len(training.epochs)} of {formats.plural(training.epochs_planned, 'epoch')}"
-        said.append(Caution(f"Training stopped after {done}", f"{training.stop_reason}."))
-    errors = [finding for finding in diagnosis.findings if finding.severity == "error"]
-    return said + [Caution("Do not trust this run", each.title) for each in errors if each.code not in _SAID_ANYWAY]
+    """Reasons not to trust the run: failed gates, findings that are errors, an interrupted training run."""
+    failed = [Caution("Gate failed", f"{describe(gate)}.") for gate in diagnosis.gates if not gate.passed]
+    errors = [
+        Caution("Do not trust this run", finding.title) for finding in diagnosis.findings if finding.severity == "error"
+    ]
+    return failed + errors + _interruption(diagnosis.training)
+
+
+def _interruption(training: TrainingRun | None) -> list[Caution]:
+    if training is None or not training.interrupted:
+        return []
+    done = f"{formats.count(len(training.epochs))} of {formats.plural(training.epochs_planned, 'epoch')}"
+    return [Caution(f"Training stopped after {done}", f"{training.stop_reason}.")]
 
 
 def _figures(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
@@ -100,7 +102,7 @@ def _figures(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
         *_change(diagnosis),
         *_balanced(diagnosis),
         *_top5(diagnosis),
-        ("Mistakes", formats.count(diagnosis.misclassified.count), f"of {size}"),
+        ("Misclassified", formats.count(diagnosis.misclassified.count), f"of {size}"),
         ("Test loss", formats.loss(score.loss), "mean cross-entropy, nats"),
         *_calibration(diagnosis),
         *_training(diagnosis.training),
@@ -109,18 +111,18 @@ def _figures(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
 
 
 def _balanced(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
-    """The accuracy that rare classes have a say in, where there are some."""
+    """Balanced accuracy, if the classes differ in size."""
     counts = [count for count in diagnosis.dataset.test_counts if count]
     if max(counts) < IMBALANCED * min(counts):
         return []
-    return [("Balanced accuracy", formats.percent(diagnosis.test.balanced_accuracy), "each class counts alike")]
+    return [("Balanced accuracy", formats.percent(diagnosis.test.balanced_accuracy), "every class has the same weight")]
 
 
 def _top5(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
     share = diagnosis.test.top5_accuracy
     if share is None or len(diagnosis.dataset.classes) < MANY_CLASSES:
         return []
-    return [("Top-5 accuracy", formats.percent(share), "the class is among the five most probable")]
+    return [("Top-5 accuracy", formats.percent(share), "the true class is among the five most probable")]
 
 
 def _training(training: TrainingRun | None) -> list[tuple[str, str, str]]:
@@ -137,16 +139,16 @@ def _training(training: TrainingRun | None) -> list[tuple[str, str, str]]:
 
 
 def _change(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
-    beside = diagnosis.comparison
-    if beside is None:
+    facts = diagnosis.comparison
+    if facts is None:
         return []
-    sides = f"{formats.count(len(beside.fixed))} fixed, {formats.count(len(beside.broken))} broken"
-    detail = f"95\u00a0% interval {comparison.interval_text(beside)}; {sides}"
-    return [("Change", f"{formats.points(beside.difference)} points", detail)]
+    images = f"{formats.count(len(facts.fixed))} fixed, {formats.count(len(facts.broken))} broken"
+    detail = f"95\u00a0% interval {comparison.interval_text(facts)}; {images}"
+    return [("Change", f"{formats.points(facts.difference)} points", detail)]
 
 
 def _calibration(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
     error = diagnosis.calibration.error
     if error is None:
         return []
-    return [("Calibration error", formats.percent(error), "mean distance of confidence from accuracy")]
+    return [("Calibration error", formats.percent(error), "mean distance between confidence and accuracy")]

@@ -1,215 +1,137 @@
-"""Each rule fires where it should, and is quiet at its threshold."""
+"""The table of rules, and how its rules are applied."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 import pytest
+from fixtures.diagnoses import balanced, facts_of, sample
 
-from lrdiag.diagnosis.findings.rules import RULES, find, loss_mismatch
-from lrdiag.record.arrays import SkippedFile
-from lrdiag.record.facts import ClassFacts, ConfusedPair, Diagnosis, HeatmapFacts
+from lrdiag.diagnosis.evidence import MISSING, Evidence, given
+from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
+from lrdiag.diagnosis.findings.rules import OLD_RUN, RULES, Rule, cause_of, check_again, check_all, recorded_checks
+from lrdiag.record.facts import SEVERITIES, Check, Finding
+from lrdiag.report.page import SECTIONS
 
-Change = Callable[[Diagnosis], dict[str, Any]]
-
-
-def stopped(sound: Diagnosis) -> dict[str, Any]:
-    return {"training": dataclasses.replace(sound.training, stop_reason="the loss was not finite", epochs_planned=1000)}
-
-
-def interrupted(sound: Diagnosis) -> dict[str, Any]:
-    stop = {"stop_reason": "interrupted after 12 steps, in epoch 3", "interrupted": True, "epochs_planned": 1000}
-    return {"training": dataclasses.replace(sound.training, **stop)}
+SOUND = balanced(4, 50, 47)
+DOCS = Path(__file__).parents[3] / "docs" / "findings.md"
 
 
-def guessing(right: int, counts: list[int]) -> Change:
-    """So many images right, of so many of each class."""
-
-    def change(sound: Diagnosis) -> dict[str, Any]:
-        size = sum(counts)
-        return {
-            "dataset": dataclasses.replace(sound.dataset, test_size=size, test_counts=counts),
-            "test": dataclasses.replace(sound.test, size=size, accuracy=right / size),
-            "per_class": [ClassFacts("all", 1.0, right / size, 1.0, size)],
-            "value_range": (-1.5, 2.25),
-        }
-
-    return change
+def found(evidence: Evidence) -> Answer:
+    return Found("A title.", "The evidence.", "The advice.", 0.5, 0.25, (3, 1))
 
 
-def spoilt(sound: Diagnosis) -> dict[str, Any]:
-    return {"test": dataclasses.replace(sound.test, loss=None)}
+def passed(evidence: Evidence) -> Answer:
+    return Passed(0.125, 0.25)
 
 
-def skipping(*files: str) -> Change:
-    skipped = [SkippedFile(file, "it is cut") for file in files]
-    return lambda sound: {"dataset": dataclasses.replace(sound.dataset, skipped=skipped)}
+def undecided(evidence: Evidence) -> Answer:
+    return NotChecked("3 images are too few", 0.5, 0.25)
 
 
-def fallen_back(sound: Diagnosis) -> dict[str, Any]:
-    return {"dataset": dataclasses.replace(sound.dataset, fallback="no network")}
+def fails(evidence: Evidence) -> Answer:
+    raise AssertionError("This rule must not be asked.")
 
 
-def unexplained(sound: Diagnosis) -> dict[str, Any]:
-    return {"heatmaps": HeatmapFacts("Grad-CAM", None, 0, "no convolution")}
+def test_a_sound_run_has_no_findings_and_a_result_for_every_rule() -> None:
+    facts = check_all(Evidence(facts_of(SOUND)))
+    assert facts.findings == []
+    assert [check.code for check in facts.checks] == [rule.code for rule in RULES]
+    assert {check.code: check.reason for check in facts.checks if check.status == "not checked"} == {
+        "loss-mismatch": MISSING["loss"],
+        "regression": MISSING["comparison"],
+        "class-regression": MISSING["comparison"],
+        "lagging-statistics": MISSING["train_sample"],
+    }
 
 
-def unread(sound: Diagnosis) -> dict[str, Any]:
-    return {"range_test_note": "no descent"}
+def test_answers_become_findings_and_checks() -> None:
+    rules = [Rule("a", "note", "data", found), Rule("b", "note", "data", passed), Rule("c", "note", "data", undecided)]
+    facts = check_all(Evidence(facts_of(SOUND)), rules)
+    assert facts.findings == [
+        Finding("a", "note", "A title.", "The evidence.", "The advice.", 0.5, 0.25, [3, 1], "data")
+    ]
+    assert facts.checks == [
+        Check("a", "found", 0.5, 0.25),
+        Check("b", "passed", 0.125, 0.25),
+        Check("c", "not checked", 0.5, 0.25, "3 images are too few"),
+    ]
 
 
-def gap(validation: float | None, training: float | None = 0.75) -> Change:
-    def change(sound: Diagnosis) -> dict[str, Any]:
-        earlier = dataclasses.replace(sound.training.epochs[0], accuracy=0.99, val_accuracy=0.1)
-        last = dataclasses.replace(sound.training.epochs[0], accuracy=training, val_accuracy=validation)
-        return {"training": dataclasses.replace(sound.training, epochs=[earlier, last])}
-
-    return change
+def test_findings_are_most_severe_first_then_in_the_order_of_the_table() -> None:
+    severities = ("note", "warning", "error", "warning", "error")
+    rules = [Rule(f"{place}", severity, "data", found) for place, severity in enumerate(severities)]
+    assert [each.code for each in check_all(Evidence(facts_of(SOUND)), rules).findings] == ["2", "4", "1", "3", "0"]
 
 
-def recall(*recalls: float | None) -> Change:
-    def change(sound: Diagnosis) -> dict[str, Any]:
-        classes = [ClassFacts(f"class {place}", 1.0, each, 1.0, 10) for place, each in enumerate(recalls)]
-        return {"per_class": classes, "test": dataclasses.replace(sound.test, accuracy=0.75)}
-
-    return change
+def test_a_rule_is_not_asked_if_its_evidence_is_missing() -> None:
+    rule = Rule("a", "note", "data", fails, needs=("training", "train_sample"))
+    (check,) = check_all(Evidence(facts_of(SOUND)), [rule]).checks
+    assert (check.status, check.reason) == ("not checked", "the training images were not evaluated")
 
 
-def pairs(*shares: float) -> Change:
-    return lambda sound: {"confused_pairs": [ConfusedPair(0, 1 + place, 3, each) for place, each in enumerate(shares)]}
+@pytest.mark.parametrize("need", MISSING)
+def test_every_piece_of_evidence_can_be_missing_and_given(need: str) -> None:
+    facts = facts_of(SOUND, training=None, range_test=None)
+    assert Evidence(facts).lacks(need)
+    full = facts_of(SOUND, train_sample=sample(1, 2), comparison="a comparison")
+    other = {name: "given" for name in ("predictions", "heatmaps", "mistakes", "loss")}
+    assert not Evidence(full, **other).lacks(need)
 
 
-FIRES: list[tuple[str, str, Change, str]] = [
-    ("training-stopped", "error", stopped, "1 of 1,000 epochs were completed. The figures below are those of the"),
-    ("training-interrupted", "warning", interrupted, "of the network as it was then"),
-    (
-        "at-chance",
-        "error",
-        guessing(10, [10, 5, 5]),
-        "50.0\u00a0% of the images are recognised, and 50.0\u00a0% are of",
-    ),
-    ("not-finite", "error", spoilt, "The mean loss is not, nor is the confidence in 0 mistakes."),
-    ("at-chance", "error", guessing(9, [10, 5, 5]), "lie between -1.5 and 2.25"),
-    ("at-chance", "error", guessing(0, [0, 7, 0]), "0.0\u00a0% of the images are recognised, and 100.0\u00a0% are of"),
-    ("skipped-files", "warning", skipping("a.png"), "The first: a.png: it is cut."),
-    ("skipped-files", "warning", skipping("b.png", "a.png"), "The first: b.png: it is cut."),
-    ("stand-in-data", "error", fallen_back, "no network"),
-    ("no-heatmaps", "warning", unexplained, "no convolution"),
-    ("no-suggestion", "warning", unread, "no descent"),
-    ("overfitting", "warning", gap(0.5), "75.0\u00a0% against 50.0\u00a0%"),
-    ("overfitting", "warning", gap(0.699), "75.0\u00a0% against 69.9\u00a0%"),
-    (
-        "weak-class",
-        "warning",
-        recall(0.9, None, 0.5),
-        "50.0\u00a0% of its 10 images are recognised, against 75.0\u00a0%",
-    ),
-    ("weak-class", "warning", recall(0.9, 0.599), "59.9\u00a0% of its 10 images"),
-    ("weak-class", "warning", recall(0.9, 0.0), "0.0\u00a0% of its 10 images"),
-    ("confused-pair", "note", pairs(0.05, 0.125), "3 images, 12.5\u00a0% of the class"),
-]
-QUIET: dict[str, Change] = {
-    "sound": lambda sound: {},
-    "no-range-test-asked-for": lambda sound: {"range_test": None, "range_test_note": "given"},
-    "gap-below-the-threshold": gap(0.701),
-    "better-on-validation": gap(0.9),
-    "no-validation": gap(None),
-    "no-training": lambda sound: {"training": None},
-    "no-training-accuracy": gap(0.1, None),
-    "one-image-above-chance": guessing(11, [10, 5, 5]),
-    "all-of-the-only-class": guessing(7, [0, 7, 0]),
-    "no-epoch": lambda sound: {"training": dataclasses.replace(sound.training, epochs=[])},
-    "recall-above-the-threshold": recall(0.9, 0.601),
-    "absent-class": recall(0.75, None),
-    "pair-at-the-threshold": pairs(0.1),
-    "no-pair": pairs(),
-}
+def test_a_rule_that_uses_evidence_without_naming_it_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="must name the evidence"):
+        given(None)
 
 
-def changed(sound: Diagnosis, *changes: Change) -> Diagnosis:
-    for change in changes:
-        sound = dataclasses.replace(sound, **change(sound))
-    return sound
+def test_an_effect_is_silent_if_its_cause_was_found() -> None:
+    effect = Rule("effect", "note", "data", fails, unless=("other", "cause"))
+    facts = check_all(Evidence(facts_of(SOUND)), [Rule("cause", "note", "data", found), effect])
+    assert facts.checks[1] == Check("effect", "not checked", reason="see cause")
+    assert cause_of("effect", facts, [effect]) == "cause"
+    quiet = check_all(Evidence(facts_of(SOUND)), [Rule("cause", "note", "data", passed)])
+    assert cause_of("effect", quiet, [effect]) is None
 
 
-@pytest.mark.parametrize(("code", "severity", "change", "evidence"), FIRES)
-def test_a_rule_fires(sound: Diagnosis, code: str, severity: str, change: Change, evidence: str) -> None:
-    (finding,) = find(changed(sound, change))
-    assert (finding.code, finding.severity) == (code, severity)
-    assert evidence in finding.evidence
-    assert finding.title.endswith(".")
-    assert finding.advice
+def test_new_evidence_changes_only_the_rules_that_need_it() -> None:
+    rules = [
+        Rule("old", "note", "data", found),
+        Rule("new", "warning", "data", passed, needs=("train_sample",)),
+        Rule("other", "note", "data", passed),
+    ]
+    before = check_all(Evidence(facts_of(SOUND)), rules)
+    sampled = dataclasses.replace(before, train_sample=sample(1, 2))
+    rules[0] = dataclasses.replace(rules[0], check=fails)
+    rules[1] = dataclasses.replace(rules[1], check=found)
+    after = check_again(Evidence(sampled), "train_sample", rules)
+    assert [each.code for each in after.findings] == ["new", "old"]
+    assert [check.status for check in after.checks] == ["found", "found", "passed"]
+    rules[1] = dataclasses.replace(rules[1], check=passed)
+    again = check_again(Evidence(after), "train_sample", rules)
+    assert [each.code for each in again.findings] == ["old"]
+    assert [check.status for check in again.checks] == ["found", "passed", "passed"]
 
 
-@pytest.mark.parametrize("change", QUIET.values(), ids=QUIET.keys())
-def test_a_rule_is_quiet(sound: Diagnosis, change: Change) -> None:
-    assert find(changed(sound, change)) == []
+def test_a_run_of_version_01_knows_only_the_rules_with_a_finding() -> None:
+    old = facts_of(SOUND, findings=[Finding("weak-class", "warning", "a", "b", "c")])
+    checks = {check.code: check for check in recorded_checks(old)}
+    assert list(checks) == [rule.code for rule in RULES]
+    assert checks.pop("weak-class") == Check("weak-class", "found")
+    assert {(check.status, check.reason) for check in checks.values()} == {("not checked", OLD_RUN)}
 
 
-def test_every_rule_is_tested() -> None:
-    assert len({code for code, *_ in FIRES}) == len(RULES) + 1  # a training can stop in two ways
+def test_the_table_is_consistent() -> None:
+    codes = [rule.code for rule in RULES]
+    assert len(set(codes)) == len(codes)
+    keys = {section.key for section in SECTIONS}
+    for place, rule in enumerate(RULES):
+        assert rule.severity in SEVERITIES
+        assert rule.section in keys
+        assert set(rule.unless) <= set(codes[:place])
+        assert rule.check.__doc__
 
 
-def test_the_gravest_comes_first(sound: Diagnosis) -> None:
-    found = find(changed(sound, pairs(0.5), gap(0.5), recall(0.1), unexplained, stopped, fallen_back))
-    assert [each.severity for each in found] == ["error"] * 2 + ["warning"] * 3 + ["note"]
-    assert [each.code for each in found][:3] == ["training-stopped", "stand-in-data", "no-heatmaps"]
-
-
-def test_the_findings_name_the_classes(sound: Diagnosis) -> None:
-    assert find(changed(sound, pairs(0.5)))[0].title == "“cat” is often taken for “dog”."
-    assert find(changed(sound, recall(0.9, 0.1)))[0].title == "“class 1” is the weakest class."
-
-
-def test_a_training_that_a_person_stopped_is_not_called_broken(sound: Diagnosis) -> None:
-    by_hand, diverged = find(changed(sound, interrupted))[0], find(changed(sound, stopped))[0]
-    assert by_hand.title == "Training was interrupted after 12 steps, in epoch 3."
-    assert diverged.title == "Training stopped early: the loss was not finite."
-    assert "at the beginning of that epoch" in diverged.evidence
-    assert "at the beginning" not in by_hand.evidence
-    assert "learning rate" in diverged.advice
-    assert "learning rate" not in by_hand.advice
-
-
-def test_scores_that_are_not_finite_are_said_instead_of_chance(sound: Diagnosis) -> None:
-    chance = changed(sound, guessing(4, [3, 7, 10]))
-    assert [each.code for each in find(dataclasses.replace(chance, **spoilt(chance)))] == ["not-finite"]
-
-
-def test_chance_is_the_commonest_class(sound: Diagnosis) -> None:
-    (finding,) = find(changed(sound, guessing(4, [3, 7, 10])))
-    assert finding.title == "The network does no better than calling everything “frog”."
-
-
-@pytest.mark.parametrize(
-    ("files", "title"),
-    [
-        (["a.png"], "1 file could not be read and was left out."),
-        (["a.png"] * 1200, "1,200 files could not be read and were left out."),
-    ],
-)
-def test_skipped_files_are_counted(sound: Diagnosis, files: list[str], title: str) -> None:
-    assert find(changed(sound, skipping(*files)))[0].title == title
-
-
-@pytest.mark.parametrize(
-    ("from_logits", "probabilities", "title", "advice"),
-    [
-        (True, True, "The model returns probabilities, and its loss was told to take logits.", "from_logits=False"),
-        (False, False, "The model returns logits, and its loss was told to take probabilities.", "from_logits=True"),
-    ],
-)
-def test_a_loss_that_takes_other_numbers_is_an_error(
-    from_logits: bool, probabilities: bool, title: str, advice: str
-) -> None:
-    (finding,) = loss_mismatch(from_logits, probabilities)
-    assert (finding.code, finding.severity, finding.title) == ("loss-mismatch", "error", title)
-    assert f"from_logits={from_logits}" in finding.evidence
-    assert advice in finding.advice
-
-
-@pytest.mark.parametrize(("from_logits", "probabilities"), [(True, False), (False, True), (None, True), (None, False)])
-def test_a_loss_that_fits_or_is_not_known_is_no_finding(from_logits: bool | None, probabilities: bool) -> None:
-    assert loss_mismatch(from_logits, probabilities) == []
+def test_every_rule_has_a_paragraph_in_the_documentation() -> None:
+    headings = [line.split("`")[1] for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("### `")]
+    assert sorted(headings) == sorted(rule.code for rule in RULES)

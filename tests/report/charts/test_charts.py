@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from lrdiag.diagnosis.intervals import wilson
+from lrdiag.intervals import wilson
 from lrdiag.record.facts import Calibration, CalibrationBin, Epoch, RangeTestFacts, Run, TrainingRun
 from lrdiag.report.charts.confidence import compact, confidence_chart, reliability_chart
 from lrdiag.report.charts.range_test import range_test_chart, rate_ticks

@@ -1,0 +1,89 @@
+"""The evidence that the rules examine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeVar
+
+import numpy as np
+
+from lrdiag.record.arrays import Heatmaps, Predictions
+from lrdiag.record.facts import Comparison, Diagnosis, RangeTestFacts, TrainingRun, TrainingSample
+
+Need = Literal["training", "range_test", "train_sample", "comparison", "loss", "predictions", "heatmaps", "mistakes"]
+MISSING: dict[Need, str] = {
+    "training": "training was not recorded",
+    "range_test": "no range test was run",
+    "train_sample": "the training images were not evaluated",
+    "comparison": "the run was not compared with a baseline",
+    "loss": "the loss that the model was compiled with is not known",
+    "predictions": "the predictions are not available",
+    "heatmaps": "the heatmaps are not available",
+    "mistakes": "the misclassified images are not available",
+}
+"""Why a rule is not checked if a piece of evidence is missing."""
+
+
+class ModelLoss(NamedTuple):
+    """What the model returns and what its loss expects."""
+
+    takes_logits: bool
+    returns_probabilities: bool
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that is known about a run when the rules are checked.
+
+    Attributes:
+        facts: The facts of the run. Their findings and checks are those of earlier rules.
+        predictions: Predictions for every test image, or `None`.
+        heatmaps: Heatmaps of the misclassified images, or `None`.
+        mistakes: The misclassified images, a `uint8` array of shape `(m, height, width, channels)`, in the order of the
+            test set, or `None`.
+        loss: What the model returns and what its loss expects, or `None` if the loss is not known.
+    """
+
+    facts: Diagnosis
+    predictions: Predictions | None = None
+    heatmaps: Heatmaps | None = None
+    mistakes: np.ndarray | None = None
+    loss: ModelLoss | None = None
+
+    @property
+    def training(self) -> TrainingRun | None:
+        """The record of the training run with its steps, or `None`."""
+        return self.facts.training
+
+    @property
+    def range_test(self) -> RangeTestFacts | None:
+        """The learning-rate range test, or `None`."""
+        return self.facts.range_test
+
+    @property
+    def train_sample(self) -> TrainingSample | None:
+        """Figures of a sample of the training images in inference mode, or `None`."""
+        return self.facts.train_sample
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """The comparison with the baseline, or `None`."""
+        return self.facts.comparison
+
+    def lacks(self, need: Need) -> bool:
+        """Whether a piece of evidence is missing."""
+        return getattr(self, need) is None
+
+
+Piece = TypeVar("Piece")
+
+
+def given(piece: Piece | None) -> Piece:
+    """Returns a piece of evidence that the rule needs, and that is therefore there.
+
+    Raises:
+        ValueError: If the rule does not name it in `needs`.
+    """
+    if piece is None:
+        raise ValueError("A rule must name the evidence that it can't do without in `needs`. Received: None")
+    return piece

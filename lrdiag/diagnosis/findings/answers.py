@@ -1,0 +1,53 @@
+"""What a rule answers, and the wording that the rules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lrdiag.record.facts import Diagnosis, Mistake
+
+MOST_IMAGES = 100
+"""Most images that a finding names."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The rule found a problem. `Finding` describes the fields."""
+
+    title: str
+    evidence: str
+    advice: str
+    value: float | None = None
+    threshold: float | None = None
+    images: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Passed:
+    """The rule found no problem."""
+
+    value: float | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class NotChecked:
+    """The rule could not decide; `reason` completes the sentence "not checked: …"."""
+
+    reason: str
+    value: float | None = None
+    threshold: float | None = None
+
+
+Answer = Found | Passed | NotChecked
+
+
+def images_where(facts: Diagnosis, condition: Callable[[Mistake], bool]) -> list[int]:
+    """Indices of the misclassified test images that satisfy the condition, highest loss first, at most 100."""
+    return [each.index for each in facts.misclassified.items if condition(each)][:MOST_IMAGES]
+
+
+def option(facts: Diagnosis, name: str) -> str:
+    """A setting as the reader wrote it: `--learning-rate` on the command line, `learning_rate` in Python."""
+    return f"--{name}" if facts.command else name.replace("-", "_")

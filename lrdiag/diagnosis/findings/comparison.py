@@ -1,0 +1,65 @@
+"""Rules about the comparison with a baseline."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from lrdiag.diagnosis.evidence import Evidence, given
+from lrdiag.diagnosis.findings.answers import MOST_IMAGES, Answer, Found, NotChecked, Passed
+from lrdiag.diagnosis.findings.classes import FEWEST_OF_CLASS, Candidate, decisive
+from lrdiag.formats import count, percent, plural, points, probability, short
+from lrdiag.intervals import SIGNIFICANCE, mcnemar
+
+CLASS_DROP = 0.10
+"""Recall of a class in the baseline minus its recall in this run."""
+
+
+def regression(evidence: Evidence) -> Answer:
+    """The accuracy is lower than that of the baseline."""
+    comparison, facts = given(evidence.comparison), evidence.facts
+    if comparison.conclusion != "worse":
+        return Passed(comparison.p_value, SIGNIFICANCE)
+    return Found(
+        f"The model is worse than the baseline: accuracy fell by {points(-comparison.difference)[1:]} points.",
+        f"It was {percent(comparison.base.accuracy)} and is {percent(facts.test.accuracy)}. "
+        f"{plural(len(comparison.broken), 'image')} became misclassified and {count(len(comparison.fixed))} became "
+        f"correct (McNemar's mid-p test: p\u00a0=\u00a0{probability(comparison.p_value)}).",
+        "Look at the changed settings and at the broken images below. Train both versions with several seeds to see "
+        "whether the change is the cause.",
+        comparison.p_value,
+        SIGNIFICANCE,
+        [facts.misclassified.items[place].index for place in comparison.broken][:MOST_IMAGES],
+    )
+
+
+def class_regression(evidence: Evidence) -> Answer:
+    """The recall of one class is far lower than in the baseline."""
+    comparison, facts = given(evidence.comparison), evidence.facts
+    broken = [facts.misclassified.items[place] for place in comparison.broken]
+    lost, gained = Counter(each.true for each in broken), Counter(each.true for each in comparison.fixed)
+    candidates = []
+    for change in comparison.classes:
+        if change.base is None or change.head is None or facts.per_class[change.index].support < FEWEST_OF_CLASS:
+            continue
+        p_value = mcnemar(lost[change.index], gained[change.index])
+        clear = p_value < SIGNIFICANCE / len(comparison.classes)
+        candidates.append(Candidate(change.index, change.base - change.head, clear))
+    worst = decisive(candidates, CLASS_DROP)
+    if worst is None:
+        return NotChecked(f"no class has {FEWEST_OF_CLASS} test images")
+    if worst.value <= CLASS_DROP:
+        return Passed(worst.value, CLASS_DROP)
+    weak = facts.per_class[worst.index]
+    if not worst.clear:
+        return NotChecked(f"{plural(weak.support, 'image')} of a class are too few", worst.value, CLASS_DROP)
+    change = next(each for each in comparison.classes if each.index == worst.index)
+    return Found(
+        f"“{short(weak.name)}” is worse than in the baseline: recall fell by {100 * worst.value:.1f} points.",
+        f"Of its {plural(weak.support, 'image')}, {percent(change.base)} were classified correctly before and "
+        f"{percent(change.head)} are now: {count(lost[worst.index])} became misclassified and "
+        f"{count(gained[worst.index])} became correct.",
+        "Look at its broken images in the comparison, and at what changed in the data or the settings.",
+        worst.value,
+        CLASS_DROP,
+        [each.index for each in broken if each.true == worst.index][:MOST_IMAGES],
+    )

@@ -1,0 +1,150 @@
+"""Rules about the training run."""
+
+from __future__ import annotations
+
+from lrdiag.diagnosis.evidence import Evidence, given
+from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed, option
+from lrdiag.formats import count, percent, plural
+from lrdiag.intervals import newcombe, wilson
+from lrdiag.record.facts import Diagnosis, Epoch, TrainingRun, TrainingSample
+
+OVERFITTING_GAP = 0.05
+"""Accuracy on training images minus accuracy on other images."""
+LAG_GAP = 0.10
+"""Accuracy while training minus accuracy in inference mode, on training images."""
+
+
+def training_stopped(evidence: Evidence) -> Answer:
+    """Training stopped early because of a fault, such as a loss that is not finite."""
+    training, facts = given(evidence.training), evidence.facts
+    if training.stop_reason is None or training.interrupted:
+        return Passed()
+    rate = option(facts, "learning-rate")
+    return Found(
+        f"Training stopped early: {training.stop_reason}.",
+        f"{_completed(training)} The figures below are those of the model at the start of the epoch that failed.",
+        f"Lower the learning rate ({rate}), or let the range test choose it ({rate} auto)."
+        if facts.made_by == "train_and_report"
+        else "Lower the learning rate. lrdiag.find_lr measures a suitable one.",
+    )
+
+
+def training_interrupted(evidence: Evidence) -> Answer:
+    """A person stopped the training run."""
+    training = given(evidence.training)
+    if training.stop_reason is None or not training.interrupted:
+        return Passed()
+    return Found(
+        f"Training was {training.stop_reason}.",
+        f"{_completed(training)} The figures below are those of the model at that moment.",
+        "Train to the end before you draw conclusions from this page.",
+    )
+
+
+def lagging_statistics(evidence: Evidence) -> Answer:
+    """The model scores far worse on its training images in inference mode than while training."""
+    training, sample, facts = given(evidence.training), given(evidence.train_sample), evidence.facts
+    accuracies = [epoch.accuracy for epoch in _epochs_of_the_weights(facts, training) if epoch.accuracy is not None]
+    if not accuracies:
+        return NotChecked("accuracy while training was not recorded")
+    while_training = min(accuracies)
+    gap = while_training - sample.accuracy
+    if gap <= LAG_GAP:
+        return Passed(gap, LAG_GAP)
+    if while_training <= sample.accuracy_high:
+        return NotChecked(f"{plural(sample.size, 'training image')} are too few", gap, LAG_GAP)
+    return Found(
+        f"On training images, the model is {_points(gap)} points less accurate in inference mode than while training.",
+        f"Accuracy was {percent(while_training)} while training and is {percent(sample.accuracy)} on "
+        f"{plural(sample.size, 'training image')} in inference mode. This is typical of batch normalisation after a "
+        "short training run: inference uses moving averages, which lag behind the weights.",
+        f"Train for more epochs{_named(facts, 'epochs')}, or lower the momentum of the batch normalisation layers "
+        "(0.9 instead of 0.99).",
+        gap,
+        LAG_GAP,
+    )
+
+
+def _epochs_of_the_weights(facts: Diagnosis, training: TrainingRun) -> list[Epoch]:
+    """The epochs that the evaluated weights may come from: the last one, or the best one if a callback restored it."""
+    epochs = training.epochs
+    if not epochs or facts.made_by == "train_and_report":
+        return epochs[-1:]
+    most_accurate = max(epochs, key=lambda epoch: -1.0 if epoch.val_accuracy is None else epoch.val_accuracy)
+    lowest_loss = min(epochs, key=lambda epoch: float("inf") if epoch.val_loss is None else epoch.val_loss)
+    return [epochs[-1], most_accurate, lowest_loss]
+
+
+def overfitting(evidence: Evidence) -> Answer:
+    """The model is much more accurate on its training images than on others."""
+    if evidence.train_sample is not None:
+        return _measured_gap(evidence.facts, evidence.train_sample)
+    last = evidence.training.epochs[-1] if evidence.training and evidence.training.epochs else None
+    if last is None or last.accuracy is None or last.val_accuracy is None:
+        return NotChecked(
+            "the training images were not evaluated, and no training and validation accuracy was recorded"
+        )
+    return _gap_in_the_history(evidence.facts, last.accuracy, last.val_accuracy)
+
+
+def _measured_gap(facts: Diagnosis, sample: TrainingSample) -> Answer:
+    test = facts.test
+    gap = sample.accuracy - test.accuracy
+    if gap <= OVERFITTING_GAP:
+        return Passed(gap, OVERFITTING_GAP)
+    low, high = newcombe(
+        (round(sample.accuracy * sample.size), sample.size), (round(test.accuracy * test.size), test.size)
+    )
+    if low <= 0:
+        return NotChecked(
+            f"{plural(sample.size, 'training image')} and {plural(test.size, 'test image')} are too few",
+            gap,
+            OVERFITTING_GAP,
+        )
+    return Found(
+        f"The model overfits: it is {_points(gap)} points more accurate on training images than on test images.",
+        f"{percent(sample.accuracy)} of {plural(sample.size, 'training image')} and {percent(test.accuracy)} of "
+        f"{plural(test.size, 'test image')} are classified correctly, both in inference mode. The 95\u00a0% interval "
+        f"of the difference is {_points(low)} to {_points(high)} points.",
+        _against_overfitting(facts),
+        gap,
+        OVERFITTING_GAP,
+    )
+
+
+def _gap_in_the_history(facts: Diagnosis, accuracy: float, val_accuracy: float) -> Answer:
+    gap, size = accuracy - val_accuracy, facts.dataset.validation_size
+    if gap <= OVERFITTING_GAP:
+        return Passed(gap, OVERFITTING_GAP)
+    if size and accuracy <= wilson(round(val_accuracy * size), size)[1]:
+        return NotChecked(f"{plural(size, 'validation image')} are too few", gap, OVERFITTING_GAP)
+    return Found(
+        f"Training accuracy is {_points(gap)} points above validation accuracy.",
+        f"In the last epoch it was {percent(accuracy)}, against {percent(val_accuracy)}. Either the model overfits, or "
+        "it behaves differently in inference mode: training accuracy is measured while training, when dropout is "
+        "active and batch normalisation uses the statistics of the batch.",
+        "Evaluate the model on its training images. If it reaches the training accuracy, it overfits: "
+        f"{_against_overfitting(facts)} If it does not, the moving averages of batch normalisation lag: train longer.",
+        gap,
+        OVERFITTING_GAP,
+    )
+
+
+def _against_overfitting(facts: Diagnosis) -> str:
+    return (
+        f"Use more augmentation{_named(facts, 'augment')}, train for fewer epochs{_named(facts, 'epochs')}, "
+        "or add training images."
+    )
+
+
+def _named(facts: Diagnosis, setting: str) -> str:
+    """The name of a setting in brackets, if lrdiag trained the model and so has this setting."""
+    return f" ({option(facts, setting)})" if facts.made_by == "train_and_report" else ""
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:.1f}"
+
+
+def _completed(training: TrainingRun) -> str:
+    return f"{count(len(training.epochs))} of {plural(training.epochs_planned, 'epoch')} were completed."

@@ -1,0 +1,77 @@
+"""Rules about the data, the loss, the heatmaps and the range test."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from fixtures.diagnoses import balanced, facts_of, finding, result
+
+from lrdiag.diagnosis.evidence import MISSING, Evidence, ModelLoss
+from lrdiag.record.arrays import SkippedFile
+from lrdiag.record.facts import Diagnosis, HeatmapFacts
+
+SOUND = balanced(4, 50, 47)
+
+
+def with_data(command: str = "", **changes: object) -> Diagnosis:
+    facts = facts_of(SOUND, command)
+    return dataclasses.replace(facts, dataset=dataclasses.replace(facts.dataset, **changes))
+
+
+def test_stand_in_data() -> None:
+    found = finding(with_data(fallback="There is no connection."), "stand-in-data")
+    assert found.title == "This is not CIFAR-10: the toys data is used instead."
+    assert found.evidence == "There is no connection."
+    assert "data_dir" in found.advice
+    assert "--data-dir" in finding(with_data("lrdiag …", fallback="There is none."), "stand-in-data").advice
+    assert result(facts_of(SOUND), "stand-in-data").status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("number", "title"),
+    [(1, "1 file could not be read and was left out."), (1200, "1,200 files could not be read and were left out.")],
+)
+def test_skipped_files(number: int, title: str) -> None:
+    skipped = [SkippedFile(f"{place}.png", "it is cut") for place in range(number)]
+    found = finding(with_data(skipped=skipped), "skipped-files")
+    assert (found.title, found.evidence) == (title, "The first: 0.png: it is cut.")
+    assert (found.value, found.threshold) == (number, 0)
+    assert result(facts_of(SOUND), "skipped-files").status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("loss", "title", "advice"),
+    [
+        (ModelLoss(True, True), "The model returns probabilities, but its loss expects logits.", "from_logits=False"),
+        (ModelLoss(False, False), "The model returns logits, but its loss expects probabilities.", "from_logits=True"),
+    ],
+)
+def test_loss_mismatch(loss: ModelLoss, title: str, advice: str) -> None:
+    found = finding(Evidence(facts_of(SOUND), loss=loss), "loss-mismatch")
+    assert found.title == title
+    assert f"from_logits={loss.takes_logits}" in found.evidence
+    assert advice in found.advice
+
+
+def test_a_loss_that_fits_passes_and_an_unknown_one_is_not_checked() -> None:
+    for loss in (ModelLoss(True, False), ModelLoss(False, True)):
+        assert result(Evidence(facts_of(SOUND), loss=loss), "loss-mismatch").status == "passed"
+    assert result(facts_of(SOUND), "loss-mismatch").reason == MISSING["loss"]
+
+
+def test_no_heatmaps() -> None:
+    facts = facts_of(SOUND, heatmaps=HeatmapFacts("Grad-CAM", None, 0, "The model has no convolution."))
+    assert finding(facts, "no-heatmaps").evidence == "The model has no convolution."
+    assert result(facts_of(SOUND), "no-heatmaps").status == "passed"
+
+
+def test_no_suggestion() -> None:
+    facts = facts_of(SOUND, "lrdiag …", range_test_note="The loss does not fall.", made_by="train_and_report")
+    found = finding(facts, "no-suggestion")
+    assert found.evidence == "The loss does not fall."
+    assert "--learning-rate" in found.advice
+    assert "--" not in finding(facts_of(SOUND, range_test_note="It does not fall."), "no-suggestion").advice
+    assert result(facts_of(SOUND), "no-suggestion").status == "passed"
+    given = facts_of(SOUND, range_test=None, range_test_note="The learning rate was given.")
+    assert result(given, "no-suggestion").reason == MISSING["range_test"]

@@ -1,0 +1,135 @@
+"""Rules about the predictions as a whole."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from fixtures.diagnoses import balanced, facts_of, finding, result
+
+from lrdiag.diagnosis.findings.predictions import _chance
+from lrdiag.record.facts import Diagnosis
+
+EFFECTS = ("at-chance", "weak-class", "over-predicted-class", "confused-pair")
+
+
+def collapsed(classes: int, each: int, named: int, elsewhere: int) -> np.ndarray:
+    """Every image is predicted as class `named`, except so many images of class 0 that are classified correctly."""
+    counts = np.zeros((classes, classes), int)
+    counts[:, named] = each
+    counts[0, named] -= elsewhere
+    counts[0, 0] += elsewhere
+    return counts
+
+
+class TestNotFinite:
+    def facts(self) -> Diagnosis:
+        facts = facts_of(balanced(4, 50, 20))
+        items = [dataclasses.replace(item, confidence=None) for item in facts.misclassified.items]
+        items[0] = dataclasses.replace(items[0], confidence=0.5)
+        misclassified = dataclasses.replace(facts.misclassified, items=items)
+        return dataclasses.replace(facts, test=dataclasses.replace(facts.test, loss=None), misclassified=misclassified)
+
+    def test_fires_and_explains_everything_else(self) -> None:
+        found = finding(self.facts(), "not-finite")
+        assert found.title == "The model returned NaN or infinite scores."
+        assert "119 misclassified images have no confidence" in found.evidence
+        assert len(found.images) == 100
+        for code in ("collapsed-predictions", *EFFECTS, "overfitting"):
+            assert result(self.facts(), code).reason == "see not-finite"
+
+    def test_is_quiet(self) -> None:
+        assert result(facts_of(balanced(4, 50, 20)), "not-finite").status == "passed"
+
+
+class TestCollapsedPredictions:
+    # 337 of 360 images are predicted as "4"
+    COUNTS = collapsed(10, 36, named=4, elsewhere=23)
+
+    def test_fires_on_337_of_360_and_explains_everything_else(self) -> None:
+        found = finding(facts_of(self.COUNTS), "collapsed-predictions")
+        assert found.title == "The model predicts “4” for nearly every image."
+        assert found.evidence.startswith("337 of 360 test images are predicted as “4”, and 36 belong to this class.")
+        assert (found.value, found.threshold) == (pytest.approx(337 / 360), 0.9)
+        assert len(found.images) == 100
+        for code in EFFECTS:
+            assert result(facts_of(self.COUNTS), code).reason == "see collapsed-predictions"
+
+    def test_images_that_lrdiag_prepared_are_not_to_be_rescaled(self) -> None:
+        main = finding(facts_of(self.COUNTS, "lrdiag …", made_by="train_and_report"), "collapsed-predictions")
+        assert "scaled" not in main.advice
+        assert "values" not in main.evidence
+        assert "--epochs" in main.advice
+        own = finding(facts_of(self.COUNTS), "collapsed-predictions")
+        assert "scaled as in training:" in own.advice
+        assert "--" not in own.advice
+        assert "between -1.5 and 2.25" in own.evidence
+        assert "(--preprocess)" in finding(facts_of(self.COUNTS, "lrdiag diagnose"), "collapsed-predictions").advice
+
+    @pytest.mark.parametrize(
+        "counts",
+        [
+            collapsed(10, 36, named=4, elsewhere=36),  # 324 of 360 images: 90 %
+            [[940, 10], [25, 25]],  # 96.5 % are predicted as a class that has 95 % of the images
+            [[710, 0], [290, 0]],  # a constant prediction of the most frequent class is at-chance
+        ],
+    )
+    def test_is_quiet(self, counts: np.ndarray) -> None:
+        assert result(facts_of(counts), "collapsed-predictions").status == "passed"
+
+    def test_few_images_do_not_decide(self) -> None:
+        assert result(facts_of([[0, 9], [0, 10]]), "collapsed-predictions").reason == "19 test images are too few"
+
+
+class TestAtChance:
+    def test_fires_on_predictions_that_do_not_depend_on_the_image(self) -> None:
+        counts = np.full((10, 10), 4)
+        found = finding(facts_of(counts), "at-chance")
+        assert found.title == "The model is no better than chance."
+        assert "10.0 % of the images are classified correctly" in found.evidence
+        assert "for 10.0 % on average and for up to 12.9 % by chance" in found.evidence
+        assert (found.value, found.threshold) == (0.1, pytest.approx(0.129, abs=5e-4))
+        for code in EFFECTS[1:]:
+            assert result(facts_of(counts), code).reason == "see at-chance"
+
+    def test_fires_on_a_constant_prediction_of_the_most_frequent_class(self) -> None:
+        found = finding(facts_of([[950, 0], [50, 0]]), "at-chance")
+        assert "95.0 % of the images are classified correctly" in found.evidence
+        assert found.value == pytest.approx(found.threshold)
+
+    def test_fires_on_an_accuracy_just_above_the_most_frequent_class(self) -> None:
+        """Version 0.1 was satisfied with one image more than the share of the most frequent class."""
+        assert finding(facts_of([[51, 49], [50, 50]]), "at-chance")
+
+    @pytest.mark.parametrize(
+        "counts",
+        [
+            [[940, 10], [25, 25]],  # accuracy 96.5 %; the most frequent class has 95 %
+            [[935, 15], [30, 20]],  # accuracy 95.5 %
+            [[900, 50], [20, 30]],  # accuracy 93 %, below the share of the most frequent class, but informative
+            [[946, 4], [44, 6]],  # few of the rare class are found, but far more than by chance
+            balanced(10, 36, 9),
+        ],
+    )
+    def test_is_quiet_on_an_informative_model(self, counts: np.ndarray) -> None:
+        assert result(facts_of(counts), "at-chance").status == "passed"
+        assert result(facts_of(counts), "collapsed-predictions").status == "passed"
+
+    def test_few_images_do_not_decide(self) -> None:
+        check = result(facts_of([[6, 5], [4, 7]]), "at-chance")
+        assert (check.status, check.reason) == ("not checked", "22 test images are too few")
+        assert result(facts_of([[5, 4], [4, 5]]), "at-chance").reason == "18 test images are too few"
+
+    def test_one_class_alone_is_not_checked(self) -> None:
+        assert result(facts_of([[30, 10], [0, 0]]), "at-chance").reason == "the test images belong to a single class"
+
+    def test_the_distribution_by_chance_is_that_of_shuffled_predictions(self) -> None:
+        generator = np.random.default_rng(0)
+        labels, named = generator.integers(0, 3, 60), generator.choice(3, 60, p=[0.7, 0.2, 0.1])
+        confusion = np.zeros((3, 3), int)
+        np.add.at(confusion, (labels, named), 1)
+        accuracies = [np.mean(labels == generator.permutation(named)) for _ in range(20_000)]
+        mean, deviation = _chance(confusion)
+        assert mean == pytest.approx(np.mean(accuracies), abs=0.002)
+        assert deviation == pytest.approx(np.std(accuracies), rel=0.03)

@@ -1,0 +1,153 @@
+"""Rules about the training run."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from fixtures.diagnoses import balanced, facts_of, finding, history, result, sample
+
+from lrdiag.diagnosis.evidence import MISSING
+from lrdiag.record.facts import DatasetFacts, Diagnosis
+
+SOUND = balanced(4, 50, 40)  # accuracy 80 %
+STOPPED = {"stop_reason": "the loss was not finite at step 5 of epoch 2", "epochs_planned": 1000}
+INTERRUPTED = {"stop_reason": "interrupted after 12 steps, in epoch 2", "epochs_planned": 1000, "interrupted": True}
+
+
+def trained(*accuracies: tuple[float | None, float | None], **others: object) -> Diagnosis:
+    return facts_of(SOUND, training=history(accuracies), **others)
+
+
+class TestTrainingStopped:
+    def test_fires(self) -> None:
+        found = finding(facts_of(SOUND, training=history([(0.5, 0.5)], **STOPPED)), "training-stopped")
+        assert found.title == "Training stopped early: the loss was not finite at step 5 of epoch 2."
+        assert found.evidence.startswith("1 of 1,000 epochs were completed.")
+        assert "lrdiag.find_lr" in found.advice
+
+    @pytest.mark.parametrize(("command", "named"), [("lrdiag train-and-report", "--learning-rate auto"), ("", " learning_rate ")])
+    def test_the_advice_names_what_the_reader_used(self, command: str, named: str) -> None:
+        facts = facts_of(SOUND, command, training=history([], **STOPPED), made_by="train_and_report")
+        advice = finding(facts, "training-stopped").advice.replace("(", " ").replace(")", " ")
+        assert named in advice
+
+    def test_is_quiet_and_not_checked(self) -> None:
+        assert result(facts_of(SOUND), "training-stopped").status == "passed"
+        assert result(facts_of(SOUND, training=history([], **INTERRUPTED)), "training-stopped").status == "passed"
+        assert result(facts_of(SOUND, training=None), "training-stopped").reason == MISSING["training"]
+
+
+class TestTrainingInterrupted:
+    def test_fires(self) -> None:
+        found = finding(facts_of(SOUND, training=history([(0.5, 0.5)], **INTERRUPTED)), "training-interrupted")
+        assert found.title == "Training was interrupted after 12 steps, in epoch 2."
+        assert "learning rate" not in found.advice
+
+    def test_is_quiet_and_not_checked(self) -> None:
+        assert result(facts_of(SOUND), "training-interrupted").status == "passed"
+        assert result(facts_of(SOUND, training=history([], **STOPPED)), "training-interrupted").status == "passed"
+        assert result(facts_of(SOUND, training=None), "training-interrupted").reason == MISSING["training"]
+
+
+class TestOverfitting:
+    def test_fires_on_a_measured_gap(self) -> None:
+        found = finding(trained((0.1, 0.1), train_sample=sample(950, 1000)), "overfitting")
+        assert found.title == "The model overfits: it is 15.0 points more accurate on training images than on test images."
+        assert "95.0 % of 1,000 training images and 80.0 % of 200 test images are classified correctly" in found.evidence
+        assert "is 9.8 to 21.2 points" in found.evidence
+        assert (found.value, found.threshold) == (pytest.approx(0.15), 0.05)
+
+    def test_a_measured_gap_at_the_threshold_passes(self) -> None:
+        check = result(trained((1.0, 0.1), train_sample=sample(850, 1000)), "overfitting")
+        assert (check.status, check.value) == ("passed", pytest.approx(0.05))
+
+    def test_few_images_do_not_decide(self) -> None:
+        check = result(trained((1.0, 0.1), train_sample=sample(26, 30)), "overfitting")
+        assert (check.status, check.reason) == ("not checked", "30 training images and 200 test images are too few")
+
+    def test_a_history_alone_names_both_causes(self) -> None:
+        found = finding(trained((0.99, 0.1), (0.75, 0.5)), "overfitting")
+        assert found.title == "Training accuracy is 25.0 points above validation accuracy."
+        assert "75.0 %, against 50.0 %" in found.evidence
+        assert "dropout" in found.evidence
+        assert "batch normalisation" in found.evidence
+        assert found.advice.startswith("Evaluate the model on its training images.")
+
+    @pytest.mark.parametrize(("val", "status"), [(0.699, "found"), (0.701, "passed"), (0.9, "passed")])
+    def test_a_history_has_the_same_threshold(self, val: float, status: str) -> None:
+        assert result(trained((0.75, val)), "overfitting").status == status
+
+    def test_few_validation_images_do_not_decide(self) -> None:
+        facts = trained((0.75, 0.6))
+        few = facts_of(SOUND, training=facts.training, dataset=_validated(facts, 20))
+        assert result(few, "overfitting").reason == "20 validation images are too few"
+        many = facts_of(SOUND, training=facts.training, dataset=_validated(facts, 200))
+        assert result(many, "overfitting").status == "found"
+
+    @pytest.mark.parametrize("accuracies", [[], [(0.9, None)], [(None, 0.1)]])
+    def test_is_not_checked_without_accuracies(self, accuracies: list[tuple[float | None, float | None]]) -> None:
+        assert result(trained(*accuracies), "overfitting").status == "not checked"
+
+    @pytest.mark.parametrize(
+        ("made_by", "command", "names"),
+        [
+            ("train_and_report", "lrdiag train-and-report", ["--augment", "--epochs"]),
+            ("train_and_report", "", ["(augment)", "(epochs)"]),
+            ("callback", "", []),
+            ("diagnose", "", []),
+            ("diagnose", "lrdiag diagnose", []),
+        ],
+    )
+    def test_the_advice_names_what_the_reader_used(self, made_by: str, command: str, names: list[str]) -> None:
+        facts = facts_of(SOUND, command, train_sample=sample(1000, 1000), made_by=made_by)
+        advice = finding(facts, "overfitting").advice
+        assert all(name in advice for name in names)
+        if "--augment" not in names:
+            assert "--" not in advice
+
+
+def _validated(facts: Diagnosis, size: int) -> DatasetFacts:
+    return dataclasses.replace(facts.dataset, validation_size=size)
+
+
+class TestLaggingStatistics:
+    # Training images 12.1 %, test images 11.7 % in inference mode; the history shows a gap of 29.7 points.
+    LAGGING = {"train_sample": sample(121, 1000)}
+    TEST = balanced(10, 100, 12)
+
+    def facts(self, *accuracies: tuple[float, float], **others: object) -> Diagnosis:
+        return facts_of(self.TEST, training=history(accuracies), **self.LAGGING, **others)
+
+    def test_a_batch_norm_network_trained_briefly_is_not_told_that_it_overfits(self) -> None:
+        facts = self.facts((0.3, 0.1), (0.414, 0.117))
+        found = finding(facts, "lagging-statistics")
+        assert found.title == (
+            "On training images, the model is 29.3 points less accurate in inference mode than while training."
+        )
+        assert "41.4 % while training and is 12.1 % on 1,000 training images" in found.evidence
+        assert "moving averages" in found.evidence
+        assert result(facts, "overfitting").status == "passed"
+
+    def test_the_main_job_keeps_the_weights_of_the_last_epoch(self) -> None:
+        found = finding(self.facts((0.2, 0.2), (0.414, 0.117), made_by="train_and_report"), "lagging-statistics")
+        assert found.value == pytest.approx(0.293)
+        assert "(epochs)" in found.advice
+        assert result(self.facts((0.2, 0.2), (0.414, 0.117)), "lagging-statistics").status == "passed"
+
+    def test_weights_that_early_stopping_restored_are_not_called_lagging(self) -> None:
+        restored = facts_of(
+            SOUND, training=history([(0.5, 0.5), (0.8, 0.8), (0.99, 0.7)]), train_sample=sample(810, 1000)
+        )
+        assert result(restored, "lagging-statistics").status == "passed"
+
+    def test_is_quiet_at_the_threshold_and_if_chance_explains_it(self) -> None:
+        quiet = facts_of(SOUND, training=history([(0.85, 0.8)]), train_sample=sample(750, 1000))
+        assert result(quiet, "lagging-statistics").status == "passed"
+        few = facts_of(SOUND, training=history([(0.7, 0.7)]), train_sample=sample(5, 10))
+        assert result(few, "lagging-statistics").reason == "10 training images are too few"
+
+    def test_is_not_checked_without_its_evidence(self) -> None:
+        assert result(facts_of(SOUND), "lagging-statistics").reason == MISSING["train_sample"]
+        unknown = facts_of(SOUND, training=history([(None, None)]), train_sample=sample(5, 10))
+        assert result(unknown, "lagging-statistics").reason == "accuracy while training was not recorded"
