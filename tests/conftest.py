@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,13 @@ pytest_plugins = ["fixtures.networks", "fixtures.regression"]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.pop("GITHUB_STEP_SUMMARY", None)  # the runs of the tests are not to be shown below their job
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives the suite, doctests included, a cache folder of its own."""
+    cache = tempfile.TemporaryDirectory(prefix="lrdiag-cache-")
+    config.add_cleanup(cache.cleanup)
+    os.environ["LRDIAG_CACHE_DIR"] = cache.name
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def _batches(training: TrainingRun) -> str | None:
     if summed_up is None:
         return "Each faint point is the loss of one batch."
     return (
-        f"The thin line is the median loss of {summed_up.size} batches in a row, the band runs from their 10th to "
+        f"The thin line is the median loss of {summed_up.size} consecutive batches, the band runs from their 10th to "
         "their 90th percentile."
     )
 
