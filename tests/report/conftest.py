@@ -314,7 +314,7 @@ def compared(head: Run) -> Run:
     """The run compared with an earlier one that classified its last four mistakes correctly, and made five others."""
     diagnosis = head.diagnosis
     kept, classes = diagnosis.misclassified.count - 4, len(diagnosis.dataset.classes)
-    base = make_run({(0, 1): kept, (1, 0): 5}, diagnosis.dataset.classes)
+    base = make_run({(0, 1): kept, (1, 0): 5}, diagnosis.dataset.classes, each=kept)
     items = diagnosis.misclassified.items[:kept] + [
         dataclasses.replace(item, index=item.index + 1, true=classes - 1, predicted=0)
         for item in base.diagnosis.misclassified.items[kept:]
