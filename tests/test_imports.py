@@ -39,6 +39,8 @@ def test_a_module_imports_no_engine(module: Path) -> None:
 def test_all_of_them_together_load_no_engine() -> None:
     """Through no other module either."""
     names = [".".join(["lrdiag", *file.relative_to(PACKAGE).with_suffix("").parts]) for file in MODULES]
-    script = f"import sys, importlib\nfor name in {names}: importlib.import_module(name)\nprint({HEAVY} & set(sys.modules))"
+    script = (
+        f"import sys, importlib\nfor name in {names}: importlib.import_module(name)\nprint({HEAVY} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

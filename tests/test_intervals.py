@@ -24,7 +24,8 @@ def test_wilson_stays_between_0_and_1(trials: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hits", "trials", "share"), [(0, 5, 0.3), (5, 5, 0.3), (14, 30, 0.8), (640, 1000, 0.7944), (2, 3, 1.0), (0, 3, 0.0)]
+    ("hits", "trials", "share"),
+    [(0, 5, 0.3), (5, 5, 0.3), (14, 30, 0.8), (640, 1000, 0.7944), (2, 3, 1.0), (0, 3, 0.0)],
 )
 def test_the_probability_of_few_hits_agrees_with_scipy(hits: int, trials: int, share: float) -> None:
     assert at_most(hits, trials, share) == pytest.approx(binom.cdf(hits, trials, share), rel=1e-9)

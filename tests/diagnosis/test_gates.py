@@ -38,7 +38,9 @@ SCORE = Score(100, 0.78, 0.7, 0.85, 0.6, 0.7, None, MEANS, MEANS)
 
 def compared(difference: float, *recalls: tuple[float | None, float | None]) -> Comparison:
     changes = [ClassChange(index, base, head) for index, (base, head) in enumerate(recalls)]
-    return Comparison("fast", None, SCORE, 0.1, difference, -0.1, 0.1, 0.5, "no detectable difference", [], [], changes, [])
+    return Comparison(
+        "fast", None, SCORE, 0.1, difference, -0.1, 0.1, 0.5, "no detectable difference", [], [], changes, []
+    )
 
 
 @pytest.fixture

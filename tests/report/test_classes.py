@@ -11,8 +11,8 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 from PIL import Image
 
-from lrdiag.intervals import wilson
 from lrdiag.errors import RunFolderError
+from lrdiag.intervals import wilson
 from lrdiag.record.arrays import Heatmaps, LabelledImages, MeanHeatmaps, Predictions
 from lrdiag.record.facts import ClassFacts, Run
 from lrdiag.report.pictures.layout import lay_out

@@ -59,7 +59,12 @@ def windows(training: TrainingRun) -> Windows | None:
     padded[: len(losses)] = np.where(np.isfinite(losses), losses, np.nan)
     figures = np.full((3, count), np.nan)
     known = np.isfinite(padded.reshape(count, size)).any(axis=1)
-    figures[:, known] = np.nanpercentile(padded.reshape(count, size)[known], [50, 10, 90], axis=1)
+    measured = padded.reshape(count, size)[known]
+    # "nearest" keeps a single outlier among ten batches out of the band.
+    figures[:, known] = (
+        np.nanmedian(measured, axis=1),
+        *np.nanpercentile(measured, [10, 90], axis=1, method="nearest"),
+    )
     starts = np.arange(count) * size
     ends = np.minimum(starts + size, len(losses))
     return Windows(size, (starts + 1 + ends) / 2 / training.steps_per_epoch, *figures)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from fixtures.diagnoses import balanced, facts_of, finding, result
 
-from lrdiag.diagnosis.pairs import worst_pair
 from lrdiag.diagnosis.findings.classes import Candidate, decisive
+from lrdiag.diagnosis.pairs import worst_pair
 from lrdiag.record.facts import ConfusedPair
 
 

@@ -26,7 +26,9 @@ class TestTrainingStopped:
         assert found.evidence.startswith("1 of 1,000 epochs were completed.")
         assert "lrdiag.find_lr" in found.advice
 
-    @pytest.mark.parametrize(("command", "named"), [("lrdiag train-and-report", "--learning-rate auto"), ("", " learning_rate ")])
+    @pytest.mark.parametrize(
+        ("command", "named"), [("lrdiag train-and-report", "--learning-rate auto"), ("", " learning_rate ")]
+    )
     def test_the_advice_names_what_the_reader_used(self, command: str, named: str) -> None:
         facts = facts_of(SOUND, command, training=history([], **STOPPED), made_by="train_and_report")
         advice = finding(facts, "training-stopped").advice.replace("(", " ").replace(")", " ")
@@ -53,8 +55,12 @@ class TestTrainingInterrupted:
 class TestOverfitting:
     def test_fires_on_a_measured_gap(self) -> None:
         found = finding(trained((0.1, 0.1), train_sample=sample(950, 1000)), "overfitting")
-        assert found.title == "The model overfits: it is 15.0 points more accurate on training images than on test images."
-        assert "95.0 % of 1,000 training images and 80.0 % of 200 test images are classified correctly" in found.evidence
+        assert (
+            found.title == "The model overfits: it is 15.0 points more accurate on training images than on test images."
+        )
+        assert (
+            "95.0 % of 1,000 training images and 80.0 % of 200 test images are classified correctly" in found.evidence
+        )
         assert "is 9.8 to 21.2 points" in found.evidence
         assert (found.value, found.threshold) == (pytest.approx(0.15), 0.05)
 
