@@ -439,7 +439,7 @@ class TestBatches:
         band, offset = re.search(
             r'drawn-band"> <defs> <path id="\S+" d="([^"]+)".*?<use [^>]* y="([\d.]+)"', chart
         ).groups()
-        points = np.array(re.findall(r"-?\d+(?:\.\d+)?", band), float).reshape(-1, 2) + [0, float(offset)]
+        points = np.array(re.findall(r"-?\d+(?:\.\d+)?", band), float).reshape(-1, 2) + np.array([0, float(offset)])
         frame = Frame(height(chart) - BOTTOM, TOP, 1 - 0.4, 9 + 0.4, right=WIDTH - NAMES, last=2)
         assert (frame.x(points[:, 0].min()), frame.x(points[:, 0].max())) == pytest.approx((0.055, 1.955), abs=0.01)
         assert (frame.y(points[:, 1].max()), frame.y(points[:, 1].min())) == pytest.approx((1, 9), abs=0.05)
