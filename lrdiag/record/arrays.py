@@ -120,7 +120,8 @@ class Predictions:
         scores = scores.astype(np.float64)
         if is_probability(scores):
             return cls(np.log(np.maximum(scores, np.finfo(np.float32).tiny)), labels)
-        return cls(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True), labels)
+        with np.errstate(invalid="ignore"):  # NaN and infinite scores are a finding, not a warning of numpy
+            return cls(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True), labels)
 
     @property
     def predicted(self) -> np.ndarray:

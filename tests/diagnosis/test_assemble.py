@@ -1,4 +1,4 @@
-"""Everything that was measured, in one record."""
+"""The facts of a run, built from what was measured."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from lrdiag.diagnosis.assemble import assemble, dataset_facts
-from lrdiag.diagnosis.findings.rules import find
 from lrdiag.record.arrays import NO_IMAGES, Dataset, LabelledImages, Predictions, SkippedFile
-from lrdiag.record.facts import DatasetFacts, Diagnosis, Evolution, Finding, RunFacts
+from lrdiag.record.facts import DatasetFacts, Diagnosis, Evolution, RunFacts, TrainingSample
 from lrdiag.record.fingerprint import Fingerprint
 
 PARTS = ("range_test", "range_test_note", "training", "heatmaps", "sheets")
@@ -78,9 +77,8 @@ def test_mistakes_go_into_every_figure(sound: Diagnosis, dataset: Dataset) -> No
     assert diagnosis.test.accuracy == 5 / 6
     assert [(each.index, each.file) for each in diagnosis.misclassified.items] == [(1, "test/1.png")]
     assert diagnosis.confusion[0] == [1, 1, 0]
-    assert [each.code for each in diagnosis.findings] == ["weak-class", "confused-pair"]
-    assert diagnosis.findings[1].evidence == "1 image, 50.0\u00a0% of the class."
-    assert diagnosis.findings == find(dataclasses.replace(diagnosis, findings=[]))
+    assert diagnosis.per_class[0].recall == 0.5
+    assert [(each.true, each.predicted, each.count) for each in diagnosis.confused_pairs] == [(0, 1, 1)]
 
 
 def test_data_without_validation_or_files_are_counted_too(sound: Diagnosis, dataset: Dataset) -> None:
@@ -101,16 +99,18 @@ def test_without_training_images_their_counts_are_zero(dataset: Dataset) -> None
     assert facts.image_shape == [4, 6, 3]
 
 
-def test_what_is_known_already_joins_what_the_figures_say(sound: Diagnosis, dataset: Dataset) -> None:
-    known = Finding("loss-mismatch", "error", "title", "evidence", "advice")
+def test_what_was_given_is_part_of_the_facts(sound: Diagnosis, dataset: Dataset) -> None:
     predictions = Predictions.from_scores(np.eye(3)[[0, 1, 1, 1, 2, 2]] * 5, dataset.test.labels)
     run = RunFacts(**{field.name: getattr(sound, field.name) for field in dataclasses.fields(RunFacts)})
     parts = {name: getattr(sound, name) for name in PARTS}
-    evolution = Evolution([1, 2], [0.5, 1.0], [], None, None)
-    given = {"findings": [known], "evolution": evolution}
+    given = {
+        "evolution": Evolution([1, 2], [0.5, 1.0], [], None, None),
+        "train_sample": TrainingSample(4, 0.75, 0.3, 0.95, 0.5),
+        "made_by": "callback",
+    }
     diagnosis = assemble(sound.dataset, predictions, files=(), **parts, run=run, **given)
-    assert [each.code for each in diagnosis.findings] == ["loss-mismatch", "weak-class", "confused-pair"]
-    assert diagnosis.evolution == evolution
+    assert {name: getattr(diagnosis, name) for name in given} == given
+    assert (diagnosis.findings, diagnosis.checks) == ([], [])  # the rules come later
     assert diagnosis.value_range == (0.0, 255.0)
     assert diagnosis.misclassified.items[0].file is None
 

@@ -18,6 +18,7 @@ from lrdiag.record.facts import (
     Averages,
     Calibration,
     CalibrationBin,
+    Check,
     ClassFacts,
     ConfusedPair,
     DatasetFacts,
@@ -141,16 +142,29 @@ def make_diagnosis(classes: list[str], matrix: np.ndarray, items: list[Mistake])
                 "The model overfits.",
                 "90.1 % against 78.9 %.",
                 "Augment more.",
-                section="training",
+                0.112,
+                0.05,
+                [],
+                "training",
             ),
             Finding(
                 "confused-pair",
                 "note",
                 "“cat” is often predicted as “dog”.",
-                "14 images, 70.0 %.",
+                "14 of 20 images.",
                 "Look at them.",
-                section="confusion",
+                0.7,
+                0.1,
+                [0, 7],
+                "confusion",
             ),
+        ],
+        checks=[
+            Check("overfitting", "found", 0.112, 0.05),
+            Check("at-chance", "passed", 0.8, 0.1416),
+            Check("no-heatmaps", "passed"),
+            Check("regression", "not checked", reason="the run was not compared with a baseline"),
+            Check("confused-pair", "found", 0.7, 0.1),
         ],
         device="CPU",
         command="lrdiag train-and-report --data cifar10",
@@ -223,7 +237,9 @@ def without_sheets(run: Run, *names: SheetName) -> Run:
 
 def _fallback() -> Run:
     run = make_run(CONFUSED, CLASSES)
-    return changed(run, dataset=dataclasses.replace(run.diagnosis.dataset, fallback="CIFAR-10 could not be had."))
+    reason = "CIFAR-10 could not be downloaded."
+    finding = Finding("stand-in-data", "error", "This is not CIFAR-10: the digits data is used instead.", reason, "…")
+    return changed(run, dataset=dataclasses.replace(run.diagnosis.dataset, fallback=reason), findings=[finding])
 
 
 def _diverged() -> Run:

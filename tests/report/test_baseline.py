@@ -86,7 +86,9 @@ def test_their_maps_keep_every_colour(base: Run, head: Run) -> None:
 
 def test_nothing_else_of_the_run_changes(base: Run, head: Run) -> None:
     run = set_beside(base, head)
-    assert dataclasses.replace(run.diagnosis, comparison=None) == head.diagnosis
+    unchanged = {"comparison": None, "findings": head.diagnosis.findings, "checks": head.diagnosis.checks}
+    assert dataclasses.replace(run.diagnosis, **unchanged) == head.diagnosis
+    assert {check.code: check.reason for check in run.diagnosis.checks}["regression"] is None
     assert run.pictures.keys() - head.pictures.keys() == {"fixed.webp", "fixed-maps.png"}
     assert head.pictures == {name: run.pictures[name] for name in head.pictures}
 

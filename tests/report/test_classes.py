@@ -34,7 +34,9 @@ def numbered(run: Run, recalls: list[float | None]) -> Run:
     classes = len(recalls)
     found = [round(10 * recall) if recall is not None else 0 for recall in recalls]
     facts = [
-        ClassFacts(f"class {place}", None, recall, None, 0 if recall is None else 10)
+        ClassFacts(f"class {place}", None, None, None, 0)
+        if recall is None
+        else ClassFacts(f"class {place}", None, recall, None, 10, *wilson(round(10 * recall), 10))
         for place, recall in enumerate(recalls)
     ]
     confusion = [[0] * classes for _ in range(classes)]

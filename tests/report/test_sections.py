@@ -11,10 +11,10 @@ from bs4 import BeautifulSoup, Tag
 
 from lrdiag.errors import RunFolderError
 from lrdiag.record.arrays import SkippedFile
-from lrdiag.record.facts import HeatmapTrust, Moment, Run, TrainingRun
+from lrdiag.record.facts import Check, Finding, GateFacts, HeatmapTrust, Moment, Run, TrainingRun
 from lrdiag.report.page import SECTIONS, render_page
 from lrdiag.report.pictures.tiles import places_shown
-from lrdiag.report.sections import evolution, misclassified, training, verdict
+from lrdiag.report.sections import evolution, findings, misclassified, training, verdict
 from lrdiag.report.sections.misclassified import trust_sentence
 from lrdiag.report.sections.verdict import Caution
 
@@ -45,20 +45,28 @@ def test_header_is_as_it_was(pages: dict[str, str], gold: Callable[[str, str], N
 class TestVerdict:
     def test_says_the_result_as_a_person_would(self, pages: dict[str, str]) -> None:
         heading = BeautifulSoup(pages["ordinary"], "html.parser").h1.text
-        assert heading == "80.0\u00a0% on 200 cifar10 test images; cat and dog are the most confused pair."
+        assert heading == "80.0\u00a0% on 200 cifar10 test images; the most confused pair: cat predicted as dog."
 
     def test_says_that_there_is_no_mistake(self, pages: dict[str, str]) -> None:
         heading = BeautifulSoup(pages["no mistakes"], "html.parser").h1.text
-        assert heading == "100.0\u00a0% on 200 cifar10 test images; not one mistake."
+        assert heading == "100.0\u00a0% on 200 cifar10 test images; no image is misclassified."
 
-    def test_of_two_classes_the_pair_goes_without_saying(self, pages: dict[str, str]) -> None:
-        assert BeautifulSoup(pages["two classes"], "html.parser").h1.text.endswith("; 3 mistakes between cat and dog.")
+    def test_a_pair_of_few_images_is_not_named(self, pages: dict[str, str]) -> None:
+        assert BeautifulSoup(pages["two classes"], "html.parser").h1.text.endswith("; 3 images are misclassified.")
+
+    def test_no_pair_is_named_if_a_finding_explains_it(self, runs: dict[str, Run]) -> None:
+        finding = Finding("collapsed-predictions", "error", "One class.", "All of them.", "Train.")
+        sentence = verdict.verdict_sentence(changed(runs["ordinary"], findings=[finding]).diagnosis)
+        assert sentence.endswith("; 40 images are misclassified")
 
     @pytest.mark.parametrize(
         ("variant", "said"),
         [
-            ("fallback", "Stand-in data: CIFAR-10 could not be had."),
-            ("diverged", "Training stopped after 0 of 3 epochs: the loss was not finite at step 5 of epoch 1."),
+            ("fallback", "Do not trust this run: This is not CIFAR-10: the digits data is used instead."),
+            (
+                "diverged",
+                "Do not trust this run: Training stopped early: the loss was not finite at step 5 of epoch 1.",
+            ),
         ],
     )
     def test_says_first_what_spoils_the_run(self, pages: dict[str, str], variant: str, said: str) -> None:
@@ -67,6 +75,15 @@ class TestVerdict:
 
     def test_says_what_spoils_the_run_once(self, pages: dict[str, str]) -> None:
         assert pages["diverged"].count('class="caution"') == 1
+
+    def test_a_failed_gate_comes_first(self, runs: dict[str, Run]) -> None:
+        gates = [
+            GateFacts("fail-if-worse", "accuracy", 0.01, 0.02, False),
+            GateFacts("fail-under", "accuracy", 0.7, 0.8, True),
+        ]
+        first, second = verdict.build(changed(runs["fallback"], gates=gates)).cautions
+        assert first == Caution("Gate failed", "accuracy: expected worse by at most 0.01, actual worse by 0.02.")
+        assert second.title == "Do not trust this run"
 
     def test_says_that_a_person_stopped_the_training(self, runs: dict[str, Run]) -> None:
         run = runs["ordinary"]
@@ -81,7 +98,7 @@ class TestVerdict:
 
     def test_data_without_a_name_are_not_named(self, pages: dict[str, str]) -> None:
         header = BeautifulSoup(pages["without training"], "html.parser").header
-        assert header.h1.text == "80.0\u00a0% on 200 test images; cat and dog are the most confused pair."
+        assert header.h1.text == "80.0\u00a0% on 200 test images; the most confused pair: cat predicted as dog."
         assert header.find(class_="subject").text == "fast, 1,218,346 parameters"
 
     @pytest.mark.parametrize(
@@ -102,7 +119,7 @@ class TestVerdict:
         run = runs["ordinary"]
         dataset = dataclasses.replace(run.diagnosis.dataset, test_counts=counts)
         assert figures(changed(run, dataset=dataset)).get("Balanced accuracy") == (
-            ("75.0\u00a0%", "each class counts alike") if told else None
+            ("75.0\u00a0%", "every class has the same weight") if told else None
         )
 
     @pytest.mark.parametrize(("classes", "share", "told"), [(20, 0.9375, True), (19, 0.9375, False), (20, None, False)])
@@ -113,7 +130,7 @@ class TestVerdict:
         dataset = dataclasses.replace(run.diagnosis.dataset, classes=[f"class {place}" for place in range(classes)])
         test = dataclasses.replace(run.diagnosis.test, top5_accuracy=share)
         assert figures(changed(run, dataset=dataset, test=test)).get("Top-5 accuracy") == (
-            ("93.8\u00a0%", "the class is among the five most probable") if told else None
+            ("93.8\u00a0%", "the true class is among the five most probable") if told else None
         )
 
     def test_tells_no_calibration_error_where_there_is_no_confidence(self, runs: dict[str, Run]) -> None:
@@ -126,7 +143,7 @@ class TestVerdict:
 
 class TestFindings:
     def test_come_worst_first(self, pages: dict[str, str]) -> None:
-        assert [item["class"] for item in section(pages["ordinary"], "findings")("li")] == [["warning"], ["note"]]
+        assert [item["class"] for item in section(pages["ordinary"], "findings").ol("li")] == [["warning"], ["note"]]
 
     def test_are_counted(self, pages: dict[str, str]) -> None:
         assert "1 warning, 1 note." in words(pages["ordinary"], "findings")
@@ -140,11 +157,28 @@ class TestFindings:
         assert [link["href"] for link in links] == ["#confusion"]
         assert not re.search('"#(training|learning-rate)"', pages["without training"])
 
-    def test_one_of_an_unknown_kind_leads_nowhere(self, pages: dict[str, str]) -> None:
+    def test_one_without_a_section_leads_nowhere(self, pages: dict[str, str]) -> None:
         assert section(pages["hostile names"], "findings")("a") == []
 
-    def test_nothing_found_is_said(self, pages: dict[str, str]) -> None:
-        assert "Every check passed; nothing stands out." in words(pages["no range test"], "findings")
+    def test_one_expandable_line_says_what_was_checked_and_why_not(self, pages: dict[str, str]) -> None:
+        folded = section(pages["ordinary"], "findings").details
+        assert not folded.has_attr("open")
+        assert folded.summary.text == "2 checks passed, 1 not checked"
+        assert [item.text for item in folded("li")] == ["regression: the run was not compared with a baseline."]
+        assert "Passed: at-chance (0.8; threshold 0.142), no-heatmaps." in folded.text
+
+    def test_nothing_found_is_not_called_passed_if_something_was_not_checked(self, runs: dict[str, Run]) -> None:
+        run = changed(runs["ordinary"], findings=[])
+        assert findings.build(run).sentence == "No findings, but not every check could be made."
+
+    def test_says_that_all_checks_passed(self, runs: dict[str, Run]) -> None:
+        passed = [Check("at-chance", "passed"), Check("overfitting", "passed", 0.01, 0.05)]
+        assert findings.build(changed(runs["ordinary"], findings=[], checks=passed)).sentence == "All 2 checks passed."
+
+    def test_a_run_of_version_01_says_that_it_recorded_no_checks(self, runs: dict[str, Run]) -> None:
+        run = changed(runs["ordinary"], findings=[], checks=[])
+        assert findings.build(run).sentence == "No findings, but lrdiag 0.1 did not record its checks."
+        assert "lrdiag 0.1 did not record its checks" in words(render_page(run), "findings")
 
 
 class TestLearningRate:
@@ -225,7 +259,7 @@ class TestTraining:
 class TestConfusion:
     def test_a_cell_names_both_classes_and_leads_to_its_images(self, pages: dict[str, str]) -> None:
         cell = section(pages["ordinary"], "confusion").find("a", href="#pair-3-5")
-        assert (cell.text, cell["aria-label"]) == ("14", "14 cat taken for dog, 70.0\u00a0%")
+        assert (cell.text, cell["aria-label"]) == ("14", "14 cat predicted as dog, 70.0\u00a0%")
 
     def test_heat_is_relative_to_the_largest_error(self, pages: dict[str, str]) -> None:
         table = section(pages["ordinary"], "confusion")
@@ -247,7 +281,7 @@ class TestConfusion:
         assert [cell.text for cell in table("td", class_="p64")] == ["9"]
 
     def test_says_that_nothing_is_confused(self, pages: dict[str, str]) -> None:
-        assert "No class is taken for another." in words(pages["no mistakes"], "confusion")
+        assert "No image is misclassified." in words(pages["no mistakes"], "confusion")
 
 
 class TestClasses:

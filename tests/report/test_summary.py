@@ -10,7 +10,7 @@ import pytest
 from bs4 import BeautifulSoup, Comment
 from markdown_it import MarkdownIt
 
-from lrdiag.record.facts import Finding, Run
+from lrdiag.record.facts import Finding, GateFacts, Run
 from lrdiag.report.summary import LIMIT, MARKER, markdown, render_summary
 
 
@@ -35,12 +35,29 @@ def test_begins_with_a_mark_by_which_a_bot_finds_its_comment(summaries: dict[str
 
 
 def test_then_says_the_verdict(summaries: dict[str, str]) -> None:
-    said = "**80.0 % on 200 cifar10 test images; cat and dog are the most"
+    said = "**80.0 % on 200 cifar10 test images; the most confused pair: cat predicted as dog.**"
     assert after_marker(summaries["ordinary"]).startswith(said)
 
 
 def test_says_first_what_spoils_the_run(summaries: dict[str, str]) -> None:
-    assert after_marker(summaries["fallback"]).startswith("> **Stand-in data:** CIFAR-10 could not be had.")
+    assert after_marker(summaries["fallback"]).startswith("> **Do not trust this run:** This is not CIFAR-10: ")
+
+
+def test_a_failed_gate_comes_first(runs: dict[str, Run]) -> None:
+    gates = [
+        GateFacts("fail-under", "recall.cat", 0.6, 0.3, False),
+        GateFacts("fail-under", "accuracy", 0.7, 0.8, True),
+    ]
+    summary = render_summary(dataclasses.replace(runs["fallback"].diagnosis, gates=gates))
+    said = "> **Gate failed:** recall.cat: expected at least 0.6, actual 0.3.\n\n> **Do not trust this run:** "
+    assert after_marker(summary).startswith(said)
+    assert summary.count("Gate failed") == 1
+
+
+def test_says_in_one_expandable_line_what_was_checked(summaries: dict[str, str]) -> None:
+    assert "<details><summary>2 checks passed, 1 not checked</summary>" in summaries["ordinary"]
+    assert "- not checked: regression (the run was not compared with a baseline)\n" in summaries["ordinary"]
+    assert "- passed: at-chance, no-heatmaps\n" in summaries["ordinary"]
 
 
 def test_holds_the_worst_pairs(summaries: dict[str, str]) -> None:
@@ -49,16 +66,18 @@ def test_holds_the_worst_pairs(summaries: dict[str, str]) -> None:
 
 def test_says_what_the_change_did(summaries: dict[str, str]) -> None:
     summary = summaries["compared"].replace("\u00a0", " ")
-    assert "80.0 % on 200 cifar10 test images, up 0.5 points from the baseline, which may be chance; cat" in summary
+    assert "80.0 % on 200 cifar10 test images, no detectable difference from the baseline; the most" in summary
+    assert "No detectable difference from the baseline: accuracy is 80.0 % and was 79.5 %;" in summary
     assert "| Accuracy | 79.5 % | 80.0 % | **+0.5 points** (−2.7 to +3.7) |" in summary
-    assert "| Mistakes of 200 | 41 | 40 | 5 fixed, 4 broken |" in summary
-    assert "McNemar's exact test: p = 1.0" in summary
+    assert "| Misclassified of 200 | 41 | 40 | 5 fixed, 4 broken |" in summary
+    assert "McNemar's mid-p test: p = 0.75" in summary
     assert "| cat | 75.0 % | 30.0 % | −45.0 | 0 | 0 |" in summary
-    assert "Not as in the baseline: epochs 2 → 3; fast fast → not set." in summary
+    assert "Changed since the baseline: epochs 2 → 3; fast fast → not set." in summary
 
 
 def test_says_nothing_of_a_baseline_where_there_is_none(summaries: dict[str, str]) -> None:
-    assert "aseline" not in summaries["ordinary"]
+    assert summaries["ordinary"].count("aseline") == 1
+    assert "(the run was not compared with a baseline)" in summaries["ordinary"]
 
 
 def test_says_how_to_get_the_page(summaries: dict[str, str], variant: str) -> None:
@@ -67,15 +86,17 @@ def test_says_how_to_get_the_page(summaries: dict[str, str], variant: str) -> No
 
 def test_without_training_or_a_name_it_says_what_there_is(summaries: dict[str, str]) -> None:
     summary = summaries["without training"].replace("\u00a0", " ")
-    assert after_marker(summary).startswith("**80.0 % on 200 test images; cat and dog are the most confused pair.**")
-    assert "The network: fast, 1,218,346 parameters with CPU.\n" in summary
+    assert after_marker(summary).startswith(
+        "**80.0 % on 200 test images; the most confused pair: cat predicted as dog.**"
+    )
+    assert "The model: fast, 1,218,346 parameters on CPU.\n" in summary
     assert "(no name)" not in summary
     assert "Range test" not in summary
 
 
 def test_wall_time_is_told_where_it_was_measured(summaries: dict[str, str]) -> None:
-    assert "parameters, 3 epochs on cifar10 with CPU." in summaries["epochs only"]
-    assert "parameters, 3 epochs on cifar10 in 12.0\u00a0s with CPU." in summaries["ordinary"]
+    assert "parameters, 3 epochs of cifar10 on CPU." in summaries["epochs only"]
+    assert "parameters, 3 epochs of cifar10 in 12.0\u00a0s on CPU." in summaries["ordinary"]
 
 
 def test_without_any_confidence_there_is_no_calibration_error(summaries: dict[str, str]) -> None:
@@ -120,8 +141,8 @@ def test_fits_into_the_text_of_a_pull_request(summaries: dict[str, str], variant
 
 
 def test_is_short(summaries: dict[str, str]) -> None:
-    assert len(summaries["ordinary"].splitlines()) <= 32
-    assert len(summaries["compared"].splitlines()) <= 45
+    assert len(summaries["ordinary"].splitlines()) <= 38
+    assert len(summaries["compared"].splitlines()) <= 52
 
 
 def with_findings(run: Run, number: int) -> str:
@@ -134,8 +155,8 @@ def test_a_section_for_which_there_is_no_room_is_left_out_whole_and_named(runs: 
     assert len(summary) <= LIMIT
     assert "**note**" not in summary
     assert "200 notes." in summary
-    assert "Left out, because a comment holds no more: findings. The page has them." in summary
-    for kept in ("| Accuracy |", "| Changed most |", "| Shows |", "The network:"):
+    assert "Left out because a comment has a size limit: findings. The page has them." in summary
+    for kept in ("| Accuracy |", "| Recall, largest changes |", "| True |", "The model:"):
         assert kept in summary
 
 
@@ -145,7 +166,23 @@ def test_a_section_for_which_there_is_room_is_whole(runs: dict[str, Run]) -> Non
     assert "Left out" not in summary
 
 
-ALLOWED = {"p", "strong", "em", "code", "table", "thead", "tbody", "tr", "th", "td", "blockquote", "ul", "li"}
+ALLOWED = {
+    "p",
+    "strong",
+    "em",
+    "code",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+    "blockquote",
+    "ul",
+    "li",
+    "details",
+    "summary",
+}
 
 
 def test_hostile_names_stay_text(summaries: dict[str, str], variant: str) -> None:

@@ -1,4 +1,4 @@
-"""The comparison as a terminal shows it."""
+"""The comparison, printed on a terminal."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ def printed(run: Run, capsys: pytest.CaptureFixture[str]) -> str:
 def test_says_difference_interval_test_and_counts(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(runs["compared"], capsys).splitlines()
     assert lines[0] == (
-        "Up 0.5 points, from 79.5 % to 80.0 %; the 95 % interval of the difference is −2.7 to +3.7 points."
+        "No detectable difference from the baseline: accuracy is 80.0 % and was 79.5 %; the 95 % interval of the "
+        "difference is −2.7 to +3.7 points."
     )
-    assert lines[1] == "Of 200 test images, 5 were fixed and 4 broken (McNemar's exact test: p = 1.0)."
+    assert lines[1] == "Of 200 test images, 5 were fixed and 4 broken (McNemar's mid-p test: p = 0.75)."
 
 
 def test_has_a_row_for_each_figure_and_class(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,7 +51,7 @@ def test_of_many_classes_those_that_changed_most_are_shown(
 ) -> None:
     monkeypatch.setattr(terminal, "_CLASSES", 3)
     said = printed(runs["compared"], capsys)
-    assert "7 of 10 classes changed less and are left out." in said
+    assert "7 of 10 classes changed less and are not listed." in said
     assert "airplane" not in said
 
 

@@ -48,7 +48,7 @@ def sentence(diagnosis: Diagnosis) -> str:
         return f"No findings, but {OLD_RUN}."
     results = checks(diagnosis)
     if results.not_checked:
-        return "No findings among the checks that could be made."
+        return "No findings, but not every check could be made."
     return f"All {formats.plural(len(results.passed), 'check')} passed."
 
 
@@ -61,5 +61,5 @@ def checks(diagnosis: Diagnosis) -> Checks:
         elif check.status == "not checked":
             reasons[check.reason or ""].append(check.code)
     left = sum(len(codes) for codes in reasons.values())
-    said = f"{formats.plural(len(passed), 'check')} passed, {formats.count(left)} {'was' if left == 1 else 'were'} not made"
-    return Checks(said, passed, list(reasons.items()))
+    counted = f"{formats.plural(len(passed), 'check')} passed, {formats.count(left)} not checked"
+    return Checks(counted, passed, list(reasons.items()))

@@ -36,9 +36,7 @@ class TestRegression:
         assert "It was 97.5 % and is 86.7 %." in found.evidence
         assert "became misclassified" in found.evidence
         assert (found.value, found.threshold) == (worse.comparison.p_value, pytest.approx(0.05))
-        assert sorted(found.images) == sorted(
-            worse.misclassified.items[place].index for place in worse.comparison.broken
-        )
+        assert found.images == [worse.misclassified.items[place].index for place in worse.comparison.broken]
 
     def test_is_quiet_if_better_or_if_chance_explains_it(self) -> None:
         assert result(compared(perfect(50, 50, 50, 50), perfect(60, 60, 60, 60)), "regression").status == "passed"

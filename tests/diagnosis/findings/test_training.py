@@ -119,11 +119,9 @@ def _validated(facts: Diagnosis, size: int) -> DatasetFacts:
 
 class TestLaggingStatistics:
     # Training images 12.1 %, test images 11.7 % in inference mode; the history shows a gap of 29.7 points.
-    LAGGING = {"train_sample": sample(121, 1000)}
-    TEST = balanced(10, 100, 12)
-
     def facts(self, *accuracies: tuple[float, float], **others: object) -> Diagnosis:
-        return facts_of(self.TEST, training=history(accuracies), **self.LAGGING, **others)
+        test = balanced(10, 100, 12)
+        return facts_of(test, training=history(accuracies), train_sample=sample(121, 1000), **others)
 
     def test_a_batch_norm_network_trained_briefly_is_not_told_that_it_overfits(self) -> None:
         facts = self.facts((0.3, 0.1), (0.414, 0.117))

@@ -477,9 +477,7 @@ def calibration(**filled: tuple[int, int]) -> Calibration:
     """Fifteen bins, of which `bin_3=(40, 30)` holds forty images, thirty of them classified correctly."""
     counts = {int(name.removeprefix("bin_")): held for name, held in filled.items()}
     bins = [
-        CalibrationBin(
-            place / 15, (place + 1) / 15, *counts[place], (place + 0.5) / 15, *wilson(*reversed(counts[place]))
-        )
+        CalibrationBin(place / 15, (place + 1) / 15, *counts[place], (place + 0.5) / 15, *wilson(*counts[place][::-1]))
         if place in counts
         else CalibrationBin(place / 15, (place + 1) / 15, 0, 0, None)
         for place in range(15)
