@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.runs import changed, with_sheet, without_sheets
 
 from lrdiag.intervals import wilson
 from lrdiag.record.arrays import SkippedFile
@@ -218,21 +219,6 @@ def make_training() -> TrainingRun:
     rates = [0.25 * (1 + min(step, 23 - step)) / 12 for step in range(24)]
     losses: list[float | None] = [2.5 - step / 16 for step in range(24)]
     return TrainingRun(epochs, rates, losses, 8, 3, "SGD, momentum 0.9", "one triangular cycle", None, 12.0)
-
-
-def changed(run: Run, **changes: object) -> Run:
-    """The run with other facts."""
-    return dataclasses.replace(run, diagnosis=dataclasses.replace(run.diagnosis, **changes))
-
-
-def with_sheet(run: Run, name: SheetName, **changes: Any) -> Run:
-    """The run with another layout of one sheet."""
-    sheet = dataclasses.replace(run.pictures.sheets[name], **changes)
-    return dataclasses.replace(run, pictures=Pictures(run.pictures.sheets | {name: sheet}, run.pictures.files))
-
-
-def without_sheets(run: Run, *names: SheetName) -> Run:
-    return dataclasses.replace(run, pictures=run.pictures.without(*names))
 
 
 def _fallback() -> Run:

@@ -8,7 +8,8 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
+from fixtures.pages import parse
 from PIL import Image
 
 from lrdiag.errors import RunFolderError
@@ -26,7 +27,7 @@ def run(runs: dict[str, Run]) -> Run:
 
 @pytest.fixture(scope="module")
 def shown(pages: dict[str, str]) -> Tag:
-    return BeautifulSoup(pages["ordinary"], "html.parser").find(id="classes")
+    return parse(pages["ordinary"]).find(id="classes")
 
 
 def numbered(run: Run, recalls: list[float | None]) -> Run:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import html5lib
 import pytest
-from bs4 import BeautifulSoup
+from fixtures.pages import parse
 
 from lrdiag.errors import RunFolderError, SettingsError
 from lrdiag.record.facts import Run
@@ -35,7 +35,7 @@ def test_is_the_same_every_time(runs: dict[str, Run], pages: dict[str, str]) -> 
 
 
 def test_has_every_section_under_its_heading(page: str, variant: str) -> None:
-    document = BeautifulSoup(page, "html.parser")
+    document = parse(page)
     left_out = {"without training": {"learning-rate", "training"}, "epochs only": {"learning-rate"}}.get(variant, set())
     left_out |= {
         key for key, name in {"comparison": "compared", "evolution": "followed"}.items() if name not in variant
@@ -48,25 +48,25 @@ def test_has_every_section_under_its_heading(page: str, variant: str) -> None:
 
 
 def test_headings_descend_in_order(page: str) -> None:
-    levels = [int(heading.name[1]) for heading in BeautifulSoup(page, "html.parser").find_all(re.compile("^h[1-6]$"))]
+    levels = [int(heading.name[1]) for heading in parse(page).find_all(re.compile("^h[1-6]$"))]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
 def test_ids_are_unique(page: str) -> None:
-    ids = Counter(element["id"] for element in BeautifulSoup(page, "html.parser").find_all(id=True))
+    ids = Counter(element["id"] for element in parse(page).find_all(id=True))
     assert [name for name, number in ids.items() if number > 1] == []
 
 
 def test_every_link_leads_to_a_place_on_the_page(page: str) -> None:
-    document = BeautifulSoup(page, "html.parser")
+    document = parse(page)
     ids = {element["id"] for element in document.find_all(id=True)}
     assert {link["href"] for link in document.find_all("a")} <= {f"#{name}" for name in ids}
 
 
 def test_asks_for_nothing_and_runs_only_its_own_script(page: str) -> None:
-    document = BeautifulSoup(page, "html.parser")
+    document = parse(page)
     script = (templates_root() / "report.js").read_text(encoding="utf-8").rstrip("\n")
     assert [element.text for element in document("script")] == [script]
     digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -94,7 +94,7 @@ def folders(runs: dict[str, Run]) -> dict[str, Page]:
 def test_beside_a_folder_it_carries_nothing_that_a_server_may_forbid(folders: dict[str, Page], variant: str) -> None:
     page = folders[variant]
     html5lib.HTMLParser(strict=True).parse(page.html)
-    document = BeautifulSoup(page.html, "html.parser")
+    document = parse(page.html)
     assert not document.find_all("style")
     assert not document.find_all(style=True)
     assert "data:image" not in page.html + page.assets["report.css"].decode()
@@ -116,7 +116,7 @@ def test_the_folder_holds_each_picture_that_its_stylesheet_names(
 def test_the_page_says_the_same_within_itself_and_beside_a_folder(
     pages: dict[str, str], folders: dict[str, Page]
 ) -> None:
-    inline, beside = (BeautifulSoup(page, "html.parser") for page in (pages["ordinary"], folders["ordinary"].html))
+    inline, beside = (parse(page) for page in (pages["ordinary"], folders["ordinary"].html))
     assert inline.main.decode() == beside.main.decode()
 
 
@@ -140,33 +140,33 @@ def test_without_a_folder_there_are_no_assets(runs: dict[str, Run]) -> None:
 
 
 def test_every_picture_and_chart_has_a_name(page: str) -> None:
-    pictures = BeautifulSoup(page, "html.parser").find_all(role="img")
+    pictures = parse(page).find_all(role="img")
     assert pictures
     assert all(picture["aria-label"] for picture in pictures)
 
 
 def test_every_table_has_a_caption_and_heads_with_a_scope(page: str) -> None:
-    for table in BeautifulSoup(page, "html.parser").find_all("table"):
+    for table in parse(page).find_all("table"):
         assert table.caption.text.strip()
         assert {head.get("scope") for head in table.find_all("th")} <= {"row", "col"}
 
 
 def test_everything_that_scrolls_can_be_reached_by_keyboard(page: str) -> None:
-    for scrolling in BeautifulSoup(page, "html.parser").find_all(class_="scroll"):
+    for scrolling in parse(page).find_all(class_="scroll"):
         assert scrolling["tabindex"] == "0"
         assert scrolling["aria-label"]
 
 
 @pytest.mark.parametrize("name", ["hostile names", "hostile and followed", "skipped"])
 def test_hostile_names_start_nothing(pages: dict[str, str], name: str) -> None:
-    document = BeautifulSoup(pages[name], "html5lib")
+    document = parse(pages[name], "html5lib")
     assert len(document("script")) == 1
     assert document.body.find("style") is None
     assert not [element for element in document.body(True) if any(key.startswith("on") for key in element.attrs)]
 
 
 def test_hostile_names_stay_text(pages: dict[str, str]) -> None:
-    document = BeautifulSoup(pages["hostile names"], "html5lib")
+    document = parse(pages["hostile names"], "html5lib")
     assert document.find("svg").find("script") is None
     assert "</script><script>" in document.find(id="classes").text
     assert "{{ 7 * 7 }}" in document.find(id="reproduce").text

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable
 
 import pytest
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
+from fixtures.pages import parse
 
 from lrdiag.errors import RunFolderError
 from lrdiag.record.arrays import SkippedFile
@@ -23,7 +24,7 @@ FOLLOWED = 5
 
 
 def section(page: str, key: str) -> Tag:
-    return BeautifulSoup(page, "html.parser").find(id=key)
+    return parse(page).find(id=key)
 
 
 def words(page: str, key: str) -> str:
@@ -44,15 +45,15 @@ def test_header_is_as_it_was(pages: dict[str, str], gold: Callable[[str, str], N
 
 class TestVerdict:
     def test_says_the_result_as_a_person_would(self, pages: dict[str, str]) -> None:
-        heading = BeautifulSoup(pages["ordinary"], "html.parser").h1.text
+        heading = parse(pages["ordinary"]).h1.text
         assert heading == "80.0\u00a0% on 200 cifar10 test images; the most confused pair: cat predicted as dog."
 
     def test_says_that_there_is_no_mistake(self, pages: dict[str, str]) -> None:
-        heading = BeautifulSoup(pages["no mistakes"], "html.parser").h1.text
+        heading = parse(pages["no mistakes"]).h1.text
         assert heading == "100.0\u00a0% on 200 cifar10 test images; no image is misclassified."
 
     def test_a_pair_of_few_images_is_not_named(self, pages: dict[str, str]) -> None:
-        assert BeautifulSoup(pages["two classes"], "html.parser").h1.text.endswith("; 3 images are misclassified.")
+        assert parse(pages["two classes"]).h1.text.endswith("; 3 images are misclassified.")
 
     def test_no_pair_is_named_if_a_finding_explains_it(self, runs: dict[str, Run]) -> None:
         finding = Finding("collapsed-predictions", "error", "One class.", "All of them.", "Train.")
@@ -70,7 +71,7 @@ class TestVerdict:
         ],
     )
     def test_says_first_what_spoils_the_run(self, pages: dict[str, str], variant: str, said: str) -> None:
-        first = BeautifulSoup(pages[variant], "html.parser").header.find(True)
+        first = parse(pages[variant]).header.find(True)
         assert first.text == said
 
     def test_says_what_spoils_the_run_once(self, pages: dict[str, str]) -> None:
@@ -97,7 +98,7 @@ class TestVerdict:
         assert said == [Caution("Training stopped after 1 of 3 epochs", "interrupted in epoch 2.")]
 
     def test_data_without_a_name_are_not_named(self, pages: dict[str, str]) -> None:
-        header = BeautifulSoup(pages["without training"], "html.parser").header
+        header = parse(pages["without training"]).header
         assert header.h1.text == "80.0\u00a0% on 200 test images; the most confused pair: cat predicted as dog."
         assert header.find(class_="subject").text == "fast, 1,218,346 parameters"
 
@@ -308,7 +309,7 @@ def changed(run: Run, **changes: object) -> Run:
 
 
 def tiles(page: str) -> list[Tag]:
-    return BeautifulSoup(page, "html5lib").find(id="misclassified").select(".tiles > details")
+    return parse(page, "html5lib").find(id="misclassified").select(".tiles > details")
 
 
 def figures(run: Run) -> dict[str, tuple[str, str]]:
@@ -445,7 +446,7 @@ class TestData:
         assert pages["without training"].count("data:image/webp;base64,") == 1
 
     def test_names_the_files_that_could_not_be_read(self, pages: dict[str, str]) -> None:
-        folded = BeautifulSoup(pages["skipped"], "html5lib").find(id="data").details
+        folded = parse(pages["skipped"], "html5lib").find(id="data").details
         assert folded.summary.text == "8 files could not be read"
         names = [item.code.text for item in folded("li")]
         assert names[0] == """</script><script>alert("1")</script>"""
@@ -510,7 +511,7 @@ class TestEvolution:
         assert evolution.build(none) is None
 
     def test_hostile_names_stay_text(self, pages: dict[str, str]) -> None:
-        found = BeautifulSoup(pages["hostile and followed"], "html5lib").find(id="evolution")
+        found = parse(pages["hostile and followed"], "html5lib").find(id="evolution")
         assert found.tbody.b.text == """</script><script>alert("1")</script>"""
         assert found.tbody("tr")[3].bdi.text == "W" * 39 + "…"
 
