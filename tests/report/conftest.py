@@ -39,7 +39,7 @@ from lrdiag.record.facts import (
     TrainingRun,
     WatchedImage,
 )
-from lrdiag.record.pictures import FILES, Pictures, SheetName
+from lrdiag.record.pictures import FILES, Pictures
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
 from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, photograph_sheet

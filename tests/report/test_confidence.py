@@ -48,7 +48,7 @@ def said(section: Confidence) -> str:
         (0.62, "The model is underconfident"),
     ],
 )
-def test_a_difference_that_chance_explains_is_not_called_overconfidence(run: Run, confidence: float, verdict: str) -> None:
+def test_a_difference_that_chance_explains_is_not_overconfidence(run: Run, confidence: float, verdict: str) -> None:
     """160 of 200 are correct: the 95 % interval is 73.9 % to 84.9 %."""
     section = build(held(run, (200, 160, confidence)))
     assert said(section) == (

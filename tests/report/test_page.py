@@ -1,23 +1,29 @@
-"""The page as a whole: well-formed, complete in itself, the same every time, whatever the run."""
+"""The page as a whole: well-formed, complete, and the same every time, for every variant of a run."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import re
 import subprocess
 import sys
 from base64 import b64encode
 from collections import Counter
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import html5lib
 import pytest
 from fixtures.pages import parse
+from fixtures.runs import with_files, with_sheet
+from jinja2 import UndefinedError
 
+from lrdiag import palette
 from lrdiag.errors import RunFolderError, SettingsError
 from lrdiag.record.facts import Run
+from lrdiag.record.pictures import SheetName
+from lrdiag.report import page as page_module
 from lrdiag.report.page import SECTIONS, Page, lay_out_page, render_page
 from lrdiag.report.templates import templates_root
 
@@ -110,7 +116,7 @@ def test_the_folder_holds_each_picture_that_its_stylesheet_names(
     maps = ["maps-difference.png", "maps-mean.png", "maps-predicted.png", "maps-true.png"]
     assert sorted(named) == [*maps, "misclassified.webp", "samples.webp"]
     assert set(page.assets) == {*named, "report.css", "report.js"}
-    assert all(page.assets[name] == runs["ordinary"].pictures[name] for name in named)
+    assert all(page.assets[name] == runs["ordinary"].pictures.files[name] for name in named)
 
 
 def test_the_page_says_the_same_within_itself_and_beside_a_folder(
@@ -122,10 +128,8 @@ def test_the_page_says_the_same_within_itself_and_beside_a_folder(
 
 def test_the_name_of_a_picture_cannot_end_its_address(runs: dict[str, Run]) -> None:
     run, name = runs["ordinary"], """a) ; } * { background: url("x')"""
-    sheets = run.diagnosis.sheets
-    samples = dataclasses.replace(sheets.samples, file=name)
-    diagnosis = dataclasses.replace(run.diagnosis, sheets=dataclasses.replace(sheets, samples=samples))
-    hostile = Run(diagnosis, run.pictures | {name: run.pictures["samples.webp"]})
+    files = run.pictures.files | {name: run.pictures.files["samples.webp"]}
+    hostile = with_files(with_sheet(run, "samples", file=name), files)
     style = lay_out_page(hostile, assets="folder").assets["report.css"].decode()
     assert "url(a%29%20%3B%20%7D%20%2A%20%7B%20background%3A%20url%28%22x%27%29)" in style
 
@@ -193,13 +197,43 @@ def test_a_crowded_page_is_light_enough_to_attach(crowded_page: str) -> None:
 
 def test_a_missing_picture_file_is_an_error(runs: dict[str, Run]) -> None:
     with pytest.raises(RunFolderError, match=r"Received: no such file"):
-        render_page(dataclasses.replace(runs["ordinary"], pictures={}))
+        render_page(with_files(runs["ordinary"], {}))
 
 
 def test_a_picture_file_of_another_kind_is_an_error(runs: dict[str, Run]) -> None:
     run = runs["ordinary"]
-    with pytest.raises(RunFolderError, match=r"as WebP or PNG. Received: another format"):
-        render_page(dataclasses.replace(run, pictures=dict.fromkeys(run.pictures, b"GIF89a")))
+    with pytest.raises(RunFolderError, match=r"as WebP or PNG.*Received: another format"):
+        render_page(with_files(run, dict.fromkeys(run.pictures.files, b"GIF89a")))
+
+
+def test_a_section_receives_only_the_pictures_that_it_declares(
+    runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received = {}
+
+    def build(run: Run) -> None:
+        received.update(run.pictures.sheets)
+
+    sections = [section._replace(build=build) if section.key == "data" else section for section in SECTIONS]
+    assert [section.pictures for section in sections if section.key == "data"] == [("samples",)]
+    monkeypatch.setattr(page_module, "SECTIONS", sections)
+    with suppress(UndefinedError):  # the stylesheet asks for the content of the section
+        render_page(runs["ordinary"])
+    assert received.keys() == {"samples"}
+
+
+def test_every_sheet_is_declared_by_a_section() -> None:
+    assert {name for section in SECTIONS for name in section.pictures} == set(get_args(SheetName))
+
+
+def test_every_colour_of_the_page_comes_from_the_palette(folders: dict[str, Page]) -> None:
+    style = folders["ordinary"].assets["report.css"].decode()
+    for names in (palette.LIGHT, palette.DARK):
+        assert all(f"--{name}: {value};" in style for name, value in names.items())
+    rest = re.sub(r":root \{[^}]*\}", "", style)
+    assert not re.search(r"#[0-9a-fA-F]{3,8}\b|rgb\(\d", rest)
+    used = set(re.findall(r"var\(--([a-z-]+)", rest)) - {"k", "x", "y", "p", "cell"}
+    assert used <= palette.LIGHT.keys()
 
 
 def test_rendering_needs_neither_keras_nor_an_image_library() -> None:
