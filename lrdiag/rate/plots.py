@@ -68,14 +68,23 @@ def smooth_line(test: RangeTestFacts) -> np.ndarray:
 
 def y_limit(test: RangeTestFacts) -> float | None:
     """Where the y axis ends so that divergence does not flatten the descent; `None` if it ends with the losses."""
-    losses, line = np.asarray(losses_read(test), dtype=float), smooth_line(test)
-    if not np.isfinite(line).any() or not np.isfinite(losses).any():
-        return None
+    line = smooth_line(test)
+    if not np.isfinite(line).any():
+        return _end_of_axis(losses_read(test))
     lowest = int(np.nanargmin(line))
-    start = float(np.nanmax(line[: lowest + 1]))
-    descent = max(start - float(line[lowest]), 0.1 * abs(start), 1e-6)
+    return _end_of_axis(losses_read(test), float(np.nanmax(line[: lowest + 1])), float(line[lowest]))
+
+
+def _end_of_axis(losses: list[float], start: float | None = None, lowest: float | None = None) -> float | None:
+    """Half of the descent above its start; `None` if no loss is much higher. Without a line, the losses give both."""
+    values = np.asarray(losses, dtype=float)
+    if not np.isfinite(values).any():
+        return None
+    start = float(np.nanmedian(values[: max(5, len(values) // 10)])) if start is None else start
+    lowest = float(np.nanmin(values)) if lowest is None else lowest
+    descent = max(start - lowest, 0.1 * abs(start), 1e-6)
     top = start + _HEADROOM * descent
-    return top if float(np.nanmax(losses)) > top + 0.25 * descent else None
+    return top if float(np.nanmax(values)) > top + 0.25 * descent else None
 
 
 def draw_reading(axes: Axes, test: RangeTestFacts, colours: Colours) -> None:
@@ -193,12 +202,9 @@ def _draw_smoothed_losses(test: RangeTestFacts, axes: Axes) -> None:
 
 def _cut_divergence(axes: Axes, losses: list[float]) -> None:
     """Ends the y axis above the first losses, so that divergence does not flatten the descent."""
-    if not losses:
-        return
-    lowest, start = min(losses), float(np.median(losses[: max(5, len(losses) // 10)]))
-    top = start + _HEADROOM * (start - lowest)
-    if lowest < start and max(losses) > top:
-        axes.set_ylim(lowest - 0.05 * (start - lowest), top)
+    top = _end_of_axis(losses)
+    if top is not None:
+        drawing.limit(axes, float(np.nanmin(losses)), top)
 
 
 _CLASSICAL: dict[str, Callable[[RangeTestFacts, Axes], None]] = {

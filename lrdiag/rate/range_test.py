@@ -98,10 +98,17 @@ class RangeTest:
             raise SettingsError("A RangeTest must have one sweep or more. Received: none")
 
     def __repr__(self) -> str:
-        return f"<RangeTest: {self.summary()}>"
+        return f"<RangeTest: {self._figures()}>"
 
     def summary(self) -> str:
         """The suggestion, the boundaries and which of them to use, or why no rate can be read."""
+        try:
+            below = self.suggest() < self.bounds().base_lr
+        except NoSuggestion:
+            below = False
+        return f"{self._figures()}. {BELOW_THE_CYCLE}" if below else self._figures()
+
+    def _figures(self) -> str:
         sweeps = "" if len(self.sweeps) == 1 else f" in each of {len(self.sweeps)} sweeps"
         measured = f"{formats.plural(self.iterations, 'update')}{sweeps}"
         try:
@@ -109,8 +116,7 @@ class RangeTest:
         except NoSuggestion as error:
             return f"{measured}. {error}"
         boundaries = f"{formats.rate(base_lr)} to {formats.rate(max_lr)}"
-        read = f"{measured}, suggestion {formats.rate(suggestion)}, boundaries {boundaries}"
-        return f"{read}. {BELOW_THE_CYCLE}" if suggestion < base_lr else read
+        return f"{measured}, suggestion {formats.rate(suggestion)}, boundaries {boundaries}"
 
     @property
     def iterations(self) -> int:
@@ -149,6 +155,8 @@ class RangeTest:
 
     def _mean(self, name: str) -> list[float]:
         lists = [getattr(sweep, name)[: self.iterations] for sweep in self.sweeps]
+        if not all(lists):  # a sweep that does not have the column
+            return []
         return [float(value) for value in np.mean(lists, axis=0)]
 
     @cached_property
