@@ -92,13 +92,17 @@ def test_every_picture_file_is_in_the_page_once(pages: dict[str, str]) -> None:
     assert pages["ordinary"].count("data:image/png;base64,") == 4
 
 
+FOLDERS = ("ordinary", "hostile and compared", "hostile and followed")
+
+
 @pytest.fixture(scope="module")
 def folders(runs: dict[str, Run]) -> dict[str, Page]:
-    return {name: lay_out_page(run, assets="folder") for name, run in runs.items()}
+    return {name: lay_out_page(runs[name], assets="folder") for name in FOLDERS}
 
 
-def test_beside_a_folder_it_carries_nothing_that_a_server_may_forbid(folders: dict[str, Page], variant: str) -> None:
-    page = folders[variant]
+@pytest.mark.parametrize("name", FOLDERS)
+def test_beside_a_folder_it_carries_nothing_that_a_server_may_forbid(folders: dict[str, Page], name: str) -> None:
+    page = folders[name]
     html5lib.HTMLParser(strict=True).parse(page.html)
     document = parse(page.html)
     assert not document.find_all("style")
