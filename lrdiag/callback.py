@@ -202,12 +202,10 @@ class ReportCallback(StepRecorder):
     def _write(self, stop_reason: str | None = None) -> None:
         begun = time.perf_counter()
         training = self.training(stop_reason=stop_reason)
-        evaluated = self._memory.evaluate(
-            max(1, len(self._epochs)),
-            lambda on_batch: self._examiner.evaluate(
-                *self._data, display=self._display, preprocess=self._preprocess, on_batch=on_batch
-            ),
+        evaluated = self._examiner.evaluate(
+            *self._data, display=self._display, preprocess=self._preprocess, keep_every_map=True
         )
+        self._memory.add(max(1, len(self._epochs)), evaluated)
         evolution, pictures = self._memory.evolution()
         report = build_report(
             evaluated,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lrdiag import opencv
+
 LIGHT = {
     "paper": "#ffffff",
     "ink": "#1a1c1f",
@@ -82,10 +84,8 @@ def turbo(heat: np.ndarray) -> np.ndarray:
     Returns:
         `uint8` array of shape `(n, 3)`: red, green and blue.
     """
-    import cv2
-
     places = np.rint(_BRIGHT * 255 * heat[:, None]).astype(np.uint8)
-    return np.asarray(cv2.applyColorMap(places, cv2.COLORMAP_TURBO)[:, 0, ::-1])
+    return np.asarray(opencv.applyColorMap(places, opencv.COLORMAP_TURBO)[:, 0, ::-1])
 
 
 def difference(heat: np.ndarray) -> np.ndarray:

@@ -220,8 +220,7 @@ def test_every_so_many_epochs_the_page_is_written_and_shows_how_mistakes_evolved
     assert evolution.epochs == [2, 4, 5]
     assert evolution.accuracies[-1] == callback.report.accuracy
     assert run_folder.load(tmp_path).diagnosis.evolution == evolution
-    assert evolution.photographs is not None
-    assert evolution.photographs.file in callback.report.run.pictures
+    assert "evolution" in callback.report.run.pictures.sheets
 
 
 def test_arguments_of_the_page_are_passed_on(tmp_path: Path) -> None:
@@ -381,15 +380,15 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> N
     ("data", "arguments", "error", "message"),
     [
         (DATA, {"class_names": ["ant"]}, DataError, "`class_names`.*Received: 1 names"),
-        (DATA, {"output": "b"}, ModelError, "`output=` must say which"),
+        (DATA, {"output": "b"}, ModelError, "`output=` must name"),
         (DATA, {"display": IMAGES / 255}, DataError, "`display`.*float64"),
         (DATA, {"preprocess": "vgg"}, SettingsError, "`preprocess`.*'vgg'"),
         (DATA, {"batch_size": 0}, SettingsError, "`batch_size`.*Received: 0"),
         ((IMAGES - 100.0, LABELS), {}, DataError, "preprocess="),
         ((IMAGES, LABELS + 1), {}, DataError, "the model scores 3"),
         ((IMAGES[..., :1], LABELS), {}, ModelError, r"\(n, 8, 8, 1\).*\(n, 8, 8, 3\)"),
-        ((IMAGES,), {}, DataError, "takes labels"),
-        ([], {}, DataError, "one image or more"),
+        ((IMAGES,), {}, DataError, "needs labels"),
+        ([], {}, DataError, "at least one image"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_the_first_step(

@@ -95,7 +95,7 @@ def facts(report: Report) -> dict[str, Any]:
 
 
 def pixels(report: Report, file: str = "misclassified.webp") -> np.ndarray:
-    return np.asarray(Image.open(BytesIO(report.run.pictures[file]))).astype(int)
+    return np.asarray(Image.open(BytesIO(report.run.pictures.files[file]))).astype(int)
 
 
 # --- what a test set comes as -----------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_display_gives_the_pictures_to_show(net: keras.Model, report: Report, di
     ("display", "received"),
     [
         (IMAGES[:9], r"uint8 of shape \(9, 8, 8, 3\) for images 0 to 22"),
-        (np.concatenate([IMAGES, IMAGES]), "46 pictures for 23 images"),
+        (np.concatenate([IMAGES, IMAGES]), "46 images for 23 inputs"),
         (IMAGES / 255, "float64"),
         (lambda batch: batch[:4], r"\(4, 8, 8, 3\)"),
     ],
@@ -290,7 +290,7 @@ def two_outputs() -> keras.Model:
 
 
 def test_of_two_outputs_one_must_be_named(two_outputs: keras.Model) -> None:
-    with pytest.raises(ModelError, match=r"`output=` must say which.*'kind', 'sex'.*Received: output=None"):
+    with pytest.raises(ModelError, match=r"`output=` must name.*'kind', 'sex'.*Received: output=None"):
         diagnose(two_outputs, IMAGES, LABELS)
     kind = diagnose(two_outputs, IMAGES, LABELS, output="kind")
     sex = diagnose(two_outputs, IMAGES, LABELS % 2, output="sex")
@@ -365,7 +365,7 @@ def test_one_unit_gives_the_same_report_as_logit_or_as_probability() -> None:
 def test_a_probability_that_call_makes_is_told_by_the_compiled_loss() -> None:
     model = Subclassed(1, sigmoid=True)
     model.compile(loss=keras.losses.BinaryCrossentropy(from_logits=False))
-    with pytest.warns(UserWarning, match="no layer of it makes"):
+    with pytest.warns(UserWarning, match="none of its layers computes them"):
         other = diagnose(model, IMAGES, BINARY)
     probabilities = model.predict(IMAGES, verbose=0)[:, 0]
     np.testing.assert_allclose(np.exp(other.predictions.log_probabilities[:, 1]), probabilities, rtol=1e-4)
@@ -594,7 +594,7 @@ def test_images_of_another_shape_are_refused_with_both_shapes(dense: bool, image
 def test_a_subclassed_model_that_cannot_take_the_images_is_refused_likewise() -> None:
     model = Subclassed(CLASSES, sigmoid=False)
     model(IMAGES[:1])
-    with pytest.raises(ModelError, match=r"Received: \(n, 8, 8, 1\) for .* does not say what it takes"):
+    with pytest.raises(ModelError, match=r"Received: \(n, 8, 8, 1\) for .* does not state its input shape"):
         diagnose(model, IMAGES[..., :1], LABELS)
 
 
@@ -607,11 +607,11 @@ def test_labels_that_exceed_the_outputs_are_refused(net: keras.Model, shift: int
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (IMAGES[:0], LABELS[:0], "one image or more"),
-        ([], None, "one image or more"),
-        (tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).take(0).batch(5), None, "one image or more"),
-        (IMAGES, None, "takes labels: give `y`"),
-        (IMAGES, LABELS[:5], "one class for each.*23 and 5"),
+        (IMAGES[:0], LABELS[:0], "at least one image"),
+        ([], None, "at least one image"),
+        (tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).take(0).batch(5), None, "at least one image"),
+        (IMAGES, None, "needs labels. Pass `y`"),
+        (IMAGES, LABELS[:5], "one label for each.*23 and 5"),
         (IMAGES, np.array([*"abc"] * 8)[:COUNT], "class indices"),
         (tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(5).repeat(), None, r"take\(batches\)"),
         ([(IMAGES[:4], LABELS[:4]), (IMAGES[:4, :6], LABELS[:4])], None, r"one size.*\(8, 8, 3\) and \(6, 8, 3\)"),

@@ -1,4 +1,4 @@
-"""The structure of a Keras model: its layers and an example of its input."""
+"""The structure of a Keras model: its layers, and an example of its input."""
 
 from __future__ import annotations
 
@@ -11,26 +11,58 @@ from keras import tree
 
 
 def example_input(model: keras.Model) -> Any:
-    """An input of the model, a nest of arrays of noise; `None` where the model does not say what it takes."""
+    """An input of noise for one image, a nest of arrays; `None` if the model does not state the shape of its inputs."""
+    inputs = _symbolic_input(model)
+    if inputs is None or any(None in tensor.shape[1:] for tensor in tree.flatten(inputs)):
+        return None
     generator = np.random.default_rng(0)
 
     def noise(tensor: Any) -> np.ndarray:
         if "float" in tensor.dtype:
             return generator.uniform(size=(1, *tensor.shape[1:])).astype(tensor.dtype)
-        return np.zeros((1, *tensor.shape[1:]), tensor.dtype)  # an index, perhaps: 0 always exists
+        return np.zeros((1, *tensor.shape[1:]), tensor.dtype)  # the input may be an index, and 0 is always valid
 
-    inputs = getattr(model, "_inputs_struct", None)
-    if inputs is None and isinstance(model, keras.Sequential) and model.built:
-        inputs = model.inputs[0]
-    if inputs is None or any(None in tensor.shape[1:] for tensor in tree.flatten(inputs)):
-        return None
     return tree.map_structure(noise, inputs)
 
 
 def parts(model: keras.Operation, prefix: str = "") -> Iterator[tuple[str, keras.Operation]]:
-    """Every layer and bare operation inside `model`, however deep, with its path: `"backbone/block5"`."""
-    layers = model._flatten_layers(include_self=False, recursive=False) if isinstance(model, keras.Layer) else []
+    """Every layer and bare operation inside `model`, at any depth, with its path: `"backbone/block5"`."""
     bare = [each for each in getattr(model, "operations", []) if not isinstance(each, keras.Layer)]
-    for part in (*layers, *bare):
+    for part in (*_sublayers(model), *bare):
         yield prefix + part.name, part
         yield from parts(part, f"{prefix}{part.name}/")
+
+
+def outputs_in_graph(model: keras.Model, layer: keras.Operation) -> list[Any]:
+    """The symbolic output of each call of `layer` in the graph of a Functional or Sequential model.
+
+    Graphs of nested models are not searched.
+    """
+    # Private, because the public `layer.output` is that of the layer's first call, which may belong to another graph:
+    # a Sequential model builds a new one for each layer that is added, for example when it is loaded.
+    found, seen, pending = [], set(), list(model.outputs)
+    while pending:
+        tensor = pending.pop()
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            operation, node_index, _ = tensor._keras_history
+            pending += operation._inbound_nodes[node_index].input_tensors
+            if operation is layer:
+                found.append(tensor)
+    return found
+
+
+def _symbolic_input(model: keras.Model) -> Any:
+    """The nest of tensors that a Functional or built Sequential model takes, `None` for other models."""
+    if not getattr(model, "inputs", None):
+        return None
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+
+
+def _sublayers(part: keras.Operation) -> list[keras.Layer]:
+    if isinstance(part, keras.Model):
+        return list(part.layers)
+    if isinstance(part, keras.Layer):
+        # Private, because a Keras layer has no public list of the layers that were assigned to its attributes.
+        return list(part._flatten_layers(include_self=False, recursive=False))
+    return []

@@ -1,4 +1,8 @@
-"""Looking into a model while it runs, without changing it: every kind of Keras model, nested and subclassed too."""
+"""Intercepts what layers return while a model runs, and restores the layers afterwards.
+
+Keras offers no hook on a layer's output, so `call` is replaced on the instance for the duration of a block.
+`Layer.__call__` looks it up there, in every kind of model: Functional, Sequential, nested and subclassed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Any
 
 import keras
 
-_PROBABILITIES = ("Softmax", "LogSoftmax", "Sigmoid", "LogSigmoid")  # as a layer, or as an operation of keras.ops
+_PROBABILITIES = ("Softmax", "LogSoftmax", "Sigmoid", "LogSigmoid")  # layers, and operations of keras.ops
 _ACTIVATIONS = (
     keras.activations.softmax,
     keras.activations.log_softmax,
@@ -19,10 +23,10 @@ _ACTIVATIONS = (
 
 @contextmanager
 def tapped(layer: keras.Operation, on_output: Callable[[Any], Any]) -> Iterator[None]:
-    """While it lasts, what `layer` returns passes through `on_output` first; afterwards the layer is as it was.
+    """Passes the output of `layer` through `on_output` inside the block.
 
     Args:
-        layer: Any layer of a model, or a bare operation of `keras.ops` in a Functional one.
+        layer: A layer of a model, or a bare operation of `keras.ops` in a Functional model.
         on_output: Takes the output of `layer.call` and returns what the rest of the model receives.
     """
     original = layer.call
@@ -36,7 +40,7 @@ def tapped(layer: keras.Operation, on_output: Callable[[Any], Any]) -> Iterator[
 
 @contextmanager
 def all_tapped(layers: list[keras.Operation], on_output: Callable[[keras.Operation, Any], None]) -> Iterator[None]:
-    """While it lasts, tells `on_output` what each of `layers` returns."""
+    """Calls `on_output` with each layer and its output inside the block."""
 
     def listener(layer: keras.Operation) -> Callable[[Any], Any]:
         def listen(output: Any) -> Any:
@@ -58,10 +62,10 @@ def makes_probabilities(layer: keras.Operation) -> bool:
 
 @contextmanager
 def without_activation(layer: keras.Operation | None) -> Iterator[None]:
-    """While it lasts, `layer` passes on its logits instead of their softmax or sigmoid.
+    """Makes `layer` return logits instead of their softmax or sigmoid inside the block.
 
     Args:
-        layer: A layer that makes probabilities, or `None` to change nothing.
+        layer: A layer for which `makes_probabilities` is true, or `None` to change nothing.
     """
     if layer is None:
         yield
@@ -75,7 +79,7 @@ def without_activation(layer: keras.Operation | None) -> Iterator[None]:
 
 @contextmanager
 def _replaced(layer: keras.Operation, name: str, value: Any) -> Iterator[None]:
-    # object's own methods: Keras locks and tracks what is set on a built layer
+    # `object.__setattr__`, because `Layer.__setattr__` locks and tracks the attributes of a built layer.
     own = vars(layer).get(name, _replaced)
     object.__setattr__(layer, name, value)
     try:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lrdiag import opencv
 from lrdiag.record.arrays import LabelledImages
 
 DEFAULT_SIZE = (32, 32)
@@ -51,8 +52,6 @@ def fit_all(images: LabelledImages, size: tuple[int, int] | None, channels: int)
 
 
 def _scale(image: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
-    import cv2
-
     (height, width), (wanted_height, wanted_width) = image.shape[:2], size
     if (height, width) == size:
         return image
@@ -60,18 +59,16 @@ def _scale(image: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
     rows, columns = max(1, round(wanted_height * scale)), max(1, round(wanted_width * scale))
     top, left = (height - rows) // 2, (width - columns) // 2
     middle = image[top : top + rows, left : left + columns]
-    interpolation = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(middle, (wanted_width, wanted_height), interpolation=interpolation))
+    interpolation = opencv.INTER_AREA if scale > 1 else opencv.INTER_LINEAR
+    return np.asarray(opencv.resize(middle, (wanted_width, wanted_height), interpolation=interpolation))
 
 
 def _convert(image: npt.NDArray[Any], channels: int) -> npt.NDArray[Any]:
-    import cv2
-
     stored = image.shape[2] if image.ndim == 3 else 1
     conversions = {
-        (1, 3): cv2.COLOR_GRAY2RGB,
-        (3, 1): cv2.COLOR_RGB2GRAY,
-        (4, 1): cv2.COLOR_RGBA2GRAY,
-        (4, 3): cv2.COLOR_RGBA2RGB,
+        (1, 3): opencv.COLOR_GRAY2RGB,
+        (3, 1): opencv.COLOR_RGB2GRAY,
+        (4, 1): opencv.COLOR_RGBA2GRAY,
+        (4, 3): opencv.COLOR_RGBA2RGB,
     }
-    return image if stored == channels else np.asarray(cv2.cvtColor(image, conversions[stored, channels]))
+    return image if stored == channels else np.asarray(opencv.cvtColor(image, conversions[stored, channels]))

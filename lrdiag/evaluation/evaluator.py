@@ -1,11 +1,11 @@
-"""The test: one pass over the test set that keeps predictions, heatmaps, and pictures of the mistakes alone."""
+"""Evaluates a model: one pass over the test set gives predictions, heatmaps, and images of the mistakes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -16,15 +16,16 @@ from keras import tree
 from lrdiag.data.inputs import labelled_batches
 from lrdiag.errors import LrdiagError, ModelError, require_count
 from lrdiag.evaluation.keeper import Display, Keeper, Sample
-from lrdiag.explain.engine import Explained
+from lrdiag.explain.collector import Collector
 from lrdiag.explain.gradcam import GradCAM
+from lrdiag.explain.independent import compare_with_keras_vis
 from lrdiag.explain.loss import says_from_logits
 from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.predictor import Predictor
 from lrdiag.explain.trust import measure_trust
 from lrdiag.progress import Progress, Silence
 from lrdiag.record.arrays import Heatmaps, Predictions
-from lrdiag.record.facts import HeatmapFacts, HeatmapTrust
+from lrdiag.record.facts import HeatmapFacts
 from lrdiag.vocabulary import Preprocessing
 
 BATCH_SIZE = 512
@@ -33,19 +34,21 @@ METHOD = "Grad-CAM"
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What came out of the test.
+    """The results of an evaluation.
 
     Attributes:
-        predictions: Of every image.
-        heatmaps: Of the misclassified images; `None` where the model has no feature map.
+        predictions: The predictions for every image.
+        heatmaps: The maps of the misclassified images; `None` if the model has no feature map.
         facts: How the heatmaps were made.
         mistakes: The misclassified images, a `uint8` array of shape `(m, height, width, channels)`, in the order of
-            the test set; scaled down where they are larger than the page shows them.
-        image_shape: Height, width and channels of the pictures.
-        value_range: The least and the greatest number in the images as the model took them.
-        fingerprint: Of pictures and labels.
+            the test set; scaled down to the size that the page shows.
+        image_shape: Height, width and channels of the images before they are scaled down.
+        value_range: The minimum and maximum of the values that the model received.
+        fingerprint: The fingerprint of images and labels.
         returns_probabilities: Whether the model ends in a softmax or sigmoid.
-        loss_takes_logits: Whether the loss that the model was compiled with expects none; `None` where it was not.
+        loss_takes_logits: Whether the compiled loss expects logits; `None` if the model is not compiled.
+        every_map: The map of every image for its predicted class, `float16` of shape `(n, h, w)`, ≥ 0; `None` unless
+            requested and available.
     """
 
     predictions: Predictions
@@ -57,18 +60,19 @@ class Evaluated:
     fingerprint: str
     returns_probabilities: bool
     loss_takes_logits: bool | None
+    every_map: np.ndarray | None = None
 
 
 class Evaluator:
-    """Puts a model to the test, again and again if need be: what is compiled is kept.
+    """Evaluates a model, any number of times; the compiled pass is reused.
 
     Args:
         model: A model of images that returns one score per class.
-        output: Which output, where it has several.
-        batch_size: Images in one pass, where they come as arrays.
+        output: The output to evaluate if the model has several: its name or its index.
+        batch_size: Number of images in one pass, if the data is arrays.
 
     Raises:
-        ModelError: If it is no Keras model.
+        ModelError: If it is not a Keras model.
         SettingsError: If `batch_size` is below 1.
     """
 
@@ -84,16 +88,16 @@ class Evaluator:
     def rehearse(
         self, x: Any, y: Any = None, *, display: Display | None = None, preprocess: Preprocessing | None = None
     ) -> int:
-        """Tries the first batch, so that what cannot be used is refused before hours of training depend on it.
+        """Checks data and model on the first batch, before hours of training depend on them.
 
         Args:
-            x: As `evaluate` takes it.
-            y: The same.
-            display: The same.
-            preprocess: The same.
+            x: As in `evaluate`.
+            y: As in `evaluate`.
+            display: As in `evaluate`.
+            preprocess: As in `evaluate`.
 
         Returns:
-            How many classes the model scores.
+            The number of classes that the model scores.
 
         Raises:
             LrdiagError: If data or model cannot be used.
@@ -115,21 +119,24 @@ class Evaluator:
         preprocess: Preprocessing | None = None,
         seed: int = 0,
         progress: Progress | None = None,
-        on_batch: Callable[[Explained], None] | None = None,
+        fingerprint: str | None = None,
+        keep_every_map: bool = False,
     ) -> Evaluated:
-        """Predicts every image and explains the mistakes, in one pass over the data.
+        """Predicts every image and explains the misclassified images, in one pass over the data.
 
-        Beside a batch only the scores, the maps and the pictures of the mistakes are kept.
+        Apart from the current batch, only the scores, the maps and the misclassified images are kept in memory.
 
         Args:
-            x: As `GradCAM.predict_and_explain` takes it.
-            y: The same.
-            display: The pictures to show, `uint8`, one for each image, or a function from a batch of inputs to them.
-            preprocess: What was done to the pictures before they reached the model, to be undone; by default it is
-                read off the values of the first batch.
-            seed: Of the sample of mistakes whose maps are tested.
-            progress: Who listens; nobody by default.
-            on_batch: Called after each batch with what came out of it.
+            x: As in `GradCAM.predict_and_explain`.
+            y: As in `GradCAM.predict_and_explain`.
+            display: The images to show, an array of `uint8` with one for each input, or a function from a batch of
+                inputs to them.
+            preprocess: The preprocessing that the images went through, which is undone before they are shown. By
+                default it is inferred from the values of the first batch.
+            seed: Random seed of the sample of misclassified images whose maps are measured.
+            progress: Progress listener.
+            fingerprint: The fingerprint of images and labels if it is known already; then it is not computed again.
+            keep_every_map: Whether to keep the map of every image.
 
         Raises:
             LrdiagError: If data or model cannot be used.
@@ -138,83 +145,94 @@ class Evaluator:
         batches = labelled_batches(x, y, self._batch_size)
         first = next(batches)
         predictor = self._open(*first)
-        watch = Keeper(display, preprocess, seed)
+        explain = self._explainer.explain if self._explainer else predictor.explain
+        keeper = Keeper(display, preprocess, seed, fingerprint)
+        collector = Collector(keep_every_map=keep_every_map)
         with progress.stage("Predicting and explaining", _size(x), "images") as stage:
-
-            def keep(batch: Explained) -> None:
-                watch.keep(batch)
-                stage.advance(len(batch.scores))
-                if on_batch:
-                    on_batch(batch)
-
-            watched = watch.over(chain([first], batches))
-            if self._explainer:
-                predictions, heatmaps = self._explainer.predict_and_explain(watched, on_batch=keep)
-            else:
-                predictions, heatmaps = predictor.predict(watched, on_batch=keep), None
-        watch.refuse_pictures_left_over()
-        facts = HeatmapFacts(METHOD, None, 0, self._unavailable)
-        if heatmaps:
-            with progress.stage("Testing the heatmaps"):
-                trust = _measure_trust(predictor, watch.sample, predictions, heatmaps)
-            facts = HeatmapFacts(METHOD, heatmaps.layer, len(heatmaps.indices), trust=trust)
+            for inputs, labels in chain([first], batches):
+                shown = keeper.look(inputs, len(labels))
+                batch = explain(inputs, labels)
+                keeper.keep(shown, batch)
+                collector.add(batch, labels)
+                stage.advance(len(labels))
+        keeper.refuse_images_left_over()
+        predictions = collector.predictions(predictor.opened)
+        heatmaps, facts = None, HeatmapFacts(METHOD, None, 0, self._unavailable)
+        if self._explainer:
+            heatmaps = collector.heatmaps("gradcam", str(self._explainer.layer))
+            with progress.stage("Checking the heatmaps"):
+                facts = _heatmap_facts(predictor, keeper.sample, predictions, heatmaps)
         return Evaluated(
             predictions=predictions,
             heatmaps=heatmaps,
             facts=facts,
-            mistakes=watch.mistakes(),
-            image_shape=watch.image_shape,
-            value_range=watch.value_range,
-            fingerprint=watch.fingerprint.of(predictions.labels),
-            returns_probabilities=predictor.returns_probabilities,
+            mistakes=keeper.mistakes(),
+            image_shape=keeper.image_shape,
+            value_range=keeper.value_range,
+            fingerprint=keeper.fingerprint(predictions.labels),
+            returns_probabilities=predictor.opened.returns_probabilities,
             loss_takes_logits=says_from_logits(self._model, self._output),
+            every_map=collector.every_map(),
         )
 
+    def predict(self, x: Any, y: Any = None) -> Predictions:
+        """Predicts images in inference mode, without heatmaps: a sample of the training images, for example.
+
+        Args:
+            x: As in `evaluate`; all of it is predicted, batch by batch.
+            y: As in `evaluate`.
+
+        Raises:
+            LrdiagError: If data or model cannot be used.
+        """
+        batches = labelled_batches(x, y, self._batch_size)
+        first = next(batches)
+        return self._open(*first).predict(chain([first], batches))
+
     def _open(self, images: Any, labels: np.ndarray) -> Predictor:
-        """Compiles what explains, or else what only predicts, if that was not done before."""
+        """Compiles the pass, with heatmaps if the model has feature maps, unless that has been done."""
         if self._predictor is None:
             one_image, its_label = _first_of((images, labels))
             with _refusals_explained(self._model, images):
                 try:
                     explainer = GradCAM(self._model, output=self._output, batch_size=self._batch_size)
-                    explainer.predict_and_explain(one_image, its_label)
+                    explainer.explain(one_image, its_label)
                     self._explainer, self._predictor = explainer, explainer.predictor
-                except ModelError as error:  # a network without feature maps has mistakes too
+                except ModelError as error:  # without feature maps a model is evaluated all the same
                     predictor = Predictor(OpenedModel.of(self._model, images, self._output), self._batch_size)
                     predictor.scores(one_image)
                     self._predictor, self._unavailable = predictor, str(error)
         return self._predictor
 
 
-def _measure_trust(
-    predictor: Predictor, sample: Sample, predictions: Predictions, heatmaps: Heatmaps
-) -> HeatmapTrust | None:
-    """How far the maps can be trusted, measured on a random sample of the mistakes; `None` where none can be."""
+def _heatmap_facts(predictor: Predictor, sample: Sample, predictions: Predictions, heatmaps: Heatmaps) -> HeatmapFacts:
+    """How the maps were made, and how far they can be trusted, measured on a random sample of the mistakes."""
+    facts = HeatmapFacts(METHOD, heatmaps.layer, len(heatmaps.indices))
     maps = heatmaps.predicted[np.searchsorted(heatmaps.indices, sample.indices)]
     usable = np.isfinite(maps).all(axis=(1, 2))
     if sample.images is None or not usable.any():
-        return None
-    classes = predictions.predicted[sample.indices[usable]]
-    images = sample.images[usable]
-    if images.ndim == 3:  # grey, and given without an axis of channels
-        return measure_trust(
-            lambda each: predictor.scores(each[..., 0]), images[..., np.newaxis], maps[usable], classes
-        )
-    return measure_trust(predictor.scores, images, maps[usable], classes)
+        return facts
+    images, maps, classes = sample.images[usable], maps[usable], predictions.predicted[sample.indices[usable]]
+    independent = compare_with_keras_vis(predictor.opened, heatmaps.layer, images, maps, classes)
+    if images.ndim == 3:  # grey images without an axis of channels
+        trust = measure_trust(lambda each: predictor.scores(each[..., 0]), images[..., np.newaxis], maps, classes)
+    else:
+        trust = measure_trust(predictor.scores, images, maps, classes)
+    return replace(facts, trust=trust, independent=independent)
 
 
 @contextmanager
 def _refusals_explained(model: keras.Model, images: Any) -> Iterator[None]:
-    """Says what was given to which model where Keras, or a layer of one's own, cannot take it."""
+    """Raises a `ModelError` that names images and model if Keras, or a layer of the model, rejects the images."""
     try:
         yield
     except LrdiagError:
         raise
     except Exception as error:
         inputs = tree.flatten(getattr(model, "inputs", None) or [])
-        taken = f"one that takes {_shapes(inputs)}" if inputs else "one that does not say what it takes"
+        taken = f"which takes {_shapes(inputs)}" if inputs else "which does not state its input shape"
         raise ModelError(
-            "The model must take the images as they are given. Resize, crop or scale them as in training. "
+            "The model must accept the images as they are given. Resize, crop or scale them as in training. "
             f"Received: {_shapes(tree.flatten(images))} for the model {model.name!r}, {taken}: {_gist(error)}"
         ) from error
 
@@ -224,7 +242,7 @@ def _shapes(arrays: list[Any]) -> str:
 
 
 def _gist(error: Exception) -> str:
-    """What an error says, without the frame and the colours that Keras puts around it."""
+    """The message of an error, without the frame and the colours that Keras adds."""
     said = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received by")[0]
     return " ".join(re.sub(r"^Exception encountered when calling .*", "", said, flags=re.MULTILINE).split())
 
@@ -234,5 +252,5 @@ def _first_of(arrays: Any) -> Any:
 
 
 def _size(x: Any) -> int | None:
-    """How many images there are, where that can be told beforehand."""
+    """The number of images, or `None` if it is not known in advance."""
     return len(x) if isinstance(x, np.ndarray) or hasattr(x, "images") else None

@@ -1,9 +1,9 @@
-"""What the evaluation keeps of each batch: pictures of the mistakes, a sample, the fingerprint."""
+"""What the evaluation keeps of each batch: images of the mistakes, a sample of inputs, the fingerprint."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from keras import tree
@@ -15,118 +15,151 @@ from lrdiag.record.fingerprint import Fingerprint
 from lrdiag.record.pictures import LARGEST_SIDE, scaled_down, shrunk
 from lrdiag.vocabulary import Preprocessing
 
-TRUST_SAMPLE = 200  # mistakes whose maps are tested
+TRUST_SAMPLE = 200  # misclassified images whose maps are measured
 Display = Callable[[Any], Any] | np.ndarray
-"""The pictures to show: one for each image, or what makes them of a batch of inputs."""
+"""The images to show: an array with one for each input, or a function from a batch of inputs to them."""
+
+
+class Shown(NamedTuple):
+    """One batch as it is shown.
+
+    Attributes:
+        first: The index of its first image in the test set.
+        inputs: The model's inputs, a nest of arrays.
+        images: The images to show, `uint8` of shape `(n, height, width, 1 or 3)`.
+    """
+
+    first: int
+    inputs: Any
+    images: np.ndarray
 
 
 class Keeper:
-    """Looks at the batches on their way to the model, and keeps what the page shows of them."""
+    """Checks each batch before the model sees it, and keeps what the page shows.
 
-    def __init__(self, display: Display | None, preprocess: Preprocessing | None, seed: int) -> None:
+    Args:
+        display: The images to show if the model does not take images.
+        preprocess: The preprocessing to undo; by default it is inferred from the values of the first batch.
+        seed: Random seed of the sample.
+        fingerprint: The fingerprint of images and labels if it is known already.
+    """
+
+    def __init__(
+        self, display: Display | None, preprocess: Preprocessing | None, seed: int, fingerprint: str | None = None
+    ) -> None:
         self._display, self._preprocess = display, preprocess
         self._seen = 0
         self._kept: list[np.ndarray] = []
-        self._lots = np.random.default_rng(seed)
+        self._random = np.random.default_rng(seed)
+        self._known_fingerprint, self._fingerprint = fingerprint, Fingerprint()
         self.sample = Sample()
-        self.fingerprint = Fingerprint()
         self.image_shape = (0, 0, 0)
         self.value_range = (np.inf, -np.inf)
 
-    def over(self, batches: Iterator[tuple[Any, np.ndarray]]) -> Iterator[tuple[Any, np.ndarray]]:
-        """Passes the batches on."""
-        for inputs, labels in batches:
-            self.look(inputs, len(labels))
-            yield inputs, labels
+    def look(self, inputs: Any, count: int) -> Shown:
+        """Checks a batch of `count` images and returns it as it is shown.
 
-    def look(self, inputs: Any, count: int) -> None:
-        """Takes note of one batch of so many images."""
-        self._inputs = inputs = tree.map_structure(np.asarray, inputs)
-        values = _image_input(inputs)
+        Raises:
+            DataError: If values are not finite, images differ in size, or `display` does not fit.
+        """
+        inputs = tree.map_structure(np.asarray, inputs)
+        self._check_values(_image_input(inputs), count)
+        images = self._images(inputs, count)
+        if self._seen and images.shape[1:] != self.image_shape:
+            raise DataError(
+                "All images must have one size. Resize them, or diagnose each size separately. "
+                f"Received: images of shape {self.image_shape} and {images.shape[1:]}"
+            )
+        self.image_shape = images.shape[1:]
+        if self._known_fingerprint is None:
+            self._fingerprint.update(images)
+        shown = Shown(self._seen, inputs, images)
+        self._seen += count
+        return shown
+
+    def keep(self, shown: Shown, batch: Explained) -> None:
+        """Keeps the misclassified images of a batch."""
+        height, width = shrunk(*self.image_shape[:2], LARGEST_SIDE)
+        self._kept.append(_scaled(shown.images[batch.wrong], height, width))
+        if isinstance(shown.inputs, np.ndarray) and shown.inputs.ndim in (3, 4):
+            draws = self._random.random(len(batch.wrong))
+            self.sample.add(draws, shown.first + batch.wrong, shown.inputs[batch.wrong])
+
+    def mistakes(self) -> np.ndarray:
+        """The misclassified images, `uint8` of shape `(m, height, width, channels)`."""
+        return np.concatenate(self._kept)
+
+    def fingerprint(self, labels: np.ndarray) -> str:
+        """The fingerprint of all images and their labels, integers of shape `(n,)`."""
+        return self._known_fingerprint or self._fingerprint.of(labels)
+
+    def refuse_images_left_over(self) -> None:
+        """Raises if `display` holds more images than the data.
+
+        Raises:
+            DataError: If it does.
+        """
+        if isinstance(self._display, np.ndarray) and len(self._display) != self._seen:
+            raise DataError(
+                "`display` must hold one image for each input. "
+                f"Received: {len(self._display)} images for {self._seen} inputs"
+            )
+
+    def _check_values(self, values: np.ndarray, count: int) -> None:
         low, high = float(values.min()), float(values.max())
         if not np.isfinite([low, high]).all():
             raise DataError(
-                "The values of images must be finite. Find out where they are spoilt, or leave those images out. "
+                "The values of images must be finite. Check how they are loaded and scaled, or remove those images. "
                 f"Received: NaN or infinite values in images {self._seen} to {self._seen + count - 1}"
             )
         self.value_range = min(self.value_range[0], low), max(self.value_range[1], high)
-        pictures = self._pictures(inputs, count)
-        if self._seen and pictures.shape[1:] != self.image_shape:
-            raise DataError(
-                "All images must have one size. Resize them, or diagnose one size after the other. "
-                f"Received: images of shape {self.image_shape} and {pictures.shape[1:]}"
-            )
-        self.image_shape = pictures.shape[1:]
-        self.fingerprint.update(pictures)
-        self._shown = pictures
-        self._seen += count
 
-    def _pictures(self, inputs: Any, count: int) -> np.ndarray:
+    def _images(self, inputs: Any, count: int) -> np.ndarray:
         if self._display is None:
             return self._undone(_image_input(inputs))
         if callable(self._display):
-            pictures = np.asarray(self._display(inputs))
+            images = np.asarray(self._display(inputs))
         else:
-            pictures = np.asarray(self._display[self._seen : self._seen + count])
-        pictures = pictures[..., np.newaxis] if pictures.ndim == 3 else pictures
-        if pictures.dtype != np.uint8 or len(pictures) != count or not _is_shown(pictures):
+            images = np.asarray(self._display[self._seen : self._seen + count])
+        images = images[..., np.newaxis] if images.ndim == 3 else images
+        if images.dtype != np.uint8 or len(images) != count or not _is_shown(images):
             raise DataError(
-                "`display` must give one picture for each image, uint8 of shape (n, height, width, 1 or 3). "
-                f"Received: {pictures.dtype} of shape {pictures.shape} for images {self._seen} to "
+                "`display` must give one image for each input, uint8 of shape (n, height, width, 1 or 3). "
+                f"Received: {images.dtype} of shape {images.shape} for images {self._seen} to "
                 f"{self._seen + count - 1}"
             )
-        return pictures
+        return images
 
     def _undone(self, images: np.ndarray) -> np.ndarray:
         images = images[..., np.newaxis] if images.ndim == 3 else images
         if not _is_shown(images):
             raise DataError(
-                "To be shown, images must be grey or RGB, of shape (n, height, width, 1 or 3). Give the pictures to "
+                "Images can be shown if they are grey or RGB, of shape (n, height, width, 1 or 3). Pass the images to "
                 f"show with `display=`. Received: shape {images.shape}"
             )
         if self._preprocess is None:
             self._preprocess = read_off(images)
         return undo(images, self._preprocess)
 
-    def keep(self, batch: Explained) -> None:
-        """Keeps the pictures of the mistakes of the batch that went by last."""
-        height, width = shrunk(*self.image_shape[:2], LARGEST_SIDE)
-        self._kept.append(_scaled(self._shown[batch.wrong], height, width))
-        if isinstance(self._inputs, np.ndarray) and self._inputs.ndim in (3, 4):
-            first = self._seen - len(batch.scores)
-            self.sample.add(self._lots.random(len(batch.wrong)), first + batch.wrong, self._inputs[batch.wrong])
-
-    def mistakes(self) -> np.ndarray:
-        """The pictures that were kept."""
-        return np.concatenate(self._kept)
-
-    def refuse_pictures_left_over(self) -> None:
-        """Refuses more pictures to show than there were images."""
-        if isinstance(self._display, np.ndarray) and len(self._display) != self._seen:
-            raise DataError(
-                "`display` must hold one picture for each image. "
-                f"Received: {len(self._display)} pictures for {self._seen} images"
-            )
-
 
 class Sample:
-    """A random sample out of a stream: the images that drew the lowest lots so far."""
+    """A random sample of a stream: the images with the lowest random numbers so far."""
 
     def __init__(self) -> None:
-        self._lots = np.empty(0)
+        self._draws = np.empty(0)
         self.indices = np.empty(0, np.int64)
         self.images: np.ndarray | None = None
 
-    def add(self, lots: np.ndarray, indices: np.ndarray, images: np.ndarray) -> None:
-        """Draws among those so far and these."""
-        lots, indices = np.concatenate([self._lots, lots]), np.concatenate([self.indices, indices])
+    def add(self, draws: np.ndarray, indices: np.ndarray, images: np.ndarray) -> None:
+        """Adds images with a random number each, and keeps `TRUST_SAMPLE` of all."""
+        draws, indices = np.concatenate([self._draws, draws]), np.concatenate([self.indices, indices])
         images = images if self.images is None else np.concatenate([self.images, images])
-        chosen = np.sort(np.argsort(lots, kind="stable")[:TRUST_SAMPLE])
-        self._lots, self.indices, self.images = lots[chosen], indices[chosen], images[chosen]
+        chosen = np.sort(np.argsort(draws, kind="stable")[:TRUST_SAMPLE])
+        self._draws, self.indices, self.images = draws[chosen], indices[chosen], images[chosen]
 
 
 def _image_input(inputs: Any) -> np.ndarray:
-    """The images among the inputs of a model: the first that can be shown, else the first."""
+    """The images among the inputs of a model: the first input that can be shown, else the first input."""
     arrays = [np.asarray(array) for array in tree.flatten(inputs)]
     return next((array for array in arrays if array.ndim == 4 and _is_shown(array)), arrays[0])
 

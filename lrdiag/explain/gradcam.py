@@ -1,9 +1,9 @@
-"""Predictions and heatmaps of every mistake, in one pass over the test set."""
+"""Predictions, and heatmaps of the misclassified images, in one pass."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -13,10 +13,10 @@ from keras import tree
 
 from lrdiag.backend.graph import example_input
 from lrdiag.data.inputs import labelled_batches, slices
-from lrdiag.errors import DataError, SettingsError, require_choice, require_count
+from lrdiag.errors import SettingsError, require_choice, require_count
+from lrdiag.explain.collector import Collector, joined
 from lrdiag.explain.engine import WEIGHTINGS, Engine, Explained
 from lrdiag.explain.layers import choose_layer, find_layer, path_of
-from lrdiag.explain.means import RunningMeans
 from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.predictor import Predictor
 from lrdiag.record.arrays import Heatmaps, Predictions
@@ -29,11 +29,11 @@ OF_THE_IMAGE = ("saliency", "smoothgrad")
 
 
 class GradCAM:
-    """Shows where the score of a class comes from, for as many images as there are, in one compiled pass.
+    """Shows which regions of an image a class score comes from, in one compiled pass over many images.
 
-    The model is neither cloned nor changed; it may be Functional, Sequential, nested or subclassed, of one input or
-    several, in any precision. Scores are logits: a softmax or sigmoid at the model's end is taken out while the pass
-    is compiled, because its gradient fades where the network is sure. Layers run as they do in `predict`.
+    The model is neither cloned nor changed. It may be Functional, Sequential, nested or subclassed, with one or several
+    inputs, in any precision. Scores are logits: a softmax or sigmoid at the end of the model is removed while the pass
+    is compiled, because its gradient vanishes where the model is confident. Layers run in inference mode.
 
     Example:
         >>> import keras, lrdiag
@@ -51,39 +51,39 @@ class GradCAM:
         >>> lrdiag.overlay(images, explainer.maps(images)).shape
         (6, 8, 8, 3)
 
-    Beside Grad-CAM there are six methods more. All but the first two come from the library tf-keras-vis, are slower,
-    explain mistakes alone, and have no signed maps: theirs are not below zero.
+    There are seven methods. All but the first two use the library tf-keras-vis, are slower, explain misclassified
+    images only, and have no signed maps: their maps are ≥ 0.
 
-    - `"gradcam"`: the feature maps of the layer, each weighted by the mean of its gradient.
-    - `"hirescam"`: each place of them weighted by its own gradient.
-    - `"gradcam++"`: each weighted by a sum of its positive gradients in which small objects count like large ones.
-      The maps are divided by the exponential of the score, so that they are finite, however high the score.
-    - `"layercam"`: each place weighted by its own gradient where that is positive.
-    - `"scorecam"`: each feature map weighted by the probability of the class when the image is masked with it. No
-      gradient, but one more image to predict for each channel of the layer.
-    - `"saliency"`: the gradient with respect to the image itself: its size, in the channel where it is largest.
-    - `"smoothgrad"`: the mean of these sizes over 20 copies of the image with noise, whose standard deviation is a
-      fifth of the range of values in the image. The noise is the same for every image and in every run.
+    - `"gradcam"`: weights each feature map of the layer by the mean of its gradient.
+    - `"hirescam"`: weights each position of the feature maps by its own gradient.
+    - `"gradcam++"`: weights each feature map by a sum of its positive gradients in which small and large objects count
+      alike. The maps are divided by the exponential of the score, which keeps them finite for high scores.
+    - `"layercam"`: weights each position by its own gradient where the gradient is positive.
+    - `"scorecam"`: weights each feature map by the probability of the class when the image is masked with it. It uses
+      no gradient, but predicts one more image for each channel of the layer.
+    - `"saliency"`: the absolute gradient with respect to the image, in the channel where it is largest.
+    - `"smoothgrad"`: the mean of these absolute gradients over 20 copies of the image with noise, whose standard
+      deviation is a fifth of the range of values in the image. The noise is the same for every image and run.
 
     Sources: Selvaraju et al., "Grad-CAM" (2017); Draelos and Carin, "Use HiResCAM instead of Grad-CAM" (2020);
     Chattopadhay et al., "Grad-CAM++" (2018); Jiang et al., "LayerCAM" (2021); Wang et al., "Score-CAM" (2020); Simonyan
     et al., "Deep inside convolutional networks" (2013); Smilkov et al., "SmoothGrad" (2017).
 
     Attributes:
-        layer: The layer whose feature maps are weighted, as a path through nested models: `"backbone/block5"`;
-            `"input"` for `"saliency"` and `"smoothgrad"`. `None` until the first images where the model does not say
-            what it takes, as a subclassed one.
+        layer: The layer whose feature maps are weighted, as a path through nested models: `"backbone/block5"`.
+            `"input"` for `"saliency"` and `"smoothgrad"`. `None` before the first images if the model does not state
+            its input shape, as a subclassed model.
 
     Args:
-        model: A Keras model of images that returns one score per class.
-        layer: The layer to explain: itself, its name or its path. By default the last feature map with spatial
-            extent, after its activation. Not for `"saliency"` and `"smoothgrad"`.
-        output: Which output, where the model has several: its name or its place.
+        model: A Keras model that takes images and returns one score per class.
+        layer: The layer to explain: the layer itself, its name or its path. Defaults to the last feature map that has
+            a height and a width, after its activation. Not for `"saliency"` and `"smoothgrad"`.
+        output: The output to explain if the model has several: its name or its index.
         method: One of the methods above.
-        batch_size: Images in one pass.
+        batch_size: Number of images in one pass.
 
     Raises:
-        ModelError: If the model has no such layer or output, or none that can serve.
+        ModelError: If the model has no such layer or output, or no layer that can be explained.
         SettingsError: If `method` is unknown or takes no layer, or `batch_size` is below 1.
     """
 
@@ -111,78 +111,80 @@ class GradCAM:
         """Heatmaps of the images, each for one class.
 
         Args:
-            images: An array of shape `(n, height, width, channels)` as the model takes it, `uint8` or float, or a
-                nest of arrays where it takes several.
-            classes: The class to explain in each image, integers of shape `(n,)`; the predicted ones by default.
-            signed: Whether to keep what speaks against the class, as negative values. Signed maps of two classes may
-                be subtracted: the difference says why the one and not the other.
+            images: The model's input: an array of shape `(n, height, width, channels)`, `uint8` or float, or a nest of
+                arrays if it takes several.
+            classes: The class to explain in each image, integers of shape `(n,)`. Defaults to the predicted classes.
+            signed: Whether to keep evidence against the class as negative values. The difference of the signed maps of
+                two classes shows why the model scored one higher than the other.
 
         Returns:
-            Raw maps, a `float32` array of shape `(n, h, w)` in the resolution of the layer, or of the image where that
-            is explained; not rescaled.
+            Raw maps, a `float32` array of shape `(n, h, w)`, not rescaled. They have the resolution of the layer, or
+            of the image for `"saliency"` and `"smoothgrad"`.
 
         Raises:
-            DataError: If there is not one class for each image, or no such class.
-            ModelError: If the method cannot take the model.
+            DataError: If there is not one class for each image, or the model does not score a class.
+            ModelError: If the method does not support the model.
             SettingsError: If the method has no signed maps.
         """
         if signed and self._method not in WEIGHTINGS:
             raise SettingsError(
-                f"Signed maps are made by the methods {' and '.join(WEIGHTINGS)}. Received: signed=True with the "
+                f"Only the methods {' and '.join(WEIGHTINGS)} have signed maps. Received: signed=True with the "
                 f"method {self._method!r}"
             )
         pairs: Any = ((batch, None) for batch in slices(images, self._batch_size))
         if classes is not None:
             pairs = labelled_batches(images, classes, self._batch_size)
-        maps = _joined([self._ready(batch, targets).maps(batch, targets) for batch, targets in pairs])
+        maps = joined([self._ready(batch, targets).maps(batch, targets) for batch, targets in pairs])
         return maps if signed else np.maximum(maps, 0)
 
     def predict_and_explain(
         self, x: Any, y: Any = None, *, on_batch: Callable[[Explained], None] | None = None
     ) -> tuple[Predictions, Heatmaps]:
-        """Predicts every image and explains those that are misclassified, for the predicted and for the true class.
+        """Predicts every image and explains the misclassified images, for the predicted and for the true class.
 
-        It streams: beside the batch, only scores and the small maps of the mistakes are kept.
+        The data is streamed: apart from the current batch, only scores and the small maps are kept in memory.
 
         Args:
             x: Images as `maps` takes them, or a `tf.data.Dataset`, `keras.utils.PyDataset` or iterable of batches
                 `(images, labels)`.
-            y: Labels, where `x` is images: class indices `(n,)`, or one row per image.
-            on_batch: Called after each batch with what came out of it: `scores`, and which images are `wrong`.
+            y: Labels if `x` is images: class indices of shape `(n,)`, or one one-hot or soft row per image.
+            on_batch: Called after each batch with its `scores`, its maps, and which of its images are `wrong`.
 
         Returns:
             The predictions, and the maps of the misclassified images.
 
         Raises:
-            DataError: If images or labels are missing, of different number, endless, or of an unknown class.
-            ModelError: If the method cannot take the model.
+            DataError: If images or labels are missing, differ in number, are infinite, or hold an unknown class.
+            ModelError: If the method does not support the model.
         """
-        parts: list[tuple[np.ndarray, ...]] = []
-        means, count = RunningMeans(), 0
+        collector = Collector()
         for images, labels in labelled_batches(x, y, self._batch_size):
-            batch = self._ready(images, labels).explain_mistakes(images, labels)
-            parts.append((labels, batch.scores, count + batch.wrong, batch.predicted_maps, batch.true_maps))
-            means.add(batch, labels)
-            count += len(labels)
+            batch = self.explain(images, labels)
+            collector.add(batch, labels)
             if on_batch:
                 on_batch(batch)
-        labels, scores, wrong, predicted_maps, true_maps = (_joined(part) for part in zip(*parts, strict=True))
-        return Predictions.from_scores(self._opened.logits(scores), labels), Heatmaps(
-            method=self._method,
-            layer=str(self.layer),
-            indices=wrong,
-            signed_predicted=predicted_maps,
-            signed_true=true_maps,
-            means=means.result(),
-        )
+        return collector.predictions(self._opened), collector.heatmaps(self._method, str(self.layer))
+
+    def explain(self, images: Any, labels: np.ndarray) -> Explained:
+        """Predicts one batch and explains its misclassified images.
+
+        Args:
+            images: As `maps` takes them, in one batch.
+            labels: The true classes, integers of shape `(n,)`.
+
+        Raises:
+            DataError: If the model does not score one of the classes.
+            ModelError: If the method does not support the model.
+        """
+        return self._ready(images, labels).explain_mistakes(images, labels)
 
     @cached_property
     def predictor(self) -> Predictor:
-        """The same model without explanations; after the first images, or where the model tells of them."""
+        """The same model without heatmaps; available as soon as `layer` is known."""
         return Predictor(self._opened, self._batch_size)
 
     def _ready(self, images: Any, classes: np.ndarray | None) -> Engine | KerasVisEngine:
-        """The engine, made from the first images where the model did not say what it takes."""
+        """Returns the engine, and opens the model with the first images if it does not state its input shape."""
         if self.layer is None:
             self._open(tree.map_structure(lambda array: array[:1], images))
         if classes is not None:
@@ -194,9 +196,9 @@ class GradCAM:
         layer = None if self._method in OF_THE_IMAGE else self._layer()
         if self._opened.is_closed:
             warnings.warn(
-                "The model returns probabilities that no layer of it makes, so its heatmaps explain the probability, "
-                "whose gradient fades where the model is sure. End it with keras.layers.Softmax(), or with a layer "
-                "of activation='softmax': lrdiag takes those out while it explains.",
+                "The model returns probabilities, but none of its layers computes them, so its heatmaps explain the "
+                "probability, whose gradient vanishes where the model is confident. End the model with "
+                "keras.layers.Softmax(), or with a layer of activation='softmax', which lrdiag can remove.",
                 stacklevel=3,
             )
         self._engine = self._engine_of(layer)
@@ -208,16 +210,6 @@ class GradCAM:
     def _engine_of(self, layer: keras.Operation | None) -> Engine | KerasVisEngine:
         if self._method in WEIGHTINGS:
             return Engine(self._opened, layer, self._method)
-        from lrdiag.explain.keras_vis import KerasVisEngine  # here, for it imports tf-keras-vis
+        from lrdiag.explain.keras_vis import KerasVisEngine  # imports tf-keras-vis
 
         return KerasVisEngine(self._opened, layer, self._method, self._batch_size)
-
-
-def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
-    shapes = {part.shape[1:] for part in parts}
-    if len(shapes) > 1:
-        raise DataError(
-            "Maps are kept in one array, so all images must have one size. Resize them, or explain one size after the "
-            f"other. Received: images whose maps have the shapes {', '.join(map(str, sorted(shapes)))}"
-        )
-    return np.concatenate(parts)

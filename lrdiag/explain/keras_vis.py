@@ -1,10 +1,15 @@
-"""The methods of tf-keras-vis, on whatever model `OpenedModel` opens."""
+"""The methods of tf-keras-vis, for every model that `OpenedModel` opens.
+
+tf-keras-vis takes Functional models of float inputs whose layers it can find by name. So the model is wrapped in a
+Functional model of two layers, cut at the layer to explain; nothing of it is cloned or changed.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from typing import Any
 
 import keras
@@ -12,14 +17,15 @@ import numpy as np
 import tensorflow as tf
 from keras import ops, tree
 
+from lrdiag.backend.compiler import with_gradients
+from lrdiag.backend.tap import tapped
 from lrdiag.data.inputs import slices
 from lrdiag.errors import ModelError
-from lrdiag.explain.cut import EXPLAINED, Scores, cut_model, whole_model
-from lrdiag.explain.engine import Explained, predicted_classes
+from lrdiag.explain.engine import Explained, forward_of, last_call, predicted_classes
 from lrdiag.explain.layers import channels_first
 from lrdiag.explain.model import OpenedModel
 
-with warnings.catch_warnings():  # tf-keras-vis imports a SciPy module by a name that will go
+with warnings.catch_warnings():  # tf-keras-vis imports a SciPy module by a deprecated name
     warnings.simplefilter("ignore", DeprecationWarning)
     from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
     from tf_keras_vis.layercam import Layercam
@@ -31,12 +37,14 @@ SMOOTH_NOISE = 0.2  # standard deviation, as a share of the range of values in t
 SMOOTH_SEED = 0
 MASKED_BYTES = 2**28
 
+Scores = Callable[[list[Any]], Any]
 MakeMaps = Callable[[keras.Model, list[np.ndarray], np.ndarray], Any]  # of a model, its inputs, and classes
 
+_EXPLAINED = "explained"  # the layer of a wrapped model that returns the feature maps
 _TAKE_SEVERAL_INPUTS = ("gradcam++", "layercam")
 _EXPLAIN_EVERY_MODEL = '"gradcam" and "hirescam" explain every model.'
 _RAW_MAPS_OF_THE_LAYER = {
-    "penultimate_layer": EXPLAINED,
+    "penultimate_layer": _EXPLAINED,
     "seek_penultimate_conv_layer": False,
     "expand_cam": False,
     "normalize_cam": False,
@@ -48,9 +56,9 @@ class KerasVisEngine:
 
     Args:
         opened: The model.
-        layer: The layer whose feature maps are weighted; `None` where the image itself is explained.
+        layer: The layer whose feature maps are weighted; `None` to explain the image itself.
         method: `"gradcam++"`, `"layercam"` or `"scorecam"` for a layer, `"saliency"` or `"smoothgrad"` for the image.
-        batch_size: Masked images in one pass of Scorecam.
+        batch_size: Number of masked images in one pass of Score-CAM.
     """
 
     def __init__(self, opened: OpenedModel, layer: keras.Operation | None, method: str, batch_size: int) -> None:
@@ -66,7 +74,7 @@ class KerasVisEngine:
         self._models: dict[Any, keras.Model] = {}
 
     def maps(self, inputs: Any, classes: np.ndarray | None) -> np.ndarray:
-        """Maps of one class for each image, by default the predicted one.
+        """Maps of one class for each image, by default the predicted class.
 
         Raises:
             ModelError: If tf-keras-vis cannot take the model.
@@ -77,7 +85,7 @@ class KerasVisEngine:
         return self._maps(model, arrays, classes)
 
     def explain_mistakes(self, inputs: Any, labels: np.ndarray) -> Explained:
-        """Scores of every image, and maps of the misclassified alone.
+        """Scores of every image, and maps of the misclassified images only.
 
         Raises:
             ModelError: If tf-keras-vis cannot take the model.
@@ -96,7 +104,7 @@ class KerasVisEngine:
         return np.asarray(self._explain(model, arrays, classes), np.float32)
 
     def _prepare(self, inputs: Any) -> tuple[keras.Model, list[np.ndarray]]:
-        """The model for inputs of this kind, and the inputs for it: tf-keras-vis takes floats only."""
+        """The wrapped model for inputs of this type and shape, and the inputs as floats."""
         given = [_numpy(array) for array in tree.flatten(inputs)]
         kind = tuple((array.shape[1:], array.dtype) for array in given)
         if kind not in self._models:
@@ -110,8 +118,8 @@ class KerasVisEngine:
         self._require_one_image(given)
         self._require_same_scores_of_floats(scores, [array[:1] for array in given])
         if self._layer is None:
-            return whole_model(scores, given)
-        return cut_model(scores, self._layer, 1 if channels_first(self._layer, self._opened) else -1, given)
+            return _whole_model(scores, given)
+        return _cut_model(scores, self._layer, 1 if channels_first(self._layer, self._opened) else -1, given)
 
     def _require_one_image(self, given: list[np.ndarray]) -> None:
         formats = (getattr(step.layer, "data_format", None) for step in self._opened.steps)
@@ -119,7 +127,7 @@ class KerasVisEngine:
         is_one_image = [array.ndim for array in given] == [4] and channels_last
         if not is_one_image and self._name not in _TAKE_SEVERAL_INPUTS:
             raise ModelError(
-                f"{self._name!r} takes models of one input, images of shape (n, height, width, channels). Received: "
+                f"{self._name!r} needs a model of one input, images of shape (n, height, width, channels). Received: "
                 f"inputs of shape {', '.join(str(('n', *array.shape[1:])) for array in given)}. {_EXPLAIN_EVERY_MODEL}"
             )
 
@@ -127,14 +135,79 @@ class KerasVisEngine:
         as_given, as_floats = (_numpy(scores(arrays)) for arrays in (given, _floats(given)))
         if not np.allclose(as_given, as_floats, rtol=1e-3, atol=1e-3, equal_nan=True):
             raise ModelError(
-                f"{self._name!r} takes images as floats, but the model gives the same numbers other scores as floats "
-                f"than as {', '.join(str(array.dtype) for array in given)}. Give floats that it scores as it should. "
-                f"{_EXPLAIN_EVERY_MODEL}"
+                f"{self._name!r} passes images to the model as floats, and this model scores them differently as "
+                f"floats than as {', '.join(str(array.dtype) for array in given)}. Give floats that it scores "
+                f"correctly. {_EXPLAIN_EVERY_MODEL}"
             )
 
 
+def _cut_model(scores: Scores, layer: keras.Operation, channel_axis: int, arrays: list[np.ndarray]) -> keras.Model:
+    """A model of the scores, in which a layer named `_EXPLAINED` returns the feature maps.
+
+    One of its layers computes the feature maps, the other computes the scores from them. Both run `scores`, tapped at
+    `layer`. A layer that is called several times is cut at the call that `Engine` explains.
+
+    Args:
+        scores: Takes a list of float32 inputs and returns the scores of the classes, a float32 tensor `(n, classes)`.
+        layer: The layer that returns the feature maps; `scores` calls it.
+        channel_axis: The axis of the channels in its output; the model's feature maps are `(n, h, w, channels)`.
+        arrays: Inputs, for their shapes.
+
+    Raises:
+        ModelError: If no gradient flows from the scores to the layer.
+    """
+    one_image = [array[:1] for array in _floats(arrays)]
+    _, _, (gradients,) = with_gradients(forward_of(scores, layer), one_image, lambda of_classes: [of_classes])
+    cut_at = last_call(gradients, layer)
+
+    def before(inputs: list[Any]) -> Any:
+        outputs: list[Any] = []
+
+        def collect(output: Any) -> Any:
+            outputs.append(output)
+            return output
+
+        with tapped(layer, collect):
+            scores(inputs)
+        features = ops.cast(ops.moveaxis(outputs[cut_at], channel_axis, -1), "float32")
+        return ops.stop_gradient(features)  # the gradient before the layer is not needed and takes memory
+
+    def after(features_and_inputs: list[Any]) -> Any:
+        features, *inputs = features_and_inputs
+        call = count()
+
+        def exchange(output: Any) -> Any:
+            given = ops.cast(ops.moveaxis(features, -1, channel_axis), output.dtype)
+            return given if next(call) == cut_at else output
+
+        with tapped(layer, exchange):
+            return scores(inputs)
+
+    inputs = _inputs(arrays)
+    features = _as_layer(before, inputs, _EXPLAINED)
+    return keras.Model(inputs, _as_layer(after, [features, *inputs], "scores"))
+
+
+def _whole_model(scores: Scores, arrays: list[np.ndarray]) -> keras.Model:
+    """A model of the scores, in which a layer named `_EXPLAINED` returns the first input."""
+    inputs = _inputs(arrays)
+    explained = keras.layers.Identity(dtype="float32", name=_EXPLAINED)(inputs[0])
+    return keras.Model(inputs, _as_layer(scores, [explained, *inputs[1:]], "scores"))
+
+
+def _inputs(arrays: list[np.ndarray]) -> list[Any]:
+    return [keras.Input(array.shape[1:], dtype="float32", name=f"input_{place}") for place, array in enumerate(arrays)]
+
+
+def _as_layer(function: Scores, inputs: list[Any], name: str) -> Any:
+    """Calls `function` as one compiled layer, which drops unused operations and is one operation for a tape."""
+    specs = [tf.TensorSpec(tensor.shape, tf.float32) for tensor in inputs]
+    graph = tf.function(function, input_signature=[specs], autograph=False).get_concrete_function()
+    return keras.layers.Lambda(graph, tuple(graph.output_shapes[1:]), dtype="float32", name=name)(inputs)
+
+
 def _grad_cam_plus_plus(model: keras.Model, inputs: list[np.ndarray], classes: np.ndarray) -> Any:
-    """Divides the maps by the exponential of the score: it is a factor of the whole map, and overflows at 89."""
+    """Divides the maps by the exponential of the score, which is a factor of the whole map and overflows at 89."""
 
     def score(scores: Any) -> Any:
         of_class = _of_class(scores, classes)
@@ -155,7 +228,7 @@ def _score_cam(
     logits: Callable[[np.ndarray], np.ndarray],
     batch_size: int,
 ) -> Any:
-    """Masks as many images at once as make `MASKED_BYTES`, but one at least; tf-keras-vis works on four such heaps."""
+    """Masks images in groups of at most `MASKED_BYTES`, because tf-keras-vis holds four arrays of that size."""
 
     def predict(masked: list[np.ndarray], batch_size: int) -> np.ndarray:
         return np.concatenate([logits(_numpy(model(part))) for part in slices(masked, batch_size)])
@@ -175,7 +248,7 @@ def _saliency(model: keras.Model, inputs: list[np.ndarray], classes: np.ndarray)
 
 
 def _smooth_grad(model: keras.Model, inputs: list[np.ndarray], classes: np.ndarray) -> Any:
-    """Draws the noise here: in tf-keras-vis it depends on the batch, and comes from NumPy's global generator."""
+    """Draws its own noise: that of tf-keras-vis depends on the batch and uses NumPy's global generator."""
     images = inputs[0]
     noise = np.random.default_rng(SMOOTH_SEED).standard_normal((SMOOTH_SAMPLES, *images.shape[1:]), np.float32)
     spread = SMOOTH_NOISE * np.ptp(images, axis=(1, 2, 3), keepdims=True)
@@ -191,8 +264,8 @@ def _gradient_sizes(model: keras.Model, inputs: list[np.ndarray], classes: np.nd
 def _size(gradient: Any) -> Any:
     if gradient is None:
         raise ModelError(
-            "No gradient flows from the scores to the image: the model rounds it, or turns it into integers. Explain "
-            f"a layer. {_EXPLAIN_EVERY_MODEL}"
+            "No gradient flows from the scores to the image, because the model rounds it or casts it to integers. "
+            f"Explain a layer. {_EXPLAIN_EVERY_MODEL}"
         )
     return ops.abs(gradient)
 
@@ -202,7 +275,7 @@ def _of_class(scores: Any, classes: np.ndarray) -> Any:
 
 
 def _explained_shape(model: keras.Model) -> tuple[int, ...]:
-    return tuple(model.get_layer(EXPLAINED).output.shape[1:])
+    return tuple(model.get_layer(_EXPLAINED).output.shape[1:])
 
 
 def _floats(arrays: list[np.ndarray]) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Which layer to explain: the last feature map that still knows where things are."""
+"""Which layer to explain: the last feature map that has a height and a width."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lrdiag.backend.graph import parts
 from lrdiag.errors import ModelError
 from lrdiag.explain.model import OpenedModel, Step
 
-# Layers and operations whose output only moves, thins or rescales the map before it.
+# Layers and operations that only move, subsample or rescale the map before them.
 _NO_FEATURES = (
     "Pool", "Dropout", "Flatten", "Reshape", "Permute", "Transpose", "Pad", "Crop", "UpSampling", "Random", "Noise",
     "Normalization", "Rescaling", "Resiz", "InputLayer", "Identity", "Softmax", "Cast", "GetItem", "StochasticDepth",
@@ -25,13 +25,13 @@ _LISTED = 20  # layers that an error names
 
 
 def choose_layer(opened: OpenedModel) -> keras.Operation:
-    """The last feature map with spatial extent on which the scores depend, after its activation.
+    """Returns the last feature map with a height and a width that the scores depend on, after its activation.
 
-    Where the last layer of weights makes a map of one channel per class, that is a map of logits, not of features; it
-    and what follows it are passed over where there is a map before.
+    If the last layer with weights returns one channel per class, its output is a map of logits, not of features. It and
+    the layers after it are skipped if there is an earlier map.
 
     Raises:
-        ModelError: If the network has no feature map with spatial extent, or the scores depend on none.
+        ModelError: If the network has no such feature map, or the scores depend on none.
     """
     steps = [step for step in opened.steps if _is_feature_map(opened, step)]
     if not steps or not any(isinstance(step.layer, _CONVOLUTIONS) for step in opened.steps):
@@ -45,17 +45,17 @@ def choose_layer(opened: OpenedModel) -> keras.Operation:
         if opened.depends_on(step.layer):
             return step.layer
     raise ModelError(
-        "The scores depend on none of the network's feature maps, so there is nothing to explain. "
-        "Train it first, if its last weights are still zero."
+        "The scores must depend on a feature map. Train the network first if its last weights are still zero. "
+        "Received: a network whose scores do not change with any of its feature maps"
     )
 
 
 def find_layer(opened: OpenedModel, name: str | keras.Operation) -> keras.Operation:
-    """The layer of that name, if it can serve.
+    """Returns the layer of that name, if it can be explained.
 
     Args:
         opened: The model.
-        name: A layer, its name, or its path through nested models, `"backbone/block5"`, or the end of such a path.
+        name: A layer, its name, its path through nested models, `"backbone/block5"`, or the end of its path.
 
     Raises:
         ModelError: If there is no such layer, or several, or it returns no feature map that the scores depend on.
@@ -66,28 +66,28 @@ def find_layer(opened: OpenedModel, name: str | keras.Operation) -> keras.Operat
     if len(layers) > 1:
         raise ModelError(f"A layer's name must be unique, or a path. Received: layer={name!r}, {' or '.join(found)}")
     if not layers:
-        raise ModelError(f"The model has no layer {name!r}. {_those_that_serve(opened)}")
+        raise ModelError(f"The model has no layer {name!r}. {_candidates(opened)}")
     output = opened.returned_by(layers[0])
     if output is None:
-        raise ModelError(f"The model never calls its layer {name!r}. {_those_that_serve(opened)}")
+        raise ModelError(f"The model never calls its layer {name!r}. {_candidates(opened)}")
     shape = tuple(getattr(output, "shape", ()))[1:]
     if not _has_extent(opened, layers[0], shape):
         raise ModelError(
-            f"A layer to explain must return maps, (n, height, width, channels), of more than one pixel. "
-            f"Received: {name!r}, which returns {('n', *shape)}. {_those_that_serve(opened)}"
+            f"The explained layer must return maps of shape (n, height, width, channels) with more than one pixel. "
+            f"Received: {name!r}, which returns {('n', *shape)}. {_candidates(opened)}"
         )
     if not opened.depends_on(layers[0]):
-        raise ModelError(f"The scores do not depend on the layer {name!r}. {_those_that_serve(opened)}")
+        raise ModelError(f"The scores do not depend on the layer {name!r}. {_candidates(opened)}")
     return layers[0]
 
 
 def path_of(model: keras.Model, layer: keras.Operation) -> str:
-    """Where the layer is: its name, after the names of the models that it is nested in."""
+    """The name of the layer after the names of the models that it is nested in."""
     return next(path for path, each in parts(model) if each is layer)
 
 
 def channels_first(layer: keras.Operation, opened: OpenedModel) -> bool:
-    """Whether the layer's maps are `(n, channels, height, width)`: as it says, or else the layers before it."""
+    """Whether the layer's maps are `(n, channels, height, width)`, by its data format or that of layers before it."""
     before = takewhile(lambda each: each is not layer, (step.layer for step in opened.steps))
     formats = [getattr(each, "data_format", None) for each in (layer, *reversed(list(before)))]
     return bool(next(filter(None, formats), keras.config.image_data_format()) == "channels_first")
@@ -104,7 +104,7 @@ def _has_extent(opened: OpenedModel, layer: keras.Operation, shape: tuple[int, .
 
 
 def _logit_map(opened: OpenedModel, maps: list[Step]) -> int | None:
-    """The place among the maps of the map of logits, which the last layer of weights makes; `None` without one."""
+    """The index of the map of logits that the last layer with weights returns; `None` if there is none."""
     weighted = (step for step in reversed(opened.steps) if isinstance(step.layer, (*_CONVOLUTIONS, keras.layers.Dense)))
     last = next((step for step in weighted if opened.depends_on(step.layer)), None)
     if last is None or last not in maps:
@@ -113,9 +113,9 @@ def _logit_map(opened: OpenedModel, maps: list[Step]) -> int | None:
     return maps.index(last) if last.shape[channel_axis] == opened.units else None
 
 
-def _those_that_serve(opened: OpenedModel) -> str:
+def _candidates(opened: OpenedModel) -> str:
     maps = (step.layer for step in reversed(opened.steps) if _is_feature_map(opened, step))
     serving = list(islice(filter(opened.depends_on, maps), _LISTED + 1))
     left_out = "… " if len(serving) > _LISTED else ""
     paths = [path_of(opened.model, layer) for layer in reversed(serving[:_LISTED])]
-    return f"These layers can serve: {left_out}{', '.join(paths) or 'none'}"
+    return f"These layers can be explained: {left_out}{', '.join(paths) or 'none'}"

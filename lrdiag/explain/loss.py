@@ -1,4 +1,4 @@
-"""What a compiled model says of its own outputs: logits, or probabilities."""
+"""Whether a compiled loss takes logits or probabilities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CROSS_ENTROPIES = (
     keras.losses.CategoricalFocalCrossentropy,
     keras.losses.SparseCategoricalCrossentropy,
 )
-_FUNCTIONS = (  # called plainly, they take probabilities
+_FUNCTIONS = (  # they take probabilities by default
     keras.losses.binary_crossentropy,
     keras.losses.categorical_crossentropy,
     keras.losses.sparse_categorical_crossentropy,
@@ -21,7 +21,7 @@ _FUNCTIONS = (  # called plainly, they take probabilities
 
 
 def says_from_logits(model: keras.Model, output: str | int | None = None) -> bool | None:
-    """Whether the loss that the model was compiled with takes logits.
+    """Whether the model was compiled with a loss that takes logits.
 
     Example:
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
@@ -29,16 +29,16 @@ def says_from_logits(model: keras.Model, output: str | int | None = None) -> boo
         >>> model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         >>> says_from_logits(model)
         True
-        >>> model.compile(loss="sparse_categorical_crossentropy")  # by its name it takes probabilities
+        >>> model.compile(loss="sparse_categorical_crossentropy")  # a loss given by name takes probabilities
         >>> says_from_logits(model)
         False
 
     Args:
-        model: Compiled or not.
-        output: Which output, where the model has several: its name or its place.
+        model: A model, compiled or not.
+        output: The output if the model has several: its name or its index.
 
     Returns:
-        `None` where the model is not compiled, or with a loss that is no cross-entropy.
+        `None` if the model is not compiled, or its loss is not a cross-entropy.
     """
     loss = _of_output(getattr(model, "loss", None), output, getattr(model, "output_names", None) or [])
     try:
@@ -51,7 +51,7 @@ def says_from_logits(model: keras.Model, output: str | int | None = None) -> boo
 
 
 def _of_output(loss: Any, output: str | int | None, names: list[str]) -> Any:
-    """The loss of one output, out of one, a list or a dictionary of them."""
+    """The loss of one output, from a single loss, a list or a dictionary."""
     place = names.index(output) if isinstance(output, str) and output in names else output
     if isinstance(loss, dict):
         name = names[place] if isinstance(place, int) and place < len(names) else output

@@ -1,4 +1,4 @@
-"""Where a network looks on the average, class by class."""
+"""Mean heatmaps per class."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from lrdiag.record.arrays import MeanHeatmaps
 
 
 class RunningMeans:
-    """Sums the maps of one batch after the other, those of recognised and those of misclassified images apart.
+    """Accumulates the mean map of each true class, separately for correct and misclassified images.
 
-    Each map is divided by its own peak first: every image counts alike, however large its scores are.
+    Each map is divided by its peak first, so that every image has the same weight.
     """
 
     def __init__(self) -> None:
@@ -20,10 +20,10 @@ class RunningMeans:
         self._counts: np.ndarray | None = None
 
     def add(self, batch: Explained, labels: np.ndarray) -> None:
-        """Adds the images of a batch that show the classes `labels`, of shape `(n,)`, where all were explained.
+        """Adds a batch with the true classes `labels`, of shape `(n,)`; ignores batches without every map.
 
         Raises:
-            DataError: If its maps have another size than those before.
+            DataError: If the maps have another size than those before.
         """
         if batch.every_map is None:
             return
@@ -33,8 +33,8 @@ class RunningMeans:
             self._sums, self._counts = np.zeros((2, classes, *maps.shape[1:])), np.zeros((2, classes, 1, 1))
         if maps.shape[1:] != self._sums.shape[2:]:
             raise DataError(
-                "Maps are kept in one array, so all images must have one size. Resize them, or explain one size after "
-                f"the other. Received: maps of the shapes {self._sums.shape[2:]} and {maps.shape[1:]}"
+                "All images must have one size, because maps are kept in one array. Resize the images, or explain "
+                f"each size separately. Received: maps of the shapes {self._sums.shape[2:]} and {maps.shape[1:]}"
             )
         peaks = maps.max(axis=(1, 2), keepdims=True)
         missed = np.isin(np.arange(len(labels)), batch.wrong).astype(np.int64)
@@ -44,7 +44,7 @@ class RunningMeans:
         self._counts += members.sum(axis=1).reshape(self._counts.shape)
 
     def result(self) -> MeanHeatmaps | None:
-        """The means, zeros for a class without such images; `None` where nothing was added."""
+        """The means, with zeros for a class without such images; `None` if nothing was added."""
         if self._sums is None or self._counts is None:
             return None
         right, wrong = (self._sums / np.maximum(self._counts, 1)).astype(np.float32)

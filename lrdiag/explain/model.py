@@ -1,4 +1,4 @@
-"""A model as Grad-CAM needs it: one output, and scores instead of probabilities."""
+"""A model as Grad-CAM needs it: one output, and logits instead of probabilities."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from lrdiag.errors import DataError, ModelError
 from lrdiag.explain.loss import says_from_logits
 from lrdiag.record.arrays import is_probability
 
-_NEARLY_ONE = 1 - 1e-7  # beyond, float32 knows no logit
-_ENOUGH = 8  # images, among whose logits one lies outside of 0 to 1
+_NEARLY_ONE = 1 - 1e-7  # float32 has no finite logit for larger probabilities
+_ENOUGH = 8  # images; of as many logits, one is very probably outside of 0–1
 
 
 @dataclass(frozen=True)
 class Step:
-    """One layer as the model ran it.
+    """One call of a layer.
 
     Attributes:
         layer: The layer, or a bare operation of `keras.ops` in a Functional model.
-        shape: Of what it returned, without the batch.
-        is_new: Whether that was a tensor of its own, not what a layer inside or before it had returned.
+        shape: The shape of its output, without the batch.
+        is_new: Whether the output is a new tensor, not the output of a layer inside or before it.
     """
 
     layer: keras.Operation
@@ -36,22 +36,22 @@ class Step:
 
 
 class OpenedModel:
-    """A model whose softmax or sigmoid is taken out while it is called; it is neither cloned nor changed.
+    """A model that is called without the softmax or sigmoid at its end. It is neither cloned nor changed.
 
     Attributes:
-        model: The model itself.
-        head: The layer that turns logits into probabilities; `None` where the model returns logits.
-        returns_probabilities: Whether the model itself does.
-        is_closed: Whether it does without a layer that could be taken out.
-        steps: The layers in the order in which they returned: what is inside a layer before the layer itself.
-        units: How many numbers it returns for an image.
-        classes: How many classes it scores; a single logit scores two.
+        model: The model.
+        head: The layer that converts logits to probabilities; `None` if the model returns logits.
+        returns_probabilities: Whether the model returns probabilities.
+        is_closed: Whether it returns probabilities, but no layer that could be removed computes them.
+        steps: The calls of layers, in the order in which they returned: layers inside a layer come before it.
+        units: Number of values that the model returns for an image.
+        classes: Number of classes that it scores; a single logit scores two.
 
     Args:
         model: Any Keras model.
-        example: An input of it: an array, or a nest of arrays, whose first dimension is 1.
-        output: Which output, where the model has several: its name or its place.
-        images: Inputs by which one number, of which nothing else tells, is known to be a probability or a logit.
+        example: An input for one image: an array, or a nest of arrays, whose first dimension is 1.
+        output: The output to use if the model has several: its name or its index.
+        images: Inputs from which to infer whether a single unit is a probability or a logit, if nothing else tells.
 
     Raises:
         ModelError: If there is no such output, or it is not one score per class.
@@ -63,13 +63,13 @@ class OpenedModel:
         self.model, self.output = model, output
         self._example = example
         if not model.built:
-            self._call(example)  # makes the layers that it has only after its first call
+            self._call(example)  # creates the layers that exist only after the first call
         seen: list[tuple[keras.Operation, Any]] = []
         with all_tapped([part for _, part in parts(model)], lambda layer, value: seen.append((layer, value))):
             final = _array(self._call(example))
         if final.ndim != 2:
             raise ModelError(
-                "Heatmaps explain one score per class, an output of shape (n, classes). "
+                "The output must hold one score per class, with the shape (n, classes). "
                 f"Received: a model whose output has the shape {('n', *final.shape[1:])}"
             )
         self.steps = _steps(seen)
@@ -82,7 +82,7 @@ class OpenedModel:
 
     @classmethod
     def of(cls, model: keras.Model, images: Any, output: str | int | None = None) -> OpenedModel:
-        """Opens a model with an input of its own making, or with the first of `images` where it tells of none."""
+        """Opens a model with an input of noise, or with the first of `images` if it does not state its input shape."""
         example = example_input(model)
         if example is None:
             example = tree.map_structure(lambda array: array[:1], images)
@@ -91,7 +91,7 @@ class OpenedModel:
     def __call__(self, inputs: Any) -> Any:
         """Scores of the classes, a float32 tensor of shape `(n, classes)`.
 
-        A single logit `z` speaks for the second class as much as against the first: the scores are `-z` and `z`.
+        A single logit `z` is evidence for the second class and against the first: the scores are `-z` and `z`.
         """
         with without_activation(self.head):
             scores = ops.cast(self._call(inputs), "float32")
@@ -102,9 +102,9 @@ class OpenedModel:
         return ops.concatenate([-scores, scores], axis=1)
 
     def logits(self, scores: np.ndarray) -> np.ndarray:
-        """What a softmax turns into the probabilities, given scores of shape `(n, classes)`.
+        """Logits whose softmax is the probability of each class, from scores of shape `(n, classes)`.
 
-        The highest of each row is 0 or below: no row sums to one, as probabilities would.
+        The maximum of each row is 0 or below, so no row sums to one and is mistaken for probabilities.
         """
         if self.is_closed and self.units > 1:
             return np.asarray(np.log(np.maximum(scores, np.finfo(np.float32).tiny)))
@@ -112,10 +112,10 @@ class OpenedModel:
         return np.asarray(logits - logits.max(axis=1, keepdims=True))
 
     def refuse_unknown_classes(self, classes: np.ndarray) -> None:
-        """Refuses classes that the model does not score.
+        """Raises if the model does not score one of `classes`.
 
         Raises:
-            DataError: If there is one.
+            DataError: If it does not.
         """
         if not ((classes >= 0) & (classes < self.classes)).all():
             raise DataError(
@@ -124,14 +124,14 @@ class OpenedModel:
             )
 
     def returned_by(self, layer: keras.Operation) -> Any:
-        """What `layer` returns for the example; `None` where the model does not call it."""
+        """The output of `layer` for the example; `None` if the model does not call it."""
         outputs: list[Any] = []
         with all_tapped([layer], lambda _layer, output: outputs.append(output)):
             self(self._example)
         return outputs[-1] if outputs else None
 
     def depends_on(self, layer: keras.Operation) -> bool:
-        """Whether the scores change when noise takes the place of what `layer` returns."""
+        """Whether the scores change if the output of `layer` is replaced by noise."""
         generator = np.random.default_rng(0)
 
         def noise(output: Any) -> Any:
@@ -141,7 +141,7 @@ class OpenedModel:
             return not np.array_equal(self._undisturbed, _array(self(self._example)))
 
     def _is_probability(self, final: np.ndarray, images: Any) -> bool:
-        """Whether a model without a layer for it returns probabilities all the same."""
+        """Whether a model without a removable softmax or sigmoid returns probabilities."""
         if self.units > 1:
             return is_probability(final)
         takes_logits = says_from_logits(self.model, self.output)
@@ -160,7 +160,7 @@ class OpenedModel:
         named = _named(outputs, getattr(self.model, "output_names", None))
         if self.output not in named:
             raise ModelError(
-                f"`output=` must say which of the model's outputs to explain, one of {', '.join(map(repr, named))}. "
+                f"`output=` must name the model's output to explain, one of {', '.join(map(repr, named))}. "
                 f"Received: output={self.output!r}"
             )
         return named[self.output]
@@ -182,7 +182,7 @@ def _steps(seen: list[tuple[keras.Operation, Any]]) -> list[Step]:
 
 
 def _heads(seen: list[tuple[keras.Operation, Any]], final: np.ndarray) -> Iterator[keras.Operation]:
-    """The layers that make the very probabilities that the model returned, at most reshaped, the last one first."""
+    """Yields the layers that computed the probabilities that the model returned, apart from reshaping, last first."""
     for layer, value in reversed(seen):
         if makes_probabilities(layer) and np.array_equal(_array(value).ravel(), final.ravel(), equal_nan=True):
             yield layer

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lrdiag import palette
+from lrdiag import opencv, palette
 from lrdiag.errors import DataError, SettingsError, require_choice
 
 ColorMap = Literal["turbo", "viridis", "inferno", "jet", "difference"]
@@ -92,7 +91,7 @@ def overlay(
     # One picture at a time: its data stays in the processor's cache, and memory does not grow with their number.
     for picture, heatmap, highest in zip(pictures, maps, peaks, strict=True):
         if heatmap.any():
-            enlarged = cv2.resize(heatmap, size, interpolation=cv2.INTER_LINEAR)
+            enlarged = opencv.resize(heatmap, size, interpolation=opencv.INTER_LINEAR)
             relative = np.clip(enlarged, lowest * highest, highest) / highest
             step = np.rint(_STEPS * (relative - lowest)).astype(np.intp)
             picture[:] = np.rint(picture * kept.take(step, axis=0) + colours.take(step, axis=0))
@@ -174,4 +173,4 @@ def _colours(colormap: ColorMap, values: np.ndarray) -> np.ndarray:
     if colormap == "turbo":
         return palette.turbo(values)
     places = np.rint(255 * values[:, None]).astype(np.uint8)
-    return np.asarray(cv2.applyColorMap(places, getattr(cv2, f"COLORMAP_{colormap.upper()}"))[:, 0, ::-1])
+    return np.asarray(opencv.applyColorMap(places, getattr(opencv, f"COLORMAP_{colormap.upper()}"))[:, 0, ::-1])

@@ -1,4 +1,4 @@
-"""The formulas, in `keras.ops`: shared by every backend."""
+"""The formulas of Grad-CAM and HiResCAM in `keras.ops`, for every backend."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from keras import ops
 def grad_cam(features: Any, gradients: Any) -> Any:
     """Weights feature maps by their mean gradients: `sum_k mean_ij(dy/dA_k) A_k`.
 
-    Grad-CAM is the positive part of it. Without that step it is linear in the score: the map of a difference of
-    scores is the difference of their maps.
+    Grad-CAM is its positive part. The signed map is linear in the score: the map of a difference of scores is the
+    difference of their maps.
 
     Source: Selvaraju et al., "Grad-CAM" (2017), equations 1 and 2, with `y` the score before the softmax.
 
@@ -27,9 +27,9 @@ def grad_cam(features: Any, gradients: Any) -> Any:
 
 
 def hires_cam(features: Any, gradients: Any) -> Any:
-    """Weights every place of the feature maps by its own gradient: `sum_k (dy/dA_k) A_k`.
+    """Weights every position of the feature maps by its own gradient: `sum_k (dy/dA_k) A_k`.
 
-    Source: Draelos and Carin, "Use HiResCAM instead of Grad-CAM" (2020), equation 4; its positive part is drawn.
+    Source: Draelos and Carin, "Use HiResCAM instead of Grad-CAM" (2020), equation 4, without its positive part.
 
     Args:
         features: `A`, a float tensor of shape `(n, h, w, channels)`.

@@ -1,4 +1,4 @@
-"""The networks: two of our own, a saved one, or whatever a function returns."""
+"""Networks: two built-in ones, a saved model, or what a function returns."""
 
 from lrdiag.models.foreign import load_model, takes_images
 from lrdiag.models.networks import Network, build_network

@@ -1,7 +1,7 @@
-"""The convolutional net of the learning-rate article that lrdiag grew from.
+"""The convolutional network of the learning-rate article that lrdiag is based on.
 
-Nine convolutions of 3×3 and 1×1, batch normalisation and ReLU after each but the last, no dense layer: the last
-1×1 convolution is a map of logits, averaged over the image.
+It has nine convolutions of 3×3 and 1×1, with batch normalisation and ReLU after each but the last, and no dense layer:
+the last 1×1 convolution returns a map of logits, which is averaged over the image.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import keras
 
 from lrdiag.models.blocks import convolution
 
-WEIGHT_PENALTY = 1e-4  # L2 on every kernel, part of the loss
+WEIGHT_PENALTY = 1e-4  # L2 penalty on every kernel, added to the loss
 
 
 def build_article(classes: int) -> list[Any]:
-    """The layers between the normalised image, 32×32 pixels, and the probabilities.
+    """The layers from the normalised image, 32×32 pixels, to the probabilities.
 
     Args:
-        classes: How many probabilities there are.
+        classes: Number of classes.
     """
     penalty = keras.regularizers.L2(WEIGHT_PENALTY)
     layers: list[Any] = []

@@ -1,4 +1,4 @@
-"""What the networks are built of."""
+"""Building blocks of the networks."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import Any
 
 import keras
 
-# Keras's 0.99 remembers hundreds of steps, longer than a short training lasts: its averages would be those of the
-# untrained network, and validation would suffer.
+# Keras's default of 0.99 averages over hundreds of steps, longer than a short training run lasts, so validation would
+# use the statistics of the untrained network.
 BATCH_NORM_MOMENTUM = 0.9
 
 
 def convolution(name: str, filters: int, size: int, *, pool_early: bool = False, **arguments: Any) -> list[Any]:
-    """A convolution, batch normalisation and ReLU; the bias is left to the normalisation.
+    """A convolution without bias, batch normalisation and ReLU.
 
     Args:
-        name: What the report calls it; its ReLU is `<name>_relu`.
+        name: Name of the convolution; its ReLU is `<name>_relu`.
         filters: Number of output channels.
         size: Height and width of the kernel.
-        pool_early: Take the maximum of 2×2 pixels right after the convolution, where it saves the layers that follow
-            three quarters of their work.
-        **arguments: Passed on to `keras.layers.Conv2D`.
+        pool_early: Whether to take the maximum of 2×2 pixels directly after the convolution, which saves three
+            quarters of the work of the layers that follow.
+        **arguments: Arguments of `keras.layers.Conv2D`.
     """
     pooling = [keras.layers.MaxPooling2D(name=f"{name}_pool")] if pool_early else []
     return [

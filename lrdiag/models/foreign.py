@@ -1,4 +1,4 @@
-"""Networks that are not ours: a `.keras` file, or what a function returns."""
+"""Models of the user: a `.keras` or `.h5` file, a SavedModel, or what a function returns."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ import keras
 from lrdiag.errors import ModelError
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
-_ENDPOINT = "serving_default"  # of `model.export`, and of Keras 2
+_ENDPOINT = "serving_default"  # written by `model.export` and by Keras 2
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def load_foreign(spec: str, image_shape: tuple[int, ...], classes: int) -> keras.Model:
-    """Loads the network that `spec` names, to be trained.
+    """Loads the network that `spec` names, for training.
 
     Args:
         spec: The path of a `.keras` file, or `"module:function"`. The function is called with `image_shape` and
-            `classes` where it has parameters of these names; `module` is looked for in the current folder too.
+            `classes` if it has parameters of these names. `module` may lie in the current folder.
         image_shape: `(height, width, channels)`.
         classes: Number of classes.
 
     Raises:
-        ModelError: If there is no such file or function, or it gives no Keras model.
+        ModelError: If there is no such file or function, or it does not give a Keras model.
     """
     if spec.endswith(".keras"):
         return _load_file(Path(spec), trust=False)
@@ -39,15 +39,15 @@ def load_foreign(spec: str, image_shape: tuple[int, ...], classes: int) -> keras
 
 
 def load_model(spec: str, *, trust: bool = False) -> keras.Model:
-    """Loads a trained model, to be judged.
+    """Loads a trained model, for evaluation.
 
     Args:
         spec: The path of a `.keras` or `.h5` file or of a SavedModel's folder, or `"module:function"`, a function that
             returns it.
-        trust: Run the code that a file carries, such as Lambda layers.
+        trust: Whether to run the code that a file contains, such as Lambda layers.
 
     Raises:
-        ModelError: If there is no such model, or it does not load.
+        ModelError: If there is no such model, or it cannot be loaded.
     """
     path = Path(spec)
     if (path / "saved_model.pb").is_file():
@@ -63,19 +63,19 @@ def load_model(spec: str, *, trust: bool = False) -> keras.Model:
 
 
 def takes_images(model: keras.Model) -> tuple[int | None, int | None, int]:
-    """Height, width and channels of the images that a model takes; `None` where any size will do.
+    """Height, width and channels of the images that a model takes; `None` if it takes any size.
 
     Raises:
-        ModelError: If it takes no grey or RGB images.
+        ModelError: If it does not take grey or RGB images.
     """
     inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
     if not inputs:
-        return None, None, 3  # a subclassed model does not say
+        return None, None, 3  # a subclassed model does not state its input shape
     shape = tuple(inputs[0].shape)
     if len(inputs) != 1 or len(shape) != 4 or shape[3] not in (1, 3, None):
         raise ModelError(
-            "From the command line a model must take one batch of grey or RGB images, of shape (n, height, width, 1 or "
-            "3). Use `lrdiag.diagnose` in Python for others. "
+            "On the command line, a model must take one batch of grey or RGB images, of shape (n, height, width, 1 or "
+            "3). Use `lrdiag.diagnose` in Python for other models. "
             f"Received: {' and '.join(str(tuple(each.shape)) for each in inputs)}"
         )
     return shape[1], shape[2], shape[3] or 3
@@ -86,20 +86,20 @@ def _load_file(path: Path, trust: bool, compiled: bool = False) -> keras.Model:
         raise ModelError(f"There is no such model file. Check the path. Received: {path}")
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # it is not trained further
+            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # irrelevant for evaluation
             return keras.models.load_model(path, compile=compiled, safe_mode=not trust)
-    except Exception as error:  # Keras raises whatever a layer of the file raises
-        if compiled:  # perhaps a loss or an optimizer that is not known here
+    except Exception as error:  # a layer of the file may raise anything
+        if compiled:  # its loss or optimizer may be unknown here
             return _load_file(path, trust)
         raise ModelError(
-            "A model file must load in Keras 3 without running code of its own: Lambda layers are refused unless "
+            "A model file must load in Keras 3 without running code that it contains: Lambda layers are refused unless "
             "`lrdiag diagnose` is given --trust. "
             f"Received: {path}: {type(error).__name__}: {error}"
         ) from error
 
 
 def _load_saved_model(path: Path) -> keras.Model:
-    """A SavedModel as a layer: it predicts, and nothing in it can be explained."""
+    """A SavedModel as a single layer, which predicts but cannot be explained."""
     import tensorflow as tf
 
     try:
@@ -124,7 +124,7 @@ def _call_function(spec: str, offered: dict[str, Any]) -> keras.Model:
     try:
         function = getattr(importlib.import_module(module_name), function_name)
         signature = inspect.signature(function)
-    except Exception as error:  # importing runs the user's module, which may raise anything
+    except Exception as error:  # the user's module may raise anything
         raise ModelError(
             "`module:function` must name a function that can be imported from here. "
             f"Received: {spec!r} ({type(error).__name__}: {error})"
@@ -136,7 +136,7 @@ def _call_function(spec: str, offered: dict[str, Any]) -> keras.Model:
     ]
     if unknown:
         raise ModelError(
-            f"The function of a `module:function` model may take `image_shape` and `classes`, and nothing else "
+            f"The function of a `module:function` model may only have `image_shape` and `classes` as parameters "
             f"without a default. Received: {spec!r} with {', '.join(unknown)}"
         )
     given = inspect.BoundArguments(

@@ -1,4 +1,4 @@
-"""From the name on the command line to a network that takes raw pixels."""
+"""Builds or loads the network that a setting names, for training on raw pixels."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from lrdiag.models.fast import WEIGHT_DECAY, build_fast
 from lrdiag.models.foreign import load_foreign
 from lrdiag.record.arrays import LabelledImages, is_probability
 
+ADAPT_BATCH = 4096  # images that are converted to floats at once
+
 
 @dataclass(frozen=True)
 class Network:
-    """A model and what training it needs to know.
+    """A model and what its training needs.
 
     Attributes:
-        name: As it was asked for.
+        name: The name in the settings.
         model: Takes raw pixels, 0–255, of shape `(n, height, width, channels)`; returns `(n, classes)`.
-        from_logits: Whether the model returns logits; else it returns probabilities.
-        weight_decay: Decoupled weight decay that goes with it, per step and unit of learning rate.
+        from_logits: Whether the model returns logits; otherwise it returns probabilities.
+        weight_decay: Its decoupled weight decay, per step and unit of learning rate, or `None`.
     """
 
     name: str
@@ -34,15 +36,15 @@ class Network:
 
 
 def build_network(spec: str, train: LabelledImages, classes: int) -> Network:
-    """Builds or loads the network that `spec` names, and makes sure that it fits the data.
+    """Builds or loads the network that `spec` names, and checks that it fits the data.
 
     Args:
         spec: `"fast"`, `"article"`, the path of a `.keras` file, or `"module:function"`.
-        train: The training images, from which our own networks learn to centre and scale pixels.
+        train: The training images, whose statistics centre and scale the pixels of built-in networks.
         classes: Number of classes.
 
     Raises:
-        ModelError: If the network cannot be had or does not fit the images or the classes.
+        ModelError: If the network cannot be loaded, or does not fit the images or the classes.
     """
     own: dict[str, tuple[Callable[[int], list[Any]], float | None]] = {
         "fast": (build_fast, WEIGHT_DECAY),
@@ -53,9 +55,9 @@ def build_network(spec: str, train: LabelledImages, classes: int) -> Network:
         layers = [keras.Input(train.images.shape[1:]), _normalization(train), *build(classes)]
         try:
             model = keras.Sequential(layers, name=spec)
-        except ValueError as error:  # a pooling over more than there is
+        except ValueError as error:  # from a pooling larger than its input
             raise ModelError(
-                f"The images are too small for the network `{spec}`. Take another, or larger images. "
+                f"The images must be large enough for the network `{spec}`. Choose another network, or larger images. "
                 f"Received: images of shape {train.images.shape[1:]}"
             ) from error
     else:
@@ -64,11 +66,9 @@ def build_network(spec: str, train: LabelledImages, classes: int) -> Network:
 
 
 def _normalization(train: LabelledImages) -> keras.layers.Normalization:
-    """Centres and scales each colour channel over the training set."""
-    import tensorflow as tf
-
-    layer = keras.layers.Normalization(dtype="float32")  # its statistics are, whatever the network computes in
-    layer.adapt(tf.data.Dataset.from_tensor_slices(train.images).batch(4096))
+    """A layer that centres and scales each channel with the statistics of the training images."""
+    layer = keras.layers.Normalization(dtype="float32")  # in every precision of the network
+    layer.adapt(train.images[start : start + ADAPT_BATCH] for start in range(0, len(train), ADAPT_BATCH))
     return layer
 
 
@@ -76,7 +76,7 @@ def _try_out(model: keras.Model, train: LabelledImages, classes: int) -> np.ndar
     images = train.images[: min(8, len(train))]
     try:
         outputs = model(images, training=False)
-    except Exception as error:  # whatever a foreign model may raise
+    except Exception as error:  # a model of the user may raise anything
         raise ModelError(
             f"The model must accept raw images of shape {images.shape[1:]}, values 0–255. "
             f"Received: {type(error).__name__}: {error}"
@@ -86,7 +86,7 @@ def _try_out(model: keras.Model, train: LabelledImages, classes: int) -> np.ndar
         received = getattr(outputs, "shape", type(outputs).__name__)
         raise ModelError(
             f"The model must return one score per class: for {len(images)} images of {classes} classes the shape "
-            f"{expected}. Change its last layer, or give it the data it was made for. Received: {received}"
+            f"{expected}. Change its last layer, or use the data that it was made for. Received: {received}"
         )
     scores = np.asarray(keras.ops.convert_to_numpy(outputs), dtype=np.float64)
     if not np.isfinite(scores).all():

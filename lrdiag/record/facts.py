@@ -323,6 +323,23 @@ class HeatmapTrust:
 
 
 @dataclass(frozen=True)
+class IndependentCheck:
+    """How many heatmaps an independent implementation, tf-keras-vis, reproduces.
+
+    Attributes:
+        images: How many misclassified images were compared; 0 if `skipped` says why none was.
+        same: For how many both maps differ by 0.01 at most, after each is scaled to 0–1.
+        largest_difference: The largest difference at any position of any map; `None` if none was compared.
+        skipped: Why the maps were not compared, or `None`.
+    """
+
+    images: int
+    same: int
+    largest_difference: float | None
+    skipped: str | None = None
+
+
+@dataclass(frozen=True)
 class HeatmapFacts:
     """How the heatmaps were made. If there are none, `count` is 0 and `unavailable` gives the reason."""
 
@@ -331,6 +348,7 @@ class HeatmapFacts:
     count: int
     unavailable: str | None = None
     trust: HeatmapTrust | None = None
+    independent: IndependentCheck | None = None
 
 
 @dataclass(frozen=True)
@@ -390,14 +408,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Moment:
-    """Prediction for one watched image after one epoch: class, its probability, and that of the true class.
-
-    Both probabilities are `None` if the scores were not finite.
-    """
+    """The prediction for one watched image after one epoch; `confidence` is `None` if the scores were not finite."""
 
     predicted: int
     confidence: float | None
-    true_probability: float | None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from lrdiag import opencv
 from lrdiag.errors import RunFolderError
 
 SheetName = Literal[
@@ -134,6 +135,6 @@ def scaled_down(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """The image at that size. Each pixel is the mean of the pixels that it covers."""
     if image.shape[:2] == (height, width):
         return image
-    import cv2
 
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1)
+    scaled = np.asarray(opencv.resize(image, (width, height), interpolation=opencv.INTER_AREA))
+    return scaled.reshape(height, width, -1)  # OpenCV drops a single channel

@@ -1,4 +1,4 @@
-"""That looking changes nothing."""
+"""Explaining a model does not change it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import pytest
 
+from lrdiag.backend.graph import parts
+from lrdiag.backend.tap import tapped
 from lrdiag.errors import DataError
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.record.arrays import LabelledImages, Predictions
@@ -18,7 +20,20 @@ L = keras.layers
 Snapshot = Callable[[keras.Model], dict[str, dict[str, int]]]
 
 
-def test_looking_leaves_nothing_behind_on_any_layer(
+def test_a_tap_sees_and_changes_the_output_of_a_layer(kind: tuple[keras.Model, str], noise: LabelledImages) -> None:
+    """Fails if Keras no longer calls a layer by its attribute `call`."""
+    model, path = kind
+    before = np.asarray(model(noise.images, training=False))
+    layer = dict(parts(model))[path]
+    outputs: list[Any] = []
+    with tapped(layer, lambda output: outputs.append(output) or keras.ops.zeros_like(output)):
+        changed = np.asarray(model(noise.images, training=False))
+    assert len(outputs) == 1
+    assert (changed != before).any()
+    np.testing.assert_array_equal(np.asarray(model(noise.images, training=False)), before)
+
+
+def test_explaining_leaves_every_layer_unchanged(
     kind: tuple[keras.Model, str], noise: LabelledImages, snapshot: Snapshot
 ) -> None:
     model, layer = kind
@@ -36,7 +51,7 @@ def test_looking_leaves_nothing_behind_on_any_layer(
 
 
 @pytest.mark.parametrize("each_head", ["softmax-layer", "dense-softmax", "log-softmax"], indirect=True)
-def test_a_softmax_is_back_in_its_place(each_head: keras.Model, noise: LabelledImages, snapshot: Snapshot) -> None:
+def test_a_removed_softmax_is_restored(each_head: keras.Model, noise: LabelledImages, snapshot: Snapshot) -> None:
     expected = np.asarray(each_head(noise.images, training=False))
     before = snapshot(each_head)
     explainer = GradCAM(each_head)
@@ -45,8 +60,8 @@ def test_a_softmax_is_back_in_its_place(each_head: keras.Model, noise: LabelledI
     np.testing.assert_array_equal(each_head(noise.images, training=False), expected)
 
 
-def test_a_bare_operation_is_as_it_was(noise: LabelledImages, snapshot: Snapshot) -> None:
-    """Both the one that is explained and the softmax that is taken out."""
+def test_a_bare_operation_is_restored(noise: LabelledImages, snapshot: Snapshot) -> None:
+    """The explained operation and the removed softmax."""
     inputs = keras.Input((8, 8, 3))
     features = L.Conv2D(6, 3)(inputs / 255.0)
     pooled = L.GlobalAveragePooling2D()(features + keras.ops.square(features))
@@ -59,8 +74,8 @@ def test_a_bare_operation_is_as_it_was(noise: LabelledImages, snapshot: Snapshot
     np.testing.assert_array_equal(model(noise.images), expected)
 
 
-def test_a_model_that_raises_leaves_nothing_behind(subclassed: Any, noise: LabelledImages, snapshot: Snapshot) -> None:
-    """Whenever it does: while the softmax or the layer is looked for, or in the middle of compiling."""
+def test_a_model_that_raises_is_restored(subclassed: Any, noise: LabelledImages, snapshot: Snapshot) -> None:
+    """At any time: while the softmax or the layer is searched, or while the pass is compiled."""
     countdown = [0]
 
     class Moody(subclassed):
@@ -84,11 +99,11 @@ def test_a_model_that_raises_leaves_nothing_behind(subclassed: Any, noise: Label
             np.testing.assert_array_equal(model(noise.images), expected)
         else:
             break
-    assert raises_at > 4, "it is called to open it, to find the layer and to compile it"
+    assert raises_at > 4, "it is called to open it, to find the layer, and to compile the pass"
     assert snapshot(model) == before
 
 
-def test_data_that_end_in_an_error_leave_nothing_behind(
+def test_data_that_raises_leaves_the_model_unchanged(
     own_net: keras.Model, noise: LabelledImages, snapshot: Snapshot
 ) -> None:
     expected, before = own_net.predict(noise.images, verbose=0), snapshot(own_net)
@@ -101,7 +116,7 @@ def test_data_that_end_in_an_error_leave_nothing_behind(
 
 
 def noisy_net() -> keras.Model:
-    """Draws numbers while it learns: augmentation and dropout."""
+    """A net with augmentation and dropout, which draw random numbers in training."""
     keras.utils.set_random_seed(1)
     layers = [L.RandomFlip(), L.Conv2D(6, 3, activation="relu"), L.BatchNormalization(), L.Dropout(0.5), L.Flatten()]
     model = keras.Sequential([keras.Input((8, 8, 3)), L.Rescaling(1 / 255), *layers, L.Dense(5, activation="softmax")])
@@ -109,8 +124,8 @@ def noisy_net() -> keras.Model:
     return model
 
 
-def test_a_model_that_was_explained_learns_as_its_twin_that_was_not(noise: LabelledImages) -> None:
-    """Bit for bit: before it learns, and in the middle of it."""
+def test_explaining_does_not_change_training(noise: LabelledImages) -> None:
+    """Bit for bit, before training and between epochs."""
     losses, weights = [], []
     for explained in (True, False):
         model = noisy_net()
@@ -140,7 +155,7 @@ def test_no_random_number_is_drawn(noise: LabelledImages) -> None:
 
 
 def test_training_noise_is_off_while_explaining(noise: LabelledImages) -> None:
-    """Layers run as in `predict`: dropout, augmentation and the statistics of the batch play no part."""
+    """Layers run as in `predict`: without dropout, augmentation and batch statistics."""
     model = noisy_net()
     predictions, _ = GradCAM(model).predict_and_explain(noise)
     expected = model.predict(noise.images, verbose=0)

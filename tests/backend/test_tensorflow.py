@@ -1,4 +1,4 @@
-"""One compiled pass: the batch changes nothing, and nothing is traced twice."""
+"""One compiled pass: the batch size changes nothing, and nothing is traced twice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from lrdiag.backend import compiler
+from lrdiag.errors import ModelError
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.record.arrays import LabelledImages
 
@@ -31,7 +34,7 @@ def test_the_batch_size_changes_nothing(
     np.testing.assert_allclose(heatmaps.means.wrong, expected.means.wrong, atol=1e-5)
 
 
-def test_the_other_images_of_a_batch_have_no_say(explainer: GradCAM, noise: LabelledImages) -> None:
+def test_the_other_images_of_a_batch_change_nothing(explainer: GradCAM, noise: LabelledImages) -> None:
     together = explainer.maps(noise.images, noise.labels, signed=True)
     for place in (0, 9, 22):
         alone = explainer.maps(noise.images[place : place + 1], noise.labels[place : place + 1], signed=True)
@@ -40,11 +43,11 @@ def test_the_other_images_of_a_batch_have_no_say(explainer: GradCAM, noise: Labe
     np.testing.assert_allclose(explainer.maps(blank, noise.labels, signed=True)[0], together[0], atol=1e-7)
 
 
-@pytest.mark.parametrize("compiled_anew", [False, True], ids=["same-explainer", "another-explainer"])
+@pytest.mark.parametrize("compiled_again", [False, True], ids=["same-explainer", "another-explainer"])
 def test_two_runs_are_equal_bit_for_bit(
-    logits_net: keras.Model, explainer: GradCAM, noise: LabelledImages, explained: Any, compiled_anew: bool
+    logits_net: keras.Model, explainer: GradCAM, noise: LabelledImages, explained: Any, compiled_again: bool
 ) -> None:
-    again = GradCAM(logits_net, batch_size=10) if compiled_anew else explainer
+    again = GradCAM(logits_net, batch_size=10) if compiled_again else explainer
     (first, first_maps), (second, second_maps) = explained, again.predict_and_explain(noise)
     np.testing.assert_array_equal(first.log_probabilities, second.log_probabilities)
     np.testing.assert_array_equal(first_maps.signed_predicted, second_maps.signed_predicted)
@@ -53,7 +56,7 @@ def test_two_runs_are_equal_bit_for_bit(
 
 
 class Counting(keras.Model):
-    """Counts how often its Python code runs: once each time that it is called eagerly or traced."""
+    """Counts how often its Python code runs: whenever it is called eagerly or traced."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,21 +69,63 @@ class Counting(keras.Model):
         return self.head(self.pool(self.convolution(keras.ops.cast(inputs, "float32"))))
 
 
-def test_a_model_is_traced_once_however_many_batches_there_are(noise: LabelledImages) -> None:
-    """Though the last one is smaller."""
+def test_a_model_is_traced_once_for_any_number_of_batches(noise: LabelledImages) -> None:
+    """The last batch is smaller."""
     model = Counting()
     explainer = GradCAM(model, batch_size=10)
     explainer.maps(noise.images[:1], noise.labels[:1])
     opened = model.calls
     explainer.maps(noise.images, noise.labels)
     explainer.maps(noise.images[:3], noise.labels[:3], signed=True)
-    assert model.calls == opened, "another number of images is no reason"
+    assert model.calls == opened, "another number of images does not trace again"
     for size in (10, 23):
         explainer.predict_and_explain(noise.images[:size], noise.labels[:size])
-        assert model.calls == opened + 1, "mistakes are explained by a pass of their own"
+        assert model.calls == opened + 1, "mistakes are explained by another pass"
     explainer.maps(noise.images)
     explainer.maps(noise.images[:7])
-    assert model.calls == opened + 2, "and so are predicted classes"
+    assert model.calls == opened + 2, "predicted classes are explained by another pass"
     explainer.maps(noise.images.astype("float32"), noise.labels)
     explainer.maps(noise.images[:, 1:], noise.labels)
-    assert model.calls == opened + 4, "images of another type or size take one more each"
+    assert model.calls == opened + 4, "images of another type or size are traced once each"
+
+
+def test_a_compiled_pass_gives_the_same_as_an_eager_pass(kind: tuple[keras.Model, str], noise: LabelledImages) -> None:
+    """Other tests run their passes eagerly."""
+    model, _ = kind
+    results = []
+    for eager in (False, True):
+        tf.config.run_functions_eagerly(eager)
+        try:
+            explainer = GradCAM(model)
+            predictions, heatmaps = explainer.predict_and_explain(noise)
+            maps = [explainer.maps(noise.images, classes, signed=True) for classes in (None, noise.labels)]
+            results.append((predictions.log_probabilities, heatmaps.signed_predicted, heatmaps.signed_true, *maps))
+        finally:
+            tf.config.run_functions_eagerly(False)
+    for compiled, eager in zip(*results, strict=True):
+        np.testing.assert_allclose(compiled, eager, atol=1e-6)
+
+
+def test_the_gradient_is_that_at_delta_zero() -> None:
+    """`sum((features + delta)²)` has the gradient `2 features`, and a call that it does not depend on has `None`."""
+    inputs = np.array([[1.0, 2.0], [3.0, 4.0]], "float32")
+
+    def forward(images: Any, delta: Any) -> tuple[Any, list[Any]]:
+        first, second = keras.ops.convert_to_tensor(images), 3 * keras.ops.convert_to_tensor(images)
+        used, _ignored = first + delta(first), second + delta(second)
+        return used**2, [first, second]
+
+    scores, features, gradients = compiler.with_gradients(
+        forward, inputs, lambda scores: [scores[:, 0], keras.ops.sum(scores, axis=1)]
+    )
+    np.testing.assert_array_equal(scores, inputs**2)
+    np.testing.assert_array_equal(features[1], 3 * inputs)
+    np.testing.assert_array_equal(gradients[0][0], [[2, 0], [6, 0]])
+    np.testing.assert_array_equal(gradients[1][0], 2 * inputs)
+    assert gradients[0][1] is gradients[1][1] is None
+
+
+def test_another_backend_of_keras_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(ModelError, match=r"on TensorFlow only.*KERAS_BACKEND=tensorflow.*Received: .* 'jax'"):
+        compiler.compiled(lambda images: images)

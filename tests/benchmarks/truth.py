@@ -1,20 +1,20 @@
-"""Does the heatmap tell the truth? Three questions to every method, each answer beside its chance.
+"""Is a heatmap true to the network? Three measures of every method, each compared with chance.
 
     python tests/benchmarks/truth.py --data-dir DIR [--model FILE.keras] [--methods gradcam,hirescam]
 
-1. Did the network use what the map shows? Deletion and insertion (Petsiuk et al., 2018) on photographs of CIFAR-10,
-   for the predicted class. Chance is a random map as coarse as the map, and the map of another image, which knows of
-   this one only where objects usually are. Areas of maps of two sizes do not compare, for their chances differ.
-2. Does the map depend on what the network has learnt? Weights are drawn anew from the logits downwards (Adebayo et al.,
-   2018), and the maps' rank correlation with the original ones must fall to chance: to that with a map of another image
-   by a network that has learnt nothing.
-3. Does the map point at the object? Two handwritten digits are pasted on each photograph, one of 0–4, which the network
-   has learnt to name, and one of 5–9, a decoy that looks just as conspicuous. The peak must lie on the former.
+1. Does the network use what the map marks? Deletion and insertion (Petsiuk et al., 2018) on CIFAR-10, for the predicted
+   class. Chance is a random map of the same resolution, and the map of another image, which only shows where objects
+   usually are. Areas for maps of different resolutions are not comparable, because chance differs.
+2. Does the map depend on the learned weights? Weights are randomised from the logits downwards (Adebayo et al., 2018),
+   and the maps' rank correlation with the original maps must fall to chance: to that with a map of another image by an
+   untrained network.
+3. Does the map point at the object? Two handwritten digits are pasted on each image: one of 0–4, which the network was
+   trained to classify, and one of 5–9, an equally conspicuous decoy. The peak must lie on the former.
 
-`edges` is no method: it looks at the picture alone, and shows what each question makes of a map that ignores the
-network. There is one network of the photographs, and three of the digits, whose figures are averaged. Intervals hold
-95 % of bootstrap samples of the images; `scorecam` and `smoothgrad` get 100 images, the others 300. Results are kept in
-`results/truth.json` as they come; none is made twice.
+`edges` is a control: a map that uses the image only and ignores the network. There is one network for CIFAR-10, and
+three for the digits, whose figures are averaged. Intervals are 95 % bootstrap intervals over the images; `scorecam` and
+`smoothgrad` are measured on 100 images, the others on 300. Results are saved in `results/truth.json` and not measured
+again.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from lrdiag.explain import trust
 
 METHODS = ("gradcam", "hirescam", "gradcam++", "layercam", "scorecam", "saliency", "smoothgrad", "edges")
 IMAGES, FEW_IMAGES = 300, 100
-SLOW = ("scorecam", "smoothgrad")  # run the network many times for each map, so they get few images
+SLOW = ("scorecam", "smoothgrad")  # they run the network many times for each map, so they get fewer images
 SEEDS = (0, 1, 2)
 BATCH_SIZE, MAX_LR = 128, 0.1
 STEPS, PLANTED_STEPS = 480, 120
 
 PLANTED_IMAGES = 8_000
 PICTURE, TILE = 48, 16  # pixels
-NAMED = 5  # the digits from here on are decoys
+NAMED = 5  # digits from this one on are decoys
 
 Explain = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -52,7 +52,7 @@ Explain = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Planted:
-    """Photographs with two digits on each, and where these are."""
+    """Images with two digits on each, and the positions of the digits."""
 
     images: Any
     named: np.ndarray
@@ -60,7 +60,7 @@ class Planted:
 
 
 class Nets:
-    """The networks and the images that they are asked about, made when they are first needed."""
+    """The networks and their images, created when they are first needed."""
 
     def __init__(self, data_dir: str, file: str | None) -> None:
         self.name = Path(file).stem if file else "fast"
@@ -68,7 +68,7 @@ class Nets:
 
     @cached_property
     def workbench(self) -> Any:
-        """The photographs, and their network before it is trained."""
+        """CIFAR-10, and its network before training."""
         from workbench import Workbench
 
         workbench = Workbench(
@@ -85,7 +85,7 @@ class Nets:
 
     @cached_property
     def photographs(self) -> Any:
-        """The network of the photographs."""
+        """The network for CIFAR-10."""
         from lrdiag import OneCycleLR
 
         if self._file is None:
@@ -93,12 +93,12 @@ class Nets:
         return self.workbench.model
 
     def accuracy(self) -> float:
-        """The share of the test photographs that their network recognises."""
+        """The accuracy of the network on the test images."""
         test = self.workbench.dataset.test
         return float((scores(self.photographs, test.images).argmax(axis=1) == test.labels).mean())
 
     def sample(self, size: int) -> np.ndarray:
-        """Test photographs, evenly over the classes."""
+        """Test images, the same number of each class."""
         from lrdiag.data.sampling import subset
 
         dataset = self.workbench.dataset
@@ -106,7 +106,7 @@ class Nets:
 
     @cached_property
     def planted(self) -> list[Any]:
-        """The networks that name digits, one of each seed."""
+        """The networks that classify digits, one for each seed."""
         return [self._name_digits(seed) for seed in SEEDS]
 
     def _name_digits(self, seed: int) -> Any:
@@ -132,7 +132,7 @@ class Nets:
 
     @cached_property
     def pictures(self) -> Planted:
-        """Pictures to be named: photographs and digits that no network has learnt from."""
+        """Images and digits that no network was trained on."""
         return self._plant("test", IMAGES, len(SEEDS))
 
     def _plant(self, split: str, count: int, seed: int) -> Planted:
@@ -144,7 +144,7 @@ class Nets:
 
 
 def plant(photographs: np.ndarray, digits: Any, count: int, seed: int) -> Planted:
-    """Pastes a digit that is to be named and a decoy on each of `count` photographs, where they do not overlap."""
+    """Pastes a digit and a decoy on each of `count` images, so that they do not overlap."""
     from lrdiag.record.arrays import LabelledImages
 
     random = np.random.default_rng(seed)
@@ -178,13 +178,13 @@ def explainer(method: str, model: Any) -> Explain:
 
 
 def edges(images: np.ndarray, _classes: np.ndarray) -> np.ndarray:
-    """How steep the brightness is: a map that ignores the network."""
+    """The gradient of the brightness: a map that ignores the network."""
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) for image in images]
     return np.stack([np.hypot(*(cv2.Sobel(each, cv2.CV_32F, *axes) for axes in ((1, 0), (0, 1)))) for each in grey])
 
 
 def scores(model: Any, images: np.ndarray) -> np.ndarray:
-    """What the network says of the images."""
+    """The scores of the network."""
     return np.asarray(model.predict(images, batch_size=500, verbose=0))
 
 
@@ -192,12 +192,14 @@ def scores(model: Any, images: np.ndarray) -> np.ndarray:
 
 
 def faithfulness(method: str, nets: Nets) -> dict[str, Any]:
-    """Areas under the curves, and how much they differ from chance, image by image."""
+    """Areas under the curves, and their differences from chance, image by image."""
+    from measures import insertion_curve
+
     model, images = nets.photographs, nets.sample(number(method))
     classes = scores(model, images).argmax(axis=1)
     maps = explainer(method, model)(images, classes)
     measured: dict[str, Any] = {"images": len(maps), "map": maps.shape[1:], "empty": trust.share_of_empty(maps)}
-    for name, curve in (("deletion", trust.deletion_curve), ("insertion", trust.insertion_curve)):
+    for name, curve in (("deletion", trust.deletion_curve), ("insertion", insertion_curve)):
         areas, random, others = (
             trust.area_under(curve(lambda shown: scores(model, shown), images, each, classes))
             for each in (maps, trust.random_maps(maps), of_others(maps))
@@ -210,7 +212,9 @@ def faithfulness(method: str, nets: Nets) -> dict[str, Any]:
 
 
 def randomisation(method: str, nets: Nets) -> dict[str, Any]:
-    """The similarity to the original maps after each stage, and what chance makes of it."""
+    """The similarity to the original maps after each stage, and by chance."""
+    from measures import similarity
+
     model, images = nets.photographs, nets.sample(number(method))
     before = scores(model, images)
     classes = before.argmax(axis=1)
@@ -218,11 +222,11 @@ def randomisation(method: str, nets: Nets) -> dict[str, Any]:
     original = explain(images, classes)
     stages: dict[str, list[np.ndarray]] = {}
     for seed in SEEDS:
-        with drawn_anew(model, seed) as draw:
+        with randomised(model, seed) as draw:
             for stage in draw:
                 stages.setdefault(stage, []).append(explain(images, classes))
     if not np.array_equal(scores(model, images), before):
-        raise SystemExit("The network is not what it was before its weights were drawn anew.")
+        raise SystemExit("The weights of the network were not restored.")
     *_, untrained = stages.values()
     chance = mean_similarity(original, map(of_others, untrained))
     return {
@@ -230,15 +234,15 @@ def randomisation(method: str, nets: Nets) -> dict[str, Any]:
         "stages": {stage: interval(mean_similarity(original, each)) for stage, each in stages.items()},
         "chance": interval(chance),
         "all anew, minus chance": interval(mean_similarity(original, untrained) - chance),
-        "two images": interval(trust.similarity(original, of_others(original))),
+        "two images": interval(similarity(original, of_others(original))),
         "two untrained nets": interval(mean_similarity(untrained[0], untrained[1:])),
         "empty, untrained": trust.share_of_empty(np.concatenate(untrained)),
     }
 
 
 @contextmanager
-def drawn_anew(model: Any, seed: int) -> Iterator[Iterator[str]]:
-    """Gives the stages in which weights are drawn anew, from the logits downwards; afterwards all is as it was."""
+def randomised(model: Any, seed: int) -> Iterator[Iterator[str]]:
+    """Yields the stages in which weights are randomised, from the logits downwards, and restores them."""
     import keras
 
     keras.utils.set_random_seed(seed)
@@ -260,13 +264,15 @@ def drawn_anew(model: Any, seed: int) -> Iterator[Iterator[str]]:
 
 
 def pointing(method: str, nets: Nets) -> dict[str, Any]:
-    """How often the peak lies on the digit that is to be named, on the decoy, and on the digit by chance."""
+    """How often the peak lies on the digit, on the decoy, and on the digit by chance."""
+    from measures import pointing_game
+
     pictures, size = nets.pictures, number(method)
     shown, classes = pictures.images.images[:size], pictures.images.labels[:size]
     named, decoys = pictures.named[:size], pictures.decoys[:size]
     maps = [explainer(method, model)(shown, classes) for model in nets.planted]
-    hits = [trust.pointing_game(each, named) for each in maps]
-    random = [trust.pointing_game(trust.random_maps(each, seed), named) for seed, each in enumerate(maps)]
+    hits = [pointing_game(each, named) for each in maps]
+    random = [pointing_game(trust.random_maps(each, seed), named) for seed, each in enumerate(maps)]
     return {
         "images": size,
         "map": maps[0].shape[1:],
@@ -274,7 +280,7 @@ def pointing(method: str, nets: Nets) -> dict[str, Any]:
         "accuracy": [float((scores(model, shown).argmax(axis=1) == classes).mean()) for model in nets.planted],
         "digit": interval(np.mean(hits, axis=0)),
         "digit, each net": [float(each.mean()) for each in hits],
-        "decoy": interval(np.mean([trust.pointing_game(each, decoys) for each in maps], axis=0)),
+        "decoy": interval(np.mean([pointing_game(each, decoys) for each in maps], axis=0)),
         "digit, random map": interval(np.mean(random, axis=0)),
         "digit, centre": float(named[:, PICTURE // 2, PICTURE // 2].mean()),
         "digit, share of the picture": float(named.mean()),
@@ -282,12 +288,12 @@ def pointing(method: str, nets: Nets) -> dict[str, Any]:
 
 
 def number(method: str) -> int:
-    """How many images a method is asked about."""
+    """The number of images for a method."""
     return FEW_IMAGES if method in SLOW else IMAGES
 
 
 def of_others(maps: np.ndarray) -> np.ndarray:
-    """The same maps, each given to another image, drawn by lot."""
+    """The same maps, each assigned to another image at random."""
     order = np.random.default_rng(0).permutation(len(maps))
     others = np.empty_like(maps)
     others[order] = maps[np.roll(order, 1)]
@@ -295,8 +301,10 @@ def of_others(maps: np.ndarray) -> np.ndarray:
 
 
 def mean_similarity(original: np.ndarray, others: Iterable[np.ndarray]) -> np.ndarray:
-    """How similar each image's map is to its maps in `others`, on the average."""
-    return np.mean([trust.similarity(original, each) for each in others], axis=0)
+    """The mean similarity of each image's map to its maps in `others`."""
+    from measures import similarity
+
+    return np.mean([similarity(original, each) for each in others], axis=0)
 
 
 def interval(values: np.ndarray) -> list[float]:
@@ -341,7 +349,7 @@ def main() -> None:
 
 
 def row(method: str, curves: dict[str, Any], similar: dict[str, Any], peaks: dict[str, Any]) -> list[str]:
-    """The cells of a method; where it does no better than chance allows, they say so."""
+    """The cells of a method; they state where it is no better than chance."""
     first, *_, last = similar["stages"].values()
     left = similar["all anew, minus chance"]
     chance = max(peaks["digit, random map"][2], peaks["digit, centre"])

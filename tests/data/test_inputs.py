@@ -1,4 +1,4 @@
-"""Images and labels in every form that they come in, and one clear error for those that cannot be used."""
+"""Images and labels in every supported form, and a clear error for those that are not supported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lrdiag.record.arrays import LabelledImages
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of ten images; `number` of them, or all that there are."""
+    """Batches of ten images; `number` of them."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, number: int | None = 3) -> None:
         super().__init__()
@@ -65,7 +65,9 @@ FORMS: dict[str, Callable[[np.ndarray, np.ndarray], tuple[Any, ...]]] = {
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_data_may_come_in_any_form(form: Any, explainer: GradCAM, noise: LabelledImages, explained: Any) -> None:
+def test_every_form_of_data_gives_the_same_result(
+    form: Any, explainer: GradCAM, noise: LabelledImages, explained: Any
+) -> None:
     told: list[int] = []
     predictions, heatmaps = explainer.predict_and_explain(
         *form(noise.images, noise.labels), on_batch=lambda batch: told.append(len(batch.scores))
@@ -78,15 +80,15 @@ def test_data_may_come_in_any_form(form: Any, explainer: GradCAM, noise: Labelle
     np.testing.assert_array_equal(heatmaps.signed_true, explained[1].signed_true)
 
 
-def test_batches_keep_the_size_that_they_come_in(explainer: GradCAM, noise: LabelledImages) -> None:
+def test_batches_keep_their_size(explainer: GradCAM, noise: LabelledImages) -> None:
     told: list[int] = []
     dataset = tf.data.Dataset.from_tensor_slices((noise.images, noise.labels)).batch(16)
     explainer.predict_and_explain(dataset, on_batch=lambda batch: told.append(len(batch.scores)))
     assert told == [16, 7]
 
 
-def test_batches_are_taken_one_after_the_other(explainer: GradCAM, noise: LabelledImages) -> None:
-    """The next is not asked for before the last is explained: data may be larger than memory."""
+def test_a_batch_is_explained_before_the_next_is_read(explainer: GradCAM, noise: LabelledImages) -> None:
+    """Data may be larger than memory."""
     events: list[str] = []
 
     def watched() -> Iterator[Any]:
@@ -98,25 +100,25 @@ def test_batches_are_taken_one_after_the_other(explainer: GradCAM, noise: Labell
     assert events == ["taken", "explained"] * 3
 
 
-def endless(images: np.ndarray, labels: np.ndarray) -> tf.data.Dataset:
+def infinite(images: np.ndarray, labels: np.ndarray) -> tf.data.Dataset:
     return of_tensorflow(images, labels).repeat()
 
 
 BROKEN: dict[str, tuple[Callable[[np.ndarray, np.ndarray], tuple[Any, ...]], str]] = {
-    "no-labels": (lambda images, labels: (images,), r"takes labels: give `y`, or batches `\(x, y\)`.*ndarray without"),
+    "no-labels": (lambda images, labels: (images,), r"needs labels\. Pass `y`, or batches `\(x, y\)`.*ndarray without"),
     "no-labels-in-batches": (
         lambda images, labels: (tf.data.Dataset.from_tensor_slices(images).batch(10),),
-        r"takes labels.*Received: EagerTensor without labels",
+        r"needs labels.*Received: EagerTensor without labels",
     ),
-    "no-labels-beside-inputs": (lambda images, labels: ([(images,)],), r"takes labels.*Received: tuple without labels"),
-    "endless-tf.data": (lambda images, labels: (endless(images, labels),), r"must have an end.*dataset\.take"),
-    "endless-PyDataset": (lambda images, labels: (Batches(images, labels, None),), r"must have an end"),
-    "no-images": (lambda images, labels: (images[:0], labels[:0]), r"one image or more.*arrays of 0 and 0 examples"),
-    "no-batches": (lambda images, labels: (iter(()),), r"one image or more\. Received: no batches"),
+    "no-labels-beside-inputs": (lambda images, labels: ([(images,)],), r"needs labels.*Received: tuple without labels"),
+    "infinite-tf.data": (lambda images, labels: (infinite(images, labels),), r"must be finite.*dataset\.take"),
+    "infinite-PyDataset": (lambda images, labels: (Batches(images, labels, None),), r"must be finite"),
+    "no-images": (lambda images, labels: (images[:0], labels[:0]), r"at least one image.*arrays of 0 and 0 examples"),
+    "no-batches": (lambda images, labels: (iter(()),), r"at least one image\. Received: no batches"),
     "no-batches-in-tf.data": (lambda images, labels: (of_tensorflow(images, labels).take(0),), r"Received: no batches"),
     "no-batches-in-PyDataset": (lambda images, labels: (Batches(images, labels, 0),), r"Received: no batches"),
     "an-empty-batch": (lambda images, labels: ([(images[:0], labels[:0])],), r"arrays of 0 and 0 examples"),
-    "fewer-labels": (lambda images, labels: (images, labels[:20]), r"one class for each.*arrays of 23 and 20 examples"),
+    "fewer-labels": (lambda images, labels: (images, labels[:20]), r"one label for each.*arrays of 23 and 20 examples"),
     "fewer-images": (lambda images, labels: (images[:20], labels), r"arrays of 20 and 23 examples"),
     "fewer-labels-in-a-batch": (lambda images, labels: ([(images, labels[:20])],), r"arrays of 23 and 20 examples"),
     "fewer-images-in-a-batch": (lambda images, labels: ([(images[:20], labels)],), r"arrays of 20 and 23 examples"),
@@ -125,6 +127,10 @@ BROKEN: dict[str, tuple[Callable[[np.ndarray, np.ndarray], tuple[Any, ...]], str
     "names": (lambda images, labels: (images, np.array(["cat", "dog"])[labels % 2]), r"class indices.*dtype=<U3"),
     "maps-of-labels": (lambda images, labels: (images, labels[:, None, None]), r"class indices.*shape=\(23, 1, 1\)"),
     "a-dictionary": (lambda images, labels: ([(images, {"head": labels})],), r"class indices.*dtype=object"),
+    "several-classes": (
+        lambda images, labels: (images, one_hot(labels) + one_hot((labels + 1) % 5)),
+        r"one-hot.*one class.*Received: 23 of 23 rows that are neither, the first \[[01., ]+\]$",
+    ),
     "a-class-too-many": (lambda images, labels: (images, labels + 1), r"0 to 4.* scores 5\. Received: classes 1 to 5"),
     "a-class-below-zero": (lambda images, labels: (images, labels - 1), r"must be 0 to 4.*Received: classes -1 to 3"),
     "an-unknown-class-in-a-batch": (lambda images, labels: ([(images, labels + 1)],), r"must be 0 to 4"),
@@ -136,9 +142,7 @@ BROKEN: dict[str, tuple[Callable[[np.ndarray, np.ndarray], tuple[Any, ...]], str
 
 @pytest.mark.parametrize(("form", "message"), BROKEN.values(), ids=BROKEN)
 @pytest.mark.filterwarnings("error")
-def test_data_that_cannot_be_used_are_refused(
-    form: Any, message: str, explainer: GradCAM, noise: LabelledImages
-) -> None:
+def test_unusable_data_is_refused(form: Any, message: str, explainer: GradCAM, noise: LabelledImages) -> None:
     with pytest.raises(DataError, match=message):
         explainer.predict_and_explain(*form(noise.images, noise.labels))
 
@@ -148,25 +152,23 @@ def test_data_that_cannot_be_used_are_refused(
     [
         ([5] * 23, r"A class must be 0 to 4: the model scores 5\. Received: classes 5 to 5"),
         ([-1] * 23, r"A class must be 0 to 4"),
-        ([0] * 22, r"one class for each.*arrays of 23 and 22 examples"),
+        ([0] * 22, r"one label for each.*arrays of 23 and 22 examples"),
         (1, r"class indices, of shape \(n,\).*Received: shape=\(\)"),
         ([0.5] * 23, r"class indices"),
     ],
     ids=["too-many", "below-zero", "fewer", "one-for-all", "fractions"],
 )
-def test_maps_are_made_of_classes_that_there_are(
-    classes: Any, message: str, explainer: GradCAM, noise: LabelledImages
-) -> None:
+def test_maps_refuse_unknown_classes(classes: Any, message: str, explainer: GradCAM, noise: LabelledImages) -> None:
     with pytest.raises(DataError, match=message):
         explainer.maps(noise.images, classes)
 
 
-def test_maps_are_made_of_images(explainer: GradCAM, noise: LabelledImages) -> None:
-    with pytest.raises(DataError, match=r"one image or more.*arrays of 0 examples"):
+def test_maps_refuse_an_empty_array(explainer: GradCAM, noise: LabelledImages) -> None:
+    with pytest.raises(DataError, match=r"at least one image.*arrays of 0 examples"):
         explainer.maps(noise.images[:0])
 
 
-def test_a_single_logit_has_two_classes(noise: LabelledImages) -> None:
+def test_a_single_logit_scores_two_classes(noise: LabelledImages) -> None:
     layers = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1)]
     explainer = GradCAM(keras.Sequential([keras.Input((8, 8, 3)), *layers]))
     with pytest.raises(DataError, match=r"must be 0 to 1: the model scores 2\. Received: classes 0 to 2"):
@@ -179,13 +181,22 @@ def test_a_single_logit_has_two_classes(noise: LabelledImages) -> None:
         ([2, 0], [2, 0]),
         ([[2], [0]], [2, 0]),
         ([[0.2, 0.8], [0.9, 0.1]], [1, 0]),
+        (np.array([[0.1, 0.2, 0.701]], "float16"), [2]),
+        (np.array([[0, 1, 0]], bool), [1]),
         ([True, False], [1, 0]),
         (np.array([3.0], "float16"), [3]),
         (np.array([250], "uint8"), [250]),
     ],
-    ids=["indices", "column", "soft", "booleans", "floats", "bytes"],
+    ids=["indices", "column", "soft", "soft-rounded", "one-hot-booleans", "booleans", "floats", "bytes"],
 )
-def test_labels_become_class_indices(labels: Any, indices: list[int]) -> None:
+def test_labels_are_converted_to_class_indices(labels: Any, indices: list[int]) -> None:
     found = class_indices(labels)
     assert found.tolist() == indices
     assert found.dtype == np.int64
+
+
+@pytest.mark.parametrize("row", [[1, 1, 0], [0, 0, 0], [0.9, 0.8, 0.1], [2, 0, 0], [1.5, -0.5, 0], [np.nan, 1, 0]])
+def test_a_row_that_is_neither_one_hot_nor_soft_is_refused(row: list[float]) -> None:
+    """The argmax of such rows would give an accuracy without meaning."""
+    with pytest.raises(DataError, match=r"one-hot, or soft labels that sum to 1.*Received: 1 of 2 rows"):
+        class_indices([[0, 0, 1], row])

@@ -1,4 +1,4 @@
-"""Grad-CAM against closed forms, and what each argument changes."""
+"""Grad-CAM against closed forms, and the effect of each argument."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from lrdiag.explain.gradcam import GradCAM
 from lrdiag.record.arrays import LabelledImages
 
 L = keras.layers
+pytestmark = pytest.mark.usefixtures("eager_passes")
 
 
 @pytest.fixture
 def literal() -> tuple[keras.Model, LabelledImages]:
-    """Blocks of two by two pixels: their sum and their first pixel, weighted by hand."""
+    """Two features of each block of 2×2 pixels, their sum and the first pixel, with fixed weights."""
     convolution = L.Conv2D(2, 2, strides=2, use_bias=False, name="blocks")
     head = L.Dense(3, use_bias=False)
     model = keras.Sequential([keras.Input((4, 4, 1)), convolution, L.Flatten(), head])
@@ -31,7 +32,7 @@ def literal() -> tuple[keras.Model, LabelledImages]:
     return model, LabelledImages(np.arange(16, dtype="uint8").reshape(1, 4, 4, 1), np.array([1]))
 
 
-def test_the_maps_of_fixed_weights_are_these(literal: tuple[keras.Model, LabelledImages]) -> None:
+def test_the_maps_of_fixed_weights(literal: tuple[keras.Model, LabelledImages]) -> None:
     """Features [[10, 18], [42, 50]] and [[0, 2], [8, 10]], mean gradients (2, -4) and (-1, 6), then ReLU."""
     model, test = literal
     predictions, heatmaps = GradCAM(model).predict_and_explain(test)
@@ -44,8 +45,8 @@ def test_the_maps_of_fixed_weights_are_these(literal: tuple[keras.Model, Labelle
     assert heatmaps.difference.tolist() == [[[30.0, 34.0], [46.0, 50.0]]]
 
 
-def test_hirescam_weights_each_place_by_its_own_gradient(literal: tuple[keras.Model, LabelledImages]) -> None:
-    """The same features, gradients [[1, 2], [3, 2]] and [[-4, -8], [0, -4]] for class 0, place by place.
+def test_hirescam_weights_each_position_by_its_own_gradient(literal: tuple[keras.Model, LabelledImages]) -> None:
+    """The same features, gradients [[1, 2], [3, 2]] and [[-4, -8], [0, -4]] for class 0, position by position.
 
     With a dense layer on the flat map, the signed map sums to the logit: 216 and, for class 1, -40.
     """
@@ -78,7 +79,7 @@ def test_before_global_average_pooling_the_weights_are_those_of_the_head(
 def test_before_global_average_pooling_both_methods_agree(
     logits_net: keras.Model, noise: LabelledImages, signed_maps: np.ndarray
 ) -> None:
-    """There the gradient is the same in every place."""
+    """There the gradient is the same at every position."""
     maps = GradCAM(logits_net, method="hirescam").maps(noise.images, noise.labels, signed=True)
     np.testing.assert_allclose(maps, signed_maps, atol=1e-7)
 
@@ -86,7 +87,7 @@ def test_before_global_average_pooling_both_methods_agree(
 def test_before_a_map_of_logits_the_weights_are_those_of_its_filter(
     noise: LabelledImages, feature_maps: Callable, closed_form: Callable
 ) -> None:
-    """As in the article: 1×1 convolution, average over the image, softmax; the logit map itself is not explained."""
+    """1×1 convolution, average over the image, softmax, as in the network `article`."""
     keras.utils.set_random_seed(4)
     model = keras.Sequential(
         [
@@ -108,7 +109,7 @@ def test_before_a_map_of_logits_the_weights_are_those_of_its_filter(
 
 
 def test_at_a_map_of_logits_the_map_is_that_logit(noise: LabelledImages, feature_maps: Callable) -> None:
-    """`L_c = relu(A_c) / (H W)`: no other channel has a say."""
+    """`L_c = relu(A_c) / (H W)`: no other channel contributes."""
     keras.utils.set_random_seed(4)
     layers = [L.Conv2D(6, 3, activation="relu"), L.Conv2D(5, 1, name="logit_map"), L.GlobalAveragePooling2D()]
     model = keras.Sequential([keras.Input((8, 8, 3)), L.Rescaling(1 / 255), *layers, L.Softmax()])
@@ -143,7 +144,7 @@ def test_mistakes_are_explained_as_single_images_are(
     assert heatmaps.difference.min() < 0 < heatmaps.difference.max()
 
 
-def test_maps_are_those_of_the_classes_asked_for(
+def test_maps_are_those_of_the_given_classes(
     explainer: GradCAM, logits_net: keras.Model, noise: LabelledImages
 ) -> None:
     scores = np.asarray(logits_net(noise.images, training=False))
@@ -154,7 +155,7 @@ def test_maps_are_those_of_the_classes_asked_for(
     np.testing.assert_array_equal(mixed, np.concatenate([first[:11], last[11:]]))
 
 
-def test_only_signed_maps_say_what_speaks_against_a_class(
+def test_unsigned_maps_are_the_positive_part_of_signed_maps(
     explainer: GradCAM, noise: LabelledImages, signed_maps: np.ndarray
 ) -> None:
     positive = np.maximum(signed_maps, 0)
@@ -182,14 +183,14 @@ def test_only_mistakes_are_explained_in_the_order_of_the_test_set(noise: Labelle
     assert heatmaps.signed_predicted.dtype == heatmaps.signed_true.dtype == np.float32
 
 
-def test_where_nothing_is_wrong_there_are_no_maps(explainer: GradCAM, noise: LabelledImages, explained: Any) -> None:
+def test_without_mistakes_there_are_no_maps(explainer: GradCAM, noise: LabelledImages, explained: Any) -> None:
     predictions, _ = explained
     _, heatmaps = explainer.predict_and_explain(noise.images, predictions.predicted)
     assert heatmaps.predicted.shape == heatmaps.true.shape == heatmaps.difference.shape == (0, 4, 4)
     assert heatmaps.indices.shape == (0,)
 
 
-def test_another_training_is_seen_without_another_explainer(own_net: keras.Model, noise: LabelledImages) -> None:
+def test_an_explainer_uses_the_current_weights(own_net: keras.Model, noise: LabelledImages) -> None:
     explainer = GradCAM(own_net)
     before, _ = explainer.predict_and_explain(noise)
     own_net.get_layer("head").kernel.assign(-own_net.get_layer("head").kernel)
@@ -200,7 +201,7 @@ def test_another_training_is_seen_without_another_explainer(own_net: keras.Model
 
 @pytest.mark.parametrize("columns", [slice(None), slice(2, 3)], ids=["every-class", "one-class"])
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
-def test_scores_that_are_not_numbers_do_not_crash(own_net: keras.Model, noise: LabelledImages, columns: slice) -> None:
+def test_scores_that_are_nan_do_not_crash(own_net: keras.Model, noise: LabelledImages, columns: slice) -> None:
     kernel = own_net.get_layer("head").kernel
     broken = kernel.numpy()
     broken[:, columns] = np.nan
@@ -218,8 +219,6 @@ def test_scores_that_are_not_numbers_do_not_crash(own_net: keras.Model, noise: L
         ({"batch_size": 0}, r"`batch_size` must be a whole number, 1 or more\. Received: 0"),
     ],
 )
-def test_settings_outside_their_values_are_refused(
-    logits_net: keras.Model, arguments: dict[str, Any], message: str
-) -> None:
+def test_unknown_settings_are_refused(logits_net: keras.Model, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         GradCAM(logits_net, **arguments)

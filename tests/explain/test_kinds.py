@@ -16,13 +16,14 @@ from lrdiag.record.arrays import LabelledImages
 
 L = keras.layers
 SHAPE = (8, 8, 3)
+pytestmark = pytest.mark.usefixtures("eager_passes")
 
 
-# --- the same layers, put together otherwise --------------------------------------------------------------------------
+# --- the same layers in other models ----------------------------------------------------------------------------------
 
 
 class Wrapped(keras.Model):
-    """Calls layers and models one after the other, as a training script might."""
+    """Calls layers and models in sequence, as a training script might."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__()
@@ -96,7 +97,7 @@ def shared_layers(logits_net: keras.Model) -> tuple[Any, list[Any], list[Any]]:
 
 
 @pytest.mark.parametrize("build", FLAT_NETS.values(), ids=FLAT_NETS)
-def test_however_layers_are_put_together_their_maps_are_the_same(
+def test_every_kind_of_model_has_the_same_maps(
     build: Build, shared_layers: Any, noise: LabelledImages, signed_maps: np.ndarray
 ) -> None:
     explainer = GradCAM(build(*shared_layers))
@@ -105,7 +106,7 @@ def test_however_layers_are_put_together_their_maps_are_the_same(
 
 
 @pytest.mark.parametrize("build", NESTED_NETS.values(), ids=NESTED_NETS)
-def test_however_deep_layers_are_nested_their_maps_are_the_same(
+def test_nested_models_have_the_same_maps(
     build: Build, shared_layers: Any, noise: LabelledImages, signed_maps: np.ndarray
 ) -> None:
     explainer = GradCAM(build(*shared_layers))
@@ -113,7 +114,7 @@ def test_however_deep_layers_are_nested_their_maps_are_the_same(
     assert (explainer.layer or "").removeprefix("backbone/") == "trunk/last_map"
 
 
-def test_a_model_that_makes_its_layers_when_first_called_is_explained_at_once(noise: LabelledImages) -> None:
+def test_a_model_that_creates_its_layers_when_called_is_explained(noise: LabelledImages) -> None:
     class Late(keras.Model):
         def build(self, shape: Any) -> None:
             self.convolution, self.head = L.Conv2D(4, 3, name="wanted"), L.Dense(5)
@@ -133,16 +134,16 @@ def test_a_model_that_makes_its_layers_when_first_called_is_explained_at_once(no
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
-def test_the_type_of_the_numbers_changes_nothing(
+def test_the_dtype_of_the_images_changes_nothing(
     explainer: GradCAM, noise: LabelledImages, signed_maps: np.ndarray, dtype: str
 ) -> None:
-    """Those of `noise` are bytes."""
+    """Those of `noise` are `uint8`."""
     maps = explainer.maps(noise.images.astype(dtype), noise.labels, signed=True)
     np.testing.assert_allclose(maps, signed_maps, atol=1e-7)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16"])
-def test_a_model_that_states_another_type_is_explained(
+def test_a_model_with_another_input_dtype_is_explained(
     shared_layers: Any, noise: LabelledImages, signed_maps: np.ndarray, dtype: str
 ) -> None:
     scale, trunk, head = shared_layers
@@ -172,7 +173,7 @@ def any_size() -> keras.Model:
     )
 
 
-def test_images_of_any_size_are_explained_one_size_after_the_other(
+def test_one_explainer_takes_images_of_several_sizes(
     any_size: keras.Model, feature_maps: Callable, closed_form: Callable
 ) -> None:
     explainer = GradCAM(any_size)
@@ -187,9 +188,9 @@ def test_images_of_any_size_are_explained_one_size_after_the_other(
     assert explainer.layer == "map"
 
 
-def test_images_of_two_sizes_do_not_fit_into_one_array(any_size: keras.Model) -> None:
+def test_images_of_two_sizes_in_one_pass_are_refused(any_size: keras.Model) -> None:
     batches = [(np.zeros((2, size, size, 3), "uint8"), [0, 1]) for size in (8, 12)]
-    with pytest.raises(DataError, match=r"all images must have one size.*Received: .*\(6, 6\).*\(10, 10\)"):
+    with pytest.raises(DataError, match=r"All images must have one size.*Received: .*\(6, 6\).*\(10, 10\)"):
         GradCAM(any_size).predict_and_explain(batches)
 
 
@@ -204,7 +205,7 @@ def test_images_of_two_sizes_do_not_fit_into_one_array(any_size: keras.Model) ->
 def test_half_precision_gives_nearly_the_same_maps(
     mixed_precision: str, error: float, noise: LabelledImages, signed_maps: np.ndarray, shared_layers: Any
 ) -> None:
-    """Three digits or two are kept, and come out as float32."""
+    """They are precise to two or three digits, and `float32`."""
     scale, trunk, head = (
         [type(layer).from_config(layer.get_config() | {"dtype": mixed_precision}) for layer in part]
         for part in ([shared_layers[0]], *shared_layers[1:])
@@ -232,7 +233,7 @@ def image_and_numbers(structure: Callable[[Any, Any], Any]) -> keras.Model:
 
 
 class ImageAndNumbers(keras.Model):
-    """Takes them as a dictionary."""
+    """Takes a dictionary."""
 
     def __init__(self, model: keras.Model) -> None:
         super().__init__()
@@ -251,7 +252,7 @@ class ImageAndNumbers(keras.Model):
     ],
     ids=["dict", "list", "dict-subclassed"],
 )
-def test_beside_the_image_a_model_may_take_more(structure: Any, subclass: Any, noise: LabelledImages) -> None:
+def test_a_model_may_have_several_inputs(structure: Any, subclass: Any, noise: LabelledImages) -> None:
     inner = image_and_numbers(structure)
     model = subclass(inner) if subclass else inner
     numbers = np.random.default_rng(0).normal(size=(23, 2)).astype("float32")
@@ -267,7 +268,7 @@ def test_beside_the_image_a_model_may_take_more(structure: Any, subclass: Any, n
     np.testing.assert_allclose(heatmaps.signed_true, signed[heatmaps.indices], atol=1e-7)
 
 
-def test_what_stands_beside_the_image_matters(noise: LabelledImages) -> None:
+def test_the_other_input_changes_the_predictions(noise: LabelledImages) -> None:
     model = image_and_numbers(lambda image, numbers: [image, numbers])
     explainer = GradCAM(model)
     (small, _), (large, _) = (
@@ -276,8 +277,7 @@ def test_what_stands_beside_the_image_matters(noise: LabelledImages) -> None:
     assert np.abs(small.log_probabilities - large.log_probabilities).max() > 0.1
 
 
-def test_inputs_may_be_arranged_in_every_way_that_the_model_takes(noise: LabelledImages) -> None:
-    """One explainer, a dictionary once and a list then."""
+def test_inputs_may_be_a_dictionary_or_a_list(noise: LabelledImages) -> None:
     model = image_and_numbers(lambda image, numbers: {"image": image, "numbers": numbers})
     explainer, numbers = GradCAM(model), np.ones((23, 2), "float32")
     named = explainer.maps({"image": noise.images, "numbers": numbers}, noise.labels)
@@ -286,7 +286,7 @@ def test_inputs_may_be_arranged_in_every_way_that_the_model_takes(noise: Labelle
     np.testing.assert_array_equal(named, listed)
 
 
-def test_an_index_beside_the_image_may_be_an_integer(noise: LabelledImages) -> None:
+def test_an_input_may_be_an_integer_index(noise: LabelledImages) -> None:
     image, place = keras.Input(SHAPE), keras.Input((), dtype="int32")
     features = L.GlobalAveragePooling2D()(L.Conv2D(6, 3, name="map")(image / 255.0))
     model = keras.Model([image, place], L.Dense(5)(L.Concatenate()([features, L.Embedding(2, 3)(place)])))
@@ -298,8 +298,8 @@ def test_an_index_beside_the_image_may_be_an_integer(noise: LabelledImages) -> N
 # --- channels first ---------------------------------------------------------------------------------------------------
 
 
-def test_maps_whose_channels_come_first_are_weighted_alike(noise: LabelledImages) -> None:
-    """Separable convolutions run that way on a CPU too."""
+def test_channels_first_maps_are_the_same(noise: LabelledImages) -> None:
+    """Separable convolutions support channels first on a CPU."""
 
     def build(data_format: str) -> keras.Model:
         last = data_format == "channels_last"
@@ -328,7 +328,7 @@ def test_maps_whose_channels_come_first_are_weighted_alike(noise: LabelledImages
         np.testing.assert_allclose(maps, expected, atol=1e-7)
 
 
-def test_where_no_layer_says_otherwise_channels_stand_where_keras_has_them() -> None:
+def test_the_data_format_defaults_to_that_of_keras() -> None:
     keras.config.set_image_data_format("channels_first")
     try:
         convolution = L.SeparableConv2D(6, 3)

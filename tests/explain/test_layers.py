@@ -16,10 +16,11 @@ from lrdiag.explain.gradcam import GradCAM
 
 CLASSES = 5
 L = keras.layers
+pytestmark = pytest.mark.usefixtures("eager_passes")
 
 
 def choose(*layers: Any) -> str | None:
-    """What is explained in a net of these layers, and of a dense head where they have none."""
+    """The layer that is explained in a net of these layers; a dense head is added if they have none."""
     has_head = isinstance(layers[-1], L.Dense | L.Softmax)
     head = [] if has_head else [L.GlobalAveragePooling2D(), L.Dense(CLASSES)]
     return GradCAM(keras.Sequential([keras.Input((16, 16, 3)), *layers, *head])).layer
@@ -49,7 +50,7 @@ def choose(*layers: Any) -> str | None:
         "separable-logit-map", "activated-logit-map", "dense-logit-map",
     ],
 )  # fmt: skip
-def test_what_only_moves_or_rescales_a_map_is_not_explained(after: Any) -> None:
+def test_layers_that_only_move_or_rescale_a_map_are_skipped(after: Any) -> None:
     assert choose(L.Conv2D(4, 3, padding="same"), L.ReLU(name="wanted"), *after()) == "wanted"
 
 
@@ -70,30 +71,30 @@ def test_the_last_feature_map_is_explained_after_its_activation(last: Any) -> No
     assert choose(L.Conv2D(4, 3), last()) == "wanted"
 
 
-def test_an_activation_that_is_a_layer_itself_is_explained_where_it_acts() -> None:
-    """Convolutions hold it, and are still seen to be convolutions."""
+def test_an_activation_layer_inside_a_convolution_is_explained() -> None:
+    """The convolution that holds it is still recognised as a convolution."""
     assert choose(L.Conv2D(4, 3, activation=L.LeakyReLU(name="leaky"), name="only")) == "only/leaky"
 
 
 @pytest.mark.parametrize("earlier", [0, 1])
-def test_a_convolution_before_a_dense_head_is_no_head_however_many_filters_it_has(earlier: int) -> None:
+def test_a_convolution_with_one_filter_per_class_before_a_dense_head_is_explained(earlier: int) -> None:
     before = [L.Conv2D(8, 3) for _ in range(earlier)]
     last = L.Conv2D(CLASSES, 3, activation="relu", name="wanted")
     assert choose(*before, last, L.Flatten(), L.Dense(CLASSES)) == "wanted"
 
 
-def test_a_map_of_single_logits_is_known_as_such() -> None:
-    """One logit speaks for two classes."""
+def test_a_map_of_single_logits_is_recognised() -> None:
+    """One logit scores two classes."""
     layers = [L.Conv2D(4, 3, name="wanted"), L.Conv2D(1, 1), L.GlobalAveragePooling2D(), L.Activation("sigmoid")]
     assert GradCAM(keras.Sequential([keras.Input((16, 16, 3)), *layers])).layer == "wanted"
 
 
-def test_a_map_of_logits_is_explained_where_there_is_no_map_before_it() -> None:
+def test_a_map_of_logits_is_explained_if_there_is_no_earlier_map() -> None:
     assert choose(L.Conv2D(CLASSES, 3, name="wanted"), L.GlobalAveragePooling2D(), L.Softmax()) == "wanted"
 
 
 @pytest.mark.parametrize("add", [lambda x, y: x + y, ops.add, ops.maximum], ids=["+", "ops.add", "ops.maximum"])
-def test_a_residual_sum_is_explained_though_no_layer_makes_it(add: Any) -> None:
+def test_a_residual_sum_outside_of_any_layer_is_explained(add: Any) -> None:
     inputs = keras.Input((16, 16, 3))
     features = L.Conv2D(4, 3)(inputs)
     summed = add(features, L.Conv2D(4, 3, padding="same")(features))
@@ -104,7 +105,7 @@ def test_a_residual_sum_is_explained_though_no_layer_makes_it(add: Any) -> None:
 
 
 @pytest.mark.parametrize("base", [L.Layer, keras.Model], ids=["layer", "model"])
-def test_a_residual_block_of_ones_own_is_explained_after_its_sum(base: type) -> None:
+def test_a_custom_residual_block_is_explained_after_its_sum(base: type) -> None:
     class Block(base):
         def __init__(self, **arguments: Any) -> None:
             super().__init__(**arguments)
@@ -116,7 +117,7 @@ def test_a_residual_block_of_ones_own_is_explained_after_its_sum(base: type) -> 
     assert choose(L.Conv2D(4, 3), Block(), Block(name="last")) == "last"
 
 
-def test_a_block_of_ones_own_is_seen_through_where_its_last_layer_says_more() -> None:
+def test_a_layer_inside_a_custom_block_is_explained_if_it_is_better() -> None:
     class Block(L.Layer):
         def __init__(self, **arguments: Any) -> None:
             super().__init__(**arguments)
@@ -130,7 +131,7 @@ def test_a_block_of_ones_own_is_seen_through_where_its_last_layer_says_more() ->
     assert choose(Block(name="block")) == "block/wanted"
 
 
-def test_the_order_is_that_of_execution(subclassed: type[keras.Model]) -> None:
+def test_the_order_of_layers_is_that_of_execution(subclassed: type[keras.Model]) -> None:
     explainer = GradCAM(subclassed())
     assert explainer.layer is None, "before the first images"
     explainer.maps(np.zeros((1, 8, 8, 3), "float32"))
@@ -138,8 +139,8 @@ def test_the_order_is_that_of_execution(subclassed: type[keras.Model]) -> None:
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_a_map_of_large_numbers_is_still_seen_to_matter(policy: str) -> None:
-    """However coarse numbers of that size are."""
+def test_a_map_of_large_values_is_explained(policy: str) -> None:
+    """Their precision is low, but replacing them changes the scores."""
     keras.config.set_dtype_policy(policy)
     try:
         bias = keras.initializers.Constant(1e9)
@@ -158,13 +159,13 @@ def test_a_map_of_large_numbers_is_still_seen_to_matter(policy: str) -> None:
     ],
     ids=["dense", "augmented-dense", "one-pixel", "one-dimensional"],
 )
-def test_without_a_map_nothing_is_explained_and_the_reason_names_the_layers(layers: Any) -> None:
+def test_a_network_without_a_map_is_refused_with_its_layers(layers: Any) -> None:
     with pytest.raises(ModelError, match=r"height and a width above 1.*Received: a network of .*Dense"):
         choose(*layers())
 
 
-def test_a_head_that_has_learned_nothing_leaves_nothing_to_explain() -> None:
-    with pytest.raises(ModelError, match=r"depend on none of the network's feature maps.*Train it first"):
+def test_a_network_with_a_zero_head_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"must depend on a feature map.*Train the network first"):
         choose(L.Conv2D(4, 3), L.Flatten(), L.Dense(CLASSES, kernel_initializer="zeros"))
 
 
@@ -193,12 +194,12 @@ def inside(backbone: keras.Model, size: int) -> keras.Model:
     ids=["VGG16", "ConvNeXt", "ResNet50V2", "DenseNet121", "EfficientNetV2", "Xception"],
 )
 def test_a_backbone_inside_a_model_is_explained_at_its_last_map(build: Any, size: int, layer: str) -> None:
-    """After the activation, before the pooling, before a normalization over channels."""
+    """After the activation, before pooling or a normalization over channels."""
     backbone = build(include_top=False, weights=None, input_shape=(size, size, 3))
     assert re.fullmatch(layer, GradCAM(inside(backbone, size)).layer or "")
 
 
-def test_the_map_of_a_backbone_is_weighted_by_the_head_of_the_model_around_it() -> None:
+def test_the_map_of_a_backbone_is_weighted_by_the_head() -> None:
     """Transfer learning: `alpha_k = W[k, c] / (H W)`, two classes on a frozen MobileNetV2."""
     backbone = Apps.MobileNetV2(alpha=0.35, include_top=False, weights=None, input_shape=(64, 64, 3), name="mobile")
     backbone.trainable = False
@@ -213,7 +214,7 @@ def test_the_map_of_a_backbone_is_weighted_by_the_head_of_the_model_around_it() 
     np.testing.assert_allclose(maps, expected, atol=1e-5 * np.abs(expected).max())
 
 
-def test_a_whole_architecture_is_explained_before_its_own_head() -> None:
+def test_a_whole_architecture_is_explained_before_its_head() -> None:
     assert (
         GradCAM(Apps.MobileNet(alpha=0.25, weights=None, classes=3, input_shape=(64, 64, 3))).layer == "conv_pw_13_relu"
     )
@@ -229,17 +230,17 @@ def trunk(name: str) -> keras.Sequential:
 
 @pytest.fixture(scope="module")
 def two_towers() -> keras.Model:
-    """Two nested nets side by side, a layer that is never called, and one that the scores do not hear of."""
+    """Two parallel nested nets, a layer that is never called, and a layer whose output is not used."""
 
     class Towers(keras.Model):
         def __init__(self) -> None:
             super().__init__()
             self.left, self.right = trunk("left"), trunk("right")
-            self.unused, self.unheard = L.Conv2D(4, 3, name="unused"), L.Conv2D(4, 3, name="unheard")
+            self.unused, self.ignored = L.Conv2D(4, 3, name="unused"), L.Conv2D(4, 3, name="ignored")
             self.pool, self.head = L.GlobalAveragePooling2D(name="global"), L.Dense(CLASSES, name="head")
 
         def call(self, inputs: Any) -> Any:
-            self.unheard(inputs)
+            self.ignored(inputs)
             return self.head(self.pool(self.left(inputs) + self.right(inputs)))
 
     model = Towers()
@@ -274,8 +275,8 @@ def test_a_layer_is_found_by_its_name_or_its_path(
     )
 
 
-def test_a_layer_itself_may_be_given_or_a_nested_model(two_towers: keras.Model, pictures: np.ndarray) -> None:
-    """A nested model is explained at what it returns."""
+def test_a_layer_or_a_nested_model_may_be_given_as_an_object(two_towers: keras.Model, pictures: np.ndarray) -> None:
+    """A nested model is explained at its output."""
     maps = []
     for layer, path in ((two_towers.left, "left"), (two_towers.left.get_layer("pool"), "left/pool")):
         explainer = GradCAM(two_towers, layer)
@@ -284,29 +285,29 @@ def test_a_layer_itself_may_be_given_or_a_nested_model(two_towers: keras.Model, 
     np.testing.assert_array_equal(*maps)
 
 
-def test_the_end_of_a_path_is_enough() -> None:
+def test_a_layer_is_found_by_the_end_of_its_path() -> None:
     outer = keras.Sequential([keras.Input((16, 16, 3)), trunk("inner")], name="outer")
     model = keras.Sequential([keras.Input((16, 16, 3)), outer, L.Flatten(), L.Dense(CLASSES)])
     for name in ("first", "inner/first", "outer/inner/first"):
         assert GradCAM(model, name).layer == "outer/inner/first"
 
 
-def test_a_whole_path_comes_before_the_end_of_another() -> None:
+def test_a_whole_path_has_precedence_over_the_end_of_another() -> None:
     model = keras.Sequential([keras.Input((16, 16, 3)), trunk("inner"), L.Conv2D(4, 3, name="first"), L.Flatten()])
     model.add(L.Dense(CLASSES))
     assert GradCAM(model, "first").layer == "first"
     assert GradCAM(model, "inner/first").layer == "inner/first"
 
 
-def test_a_layer_that_is_shared_is_one_layer() -> None:
-    """Though it stands at several paths, its name is not ambiguous."""
+def test_a_shared_layer_is_one_layer() -> None:
+    """It has several paths, but its name is not ambiguous."""
     shared = L.Conv2D(3, 3, padding="same", name="shared")
     nets = [keras.Sequential([keras.Input((16, 16, 3)), shared], name=name) for name in ("one", "two")]
     model = keras.Sequential([keras.Input((16, 16, 3)), *nets, L.Flatten(), L.Dense(CLASSES)])
     assert GradCAM(model, "shared").layer == GradCAM(model, shared).layer == "one/shared"
 
 
-SERVING = r"These layers can serve: left/first, left/left_last, right/first, right/right_last$"
+SERVING = r"These layers can be explained: left/first, left/left_last, right/first, right/right_last$"
 
 
 @pytest.mark.parametrize(
@@ -316,12 +317,12 @@ SERVING = r"These layers can serve: left/first, left/left_last, right/first, rig
         ("middle", rf"has no layer 'middle'\. {SERVING}"),
         ("st", rf"has no layer 'st'\. {SERVING}"),
         ("unused", rf"never calls its layer 'unused'\. {SERVING}"),
-        ("global", rf"of more than one pixel\. Received: 'global', which returns \('n', 3\)\. {SERVING}"),
-        ("unheard", rf"do not depend on the layer 'unheard'\. {SERVING}"),
+        ("global", rf"with more than one pixel\. Received: 'global', which returns \('n', 3\)\. {SERVING}"),
+        ("ignored", rf"do not depend on the layer 'ignored'\. {SERVING}"),
     ],
-    ids=["ambiguous", "unknown", "end-of-a-name", "never-called", "no-extent", "unheard"],
+    ids=["ambiguous", "unknown", "end-of-a-name", "never-called", "no-extent", "ignored"],
 )
-def test_a_layer_that_cannot_serve_is_refused_with_those_that_can(
+def test_a_layer_that_cannot_be_explained_is_refused_with_those_that_can(
     two_towers: keras.Model, pictures: np.ndarray, name: str, message: str
 ) -> None:
     with pytest.raises(ModelError, match=message):
@@ -333,15 +334,15 @@ def test_a_layer_of_another_model_is_refused(two_towers: keras.Model, pictures: 
         GradCAM(two_towers, trunk("other").layers[0]).maps(pictures)
 
 
-def test_of_many_layers_that_can_serve_the_last_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_layers_the_last_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layers, "_LISTED", 2)
     for count, listed in ((2, "conv0, conv1"), (3, "… conv1, conv2")):
         convolutions = [L.Conv2D(2, 1, name=f"conv{place}") for place in range(count)]
-        with pytest.raises(ModelError, match=f"can serve: {listed}$"):
+        with pytest.raises(ModelError, match=f"can be explained: {listed}$"):
             GradCAM(keras.Sequential([keras.Input((8, 8, 2)), *convolutions, L.Flatten(), L.Dense(3)]), "conv")
 
 
-def test_a_layer_from_which_no_gradient_comes_back_is_refused(pictures: np.ndarray) -> None:
+def test_a_layer_without_a_gradient_is_refused(pictures: np.ndarray) -> None:
     layers = [L.Conv2D(4, 3, name="cut"), L.Lambda(ops.stop_gradient, name="uncut"), L.Flatten(), L.Dense(CLASSES)]
     model = keras.Sequential([keras.Input((16, 16, 3)), *layers])
     assert GradCAM(model, "uncut").maps(pictures).shape == (2, 14, 14)
@@ -349,8 +350,8 @@ def test_a_layer_from_which_no_gradient_comes_back_is_refused(pictures: np.ndarr
         GradCAM(model, "cut").maps(pictures)
 
 
-def test_a_layer_called_twice_is_explained_where_the_scores_hear_of_it(pictures: np.ndarray) -> None:
-    """Two images through one net, an output for each of them."""
+def test_a_layer_called_twice_is_explained_at_the_call_that_the_scores_depend_on(pictures: np.ndarray) -> None:
+    """One layer is applied to two images, and each has an output."""
     shared, pool = L.Conv2D(4, 3, name="shared"), L.GlobalAveragePooling2D()
     inputs = {side: keras.Input((16, 16, 3), name=side) for side in ("left", "right")}
     outputs = {side: L.Dense(CLASSES, name=f"{side}_head")(pool(shared(tensor))) for side, tensor in inputs.items()}

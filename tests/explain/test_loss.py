@@ -1,4 +1,4 @@
-"""What a compiled loss says of the outputs of its model."""
+"""Whether a compiled loss takes logits."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ def model(outputs: int = 1, *, named: bool = False) -> keras.Model:
         (None, None),
     ],
 )
-def test_only_a_cross_entropy_says(loss: Any, says: bool | None) -> None:
+def test_a_cross_entropy_states_whether_it_takes_logits(loss: Any, says: bool | None) -> None:
     net = model()
     net.compile(loss=loss)
     assert says_from_logits(net) is says
 
 
-def test_a_model_that_is_not_compiled_says_nothing() -> None:
+def test_a_model_that_is_not_compiled_states_nothing() -> None:
     assert says_from_logits(model()) is None
 
 
 LISTED, NAMED = [LOGITS, PROBABILITIES, "mse"], {"a": LOGITS, "b": PROBABILITIES, "c": "mse"}
 
 
-# Keras matches a dictionary of outputs with a dictionary of losses alone.
+# Keras matches a dictionary of outputs only with a dictionary of losses.
 @pytest.mark.parametrize(("named", "loss"), [(False, LISTED), (False, NAMED), (True, NAMED)])
-def test_of_several_outputs_the_one_that_is_asked_for_says(named: bool, loss: Any) -> None:
+def test_each_output_has_its_own_loss(named: bool, loss: Any) -> None:
     net = model(3, named=named)
     net.compile(loss=loss)
     assert [says_from_logits(net, output) for output in "abc"] == [True, False, None]
@@ -72,13 +72,13 @@ def test_of_several_outputs_the_one_that_is_asked_for_says(named: bool, loss: An
     assert says_from_logits(net, 7) is None
 
 
-def test_one_loss_for_all_outputs_speaks_for_each() -> None:
+def test_one_loss_applies_to_all_outputs() -> None:
     net = model(2)
     net.compile(loss=LOGITS)
     assert [says_from_logits(net, output) for output in ("a", 1)] == [True, True]
 
 
-def test_the_loss_of_the_only_output_may_be_named() -> None:
+def test_the_loss_of_a_single_output_may_be_in_a_dictionary() -> None:
     net = model()
     net.compile(loss={"a": LOGITS})
     assert says_from_logits(net) is True

@@ -1,4 +1,4 @@
-"""Where the network looks on the average."""
+"""Mean heatmaps per class."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def batch(maps: list[list[list[float]]], wrong: list[int], classes: int = 2) -> 
     return Explained(np.zeros((len(maps), classes)), missed, every[missed], every[missed], every)
 
 
-def test_each_map_counts_alike_whatever_its_peak() -> None:
-    """Right: [1, 0] and [1/2, 1] of class 0; wrong: [0, 1] of class 0, and nothing, for all of it is below 0."""
+def test_each_map_is_scaled_to_its_peak() -> None:
+    """Right: [1, 0] and [1/2, 1] of class 0. Wrong: [0, 1] of class 0, and a map without positive values."""
     means = RunningMeans()
     means.add(batch([[[4, 0]], [[0, 0.1]], [[-3, -2]]], wrong=[1, 2]), np.array([0, 0, 1]))
     means.add(batch([[[5, 10]]], wrong=[]), np.array([0]))
@@ -46,7 +46,7 @@ def test_maps_of_another_size_are_refused() -> None:
 def test_the_means_are_those_of_the_maps_of_every_image(
     explainer: GradCAM, logits_net: keras.Model, noise: LabelledImages
 ) -> None:
-    """Of the predicted class; class 4 is given to no image, class 2 is always right and class 3 always wrong."""
+    """For the predicted class. No image has class 4; class 2 is always right and class 3 always wrong."""
     maps = explainer.maps(noise.images)
     predicted = np.asarray(logits_net(noise.images)).argmax(axis=1)
     labels = noise.labels % 4

@@ -1,4 +1,4 @@
-"""Which scores are explained: the logits behind whatever a model ends in, and one of several outputs."""
+"""Which scores are explained: the logits before a softmax or sigmoid, and one of several outputs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from lrdiag.explain.gradcam import GradCAM
 from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
 
 L = keras.layers
+pytestmark = pytest.mark.usefixtures("eager_passes")
 
 
 @pytest.fixture(autouse=True)
 def no_warning() -> Any:
-    """Only models that hide their softmax are warned of."""
+    """Only models with a hidden softmax raise a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         yield
 
 
 def ending_in(head: Callable[[Any], Any], units: int = 5) -> keras.Model:
-    """A Functional model whose logits are `logits`, whatever `head` makes of them."""
+    """A Functional model whose logits are the input of `head`."""
     inputs = keras.Input((8, 8, 3))
     keras.utils.set_random_seed(1)
     features = L.Conv2D(6, 3, activation="relu", name="features")(inputs / 255.0)
@@ -41,7 +42,7 @@ def maps_of_logits(noise: LabelledImages) -> np.ndarray:
     return GradCAM(ending_in(lambda logits: logits)).maps(noise.images, noise.labels, signed=True)
 
 
-def test_whatever_the_head_the_maps_are_those_of_the_logits(
+def test_the_maps_are_those_of_the_logits_for_every_head(
     each_head: keras.Model, explained: tuple[Predictions, Heatmaps], noise: LabelledImages
 ) -> None:
     predictions, heatmaps = GradCAM(each_head).predict_and_explain(noise)
@@ -69,7 +70,7 @@ def test_whatever_the_head_the_maps_are_those_of_the_logits(
         "ops.log_sigmoid",
     ],
 )  # fmt: skip
-def test_probabilities_that_a_layer_or_an_operation_makes_are_taken_out(
+def test_a_softmax_or_sigmoid_at_the_end_is_removed(
     head: Callable[[Any], Any], noise: LabelledImages, maps_of_logits: np.ndarray
 ) -> None:
     maps = GradCAM(ending_in(head)).maps(noise.images, noise.labels, signed=True)
@@ -77,7 +78,7 @@ def test_probabilities_that_a_layer_or_an_operation_makes_are_taken_out(
     assert np.abs(maps).max() > 1e-4
 
 
-def test_a_layer_of_ones_own_that_ends_in_a_softmax_is_opened(noise: LabelledImages) -> None:
+def test_a_softmax_at_the_end_of_a_custom_layer_is_removed(noise: LabelledImages) -> None:
     class Scaled(L.Layer):
         def __init__(self, activation: str) -> None:
             super().__init__()
@@ -94,8 +95,8 @@ def test_a_layer_of_ones_own_that_ends_in_a_softmax_is_opened(noise: LabelledIma
     assert np.abs(expected).max() > 1e-4
 
 
-def test_a_sure_softmax_does_not_blank_the_map(noise: LabelledImages, own_net: keras.Model) -> None:
-    """Its gradient is zero where it is one; that of the logit is not."""
+def test_a_saturated_softmax_does_not_blank_the_map(noise: LabelledImages, own_net: keras.Model) -> None:
+    """The gradient of a saturated softmax is zero; that of the logit is not."""
     kernel = own_net.get_layer("head").kernel
     kernel.assign(1e6 * kernel)
     predictions, heatmaps = GradCAM(own_net).predict_and_explain(noise)
@@ -104,7 +105,7 @@ def test_a_sure_softmax_does_not_blank_the_map(noise: LabelledImages, own_net: k
 
 
 @pytest.mark.parametrize("head", [L.Activation("sigmoid"), lambda logit: logit], ids=["sigmoid", "logit"])
-def test_a_single_logit_speaks_for_the_second_class_and_against_the_first(
+def test_a_single_logit_is_evidence_for_the_second_class(
     head: Callable[[Any], Any], noise: LabelledImages, feature_maps: Callable, closed_form: Callable
 ) -> None:
     model = ending_in(head, units=1)
@@ -127,14 +128,14 @@ def test_a_single_logit_speaks_for_the_second_class_and_against_the_first(
     np.testing.assert_allclose(heatmaps.signed_predicted, -heatmaps.signed_true, atol=1e-7)
 
 
-def test_a_sigmoid_over_many_classes_predicts_what_the_model_predicts(noise: LabelledImages) -> None:
+def test_sigmoids_predict_what_the_model_predicts(noise: LabelledImages) -> None:
     model = ending_in(ops.sigmoid)
     predictions, _ = GradCAM(model).predict_and_explain(noise)
     np.testing.assert_array_equal(predictions.predicted, np.asarray(model(noise.images)).argmax(axis=1))
 
 
-def test_a_softmax_that_is_not_the_output_is_left_alone(noise: LabelledImages) -> None:
-    """As an attention has it."""
+def test_a_softmax_inside_the_model_is_kept(noise: LabelledImages) -> None:
+    """Such as that of an attention."""
 
     def build(head: list[Any]) -> keras.Model:
         keras.utils.set_random_seed(0)
@@ -152,7 +153,7 @@ def test_a_softmax_that_is_not_the_output_is_left_alone(noise: LabelledImages) -
     np.testing.assert_allclose(heatmaps.signed_true, expected, atol=1e-7)
 
 
-def test_logits_that_happen_to_sum_to_one_are_no_probabilities() -> None:
+def test_logits_that_sum_to_one_are_not_taken_as_probabilities() -> None:
     model = keras.Sequential([keras.Input((4, 4, 2)), L.Conv2D(2, 1, use_bias=False), L.GlobalAveragePooling2D()])
     model.layers[0].kernel.assign(np.eye(2)[None, None])
     images = np.broadcast_to(np.array([0.25, 0.75], "float32"), (1, 4, 4, 2))
@@ -161,7 +162,7 @@ def test_logits_that_happen_to_sum_to_one_are_no_probabilities() -> None:
 
 
 class Hidden(keras.Model):
-    """Makes its probabilities where no layer can be tapped."""
+    """Computes its probabilities outside of any layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -171,12 +172,12 @@ class Hidden(keras.Model):
         return ops.softmax(self.dense(ops.mean(self.convolution(inputs), axis=(1, 2))))
 
 
-def test_a_softmax_made_out_of_reach_is_warned_of(noise: LabelledImages) -> None:
-    """Its maps are then those of the probability: `p_c (L_c - sum_j p_j L_j)`."""
+def test_a_softmax_outside_of_any_layer_raises_a_warning(noise: LabelledImages) -> None:
+    """Its maps are those of the probability: `p_c (L_c - sum_j p_j L_j)`."""
     model = Hidden()
     images = noise.images / np.float32(255)
     explainer = GradCAM(model)
-    with pytest.warns(UserWarning, match=r"probabilities that no layer of it makes.*Softmax\(\)"):
+    with pytest.warns(UserWarning, match=r"probabilities, but none of its layers computes them.*Softmax\(\)"):
         maps = explainer.maps(images, noise.labels, signed=True)
     probabilities = np.asarray(model(images)).astype("float64")
     logits = keras.Sequential([model.convolution, L.GlobalAveragePooling2D(), model.dense])
@@ -194,7 +195,7 @@ def test_a_softmax_made_out_of_reach_is_warned_of(noise: LabelledImages) -> None
 
 
 def two_branches(structure: Callable[[Any, Any], Any]) -> keras.Model:
-    """Two heads, each after a convolution of its own."""
+    """Two heads, each with its own convolution."""
     keras.utils.set_random_seed(0)
     inputs = keras.Input((8, 8, 3))
     shared = L.Conv2D(4, 3, activation="relu", name="shared")(inputs / 255.0)
@@ -215,16 +216,16 @@ def two_branches(structure: Callable[[Any, Any], Any]) -> keras.Model:
         (lambda colour, shape: [colour, shape], (0, 1)),
         (lambda colour, shape: (shape, colour), (1, 0)),
     ],
-    ids=["dict", "other-keys", "list-by-name", "list-by-place", "tuple"],
+    ids=["dict", "other-keys", "list-by-name", "list-by-index", "tuple"],
 )
-def test_an_output_is_told_by_its_name_or_its_place(structure: Any, outputs: tuple[Any, Any]) -> None:
-    """The last feature map that is computed belongs to only one of them, and is chosen for only that."""
+def test_an_output_is_chosen_by_name_or_index(structure: Any, outputs: tuple[Any, Any]) -> None:
+    """Each output is explained at its own last feature map."""
     model = two_branches(structure)
     assert GradCAM(model, output=outputs[0]).layer == "colour_map"
     assert GradCAM(model, output=outputs[1]).layer == "shape_map"
 
 
-def test_each_output_is_predicted_and_explained_for_itself(
+def test_each_output_has_its_own_predictions_and_maps(
     noise: LabelledImages, feature_maps: Callable, closed_form: Callable
 ) -> None:
     model = two_branches(lambda colour, shape: {"colour": colour, "shape": shape})
@@ -237,10 +238,10 @@ def test_each_output_is_predicted_and_explained_for_itself(
 
 
 @pytest.mark.parametrize("output", ["colour", "shape"])
-def test_heads_that_say_the_same_are_told_apart(
+def test_heads_with_equal_outputs_are_distinguished(
     output: str, noise: LabelledImages, feature_maps: Callable, closed_form: Callable
 ) -> None:
-    """As after a start from zero, when both say 1/5 whatever they see: only the one asked for is opened."""
+    """Only the softmax of the chosen output is removed."""
     model = two_branches(lambda colour, shape: {"colour": colour, "shape": shape})
     for layer in ("", "_map"):
         model.get_layer(f"shape{layer}").set_weights(model.get_layer(f"colour{layer}").get_weights())
@@ -253,8 +254,8 @@ def test_heads_that_say_the_same_are_told_apart(
 
 
 @pytest.mark.parametrize("output", ["colour", "shape"])
-def test_a_map_of_logits_is_known_as_such_beside_another_output(output: str) -> None:
-    """What else is computed last, a dense layer or a convolution, belongs to the other output."""
+def test_a_map_of_logits_is_recognised_beside_another_output(output: str) -> None:
+    """The layer that runs last belongs to the other output."""
     inputs = keras.Input((8, 8, 3))
     features = L.Conv2D(4, 3, name="shared")(inputs)
     pool = L.GlobalAveragePooling2D
@@ -274,19 +275,17 @@ def test_a_map_of_logits_is_known_as_such_beside_another_output(output: str) -> 
     ],
     ids=["missing", "unknown", "out-of-range", "of-a-single-output"],
 )
-def test_an_output_that_is_missing_or_unknown_is_refused_with_those_there_are(
-    structure: Any, wrong: Any, names: str
-) -> None:
-    with pytest.raises(ModelError, match=rf"`output=` must say which.* one of {names}\. Received: output={wrong!r}"):
+def test_a_missing_or_unknown_output_is_refused_with_the_known_ones(structure: Any, wrong: Any, names: str) -> None:
+    with pytest.raises(ModelError, match=rf"`output=` must name.* one of {names}\. Received: output={wrong!r}"):
         GradCAM(two_branches(structure), output=wrong)
 
 
 @pytest.mark.parametrize("structure", [lambda only: only, lambda only: [only], lambda only: {"only": only}])
-def test_a_single_output_need_not_be_named(structure: Any) -> None:
+def test_a_single_output_is_the_default(structure: Any) -> None:
     assert GradCAM(two_branches(lambda colour, shape: structure(colour))).layer == "colour_map"
 
 
-def test_an_output_that_is_no_score_per_class_is_refused() -> None:
+def test_an_output_without_one_score_per_class_is_refused() -> None:
     model = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(4, 3)])
     with pytest.raises(ModelError, match=r"one score per class.*Received: .*\('n', 6, 6, 4\)"):
         GradCAM(model)

@@ -258,7 +258,11 @@ HOLED = np.where(np.arange(4) == 2, np.nan, MAPS)
         (IMAGES, MAPS[..., None], r"one heatmap of floats for each image.*Received: shape=\(2, 4, 4, 1\)"),
         (IMAGES, MAPS[:, :0], r"one heatmap of floats for each image.*Received: shape=\(2, 0, 4\)"),
         (IMAGES, MAPS.astype("uint8"), "one heatmap of floats for each image.*dtype=uint8"),
-        (IMAGES, np.stack([MAPS[0], HOLED[0]]), "Heatmaps must be finite.*Received: NaN or infinite values in 1, first in"),
+        (
+            IMAGES,
+            np.stack([MAPS[0], HOLED[0]]),
+            r"must be finite.*Received: NaN or infinite values in 1, first in",
+        ),
         (IMAGES, MAPS * np.inf, "Heatmaps must be finite.*Received: NaN or infinite values in 2, first in 0"),
         (IMAGES, MAPS - 1.5, "must not be negative, unless.*'difference'.*Received: values down to -0.5"),
     ],

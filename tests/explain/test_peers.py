@@ -1,4 +1,4 @@
-"""Raw maps are those of tf-keras-vis on every kind of model that it takes too."""
+"""Raw maps equal those of tf-keras-vis on every kind of model that it supports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ with warnings.catch_warnings():
 
 L = keras.layers
 CLASSES = np.array([0, 3, 1, 4, 2, 2])
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning"),
+    pytest.mark.usefixtures("eager_passes"),
+]
 
 
 def trunk() -> list[Any]:
@@ -75,7 +78,7 @@ KINDS: dict[str, Callable[[], keras.Model]] = {
 
 
 def logits_of(model: keras.Model) -> keras.Model:
-    """A model of the same weights that ends before its softmax; tf-keras-vis explains what a model returns."""
+    """The model without its softmax, because tf-keras-vis explains what a model returns."""
     last = model.outputs[0]._keras_history.operation
     before = last._inbound_nodes[-1].input_tensors[0]
     if isinstance(last, L.Softmax | L.Activation):
@@ -84,7 +87,7 @@ def logits_of(model: keras.Model) -> keras.Model:
 
 
 def their_maps(model: keras.Model, layer: Any, images: Any, score: Any = None) -> np.ndarray:
-    """As tf-keras-vis makes them, neither enlarged nor normalised."""
+    """The maps of tf-keras-vis, neither enlarged nor scaled."""
 
     def of_the_classes(outputs: Any) -> Any:
         return [outputs[place, each] for place, each in enumerate(CLASSES)]
@@ -94,7 +97,7 @@ def their_maps(model: keras.Model, layer: Any, images: Any, score: Any = None) -
 
 
 def assert_equal(ours: np.ndarray, theirs: np.ndarray) -> None:
-    """A map is about 0.01 to 1 high: 1e-6 are four digits of it at least."""
+    """Maps peak at 0.01 to 1, so 1e-6 compares at least four digits."""
     assert theirs.max() > 1e-3
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
@@ -122,7 +125,7 @@ def test_the_maps_are_theirs_at_another_layer() -> None:
     assert_equal(ours, their_maps(logits_of(model), first, images.astype("float32")))
 
 
-def test_the_maps_are_theirs_in_a_nested_backbone_that_is_inlined_for_them() -> None:
+def test_the_maps_of_a_nested_backbone_are_theirs() -> None:
     keras.utils.set_random_seed(5)
     backbone = chained(*trunk())
     model = chained(backbone, *head(activation="softmax"))
@@ -174,7 +177,7 @@ def test_the_maps_of_an_image_beside_other_inputs_are_theirs() -> None:
 
 @pytest.mark.parametrize("mixed_precision", ["mixed_float16"], indirect=True)
 def test_the_maps_are_theirs_in_half_precision(mixed_precision: str) -> None:
-    """To its own rounding."""
+    """Up to rounding."""
     keras.utils.set_random_seed(5)
     model, images = stacked(*trunk(), *head()), images_of(3)
     ours, theirs = GradCAM(model).maps(images, CLASSES), their_maps(logits_of(model), "map", images.astype("float16"))

@@ -1,4 +1,4 @@
-"""Grad-CAM of the mistakes on real photographs."""
+"""Grad-CAM of the mistakes on real images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
 
 @pytest.fixture(scope="module")
 def trained(photographs: Path) -> tuple[keras.Model, LabelledImages]:
-    """The `fast` network after one pass over 1,000 photographs, and 500 of the test set, one in twenty."""
+    """The `fast` network after one epoch of 1,000 images, and every twentieth of the test images."""
     dataset = Cifar10(photographs).load(Silence())
     train, test = dataset.train.take(np.arange(0, 50_000, 50)), dataset.test.take(np.arange(0, 10_000, 20))
     keras.utils.set_random_seed(0)
@@ -37,14 +37,14 @@ def explained(trained: tuple[keras.Model, LabelledImages]) -> tuple[Predictions,
     return GradCAM(model, batch_size=128).predict_and_explain(test)
 
 
-def test_the_mistakes_on_photographs_are_explained_at_the_last_map_of_the_network(
+def test_mistakes_are_explained_at_the_last_map_of_the_network(
     trained: tuple[keras.Model, LabelledImages], explained: Any, feature_maps: Callable, closed_form: Callable
 ) -> None:
-    """Before the maxima over the image and one dense layer, too, `alpha_k = W[k, c] / (H W)`."""
+    """Before global max pooling and one dense layer, `alpha_k = W[k, c] / (H W)` too."""
     model, test = trained
     scores = model.predict(test.images, verbose=0)
     wrong = np.flatnonzero(scores.argmax(axis=1) != test.labels)
-    assert 150 < len(wrong) < 450, "it has learned something, and not much"
+    assert 150 < len(wrong) < 450, "it has learned something, but not much"
     predictions, heatmaps = explained
     np.testing.assert_array_equal(heatmaps.indices, wrong)
     np.testing.assert_array_equal(predictions.predicted, scores.argmax(axis=1))
@@ -58,7 +58,7 @@ def test_the_mistakes_on_photographs_are_explained_at_the_last_map_of_the_networ
     assert (heatmaps.predicted.max(axis=(1, 2)) > 0).mean() > 0.9
 
 
-def test_what_a_network_saw_in_a_photograph_depends_on_the_class_that_it_is_asked_for(explained: Any) -> None:
+def test_maps_depend_on_the_class(explained: Any) -> None:
     _, heatmaps = explained
     flat = (each.reshape(len(each), -1) for each in (heatmaps.signed_predicted, heatmaps.signed_true))
     correlations = [np.corrcoef(one, other)[0, 1] for one, other in zip(*flat, strict=True)]

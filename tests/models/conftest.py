@@ -1,4 +1,4 @@
-"""What the tests of this room share: photographs whose channels differ."""
+"""Images whose channels differ, for all tests of the models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks that are not ours: what is taken, and what is refused in one sentence."""
+"""Models of the user: which are accepted, and which are refused with one message."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "positional",
     ],
 )
-def test_a_function_is_given_what_it_asks_for(photographs: LabelledImages, function: str) -> None:
+def test_a_function_receives_the_parameters_that_it_has(photographs: LabelledImages, function: str) -> None:
     network = build_network(f"{MODULE}:{function}", photographs, CLASSES)
     assert network.name == f"{MODULE}:{function}"
     assert network.model.output_shape == (None, CLASSES)
@@ -137,7 +137,7 @@ def test_probabilities_of_half_precision_are_recognised(photographs: LabelledIma
         (f"{MODULE}:two_outputs", "one score per class.*Received: list"),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_the_reason(photographs: LabelledImages, spec: str, rule: str) -> None:
+def test_an_unusable_model_is_refused_with_the_reason(photographs: LabelledImages, spec: str, rule: str) -> None:
     with pytest.raises(ModelError, match=rule):
         build_network(spec, photographs, CLASSES)
 
@@ -150,7 +150,7 @@ def test_a_module_that_cannot_be_imported_is_refused(photographs: LabelledImages
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x05\x06" + bytes(18)], ids=["empty", "text", "empty-zip"])
-def test_a_file_that_is_no_model_is_refused(photographs: LabelledImages, content: bytes) -> None:
+def test_a_file_without_a_model_is_refused(photographs: LabelledImages, content: bytes) -> None:
     Path("broken.keras").write_bytes(content)
     with pytest.raises(ModelError, match=r"must load in Keras 3.*Received: broken.keras"):
         build_network("broken.keras", photographs, CLASSES)
@@ -180,7 +180,7 @@ def trained(shape: tuple[int | None, ...] = (32, 32, 3), activation: str = "soft
 
 
 @pytest.mark.parametrize("file", ["mine.keras", "mine.h5", "mine.hdf5", "saved"])
-def test_a_trained_model_is_loaded_from_whatever_keras_reads(photographs: LabelledImages, file: str) -> None:
+def test_a_trained_model_is_loaded_from_every_format_of_keras(photographs: LabelledImages, file: str) -> None:
     original = trained()
     if "." in file:
         original.save(file)
@@ -192,19 +192,19 @@ def test_a_trained_model_is_loaded_from_whatever_keras_reads(photographs: Labell
     assert takes_images(loaded) == (32, 32, 3)
 
 
-def test_a_function_gives_a_trained_model() -> None:
+def test_a_function_returns_a_trained_model() -> None:
     assert load_model(f"{MODULE}:plain").output_shape == (None, 4)
 
 
 def test_a_compiled_model_is_loaded_with_its_loss() -> None:
-    """What it takes, logits or probabilities, is held against what the model returns."""
+    """Whether it takes logits is compared with what the model returns."""
     model = trained()
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.save("compiled.keras")
     assert says_from_logits(load_model("compiled.keras")) is True
 
 
-def test_a_loss_that_is_not_known_here_is_no_obstacle() -> None:
+def test_a_model_with_an_unknown_loss_is_loaded() -> None:
     class OwnLoss(keras.losses.Loss):  # type: ignore[misc]
         def call(self, y_true: object, y_pred: object) -> object:
             return y_pred
@@ -217,7 +217,7 @@ def test_a_loss_that_is_not_known_here_is_no_obstacle() -> None:
     assert says_from_logits(loaded) is None
 
 
-def test_code_in_a_file_runs_only_where_it_is_trusted(photographs: LabelledImages) -> None:
+def test_code_in_a_file_runs_only_if_it_is_trusted(photographs: LabelledImages) -> None:
     images = keras.Input((32, 32, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Lambda(lambda pixels: 255 - pixels)(images))
     original = keras.Model(images, keras.layers.Dense(CLASSES)(pooled))
@@ -245,7 +245,7 @@ def test_code_in_a_file_runs_only_where_it_is_trusted(photographs: LabelledImage
         (f"{MODULE}:only_classes", "Received: .* with classes"),
     ],
 )
-def test_what_is_no_trained_model_is_refused(spec: str, message: str) -> None:
+def test_a_missing_or_broken_trained_model_is_refused(spec: str, message: str) -> None:
     Path("folder").mkdir()
     Path("broken").mkdir()
     Path("broken", "saved_model.pb").write_bytes(b"")
@@ -258,7 +258,7 @@ def test_what_is_no_trained_model_is_refused(spec: str, message: str) -> None:
     ("shape", "takes"),
     [((32, 48, 1), (32, 48, 1)), ((None, None, 3), (None, None, 3))],
 )
-def test_a_model_says_what_images_it_takes(shape: tuple[int | None, ...], takes: tuple[int | None, ...]) -> None:
+def test_the_shape_of_a_models_images(shape: tuple[int | None, ...], takes: tuple[int | None, ...]) -> None:
     assert takes_images(trained(shape)) == takes
 
 
@@ -267,12 +267,12 @@ class Silent(keras.Model):  # type: ignore[misc]
         return images
 
 
-def test_a_subclassed_model_is_given_colour() -> None:
+def test_a_subclassed_model_is_given_rgb_images() -> None:
     assert takes_images(Silent()) == (None, None, 3)
 
 
 @pytest.mark.parametrize("shapes", [[(8, 8, 4)], [(64,)], [(8, 8, 3), (2,)]])
-def test_what_takes_no_images_is_refused(shapes: list[tuple[int, ...]]) -> None:
+def test_a_model_without_one_image_input_is_refused(shapes: list[tuple[int, ...]]) -> None:
     inputs = [keras.Input(shape) for shape in shapes]
     flat = keras.layers.Concatenate()([keras.layers.Flatten()(each) for each in inputs] * 2)
     model = keras.Model(inputs, keras.layers.Dense(2)(flat))

@@ -1,4 +1,4 @@
-"""Our own networks: what they are made of, and that they take raw pixels wherever they are loaded."""
+"""The built-in networks: their layers, and that they take raw pixels wherever they are loaded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def own(request: pytest.FixtureRequest, photographs: LabelledImages) -> Network:
     return build_network(request.param, photographs, CLASSES)
 
 
-def test_the_article_is_built_layer_by_layer(article: Network) -> None:
+def test_the_layers_of_the_article(article: Network) -> None:
     convolutions = [layer for layer in article.model.layers if isinstance(layer, keras.layers.Conv2D)]
     assert [(layer.filters, *layer.kernel_size) for layer in convolutions] == [
         (32, 3, 3), (64, 3, 3),
@@ -52,7 +52,7 @@ def test_every_kernel_of_the_article_is_penalised_once(article: Network) -> None
     assert float(sum(article.model.losses)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_article_has_so_many_parameters(article: Network) -> None:
+def test_the_number_of_parameters_of_the_article(article: Network) -> None:
     widths = [
         (3, 32, 3), (32, 64, 3),
         (64, 32, 1), (32, 64, 3), (64, 128, 3),
@@ -86,7 +86,7 @@ def test_the_first_layer_centres_and_scales_each_channel(own: Network, photograp
     np.testing.assert_allclose(normalised.std(axis=(0, 1, 2)), 1, atol=1e-3)
 
 
-def test_a_channel_that_never_changes_is_no_number_but_zero() -> None:
+def test_a_constant_channel_becomes_zero() -> None:
     images = np.random.default_rng(0).integers(0, 256, size=(8, 32, 32, 3), dtype="uint8")
     images[..., 1] = 77
     network = build_network("fast", LabelledImages(images, np.arange(8) % 2), 2)
@@ -95,12 +95,12 @@ def test_a_channel_that_never_changes_is_no_number_but_zero() -> None:
     assert (normalised[..., 1] == 0).all()
 
 
-def test_bytes_and_floats_are_the_same_pixels(own: Network, photographs: LabelledImages) -> None:
+def test_integers_and_floats_give_the_same_scores(own: Network, photographs: LabelledImages) -> None:
     np.testing.assert_array_equal(own.model(photographs.images), own.model(photographs.images.astype("float32")))
 
 
 @pytest.mark.slow
-def test_a_saved_network_says_the_same_where_lrdiag_is_not_known(photographs: LabelledImages, tmp_path: Path) -> None:
+def test_a_saved_network_predicts_the_same_without_lrdiag(photographs: LabelledImages, tmp_path: Path) -> None:
     networks = {name: build_network(name, photographs, CLASSES) for name in ("article", "fast")}
     for name, network in networks.items():
         network.model.save(tmp_path / f"{name}.keras")
@@ -120,14 +120,14 @@ def test_a_saved_network_says_the_same_where_lrdiag_is_not_known(photographs: La
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-def test_other_channels_are_no_trouble(channels: int) -> None:
+def test_images_may_have_another_number_of_channels(channels: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, size=(4, 32, 32, channels), dtype="uint8")
     network = build_network("fast", LabelledImages(images, np.arange(4) % 2), 2)
     assert network.model.output_shape == (None, 2)
 
 
 @pytest.mark.parametrize("size", [8, 28, 64])
-def test_images_of_another_size_do_not_fit_the_article(size: int) -> None:
+def test_the_article_refuses_images_of_another_size(size: int) -> None:
     images = LabelledImages(np.zeros((4, size, size, 3), "uint8"), np.arange(4) % 2)
     with pytest.raises(ModelError, match="Received"):
         build_network("article", images, 2)

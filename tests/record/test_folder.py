@@ -144,7 +144,7 @@ def run() -> Run:
         evolution=Evolution(
             [1, 3],
             [0.25, 0.5],
-            [WatchedImage(7, 1, [Moment(0, 0.75, 0.25), Moment(1, 0.5, 0.5)])],
+            [WatchedImage(7, 1, [Moment(0, 0.75), Moment(1, 0.5)])],
         ),
     )
     return Run(diagnosis, Pictures(dict(SHEETS), dict(PICTURES)))
@@ -243,11 +243,11 @@ def test_a_mistake_whose_loss_is_not_finite_can_be_loaded(run: Run, tmp_path: Pa
 def test_a_moment_whose_scores_were_not_numbers_can_be_loaded(run: Run, tmp_path: Path) -> None:
     evolution = run.diagnosis.evolution
     assert evolution
-    lost = dataclasses.replace(evolution, images=[WatchedImage(7, 1, [Moment(0, math.nan, math.nan)])])
+    lost = dataclasses.replace(evolution, images=[WatchedImage(7, 1, [Moment(0, math.nan)])])
     run_folder.save(tmp_path, Run(dataclasses.replace(run.diagnosis, evolution=lost), run.pictures))
     loaded = run_folder.load(tmp_path).diagnosis.evolution
     assert loaded
-    assert loaded.images[0].moments == [Moment(0, None, None)]
+    assert loaded.images[0].moments == [Moment(0, None)]
 
 
 def test_an_error_keeps_the_old_file_and_leaves_no_temporary(tmp_path: Path) -> None:

@@ -375,10 +375,7 @@ def followed(run: Run) -> Run:
     pictures = Pictures()
     pictures.add("evolution", photograph_sheet(noise, FILES["evolution"]))
     pictures.add("evolution-maps", heatmap_sheet(maps, maps.max(axis=(1, 2)), FILES["evolution-maps"]))
-    images = [
-        WatchedImage(7 * true, true, [Moment(true + 1, 0.5, 0.25), Moment(true, 0.75, 0.75)])
-        for true in range(FOLLOWED)
-    ]
+    images = [WatchedImage(7 * true, true, [Moment(true + 1, 0.5), Moment(true, 0.75)]) for true in range(FOLLOWED)]
     evolution = Evolution([1, 3], [0.625, 0.8], images)
     return Run(dataclasses.replace(run.diagnosis, evolution=evolution), run.pictures | pictures)
 

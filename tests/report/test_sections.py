@@ -14,11 +14,11 @@ from fixtures.runs import changed, with_sheet, without_sheets
 
 from lrdiag.errors import RunFolderError
 from lrdiag.record.arrays import SkippedFile
-from lrdiag.record.facts import Check, Finding, GateFacts, HeatmapTrust, Moment, Run, TrainingRun
+from lrdiag.record.facts import Check, Finding, GateFacts, HeatmapTrust, IndependentCheck, Moment, Run, TrainingRun
 from lrdiag.record.pictures import SheetName
 from lrdiag.report.page import SECTIONS, render_page
 from lrdiag.report.sections import evolution, findings, misclassified, training, verdict
-from lrdiag.report.sections.misclassified import trust_sentence
+from lrdiag.report.sections.misclassified import independent_sentence, trust_sentence
 from lrdiag.report.sections.verdict import Caution
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer"]
@@ -412,6 +412,23 @@ class TestMisclassified:
     def test_warns_of_maps_that_are_no_better_than_chance(self) -> None:
         assert "do not rely on these heatmaps" in trust_sentence(HeatmapTrust(100, 0.02, 0.42, 0.42))
 
+    @pytest.mark.parametrize(
+        ("check", "sentence"),
+        [
+            (
+                IndependentCheck(16, 16, 4e-7),
+                "the same heatmap for 16 of 16 mistakes (largest difference below 0.001",
+            ),
+            (
+                IndependentCheck(16, 14, 0.0312),
+                "the same heatmap for 14 of 16 mistakes (largest difference 0.031 ",
+            ),
+            (IndependentCheck(0, 0, None, "it would take about 3.3 s"), "(tf-keras-vis): it would take about 3.3 s."),
+        ],
+    )
+    def test_the_comparison_with_tf_keras_vis_is_stated(self, check: IndependentCheck, sentence: str) -> None:
+        assert sentence in independent_sentence(check)
+
     def test_says_nothing_of_trust_that_was_not_measured(self, pages: dict[str, str]) -> None:
         assert section(pages["not numbers"], "misclassified").find(class_="trust") is None
 
@@ -504,7 +521,7 @@ class TestEvolution:
     def test_a_moment_without_a_confidence_has_a_dash(self, runs: dict[str, Run]) -> None:
         run = runs["followed"]
         facts = run.diagnosis.evolution
-        lost = dataclasses.replace(facts.images[0], moments=[Moment(1, None, None), Moment(0, 0.75, 0.75)])
+        lost = dataclasses.replace(facts.images[0], moments=[Moment(1, None), Moment(0, 0.75)])
         page = render_page(changed(run, evolution=dataclasses.replace(facts, images=[lost, *facts.images[1:]])))
         assert section(page, "evolution").tbody.tr.td.get_text() == "automobile –"
 

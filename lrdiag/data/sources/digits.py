@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lrdiag import opencv
 from lrdiag.data.fitting import fit_all
 from lrdiag.progress import Progress
 from lrdiag.record.arrays import NO_IMAGES, Dataset, LabelledImages
@@ -58,7 +59,5 @@ class Digits:
 
 def _enlarge(images: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     """Takes values of 0–16 and shape `(n, 8, 8)` to 0–255 and shape `(n, 32, 32, 3)`."""
-    import cv2
-
-    enlarged = [cv2.resize(image * (255 / 16), (32, 32), interpolation=cv2.INTER_LINEAR) for image in images]
+    enlarged = [opencv.resize(image * (255 / 16), (32, 32), interpolation=opencv.INTER_LINEAR) for image in images]
     return np.repeat(np.rint(enlarged).astype(np.uint8)[..., np.newaxis], 3, axis=-1)

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lrdiag import opencv
 from lrdiag.data.fitting import fit
 from lrdiag.data.sources.names import printable
 from lrdiag.data.splitting import Part
+from lrdiag.errors import LrdiagError
 from lrdiag.progress import Progress, Stage
 from lrdiag.record.arrays import LabelledImages, SkippedFile
 
@@ -99,6 +101,8 @@ def _read(
         for index, name in enumerate(chunk, start):
             try:
                 pixels[index] = fit(_decode(folder / name), size, channels)
+            except LrdiagError:  # OpenCV cannot be used
+                raise
             except Exception as error:  # a damaged file can raise anything
                 broken[index] = reason(error)
         return len(chunk)
@@ -116,15 +120,13 @@ def _read(
 
 def _decode(path: Path) -> npt.NDArray[Any]:
     """Returns an RGB image of shape `(height, width, 3)`, `uint8`."""
-    import cv2
-
     if not path.is_file():  # a pipe would be waited for
         raise ValueError("there is no such file")
     data = path.read_bytes()
     if not data:
         raise ValueError("it is empty")
     if _ends_properly(data):
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        image = opencv.imdecode(np.frombuffer(data, np.uint8), opencv.IMREAD_COLOR_RGB)
         if image is not None:
             return np.asarray(image)
     return _decode_strictly(data)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.record.facts import HeatmapFacts, HeatmapTrust, Mistake, Run
+from lrdiag.record.facts import HeatmapFacts, HeatmapTrust, IndependentCheck, Mistake, Run
 from lrdiag.record.pictures import Pictures, Sheet, SheetName
 from lrdiag.report.pictures.tiles import Layer, layer, layer_over, shown_of
 
@@ -115,7 +115,7 @@ def build(run: Run) -> Misclassified:
         photographs=layer(run.pictures, images) if images else None,
         maps=_maps(run.pictures, images) if images else None,
         heatmap_facts=diagnosis.heatmaps,
-        trust=trust_sentence(diagnosis.heatmaps.trust) if diagnosis.heatmaps.trust else None,
+        trust=_trust(diagnosis.heatmaps),
     )
 
 
@@ -174,6 +174,28 @@ def _left_out(count: int, shown: int) -> str | None:
     return (
         f"The page shows {formats.count(shown)} of the {formats.count(count)} mistakes: the highest losses of each "
         "confused pair, largest pairs first, then the highest losses of all. predictions.csv lists every prediction."
+    )
+
+
+def _trust(heatmaps: HeatmapFacts) -> str | None:
+    if heatmaps.trust is None:
+        return None
+    sentences = [trust_sentence(heatmaps.trust)]
+    if heatmaps.independent:
+        sentences.append(independent_sentence(heatmaps.independent))
+    return " ".join(sentences)
+
+
+def independent_sentence(check: IndependentCheck) -> str:
+    """How many heatmaps an independent implementation reproduces."""
+    if check.skipped:
+        return f"The heatmaps were not compared with an independent implementation (tf-keras-vis): {check.skipped}."
+    largest = check.largest_difference or 0.0
+    return (
+        f"tf-keras-vis, an independent implementation of Grad-CAM, draws the same heatmap for {check.same} of "
+        f"{formats.plural(check.images, 'mistake')} (largest difference "
+        f"{'below 0.001' if largest < 0.001 else f'{largest:.3f}'} after scaling both to 0–1; up to 0.01 counts as "
+        "the same)."
     )
 
 

@@ -1,0 +1,57 @@
+"""Compiled passes over a model, on the engine that Keras runs on.
+
+An engine is a module of this package with the two functions below. They share one seam: a function
+`(inputs, delta) -> (scores, features)` that adds `delta` to the output of the explained layer. The gradient of a score
+is taken with respect to `delta`, at `delta = 0`, so the layer itself need not be touched and one formula serves every
+engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from lrdiag.errors import ModelError
+
+Delta = Callable[[Any], Any]
+"""Returns the zero tensor to add to an output, of the output's shape."""
+Forward = Callable[[Any, Delta], tuple[Any, list[Any]]]
+"""Takes inputs and `Delta`; returns scores `(n, classes)` and the layer's output at each of its calls."""
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a function of nests of arrays.
+
+    It is traced once for each type and shape of its inputs, whatever the size of the batch.
+    """
+    return _engine().compiled(function)  # type: ignore[no-any-return]
+
+
+def with_gradients(
+    forward: Forward, inputs: Any, targets: Callable[[Any], list[Any]]
+) -> tuple[Any, list[Any], list[list[Any]]]:
+    """Runs `forward` and differentiates the targets with respect to `delta`.
+
+    Args:
+        forward: The model, see above.
+        inputs: A batch of inputs.
+        targets: Takes the scores; returns the tensors to differentiate, of shape `(n,)`.
+
+    Returns:
+        The scores, the features of each call of the layer, and for each target the gradient at each call: a tensor of
+        the features' shape, or `None` where the target does not depend on that call.
+    """
+    return _engine().with_gradients(forward, inputs, targets)  # type: ignore[no-any-return]
+
+
+def _engine() -> Any:
+    if keras.config.backend() != "tensorflow":
+        raise ModelError(
+            "lrdiag evaluates and explains models on TensorFlow only. Set KERAS_BACKEND=tensorflow before Keras is "
+            f"imported. Received: the Keras backend {keras.config.backend()!r}"
+        )
+    from lrdiag.backend import tensorflow
+
+    return tensorflow
