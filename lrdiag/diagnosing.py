@@ -17,6 +17,7 @@ from lrdiag.progress import Progress, Silence
 from lrdiag.record import provenance
 from lrdiag.record.arrays import NO_IMAGES, LabelledImages
 from lrdiag.record.facts import DatasetFacts, Evolution, RangeTestFacts, Run, RunFacts, Seconds, TrainingRun
+from lrdiag.record.pictures import Pictures
 from lrdiag.report.report import Report, build_report, facts_of, run_of
 from lrdiag.training.history import training_of
 
@@ -222,7 +223,7 @@ class Reporter:
         training: TrainingRun | None,
         seconds: Seconds,
         evolution: Evolution | None = None,
-        pictures: dict[str, bytes] | None = None,
+        pictures: Pictures | None = None,
     ) -> Report:
         """Builds the report, without the comparison with the baseline.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from math import exp, log, log1p, sqrt
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 
+Conclusion = Literal["better", "worse", "no detectable difference"]
 SIGNIFICANCE = 0.05
 """A p-value below this is significant."""
 Z = NormalDist().inv_cdf(1 - SIGNIFICANCE / 2)
@@ -103,3 +105,20 @@ def _log_probabilities(hits: int, trials: int, share: float) -> np.ndarray:
     numbers = np.arange(hits + 1)
     log_choices = np.concatenate([[0.0], np.cumsum(np.log((trials - numbers[1:] + 1) / numbers[1:]))])
     return np.asarray(log_choices + numbers * log(share) + (trials - numbers) * log1p(-share))
+
+
+def conclude(gained: float, p_value: float) -> Conclusion:
+    """Concludes from the sign of a difference and the p-value of McNemar's test."""
+    if p_value >= SIGNIFICANCE or not gained:
+        return "no detectable difference"
+    return "better" if gained > 0 else "worse"
+
+
+def consistent(interval: tuple[float, float], conclusion: Conclusion) -> tuple[float, float]:
+    """The interval of a difference, with its nearer end moved to 0 if it disagrees with the conclusion of the test."""
+    low, high = interval
+    if conclusion == "better":
+        return max(low, 0.0), high
+    if conclusion == "worse":
+        return low, min(high, 0.0)
+    return min(low, 0.0), max(high, 0.0)

@@ -1,4 +1,4 @@
-"""The colours of a heatmap, the same on the page and in pictures."""
+"""Every colour of lrdiag: the page, the charts, the summary picture and the heatmaps, on the page and in `overlay`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,73 @@ import numpy as np
 
 from lrdiag import opencv
 
+LIGHT = {
+    "paper": "#ffffff",
+    "ink": "#1a1c1f",
+    "quiet": "#5a6068",
+    "line": "#d9dce0",
+    "wash": "#eef0f2",
+    "control": "#868c94",
+    "bar": "#cfe3f1",
+    "accent": "#005a8f",
+    "training": "#0072b2",
+    "training-text": "#00629b",
+    "validation": "#d55e00",
+    "validation-text": "#b14e00",
+    "heat-rgb": "213 94 0",
+    "heat-most": ".62",
+    "mean-ground": "#808488",
+}
+"""The page by day and in print, the charts and the summary picture; the names are those of its CSS variables.
+
+`training` and `validation` are the blue and the vermilion of Okabe and Ito, which people with any of the common colour
+vision deficiencies can tell apart. `heat-rgb` is the colour of an error in the confusion matrix, `heat-most` its
+greatest opacity, `mean-ground` the ground of a mean heatmap.
+"""
+DARK = {
+    "paper": "#15171a",
+    "ink": "#e4e6e9",
+    "quiet": "#a0a7b0",
+    "line": "#353a40",
+    "wash": "#25292e",
+    "control": "#7b828b",
+    "bar": "#1d4460",
+    "accent": "#7cc4f2",
+    "training": "#56b4e9",
+    "training-text": "#7cc4f2",
+    "validation": "#f08b43",
+    "validation-text": "#f5a368",
+    "heat-rgb": "240 125 50",
+    "heat-most": ".5",
+    "mean-ground": "#808488",
+}
+"""The page at night."""
+
+OPACITY = 0.65
+"""Opacity of a heatmap at its peak."""
 GROWTH = 0.75
-"""The power of the heat with which a map grows opaque: where it is cold, the photograph stays visible."""
+"""The opacity grows with this power of the heat: where a heatmap is cold, the image stays visible."""
 _BRIGHT = 0.9
-"""How much of TURBO is used: its last tenth turns dark again, which reads as less."""
+"""Share of TURBO that is used. Its last tenth turns dark again, which reads as less."""
+_NEGATIVE, _POSITIVE = np.array([0, 80, 255]), np.array([255, 50, 0])
+"""Blue and vermilion stay apart in each of the three dichromacies (ΔE*ab ≥ 125, where red and green fall to 7)."""
+
+
+def opacity(heat: np.ndarray, peak: float = OPACITY) -> np.ndarray:
+    """How opaque a heatmap is.
+
+    Args:
+        heat: Array of any shape, values from -1 to 1; of signed values the distance from 0 counts.
+        peak: Opacity at 1.
+
+    Returns:
+        Array of the same shape, values from 0 to `peak`.
+    """
+    return np.asarray(peak * np.abs(heat) ** GROWTH)
 
 
 def turbo(heat: np.ndarray) -> np.ndarray:
-    """The colour of each heat.
+    """Colours of a heatmap.
 
     Example:
         >>> turbo(np.array([0.0, 1.0])).tolist()
@@ -27,3 +86,21 @@ def turbo(heat: np.ndarray) -> np.ndarray:
     """
     places = np.rint(_BRIGHT * 255 * heat[:, None]).astype(np.uint8)
     return np.asarray(opencv.applyColorMap(places, opencv.COLORMAP_TURBO)[:, 0, ::-1])
+
+
+def difference(heat: np.ndarray) -> np.ndarray:
+    """Colours of the difference of two heatmaps: blue below 0, white at 0, vermilion above.
+
+    Example:
+        >>> difference(np.array([-1.0, 0.0, 1.0])).tolist()
+        [[0.0, 80.0, 255.0], [255.0, 255.0, 255.0], [255.0, 50.0, 0.0]]
+
+    Args:
+        heat: Array of shape `(n,)`, values from -1 to 1.
+
+    Returns:
+        Float array of shape `(n, 3)`: red, green and blue, 0 to 255.
+    """
+    hues = np.where(heat[:, None] < 0, _NEGATIVE, _POSITIVE)
+    # The root gives colour to small differences, which are hardly opaque.
+    return np.asarray(255 + np.sqrt(np.abs(heat[:, None])) * (hues - 255))

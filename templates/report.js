@@ -1,5 +1,5 @@
 "use strict";
-// Filters and sorts the mistakes. Without it every mistake stands in its group, and the form stays hidden.
+// Filters and sorts the mistakes. Without this script every mistake is in its group, and the form stays hidden.
 
 const form = document.querySelector(".filter");
 if (form) {
@@ -32,7 +32,7 @@ if (form) {
     };
   }
 
-  // Pictures lie in their sheet in the order of the loss, so the place there is the rank.
+  // The sheet is in the order of the loss, so the place on it is the rank.
   function readTile(element, group) {
     const [, x, y] = element.className.match(/x(\d+) y(\d+)/).map(Number);
     const [summary] = element.children;
@@ -72,7 +72,7 @@ if (form) {
       rarer.open = Boolean(filtered);
     }
     const [some, all] = [matching.length, tiles.length].map(count => count.toLocaleString("en"));
-    form.elements.told.value = some === all ? `All ${all} mistakes` : `${some} of ${all} mistakes`;
+    form.elements.shown.value = some === all ? `All ${all} mistakes` : `${some} of ${all} mistakes`;
   }
 
   function clear() {
@@ -80,7 +80,7 @@ if (form) {
     show();
   }
 
-  // A link leads to a mistake or a group that a filter may have put away, or that is folded.
+  // Shows the mistake or group that a link leads to, if a filter hides it or it is folded.
   function reveal() {
     const id = location.hash.slice(1);
     const find = () => document.getElementById(id);

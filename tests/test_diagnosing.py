@@ -95,7 +95,7 @@ def facts(report: Report) -> dict[str, Any]:
 
 
 def pixels(report: Report, file: str = "misclassified.webp") -> np.ndarray:
-    return np.asarray(Image.open(BytesIO(report.run.pictures[file]))).astype(int)
+    return np.asarray(Image.open(BytesIO(report.run.pictures.files[file]))).astype(int)
 
 
 # --- what a test set comes as -----------------------------------------------------------------------------------------

@@ -21,7 +21,6 @@ from lrdiag.record.facts import (
     TrainingSample,
 )
 from lrdiag.record.fingerprint import Fingerprint
-from lrdiag.record.pictures import Sheets
 
 
 def assemble(
@@ -33,7 +32,6 @@ def assemble(
     range_test_note: str | None,
     training: TrainingRun | None,
     heatmaps: HeatmapFacts,
-    sheets: Sheets,
     run: RunFacts,
     evolution: Evolution | None = None,
     train_sample: TrainingSample | None = None,
@@ -49,7 +47,6 @@ def assemble(
         range_test_note: Why there is no range test, or why it gave no rate.
         training: The record of the training run, or `None`.
         heatmaps: How the heatmaps were made.
-        sheets: The pictures.
         run: Model, settings and environment.
         evolution: How predictions for some images changed during training, or `None`.
         train_sample: Figures of a sample of the training images in inference mode, or `None`.
@@ -68,7 +65,6 @@ def assemble(
         confused_pairs=confused_pairs(counts),
         misclassified=rank_mistakes(predictions, files),
         heatmaps=heatmaps,
-        sheets=sheets,
         findings=[],
         evolution=evolution,
         train_sample=train_sample,

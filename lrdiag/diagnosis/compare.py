@@ -8,8 +8,8 @@ from math import sqrt
 from lrdiag.diagnosis.evidence import Evidence
 from lrdiag.diagnosis.findings.rules import check_again
 from lrdiag.errors import ComparisonError
-from lrdiag.intervals import SIGNIFICANCE, Z, mcnemar
-from lrdiag.record.facts import ClassChange, Comparison, Conclusion, DatasetFacts, Diagnosis, SettingChange
+from lrdiag.intervals import Z, conclude, consistent, mcnemar
+from lrdiag.record.facts import ClassChange, Comparison, DatasetFacts, Diagnosis, SettingChange
 
 
 def compare(base: Diagnosis, head: Diagnosis) -> Comparison:
@@ -32,7 +32,7 @@ def compare(base: Diagnosis, head: Diagnosis) -> Comparison:
     fixed = [each for each in base.misclassified.items if each.index not in wrong_now]
     p_value = mcnemar(len(broken), len(fixed))
     conclusion = conclude(len(fixed) - len(broken), p_value)
-    low, high = _consistent(paired_interval(len(broken), len(fixed), head.test.size), conclusion)
+    low, high = consistent(paired_interval(len(broken), len(fixed), head.test.size), conclusion)
     return Comparison(
         base_model=base.model,
         base_commit=base.git_commit,
@@ -109,22 +109,6 @@ def paired_interval(broken: int, fixed: int, size: int) -> tuple[float, float]:
     difference = better - worse
     margin = Z * sqrt((better + worse - difference**2) / (size + 2))
     return max(-1.0, difference - margin), min(1.0, difference + margin)
-
-
-def conclude(gained: float, p_value: float) -> Conclusion:
-    """Concludes from the sign of a difference and the p-value of McNemar's test."""
-    if p_value >= SIGNIFICANCE or not gained:
-        return "no detectable difference"
-    return "better" if gained > 0 else "worse"
-
-
-def _consistent(interval: tuple[float, float], conclusion: Conclusion) -> tuple[float, float]:
-    low, high = interval
-    if conclusion == "better":
-        return max(low, 0.0), high
-    if conclusion == "worse":
-        return low, min(high, 0.0)
-    return min(low, 0.0), max(high, 0.0)
 
 
 def _changes(base: Diagnosis, head: Diagnosis) -> list[SettingChange]:

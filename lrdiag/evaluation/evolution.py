@@ -9,12 +9,11 @@ import numpy as np
 from lrdiag.errors import DataError
 from lrdiag.evaluation.evaluator import Evaluated
 from lrdiag.record.facts import Evolution, Moment, WatchedImage
-from lrdiag.record.pictures import Sheet
+from lrdiag.record.pictures import FILES, Pictures
 from lrdiag.report.pictures.sheets import heatmap_sheet, photograph_sheet
 
 WATCHED = 12  # images: half of them still misclassified, half corrected, if there are as many
 SHOWN = 10  # epochs at most, the first and the last among them
-PHOTOGRAPHS, HEATMAPS = "watched.webp", "watched-maps.png"
 
 
 @dataclass
@@ -59,24 +58,26 @@ class Memory:
         for between in self._checkpoints[1:-1]:
             between.forget_images()
 
-    def evolution(self) -> tuple[Evolution | None, dict[str, bytes]]:
-        """The facts for the page, and its image files; `(None, {})` with fewer than two checkpoints or no mistakes."""
+    def evolution(self) -> tuple[Evolution | None, Pictures]:
+        """The facts for the page, and its pictures; nothing with fewer than two checkpoints or no mistakes."""
+        pictures = Pictures()
         places = np.unique(np.linspace(0, len(self._checkpoints) - 1, SHOWN).round().astype(int))
         if len(places) < 2:
-            return None, {}
+            return None, pictures
         shown = [self._checkpoints[place] for place in places]
         states = [each.evaluated for each in shown]
         indices, images = _chosen(states[0], states[-1])
         if not indices:
-            return None, {}
-        photographs, heatmaps, files = _laid_out(images, _maps(indices, states))
+            return None, pictures
+        pictures.add("evolution", photograph_sheet(images, FILES["evolution"]))
+        maps = _maps(indices, states)
+        if maps is not None:  # each is scaled to its own peak
+            pictures.add("evolution-maps", heatmap_sheet(maps, maps.max(axis=(1, 2)), FILES["evolution-maps"]))
         return Evolution(
             epochs=[each.epoch for each in shown],
             accuracies=[1 - len(each.predictions.misclassified) / len(each.predictions.labels) for each in states],
             images=[_watched(index, states) for index in indices],
-            photographs=photographs,
-            heatmaps=heatmaps,
-        ), files
+        ), pictures
 
 
 def _chosen(first: Evaluated, last: Evaluated) -> tuple[list[int], list[np.ndarray]]:
@@ -106,13 +107,3 @@ def _maps(indices: list[int], states: list[Evaluated]) -> np.ndarray | None:
     if len(every) < len(states):
         return None
     return np.stack([of_epoch[index] for index in indices for of_epoch in every]).astype(np.float32)
-
-
-def _laid_out(images: list[np.ndarray], maps: np.ndarray | None) -> tuple[Sheet, Sheet | None, dict[str, bytes]]:
-    """The sheets of images and maps, and their files; each map is scaled to its own peak."""
-    photographs, content = photograph_sheet(images, PHOTOGRAPHS)
-    files = {photographs.file: content}
-    if maps is None:
-        return photographs, None, files
-    heatmaps, content = heatmap_sheet(maps, maps.max(axis=(1, 2)), HEATMAPS)
-    return photographs, heatmaps, files | {heatmaps.file: content}

@@ -1,4 +1,4 @@
-"""Heatmaps drawn over the photographs that they explain."""
+"""Heatmaps drawn over their images."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lrdiag import opencv
+from lrdiag import opencv, palette
 from lrdiag.errors import DataError, SettingsError, require_choice
-from lrdiag.palette import GROWTH, turbo
 
 ColorMap = Literal["turbo", "viridis", "inferno", "jet", "difference"]
 Blend = Literal["heat", "constant"]
 
-_USUAL_OPACITY: dict[Blend, float] = {"heat": 0.65, "constant": 0.3}
-_GROWTH: dict[Blend, float] = {"heat": GROWTH, "constant": 0}
-"""The power of the heat with which the opacity grows."""
+_DEFAULT_OPACITY: dict[Blend, float] = {"heat": palette.OPACITY, "constant": 0.3}
 _STEPS = 255
-"""How many steps of colour lie between 0 and the peak."""
-_NEGATIVE, _POSITIVE = np.array([0, 80, 255]), np.array([255, 50, 0])
-"""Blue and vermilion keep apart in each of the three dichromacies: ΔE*ab ≥ 125, where red and green fall to 7."""
+"""Number of colours between 0 and the peak."""
 
 
 def overlay(
@@ -32,49 +27,48 @@ def overlay(
     opacity: float | None = None,
     peak: ArrayLike | None = None,
 ) -> np.ndarray:
-    """Draws each heatmap over its photograph.
+    """Draws each heatmap over its image.
 
-    A map is enlarged to its photograph bilinearly, with half-pixel centres as in Keras's and TensorFlow's `resize`, and
-    divided by its peak; what is hotter than the peak is drawn like the peak. A map of zeros leaves its photograph
-    unmarked.
+    A heatmap is enlarged to its image bilinearly, with half-pixel centres as in Keras's and TensorFlow's `resize`, and
+    divided by its peak; values above the peak are drawn like the peak. A heatmap of zeros leaves its image unchanged.
 
-    Each map has a peak of its own unless you give one, so colours cannot be compared between pictures. To compare them,
-    as those for the predicted and the true class, give all of them the same peak.
+    By default every heatmap has its own peak, so colours of different pictures cannot be compared. To compare them, for
+    example those for the predicted and the true class, pass the same peak for all.
 
     Example:
-        >>> photographs = np.full((2, 32, 32, 3), 255, np.uint8)
+        >>> images = np.full((2, 32, 32, 3), 255, np.uint8)
         >>> predicted, true = np.array([[[0.0, 4.0]], [[1.0, 0.0]]]), np.array([[[2.0, 0.0]], [[0.0, 3.0]]])
-        >>> overlay(photographs, predicted).shape
+        >>> overlay(images, predicted).shape
         (2, 32, 32, 3)
-        >>> as_in_the_article = overlay(photographs, predicted, colormap="jet", blend="constant")
+        >>> as_in_the_article = overlay(images, predicted, colormap="jet", blend="constant")
 
-        Two maps of each photograph on one scale, and why the one class and not the other:
+        Two heatmaps of each image on one scale, and what supports one class rather than the other:
 
         >>> peak = np.maximum(predicted, true).max(axis=(1, 2))
-        >>> said, meant = overlay(photographs, predicted, peak=peak), overlay(photographs, true, peak=peak)
-        >>> why_not = overlay(photographs, predicted - true, colormap="difference", peak=peak)
+        >>> for_predicted, for_true = overlay(images, predicted, peak=peak), overlay(images, true, peak=peak)
+        >>> difference = overlay(images, predicted - true, colormap="difference", peak=peak)
 
     Args:
-        images: Photographs, grey or RGB: an array of shape `(n, height, width, 1 or 3)`, `uint8` with values 0–255 or
-            floats in [0, 1]. One photograph may come without the first axis, if its map does too.
-        maps: Floats of shape `(n, h, w)`, of any resolution, as Grad-CAM gives them: not rescaled. Negative values need
+        images: Images, grey or RGB: an array of shape `(n, height, width, 1 or 3)`, `uint8` with values 0–255 or floats
+            in [0, 1]. The first axis may be left out of one image and its heatmap.
+        maps: Heatmaps: floats of shape `(n, h, w)`, at any resolution, not rescaled. Negative values need
             `colormap="difference"`.
-        colormap: The colours from 0 to the peak. `"turbo"` is cut before its end, which turns dark again; `"viridis"`
-            and `"inferno"` are the ones for the colour-blind; `"jet"` is the article's. `"difference"` is for signed
-            maps: blue is negative, red is positive, and the peak is one of absolute values.
-        blend: Where the colours cover the photograph: with `"heat"` the more the farther a map is from 0, so that what
-            is cold stays visible; with `"constant"` equally everywhere, as `cv2.addWeighted` does.
-        opacity: How much of the photograph the colours cover at the peak, from 0 to 1; `None` takes 0.65 with
-            `blend="heat"`, and with `"constant"` 0.3, the article's.
-        peak: Which value has the last colour: one number, or one for each map. `None` takes each map's highest absolute
-            value, before it is enlarged.
+        colormap: The colours from 0 to the peak. `"turbo"` is used without its end, which turns dark again;
+            `"viridis"` and `"inferno"` suit readers with colour vision deficiency; `"jet"` is the article's.
+            `"difference"` is for signed heatmaps: blue is negative, red is positive, and the peak is an absolute value.
+        blend: How the colours cover the image. `"heat"`: the further the heatmap is from 0, the more, so that cold
+            parts of the image stay visible. `"constant"`: equally everywhere, as `cv2.addWeighted` does.
+        opacity: Opacity of the colours at the peak, from 0 to 1. Defaults to 0.65 with `blend="heat"`, as on the page,
+            and to the article's 0.3 with `blend="constant"`.
+        peak: The value that gets the last colour: one number, or one for each heatmap. Defaults to the highest absolute
+            value of each heatmap, before it is enlarged.
 
     Returns:
-        RGB pictures, a `uint8` array of shape `(n, height, width, 3)`, or `(height, width, 3)` of one photograph.
+        RGB pictures: a `uint8` array of shape `(n, height, width, 3)`, or `(height, width, 3)` for one image.
 
     Raises:
-        DataError: If photographs or maps are of another shape, kind or range, do not match, or are not finite.
-        SettingsError: If another argument is outside the values it may take.
+        DataError: If images or heatmaps have another shape, type or range, do not match, or are not finite.
+        SettingsError: If another argument is out of its range.
     """
     images, maps = np.asarray(images), np.asarray(maps)
     if images.ndim == 3 and maps.ndim == 2:
@@ -89,11 +83,12 @@ def overlay(
 
     lowest = -1 if colormap == "difference" else 0
     values = np.linspace(lowest, 1, 1 + _STEPS * (1 - lowest))
-    covered = _opacity(opacity, blend) * np.abs(values[:, None]) ** _GROWTH[blend]
+    most = _opacity(opacity, blend)
+    covered = (palette.opacity(values, most) if blend == "heat" else np.full(values.shape, most))[:, None]
     kept, colours = (1 - covered).astype(np.float32), (covered * _colours(colormap, values)).astype(np.float32)
 
     size = pictures.shape[2], pictures.shape[1]
-    # Picture by picture: what one needs stays in the cache, and the memory does not grow with their number.
+    # One picture at a time: its data stays in the processor's cache, and memory does not grow with their number.
     for picture, heatmap, highest in zip(pictures, maps, peaks, strict=True):
         if heatmap.any():
             enlarged = opencv.resize(heatmap, size, interpolation=opencv.INTER_LINEAR)
@@ -104,16 +99,16 @@ def overlay(
 
 
 def _rgb(images: np.ndarray) -> np.ndarray:
-    """A copy of the photographs, `uint8` of shape `(n, height, width, 3)`."""
+    """A copy of the images, `uint8` of shape `(n, height, width, 3)`."""
     if images.ndim != 4 or images.shape[3] not in (1, 3):
         raise DataError(
-            "Images must be of shape (n, height, width, 1 or 3), or (height, width, 1 or 3) with one map of shape "
-            f"(h, w). Received: shape={images.shape}"
+            "Images must have the shape (n, height, width, 1 or 3), or (height, width, 1 or 3) with one heatmap of "
+            f"shape (h, w). Received: shape={images.shape}"
         )
     if np.issubdtype(images.dtype, np.floating):
         if not ((images >= 0) & (images <= 1)).all():
             raise DataError(
-                "Images of floats must lie in [0, 1]. Divide 0–255 by 255, or pass them as uint8. "
+                "Images of floats must be in [0, 1]. Divide 0–255 by 255, or pass them as uint8. "
                 f"Received: values from {images.min()} to {images.max()}"
             )
         images = np.rint(255 * images).astype(np.uint8)
@@ -123,38 +118,41 @@ def _rgb(images: np.ndarray) -> np.ndarray:
 
 
 def _checked(maps: np.ndarray, count: int, *, signed: bool) -> np.ndarray:
-    """The maps as `float32`, one for each photograph."""
+    """The heatmaps as `float32`, one for each image."""
     if maps.ndim != 3 or len(maps) != count or 0 in maps.shape[1:] or not np.issubdtype(maps.dtype, np.floating):
         raise DataError(
-            "There must be one map of floats for each image, in an array of shape (n, h, w). "
+            "There must be one heatmap of floats for each image, in an array of shape (n, h, w). "
             f"Received: shape={maps.shape}, dtype={maps.dtype}, for {count} images"
         )
     maps = maps.astype(np.float32)
     broken = np.flatnonzero(~np.isfinite(maps).all(axis=(1, 2)))
     if len(broken):
-        raise DataError(f"Maps must be finite. Received: NaN or infinite values in {len(broken)}, first in {broken[0]}")
+        raise DataError(
+            f"Heatmaps must be finite. Received: NaN or infinite values in {len(broken)}, first in {broken[0]}"
+        )
     if not signed and (maps < 0).any():
         raise DataError(
-            "Maps must not be negative, unless they are drawn with colormap='difference'. "
+            "Heatmaps must not be negative, unless they are drawn with colormap='difference'. "
             f"Received: values down to {maps.min()}"
         )
     return maps
 
 
 def _peaks(peak: ArrayLike | None, maps: np.ndarray) -> np.ndarray:
-    """The value of each map that has the last colour; only a map of zeros may have none."""
+    """The value of each heatmap that gets the last colour; only a heatmap of zeros may have the peak 0."""
     if peak is None:
         return np.asarray(np.abs(maps).max(axis=(1, 2)))
     given = np.asarray(peak, np.float32)
     if given.shape not in ((), (len(maps),)):
         raise SettingsError(
-            f"Argument `peak` must be one number or one for each of the {len(maps)} maps. Received: shape={given.shape}"
+            f"Argument `peak` must be one number, or one for each of the {len(maps)} heatmaps. "
+            f"Received: shape={given.shape}"
         )
     peaks = np.broadcast_to(given, len(maps))
     unusable = ~np.isfinite(peaks) | (peaks < 0) | ((peaks == 0) & maps.any(axis=(1, 2)))
     if unusable.any():
         raise SettingsError(
-            "Argument `peak` must be finite and more than 0, or 0 for a map of zeros. "
+            "Argument `peak` must be finite and more than 0, or 0 for a heatmap of zeros. "
             f"Received: peak={peaks[unusable][0]}"
         )
     return peaks
@@ -162,19 +160,17 @@ def _peaks(peak: ArrayLike | None, maps: np.ndarray) -> np.ndarray:
 
 def _opacity(opacity: float | None, blend: Blend) -> float:
     if opacity is None:
-        return _USUAL_OPACITY[blend]
+        return _DEFAULT_OPACITY[blend]
     if not 0 <= opacity <= 1:
         raise SettingsError(f"Argument `opacity` must be in [0, 1]. Received: opacity={opacity}")
     return opacity
 
 
 def _colours(colormap: ColorMap, values: np.ndarray) -> np.ndarray:
-    """The colour of each value between -1 or 0 and 1, an array of shape `(values, 3)`."""
+    """The colour of each value, from -1 or 0 to 1, an array of shape `(values, 3)`."""
     if colormap == "difference":
-        # White at 0. The root brings colour to where the heat lets little of it through.
-        hues = np.where(values[:, None] < 0, _NEGATIVE, _POSITIVE)
-        return np.asarray(255 + np.sqrt(np.abs(values[:, None])) * (hues - 255))
+        return palette.difference(values)
     if colormap == "turbo":
-        return turbo(values)
+        return palette.turbo(values)
     places = np.rint(255 * values[:, None]).astype(np.uint8)
     return np.asarray(opencv.applyColorMap(places, getattr(opencv, f"COLORMAP_{colormap.upper()}"))[:, 0, ::-1])

@@ -1,4 +1,4 @@
-"""What a range test measured, and everything that can be asked of it."""
+"""A learning-rate range test: the measurements, and the rates that can be read from them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from lrdiag import formats
 from lrdiag.errors import NoSuggestion, SettingsError, require_choice
-from lrdiag.rate import other_tools as customary
+from lrdiag.rate import other_tools
 from lrdiag.rate.reading import Reading, read
 from lrdiag.record.facts import RangeTestFacts
 from lrdiag.vocabulary import RULES, RuleName
@@ -23,21 +23,25 @@ if TYPE_CHECKING:
 SWEPT = "the range was swept to its end"
 DIVERGED = "the loss diverged"
 NOT_FINITE = "the loss was not finite"
+BELOW_THE_CYCLE = (
+    "The suggestion lies below the boundaries: use it for a constant learning rate. Use the boundaries for a cycle, "
+    "which reaches its higher rates only for a short time."
+)
 _COLUMNS = ("learning_rates", "losses", "smoothed_losses", "accuracies", "val_losses")
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """One sweep over the ladder of rates; one element of each list for each update.
+    """One sweep over the learning rates. Every list has one element for each update.
 
     Attributes:
-        learning_rates: The rate of each update.
-        losses: The loss of that update's batch alone, before the update.
+        learning_rates: Learning rate of the update.
+        losses: Loss of the update's batch, before the update.
         smoothed_losses: Bias-corrected exponential moving average of `losses`.
-        accuracies: The accuracy on that batch; empty where the model measures none.
-        val_losses: The loss on the validation data after the update; empty where none was given.
+        accuracies: Accuracy on the batch; empty if the model does not measure it.
+        val_losses: Loss on the validation data after the update; empty without validation data.
         stop_reason: Why the sweep ended, in words.
-        adaptive: Whether the optimizer scales its steps by the gradients that it has seen, as Adam does.
+        adaptive: Whether the optimizer scales its steps by earlier gradients, as Adam does.
     """
 
     learning_rates: list[float]
@@ -49,7 +53,7 @@ class Sweep:
     adaptive: bool = False
 
     def __post_init__(self) -> None:
-        for name in _COLUMNS:  # arrays too are taken, as what is measured elsewhere may be
+        for name in _COLUMNS:  # arrays are accepted too
             object.__setattr__(self, name, [float(value) for value in getattr(self, name)])
 
 
@@ -57,8 +61,8 @@ class Bounds(NamedTuple):
     """The boundaries of a cycle.
 
     Attributes:
-        base_lr: A tenth of `max_lr`, or where the descent starts if that is higher.
-        max_lr: How high a cycle may go: twice the rate of the lowest loss, at most half of what diverges.
+        base_lr: Lower boundary: a tenth of `max_lr`, or the start of the descent if that is higher.
+        max_lr: Upper boundary: twice the rate of the lowest loss, at most half of the rate that diverges.
     """
 
     base_lr: float
@@ -67,10 +71,10 @@ class Bounds(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class RangeTest:
-    """A learning-rate range test: what was measured, and the rates that can be read off it.
+    """A learning-rate range test: the measurements, and the rates that can be read from them.
 
-    Several sweeps are read as one, from their mean losses, as far as the shortest went; how much they differ gives the
-    interval of a suggestion. Where validation losses were measured, the rates are read from them.
+    Several sweeps are read as one, from their mean losses, up to the length of the shortest sweep. Their difference
+    gives the interval of the suggestion. If validation losses were measured, the rates are read from them.
 
     Example:
         >>> rates = np.geomspace(1e-5, 10, 100)
@@ -81,7 +85,7 @@ class RangeTest:
         (0.005, 0.052, 0.01)
 
     Attributes:
-        sweeps: One for each repetition.
+        sweeps: One sweep for each repetition.
 
     Raises:
         SettingsError: If there is no sweep.
@@ -91,13 +95,20 @@ class RangeTest:
 
     def __post_init__(self) -> None:
         if not self.sweeps:
-            raise SettingsError("A RangeTest holds one sweep or more. Received: none")
+            raise SettingsError("A RangeTest must have one sweep or more. Received: none")
 
     def __repr__(self) -> str:
-        return f"<RangeTest: {self.summary()}>"
+        return f"<RangeTest: {self._figures()}>"
 
     def summary(self) -> str:
-        """What can be read off it, in one sentence, or why nothing can."""
+        """The suggestion, the boundaries and which of them to use, or why no rate can be read."""
+        try:
+            below = self.suggest() < self.bounds().base_lr
+        except NoSuggestion:
+            below = False
+        return f"{self._figures()}. {BELOW_THE_CYCLE}" if below else self._figures()
+
+    def _figures(self) -> str:
         sweeps = "" if len(self.sweeps) == 1 else f" in each of {len(self.sweeps)} sweeps"
         measured = f"{formats.plural(self.iterations, 'update')}{sweeps}"
         try:
@@ -109,32 +120,32 @@ class RangeTest:
 
     @property
     def iterations(self) -> int:
-        """Updates in the shortest sweep."""
+        """Number of updates in the shortest sweep."""
         return min(len(sweep.losses) for sweep in self.sweeps)
 
     @property
     def learning_rates(self) -> list[float]:
-        """The rate of each update."""
+        """Learning rate of each update."""
         return self.sweeps[0].learning_rates[: self.iterations]
 
     @property
     def losses(self) -> list[float]:
-        """The loss of each batch, before its update; the mean over the sweeps."""
+        """Loss of each batch, before its update; the mean over the sweeps."""
         return self._mean("losses")
 
     @property
     def smoothed_losses(self) -> list[float]:
-        """The moving average that decided when to stop; the mean over the sweeps."""
+        """Moving average of the losses, which decides when to stop; the mean over the sweeps."""
         return self._mean("smoothed_losses")
 
     @property
     def accuracies(self) -> list[float]:
-        """The accuracy on each batch, the mean over the sweeps; empty where the model measures none."""
+        """Accuracy on each batch, the mean over the sweeps; empty if the model does not measure it."""
         return self._mean("accuracies")
 
     @property
     def val_losses(self) -> list[float]:
-        """The validation loss after each update, the mean over the sweeps; empty without validation data."""
+        """Validation loss after each update, the mean over the sweeps; empty without validation data."""
         return self._mean("val_losses")
 
     @property
@@ -144,14 +155,16 @@ class RangeTest:
 
     def _mean(self, name: str) -> list[float]:
         lists = [getattr(sweep, name)[: self.iterations] for sweep in self.sweeps]
+        if not all(lists):  # a sweep that does not have the column
+            return []
         return [float(value) for value in np.mean(lists, axis=0)]
 
     @cached_property
     def reading(self) -> Reading:
-        """Everything that lrdiag's own rule reads: the boundaries, the suggestion and the trend that they lie on.
+        """Boundaries, suggestion and trend, as lrdiag's own rule reads them.
 
         Raises:
-            NoSuggestion: If the sweep is too short or holds no descent.
+            NoSuggestion: If the sweep is too short or has no descent.
         """
         try:
             return read(
@@ -164,42 +177,42 @@ class RangeTest:
             raise NoSuggestion(f"{error} ({len(self.losses)} updates, then {self.stop_reason}).") from error
 
     def suggest(self, rule: RuleName = "steepest") -> float:
-        """One learning rate for a training at a constant rate.
+        """Suggests a learning rate for training at a constant rate.
 
         Args:
-            rule: `"steepest"`, lrdiag's own, or one of those of other tools, `"fastai-valley"`, `"fastai-slide"`,
-                `"fastai-minimum"`, `"fastai-steep"` and `"torch-lr-finder"`, each under its own smoothing and trimming.
+            rule: `"steepest"`, lrdiag's own rule, or a rule of another tool: `"fastai-valley"`, `"fastai-slide"`,
+                `"fastai-minimum"`, `"fastai-steep"` or `"torch-lr-finder"`, each with its own smoothing and trimming.
 
         Raises:
-            NoSuggestion: If the rule finds nothing to suggest.
+            NoSuggestion: If the rule finds no rate.
             SettingsError: If there is no such rule.
         """
         require_choice("rule", rule, RULES)
         if rule == "steepest":
             return self.reading.suggestion
-        return customary.RULES[rule](self.learning_rates, self.val_losses or self.losses)
+        return other_tools.RULES[rule](self.learning_rates, self.val_losses or self.losses)
 
     def bounds(self) -> Bounds:
         """The boundaries of a cyclic policy.
 
         Raises:
-            NoSuggestion: If the sweep is too short or holds no descent.
+            NoSuggestion: If the sweep is too short or has no descent.
         """
         return Bounds(self.reading.base_lr, self.reading.max_lr)
 
     def interval(self) -> tuple[float, float]:
-        """The lowest and the highest suggestion: of each sweep read by itself, and of their mean.
+        """The lowest and the highest suggestion, of the single sweeps and of their mean.
 
         Raises:
-            NoSuggestion: If there are not two sweeps or more, if they saw the same batches, or if one of them cannot
-                be read.
+            NoSuggestion: If there is only one sweep, if the sweeps saw the same batches, or if one of them cannot be
+                read.
         """
         if len(self.sweeps) < 2:
             raise NoSuggestion("An interval needs two sweeps or more: call `find_lr` with `repeats=3`. Received: 1")
         if all(sweep.losses == self.sweeps[0].losses for sweep in self.sweeps):
             raise NoSuggestion(
-                "An interval needs sweeps on different batches. Shuffle the data, or take smaller batches. "
-                f"Received: {len(self.sweeps)} sweeps with the very same losses"
+                "An interval needs sweeps on different batches. Shuffle the data, or use smaller batches. "
+                f"Received: {len(self.sweeps)} sweeps with identical losses"
             )
         suggestions = [self.suggest()]
         for number, sweep in enumerate(self.sweeps, 1):
@@ -207,18 +220,18 @@ class RangeTest:
                 suggestions.append(RangeTest((sweep,)).suggest())
             except NoSuggestion as error:
                 raise NoSuggestion(
-                    f"Sweep {number} of {len(self.sweeps)} cannot be read by itself, so there is no interval, though "
-                    f"their mean can be read. {error}"
+                    f"Sweep {number} of {len(self.sweeps)} cannot be read on its own, so there is no interval, "
+                    f"although the mean of the sweeps can be read. {error}"
                 ) from error
         return min(suggestions), max(suggestions)
 
     def plot(self, axes: Axes | None = None, kind: str = "reading") -> Axes:
-        """Draws the test with matplotlib.
+        """Draws the range test with matplotlib.
 
         Args:
-            axes: Where to draw; a new figure by default.
-            kind: `"reading"`: losses, trend, boundaries, suggestion and its interval over the rate; or one of the four
-                classical plots, `"rate-by-iteration"`, `"loss-by-iteration"`, `"loss-by-rate"` and
+            axes: Where to draw. Defaults to a new figure.
+            kind: `"reading"`: losses, trend, boundaries, suggestion and its interval over the learning rate; or one of
+                the four classical plots, `"rate-by-iteration"`, `"loss-by-iteration"`, `"loss-by-rate"` and
                 `"smoothed-loss-by-rate"`.
 
         Raises:
@@ -226,20 +239,20 @@ class RangeTest:
         """
         from lrdiag.rate.plots import plot_range_test
 
-        return plot_range_test(self, axes, kind)
+        return plot_range_test(self.facts(), axes, kind)
 
     def plot_all(self) -> Figure:
-        """The four classical plots in one figure."""
+        """Draws the four classical plots in one figure."""
         from lrdiag.rate.plots import plot_four
 
-        return plot_four(self)
+        return plot_four(self.facts())
 
     def to_dict(self) -> dict[str, list[float]]:
-        """The measurements as columns of one length, as `pandas.DataFrame(test.to_dict())` takes them."""
+        """The measurements as columns of one length, for `pandas.DataFrame(test.to_dict())`."""
         return {name: column for name in _COLUMNS if (column := getattr(self, name))}
 
     def facts(self) -> RangeTestFacts:
-        """What report.json keeps; without rates where none can be read."""
+        """The range test as report.json holds it; without rates if none can be read."""
         facts: dict[str, Any] = {name: getattr(self, name) for name in (*_COLUMNS, "stop_reason")}
         facts["repeats"] = len(self.sweeps)
         try:
@@ -259,4 +272,4 @@ class RangeTest:
     def _repr_html_(self) -> str:
         from lrdiag.rate.plots import range_test_html
 
-        return range_test_html(self)
+        return range_test_html(self.facts(), self.summary())

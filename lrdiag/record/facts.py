@@ -8,17 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from lrdiag.intervals import Conclusion
 from lrdiag.record.arrays import SkippedFile
-from lrdiag.record.pictures import Sheet, Sheets
+from lrdiag.record.pictures import Pictures
 
-SCHEMA_VERSION: Literal[3] = 3
+SCHEMA_VERSION: Literal[4] = 4
 
 Severity = Literal["error", "warning", "note"]
 """`"error"`: do not trust this run. `"warning"`: fix this next. `"note"`: worth knowing."""
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """Most severe first."""
 Status = Literal["found", "passed", "not checked"]
-Conclusion = Literal["better", "worse", "no detectable difference"]
 MadeBy = Literal["train_and_report", "diagnose", "callback"]
 """The part of lrdiag that made the report."""
 
@@ -389,9 +389,6 @@ class Comparison:
         fixed: Images that only this run classifies correctly: mistakes of the earlier run, highest loss first.
         classes: Recall of each class, before and after.
         changes: Settings, versions and commit that differ.
-        fixed_shown: Which of `fixed` the following show, as places in it, ascending.
-        fixed_photographs: Their photographs, where the earlier run's folder held them.
-        fixed_heatmaps: The earlier run's maps of them for the class that it predicted.
     """
 
     base_model: str
@@ -407,9 +404,6 @@ class Comparison:
     fixed: list[Mistake]
     classes: list[ClassChange]
     changes: list[SettingChange]
-    fixed_shown: list[int] = field(default_factory=list)
-    fixed_photographs: Sheet | None = None
-    fixed_heatmaps: Sheet | None = None
 
 
 @dataclass(frozen=True)
@@ -438,16 +432,11 @@ class Evolution:
         accuracies: Its accuracy on the test set after each.
         images: The images that were watched: the last evaluation's mistakes with the highest loss, then images that
             were fixed since the first evaluation.
-        photographs: The images themselves, in this order.
-        heatmaps: For each image, at each of the epochs, the map of the class that was predicted then; each has a scale
-            of its own. `None` where there are none.
     """
 
     epochs: list[int]
     accuracies: list[float]
     images: list[WatchedImage]
-    photographs: Sheet | None
-    heatmaps: Sheet | None
 
 
 @dataclass(frozen=True)
@@ -563,7 +552,7 @@ class Diagnosis:
         made_by: The part of lrdiag that made the report.
     """
 
-    schema_version: Literal[3] = SCHEMA_VERSION
+    schema_version: Literal[4] = SCHEMA_VERSION
     dataset: DatasetFacts
     model: str
     parameters: int
@@ -577,7 +566,6 @@ class Diagnosis:
     confused_pairs: list[ConfusedPair]
     misclassified: Misclassified
     heatmaps: HeatmapFacts
-    sheets: Sheets
     findings: list[Finding]
     device: str
     command: str
@@ -596,7 +584,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, as a run folder holds it: the facts and the content of each picture file."""
+    """A finished run, as a run folder holds it: its facts and its picture sheets."""
 
     diagnosis: Diagnosis
-    pictures: dict[str, bytes]
+    pictures: Pictures

@@ -1,38 +1,50 @@
-"""The run folder: where a run is kept, and from where its page can be made again.
+"""The run folder: where a run is kept, and from which its page can be made again.
 
-Every file is written beside its place and renamed, so that none is ever seen half written.
+Every file is written under a temporary name and then renamed, so no file is ever seen half written.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
 from lrdiag.errors import RunFolderError
+from lrdiag.record import conversion
 from lrdiag.record.facts import SCHEMA_VERSION, Diagnosis, Run
-from lrdiag.record.pictures import Sheet
+from lrdiag.record.pictures import FILES, Pictures, Sheet, SheetName
 
 REPORT = "report.json"
-RANGE_TEST_CHART = "range-test.chart.html"
-TRAINING_CHART = "training.chart.html"
-RELIABILITY_CHART = "reliability.chart.html"
-CONFIDENCE_CHART = "confidence.chart.html"
-CHARTS = (RANGE_TEST_CHART, TRAINING_CHART, RELIABILITY_CHART, CONFIDENCE_CHART)
+PICTURES = "pictures.json"
+PAGE = "report.html"
+SUMMARY = "summary.md"
 SUMMARY_PICTURE = "summary.png"
+PREDICTIONS = "predictions.csv"
+HISTORY = "history.csv"
+RANGE_TEST = "range_test.csv"
+HEATMAPS = "heatmaps.npz"
+MODEL = "model.keras"
+CONTENTS = "contents.txt"
+"""SHA-256 and name of each file that some runs write and others do not; see `complete`."""
+CHARTS_OF_0_1 = ("range-test.chart.html", "training.chart.html", "reliability.chart.html", "confidence.chart.html")
+"""Files in which lrdiag 0.1 kept the charts of the page."""
+_TABLES = (PREDICTIONS, HISTORY, RANGE_TEST, HEATMAPS)
+_READABLE = f"{conversion.OLDEST} to {SCHEMA_VERSION}"
+_LISTED = frozenset({*FILES.values(), *_TABLES, MODEL})
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`, which takes its place when the block ends without an error.
+    """Gives a temporary path beside `path`, which replaces `path` when the block ends without an error.
 
     Raises:
         RunFolderError: If the file cannot be written.
@@ -61,16 +73,16 @@ def _umask() -> int:
 
 def _unwritable(path: Path, error: OSError) -> RunFolderError:
     return RunFolderError(
-        f"{path.name} cannot be written. Choose a folder that can be with --out. "
+        f"{path.name} cannot be written. Choose a writable folder with --out. "
         f"Received: {path.parent} ({error.strerror or error})"
     )
 
 
 def create(folder: Path) -> None:
-    """Makes the folder and proves that it can be written, before hours of work depend on it.
+    """Creates the folder and checks that it can be written, before hours of work depend on it.
 
     Raises:
-        RunFolderError: If it can not.
+        RunFolderError: If it cannot be created or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,13 +113,13 @@ def new_folder(folder: Path) -> Iterator[None]:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Writes a whole file, UTF-8 where it is text."""
+    """Writes a whole file. Text is encoded as UTF-8."""
     with replacing(path) as temporary:
         temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Writes a table. Text that a spreadsheet would run as a formula is disarmed by an apostrophe."""
+    """Writes a table. An apostrophe is put before text that a spreadsheet would run as a formula."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\r\n")
     table.writerow(_disarmed(cell) for cell in header)
@@ -119,39 +131,145 @@ def _disarmed(cell: object) -> object:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
+# --- the files of a run -----------------------------------------------------------------------------------------------
+
+
+def earlier_files(folder: Path) -> dict[str, str]:
+    """The files in the folder that an earlier run wrote and a later one may not replace.
+
+    Call it before the first file of the new run is written, and give the result to `complete`.
+
+    Returns:
+        SHA-256 of each file when it was written, by name. Files of lrdiag 0.1, which kept no list, are those of its
+        names; a model is not among them, because it may be the user's own.
+    """
+    try:
+        lines = (folder / CONTENTS).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return _digests(folder, (*FILES.values(), *_TABLES)) if _is_of_0_1(folder / REPORT) else {}
+    entries = (line.partition("  ") for line in lines)
+    return {name: digest for digest, _, name in entries if name in _LISTED}  # anyone may have edited the list
+
+
+def complete(folder: Path, earlier: dict[str, str], written: Collection[str]) -> None:
+    """Ends the writing of a run: removes what an earlier run left in the folder, and lists the files of this run.
+
+    A file that has changed since the earlier run wrote it is not removed.
+
+    Args:
+        folder: The run folder.
+        earlier: What `earlier_files` returned before this run was written.
+        written: Names of the files that this run wrote. Other names than those of a run's own files are ignored.
+
+    Raises:
+        RunFolderError: If the folder cannot be written.
+    """
+    left = {name: digest for name, digest in earlier.items() if name not in written}
+    for name, digest in _digests(folder, left).items():
+        if digest == left[name]:
+            (folder / name).unlink()
+    _list(folder, _digests(folder, _LISTED.intersection(written)))
+
+
+def _digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of each file that exists."""
+    digests = {}
+    for name in sorted(names):
+        if (folder / name).is_file():
+            with (folder / name).open("rb") as file:
+                digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
+
+
+def _list(folder: Path, digests: dict[str, str]) -> None:
+    write(folder / CONTENTS, "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())))
+
+
+def _is_of_0_1(report: Path) -> bool:
+    try:
+        return msgspec.json.decode(report.read_bytes(), type=_Version).schema_version == conversion.OLDEST
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+# --- facts and pictures -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PictureIndex:
+    """Where the pictures of a run lie: the content of pictures.json.
+
+    Attributes:
+        report: Identifies the report.json that the pictures belong to.
+        sheets: The sheets, by what they show.
+    """
+
+    report: str
+    sheets: dict[str, Sheet]
+    schema_version: Literal[4] = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class _Version:
+    schema_version: int
+
+
 def save(folder: Path, run: Run) -> None:
-    """Writes the facts and the pictures of a run."""
-    for name, content in run.pictures.items():
+    """Writes the facts and the pictures of a run, and adds the pictures to the list of its files."""
+    listed = earlier_files(folder)
+    for name, content in run.pictures.files.items():
         write(folder / name, content)
+    index = PictureIndex(_identity(run.diagnosis), dict(run.pictures.sheets.items()))
+    write(folder / PICTURES, _json(index))
     write(folder / REPORT, to_json(run.diagnosis))
+    _list(folder, listed | _digests(folder, _LISTED.intersection(run.pictures.files)))
 
 
 def to_json(diagnosis: Diagnosis) -> bytes:
-    """The content of report.json. Numbers that are not finite become null."""
-    return msgspec.json.format(msgspec.json.encode(diagnosis), indent=1) + b"\n"
+    """The content of report.json. NaN and infinite numbers become null."""
+    return _json(diagnosis)
+
+
+def _json(record: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+
+
+def _identity(diagnosis: Diagnosis) -> str:
+    """Identifies a run by its test images and its mistakes."""
+    facts = diagnosis.dataset.test_fingerprint, [mistake.index for mistake in diagnosis.misclassified.items]
+    return hashlib.sha256(repr(facts).encode(errors="replace")).hexdigest()
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of report.json, as the package publishes it in `lrdiag/report.schema.json`."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Diagnosis)}
+    """The JSON Schema of report.json, published in `lrdiag/report.schema.json`."""
+    return _schema(Diagnosis)
+
+
+def pictures_schema() -> dict[str, Any]:
+    """The JSON Schema of pictures.json, published in `lrdiag/pictures.schema.json`."""
+    return _schema(PictureIndex)
+
+
+def _schema(record: type) -> dict[str, Any]:
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(record)}
 
 
 def load(folder: Path) -> Run:
-    """Reads a run back.
+    """Reads a run.
 
     Raises:
         RunFolderError: If the folder holds no run, or one that this version cannot read.
     """
     with _readable(folder / REPORT):
-        diagnosis = _from_json((folder / REPORT).read_bytes())
-        pictures = {sheet.file: (folder / _own(sheet.file)).read_bytes() for sheet in _sheets(diagnosis)}
-        drawings = [drawing for drawing in (*CHARTS, SUMMARY_PICTURE) if (folder / drawing).exists()]
-        pictures |= {drawing: (folder / drawing).read_bytes() for drawing in drawings}
-    return Run(diagnosis, pictures)
+        diagnosis, sheets = _read(folder / REPORT)
+        if sheets is None:
+            sheets = _read_index(folder / PICTURES, diagnosis)
+        files = {sheet.file: (folder / _own(sheet.file)).read_bytes() for sheet in sheets.values()}
+    return Run(diagnosis, Pictures(sheets, files))
 
 
 def load_baseline(path: Path) -> Run:
-    """Reads a run to compare with; pictures that do not lie beside its report.json are left out.
+    """Reads a run to compare with. Pictures that do not lie beside its report.json are left out.
 
     Args:
         path: A run folder or a report.json.
@@ -160,10 +278,44 @@ def load_baseline(path: Path) -> Run:
         RunFolderError: If there is no run, or one that this version cannot read.
     """
     report = path if path.is_file() else path / REPORT
+    index = report.parent / PICTURES
     with _readable(report):
-        diagnosis = _from_json(report.read_bytes())
-        files = [report.parent / _own(sheet.file) for sheet in _sheets(diagnosis)]
-        return Run(diagnosis, {file.name: file.read_bytes() for file in files if file.is_file()})
+        diagnosis, sheets = _read(report)
+        if sheets is None:
+            sheets = _read_index(index, diagnosis, others=True) if index.is_file() else {}
+        files = [report.parent / _own(sheet.file) for sheet in sheets.values()]
+        return Run(diagnosis, Pictures(sheets, {file.name: file.read_bytes() for file in files if file.is_file()}))
+
+
+def _read(report: Path) -> tuple[Diagnosis, dict[SheetName, Sheet] | None]:
+    """The facts, and the sheets if report.json holds them itself."""
+    content = report.read_bytes()
+    version = msgspec.json.decode(content, type=_Version).schema_version
+    if version == conversion.OLDEST:
+        return conversion.from_schema_3(content)
+    if version > SCHEMA_VERSION:
+        raise RunFolderError(
+            f"{REPORT} was written by a newer version of lrdiag. Upgrade lrdiag, or make the run again with this one. "
+            f"Received: schema version {version} in {report}; this version reads {_READABLE}"
+        )
+    if version < SCHEMA_VERSION:
+        raise RunFolderError(
+            f"{REPORT} must follow schema version {_READABLE}. Make the run again. "
+            f"Received: schema version {version} in {report}"
+        )
+    return msgspec.json.decode(content, type=Diagnosis), None
+
+
+def _read_index(index: Path, diagnosis: Diagnosis, *, others: bool = False) -> dict[SheetName, Sheet]:
+    """The sheets of a run. Those of another run are an error, or none if `others` may lie there."""
+    found = msgspec.json.decode(index.read_bytes(), type=PictureIndex)
+    if found.report != _identity(diagnosis):
+        if others:
+            return {}
+        raise RunFolderError(
+            f"{REPORT} and {PICTURES} must belong to one run. Make the run again. Received: {index.parent}"
+        )
+    return {name: found.sheets[name] for name in get_args(SheetName) if name in found.sheets}
 
 
 @contextmanager
@@ -173,37 +325,18 @@ def _readable(report: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunFolderError(
-            f"A run folder holds {REPORT} and the pictures that it names; make one with `lrdiag train-and-report`. "
-            f"Received: {report.parent} ({error.strerror}: {error.filename})"
+            f"A run folder holds {REPORT}, {PICTURES} and the pictures that it names. Make one with `lrdiag "
+            f"train-and-report`. Received: {report.parent} ({error.strerror}: {error.filename})"
         ) from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RunFolderError(
-            f"{REPORT} must follow schema version {SCHEMA_VERSION}, which this version of lrdiag writes. Make the run "
-            f"again. Received: {report} ({error})"
+            f"{REPORT} and {PICTURES} must follow schema version {_READABLE}. Make the run again. "
+            f"Received: {report} ({error})"
         ) from error
 
 
-def _sheets(diagnosis: Diagnosis) -> list[Sheet]:
-    sheets, maps, comparison = diagnosis.sheets, diagnosis.sheets.heatmaps, diagnosis.comparison
-    named = [sheets.photographs, sheets.samples]
-    named += [maps.predicted, maps.true, maps.difference, maps.means] if maps else []
-    named += [comparison.fixed_photographs, comparison.fixed_heatmaps] if comparison else []
-    named += [diagnosis.evolution.photographs, diagnosis.evolution.heatmaps] if diagnosis.evolution else []
-    return [sheet for sheet in named if sheet]
-
-
-def _from_json(content: bytes) -> Diagnosis:
-    msgspec.json.decode(content, type=_Version)  # first, so that an old file is not called a broken one
-    return msgspec.json.decode(content, type=Diagnosis)
-
-
-@dataclass(frozen=True)
-class _Version:
-    schema_version: Literal[3]
-
-
 def _own(name: str) -> str:
-    # it comes from a file that anyone may have edited: it must not lead out of the folder, read or written
+    # The name comes from a file that anyone may have edited. It must not lead out of the folder, read or written.
     if name in ("", ".", "..") or set(name) & set("/\\:\0"):
         raise RunFolderError(
             f"A picture must be a file in the run folder itself. Make the run again. Received: {name!r}"

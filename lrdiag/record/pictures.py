@@ -1,12 +1,51 @@
-"""Where the pictures of the page are laid out: sheets of many small pictures."""
+"""The picture sheets of a run: where each picture lies, and the content of each file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
 from lrdiag import opencv
+from lrdiag.errors import RunFolderError
+
+SheetName = Literal[
+    "mistakes",
+    "mistakes-predicted",
+    "mistakes-true",
+    "mistakes-difference",
+    "class-means",
+    "samples",
+    "fixed",
+    "fixed-predicted",
+    "evolution",
+    "evolution-maps",
+]
+"""What a sheet shows.
+
+- `mistakes`: the misclassified images, in the order of `Misclassified.items`; then their heatmaps for the predicted
+  class, for the true class, and the difference of the two. The heatmaps of one image share one scale.
+- `class-means`: the mean heatmap of each class over its correctly classified images, then over its misclassified
+  images; last, the means of both over all classes.
+- `samples`: training images, the same number of each class: those of class 0, then those of class 1, and so on.
+- `fixed`: the images of `Comparison.fixed`, and the earlier run's heatmaps for the class that it predicted.
+- `evolution`: the images of `Evolution.images`; then, for each image, its heatmap after each epoch.
+"""
+FILES: dict[SheetName, str] = {
+    "mistakes": "misclassified.webp",
+    "mistakes-predicted": "maps-predicted.png",
+    "mistakes-true": "maps-true.png",
+    "mistakes-difference": "maps-difference.png",
+    "class-means": "maps-mean.png",
+    "samples": "samples.webp",
+    "fixed": "fixed.webp",
+    "fixed-predicted": "fixed-maps.png",
+    "evolution": "watched.webp",
+    "evolution-maps": "watched-maps.png",
+}
+"""The file that each sheet is written to."""
 
 
 @dataclass(frozen=True)
@@ -14,12 +53,13 @@ class Sheet:
     """Many small pictures of one size in one image file, row by row.
 
     Attributes:
-        file: The image file, beside report.json.
-        count: How many pictures it holds.
-        columns: How many stand in a row.
+        file: Image file, beside report.json.
+        count: Number of pictures.
+        columns: Pictures in a row.
         width: Width of one picture in pixels, without padding.
         height: Height of one picture in pixels, without padding.
         padding: Pixels around each picture that repeat its edge, so that smooth scaling never shows a neighbour.
+        items: Index of the entry that each picture shows, ascending; `None`: picture `n` shows entry `n`.
     """
 
     file: str
@@ -28,58 +68,71 @@ class Sheet:
     width: int
     height: int
     padding: int
+    items: list[int] | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.count, self.columns, self.width, self.height) < 1 or self.padding < 0:
+            raise RunFolderError(f"A picture sheet must have pictures, and they a size. Received: {self}")
+        if self.items is not None and (len(self.items) != self.count or min(self.items) < 0):
+            raise RunFolderError(
+                "A picture sheet must name one entry for each of its pictures. "
+                f"Received: {len(self.items)} entries and {self.count} pictures in {self.file!r}"
+            )
+
+    @property
+    def shown(self) -> list[int]:
+        """Index of the entry that each picture shows."""
+        return list(range(self.count)) if self.items is None else self.items
+
+    def place(self, cell: int) -> tuple[int, int]:
+        """Column and row of picture `cell`."""
+        row, column = divmod(cell, self.columns)
+        return column, row
 
 
 @dataclass(frozen=True)
-class HeatmapSheets:
-    """The maps of the page. Those of one mistake share one scale: one is the highest peak of the first two.
+class Pictures:
+    """The picture sheets of a run.
 
     Attributes:
-        predicted: For each mistake, in the order of `Misclassified.items`, what speaks for the predicted class.
-        true: What speaks for the true class, same order.
-        difference: What speaks for the predicted class rather than for the true one, or the other way round.
-        means: The mean map of each class over its recognised images, then those over its misclassified ones; last, the
-            mean of the former over all classes, and that of the latter. `None` where only the mistakes were explained.
+        sheets: Where the pictures lie, by what they show: the content of pictures.json.
+        files: Content of each image file, by its name.
     """
 
-    predicted: Sheet
-    true: Sheet
-    difference: Sheet
-    means: Sheet | None
+    sheets: dict[SheetName, Sheet] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
 
+    def add(self, name: SheetName, laid_out: tuple[Sheet, bytes]) -> Sheet:
+        """Adds a sheet and the content of its file, and returns the sheet."""
+        self.sheets[name], self.files[laid_out[0].file] = laid_out
+        return laid_out[0]
 
-@dataclass(frozen=True)
-class Sheets:
-    """The pictures of the page.
+    def only(self, names: Collection[SheetName]) -> Pictures:
+        """The sheets of these names, as far as there are any, with their files."""
+        sheets = {name: sheet for name, sheet in self.sheets.items() if name in names}
+        files = {sheet.file for sheet in sheets.values()}
+        return Pictures(sheets, {name: content for name, content in self.files.items() if name in files})
 
-    Attributes:
-        photographs: The misclassified images, in the order of `Misclassified.items`; `None` where there are none.
-        heatmaps: Their maps; `None` where there are none.
-        samples: A few training images of each class, `samples_per_class` of class 0, then of class 1, and so on;
-            `None` where they are not known.
-        samples_per_class: How many of each class.
-        shown: Which of `Misclassified.items` the photographs and maps show, as places in it, ascending; `None`: all.
-    """
+    def without(self, *names: SheetName) -> Pictures:
+        """The other sheets, with their files."""
+        return self.only([name for name in self.sheets if name not in names])
 
-    photographs: Sheet | None
-    heatmaps: HeatmapSheets | None
-    samples: Sheet | None
-    samples_per_class: int
-    shown: list[int] | None = None
+    def __or__(self, other: Pictures) -> Pictures:
+        return Pictures(self.sheets | other.sheets, self.files | other.files)
 
 
 LARGEST_SIDE = 94
-"""Pixels that a photograph is scaled down to; with its padding, whole blocks of WebP."""
+"""Pixels of the longer side of an image on a sheet. With its padding, an image fills whole blocks of WebP."""
 
 
 def shrunk(height: int, width: int, side: int) -> tuple[int, int]:
-    """Height and width of a photograph whose longer side may take `side` pixels; never larger than it is."""
+    """Height and width of an image scaled down so that its longer side has at most `side` pixels."""
     factor = min(1.0, side / max(height, width))
     return max(1, round(factor * height)), max(1, round(factor * width))
 
 
 def scaled_down(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The image in that size, each pixel the mean of those that it stands for."""
+    """The image at that size. Each pixel is the mean of the pixels that it covers."""
     if image.shape[:2] == (height, width):
         return image
 

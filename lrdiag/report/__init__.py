@@ -1,1 +1,1 @@
-"""Run → page: `render_page`, `render_summary` and the picture sheets. Never imports Keras or TensorFlow."""
+"""From a run to its page, summary and run folder. Imports neither Keras nor an engine."""

@@ -1,25 +1,20 @@
-"""A run set beside its baseline: what changed, and the pictures of what was fixed."""
+"""Compares a run with its baseline, and takes the pictures of the fixed images from the baseline."""
 
 from __future__ import annotations
 
-import dataclasses
-from itertools import islice
-
 from lrdiag.diagnosis.compare import compare, with_comparison
-from lrdiag.errors import RunFolderError
 from lrdiag.record.facts import Comparison, Diagnosis, Run
+from lrdiag.record.pictures import FILES, Pictures, Sheet
 from lrdiag.report.pictures.cutting import Cells
-from lrdiag.report.pictures.tiles import places_shown
+from lrdiag.report.pictures.tiles import require_same_places, shown_of
 from lrdiag.report.sections.comparison import SHOWN
-
-PHOTOGRAPHS, HEATMAPS = "fixed.webp", "fixed-maps.png"
 
 
 def set_beside(base: Run, head: Run) -> Run:
-    """The run with its comparison, and with the pictures of what it fixed, cut out of the sheets of the earlier run.
+    """The run with its comparison, and with pictures of the images that it fixed, cut out of the sheets of `base`.
 
     Args:
-        base: The earlier run; pictures that it does not hold are left out.
+        base: The earlier run. Pictures that it does not hold are left out.
         head: This run.
 
     Raises:
@@ -27,26 +22,31 @@ def set_beside(base: Run, head: Run) -> Run:
         RunFolderError: If a picture file of the earlier run is broken.
     """
     comparison = compare(base.diagnosis, head.diagnosis)
-    photographs, heatmaps = base.diagnosis.sheets.photographs, base.diagnosis.sheets.heatmaps
-    cells = _cells_of_fixed(base.diagnosis, comparison)
-    pictures = dict(head.pictures)
-    if cells and photographs and photographs.file in base.pictures:
-        sheet, pictures[PHOTOGRAPHS] = Cells(base, photographs).rearranged(list(cells), PHOTOGRAPHS)
-        comparison = dataclasses.replace(comparison, fixed_shown=list(cells.values()), fixed_photographs=sheet)
-        if heatmaps and heatmaps.predicted.file in base.pictures:
-            sheet, pictures[HEATMAPS] = Cells(base, heatmaps.predicted).rearranged(list(cells), HEATMAPS)
-            comparison = dataclasses.replace(comparison, fixed_heatmaps=sheet)
-    return Run(with_comparison(head.diagnosis, comparison), pictures)
+    others = head.pictures.without("fixed", "fixed-predicted")
+    return Run(with_comparison(head.diagnosis, comparison), others | _pictures_of_fixed(base, comparison))
 
 
-def _cells_of_fixed(base: Diagnosis, comparison: Comparison) -> dict[int, int]:
-    """Where pictures of what was fixed stand in the sheets of the earlier run, and which of `fixed` each is."""
-    items, places = base.misclassified.items, places_shown(base.sheets)
-    if base.sheets.photographs and (len(places) != base.sheets.photographs.count or max(places) >= len(items)):
-        raise RunFolderError(
-            "In a baseline there must be a photograph for each mistake that is shown. Make the baseline again. "
-            f"Received: {len(places)} of {len(items)} mistakes and {base.sheets.photographs.count} photographs"
-        )
+def _pictures_of_fixed(base: Run, comparison: Comparison) -> Pictures:
+    fixed, images = Pictures(), base.pictures.sheets.get("mistakes")
+    if images is None or images.file not in base.pictures.files:
+        return fixed
+    chosen = _cells_of_fixed(base.diagnosis, images, comparison)
+    if not chosen:
+        return fixed
+    cells, items = list(chosen), list(chosen.values())
+    fixed.add("fixed", Cells(base.pictures, images).rearranged(cells, FILES["fixed"], items))
+    maps = base.pictures.sheets.get("mistakes-predicted")
+    if maps and maps.file in base.pictures.files:
+        require_same_places(images, maps)
+        laid_out = Cells(base.pictures, maps).rearranged(cells, FILES["fixed-predicted"], items)
+        fixed.add("fixed-predicted", laid_out)
+    return fixed
+
+
+def _cells_of_fixed(base: Diagnosis, images: Sheet, comparison: Comparison) -> dict[int, int]:
+    """The cells of the earlier run's sheets that show a fixed image, and its index in `Comparison.fixed`."""
+    items = base.misclassified.items
     fixed = {mistake.index: place for place, mistake in enumerate(comparison.fixed)}
-    shown = [items[place].index for place in places]
-    return dict(islice(((cell, fixed[index]) for cell, index in enumerate(shown) if index in fixed), SHOWN))
+    shown = [items[item].index for item in shown_of(images, len(items))]
+    cells = [(cell, fixed[index]) for cell, index in enumerate(shown) if index in fixed]
+    return dict(cells[:SHOWN])

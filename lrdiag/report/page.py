@@ -1,7 +1,8 @@
-"""The page: a finished run as one HTML file that asks for nothing else, or as a file with a folder beside it."""
+"""The page: a run as one HTML file that loads nothing, or as a file with a folder beside it."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from base64 import b64encode
 from collections.abc import Callable
@@ -12,8 +13,10 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from lrdiag import palette
 from lrdiag.errors import require_choice
 from lrdiag.record.facts import Run
+from lrdiag.record.pictures import SheetName
 from lrdiag.report.pictures.tiles import MEDIA_TYPES, Layer
 from lrdiag.report.sections import (
     classes,
@@ -32,44 +35,52 @@ from lrdiag.report.sections import (
 from lrdiag.report.templates import foreign, html_environment
 
 Assets = Literal["inline", "folder"]
-"""Whether the page carries everything within itself, or finds it in the folder `ASSETS` beside it."""
+"""Whether the page holds its style, script and pictures, or finds them in the folder `ASSETS` beside it."""
 ASSETS = "assets"
 _FOLDER_POLICY = "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'"
 
 
 class Section(NamedTuple):
-    """A part of the page: its anchor and template, its heading, and what computes its content; `None`: left out."""
+    """A part of the page.
+
+    Attributes:
+        key: Its anchor, and the name of its template.
+        title: Its heading.
+        build: Computes its content from a run; `None` leaves the section out.
+        pictures: The sheets that it shows. `build` receives no others.
+    """
 
     key: str
     title: str
     build: Callable[[Run], object]
+    pictures: tuple[SheetName, ...] = ()
 
 
 SECTIONS = (
     Section("findings", "Findings", findings.build),
-    Section("comparison", "Comparison", comparison.build),
+    Section("comparison", "Comparison", comparison.build, comparison.PICTURES),
     Section("learning-rate", "Learning rate", learning_rate.build),
     Section("training", "Training", training.build),
     Section("confusion", "Confusion", confusion.build),
-    Section("misclassified", "Mistakes", misclassified.build),
-    Section("evolution", "Evolution", evolution.build),
-    Section("classes", "Classes", classes.build),
+    Section("misclassified", "Mistakes", misclassified.build, misclassified.PICTURES),
+    Section("evolution", "Evolution", evolution.build, evolution.PICTURES),
+    Section("classes", "Classes", classes.build, classes.PICTURES),
     Section("confidence", "Confidence", confidence.build),
-    Section("data", "Data", data.build),
+    Section("data", "Data", data.build, data.PICTURES),
     Section("reproduce", "Reproduce", reproduce.build),
 )
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page and the files of its folder, by name; there are none where the page is one file."""
+    """A page and the files of its folder, by name; without a folder there are none."""
 
     html: str
     assets: dict[str, bytes]
 
 
 def render_page(run: Run, *, assets: Assets = "inline", templates: Path | None = None) -> str:
-    """The report of a run as one HTML document.
+    """Renders the report of a run as one HTML document.
 
     Example:
         ```python
@@ -77,33 +88,37 @@ def render_page(run: Run, *, assets: Assets = "inline", templates: Path | None =
         ```
 
     Args:
-        run: The facts of the run and the bytes of its picture files.
-        assets: Where styles, script and pictures are: within the document, or in a folder beside it, which
-            `lay_out_page` fills.
-        templates: A folder of templates that replace ours.
+        run: The run.
+        assets: Where style, script and pictures are: in the document, or in a folder beside it, which `lay_out_page`
+            fills.
+        templates: A folder of templates that replace those of lrdiag.
 
     Returns:
         The document. The same run gives the same text, byte for byte.
 
     Raises:
-        RunFolderError: If a picture file that the facts name is missing or broken.
+        RunFolderError: If a picture file is missing or broken.
         TemplateError: If the templates are missing or broken.
-        SettingsError: If `assets` is anything else.
+        SettingsError: If `assets` has another value.
     """
     return lay_out_page(run, assets=assets, templates=templates).html
 
 
 def lay_out_page(run: Run, *, assets: Assets = "inline", templates: Path | None = None) -> Page:
-    """The report of a run with the files that it needs; arguments and errors are those of `render_page`."""
+    """Renders the report of a run with the files that it needs. Arguments and errors are those of `render_page`."""
     require_choice("assets", assets, get_args(Assets))
-    content = {section.key: section.build(run) for section in SECTIONS}
+    content = {
+        section.key: section.build(dataclasses.replace(run, pictures=run.pictures.only(section.pictures)))
+        for section in SECTIONS
+    }
     facts: dict[str, Any] = {
         "diagnosis": run.diagnosis,
         "verdict": verdict.build(run),
         "sections": [section for section in SECTIONS if content[section.key] is not None],
         "content": content,
+        "palette": palette,
     }
-    pictures = _Pictures(run, assets)
+    pictures = _PictureFiles(run.pictures.files, assets)
     environment = html_environment(templates)
     with foreign(templates):
         style = environment.get_template("report.css").render(facts, pictures=pictures)
@@ -120,17 +135,17 @@ def lay_out_page(run: Run, *, assets: Assets = "inline", templates: Path | None 
     return Page(html, pictures.named | {"report.css": style.encode(), "report.js": script.encode()})
 
 
-class _Pictures:
+class _PictureFiles:
     """The picture files of a page, as its stylesheet names them."""
 
-    def __init__(self, run: Run, assets: Assets) -> None:
-        self._run, self._assets = run, assets
+    def __init__(self, files: dict[str, bytes], assets: Assets) -> None:
+        self._files, self._assets = files, assets
         self.named: dict[str, bytes] = {}
         self.farthest = 0
 
     def address(self, layer: Layer) -> Markup:
-        """What belongs into `url()`; no foreign text: base64, or a file name in percent-encoding."""
-        picture = self.named[layer.file] = self._run.pictures[layer.file]
+        """What belongs into `url()`: base64, or a file name in percent-encoding."""
+        picture = self.named[layer.file] = self._files[layer.file]
         self.farthest = max(self.farthest, *layer.cells)
         if self._assets == "folder":
             return Markup(quote(layer.file))
@@ -138,6 +153,6 @@ class _Pictures:
 
 
 def _policy(script: str) -> str:
-    """What the page may load and run: what it carries."""
+    """The Content-Security-Policy of a page that loads nothing and runs one script."""
     digest = b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"

@@ -30,6 +30,7 @@ from lrdiag.record.facts import (
     TrainingRun,
     TrainingSample,
 )
+from lrdiag.record.pictures import Pictures
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
 from lrdiag.report.pictures.layout import lay_out
@@ -76,8 +77,8 @@ class Report:
 
     @property
     def pictures(self) -> dict[str, bytes]:
-        """The pictures, by file name."""
-        return self.run.pictures
+        """The content of each picture file, by file name."""
+        return self.run.pictures.files
 
     @property
     def accuracy(self) -> float:
@@ -94,13 +95,21 @@ class Report:
         """Findings, most severe first."""
         return self.diagnosis.findings
 
-    def save(self, folder: str | Path, *, assets: AssetsName = "inline", templates: str | Path | None = None) -> Path:
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        assets: AssetsName = "inline",
+        templates: str | Path | None = None,
+        own: Sequence[str] = (),
+    ) -> Path:
         """Writes the run folder: report.html, report.json, summary.md, summary.png, tables and raw heatmaps.
 
         Args:
             folder: The run folder. It is created if it doesn't exist.
             assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
             templates: A folder of templates that replace the built-in ones of the same name, or `None`.
+            own: Names of further files in the folder that belong to this run, such as `"model.keras"`.
 
         Returns:
             The path of the page.
@@ -110,9 +119,11 @@ class Report:
         """
         folder = Path(folder)
         run_folder.create(folder)
-        write_tables(folder, self.diagnosis, self.predictions, self.heatmaps, self.files)
+        earlier = run_folder.earlier_files(folder)
+        written = write_tables(folder, self.diagnosis, self.predictions, self.heatmaps, self.files)
         run_folder.save(folder, self.run)  # before the page: a template may fail
         write_page(folder, self.run, assets=assets, templates=None if templates is None else Path(templates))
+        run_folder.complete(folder, earlier, [*written, *self.run.pictures.files, *own])
         return folder / "report.html"
 
     def compared_with(self, baseline: str | Path | Report | Run) -> Report:
@@ -165,7 +176,7 @@ def build_report(
     train: LabelledImages = NO_IMAGES,
     files: tuple[str, ...] = (),
     evolution: Evolution | None = None,
-    pictures: dict[str, bytes] | None = None,
+    pictures: Pictures | None = None,
     seed: int = 0,
     seconds: Seconds | None = None,
     train_sample: TrainingSample | None = None,
@@ -191,7 +202,7 @@ def build_report(
         made_by: The part of lrdiag that makes the report. It decides which remedies the findings name.
     """
     predictions, heatmaps = evaluated.predictions, evaluated.heatmaps
-    sheets, laid_out = lay_out(evaluated.mistakes, predictions, heatmaps, train, seed)
+    laid_out = lay_out(evaluated.mistakes, predictions, heatmaps, train, seed)
     facts = assemble(
         dataset,
         predictions,
@@ -200,7 +211,6 @@ def build_report(
         range_test_note=range_test_note,
         training=training,
         heatmaps=evaluated.facts,
-        sheets=sheets,
         run=run,
         evolution=evolution,
         train_sample=train_sample,
@@ -208,7 +218,7 @@ def build_report(
     )
     facts = dataclasses.replace(facts, seconds=seconds or Seconds())
     diagnosis = check_all(Evidence(facts, predictions, heatmaps, evaluated.mistakes, _loss_of(evaluated)))
-    return Report(Run(diagnosis, laid_out | (pictures or {})), predictions, heatmaps, evaluated.mistakes, files)
+    return Report(Run(diagnosis, laid_out | (pictures or Pictures())), predictions, heatmaps, evaluated.mistakes, files)
 
 
 def _loss_of(evaluated: Evaluated) -> ModelLoss | None:

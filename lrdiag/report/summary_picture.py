@@ -1,4 +1,4 @@
-"""The run as one picture, for where pictures may be attached but pages may not."""
+"""The run as one picture, for places that take pictures but no pages."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import hashlib
 from functools import cached_property
 from importlib.metadata import version
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrdiag import formats
-from lrdiag.record import folder as run_folder
+from lrdiag.palette import LIGHT
 from lrdiag.record.facts import Comparison, Diagnosis, Run, Seconds
 from lrdiag.report.pictures.cutting import Cells
-from lrdiag.report.pictures.tiles import places_shown
+from lrdiag.report.pictures.tiles import shown_of
 from lrdiag.report.sections import comparison as beside
 from lrdiag.report.sections.verdict import cautions, verdict_sentence
 
@@ -27,36 +28,42 @@ _MARGIN = 56
 _TOP = 212  # of the three columns
 _BOTTOM = HEIGHT - 30
 _FIGURES, _CONFUSION, _MISTAKES = _MARGIN, 352, 738  # where each column begins
-_SIDE = 96  # of a photograph
+_SIDE = 96  # of an image
 _MATRIX_LIMIT = 20  # classes
-_PAPER, _INK, _QUIET, _LINE, _WASH = "#ffffff", "#1a1c1f", "#5a6068", "#d9dce0", "#eef0f2"
-_MARK = "#b14e00"
-_HEAT = (213, 94, 0)
+_PAPER, _INK, _QUIET, _LINE, _WASH = (LIGHT[name] for name in ("paper", "ink", "quiet", "line", "wash"))
+_MARK = LIGHT["validation-text"]
+_HEAT = tuple(int(channel) for channel in LIGHT["heat-rgb"].split())
 
 
 def summary_picture(run: Run) -> bytes:
-    """The picture that the run holds, if this version drew it of these facts; else draws it and gives it to the run.
+    """Draws the run as a PNG file, 1200 pixels wide and 630 high. The same run gives the same bytes."""
+    return _encode(_draw(run), _origin(run))
 
-    Args:
-        run: A finished run; its `pictures` hold the picture afterwards.
 
-    Returns:
-        A PNG file, 1200 pixels wide and 630 high. The same run gives the same bytes.
-    """
-    facts = repr(dataclasses.replace(run.diagnosis, seconds=Seconds())).encode(errors="replace")
-    origin = f"lrdiag {version('lrdiag')} {hashlib.sha256(facts).hexdigest()}"
-    held = run.pictures.get(run_folder.SUMMARY_PICTURE, b"")
-    if origin.encode() not in held[:1000]:
-        held = run.pictures[run_folder.SUMMARY_PICTURE] = _encode(_draw(run), origin)
-    return held
+def shows(file: Path, run: Run) -> bool:
+    """Whether the file is the picture that this version of lrdiag draws of the run."""
+    try:
+        with file.open("rb") as content:
+            return _origin(run).encode() in content.read(1000)
+    except OSError:
+        return False
+
+
+def _origin(run: Run) -> str:
+    """Identifies the version of lrdiag and everything that the picture shows."""
+    facts = dataclasses.replace(run.diagnosis, seconds=Seconds())
+    pictures = run.pictures.only(("mistakes", "mistakes-predicted"))
+    files = [hashlib.sha256(content).hexdigest() for content in pictures.files.values()]
+    shown = repr((facts, pictures.sheets, files)).encode(errors="replace")
+    return f"lrdiag {version('lrdiag')} {hashlib.sha256(shown).hexdigest()}"
 
 
 def _encode(picture: Image, origin: str) -> bytes:
     from PIL.PngImagePlugin import PngInfo
 
-    told, encoded = PngInfo(), BytesIO()
-    told.add_text("Source", origin)
-    picture.save(encoded, "PNG", pnginfo=told)
+    information, encoded = PngInfo(), BytesIO()
+    information.add_text("Source", origin)
+    picture.save(encoded, "PNG", pnginfo=information)
     return encoded.getvalue()
 
 
@@ -74,7 +81,7 @@ def _draw(run: Run) -> Image:
 
 
 class _Pen:
-    """Draws on a picture; text never leaves the room that it is given."""
+    """Draws on a picture. Text is cut to the room that it has."""
 
     def __init__(self, picture: Image) -> None:
         self.picture = picture
@@ -87,7 +94,7 @@ class _Pen:
         return Draw(self.picture)
 
     def font(self, size: int, bold: bool = False) -> FreeTypeFont:
-        """DejaVu Sans, which comes with matplotlib and knows most alphabets."""
+        """DejaVu Sans, which comes with matplotlib and has the letters of most alphabets."""
         from matplotlib import get_data_path
         from PIL.ImageFont import truetype
 
@@ -107,7 +114,7 @@ class _Pen:
         anchor: str = "ls",
         bold: bool = False,
     ) -> None:
-        """One line, cut where it does not fit; `place` is its baseline."""
+        """Writes one line, cut if it does not fit; `place` is its baseline."""
         font, legible = self.font(size, bold), str(formats.legible(text))
         while legible and font.getlength(legible) > width:
             legible = legible.removesuffix("…")[:-1].rstrip() + "…" if len(legible) > 2 else ""
@@ -166,7 +173,7 @@ def _figures(pen: _Pen, diagnosis: Diagnosis) -> None:
 
 
 def _interval(pen: _Pen, compared: Comparison, middle: float, width: float) -> None:
-    """The change with its interval on a line, no change marked by a tick."""
+    """Draws the change and its interval on a line; a tick marks zero."""
     low, high, text_width = compared.difference_low, compared.difference_high, 116
     reach = 1.1 * max(abs(low), abs(high), 1e-9)
     line = width - text_width - 14
@@ -207,11 +214,11 @@ def _confusion(pen: _Pen, diagnosis: Diagnosis) -> None:
                 middle = (left + cell * (j + 0.5) - 1, y + cell / 2 - 1)
                 pen.text(middle, formats.count(counts[i][j]), 10, width=cell - 3, anchor="mm")
     below = top + cell * count + 18
-    pen.text((left, below), "rows: shown, columns: taken for", 13, width=right - left, colour=_QUIET)
+    pen.text((left, below), "rows: true class, columns: predicted class", 13, width=right - left, colour=_QUIET)
 
 
 def _mixed(share: float) -> tuple[int, int, int]:
-    """The colour of heat over paper."""
+    """The colour of heat of this opacity over paper."""
     red, green, blue = (round(255 + share * (colour - 255)) for colour in _HEAT)
     return red, green, blue
 
@@ -230,20 +237,22 @@ def _worst_pairs(pen: _Pen, diagnosis: Diagnosis) -> None:
 
 
 def _mistakes(pen: _Pen, run: Run) -> None:
-    diagnosis, sheets = run.diagnosis, run.diagnosis.sheets
+    diagnosis, sheets = run.diagnosis, run.pictures.sheets
+    images, heatmaps = sheets.get("mistakes"), sheets.get("mistakes-predicted")
     width = WIDTH - _MARGIN - _MISTAKES
-    if sheets.photographs is None:
-        pen.text((_MISTAKES, _TOP + 12), "Not one mistake", 15, width=width, colour=_QUIET)
+    if images is None:
+        pen.text((_MISTAKES, _TOP + 12), "No mistakes", 15, width=width, colour=_QUIET)
         return
-    photographs = Cells(run, sheets.photographs)
-    maps = Cells(run, sheets.heatmaps.predicted) if sheets.heatmaps else None
+    items = diagnosis.misclassified.items
+    photographs = Cells(run.pictures, images)
+    maps = Cells(run.pictures, heatmaps) if heatmaps else None
     title = "Highest losses, with heatmaps" if maps else "Highest losses"
     pen.text((_MISTAKES, _TOP + 12), title, 15, width=width, colour=_QUIET)
     tile = 2 * _SIDE + 2 if maps else _SIDE
     columns, gap, pitch = (width + 16) // (tile + 16), 16, _SIDE + 20
     rows = (_BOTTOM - _TOP - 28) // pitch
-    for cell, place in enumerate(places_shown(sheets)[: columns * rows]):
-        mistake = diagnosis.misclassified.items[place]
+    for cell, item in enumerate(shown_of(images, len(items))[: columns * rows]):
+        mistake = items[item]
         left = _MISTAKES + cell % columns * (tile + gap)
         top = _TOP + 28 + cell // columns * pitch
         photograph = _fitting(photographs.at(cell))
@@ -255,7 +264,7 @@ def _mistakes(pen: _Pen, run: Run) -> None:
 
 
 def _fitting(photograph: Image) -> Image:
-    """The photograph as large as its place: small ones pixel by pixel."""
+    """The image enlarged or reduced to its place. Small images are shown pixel by pixel."""
     from PIL.Image import Resampling
 
     zoom = _SIDE / max(photograph.size)
@@ -264,7 +273,7 @@ def _fitting(photograph: Image) -> Image:
 
 
 def _warmed(photograph: Image, heatmap: Image) -> Image:
-    """The photograph with the heatmap over it."""
+    """The image with its heatmap over it."""
     from PIL.Image import Resampling
 
     warm = photograph.convert("RGBA")

@@ -2,49 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from lrdiag.record import folder as run_folder
 from lrdiag.record.arrays import Heatmaps, Predictions
-from lrdiag.record.facts import Diagnosis
+from lrdiag.record.facts import Diagnosis, RangeTestFacts, TrainingRun
 
 
 def write_tables(
     folder: Path, diagnosis: Diagnosis, predictions: Predictions, heatmaps: Heatmaps | None, files: tuple[str, ...] = ()
-) -> None:
-    """Writes predictions.csv, history.csv, range_test.csv and the raw maps, heatmaps.npz.
+) -> list[str]:
+    """Writes predictions.csv and, of what the run has, history.csv, range_test.csv and the raw heatmaps, heatmaps.npz.
 
     Args:
-        folder: Where to write; it exists.
-        diagnosis: The facts of the run.
-        predictions: Of the test set.
-        heatmaps: Of the misclassified images, or `None`.
-        files: The file of each test image, or empty.
+        folder: The run folder. It must exist.
+        diagnosis: Facts of the run.
+        predictions: Predictions for the test set.
+        heatmaps: Heatmaps of the misclassified images, or `None`.
+        files: File of each test image, or empty.
+
+    Returns:
+        Names of the files that were written.
     """
-    _write_predictions(folder / "predictions.csv", diagnosis.dataset.classes, predictions, files)
+    _write_predictions(folder / run_folder.PREDICTIONS, diagnosis.dataset.classes, predictions, files)
+    written = [run_folder.PREDICTIONS]
+    if diagnosis.training:
+        _write_history(folder / run_folder.HISTORY, diagnosis.training)
+        written.append(run_folder.HISTORY)
+    if diagnosis.range_test:
+        _write_range_test(folder / run_folder.RANGE_TEST, diagnosis.range_test)
+        written.append(run_folder.RANGE_TEST)
+    if heatmaps:
+        with run_folder.replacing(folder / run_folder.HEATMAPS) as temporary:
+            np.savez(temporary, index=heatmaps.indices, predicted=heatmaps.signed_predicted, true=heatmaps.signed_true)
+        written.append(run_folder.HEATMAPS)
+    return written
+
+
+def _write_history(path: Path, training: TrainingRun) -> None:
     run_folder.write_csv(
-        folder / "history.csv",
+        path,
         ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"),
         (
             (number, each.loss, each.accuracy, each.val_loss, each.val_accuracy, each.seconds)
-            for number, each in enumerate(diagnosis.training.epochs if diagnosis.training else (), 1)
+            for number, each in enumerate(training.epochs, 1)
         ),
     )
-    measured = diagnosis.range_test
+
+
+def _write_range_test(path: Path, test: RangeTestFacts) -> None:
+    smoothed: Sequence[float | None] = test.smoothed_losses or [None] * len(
+        test.losses
+    )  # a sweep that was measured elsewhere may have none
     run_folder.write_csv(
-        folder / "range_test.csv",
+        path,
         ("step", "learning_rate", "loss", "smoothed_loss"),
-        zip(
-            range(len(measured.losses)), measured.learning_rates, measured.losses, measured.smoothed_losses, strict=True
-        )
-        if measured
-        else (),
+        zip(range(len(test.losses)), test.learning_rates, test.losses, smoothed, strict=True),
     )
-    if heatmaps:
-        with run_folder.replacing(folder / "heatmaps.npz") as temporary:
-            np.savez(temporary, index=heatmaps.indices, predicted=heatmaps.signed_predicted, true=heatmaps.signed_true)
 
 
 def _write_predictions(path: Path, classes: list[str], predictions: Predictions, files: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Writing the page and the summary into a run folder."""
+"""Writes the page and the summary into a run folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lrdiag.record import folder as run_folder
 from lrdiag.record.facts import Run
 from lrdiag.report.page import ASSETS, Assets, lay_out_page
 from lrdiag.report.summary import render_summary
-from lrdiag.report.summary_picture import summary_picture
+from lrdiag.report.summary_picture import shows, summary_picture
 
 _CONTENTS = "contents.txt"
 """Names the files that we wrote into the folder of assets, so that no other is ever removed."""
@@ -17,6 +17,8 @@ _CONTENTS = "contents.txt"
 def write_page(folder: Path, run: Run, *, assets: Assets = "inline", templates: Path | None = None) -> None:
     """Writes report.html, the folder `assets` if it is asked for, summary.md and summary.png.
 
+    The run itself, its facts and pictures, is not changed. Charts that lrdiag 0.1 kept in the folder are removed.
+
     Example:
         ```python
         folder = Path("lrdiag-report")
@@ -24,31 +26,34 @@ def write_page(folder: Path, run: Run, *, assets: Assets = "inline", templates: 
         ```
 
     Args:
-        folder: Where to write; it exists.
-        run: What the page says.
-        assets: As `render_page` takes it. What an earlier page left in the folder `assets` is removed.
-        templates: As `render_page` takes them.
+        folder: The run folder. It must exist.
+        run: The run.
+        assets: As in `render_page`. Files that an earlier page left in the folder `assets` are removed.
+        templates: As in `render_page`.
 
     Raises:
-        LrdiagError: As `render_page` does, and where the folder cannot be written.
+        LrdiagError: As `render_page` does, or if the folder cannot be written.
     """
     page = lay_out_page(run, assets=assets, templates=templates)
     if page.assets:
         run_folder.create(folder / ASSETS)
     for name, content in page.assets.items():
         run_folder.write(folder / ASSETS / name, content)
-    run_folder.write(folder / "report.html", page.html)
-    run_folder.write(folder / "summary.md", render_summary(run.diagnosis))
-    run_folder.write(folder / run_folder.SUMMARY_PICTURE, summary_picture(run))
+    run_folder.write(folder / run_folder.PAGE, page.html)
+    run_folder.write(folder / run_folder.SUMMARY, render_summary(run.diagnosis))
+    if not shows(folder / run_folder.SUMMARY_PICTURE, run):
+        run_folder.write(folder / run_folder.SUMMARY_PICTURE, summary_picture(run))
     _clear_up(folder / ASSETS, set(page.assets))
+    for name in run_folder.CHARTS_OF_0_1:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _clear_up(folder: Path, names: set[str]) -> None:
-    """Removes what an earlier page wrote and this one has not, and notes what this one has."""
+    """Removes what an earlier page wrote and this one did not, and lists what this one wrote."""
     contents = folder / _CONTENTS
     earlier = contents.read_text(encoding="utf-8").splitlines() if contents.is_file() else []
     for name in {*earlier, _CONTENTS} - names:
-        # anyone may have edited the list: it must not lead out of the folder
+        # Anyone may have edited the list. It must not lead out of the folder.
         if name == Path(name).name and (folder / name).is_file():
             (folder / name).unlink()
     if names:

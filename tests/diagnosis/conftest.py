@@ -10,7 +10,6 @@ from lrdiag.diagnosis.evidence import Evidence
 from lrdiag.diagnosis.findings.rules import check_all
 from lrdiag.record.arrays import Dataset, LabelledImages, Predictions
 from lrdiag.record.facts import Diagnosis, Epoch, HeatmapFacts, RangeTestFacts, RunFacts, TrainingRun
-from lrdiag.record.pictures import Sheet, Sheets
 
 CLASSES = ("cat", "dog", "frog")
 
@@ -44,7 +43,6 @@ def sound(dataset: Dataset, training: TrainingRun) -> Diagnosis:
         range_test_note=None,
         training=training,
         heatmaps=HeatmapFacts("Grad-CAM", "relu", 0),
-        sheets=Sheets(None, None, Sheet("samples.jpg", 3, 3, 6, 4, 1), 1),
         run=RunFacts("fast", 10, "CPU", "lrdiag", None, {"seed": 0}, {"keras": "3"}, (0.0, 255.0)),
     )
     return check_all(Evidence(facts))

@@ -14,7 +14,7 @@ from lrdiag.record.arrays import NO_IMAGES, Dataset, LabelledImages, Predictions
 from lrdiag.record.facts import DatasetFacts, Diagnosis, Evolution, RunFacts, TrainingSample
 from lrdiag.record.fingerprint import Fingerprint
 
-PARTS = ("range_test", "range_test_note", "training", "heatmaps", "sheets")
+PARTS = ("range_test", "range_test_note", "training", "heatmaps")
 
 
 def again(sound: Diagnosis, dataset: Dataset, predicted: list[int]) -> Diagnosis:

@@ -22,9 +22,8 @@ from lrdiag.record.facts import (
     RunFacts,
     SettingChange,
 )
-from lrdiag.record.pictures import Sheets
 
-PARTS = ("range_test", "range_test_note", "training", "heatmaps", "sheets")
+PARTS = ("range_test", "range_test_note", "training", "heatmaps")
 
 # the test images show        0  0  1  1  2  2
 BEFORE = [0, 1, 0, 1, 1, 2]  # wrong:  1  2     4
@@ -124,10 +123,9 @@ def _two_runs(broken: int, fixed: int, size: int) -> tuple[Diagnosis, Diagnosis]
     answers = np.arange(size) < fixed, (np.arange(size) >= fixed) & (np.arange(size) < fixed + broken)
     run = RunFacts("fast", 1, "CPU", "", None, {}, {}, (0.0, 255.0))
     parts = {"files": (), "range_test": None, "range_test_note": None, "training": None, "run": run}
-    heatmaps, sheets = HeatmapFacts("Grad-CAM", "relu", 0), Sheets(None, None, None, 0)
+    heatmaps = HeatmapFacts("Grad-CAM", "relu", 0)
     base, head = (
-        assemble(facts, Predictions.from_scores(np.eye(2)[wrong.astype(int)] * 5, labels), **parts, heatmaps=heatmaps,
-                 sheets=sheets)
+        assemble(facts, Predictions.from_scores(np.eye(2)[wrong.astype(int)] * 5, labels), **parts, heatmaps=heatmaps)
         for wrong in answers
     )  # fmt: skip
     return base, head

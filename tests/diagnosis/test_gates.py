@@ -30,7 +30,6 @@ from lrdiag.record.facts import (
     Score,
     TrainingRun,
 )
-from lrdiag.record.pictures import Sheet, Sheets
 
 CLASSES = ["cat", "dog", "Saint.Bernard", "a=b"]
 MEANS = Averages(0.7, 0.7, 0.7)
@@ -65,7 +64,6 @@ def diagnosis() -> Diagnosis:
         confused_pairs=[],
         misclassified=Misclassified(0, []),
         heatmaps=HeatmapFacts("Grad-CAM", None, 0),
-        sheets=Sheets(None, None, Sheet("samples.webp", 1, 1, 4, 4, 1), 1),
         findings=[],
         device="CPU",
         command="",

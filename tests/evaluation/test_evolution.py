@@ -15,6 +15,7 @@ from lrdiag.evaluation.evaluator import Evaluated
 from lrdiag.evaluation.evolution import SHOWN, WATCHED, Memory
 from lrdiag.record.arrays import Predictions
 from lrdiag.record.facts import HeatmapFacts
+from lrdiag.record.pictures import Pictures
 
 COUNT, SIDE = 30, 8
 LABELS = np.zeros(COUNT, np.int64)
@@ -35,7 +36,7 @@ def evaluated(wrong: dict[int, float], fingerprint: str = "same", maps: np.ndarr
 def test_one_checkpoint_gives_no_evolution() -> None:
     memory = Memory()
     memory.add(1, evaluated({3: 0.8}))
-    assert memory.evolution() == (None, {})
+    assert memory.evolution() == (None, Pictures())
 
 
 def followed(*states: dict[int, float]) -> Memory:
@@ -54,18 +55,15 @@ def test_the_last_mistakes_and_corrected_ones_are_followed() -> None:
     first = [(each.predicted, round(each.confidence, 3)) for each in evolution.images[0].moments]
     assert first == [(1, 0.8), (0, 0.9), (1, 0.9)]
     assert {image.true for image in evolution.images} == {0}
-    assert evolution.heatmaps is None
-    assert evolution.photographs is not None
-    assert list(pictures) == [evolution.photographs.file]
-    assert evolution.photographs.count == 3
+    assert pictures.sheets.keys() == {"evolution"}
+    assert pictures.sheets["evolution"].count == 3
 
 
 def test_each_image_lies_at_its_place_in_the_sheet() -> None:
     evolution, pictures = followed({3: 0.8, 5: 0.6}, {7: 0.7, 3: 0.9}).evolution()
     assert evolution is not None
-    sheet = evolution.photographs
-    assert sheet is not None
-    drawn = np.asarray(Image.open(BytesIO(pictures[sheet.file])).convert("RGB")).astype(float)
+    sheet = pictures.sheets["evolution"]
+    drawn = np.asarray(Image.open(BytesIO(pictures.files[sheet.file])).convert("RGB")).astype(float)
     for place, image in enumerate(evolution.images):
         row, column = divmod(place, sheet.columns)
         top, left = (row * (sheet.height + 2 * sheet.padding), column * (sheet.width + 2 * sheet.padding))
@@ -91,7 +89,7 @@ def test_half_of_the_images_were_corrected_if_there_are_as_many(
 
 
 def test_without_mistakes_there_is_no_evolution() -> None:
-    assert followed({}, {}).evolution() == (None, {})
+    assert followed({}, {}).evolution() == (None, Pictures())
 
 
 def test_images_of_checkpoints_in_between_are_freed() -> None:
@@ -132,10 +130,9 @@ def test_maps_are_ordered_by_image_and_then_by_epoch() -> None:
         memory.add(epoch, evaluated({3: 0.8, 7: 0.7}, maps=maps))
     evolution, pictures = memory.evolution()
     assert evolution is not None
-    sheet = evolution.heatmaps
-    assert sheet is not None
+    sheet = pictures.sheets["evolution-maps"]
     assert (sheet.count, sheet.width, sheet.height) == (4, 2, 2)
-    drawn = np.asarray(Image.open(BytesIO(pictures[sheet.file])).convert("RGBA"))[..., 3]
+    drawn = np.asarray(Image.open(BytesIO(pictures.files[sheet.file])).convert("RGBA"))[..., 3]
     peaks = []
     for place in range(4):
         row, column = divmod(place, sheet.columns)

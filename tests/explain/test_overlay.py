@@ -1,4 +1,4 @@
-"""Heatmaps over photographs: where, how hot, in which colour, and what is refused."""
+"""Heatmaps over images: places, opacity, colours, and errors."""
 
 from __future__ import annotations
 
@@ -246,20 +246,24 @@ HOLED = np.where(np.arange(4) == 2, np.nan, MAPS)
 @pytest.mark.parametrize(
     ("images", "maps", "message"),
     [
-        (IMAGES[..., 0], MAPS, r"Images must be of shape .*Received: shape=\(2, 8, 8\)"),
-        (IMAGES[0], MAPS, r"Images must be of shape .*Received: shape=\(8, 8, 3\)"),
-        (IMAGES[..., :2], MAPS, r"Images must be of shape .*Received: shape=\(2, 8, 8, 2\)"),
+        (IMAGES[..., 0], MAPS, r"Images must have the shape .*Received: shape=\(2, 8, 8\)"),
+        (IMAGES[0], MAPS, r"Images must have the shape .*Received: shape=\(8, 8, 3\)"),
+        (IMAGES[..., :2], MAPS, r"Images must have the shape .*Received: shape=\(2, 8, 8, 2\)"),
         (IMAGES.astype("int64"), MAPS, "Images must be uint8, 0–255, or floats.*Received: dtype=int64"),
-        (IMAGES + np.float32(255), MAPS, r"floats must lie in \[0, 1\].*Received: values from 255.0 to 255.0"),
-        (IMAGES - 0.5, MAPS, r"floats must lie in \[0, 1\].*Received: values from -0.5 to -0.5"),
-        (IMAGES + np.nan, MAPS, r"floats must lie in \[0, 1\].*Received: values from nan"),
-        (IMAGES, MAPS[:1], r"one map of floats for each image.*Received: shape=\(1, 4, 4\).*for 2 images"),
-        (IMAGES, MAPS[0], r"one map of floats for each image.*Received: shape=\(4, 4\)"),
-        (IMAGES, MAPS[..., None], r"one map of floats for each image.*Received: shape=\(2, 4, 4, 1\)"),
-        (IMAGES, MAPS[:, :0], r"one map of floats for each image.*Received: shape=\(2, 0, 4\)"),
-        (IMAGES, MAPS.astype("uint8"), "one map of floats for each image.*dtype=uint8"),
-        (IMAGES, np.stack([MAPS[0], HOLED[0]]), "Maps must be finite.*Received: NaN or infinite values in 1, first in"),
-        (IMAGES, MAPS * np.inf, "Maps must be finite.*Received: NaN or infinite values in 2, first in 0"),
+        (IMAGES + np.float32(255), MAPS, r"floats must be in \[0, 1\].*Received: values from 255.0 to 255.0"),
+        (IMAGES - 0.5, MAPS, r"floats must be in \[0, 1\].*Received: values from -0.5 to -0.5"),
+        (IMAGES + np.nan, MAPS, r"floats must be in \[0, 1\].*Received: values from nan"),
+        (IMAGES, MAPS[:1], r"one heatmap of floats for each image.*Received: shape=\(1, 4, 4\).*for 2 images"),
+        (IMAGES, MAPS[0], r"one heatmap of floats for each image.*Received: shape=\(4, 4\)"),
+        (IMAGES, MAPS[..., None], r"one heatmap of floats for each image.*Received: shape=\(2, 4, 4, 1\)"),
+        (IMAGES, MAPS[:, :0], r"one heatmap of floats for each image.*Received: shape=\(2, 0, 4\)"),
+        (IMAGES, MAPS.astype("uint8"), "one heatmap of floats for each image.*dtype=uint8"),
+        (
+            IMAGES,
+            np.stack([MAPS[0], HOLED[0]]),
+            r"must be finite.*Received: NaN or infinite values in 1, first in",
+        ),
+        (IMAGES, MAPS * np.inf, "Heatmaps must be finite.*Received: NaN or infinite values in 2, first in 0"),
         (IMAGES, MAPS - 1.5, "must not be negative, unless.*'difference'.*Received: values down to -0.5"),
     ],
 )
@@ -269,7 +273,7 @@ def test_images_and_maps_that_do_not_fit_are_refused(images: np.ndarray, maps: n
 
 
 def test_a_difference_must_be_finite_too() -> None:
-    with pytest.raises(DataError, match=r"Maps must be finite\. Received: NaN or infinite values in 2, first in 0"):
+    with pytest.raises(DataError, match=r"Heatmaps must be finite\. Received: NaN or infinite values in 2, first in 0"):
         lrdiag.overlay(IMAGES, HOLED, colormap="difference")
 
 
@@ -281,10 +285,10 @@ def test_a_difference_must_be_finite_too() -> None:
         ({"opacity": 1.1}, r"`opacity` must be in \[0, 1\]. Received: opacity=1.1"),
         ({"opacity": -0.1}, r"`opacity` must be in \[0, 1\]. Received: opacity=-0.1"),
         ({"opacity": float("nan")}, r"`opacity` must be in \[0, 1\]. Received: opacity=nan"),
-        ({"peak": 0}, "`peak` must be finite and more than 0, or 0 for a map of zeros. Received: peak=0"),
+        ({"peak": 0}, "`peak` must be finite and more than 0, or 0 for a heatmap of zeros. Received: peak=0"),
         ({"peak": [1, -1]}, "`peak` must be finite and more than 0.*Received: peak=-1"),
         ({"peak": np.inf}, "`peak` must be finite and more than 0.*Received: peak=inf"),
-        ({"peak": [1, 2, 3]}, r"`peak` must be one number or one for each of the 2 maps. Received: shape=\(3,\)"),
+        ({"peak": [1, 2, 3]}, r"`peak` must be one number, or one for each of the 2 heatmaps. Received: shape=\(3,\)"),
     ],
 )
 def test_arguments_outside_their_values_are_refused(arguments: dict[str, Any], message: str) -> None:

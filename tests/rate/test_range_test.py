@@ -1,9 +1,10 @@
-"""What a range test answers once it is measured: means, rules, intervals, plots and exports."""
+"""A range test: means, rules, intervals, advice, plots and exports."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib
 
@@ -48,6 +49,12 @@ def test_several_sweeps_are_their_mean_as_far_as_the_shortest_went() -> None:
     expected = np.mean([each.losses[:80] for each in THREE.sweeps], axis=0)
     np.testing.assert_allclose(THREE.losses, expected, rtol=1e-12)
     assert THREE.iterations == len(THREE.learning_rates) == len(THREE.smoothed_losses) == 80
+
+
+def test_a_column_that_one_sweep_lacks_is_left_out() -> None:
+    mixed = RangeTest((sweep(), FLAT))
+    assert (mixed.smoothed_losses, mixed.facts().smoothed_losses) == ([], [])
+    assert len(mixed.losses) == 100
 
 
 def test_the_reason_to_stop_is_that_of_the_shortest_sweep() -> None:
@@ -119,8 +126,8 @@ def test_the_interval_holds_the_suggestion_also_where_the_mean_is_read_outside_o
     ("sweeps", "message"),
     [
         ((sweep(),), "`repeats=3`"),
-        ((sweep(), FLAT), "Sweep 2 of 2 cannot be read by itself.*flat"),
-        ((sweep(), sweep()), "Shuffle the data.*Received: 2 sweeps with the very same losses"),
+        ((sweep(), FLAT), "Sweep 2 of 2 cannot be read on its own.*flat"),
+        ((sweep(), sweep()), "Shuffle the data.*Received: 2 sweeps with identical losses"),
     ],
 )
 def test_without_two_readable_sweeps_there_is_no_interval(sweeps: tuple[Sweep, ...], message: str) -> None:
@@ -179,33 +186,55 @@ def test_the_four_plots_come_in_one_figure() -> None:
     assert [axes.get_ylabel() for axes in ONE.plot_all().axes] == ["learning rate", "loss", "loss", "smoothed loss"]
 
 
-def spans(axes: plt.Axes) -> list[tuple[float, float]]:
-    return [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in axes.patches]
+def marks(axes: plt.Axes) -> dict[str, Any]:
+    """The marks of a reading, by name."""
+    return {artist.get_gid(): artist for artist in (*axes.lines, *axes.patches)}
+
+
+def points(axes: plt.Axes) -> np.ndarray:
+    """The losses that are drawn, an array of shape `(n, 2)`."""
+    return np.asarray(marks(axes)[".points"].get_path().vertices[::2])
+
+
+def span(axes: plt.Axes) -> tuple[float, float]:
+    band = marks(axes)[".boundaries"]
+    return band.get_x(), band.get_x() + band.get_width()
 
 
 def test_the_reading_shows_losses_trend_boundaries_and_suggestion() -> None:
     axes = ONE.plot()
-    losses, trend, suggestion = axes.lines
-    np.testing.assert_allclose(losses.get_ydata(), ONE.losses)
-    np.testing.assert_allclose(trend.get_ydata(), ONE.reading.trend)
-    assert suggestion.get_xdata()[0] == ONE.suggest()
-    np.testing.assert_allclose(spans(axes), [tuple(ONE.bounds())])
+    assert marks(axes).keys() == {".points", ".smoothed", ".suggestion", ".boundaries"}
+    np.testing.assert_allclose(points(axes), np.column_stack([ONE.learning_rates, ONE.losses]))
+    trend = marks(axes)[".smoothed"].get_ydata()
+    np.testing.assert_allclose(trend, ONE.reading.trend[: len(trend)])
+    assert marks(axes)[".suggestion"].get_xdata()[0] == ONE.suggest()
+    np.testing.assert_allclose(span(axes), ONE.bounds())
+    assert {"1.0e-2", "6.1e-2", "6.1e-1"} <= {text.get_text() for text in axes.texts}
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_xlim()) == ("learning rate", "loss", (RATES[0], RATES[-1]))
 
 
-def test_several_sweeps_show_their_interval() -> None:
+def test_several_sweeps_show_their_mean_and_their_interval() -> None:
     axes = THREE.plot()
-    np.testing.assert_allclose(spans(axes), [tuple(THREE.bounds()), THREE.interval()])
-    assert len(axes.lines) == 3 + 2
-    assert "3 sweeps" in axes.get_legend_handles_labels()[1]
+    np.testing.assert_allclose(points(axes)[:, 1], THREE.losses)
+    assert tuple(marks(axes)[".interval"].get_xdata()) == THREE.interval()
 
 
-def test_what_cannot_be_read_is_drawn_all_the_same() -> None:
-    axes = RangeTest((FLAT, FLAT)).plot()
-    assert len(axes.lines) == 2
-    assert not axes.patches
-    axes = RangeTest((sweep(), sweep(), FLAT)).plot()
-    assert len(axes.patches) == 1, "no interval then, but the boundaries"
-    assert "3 sweeps, no interval" in axes.get_legend_handles_labels()[1]
+def test_a_test_that_cannot_be_read_is_drawn_without_marks() -> None:
+    marked = marks(RangeTest((FLAT, FLAT)).plot())
+    assert marked.keys() == {".points", ".smoothed"}
+    assert not len(marked[".smoothed"].get_xdata())
+    assert ".interval" not in marks(RangeTest((sweep(), sweep(), FLAT)).plot()), "one sweep cannot be read"
+
+
+def test_losses_of_the_validation_set_are_drawn_if_the_rates_were_read_from_them() -> None:
+    axes = RangeTest((dataclasses.replace(sweep(), val_losses=sweep(1e-1).losses),)).plot()
+    assert axes.get_ylabel() == "validation loss"
+    np.testing.assert_allclose(points(axes)[:, 1], sweep(1e-1).losses)
+
+
+def test_a_sweep_that_begins_at_a_rate_of_zero_is_drawn_from_its_first_positive_rate() -> None:
+    axes = RangeTest((Sweep([0.0, *RATES], [3.0, *sweep().losses]),)).plot()
+    np.testing.assert_allclose(points(axes), np.column_stack([RATES, sweep().losses]))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +247,7 @@ def test_a_sweep_that_broke_off_at_once_is_an_empty_plot(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["reading", "loss-by-rate"])
-def test_where_nothing_can_be_read_a_divergence_does_not_flatten_the_rest(kind: str) -> None:
+def test_without_a_suggestion_divergence_does_not_flatten_the_rest_either(kind: str) -> None:
     noise = np.random.default_rng(0).normal(0.5, 0.1, 90)
     test = RangeTest((Sweep(RATES, np.append(noise, np.geomspace(1, 1e4, 10))),))
     with pytest.raises(NoSuggestion):
@@ -231,17 +260,31 @@ def test_a_sweep_that_holds_losses_alone_is_drawn() -> None:
     assert [len(each.lines[0].get_xdata()) for each in axes] == [100, 100, 100, 0]
 
 
-def test_arrays_are_taken_for_lists() -> None:
+def test_arrays_are_accepted() -> None:
     columns = ("learning_rates", "losses", "smoothed_losses")
     arrays = Sweep(**{name: np.array(getattr(sweep(), name)) for name in columns})
     assert arrays == sweep()
     assert RangeTest((arrays,)).to_dict() == ONE.to_dict()
 
 
-def test_it_is_told_in_one_line() -> None:
+def test_its_repr_is_one_line() -> None:
     assert repr(ONE) == "<RangeTest: 100 updates, suggestion 1.0e-2, boundaries 6.1e-2 to 6.1e-1>"
-    assert THREE.summary().startswith("80 updates in each of 3 sweeps, suggestion 1.")
+    assert repr(THREE).startswith("<RangeTest: 80 updates in each of 3 sweeps, suggestion 1.")
     assert "loss stays flat" in repr(RangeTest((FLAT,)))
+
+
+def test_the_summary_says_which_rate_to_use_if_the_suggestion_lies_below_the_cycle() -> None:
+    assert ONE.suggest() < ONE.bounds().base_lr
+    assert ONE.summary() == (
+        "100 updates, suggestion 1.0e-2, boundaries 6.1e-2 to 6.1e-1. The suggestion lies below the boundaries: use it "
+        "for a constant learning rate. Use the boundaries for a cycle, which reaches its higher rates only for a short "
+        "time."
+    )
+    losses = 2 / (1 + (RATES / 1e-2) ** 1.5) + (RATES / 2) ** 2
+    inside = RangeTest((Sweep(RATES, losses),))
+    assert inside.bounds().base_lr < inside.suggest() < inside.bounds().max_lr
+    assert inside.summary() == repr(inside).removeprefix("<RangeTest: ").removesuffix(">")
+    assert RangeTest((FLAT,)).summary() == repr(RangeTest((FLAT,))).removeprefix("<RangeTest: ").removesuffix(">")
 
 
 def test_a_range_test_without_a_sweep_is_refused() -> None:
@@ -249,10 +292,10 @@ def test_a_range_test_without_a_sweep_is_refused() -> None:
         RangeTest(())
 
 
-def test_axes_of_ones_own_are_drawn_on() -> None:
+def test_the_user_s_axes_are_drawn_on() -> None:
     _, axes = plt.subplots()
     assert ONE.plot(axes) is axes
-    assert len(axes.lines) == 3
+    assert ".suggestion" in marks(axes)
 
 
 def test_an_unknown_kind_is_refused() -> None:

@@ -1,10 +1,11 @@
-"""A run on disk: what is written is read back, and nothing is ever half written."""
+"""The run folder: what is written can be read, no file is half written, and no file of an earlier run is left."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
 import dataclasses
+import hashlib
 import json
 import math
 import re
@@ -45,14 +46,14 @@ from lrdiag.record.facts import (
     TrainingRun,
     WatchedImage,
 )
-from lrdiag.record.pictures import HeatmapSheets, Sheet, Sheets
+from lrdiag.record.pictures import Pictures, Sheet
 
 MISTAKES = [
     Mistake(0, 0, 1, 0.75, 1.4, [1, 0], [0.75, 0.25], "test/a b.png"),
     Mistake(1, 1, 0, 0.5, 0.7, [0], [None]),
 ]
 PICTURES = {
-    "photographs.jpg": b"\xff\xd8one",
+    "mistakes.jpg": b"\xff\xd8one",
     "predicted.png": b"two",
     "true.png": b"three",
     "difference.png": b"four",
@@ -61,12 +62,22 @@ PICTURES = {
     "watched.webp": b"six",
     "watched-maps.png": b"seven",
 }
+SHEETS = {
+    "mistakes": Sheet("mistakes.jpg", 1, 1, 6, 4, 1, [1]),
+    "mistakes-predicted": Sheet("predicted.png", 1, 1, 6, 4, 1, [1]),
+    "mistakes-true": Sheet("true.png", 1, 1, 6, 4, 1, [1]),
+    "mistakes-difference": Sheet("difference.png", 1, 1, 6, 4, 1, [1]),
+    "samples": Sheet("samples.jpg", 4, 2, 6, 4, 1),
+    "fixed": Sheet("fixed.webp", 1, 1, 6, 4, 1, [0]),
+    "evolution": Sheet("watched.webp", 1, 1, 6, 4, 1),
+    "evolution-maps": Sheet("watched-maps.png", 2, 2, 6, 4, 1),
+}
 MEANS = Averages(0.25, 0.5, 1 / 3)
 
 
 @pytest.fixture
 def run() -> Run:
-    """Every optional field once filled and once empty, and text that is hard to write."""
+    """Every optional field once set and once `None`, and text that is hard to write."""
     diagnosis = Diagnosis(
         dataset=DatasetFacts(
             "toys",
@@ -99,18 +110,14 @@ def run() -> Run:
             interrupted=True,
         ),
         test=Score(2, 0.5, 0.1, 0.9, None, 0.5, None, MEANS, MEANS),
-        calibration=Calibration(0.25, [CalibrationBin(0, 0.5, 0, 0, None), CalibrationBin(0.5, 1, 2, 1, 0.75)]),
-        per_class=[ClassFacts("cat", None, 0.0, 0.0, 1), ClassFacts("=dog", 0.5, None, None, 0)],
+        calibration=Calibration(
+            0.25, [CalibrationBin(0, 0.5, 0, 0, None), CalibrationBin(0.5, 1, 2, 1, 0.75, 0.1, 0.9)]
+        ),
+        per_class=[ClassFacts("cat", None, 0.0, 0.0, 1, 0.0, 0.79), ClassFacts("=dog", 0.5, None, None, 0)],
         confusion=[[0, 1], [0, 1]],
         confused_pairs=[ConfusedPair(0, 1, 1, 1.0)],
         misclassified=Misclassified(2, MISTAKES),
         heatmaps=HeatmapFacts("Grad-CAM", None, 0, "no convolution"),
-        sheets=Sheets(
-            Sheet("photographs.jpg", 1, 1, 6, 4, 1),
-            HeatmapSheets(*(Sheet(f"{name}.png", 1, 1, 6, 4, 1) for name in ("predicted", "true", "difference")), None),
-            Sheet("samples.jpg", 4, 2, 6, 4, 1),
-            2,
-        ),
         findings=[Finding("weak-class", "warning", "title", "evidence", "advice")],
         device="CPU",
         command="lrdiag train-and-report --out 'a b'",
@@ -132,19 +139,15 @@ def run() -> Run:
             MISTAKES[1:],
             [ClassChange(0, None, 0.0)],
             [SettingChange("seed", 0, 1), SettingChange("commit", None, "3f2a91c")],
-            [0],
-            Sheet("fixed.webp", 1, 1, 6, 4, 1),
         ),
         value_range=(-1.0, 0.5),
         evolution=Evolution(
             [1, 3],
             [0.25, 0.5],
             [WatchedImage(7, 1, [Moment(0, 0.75), Moment(1, 0.5)])],
-            Sheet("watched.webp", 1, 1, 6, 4, 1),
-            Sheet("watched-maps.png", 2, 2, 6, 4, 1),
         ),
     )
-    return Run(diagnosis, dict(PICTURES))
+    return Run(diagnosis, Pictures(dict(SHEETS), dict(PICTURES)))
 
 
 @pytest.fixture
@@ -155,15 +158,15 @@ def saved(run: Run, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def edit(saved: Path) -> Any:
-    """Changes one value of report.json, named by its path."""
+    """Changes one value of report.json or pictures.json, named by its path."""
 
-    def change(value: Any, *path: str | int) -> Path:
-        content = json.loads((saved / "report.json").read_text())
+    def change(value: Any, *path: str | int, file: str = "report.json") -> Path:
+        content = json.loads((saved / file).read_text())
         place = content
         for step in path[:-1]:
             place = place[step]
         place[path[-1]] = value
-        (saved / "report.json").write_text(json.dumps(content))
+        (saved / file).write_text(json.dumps(content))
         return saved
 
     return change
@@ -175,52 +178,51 @@ def names(folder: Path) -> set[str]:
 
 def test_what_is_saved_is_loaded(run: Run, saved: Path) -> None:
     assert run_folder.load(saved) == run
-    assert names(saved) == {"report.json", *PICTURES}
+    assert names(saved) == {"report.json", "pictures.json", "contents.txt", *PICTURES}
 
 
 def test_a_run_without_mistakes_or_range_test_is_loaded_too(run: Run, tmp_path: Path) -> None:
-    sheets = dataclasses.replace(run.diagnosis.sheets, photographs=None, heatmaps=None)
     diagnosis = dataclasses.replace(
-        run.diagnosis, range_test=None, range_test_note=None, sheets=sheets, comparison=None, evolution=None
+        run.diagnosis, range_test=None, range_test_note=None, comparison=None, evolution=None
     )
-    bare = Run(diagnosis, {"samples.jpg": b"x"})
+    bare = Run(diagnosis, run.pictures.only(("samples",)))
     run_folder.save(tmp_path, bare)
     assert run_folder.load(tmp_path) == bare
 
 
-def test_a_model_judged_alone_is_loaded_too(run: Run, tmp_path: Path) -> None:
-    """Neither training nor its images, no figure that was not measured, no image followed."""
+def test_a_model_that_was_only_evaluated_is_loaded_too(run: Run, tmp_path: Path) -> None:
+    """No training run, no training images, no calibration, no image followed."""
     facts = run.diagnosis
     bare = dataclasses.replace(
         facts,
         dataset=dataclasses.replace(facts.dataset, name="", train_size=0, train_counts=[0, 0], skipped=[]),
         training=None,
         calibration=Calibration(None, []),
-        sheets=Sheets(None, None, None, 0),
         comparison=None,
         evolution=None,
         settings={},
         command="",
     )
-    run_folder.save(tmp_path, Run(bare, {}))
-    assert run_folder.load(tmp_path) == Run(bare, {})
+    run_folder.save(tmp_path, Run(bare, Pictures()))
+    assert run_folder.load(tmp_path) == Run(bare, Pictures())
 
 
 def test_a_training_without_steps_is_loaded_too(run: Run, tmp_path: Path) -> None:
     epochs = [Epoch(0.5, None, None, None, None)]
     training = TrainingRun(epochs, [], [], 1, 1, "", "", None, None)
-    told = Run(dataclasses.replace(run.diagnosis, training=training), run.pictures)
-    run_folder.save(tmp_path, told)
-    assert run_folder.load(tmp_path) == told
+    short = Run(dataclasses.replace(run.diagnosis, training=training), run.pictures)
+    run_folder.save(tmp_path, short)
+    assert run_folder.load(tmp_path) == short
 
 
 def test_what_is_saved_follows_the_published_schema(saved: Path) -> None:
     jsonschema.validate(json.loads((saved / "report.json").read_text()), run_folder.schema())
+    jsonschema.validate(json.loads((saved / "pictures.json").read_text()), run_folder.pictures_schema())
 
 
 def test_the_report_is_strict_json_without_nan(run: Run, tmp_path: Path) -> None:
     test = dataclasses.replace(run.diagnosis.test, loss=math.nan, accuracy_high=math.inf)
-    run_folder.save(tmp_path, Run(dataclasses.replace(run.diagnosis, test=test), {}))
+    run_folder.save(tmp_path, Run(dataclasses.replace(run.diagnosis, test=test), Pictures()))
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
@@ -228,7 +230,7 @@ def test_the_report_is_strict_json_without_nan(run: Run, tmp_path: Path) -> None
     content = json.loads((tmp_path / "report.json").read_text("utf-8"), parse_constant=refuse)
     assert content["test"]["loss"] is content["test"]["accuracy_high"] is None
     assert content["dataset"]["source"] == run.diagnosis.dataset.source
-    assert content["schema_version"] == 3
+    assert content["schema_version"] == 4
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -328,22 +330,24 @@ def test_a_folder_in_the_place_of_a_file_is_no_traceback(run: Run, tmp_path: Pat
         b"{",
         b"\xff\xfe",
         b"PK\x03\x04",
-        b'{"schema_version": 3, "model": "\xff"}',
+        b'{"schema_version": 4, "model": "\xff"}',
         b'{"x":' + b"[" * 100_000,
     ],
     ids=["empty", "object", "null", "list", "cut", "utf-16", "zip", "not-utf-8", "deep"],
 )
-def test_a_report_that_is_none_is_refused(saved: Path, content: bytes) -> None:
-    (saved / "report.json").write_bytes(content)
-    with pytest.raises(RunFolderError, match=r"schema version 3.*Make the run again.*Received: .*report.json"):
+@pytest.mark.parametrize("file", ["report.json", "pictures.json"])
+def test_a_file_with_other_content_is_refused(saved: Path, file: str, content: bytes) -> None:
+    (saved / file).write_bytes(content)
+    with pytest.raises(RunFolderError, match=r"schema version 3 to 4.*Make the run again.*Received: .*report.json"):
         run_folder.load(saved)
 
 
+@pytest.mark.parametrize("file", ["report.json", "pictures.json"])
 @pytest.mark.parametrize("cut", [10, 100, -2])
-def test_a_report_that_was_cut_is_refused(saved: Path, cut: int) -> None:
-    path = saved / "report.json"
+def test_a_truncated_file_is_refused(saved: Path, file: str, cut: int) -> None:
+    path = saved / file
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(RunFolderError, match="schema version 3"):
+    with pytest.raises(RunFolderError, match="schema version 3 to 4"):
         run_folder.load(saved)
 
 
@@ -358,35 +362,60 @@ def test_a_report_that_was_cut_is_refused(saved: Path, cut: int) -> None:
         (None, ("evolution", "images")),
         ("fatal", ("findings", 0, "severity")),
         ([["a"]], ("confusion",)),
-        ("1", ("sheets", "samples", "count")),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_and_named(edit: Any, value: Any, path: tuple[Any, ...]) -> None:
-    with pytest.raises(RunFolderError, match=r"schema version 3.*Received: .*\$\." + str(path[0])):
+    with pytest.raises(RunFolderError, match=r"schema version 3 to 4.*Received: .*\$\." + str(path[0])):
         run_folder.load(edit(value, *path))
 
 
-@pytest.mark.parametrize("version", [0, 1, 2, 999])
-def test_another_schema_version_is_refused(edit: Any, version: int) -> None:
-    with pytest.raises(RunFolderError, match=rf"schema version 3.*Received: .*{version}"):
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("count", "1", r"Received: .*\$\.sheets\[\.\.\.\]\.count"),
+        ("columns", 0, "must have pictures"),
+        ("width", -1, "must have pictures"),
+        ("padding", -1, "must have pictures"),
+        ("items", [0, 1], "Received: 2 entries and 4 pictures in 'samples.jpg'"),
+        ("items", [0, 1, 2, -3], "name one entry for each"),
+    ],
+)
+def test_a_sheet_that_cannot_be_is_refused(edit: Any, field: str, value: Any, message: str) -> None:
+    with pytest.raises(RunFolderError, match=message):
+        run_folder.load(edit(value, "sheets", "samples", field, file="pictures.json"))
+
+
+@pytest.mark.parametrize("version", [0, 1, 2])
+def test_an_older_schema_version_is_refused(edit: Any, version: int) -> None:
+    with pytest.raises(RunFolderError, match=rf"schema version 3 to 4. Make the run again.*Received: .*{version} in"):
         run_folder.load(edit(version, "schema_version"))
 
 
+@pytest.mark.parametrize("version", [5, 999])
+def test_a_newer_schema_version_is_refused(edit: Any, version: int) -> None:
+    message = rf"by a newer version of lrdiag. Upgrade lrdiag.*Received: schema version {version}.*reads 3 to 4"
+    with pytest.raises(RunFolderError, match=message):
+        run_folder.load(edit(version, "schema_version"))
+
+
+def test_pictures_of_another_run_are_refused(run: Run, saved: Path, tmp_path: Path) -> None:
+    facts = dataclasses.replace(run.diagnosis, misclassified=Misclassified(1, MISTAKES[:1]))
+    (saved / "report.json").write_bytes(run_folder.to_json(facts))
+    with pytest.raises(RunFolderError, match=r"must belong to one run"):
+        run_folder.load(saved)
+    assert run_folder.load_baseline(saved) == Run(facts, Pictures()), "a baseline may lie beside another run"
+
+
 def test_fields_of_a_later_version_do_no_harm(edit: Any, run: Run) -> None:
+    edit({"file": "later.png"} | dataclasses.asdict(SHEETS["samples"]), "sheets", "later", file="pictures.json")
     assert run_folder.load(edit("news", "later")) == run
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_missing_picture_is_named(saved: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["pictures.json", *PICTURES])
+def test_a_missing_file_is_named(saved: Path, name: str) -> None:
     (saved / name).unlink()
     with pytest.raises(RunFolderError, match=rf"pictures that it names.*{name}"):
         run_folder.load(saved)
-
-
-@pytest.mark.parametrize("name", [*run_folder.CHARTS, run_folder.SUMMARY_PICTURE])
-def test_what_was_drawn_is_kept(run: Run, saved: Path, name: str) -> None:
-    (saved / name).write_bytes(b"drawn")
-    assert run_folder.load(saved).pictures == run.pictures | {name: b"drawn"}
 
 
 @pytest.mark.parametrize("named", [".", "report.json"])
@@ -394,12 +423,17 @@ def test_a_baseline_is_a_folder_or_its_report(run: Run, saved: Path, named: str)
     assert run_folder.load_baseline(saved / named) == run
 
 
-def test_a_baseline_may_be_called_otherwise_and_stand_alone(run: Run, saved: Path, tmp_path: Path) -> None:
+def test_a_baseline_may_have_another_name_and_stand_alone(run: Run, saved: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "main.json").write_bytes((saved / "report.json").read_bytes())
-    (alone / "true.png").write_bytes(b"three")
-    assert run_folder.load_baseline(alone / "main.json") == Run(run.diagnosis, {"true.png": b"three"})
+    assert run_folder.load_baseline(alone / "main.json") == Run(run.diagnosis, Pictures())
+
+
+def test_pictures_that_a_baseline_does_not_have_are_left_out(run: Run, saved: Path) -> None:
+    for name in PICTURES.keys() - {"true.png"}:
+        (saved / name).unlink()
+    assert run_folder.load_baseline(saved) == Run(run.diagnosis, Pictures(dict(SHEETS), {"true.png": b"three"}))
 
 
 @pytest.mark.parametrize("path", ["nowhere", "nowhere/report.json"])
@@ -409,7 +443,7 @@ def test_a_baseline_that_is_not_there_is_refused(tmp_path: Path, path: str) -> N
 
 
 def test_a_baseline_of_another_schema_is_refused(edit: Any) -> None:
-    with pytest.raises(RunFolderError, match=r"schema version 3.*Received: .*report.json"):
+    with pytest.raises(RunFolderError, match=r"schema version 3 to 4.*Received: .*report.json"):
         run_folder.load_baseline(edit(1, "schema_version"))
 
 
@@ -431,9 +465,9 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=["parent", "absolute", "dots", "empty", "dot", "null-byte", "long"])
-@pytest.mark.parametrize("sheet", [("sheets", "samples"), ("evolution", "photographs"), ("evolution", "heatmaps")])
-def test_a_sheet_leads_nowhere_out_of_the_folder(edit: Any, name: str, sheet: tuple[str, ...]) -> None:
-    folder = edit(name, *sheet, "file")
+@pytest.mark.parametrize("sheet", ["samples", "evolution-maps"])
+def test_a_sheet_does_not_lead_out_of_the_folder(edit: Any, name: str, sheet: str) -> None:
+    folder = edit(name, "sheets", sheet, "file", file="pictures.json")
     (folder.parent / "secret.txt").write_text("secret")
     for load in (run_folder.load, run_folder.load_baseline):
         with pytest.raises(RunFolderError, match="Received"):
@@ -441,10 +475,10 @@ def test_a_sheet_leads_nowhere_out_of_the_folder(edit: Any, name: str, sheet: tu
 
 
 @pytest.mark.parametrize("way", ["../samples.jpg", "{absolute}/samples.jpg"])
-def test_a_run_that_was_loaded_writes_nothing_out_of_its_folder(edit: Any, tmp_path: Path, way: str) -> None:
+def test_a_run_that_was_loaded_writes_nothing_outside_its_folder(edit: Any, tmp_path: Path, way: str) -> None:
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "run").mkdir(parents=True)
-    folder = edit(way.format(absolute=elsewhere), "sheets", "samples", "file")
+    folder = edit(way.format(absolute=elsewhere), "sheets", "samples", "file", file="pictures.json")
     with contextlib.suppress(RunFolderError):
         run_folder.save(elsewhere / "run", run_folder.load(folder))
     assert names(elsewhere) == {"run"}
@@ -470,3 +504,76 @@ def test_ordinary_cells_stay_as_they_are(tmp_path: Path) -> None:
 def test_json_keeps_every_digit(run: Run, saved: Path) -> None:
     assert re.search(r"0\.333333333333333\d", (saved / "report.json").read_text())
     assert run_folder.load(saved).diagnosis.training.learning_rate_per_step[1] == 1 / 3
+
+
+# --- the files of a run -----------------------------------------------------------------------------------------------
+
+
+def keep(folder: Path, *names: str, content: bytes = b"of the first run") -> None:
+    for name in names:
+        (folder / name).write_bytes(content)
+
+
+def finish(folder: Path, *written: str) -> None:
+    """Writes a run with these files."""
+    earlier = run_folder.earlier_files(folder)
+    keep(folder, *written, content=f"{sorted(written)}".encode())
+    run_folder.complete(folder, earlier, written)
+
+
+EVERY_FILE = ("predictions.csv", "history.csv", "range_test.csv", "heatmaps.npz", "model.keras", "fixed.webp")
+
+
+def test_files_of_an_earlier_run_are_removed_when_the_next_is_complete(tmp_path: Path) -> None:
+    finish(tmp_path, *EVERY_FILE)
+    assert names(tmp_path) == {*EVERY_FILE, "contents.txt"}
+    finish(tmp_path, "predictions.csv", "model.keras")
+    assert names(tmp_path) == {"predictions.csv", "model.keras", "contents.txt"}
+
+
+def test_nothing_is_removed_before_the_run_is_complete(tmp_path: Path) -> None:
+    finish(tmp_path, *EVERY_FILE)
+    run_folder.earlier_files(tmp_path)
+    keep(tmp_path, "predictions.csv", content=b"of a run that breaks off")
+    assert names(tmp_path) == {*EVERY_FILE, "contents.txt"}
+    finish(tmp_path, "predictions.csv")
+    assert names(tmp_path) == {"predictions.csv", "contents.txt"}
+
+
+def test_the_user_s_own_files_stay(tmp_path: Path) -> None:
+    keep(tmp_path, "model.keras", "history.csv", "notes.txt")
+    finish(tmp_path, "predictions.csv")
+    assert names(tmp_path) == {"model.keras", "history.csv", "notes.txt", "predictions.csv", "contents.txt"}
+
+
+def test_a_file_that_the_user_has_replaced_since_stays(tmp_path: Path) -> None:
+    finish(tmp_path, "model.keras", "heatmaps.npz")
+    keep(tmp_path, "model.keras", content=b"the user's own")
+    finish(tmp_path, "predictions.csv")
+    assert names(tmp_path) == {"model.keras", "predictions.csv", "contents.txt"}
+
+
+@pytest.mark.parametrize("name", ["../precious", "notes.txt", "report.json", ""])
+def test_an_edited_list_removes_only_files_of_a_run(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    keep(tmp_path, "precious")
+    keep(folder, "notes.txt", "report.json")
+    digest = hashlib.sha256(b"of the first run").hexdigest()
+    (folder / "contents.txt").write_text(f"{digest}  {name}\n\n\xff")
+    finish(folder, "predictions.csv")
+    assert (tmp_path / "precious").exists()
+    assert names(folder) == {"notes.txt", "report.json", "predictions.csv", "contents.txt"}
+
+
+def test_pictures_that_are_saved_belong_to_the_run(run: Run, tmp_path: Path) -> None:
+    finish(tmp_path, "model.keras")
+    run_folder.save(tmp_path, run)
+    assert set(run_folder.earlier_files(tmp_path)) == {"model.keras", "fixed.webp", "watched.webp", "watched-maps.png"}
+
+
+def test_files_of_lrdiag_0_1_are_known_by_their_names(tmp_path: Path) -> None:
+    keep(tmp_path, *EVERY_FILE, "notes.txt")
+    (tmp_path / "report.json").write_text('{"schema_version": 3}')
+    finish(tmp_path, "predictions.csv")
+    assert names(tmp_path) == {"predictions.csv", "model.keras", "notes.txt", "report.json", "contents.txt"}

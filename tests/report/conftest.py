@@ -1,4 +1,4 @@
-"""A synthetic run, the same on every machine, and the ways in which a run can be out of the ordinary."""
+"""A synthetic run, the same on every machine, and its variants."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.changes import changed, with_sheet, without_sheets
 
 from lrdiag.intervals import wilson
 from lrdiag.record.arrays import SkippedFile
@@ -38,8 +39,7 @@ from lrdiag.record.facts import (
     TrainingRun,
     WatchedImage,
 )
-from lrdiag.record.folder import CHARTS
-from lrdiag.record.pictures import HeatmapSheets, Sheets
+from lrdiag.record.pictures import FILES, Pictures
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
 from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, photograph_sheet
@@ -63,7 +63,7 @@ HOSTILE = [
 
 
 def make_run(confused: dict[tuple[int, int], int], classes: list[str], each: int = TEST_IMAGES_PER_CLASS) -> Run:
-    """A run with so many mistakes of each pair of classes; photographs are noise."""
+    """A run with these numbers of mistakes of each pair of classes. Images are noise."""
     rng = np.random.default_rng(0)
     pairs = [pair for pair, number in confused.items() for _ in range(number)]
     photographs = rng.integers(0, 256, (len(pairs), 32, 32, 3)).astype(np.uint8)
@@ -74,7 +74,7 @@ def make_run(confused: dict[tuple[int, int], int], classes: list[str], each: int
 def assemble(
     confused: dict[tuple[int, int], int], classes: list[str], each: int, photographs: np.ndarray, maps: np.ndarray
 ) -> Run:
-    """The run that belongs to these photographs and maps of its mistakes."""
+    """The run with these images and heatmaps of its mistakes."""
     matrix = np.diag([each] * len(classes))
     for (true, predicted), number in confused.items():
         matrix[true, predicted] += number
@@ -82,22 +82,22 @@ def assemble(
     pairs = [pair for pair, number in confused.items() for _ in range(number)]
     items = [make_mistake(place, true, predicted, len(classes)) for place, (true, predicted) in enumerate(pairs)]
     samples = np.random.default_rng(1).integers(0, 256, (2 * len(classes), 32, 32, 3)).astype(np.uint8)
-    sample_sheet, sample_file = photograph_sheet(samples, "samples.webp")
-    pictures, sheets = {"samples.webp": sample_file}, Sheets(None, None, sample_sheet, 2)
+    pictures = Pictures()
+    pictures.add("samples", photograph_sheet(samples, FILES["samples"]))
     if items:
-        photograph, pictures["misclassified.webp"] = photograph_sheet(photographs, "misclassified.webp")
         peaks = maps.max(axis=(1, 2))
-        predicted, pictures["maps-predicted.png"] = heatmap_sheet(maps, peaks, "maps-predicted.png")
-        true, pictures["maps-true.png"] = heatmap_sheet(maps[::-1], peaks, "maps-true.png")
-        difference, pictures["maps-difference.png"] = difference_sheet(maps - maps[::-1], peaks, "maps-difference.png")
+        pictures.add("mistakes", photograph_sheet(photographs, FILES["mistakes"]))
+        pictures.add("mistakes-predicted", heatmap_sheet(maps, peaks, FILES["mistakes-predicted"]))
+        pictures.add("mistakes-true", heatmap_sheet(maps[::-1], peaks, FILES["mistakes-true"]))
+        difference = difference_sheet(maps - maps[::-1], peaks, FILES["mistakes-difference"])
+        pictures.add("mistakes-difference", difference)
         means = np.random.default_rng(2).random((2 * len(classes) + 2, 4, 4)).astype(np.float32)
-        mean, pictures["maps-mean.png"] = heatmap_sheet(means, np.ones(len(means)), "maps-mean.png")
-        sheets = Sheets(photograph, HeatmapSheets(predicted, true, difference, mean), sample_sheet, 2)
-    return Run(make_diagnosis(classes, matrix, items, sheets), pictures)
+        pictures.add("class-means", heatmap_sheet(means, np.ones(len(means)), FILES["class-means"]))
+    return Run(make_diagnosis(classes, matrix, items), pictures)
 
 
 def make_mistake(place: int, true: int, predicted: int, classes: int) -> Mistake:
-    """The mistake at this place of the ranking; true to life, the true class is among the most probable."""
+    """The mistake at this place of the ranking. The true class is the second most probable."""
     others = [index for index in range(classes) if index not in (true, predicted)]
     confidence = 0.5 + 0.4 / (place + 1)
     return Mistake(
@@ -111,7 +111,12 @@ def make_mistake(place: int, true: int, predicted: int, classes: int) -> Mistake
     )
 
 
-def make_diagnosis(classes: list[str], matrix: np.ndarray, items: list[Mistake], sheets: Sheets) -> Diagnosis:
+def make_class(name: str, right: int, support: int) -> ClassFacts:
+    recall = right / support if support else None
+    return ClassFacts(name, 0.8, recall, 0.81, support, *(wilson(right, support) if support else (None, None)))
+
+
+def make_diagnosis(classes: list[str], matrix: np.ndarray, items: list[Mistake]) -> Diagnosis:
     size, each = int(matrix.sum()), matrix.sum(axis=1).tolist()
     shares = matrix / matrix.sum(axis=1, keepdims=True)
     wrong = sorted(zip(*np.nonzero(matrix - np.diag(np.diag(matrix))), strict=True), key=lambda ij: -matrix[ij])
@@ -126,22 +131,11 @@ def make_diagnosis(classes: list[str], matrix: np.ndarray, items: list[Mistake],
         training=make_training(),
         test=make_score(size, float(np.trace(matrix) / size), 0.741, 0.848, 0.6234),
         calibration=make_calibration(size),
-        per_class=[
-            ClassFacts(
-                name,
-                0.8,
-                float(shares[index, index]),
-                0.81,
-                each[index],
-                *wilson(max(0, int(matrix[index, index])), each[index]),
-            )
-            for index, name in enumerate(classes)
-        ],
+        per_class=[make_class(name, int(matrix[index, index]), each[index]) for index, name in enumerate(classes)],
         confusion=matrix.tolist(),
         confused_pairs=[ConfusedPair(int(i), int(j), int(matrix[i, j]), float(shares[i, j])) for i, j in wrong],
         misclassified=Misclassified(len(items), items),
         heatmaps=HeatmapFacts("Grad-CAM", "conv2d_7", len(items), trust=HeatmapTrust(100, 0.02, 0.31, 0.42)),
-        sheets=sheets,
         findings=[
             Finding(
                 "overfitting",
@@ -191,17 +185,17 @@ def make_score(size: int, accuracy: float, low: float, high: float, loss: float 
 
 
 def make_calibration(size: int) -> Calibration:
-    """Fifteen bins, the lowest of them empty, the sure ones a little too sure."""
+    """Fifteen bins; the lowest are empty, the highest are a little overconfident."""
     counts = [0] * 3 + [size // 16] * 11 + [size - 11 * (size // 16)]
-    bins = [
-        CalibrationBin(
-            place / 15, (place + 1) / 15, count, right := count * place // 15, (place + 0.5) / 15, *wilson(right, count)
-        )
-        if count
-        else CalibrationBin(place / 15, (place + 1) / 15, 0, 0, None)
-        for place, count in enumerate(counts)
-    ]
-    return Calibration(0.0625, bins)
+    return Calibration(0.0625, [make_bin(place, count, count * place // 15) for place, count in enumerate(counts)])
+
+
+def make_bin(place: int, count: int, right: int, confidence: float | None = None) -> CalibrationBin:
+    """One of fifteen bins, with its interval; its mean confidence is its middle by default."""
+    low, high = place / 15, (place + 1) / 15
+    if not count:
+        return CalibrationBin(low, high, 0, 0, None)
+    return CalibrationBin(low, high, count, right, confidence or (low + high) / 2, *wilson(right, count))
 
 
 def make_range_test() -> RangeTestFacts:
@@ -227,11 +221,6 @@ def make_training() -> TrainingRun:
     return TrainingRun(epochs, rates, losses, 8, 3, "SGD, momentum 0.9", "one triangular cycle", None, 12.0)
 
 
-def changed(run: Run, **changes: object) -> Run:
-    """The run with other facts."""
-    return dataclasses.replace(run, diagnosis=dataclasses.replace(run.diagnosis, **changes))
-
-
 def _fallback() -> Run:
     run = make_run(CONFUSED, CLASSES)
     reason = "CIFAR-10 could not be downloaded."
@@ -252,8 +241,8 @@ def _diverged() -> Run:
 
 def _no_heatmaps() -> Run:
     run = make_run(CONFUSED, CLASSES)
-    sheets = dataclasses.replace(run.diagnosis.sheets, heatmaps=None)
-    return changed(run, sheets=sheets, heatmaps=HeatmapFacts("Grad-CAM", None, 0, "The network has no convolution."))
+    run = without_sheets(run, "mistakes-predicted", "mistakes-true", "mistakes-difference", "class-means")
+    return changed(run, heatmaps=HeatmapFacts("Grad-CAM", None, 0, "The network has no convolution."))
 
 
 def _no_range_test() -> Run:
@@ -288,7 +277,7 @@ def _many_classes() -> Run:
 
 
 def _many_pairs() -> Run:
-    """More confused pairs than stand in one list."""
+    """More confused pairs than one list shows."""
     pairs = [(i, j) for i in range(12) for j in range(12) if i != j]
     return make_run(dict.fromkeys(pairs, 1), [f"class {index}" for index in range(12)])
 
@@ -297,8 +286,9 @@ def _left_out() -> Run:
     """Only some of the mistakes have a picture."""
     run = make_run(CONFUSED, CLASSES)
     shown = make_run({(3, 5): 2, (9, 1): 1}, CLASSES)
-    sheets = dataclasses.replace(shown.diagnosis.sheets, shown=[0, 2, 38])
-    return dataclasses.replace(changed(run, sheets=sheets), pictures=shown.pictures)
+    for name in ("mistakes", "mistakes-predicted", "mistakes-true", "mistakes-difference"):
+        shown = with_sheet(shown, name, items=[0, 2, 38])
+    return dataclasses.replace(run, pictures=shown.pictures)
 
 
 def _from_files() -> Run:
@@ -312,25 +302,21 @@ def mistakes(run: Run) -> list[Mistake]:
 
 
 def _not_numbers() -> Run:
-    """The network returned NaN, as after a divergence."""
+    """The model returned NaN, as after a divergence."""
     run = make_run(CONFUSED, CLASSES)
     items = [
         dataclasses.replace(item, confidence=None, loss=None, top_probabilities=[None] * 5) for item in mistakes(run)
     ]
     trust = dataclasses.replace(run.diagnosis.heatmaps, trust=None)
-    unknown = Calibration(None, [dataclasses.replace(each, count=0, right=0, confidence=None) for each in bins(run)])
+    unknown = Calibration(None, [make_bin(place, 0, 0) for place in range(15)])
     return changed(run, misclassified=Misclassified(len(items), items), heatmaps=trust, calibration=unknown)
 
 
-def bins(run: Run) -> list[CalibrationBin]:
-    return run.diagnosis.calibration.bins
-
-
 def compared(head: Run) -> Run:
-    """The run beside an earlier one that knew its last four mistakes, and made five others."""
+    """The run compared with an earlier one that classified its last four mistakes correctly, and made five others."""
     diagnosis = head.diagnosis
     kept, classes = diagnosis.misclassified.count - 4, len(diagnosis.dataset.classes)
-    base = make_run({(0, 1): kept, (1, 0): 5}, diagnosis.dataset.classes)
+    base = make_run({(0, 1): kept, (1, 0): 5}, diagnosis.dataset.classes, each=kept)
     items = diagnosis.misclassified.items[:kept] + [
         dataclasses.replace(item, index=item.index + 1, true=classes - 1, predicted=0)
         for item in base.diagnosis.misclassified.items[kept:]
@@ -345,20 +331,19 @@ def compared(head: Run) -> Run:
 
 
 def _without_training() -> Run:
-    """A model of one's own, judged alone: nothing is known of its training or of its training images."""
+    """The user's own model, evaluated alone: neither its training run nor its training images are known."""
     run = make_run(CONFUSED, CLASSES)
     dataset = dataclasses.replace(
         run.diagnosis.dataset, name="", source="", train_size=0, validation_size=0, train_counts=[0] * len(CLASSES)
     )
-    sheets = dataclasses.replace(run.diagnosis.sheets, samples=None, samples_per_class=0)
     return changed(
-        run, dataset=dataset, sheets=sheets, range_test=None, range_test_note=None, training=None, command="",
-        git_commit=None, settings={}, seconds=Seconds(predict_and_explain=4.2),
+        without_sheets(run, "samples"), dataset=dataset, range_test=None, range_test_note=None, training=None,
+        command="", git_commit=None, settings={}, seconds=Seconds(predict_and_explain=4.2),
     )  # fmt: skip
 
 
 def _epochs_only() -> Run:
-    """What a history tells: no steps, no times."""
+    """What a history holds: no steps, no times."""
     run = make_run(CONFUSED, CLASSES)
     assert run.diagnosis.training
     epochs = [dataclasses.replace(epoch, seconds=None) for epoch in run.diagnosis.training.epochs]
@@ -367,7 +352,7 @@ def _epochs_only() -> Run:
 
 
 def _losses_only() -> Run:
-    """What a history tells of a model that measures no accuracy and whose rates were logged each epoch."""
+    """What a history holds of a model that measures no accuracy and whose learning rate was logged each epoch."""
     epochs = [Epoch(2.0, None, 1.75, None, None), Epoch(None, None, None, None, None), Epoch(0.75, None, 1.0, None, 4)]
     training = TrainingRun(epochs, [0.1, 0.05, 0.025], [], 1, 3, "", "", None, None)
     return changed(make_run(CONFUSED, CLASSES), training=training)
@@ -383,16 +368,16 @@ FOLLOWED = 5
 
 
 def followed(run: Run) -> Run:
-    """The run with five images of the first classes, asked after the first epoch and the last; pictures are noise."""
+    """The run with five images of the first classes, followed from the first epoch to the last. Pictures are noise."""
     rng = np.random.default_rng(3)
     noise = rng.integers(0, 256, (FOLLOWED, 32, 32, 3)).astype(np.uint8)
-    photographs, photograph_file = photograph_sheet(noise, "watched.webp")
     maps = rng.random((2 * FOLLOWED, 4, 4)).astype(np.float32)
-    heatmaps, heatmap_file = heatmap_sheet(maps, maps.max(axis=(1, 2)), "watched-maps.png")
+    pictures = Pictures()
+    pictures.add("evolution", photograph_sheet(noise, FILES["evolution"]))
+    pictures.add("evolution-maps", heatmap_sheet(maps, maps.max(axis=(1, 2)), FILES["evolution-maps"]))
     images = [WatchedImage(7 * true, true, [Moment(true + 1, 0.5), Moment(true, 0.75)]) for true in range(FOLLOWED)]
-    evolution = Evolution([1, 3], [0.625, 0.8], images, photographs, heatmaps)
-    pictures = run.pictures | {"watched.webp": photograph_file, "watched-maps.png": heatmap_file}
-    return Run(dataclasses.replace(run.diagnosis, evolution=evolution), pictures)
+    evolution = Evolution([1, 3], [0.625, 0.8], images)
+    return Run(dataclasses.replace(run.diagnosis, evolution=evolution), run.pictures | pictures)
 
 
 VARIANTS: dict[str, Callable[[], Run]] = {
@@ -429,13 +414,7 @@ def runs() -> dict[str, Run]:
 
 @pytest.fixture(scope="session")
 def pages(runs: dict[str, Run]) -> dict[str, str]:
-    charts: dict[str, bytes] = {}
-    pages = {}
-    for name, run in runs.items():
-        run.pictures.update(charts)  # what shows the same numbers need not be drawn again
-        pages[name] = render_page(run)
-        charts = charts or {file: run.pictures[file] for file in CHARTS}
-    return pages
+    return {name: render_page(run) for name, run in runs.items()}
 
 
 @pytest.fixture(params=VARIANTS)
@@ -450,7 +429,7 @@ def page(pages: dict[str, str], variant: str) -> str:
 
 @pytest.fixture(scope="session")
 def crowded() -> Run:
-    """As many mistakes as a network of 75 % makes on CIFAR-10; its photographs where `LRDIAG_DATA_DIR` has them."""
+    """As many mistakes as a model of 75 % makes on CIFAR-10, with its images if `LRDIAG_DATA_DIR` holds them."""
     numbers = np.full(90, CROWD // 90) + (np.arange(90) < CROWD % 90)
     pairs = [(i, j) for i in range(10) for j in range(10) if i != j]
     y, x = np.mgrid[0:4, 0:4]
@@ -466,7 +445,7 @@ def _photographs(count: int) -> np.ndarray:
     if batches:
         pixels = np.array(pickle.loads(batches[0].read_bytes(), encoding="bytes")[b"data"])
         return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)[:count]
-    # Noise over coarse patches costs WebP about what photographs do.
+    # Noise over coarse patches takes about as many bytes in WebP as photographs do.
     rng = np.random.default_rng(3)
     patches = rng.integers(0, 256, (count, 8, 8, 3)).repeat(4, axis=1).repeat(4, axis=2)
     return np.clip(patches * 0.5 + rng.normal(64, 12, (count, 32, 32, 3)), 0, 255).astype(np.uint8)

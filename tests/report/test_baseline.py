@@ -1,43 +1,42 @@
-"""A run set beside its baseline: the comparison, and pictures that are cut out of another run's sheets."""
+"""A run compared with its baseline, with pictures that are cut out of the sheets of the baseline."""
 
 from __future__ import annotations
 
 import dataclasses
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.changes import with_files, with_sheet
 from PIL import Image
 
 from lrdiag.errors import RunFolderError
 from lrdiag.record.facts import Comparison, Misclassified, Mistake, Run
-from lrdiag.record.pictures import HeatmapSheets, Sheet, Sheets
 from lrdiag.report import baseline
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.pictures.cutting import Cells
 from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, photograph_sheet
 
-GREYS = np.arange(0, 240, 24)  # ten photographs and ten maps that can be told apart
+GREYS = np.arange(0, 240, 24)  # ten images and ten heatmaps that differ
 
 
 def with_mistakes(run: Run, indices: list[int], shown: list[int] | None = None) -> Run:
-    """A run that has these mistakes: photograph and map of an image are as grey and as hot as its index says."""
+    """A run with these mistakes. The grey of an image and the heat of its heatmap give its index."""
     items = [Mistake(index, 0, 1, 0.5, 1.0, [1], [0.5]) for index in indices]
     pictured = [indices[place] for place in (range(len(indices)) if shown is None else shown)]
     photographs = np.stack([np.full((17, 40, 3), GREYS[index], np.uint8) for index in pictured])
     maps = np.stack([np.full((2, 3), index / 10, np.float32) for index in pictured])
     ones = np.ones(len(maps))
-    sheets, pictures = dict[str, Sheet](), {"samples.webp": run.pictures["samples.webp"]}
+    pictures = run.pictures.only(("samples",))
     for name, (sheet, content) in {
-        "photographs": photograph_sheet(photographs, "photographs.webp"),
-        "predicted": heatmap_sheet(maps, ones, "predicted.png"),
-        "true": heatmap_sheet(maps, ones, "true.png"),
-        "difference": difference_sheet(maps, ones, "difference.png"),
+        "mistakes": photograph_sheet(photographs, "photographs.webp"),
+        "mistakes-predicted": heatmap_sheet(maps, ones, "predicted.png"),
+        "mistakes-true": heatmap_sheet(maps, ones, "true.png"),
+        "mistakes-difference": difference_sheet(maps, ones, "difference.png"),
     }.items():
-        sheets[name], pictures[sheet.file] = sheet, content
-    heatmaps = HeatmapSheets(sheets["predicted"], sheets["true"], sheets["difference"], None)
-    laid_out = Sheets(sheets["photographs"], heatmaps, run.diagnosis.sheets.samples, 2, shown=shown)
-    facts = dataclasses.replace(run.diagnosis, misclassified=Misclassified(len(items), items), sheets=laid_out)
+        pictures.add(name, (dataclasses.replace(sheet, items=shown), content))
+    facts = dataclasses.replace(run.diagnosis, misclassified=Misclassified(len(items), items))
     return Run(facts, pictures)
 
 
@@ -57,9 +56,9 @@ def comparison_of(run: Run) -> Comparison:
 
 
 def pictured(run: Run) -> list[int]:
-    """Which images the photographs of what was fixed show."""
-    sheet = comparison_of(run).fixed_photographs
-    cells = Cells(run, sheet)
+    """The images that the pictures of the fixed images show."""
+    sheet = run.pictures.sheets["fixed"]
+    cells = Cells(run.pictures, sheet)
     means = [np.asarray(cells.at(cell).convert("L")).mean() for cell in range(sheet.count)]
     return [int(np.abs(GREYS - mean).argmin()) for mean in means]
 
@@ -68,15 +67,15 @@ def test_the_pictures_of_what_was_fixed_come_from_the_earlier_run(base: Run, hea
     run = set_beside(base, head)
     comparison = comparison_of(run)
     assert [each.index for each in comparison.fixed] == [4, 1, 9, 2]
-    assert comparison.fixed_shown == [0, 1, 2, 3]
+    assert run.pictures.sheets["fixed"].items == run.pictures.sheets["fixed-predicted"].items == [0, 1, 2, 3]
     assert pictured(run) == [4, 1, 9, 2]
-    assert (comparison.fixed_photographs.width, comparison.fixed_photographs.height) == (40, 17)
+    assert (run.pictures.sheets["fixed"].width, run.pictures.sheets["fixed"].height) == (40, 17)
 
 
 def test_their_maps_keep_every_colour(base: Run, head: Run) -> None:
     run = set_beside(base, head)
-    new = Cells(run, comparison_of(run).fixed_heatmaps)
-    old = Cells(base, base.diagnosis.sheets.heatmaps.predicted)
+    new = Cells(run.pictures, run.pictures.sheets["fixed-predicted"])
+    old = Cells(base.pictures, base.pictures.sheets["mistakes-predicted"])
     for cell, before in enumerate([0, 2, 3, 4]):
         for padding in (0, 1):
             one, other = new.at(cell, padding=padding), old.at(before, padding=padding)
@@ -89,13 +88,13 @@ def test_nothing_else_of_the_run_changes(base: Run, head: Run) -> None:
     unchanged = {"comparison": None, "findings": head.diagnosis.findings, "checks": head.diagnosis.checks}
     assert dataclasses.replace(run.diagnosis, **unchanged) == head.diagnosis
     assert {check.code: check.reason for check in run.diagnosis.checks}["regression"] is None
-    assert run.pictures.keys() - head.pictures.keys() == {"fixed.webp", "fixed-maps.png"}
-    assert head.pictures == {name: run.pictures[name] for name in head.pictures}
+    assert run.pictures.files.keys() - head.pictures.files.keys() == {"fixed.webp", "fixed-maps.png"}
+    assert run.pictures.without("fixed", "fixed-predicted") == head.pictures
 
 
 def test_only_pictures_that_the_earlier_run_shows_can_be_taken(runs: dict[str, Run], head: Run) -> None:
     run = set_beside(with_mistakes(runs["ordinary"], [4, 7, 1, 9, 2], shown=[1, 2, 4]), head)
-    assert comparison_of(run).fixed_shown == [1, 3]
+    assert run.pictures.sheets["fixed"].items == [1, 3]
     assert pictured(run) == [1, 2]
 
 
@@ -114,16 +113,22 @@ def test_no_more_pictures_are_taken_than_are_shown(base: Run, head: Run, monkeyp
         ({"true.png", "difference.png", "samples.webp"}, {"fixed.webp", "fixed-maps.png"}),
     ],
 )
-def test_pictures_that_are_not_at_hand_are_left_out(base: Run, head: Run, missing: set[str], left: set[str]) -> None:
-    held = {name: content for name, content in base.pictures.items() if name not in missing}
-    run = set_beside(Run(base.diagnosis, held), head)
-    assert run.pictures.keys() - head.pictures.keys() == left
+def test_pictures_that_the_baseline_lacks_are_left_out(base: Run, head: Run, missing: set[str], left: set[str]) -> None:
+    files = {name: content for name, content in base.pictures.files.items() if name not in missing}
+    run = set_beside(with_files(base, files), head)
+    assert run.pictures.files.keys() - head.pictures.files.keys() == left
     assert len(comparison_of(run).fixed) == 4
-    assert (comparison_of(run).fixed_photographs is not None) == ("fixed.webp" in left)
-    assert (comparison_of(run).fixed_heatmaps is not None) == ("fixed-maps.png" in left)
+    assert ("fixed" in run.pictures.sheets) == ("fixed.webp" in left)
+    assert ("fixed-predicted" in run.pictures.sheets) == ("fixed-maps.png" in left)
 
 
-def test_where_nothing_was_fixed_there_are_no_pictures(runs: dict[str, Run], head: Run) -> None:
+def test_pictures_of_an_earlier_comparison_are_replaced_or_removed(base: Run, head: Run) -> None:
+    run = set_beside(base, head)
+    assert set_beside(base, run).pictures == run.pictures
+    assert set_beside(with_files(base, {}), run).pictures == head.pictures
+
+
+def test_if_nothing_was_fixed_there_are_no_pictures(runs: dict[str, Run], head: Run) -> None:
     run = set_beside(with_mistakes(runs["ordinary"], [7]), head)
     assert (comparison_of(run).fixed, run.pictures) == ([], head.pictures)
 
@@ -137,22 +142,25 @@ def test_a_perfect_baseline_has_no_pictures(runs: dict[str, Run], head: Run) -> 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"not a picture"])
 def test_a_broken_picture_is_refused(base: Run, head: Run, content: bytes) -> None:
-    with pytest.raises(RunFolderError, match=r"picture file 'photographs.webp' whole.*Received"):
-        set_beside(Run(base.diagnosis, base.pictures | {"photographs.webp": content}), head)
+    with pytest.raises(RunFolderError, match=r"whole picture file 'photographs.webp'.*Received"):
+        set_beside(with_files(base, base.pictures.files | {"photographs.webp": content}), head)
 
 
-def test_a_picture_that_was_cut_is_refused(base: Run, head: Run) -> None:
-    cut = base.pictures["predicted.png"][:-30]
-    with pytest.raises(RunFolderError, match=r"picture file 'predicted.png' whole"):
-        set_beside(Run(base.diagnosis, base.pictures | {"predicted.png": cut}), head)
+def test_a_truncated_picture_is_refused(base: Run, head: Run) -> None:
+    truncated = base.pictures.files["predicted.png"][:-30]
+    with pytest.raises(RunFolderError, match=r"whole picture file 'predicted.png'"):
+        set_beside(with_files(base, base.pictures.files | {"predicted.png": truncated}), head)
 
 
-@pytest.mark.parametrize("shown", [[0, 1, 2, 3, 5], [0, 1]])
-def test_pictures_that_do_not_belong_to_the_mistakes_are_refused(base: Run, head: Run, shown: list[int]) -> None:
-    sheets = dataclasses.replace(base.diagnosis.sheets, shown=shown)
-    edited = Run(dataclasses.replace(base.diagnosis, sheets=sheets), base.pictures)
-    with pytest.raises(RunFolderError, match=rf"a photograph for each mistake.*Received: {len(shown)} of 5 mistakes"):
-        set_beside(edited, head)
+def test_pictures_of_mistakes_that_do_not_exist_are_refused(base: Run, head: Run) -> None:
+    with pytest.raises(RunFolderError, match=r"entries that exist.*Received: entry 5 of 5 in 'photographs.webp'"):
+        set_beside(with_sheet(base, "mistakes", items=[0, 1, 2, 3, 5]), head)
+
+
+@pytest.mark.parametrize("moved", [{"columns": 2}, {"items": [0, 1, 2, 3, 3]}])
+def test_heatmaps_in_other_places_than_their_images_are_refused(base: Run, head: Run, moved: dict[str, Any]) -> None:
+    with pytest.raises(RunFolderError, match="the same places"):
+        set_beside(with_sheet(base, "mistakes-predicted", **moved), head)
 
 
 def test_the_same_runs_give_the_same_bytes(base: Run, head: Run) -> None:
@@ -161,5 +169,5 @@ def test_the_same_runs_give_the_same_bytes(base: Run, head: Run) -> None:
 
 def test_pictures_are_in_the_format_that_they_were_in(base: Run, head: Run) -> None:
     run = set_beside(base, head)
-    formats = {name: Image.open(BytesIO(run.pictures[name])).format for name in ("fixed.webp", "fixed-maps.png")}
+    formats = {name: Image.open(BytesIO(run.pictures.files[name])).format for name in ("fixed.webp", "fixed-maps.png")}
     assert formats == {"fixed.webp": "WEBP", "fixed-maps.png": "PNG"}

@@ -1,4 +1,7 @@
-"""The page in a real browser: quiet, narrow enough for a phone, legible at night, complete without its script."""
+"""The page in a browser: no errors, fits a phone, enough contrast by day and night, works without its script.
+
+Every variant of a run is opened by the slow tests; by default only `VARIANTS` are.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.changes import without_sheets
 from PIL import Image
 
 from lrdiag.record.facts import Misclassified, Run
@@ -29,6 +33,14 @@ Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
 REQUIRED = "LRDIAG_REQUIRE_BROWSER" in os.environ
+VARIANTS = ("ordinary", "hostile and compared", "hostile and followed", "many pairs", "losses only")
+"""Together they have every section, every kind of text and the widest contents."""
+OTHERS = (
+    "fallback", "diverged", "no heatmaps", "no mistakes", "no range test", "unread range test", "two classes",
+    "many classes", "left out", "from files", "not numbers", "hostile names", "compared", "from python",
+    "without training", "epochs only", "skipped", "followed",
+)  # fmt: skip
+EACH = [*VARIANTS, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 
 pytestmark = pytest.mark.skipif(not ((CHROMIUM and CHROMEDRIVER) or REQUIRED), reason="needs chromium and chromedriver")
 
@@ -90,7 +102,7 @@ def emulate(browser: Any, scheme: str = "light", media: str = "") -> None:
 
 def open_page(browser: Any, page: str, folder: Path, anchor: str = "", width: int = 1280) -> Any:
     resize(browser, width)
-    browser.get("about:blank")  # or a new anchor alone would not load the page anew
+    browser.get("about:blank")  # otherwise a new anchor alone would not load the page again
     file = folder / "report.html"
     file.write_text(page, encoding="utf-8")
     browser.get(f"{file.as_uri()}{anchor}")
@@ -112,14 +124,20 @@ def pixels(element: Any) -> np.ndarray:
 
 
 def shows_noise(element: Any) -> bool:
-    """Whether a photograph of the synthetic run, which is noise, is to be seen."""
+    """Whether an element shows an image of the synthetic run, which is noise."""
     return bool(pixels(element).std() > 30)
 
 
-@pytest.mark.parametrize("width", [360, 390, 1280])
-def test_fits_every_screen_and_reports_no_error(browser: Any, page: str, tmp_path: Path, width: int) -> None:
-    open_page(browser, page, tmp_path, width=width)
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+def test_every_variant_is_opened(runs: dict[str, Run]) -> None:
+    assert runs.keys() == {*VARIANTS, *OTHERS}
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_fits_every_screen_and_reports_no_error(browser: Any, pages: dict[str, str], tmp_path: Path, name: str) -> None:
+    open_page(browser, pages[name], tmp_path, width=1280)
+    for width in (1280, 390, 360):
+        resize(browser, width)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     assert browser.get_log("browser") == []
 
 
@@ -155,12 +173,13 @@ def test_a_foreign_script_does_not_run(browser: Any, pages: dict[str, str], tmp_
     assert "Content Security Policy" in browser.get_log("browser")[0]["message"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["ordinary", "hostile names", "followed", "losses only"])
-def test_text_has_enough_contrast(browser: Any, pages: dict[str, str], tmp_path: Path, scheme: str, name: str) -> None:
-    emulate(browser, scheme)
-    open_page(browser, pages[name], tmp_path)
-    weak = browser.execute_script(CONTRAST)
+@pytest.mark.parametrize("name", ["ordinary", "hostile and followed", "losses only"])
+def test_text_has_enough_contrast(browser: Any, pages: dict[str, str], tmp_path: Path, name: str) -> None:
+    weak = []
+    for scheme in ("dark", "light"):
+        emulate(browser, scheme)
+        open_page(browser, pages[name], tmp_path)
+        weak += browser.execute_script(CONTRAST)
     emulate(browser)
     assert weak == []
 
@@ -184,7 +203,7 @@ class TestPictures:
     def test_a_tile_shows_its_photograph_and_a_map_over_it(self, ordinary: Any, runs: dict[str, Run]) -> None:
         photograph, mapped = (pixels(each) for each in ordinary.find_elements("css selector", "#i0 summary i"))
         assert photograph.shape == mapped.shape == (96, 96, 3)
-        sheet = Image.open(BytesIO(runs["ordinary"].pictures["misclassified.webp"])).convert("RGB")
+        sheet = Image.open(BytesIO(runs["ordinary"].pictures.files["misclassified.webp"])).convert("RGB")
         expected = np.asarray(sheet.crop((0, 0, 32, 32)).resize((96, 96), Image.Resampling.NEAREST)).astype(int)
         assert np.abs(photograph - expected).mean() < 2
         assert np.abs(mapped - photograph).mean() > 20
@@ -199,13 +218,11 @@ class TestPictures:
         self, browser: Any, runs: dict[str, Run], tmp_path: Path
     ) -> None:
         run = runs["followed"]
-        assert run.diagnosis.evolution
-        bare = dataclasses.replace(run.diagnosis.evolution, heatmaps=None)
-        open_page(browser, render_page(Run(dataclasses.replace(run.diagnosis, evolution=bare), run.pictures)), tmp_path)
+        open_page(browser, render_page(without_sheets(run, "evolution-maps")), tmp_path)
         photographs = [pixels(each) for each in browser.find_elements("css selector", ".watched")]
         open_page(browser, render_page(run), tmp_path)
         mapped = [pixels(each) for each in browser.find_elements("css selector", ".watched")]
-        sheets = [Image.open(BytesIO(run.pictures[name])) for name in ("watched.webp", "watched-maps.png")]
+        sheets = [Image.open(BytesIO(run.pictures.files[name])) for name in ("watched.webp", "watched-maps.png")]
         for place, (photograph, warm) in enumerate(zip(photographs, mapped, strict=True)):
             y, x = divmod(place // 2, 3)  # two epochs of each image, five images in three columns
             expected = sheets[0].convert("RGB").crop((32 * x, 32 * y, 32 * x + 32, 32 * y + 32)).resize((64, 64), 0)
@@ -220,7 +237,7 @@ class TestPictures:
     def test_names_of_pictures_are_read_out(self, ordinary: Any) -> None:
         tree = ordinary.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
         names = [node["name"]["value"] for node in tree if node.get("role", {}).get("value") == "DisclosureTriangle"]
-        assert "photograph with its heatmap 90.0\u00a0% #0" in names
+        assert "image with heatmap 90.0\u00a0% #0" in names
 
 
 class TestLinks:
@@ -270,12 +287,12 @@ def choose(browser: Any, name: str, value: str) -> None:
     browser.execute_script(script, find(browser, f".filter [name={name}]"), value)
 
 
-def told(browser: Any) -> str:
+def count_shown(browser: Any) -> str:
     return str(find(browser, ".filter output").text)
 
 
 class TestFilter:
-    def test_offers_the_classes_that_there_are_mistakes_of(self, ordinary: Any) -> None:
+    def test_offers_the_classes_with_mistakes(self, ordinary: Any) -> None:
         options = {
             name: [option.text for option in ordinary.find_elements("css selector", f"[name={name}] option")]
             for name in ("true", "predicted")
@@ -290,7 +307,7 @@ class TestFilter:
     def test_by_true_class(self, ordinary: Any) -> None:
         choose(ordinary, "true", "3")
         assert shown(ordinary) == [f"i{7 * place}" for place in range(14)]
-        assert told(ordinary) == "14 of 40 mistakes"
+        assert count_shown(ordinary) == "14 of 40 mistakes"
         groups = ordinary.find_elements("css selector", ".pair")
         assert [group.is_displayed() for group in groups] == [True] + [False] * 7
 
@@ -300,13 +317,13 @@ class TestFilter:
 
     def test_by_the_keyboard(self, ordinary: Any) -> None:
         find(ordinary, ".filter [name=true]").send_keys("dog")
-        assert told(ordinary) == "9 of 40 mistakes"
+        assert count_shown(ordinary) == "9 of 40 mistakes"
 
     def test_by_both_at_once(self, ordinary: Any) -> None:
         choose(ordinary, "true", "3")
         choose(ordinary, "predicted", "9")
         assert shown(ordinary) == []
-        assert told(ordinary) == "0 of 40 mistakes"
+        assert count_shown(ordinary) == "0 of 40 mistakes"
 
     def test_by_number(self, ordinary: Any) -> None:
         find(ordinary, ".filter [name=text]").send_keys("#25")
@@ -326,7 +343,7 @@ class TestFilter:
     def test_sorts_by_what_is_chosen(
         self, browser: Any, runs: dict[str, Run], tmp_path: Path, order: str, first: str
     ) -> None:
-        ranked = [  # the loss falls; another is the surest, another has the lowest number
+        ranked = [  # the first has the highest loss, the second the highest confidence, the third the lowest index
             dataclasses.replace(item, index=index, confidence=confidence)
             for item, index, confidence in zip(
                 runs["two classes"].diagnosis.misclassified.items, (300, 200, 100), (0.6, 0.9999, 0.999), strict=True
@@ -338,12 +355,12 @@ class TestFilter:
         assert shown(browser)[0] == first
         assert len(shown(browser)) == 3
 
-    def test_sorts_what_is_left_by_the_filter(self, ordinary: Any) -> None:
+    def test_sorts_what_the_filter_leaves(self, ordinary: Any) -> None:
         choose(ordinary, "order", "index")
         choose(ordinary, "predicted", "5")
         assert shown(ordinary) == [f"i{7 * place}" for place in range(14)]
 
-    def test_names_the_pair_of_each_tile_where_no_heading_does(self, ordinary: Any) -> None:
+    def test_names_the_pair_of_each_tile_if_no_heading_does(self, ordinary: Any) -> None:
         label = "return getComputedStyle(document.querySelector('#i7 summary'), '::after').content"
         assert ordinary.execute_script(label) == "none"
         choose(ordinary, "order", "loss")
@@ -355,7 +372,7 @@ class TestFilter:
         choose(ordinary, "true", "1")
         find(ordinary, ".filter button").click()
         assert shown(ordinary) == before
-        assert told(ordinary) == "All 40 mistakes"
+        assert count_shown(ordinary) == "All 40 mistakes"
         assert all(group.is_displayed() for group in ordinary.find_elements("css selector", ".pair"))
 
     def test_folds_the_groups_again(self, browser: Any, crowded_page: str, tmp_path: Path) -> None:
@@ -372,13 +389,13 @@ class TestFilter:
         choose(browser, "true", "11")
         assert find(browser, "#pair-11-10 summary").is_displayed()
 
-    def test_a_link_to_what_is_put_away_brings_it_back(self, ordinary: Any) -> None:
+    def test_a_link_to_a_hidden_group_shows_it_again(self, ordinary: Any) -> None:
         choose(ordinary, "true", "3")
         find(ordinary, '.confusion a[href="#pair-5-3"]').click()
         assert find(ordinary, "#pair-5-3 summary").is_displayed()
-        assert told(ordinary) == "All 40 mistakes"
+        assert count_shown(ordinary) == "All 40 mistakes"
 
-    def test_tells_screen_readers(self, ordinary: Any) -> None:
+    def test_informs_screen_readers(self, ordinary: Any) -> None:
         assert find(ordinary, ".filter output").get_attribute("aria-live") == "polite"
 
     def test_enter_does_not_leave_the_page(self, ordinary: Any) -> None:
@@ -451,7 +468,7 @@ def serve() -> Iterator[Callable[[Path, str], str]]:
 
 
 class TestFolder:
-    def test_is_complete_where_the_server_forbids_all_that_is_inline(
+    def test_is_complete_if_the_server_forbids_inline_content(
         self, browser: Any, runs: dict[str, Run], tmp_path: Path, serve: Callable[[Path, str], str]
     ) -> None:
         write_page(tmp_path, runs["ordinary"], assets="folder")
@@ -478,7 +495,7 @@ class TestFolder:
         assert shows_noise(find(browser, "#i0 summary i"))
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
         choose(browser, "true", "3")
-        assert told(browser) == "14 of 40 mistakes"
+        assert count_shown(browser) == "14 of 40 mistakes"
         assert [entry for entry in browser.get_log("browser") if "favicon" not in entry["message"]] == []
 
 
@@ -492,15 +509,9 @@ AXE = importlib.util.find_spec("axe_playwright_python")  # carries axe-core as a
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
-AXED = (
-    "ordinary", "hostile names", "diverged", "many classes", "many pairs", "no mistakes", "without training",
-    "losses only", "skipped", "followed", "hostile and followed",
-)  # fmt: skip
-
-
 @pytest.mark.skipif(not (AXE or REQUIRED), reason="needs axe-playwright-python")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", AXED)
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", EACH)
 def test_axe_finds_nothing(browser: Any, pages: dict[str, str], tmp_path: Path, scheme: str, name: str) -> None:
     assert AXE, "pip install --no-deps axe-playwright-python"
     assert AXE.submodule_search_locations

@@ -1,14 +1,15 @@
-"""The section on classes: bars, mean maps, and what is shown of very many classes."""
+"""The section on classes: bars, mean heatmaps, and the selection among very many classes."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from io import BytesIO
 
 import numpy as np
 import pytest
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
+from fixtures.changes import with_sheet
+from fixtures.pages import parse
 from PIL import Image
 
 from lrdiag.errors import RunFolderError
@@ -26,11 +27,11 @@ def run(runs: dict[str, Run]) -> Run:
 
 @pytest.fixture(scope="module")
 def shown(pages: dict[str, str]) -> Tag:
-    return BeautifulSoup(pages["ordinary"], "html.parser").find(id="classes")
+    return parse(pages["ordinary"]).find(id="classes")
 
 
 def numbered(run: Run, recalls: list[float | None]) -> Run:
-    """The run with so many classes, each of ten test images or, where its recall is `None`, of none."""
+    """The run with classes of these recalls, each with ten test images, or none if its recall is `None`."""
     classes = len(recalls)
     found = [round(10 * recall) if recall is not None else 0 for recall in recalls]
     facts = [
@@ -43,18 +44,13 @@ def numbered(run: Run, recalls: list[float | None]) -> Run:
     for place, (right, each) in enumerate(zip(found, facts, strict=True)):
         confusion[place][place] = right
         confusion[place][place - 1] += each.support - right
-    maps = run.diagnosis.sheets.heatmaps
-    assert maps
-    assert maps.means
-    means = dataclasses.replace(maps.means, count=2 * classes + 2)
     diagnosis = dataclasses.replace(
         run.diagnosis,
         per_class=facts,
         confusion=confusion,
         dataset=dataclasses.replace(run.diagnosis.dataset, classes=[each.name for each in facts]),
-        sheets=dataclasses.replace(run.diagnosis.sheets, heatmaps=dataclasses.replace(maps, means=means)),
     )
-    return Run(diagnosis, run.pictures)
+    return with_sheet(dataclasses.replace(run, diagnosis=diagnosis), "class-means", count=2 * classes + 2)
 
 
 def test_a_bar_is_the_recall_with_its_interval(run: Run) -> None:
@@ -84,8 +80,8 @@ def test_of_very_many_classes_the_worst_and_the_best_are_shown(run: Run) -> None
     section = build(numbered(run, [*recalls, None]))
     assert [row.facts.recall for row in section.rows] == [*sorted(recalls)[:40], *sorted(recalls)[-20:]]
     assert section.left_out == (
-        "Of 101 classes these are the 40 that are found least often and the 20 that are found most often; "
-        "report.json holds all."
+        "Of 101 classes, the 40 with the lowest and the 20 with the highest recall are shown; report.json has all of "
+        "them."
     )
     assert [maps.name for maps in section.means] == ["all classes", *(row.facts.name for row in section.rows)]
 
@@ -98,22 +94,22 @@ def test_not_so_many_are_all_shown_in_their_order(run: Run, classes: int) -> Non
 
 
 def test_mean_maps_stand_at_their_places_in_the_sheet(run: Run) -> None:
-    """22 maps in five columns: ten of recognised images, ten of misclassified ones, and those over all classes."""
+    """22 heatmaps in five columns: ten of correctly classified images, ten of misclassified ones, two over all."""
     means = build(run).means
-    assert run.diagnosis.sheets.heatmaps.means.columns == 5
+    assert run.pictures.sheets["class-means"].columns == 5
     assert means[0] == MeanMaps("all classes", 160, 40, right_place=(0, 4), wrong_place=(1, 4))
     assert means[4] == MeanMaps("cat", 6, 14, right_place=(3, 0), wrong_place=(3, 2))
     assert len(means) == 11
 
 
-def test_mean_maps_say_what_they_are(shown: Tag) -> None:
+def test_mean_maps_have_labels(shown: Tag) -> None:
     tiles = shown.select("ul.means > li")
     assert [tile.b.text for tile in tiles] == ["all classes", *(row.th.text for row in shown.tbody("tr"))]
     right, wrong = tiles[4]("i")
     assert (right["class"], wrong["class"]) == (["mean", "x3", "y0"], ["mean", "x3", "y2"])
-    assert right["aria-label"] == "cat, right: mean map of 6 images"
-    assert wrong["aria-label"] == "cat, wrong: mean map of 14 images"
-    assert tiles[4].span.text == "6 right, 14 wrong"
+    assert right["aria-label"] == "cat, correct: mean heatmap of 6 images"
+    assert wrong["aria-label"] == "cat, wrong: mean heatmap of 14 images"
+    assert tiles[4].span.text == "6 correct, 14 wrong"
     assert tiles[7]("i")[1]["aria-label"] == "frog, wrong: no image"
     assert "compare a class with the mean over all classes" in shown.text
 
@@ -125,9 +121,7 @@ def test_mean_maps_are_as_large_as_a_photograph_of_64_pixels(run: Run) -> None:
 
 
 def test_a_flat_photograph_has_a_flat_map(run: Run) -> None:
-    sheets = run.diagnosis.sheets
-    flat = dataclasses.replace(sheets, samples=dataclasses.replace(sheets.samples, width=96, height=48))
-    sheet = build(Run(dataclasses.replace(run.diagnosis, sheets=flat), run.pictures)).sheet
+    sheet = build(with_sheet(run, "samples", width=96, height=48)).sheet
     assert (sheet.width, sheet.height) == (64, 32)
 
 
@@ -140,12 +134,12 @@ def test_without_maps_there_is_only_the_table(runs: dict[str, Run], pages: dict[
 
 def test_maps_of_other_classes_are_refused(run: Run) -> None:
     fewer = dataclasses.replace(run.diagnosis, per_class=run.diagnosis.per_class[:9], confusion=[[1] * 9] * 9)
-    with pytest.raises(RunFolderError, match=re.escape("for all, right and wrong: 20. Received: 22. Run")):
+    with pytest.raises(RunFolderError, match=r"two for all, 20 together. Make the run again. Received: 22"):
         build(Run(fewer, run.pictures))
 
 
 def test_the_mean_over_all_classes_leaves_out_those_without_a_map() -> None:
-    """Class 1 has no recognised image; class 0 peaks in one corner, class 2 in the other."""
+    """Class 1 has no correctly classified image; class 0 peaks in one corner, class 2 in the other."""
     images = LabelledImages(np.zeros((3, 8, 8, 3), np.uint8), np.arange(3))
     right = np.zeros((3, 2, 2), np.float32)
     right[0, 0, 0] = right[2, 1, 1] = 1
@@ -154,10 +148,10 @@ def test_the_mean_over_all_classes_leaves_out_those_without_a_map() -> None:
     maps = np.ones((1, 2, 2), np.float32)
     heatmaps = Heatmaps("Grad-CAM", "conv", np.array([1]), maps, maps, MeanHeatmaps(right, wrong))
     predictions = Predictions.from_scores(np.eye(3)[[0, 0, 2]], np.arange(3))
-    sheets, pictures = lay_out(images.images[1:2], predictions, heatmaps, images, 0)
-    means = sheets.heatmaps.means
+    pictures = lay_out(images.images[1:2], predictions, heatmaps, images, 0)
+    means = pictures.sheets["class-means"]
     assert means.count == 8
-    levels = np.array(Image.open(BytesIO(pictures[means.file])))
+    levels = np.array(Image.open(BytesIO(pictures.files[means.file])))
     cell, padding = means.height + 2 * means.padding, means.padding
 
     def shown(place: int) -> list[list[int]]:

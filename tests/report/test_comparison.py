@@ -7,7 +7,9 @@ import re
 from collections.abc import Callable
 
 import pytest
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
+from fixtures.changes import without_sheets
+from fixtures.pages import parse
 
 from lrdiag.record.facts import Averages, ClassChange, Comparison, Mistake, Run, Score, SettingChange
 from lrdiag.report.page import render_page
@@ -16,7 +18,7 @@ from lrdiag.report.sections.comparison import ClassRow
 
 
 def found(page: str) -> Tag:
-    return BeautifulSoup(page, "html.parser").find(id="comparison")
+    return parse(page).find(id="comparison")
 
 
 def words(tag: Tag) -> str:
@@ -122,19 +124,19 @@ def test_the_section_is_as_it_was(pages: dict[str, str], gold: Callable[[str, st
 
 
 def test_comes_right_after_the_findings_and_is_in_the_contents(pages: dict[str, str]) -> None:
-    document = BeautifulSoup(pages["compared"], "html.parser")
+    document = parse(pages["compared"])
     assert [part["id"] for part in document("section")][:2] == ["findings", "comparison"]
     assert document.nav.find("a", href="#comparison")
 
 
 def test_without_a_baseline_it_is_absent_and_only_the_checks_mention_one(pages: dict[str, str]) -> None:
     assert found(pages["ordinary"]) is None
-    said = BeautifulSoup(pages["ordinary"], "html.parser").body.get_text()
+    said = parse(pages["ordinary"]).body.get_text()
     assert said.count("aseline") == said.count("the run was not compared with a baseline") == 1
 
 
 def test_the_verdict_says_the_change(pages: dict[str, str]) -> None:
-    header = words(BeautifulSoup(pages["compared"], "html.parser").header)
+    header = words(parse(pages["compared"]).header)
     assert (
         "test images, no detectable difference from the baseline; the most confused pair: cat predicted as dog"
         in header
@@ -165,8 +167,7 @@ def test_shows_every_image_that_was_broken_or_fixed(runs: dict[str, Run], pages:
 
 
 def test_a_tile_says_what_happened_and_stands_at_its_place(runs: dict[str, Run], pages: dict[str, str]) -> None:
-    sheet = runs["compared"].diagnosis.sheets.photographs
-    assert sheet
+    sheet = runs["compared"].pictures.sheets["mistakes"]
     tile = tiles(pages["compared"], "broken")[0]
     place = 36  # the first four that the baseline knew
     assert tile["class"] == ["moved", f"x{place % sheet.columns}", f"y{place // sheet.columns}"]
@@ -178,7 +179,7 @@ def test_a_tile_says_what_happened_and_stands_at_its_place(runs: dict[str, Run],
 
 
 def test_a_broken_image_leads_to_its_larger_view(pages: dict[str, str]) -> None:
-    document = BeautifulSoup(pages["compared"], "html.parser")
+    document = parse(pages["compared"])
     for link in (tile.a for tile in tiles(pages["compared"], "broken")):
         assert document.find(id=link["href"][1:]).find_parent(id="misclassified")
     assert not [tile.a for tile in tiles(pages["compared"], "fixed") if tile.a]
@@ -191,21 +192,22 @@ def test_says_that_each_side_has_maps_of_its_own(pages: dict[str, str]) -> None:
 
 
 def test_where_pictures_are_missing_it_says_so(runs: dict[str, Run]) -> None:
-    page = render_page(beside(runs["compared"], fixed_shown=[], fixed_photographs=None, fixed_heatmaps=None))
+    page = render_page(without_sheets(runs["compared"], "fixed", "fixed-predicted"))
     assert tiles(page, "fixed") == []
     assert "Fixed 5 images" in words(found(page))
     assert words(found(page)).count("Their pictures are not available") == 1
 
 
 def test_without_maps_there_are_photographs(runs: dict[str, Run]) -> None:
-    page = render_page(beside(runs["compared"], fixed_heatmaps=None))
+    page = render_page(without_sheets(runs["compared"], "fixed-predicted"))
     assert {len(tile("i")) for tile in tiles(page, "fixed")} == {1}
     assert {len(tile("i")) for tile in tiles(page, "broken")} == {2}
 
 
 @pytest.mark.parametrize(("side", "other"), [("broken", "Fixed"), ("fixed", "Broken")])
 def test_a_side_without_images_is_left_out(runs: dict[str, Run], side: str, other: str) -> None:
-    said = words(found(render_page(beside(runs["compared"], **{side: []}, fixed_shown=[], fixed_photographs=None))))
+    run = without_sheets(beside(runs["compared"], **{side: []}), "fixed", "fixed-predicted")
+    said = words(found(render_page(run)))
     assert f"{other} " in said
     assert f"{side.capitalize()} 0 images" not in said
 

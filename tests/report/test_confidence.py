@@ -1,4 +1,4 @@
-"""The section on confidence: what it says of a network that is too sure, too modest, or neither."""
+"""The section on confidence: an overconfident model, an underconfident one, and neither."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import dataclasses
 import re
 
 import pytest
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
+from fixtures.changes import changed
+from fixtures.pages import parse
 
-from lrdiag.record import folder as run_folder
+from lrdiag.intervals import wilson
 from lrdiag.record.facts import Calibration, CalibrationBin, Run
 from lrdiag.report.page import render_page
 from lrdiag.report.sections.confidence import Confidence, Group, build
 
 
 def held(run: Run, *filled: tuple[int, int, float], error: float = 0.125) -> Run:
-    """The run with a calibration of so many images, so many of them right, at this mean confidence."""
-    known = {int(confidence * 15): (count, right, confidence) for count, right, confidence in filled}
+    """The run with bins of these numbers of images, correct predictions and mean confidences."""
+    known = {
+        int(confidence * 15): (count, right, confidence, *wilson(right, count)) for count, right, confidence in filled
+    }
     bins = [CalibrationBin(place / 15, (place + 1) / 15, *known.get(place, (0, 0, None))) for place in range(15)]
     size = sum(count for count, _, _ in filled)
     diagnosis = dataclasses.replace(
@@ -24,7 +28,7 @@ def held(run: Run, *filled: tuple[int, int, float], error: float = 0.125) -> Run
         calibration=Calibration(error, bins),
         test=dataclasses.replace(run.diagnosis.test, size=size),
     )
-    return Run(diagnosis, dict(run.pictures))
+    return dataclasses.replace(run, diagnosis=diagnosis)
 
 
 @pytest.fixture
@@ -39,28 +43,27 @@ def said(section: Confidence) -> str:
 @pytest.mark.parametrize(
     ("confidence", "verdict"),
     [
-        (0.97, "The network is surer than it is right"),
-        (0.83, "On the whole the network is as sure as it is right"),
-        (0.62, "The network is more often right than it is sure"),
+        (0.97, "The model is overconfident"),
+        (0.83, "Overall, confidence agrees with accuracy"),
+        (0.62, "The model is underconfident"),
     ],
 )
-def test_what_chance_explains_is_not_called_too_sure(run: Run, confidence: float, verdict: str) -> None:
-    """160 of 200 are right: the 95 % interval runs from 73.9 % to 84.9 %."""
+def test_a_difference_that_chance_explains_is_not_overconfidence(run: Run, confidence: float, verdict: str) -> None:
+    """160 of 200 are correct: the 95 % interval is 73.9 % to 84.9 %."""
     section = build(held(run, (200, 160, confidence)))
     assert said(section) == (
-        f"{verdict}: its mean confidence is {100 * confidence:.1f} %, its accuracy 80.0 %; "
-        "the expected calibration error is 12.5 %."
+        f"{verdict}: mean confidence {100 * confidence:.1f} %, accuracy 80.0 %, expected calibration error 12.5 %."
     )
 
 
 def test_the_same_distance_says_more_of_more_images(run: Run) -> None:
-    assert said(build(held(run, (200, 160, 0.83)))).startswith("On the whole")
-    assert said(build(held(run, (2000, 1600, 0.83)))).startswith("The network is surer")
+    assert said(build(held(run, (200, 160, 0.83)))).startswith("Overall")
+    assert said(build(held(run, (2000, 1600, 0.83)))).startswith("The model is overconfident")
 
 
 def test_the_mean_confidence_is_weighted_by_the_images(run: Run) -> None:
     section = build(held(run, (30, 15, 0.5), (10, 10, 0.9)))
-    assert "its mean confidence is 60.0 %, its accuracy 62.5 %" in said(section)
+    assert "mean confidence 60.0 %, accuracy 62.5 %" in said(section)
 
 
 def test_groups_hold_the_numbers_of_the_bins(run: Run) -> None:
@@ -75,7 +78,7 @@ def test_groups_hold_the_numbers_of_the_bins(run: Run) -> None:
 def test_images_without_a_confidence_are_counted(run: Run) -> None:
     known = held(run, (40, 10, 0.35))
     test = dataclasses.replace(known.diagnosis.test, size=43)
-    section = build(Run(dataclasses.replace(known.diagnosis, test=test), known.pictures))
+    section = build(changed(known, test=test))
     assert (section.left_out, build(known).left_out) == (3, 0)
     assert section.sentence == build(known).sentence
 
@@ -83,20 +86,21 @@ def test_images_without_a_confidence_are_counted(run: Run) -> None:
 def test_without_any_confidence_nothing_is_drawn(run: Run) -> None:
     empty = held(run)
     test = dataclasses.replace(empty.diagnosis.test, size=200)
-    section = build(Run(dataclasses.replace(empty.diagnosis, test=test), {}))
-    assert section == Confidence("No image has a confidence: the scores of the network are not numbers.", 200, [])
+    section = build(changed(empty, test=test))
+    assert section == Confidence("No image has a confidence: the scores of the model are not finite.", 200, [])
 
 
-def test_both_charts_are_kept_in_the_run(run: Run) -> None:
-    fresh = Run(run.diagnosis, {})
-    section = build(fresh)
-    kept = fresh.pictures[run_folder.RELIABILITY_CHART], fresh.pictures[run_folder.CONFIDENCE_CHART]
-    assert [content.decode().partition("-->")[2] for content in kept] == [section.reliability, section.histogram]
+def test_a_bar_has_the_interval_of_the_facts(run: Run) -> None:
+    known = held(run, (40, 10, 0.35))
+    bins = [dataclasses.replace(each, accuracy_low=None) for each in known.diagnosis.calibration.bins]
+    bare = changed(known, calibration=dataclasses.replace(known.diagnosis.calibration, bins=bins))
+    assert "drawn-interval" in str(build(known).reliability)
+    assert "drawn-interval" not in str(build(bare).reliability)
 
 
 @pytest.fixture(scope="module")
 def shown(pages: dict[str, str]) -> Tag:
-    return BeautifulSoup(pages["ordinary"], "html.parser").find(id="confidence")
+    return parse(pages["ordinary"]).find(id="confidence")
 
 
 def test_every_group_is_a_row_of_the_folded_table(shown: Tag, runs: dict[str, Run]) -> None:
@@ -120,6 +124,6 @@ def test_each_chart_says_how_to_read_it(shown: Tag) -> None:
 def test_the_page_says_what_was_left_out(run: Run) -> None:
     known = held(run, (40, 10, 0.35))
     test = dataclasses.replace(known.diagnosis.test, size=41)
-    page = render_page(Run(dataclasses.replace(known.diagnosis, test=test), dict(known.pictures)))
-    assert "<p>1 image left out: the scores are not numbers.</p>" in page
+    page = render_page(changed(known, test=test))
+    assert "<p>1 image left out: the scores are not finite.</p>" in page
     assert "left out: the scores" not in re.sub(r"\s+", " ", render_page(known))

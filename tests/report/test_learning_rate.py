@@ -1,12 +1,12 @@
-"""What the page says of a range test and of how sure it is."""
+"""The section on the learning rate: the suggestion, its interval and the chart."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import pytest
+from fixtures.changes import changed
 
-from lrdiag.record import folder as run_folder
 from lrdiag.record.facts import RangeTestFacts, Run
 from lrdiag.report.page import render_page
 from lrdiag.report.sections.learning_rate import build
@@ -14,7 +14,7 @@ from lrdiag.report.sections.learning_rate import build
 
 def measured(run: Run, **changes: object) -> Run:
     test = dataclasses.replace(run.diagnosis.range_test, **changes)
-    return Run(dataclasses.replace(run.diagnosis, range_test=test), dict(run.pictures))
+    return changed(run, range_test=test)
 
 
 @pytest.fixture
@@ -24,16 +24,16 @@ def run(runs: dict[str, Run]) -> Run:
 
 def test_repeats_give_an_interval(run: Run) -> None:
     repeated = measured(run, repeats=5, suggestion_low=0.02, suggestion_high=0.125)
-    said = "Read one by one, the 5 sweeps and their mean suggest rates from 2.0e-2 to 1.2e-1."
+    said = "The suggestions of the 5 single sweeps and of their mean lie between 2.0e-2 and 1.2e-1."
     assert build(repeated).interval == said
     page = render_page(repeated)
-    assert "the mean of 5 sweeps, 60 updates in all" in page
-    assert "the bar through it the suggestions of the single sweeps" in page
+    assert "the mean of 5 sweeps, 60 updates in total" in page
+    assert "the bar through it spans the suggestions of the single sweeps" in page
     assert "The shortest sweep ended because the loss diverged." in page
 
 
-def test_one_sweep_says_nothing_of_chance(run: Run, pages: dict[str, str]) -> None:
-    assert build(run).interval.startswith("One sweep was made; lrdiag find-lr --repeats 5 ")
+def test_one_sweep_has_no_interval(run: Run, pages: dict[str, str]) -> None:
+    assert build(run).interval.startswith("One sweep was made. lrdiag find-lr --repeats 5 ")
     assert "The sweep ended because the loss diverged." in pages["ordinary"]
     assert "the bar through it" not in pages["ordinary"]
 
@@ -41,7 +41,7 @@ def test_one_sweep_says_nothing_of_chance(run: Run, pages: dict[str, str]) -> No
 def test_sweeps_that_cannot_be_read_alone_have_no_interval(run: Run) -> None:
     unread = measured(run, repeats=3)
     assert build(unread).interval == (
-        "Of the 3 sweeps some could not be read by themselves, so the rate has no interval."
+        "Some of the 3 sweeps cannot be read on their own, so the suggestion has no interval."
     )
 
 
@@ -56,17 +56,19 @@ def test_points_are_called_what_they_are(run: Run) -> None:
     assert "Each point is the validation loss after one update, 60" in render_page(measured(run, val_losses=losses))
 
 
-def test_another_measurement_is_drawn_anew(run: Run) -> None:
-    fresh = measured(run)
-    first = build(fresh).chart
-    before = fresh.pictures[run_folder.RANGE_TEST_CHART]
-    repeated = Run(measured(run, repeats=5, suggestion_low=0.02, suggestion_high=0.125).diagnosis, fresh.pictures)
-    assert build(repeated).chart != first
-    assert repeated.pictures[run_folder.RANGE_TEST_CHART] != before
+def test_another_measurement_is_drawn_again(run: Run) -> None:
+    assert build(measured(run, repeats=5, suggestion_low=0.02, suggestion_high=0.125)).chart != build(run).chart
+
+
+@pytest.mark.parametrize(("base_lr", "below"), [(0.01, False), (0.05, False), (0.06, True)])
+def test_a_suggestion_below_the_cycle_is_explained(run: Run, base_lr: float, below: bool) -> None:
+    assert (build(measured(run, base_lr=base_lr)).advice is not None) == below
+    page = render_page(measured(run, base_lr=base_lr))
+    assert ("The suggestion lies below the boundaries: use it for a constant learning rate." in page) == below
 
 
 def test_a_test_of_one_update_has_words_but_no_chart(run: Run) -> None:
     short = RangeTestFacts([0.1], [2.0], [2.0], "the loss diverged", accuracies=[0.1])
-    section = build(Run(dataclasses.replace(run.diagnosis, range_test=short), {}))
+    section = build(changed(run, range_test=short))
     assert section.chart is None
-    assert section.sentence == "No learning rate can be read off this range test."
+    assert section.sentence == "No learning rate can be read from this range test."

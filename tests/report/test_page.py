@@ -1,23 +1,29 @@
-"""The page as a whole: well-formed, complete in itself, the same every time, whatever the run."""
+"""The page as a whole: well-formed, complete, and the same every time, for every variant of a run."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import re
 import subprocess
 import sys
 from base64 import b64encode
 from collections import Counter
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import html5lib
 import pytest
-from bs4 import BeautifulSoup
+from fixtures.changes import with_files, with_sheet
+from fixtures.pages import parse
+from jinja2 import UndefinedError
 
+from lrdiag import palette
 from lrdiag.errors import RunFolderError, SettingsError
 from lrdiag.record.facts import Run
+from lrdiag.record.pictures import SheetName
+from lrdiag.report import page as page_module
 from lrdiag.report.page import SECTIONS, Page, lay_out_page, render_page
 from lrdiag.report.templates import templates_root
 
@@ -35,7 +41,7 @@ def test_is_the_same_every_time(runs: dict[str, Run], pages: dict[str, str]) -> 
 
 
 def test_has_every_section_under_its_heading(page: str, variant: str) -> None:
-    document = BeautifulSoup(page, "html.parser")
+    document = parse(page)
     left_out = {"without training": {"learning-rate", "training"}, "epochs only": {"learning-rate"}}.get(variant, set())
     left_out |= {
         key for key, name in {"comparison": "compared", "evolution": "followed"}.items() if name not in variant
@@ -48,25 +54,25 @@ def test_has_every_section_under_its_heading(page: str, variant: str) -> None:
 
 
 def test_headings_descend_in_order(page: str) -> None:
-    levels = [int(heading.name[1]) for heading in BeautifulSoup(page, "html.parser").find_all(re.compile("^h[1-6]$"))]
+    levels = [int(heading.name[1]) for heading in parse(page).find_all(re.compile("^h[1-6]$"))]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
 def test_ids_are_unique(page: str) -> None:
-    ids = Counter(element["id"] for element in BeautifulSoup(page, "html.parser").find_all(id=True))
+    ids = Counter(element["id"] for element in parse(page).find_all(id=True))
     assert [name for name, number in ids.items() if number > 1] == []
 
 
 def test_every_link_leads_to_a_place_on_the_page(page: str) -> None:
-    document = BeautifulSoup(page, "html.parser")
+    document = parse(page)
     ids = {element["id"] for element in document.find_all(id=True)}
     assert {link["href"] for link in document.find_all("a")} <= {f"#{name}" for name in ids}
 
 
 def test_asks_for_nothing_and_runs_only_its_own_script(page: str) -> None:
-    document = BeautifulSoup(page, "html.parser")
+    document = parse(page)
     script = (templates_root() / "report.js").read_text(encoding="utf-8").rstrip("\n")
     assert [element.text for element in document("script")] == [script]
     digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -86,15 +92,19 @@ def test_every_picture_file_is_in_the_page_once(pages: dict[str, str]) -> None:
     assert pages["ordinary"].count("data:image/png;base64,") == 4
 
 
+FOLDERS = ("ordinary", "hostile and compared", "hostile and followed")
+
+
 @pytest.fixture(scope="module")
 def folders(runs: dict[str, Run]) -> dict[str, Page]:
-    return {name: lay_out_page(run, assets="folder") for name, run in runs.items()}
+    return {name: lay_out_page(runs[name], assets="folder") for name in FOLDERS}
 
 
-def test_beside_a_folder_it_carries_nothing_that_a_server_may_forbid(folders: dict[str, Page], variant: str) -> None:
-    page = folders[variant]
+@pytest.mark.parametrize("name", FOLDERS)
+def test_beside_a_folder_it_carries_nothing_that_a_server_may_forbid(folders: dict[str, Page], name: str) -> None:
+    page = folders[name]
     html5lib.HTMLParser(strict=True).parse(page.html)
-    document = BeautifulSoup(page.html, "html.parser")
+    document = parse(page.html)
     assert not document.find_all("style")
     assert not document.find_all(style=True)
     assert "data:image" not in page.html + page.assets["report.css"].decode()
@@ -110,22 +120,20 @@ def test_the_folder_holds_each_picture_that_its_stylesheet_names(
     maps = ["maps-difference.png", "maps-mean.png", "maps-predicted.png", "maps-true.png"]
     assert sorted(named) == [*maps, "misclassified.webp", "samples.webp"]
     assert set(page.assets) == {*named, "report.css", "report.js"}
-    assert all(page.assets[name] == runs["ordinary"].pictures[name] for name in named)
+    assert all(page.assets[name] == runs["ordinary"].pictures.files[name] for name in named)
 
 
 def test_the_page_says_the_same_within_itself_and_beside_a_folder(
     pages: dict[str, str], folders: dict[str, Page]
 ) -> None:
-    inline, beside = (BeautifulSoup(page, "html.parser") for page in (pages["ordinary"], folders["ordinary"].html))
+    inline, beside = (parse(page) for page in (pages["ordinary"], folders["ordinary"].html))
     assert inline.main.decode() == beside.main.decode()
 
 
 def test_the_name_of_a_picture_cannot_end_its_address(runs: dict[str, Run]) -> None:
     run, name = runs["ordinary"], """a) ; } * { background: url("x')"""
-    sheets = run.diagnosis.sheets
-    samples = dataclasses.replace(sheets.samples, file=name)
-    diagnosis = dataclasses.replace(run.diagnosis, sheets=dataclasses.replace(sheets, samples=samples))
-    hostile = Run(diagnosis, run.pictures | {name: run.pictures["samples.webp"]})
+    files = run.pictures.files | {name: run.pictures.files["samples.webp"]}
+    hostile = with_files(with_sheet(run, "samples", file=name), files)
     style = lay_out_page(hostile, assets="folder").assets["report.css"].decode()
     assert "url(a%29%20%3B%20%7D%20%2A%20%7B%20background%3A%20url%28%22x%27%29)" in style
 
@@ -140,33 +148,33 @@ def test_without_a_folder_there_are_no_assets(runs: dict[str, Run]) -> None:
 
 
 def test_every_picture_and_chart_has_a_name(page: str) -> None:
-    pictures = BeautifulSoup(page, "html.parser").find_all(role="img")
+    pictures = parse(page).find_all(role="img")
     assert pictures
     assert all(picture["aria-label"] for picture in pictures)
 
 
 def test_every_table_has_a_caption_and_heads_with_a_scope(page: str) -> None:
-    for table in BeautifulSoup(page, "html.parser").find_all("table"):
+    for table in parse(page).find_all("table"):
         assert table.caption.text.strip()
         assert {head.get("scope") for head in table.find_all("th")} <= {"row", "col"}
 
 
 def test_everything_that_scrolls_can_be_reached_by_keyboard(page: str) -> None:
-    for scrolling in BeautifulSoup(page, "html.parser").find_all(class_="scroll"):
+    for scrolling in parse(page).find_all(class_="scroll"):
         assert scrolling["tabindex"] == "0"
         assert scrolling["aria-label"]
 
 
 @pytest.mark.parametrize("name", ["hostile names", "hostile and followed", "skipped"])
 def test_hostile_names_start_nothing(pages: dict[str, str], name: str) -> None:
-    document = BeautifulSoup(pages[name], "html5lib")
+    document = parse(pages[name], "html5lib")
     assert len(document("script")) == 1
     assert document.body.find("style") is None
     assert not [element for element in document.body(True) if any(key.startswith("on") for key in element.attrs)]
 
 
 def test_hostile_names_stay_text(pages: dict[str, str]) -> None:
-    document = BeautifulSoup(pages["hostile names"], "html5lib")
+    document = parse(pages["hostile names"], "html5lib")
     assert document.find("svg").find("script") is None
     assert "</script><script>" in document.find(id="classes").text
     assert "{{ 7 * 7 }}" in document.find(id="reproduce").text
@@ -193,13 +201,43 @@ def test_a_crowded_page_is_light_enough_to_attach(crowded_page: str) -> None:
 
 def test_a_missing_picture_file_is_an_error(runs: dict[str, Run]) -> None:
     with pytest.raises(RunFolderError, match=r"Received: no such file"):
-        render_page(dataclasses.replace(runs["ordinary"], pictures={}))
+        render_page(with_files(runs["ordinary"], {}))
 
 
 def test_a_picture_file_of_another_kind_is_an_error(runs: dict[str, Run]) -> None:
     run = runs["ordinary"]
-    with pytest.raises(RunFolderError, match=r"as WebP or PNG. Received: another format"):
-        render_page(dataclasses.replace(run, pictures=dict.fromkeys(run.pictures, b"GIF89a")))
+    with pytest.raises(RunFolderError, match=r"as WebP or PNG.*Received: another format"):
+        render_page(with_files(run, dict.fromkeys(run.pictures.files, b"GIF89a")))
+
+
+def test_a_section_receives_only_the_pictures_that_it_declares(
+    runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received = {}
+
+    def build(run: Run) -> None:
+        received.update(run.pictures.sheets)
+
+    sections = [section._replace(build=build) if section.key == "data" else section for section in SECTIONS]
+    assert [section.pictures for section in sections if section.key == "data"] == [("samples",)]
+    monkeypatch.setattr(page_module, "SECTIONS", sections)
+    with suppress(UndefinedError):  # the stylesheet asks for the content of the section
+        render_page(runs["ordinary"])
+    assert received.keys() == {"samples"}
+
+
+def test_every_sheet_is_declared_by_a_section() -> None:
+    assert {name for section in SECTIONS for name in section.pictures} == set(get_args(SheetName))
+
+
+def test_every_colour_of_the_page_comes_from_the_palette(folders: dict[str, Page]) -> None:
+    style = folders["ordinary"].assets["report.css"].decode()
+    for names in (palette.LIGHT, palette.DARK):
+        assert all(f"--{name}: {value};" in style for name, value in names.items())
+    rest = re.sub(r":root \{[^}]*\}", "", style)
+    assert not re.search(r"#[0-9a-fA-F]{3,8}\b|rgb\(\d", rest)
+    used = set(re.findall(r"var\(--([a-z-]+)", rest)) - {"k", "x", "y", "p", "cell"}
+    assert used <= palette.LIGHT.keys()
 
 
 def test_rendering_needs_neither_keras_nor_an_image_library() -> None:

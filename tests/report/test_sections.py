@@ -1,4 +1,4 @@
-"""What each section says of an ordinary run, and of those that are not."""
+"""The content of each section, for an ordinary run and for the variants."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import dataclasses
 import re
 from collections.abc import Callable
 
+import numpy as np
 import pytest
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
+from fixtures.changes import changed, with_sheet, without_sheets
+from fixtures.pages import parse
 
 from lrdiag.errors import RunFolderError
 from lrdiag.record.arrays import SkippedFile
 from lrdiag.record.facts import Check, Finding, GateFacts, HeatmapTrust, IndependentCheck, Moment, Run, TrainingRun
+from lrdiag.record.pictures import SheetName
 from lrdiag.report.page import SECTIONS, render_page
-from lrdiag.report.pictures.tiles import places_shown
 from lrdiag.report.sections import evolution, findings, misclassified, training, verdict
 from lrdiag.report.sections.misclassified import independent_sentence, trust_sentence
 from lrdiag.report.sections.verdict import Caution
@@ -23,7 +26,7 @@ FOLLOWED = 5
 
 
 def section(page: str, key: str) -> Tag:
-    return BeautifulSoup(page, "html.parser").find(id=key)
+    return parse(page).find(id=key)
 
 
 def words(page: str, key: str) -> str:
@@ -44,15 +47,15 @@ def test_header_is_as_it_was(pages: dict[str, str], gold: Callable[[str, str], N
 
 class TestVerdict:
     def test_says_the_result_as_a_person_would(self, pages: dict[str, str]) -> None:
-        heading = BeautifulSoup(pages["ordinary"], "html.parser").h1.text
+        heading = parse(pages["ordinary"]).h1.text
         assert heading == "80.0\u00a0% on 200 cifar10 test images; the most confused pair: cat predicted as dog."
 
     def test_says_that_there_is_no_mistake(self, pages: dict[str, str]) -> None:
-        heading = BeautifulSoup(pages["no mistakes"], "html.parser").h1.text
+        heading = parse(pages["no mistakes"]).h1.text
         assert heading == "100.0\u00a0% on 200 cifar10 test images; no image is misclassified."
 
     def test_a_pair_of_few_images_is_not_named(self, pages: dict[str, str]) -> None:
-        assert BeautifulSoup(pages["two classes"], "html.parser").h1.text.endswith("; 3 images are misclassified.")
+        assert parse(pages["two classes"]).h1.text.endswith("; 3 images are misclassified.")
 
     def test_no_pair_is_named_if_a_finding_explains_it(self, runs: dict[str, Run]) -> None:
         finding = Finding("collapsed-predictions", "error", "One class.", "All of them.", "Train.")
@@ -70,7 +73,7 @@ class TestVerdict:
         ],
     )
     def test_says_first_what_spoils_the_run(self, pages: dict[str, str], variant: str, said: str) -> None:
-        first = BeautifulSoup(pages[variant], "html.parser").header.find(True)
+        first = parse(pages[variant]).header.find(True)
         assert first.text == said
 
     def test_says_what_spoils_the_run_once(self, pages: dict[str, str]) -> None:
@@ -97,7 +100,7 @@ class TestVerdict:
         assert said == [Caution("Training stopped after 1 of 3 epochs", "interrupted in epoch 2.")]
 
     def test_data_without_a_name_are_not_named(self, pages: dict[str, str]) -> None:
-        header = BeautifulSoup(pages["without training"], "html.parser").header
+        header = parse(pages["without training"]).header
         assert header.h1.text == "80.0\u00a0% on 200 test images; the most confused pair: cat predicted as dog."
         assert header.find(class_="subject").text == "fast, 1,218,346 parameters"
 
@@ -183,7 +186,7 @@ class TestFindings:
 
 class TestLearningRate:
     def test_says_what_was_read(self, pages: dict[str, str]) -> None:
-        said = "The loss falls fastest at a rate of 5.0e-2; a cycle may run from 1.0e-2 to 2.5e-1."
+        said = "Suggestion: 5.0e-2, where the loss falls fastest. A cycle may run from 1.0e-2 to 2.5e-1."
         assert section(pages["ordinary"], "learning-rate").find(class_="answer").text == said
 
     def test_a_rate_or_an_option_is_never_broken_between_lines(self, pages: dict[str, str]) -> None:
@@ -191,7 +194,9 @@ class TestLearningRate:
         assert held == ["5.0e-2", "1.0e-2", "2.5e-1", "--repeats"]
 
     def test_says_where_the_axis_is_cut(self, pages: dict[str, str]) -> None:
-        assert "The vertical axis is cut at 3.000" in words(pages["ordinary"], "learning-rate")
+        assert "The vertical axis ends at 3.000; higher losses are not shown." in words(
+            pages["ordinary"], "learning-rate"
+        )
 
     def test_says_why_there_is_none(self, pages: dict[str, str]) -> None:
         assert "The learning rate was given" in words(pages["no range test"], "learning-rate")
@@ -199,25 +204,26 @@ class TestLearningRate:
 
     def test_shows_a_test_that_could_not_be_read(self, pages: dict[str, str]) -> None:
         said = words(pages["unread range test"], "learning-rate")
-        assert "No learning rate can be read off this range test. The loss never descends clearly." in said
+        assert "No learning rate can be read from this range test. The loss never descends clearly." in said
         assert section(pages["unread range test"], "learning-rate").svg
 
 
 class TestTraining:
     def test_names_the_best_epoch(self, pages: dict[str, str]) -> None:
-        assert "epoch 2 was the best epoch, with 68.8 %" in words(pages["ordinary"], "training").replace("\u00a0", " ")
+        said = words(pages["ordinary"], "training").replace("\u00a0", " ")
+        assert "The best epoch was epoch 2, with 68.8 % in validation." in said
 
     def test_shows_steps_that_never_became_an_epoch(self, pages: dict[str, str]) -> None:
-        assert "Not one of 3 epochs was completed." in words(pages["diverged"], "training")
+        assert "None of 3 epochs was completed." in words(pages["diverged"], "training")
         assert section(pages["diverged"], "training").svg
 
     def test_without_accuracy_it_says_the_losses(self, runs: dict[str, Run], pages: dict[str, str]) -> None:
-        said = "After 3 epochs, training loss is 0.750, validation loss 1.000; accuracy was not measured."
+        said = "After 3 epochs: training loss 0.750, validation loss 1.000. Accuracy was not measured."
         assert said in words(pages["losses only"], "training")
         epochs = [dataclasses.replace(each, val_loss=None) for each in runs["losses only"].diagnosis.training.epochs]
         unvalidated = dataclasses.replace(runs["losses only"].diagnosis.training, epochs=epochs)
         assert training.build(changed(runs["losses only"], training=unvalidated)).sentence == (
-            "After 3 epochs, training loss is 0.750; accuracy was not measured."
+            "After 3 epochs: training loss 0.750. Accuracy was not measured."
         )
 
     def test_what_was_not_measured_is_a_dash(self, pages: dict[str, str]) -> None:
@@ -237,9 +243,25 @@ class TestTraining:
     def test_without_steps_it_shows_the_epochs(self, pages: dict[str, str]) -> None:
         shown = section(pages["epochs only"], "training")
         assert shown.svg["aria-label"].startswith("Loss and accuracy over 3 epochs; at the end training accuracy 75.0")
-        assert "single batches" not in shown.figcaption.text
-        assert "single batches" in section(pages["ordinary"], "training").figcaption.text
-        assert "After 3 epochs, accuracy is 75.0" in words(pages["epochs only"], "training")
+        assert "batch. " not in shown.figcaption.text
+        assert "Each faint point is the loss of one batch." in section(pages["ordinary"], "training").figcaption.text
+        assert "After 3 epochs: training accuracy 75.0" in words(pages["epochs only"], "training")
+
+    def test_says_how_many_batches_a_window_has(self, runs: dict[str, Run]) -> None:
+        run = runs["ordinary"]
+        steps = dataclasses.replace(run.diagnosis.training, loss_per_step=[1.0 + step / 600 for step in range(600)])
+        facts = training.build(changed(run, training=steps))
+        assert facts.batches.startswith("The thin line is the median loss of 10 consecutive batches")
+        assert facts.cut is None
+
+    def test_an_axis_that_ends_early_is_said(self, runs: dict[str, Run], pages: dict[str, str]) -> None:
+        run = runs["ordinary"]
+        losses: list[float | None] = [*np.linspace(2, 1, 595), *[1e6] * 5]
+        diverged = changed(run, training=dataclasses.replace(run.diagnosis.training, loss_per_step=losses))
+        end = training.build(diverged).cut
+        assert end == pytest.approx(0.75 + 1.5 * (2.0 - 0.75), rel=0.01)  # the losses of the epochs are 0.75 to 2
+        assert f"The axis of the losses ends at {end:.3f}; higher losses are not shown." in render_page(diverged)
+        assert "The axis of the losses ends at" not in pages["ordinary"]
 
     def test_says_the_recipe_that_is_known(self, pages: dict[str, str]) -> None:
         recipes = [section(pages[name], "training")("p")[1:] for name in ("ordinary", "epochs only", "losses only")]
@@ -252,7 +274,7 @@ class TestTraining:
     def test_a_training_of_which_nothing_was_recorded_has_no_chart(self, runs: dict[str, Run]) -> None:
         nothing = TrainingRun([], [], [], 1, 3, "", "", "interrupted after 0 steps", None, interrupted=True)
         page = render_page(changed(runs["epochs only"], training=nothing))
-        assert "Not one of 3 epochs was completed." in words(page, "training")
+        assert "None of 3 epochs was completed." in words(page, "training")
         assert section(page, "training").find(["figure", "table"]) is None
 
 
@@ -287,7 +309,7 @@ class TestConfusion:
 class TestClasses:
     def test_names_best_and_worst(self, pages: dict[str, str]) -> None:
         said = words(pages["ordinary"], "classes").replace("\u00a0", " ")
-        assert "Found most often: frog, 100.0 % of its images; least often: cat, 30.0 %." in said
+        assert "Highest recall: frog, 100.0 %; lowest: cat, 30.0 %." in said
 
     def test_means_stand_at_the_foot(self, pages: dict[str, str]) -> None:
         rows = [
@@ -303,12 +325,8 @@ class TestClasses:
         assert section(pages["ordinary"], "classes").find("a", href="#pair-3-5").text == "dog, 14"
 
 
-def changed(run: Run, **changes: object) -> Run:
-    return dataclasses.replace(run, diagnosis=dataclasses.replace(run.diagnosis, **changes))
-
-
 def tiles(page: str) -> list[Tag]:
-    return BeautifulSoup(page, "html5lib").find(id="misclassified").select(".tiles > details")
+    return parse(page, "html5lib").find(id="misclassified").select(".tiles > details")
 
 
 def figures(run: Run) -> dict[str, tuple[str, str]]:
@@ -317,9 +335,9 @@ def figures(run: Run) -> dict[str, tuple[str, str]]:
 
 class TestMisclassified:
     def test_shows_every_item_with_its_maps(self, runs: dict[str, Run], page: str, variant: str) -> None:
-        diagnosis = runs[variant].diagnosis
-        items, shown = diagnosis.misclassified.items, places_shown(diagnosis.sheets)
-        assert sorted(tile["id"] for tile in tiles(page)) == sorted(f"i{items[place].index}" for place in shown)
+        diagnosis, sheet = runs[variant].diagnosis, runs[variant].pictures.sheets.get("mistakes")
+        shown = [diagnosis.misclassified.items[place].index for place in (sheet.shown if sheet else [])]
+        assert sorted(tile["id"] for tile in tiles(page)) == sorted(f"i{index}" for index in shown)
         pictures = (1, 1) if diagnosis.heatmaps.unavailable else (2, 4)
         assert {(len(tile.summary("i")), len(tile.p("i"))) for tile in tiles(page)} <= {pictures}
 
@@ -351,7 +369,7 @@ class TestMisclassified:
         assert (tile.summary.text, tile.li.text, tile.ol.next_sibling) == ("– #0", "–\tdog", "loss not finite")
 
     def test_a_tile_stands_at_its_place_in_the_sheet(self, runs: dict[str, Run], pages: dict[str, str]) -> None:
-        columns = runs["ordinary"].diagnosis.sheets.photographs.columns
+        columns = runs["ordinary"].pictures.sheets["mistakes"].columns
         places = {tile["id"]: tile["class"] for tile in tiles(pages["ordinary"])}
         assert places == {f"i{7 * place}": [f"x{place % columns}", f"y{place // columns}"] for place in range(40)}
 
@@ -377,31 +395,34 @@ class TestMisclassified:
 
     def test_says_what_is_left_out_and_where_it_stands(self, pages: dict[str, str]) -> None:
         said = words(pages["left out"], "misclassified")
-        assert "40 mistakes, in 8 confused pairs" in said
-        assert "these are 3 of them" in said
-        assert "predictions.csv lists all 40." in said
+        assert "40 mistakes in 8 confused pairs" in said
+        assert "The page shows 3 of the 40 mistakes" in said
+        assert "predictions.csv lists every prediction." in said
         assert "cat → dog 14 of 20 images, 2 shown" in said
         assert [tile["id"] for tile in tiles(pages["left out"])] == ["i0", "i14", "i266"]
 
-    def test_where_all_are_shown_nothing_is_said_to_be_left_out(self, pages: dict[str, str]) -> None:
-        assert "these are" not in words(pages["ordinary"], "misclassified")
+    def test_if_all_are_shown_nothing_is_left_out(self, pages: dict[str, str]) -> None:
+        assert "The page shows" not in words(pages["ordinary"], "misclassified")
 
     def test_says_how_far_the_maps_can_be_trusted(self, pages: dict[str, str]) -> None:
         said = words(pages["ordinary"], "misclassified").replace("\u00a0", " ")
-        assert "Measured on 100 mistakes. 2.0 % of the maps are empty" in said
-        assert "faster than taking away patches at random does (area under the curve 0.310 against 0.420" in said
+        assert "Measured on 100 mistakes. 2.0 % of the heatmaps are empty" in said
+        assert "faster than removing random patches (area under the deletion curve 0.310, random 0.420" in said
 
     def test_warns_of_maps_that_are_no_better_than_chance(self) -> None:
-        assert "do not build on these maps" in trust_sentence(HeatmapTrust(100, 0.02, 0.42, 0.42))
+        assert "do not rely on these heatmaps" in trust_sentence(HeatmapTrust(100, 0.02, 0.42, 0.42))
 
     @pytest.mark.parametrize(
         ("check", "sentence"),
         [
             (
                 IndependentCheck(16, 16, 4e-7),
-                "the same map for 16 of 16 mistakes (largest difference below 0.001",
+                "the same heatmap for 16 of 16 mistakes (largest difference below 0.001",
             ),
-            (IndependentCheck(16, 14, 0.0312), "draws the same map for 14 of 16 mistakes (largest difference 0.031 "),
+            (
+                IndependentCheck(16, 14, 0.0312),
+                "the same heatmap for 14 of 16 mistakes (largest difference 0.031 ",
+            ),
             (IndependentCheck(0, 0, None, "it would take about 3.3 s"), "(tf-keras-vis): it would take about 3.3 s."),
         ],
     )
@@ -416,30 +437,17 @@ class TestMisclassified:
         assert "image/png" not in pages["no heatmaps"]
 
     def test_says_that_there_is_no_mistake(self, pages: dict[str, str]) -> None:
-        assert "There is no mistake to show" in words(pages["no mistakes"], "misclassified")
+        assert "Every test image is classified correctly." in words(pages["no mistakes"], "misclassified")
         assert section(pages["no mistakes"], "misclassified").form is None
 
-    @pytest.mark.parametrize(
-        ("changes", "message"),
-        [
-            ({"shown": [0, 1]}, "2 of 40 mistakes and 40 photographs"),
-            ({"shown": [*range(39), 40]}, "40 of 40 mistakes and 40 photographs"),
-        ],
-    )
-    def test_a_photograph_of_no_mistake_is_an_error(
-        self, runs: dict[str, Run], changes: dict[str, object], message: str
-    ) -> None:
-        sheets = dataclasses.replace(runs["ordinary"].diagnosis.sheets, **changes)
-        with pytest.raises(RunFolderError, match=message):
-            misclassified.build(changed(runs["ordinary"], sheets=sheets))
+    def test_a_photograph_of_no_mistake_is_an_error(self, runs: dict[str, Run]) -> None:
+        with pytest.raises(RunFolderError, match=r"entry 40 of 40 in 'misclassified.webp'"):
+            misclassified.build(with_sheet(runs["ordinary"], "mistakes", items=[*range(39), 40]))
 
-    @pytest.mark.parametrize("name", ["predicted", "true", "difference"])
-    def test_maps_in_other_places_are_an_error(self, runs: dict[str, Run], name: str) -> None:
-        sheets = runs["ordinary"].diagnosis.sheets
-        moved = dataclasses.replace(getattr(sheets.heatmaps, name), columns=5)
-        heatmaps = dataclasses.replace(sheets.heatmaps, **{name: moved})
+    @pytest.mark.parametrize("name", ["mistakes-predicted", "mistakes-true", "mistakes-difference"])
+    def test_maps_in_other_places_are_an_error(self, runs: dict[str, Run], name: SheetName) -> None:
         with pytest.raises(RunFolderError, match="40 in 7 columns and 40 in 5"):
-            misclassified.build(changed(runs["ordinary"], sheets=dataclasses.replace(sheets, heatmaps=heatmaps)))
+            misclassified.build(with_sheet(runs["ordinary"], name, columns=5))
 
 
 class TestData:
@@ -453,13 +461,13 @@ class TestData:
         found = section(pages["without training"], "data")
         assert found.find(class_="answer").text == "200 test images in 10 classes, 32 × 32 pixels in colour."
         assert [head.text for head in found.thead("th")] == ["Class", "Test"]
-        assert found.caption.text == "How many images of each class there are."
+        assert found.caption.text == "Number of images of each class."
         assert [cell.text for cell in found.tbody("tr")[3].find_all(["th", "td"])] == ["cat", "20"]
         assert "Source" not in found.text
         assert pages["without training"].count("data:image/webp;base64,") == 1
 
     def test_names_the_files_that_could_not_be_read(self, pages: dict[str, str]) -> None:
-        folded = BeautifulSoup(pages["skipped"], "html5lib").find(id="data").details
+        folded = parse(pages["skipped"], "html5lib").find(id="data").details
         assert folded.summary.text == "8 files could not be read"
         names = [item.code.text for item in folded("li")]
         assert names[0] == """</script><script>alert("1")</script>"""
@@ -473,13 +481,13 @@ class TestData:
         page = render_page(changed(run, dataset=dataclasses.replace(run.diagnosis.dataset, skipped=skipped)))
         folded = section(page, "data").details
         assert (folded.summary.text, len(folded("li"))) == ("501 files could not be read", 500)
-        assert folded.p.text == "report.json names the others."
+        assert folded.p.text == "report.json lists all of them."
 
 
 class TestEvolution:
     def test_says_how_the_accuracy_went(self, pages: dict[str, str]) -> None:
         said = words(pages["followed"], "evolution").replace("\u00a0", " ")
-        assert "From 62.5 % after epoch 1 to 80.0 % after epoch 3: 5 images on the way." in said
+        assert "Accuracy was 62.5 % after epoch 1 and 80.0 % after epoch 3. The table follows 5 images." in said
 
     def test_is_left_out_where_no_image_was_followed(self, pages: dict[str, str]) -> None:
         assert section(pages["ordinary"], "evolution") is None
@@ -504,12 +512,11 @@ class TestEvolution:
 
     def test_without_maps_there_are_photographs(self, runs: dict[str, Run]) -> None:
         run = runs["followed"]
-        page = render_page(changed(run, evolution=dataclasses.replace(run.diagnosis.evolution, heatmaps=None)))
-        found = section(page, "evolution")
+        found = section(render_page(without_sheets(run, "evolution-maps")), "evolution")
         assert found.tbody.s is None
-        assert "map" not in found.text
+        assert "heatmap" not in found.text
         assert found.tbody.i["aria-label"] == "image 0"
-        assert section(render_page(run), "evolution").tbody.i["aria-label"] == "image 0 with its map"
+        assert section(render_page(run), "evolution").tbody.i["aria-label"] == "image 0 with heatmap"
 
     def test_a_moment_without_a_confidence_has_a_dash(self, runs: dict[str, Run]) -> None:
         run = runs["followed"]
@@ -520,11 +527,10 @@ class TestEvolution:
 
     def test_without_photographs_it_is_left_out(self, runs: dict[str, Run]) -> None:
         run = runs["followed"]
-        none = changed(run, evolution=dataclasses.replace(run.diagnosis.evolution, photographs=None, heatmaps=None))
-        assert evolution.build(none) is None
+        assert evolution.build(without_sheets(run, "evolution", "evolution-maps")) is None
 
     def test_hostile_names_stay_text(self, pages: dict[str, str]) -> None:
-        found = BeautifulSoup(pages["hostile and followed"], "html5lib").find(id="evolution")
+        found = parse(pages["hostile and followed"], "html5lib").find(id="evolution")
         assert found.tbody.b.text == """</script><script>alert("1")</script>"""
         assert found.tbody("tr")[3].bdi.text == "W" * 39 + "…"
 

@@ -1,24 +1,24 @@
-"""The run as one picture: of one size, the same every time, drawn anew only where something changed."""
+"""The run as one picture: of one size, the same every time, drawn again only if something changed."""
 
 from __future__ import annotations
 
 import dataclasses
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.changes import changed, with_files, without_sheets
 from PIL import Image
 
 from lrdiag.record.facts import Run, Seconds
 from lrdiag.report import summary_picture as module
-from lrdiag.report.summary_picture import summary_picture
-
-NAME = "summary.png"
+from lrdiag.report.summary_picture import shows, summary_picture
 
 
 @pytest.fixture(scope="module")
 def drawn(runs: dict[str, Run]) -> dict[str, bytes]:
-    return {name: summary_picture(Run(run.diagnosis, dict(run.pictures))) for name, run in runs.items()}
+    return {name: summary_picture(run) for name, run in runs.items()}
 
 
 def pixels(content: bytes) -> np.ndarray:
@@ -26,11 +26,11 @@ def pixels(content: bytes) -> np.ndarray:
 
 
 def again(run: Run, **changes: object) -> bytes:
-    return summary_picture(Run(dataclasses.replace(run.diagnosis, **changes), dict(run.pictures)))
+    return summary_picture(changed(run, **changes))
 
 
 def differing(one: bytes, other: bytes) -> tuple[slice, slice] | None:
-    """The box outside of which two pictures are the same."""
+    """The smallest box that holds all differences."""
     rows, columns = np.nonzero((pixels(one) != pixels(other)).any(axis=2))
     if not len(rows):
         return None
@@ -43,7 +43,7 @@ def test_is_a_png_of_the_size_that_previews_take(drawn: dict[str, bytes], varian
     assert len(drawn[variant]) < 1_000_000
 
 
-def test_nothing_reaches_into_the_margin(drawn: dict[str, bytes], variant: str) -> None:
+def test_the_margin_is_empty(drawn: dict[str, bytes], variant: str) -> None:
     paper = pixels(drawn[variant]) == 255
     assert paper[:30].all()
     assert paper[-20:].all()
@@ -51,32 +51,29 @@ def test_nothing_reaches_into_the_margin(drawn: dict[str, bytes], variant: str) 
     assert paper[:, -50:].all()
 
 
-def test_is_the_same_every_time(runs: dict[str, Run], drawn: dict[str, bytes], variant: str) -> None:
-    assert again(runs[variant]) == drawn[variant]
+def test_is_the_same_every_time(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
+    assert again(runs["compared"]) == drawn["compared"]
 
 
 def test_wall_time_does_not_change_it(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
     assert again(runs["ordinary"], seconds=Seconds(total=99.0)) == drawn["ordinary"]
 
 
-def test_is_drawn_once(runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(runs["ordinary"].diagnosis, dict(runs["ordinary"].pictures))
-    first = summary_picture(run)
-    assert run.pictures[NAME] == first
-
-    def refuse(_run: Run) -> None:
-        raise AssertionError("drawn again")
-
-    monkeypatch.setattr(module, "_draw", refuse)
-    assert summary_picture(run) == first
-    with pytest.raises(AssertionError, match="drawn again"):
-        summary_picture(Run(dataclasses.replace(run.diagnosis, model="other"), run.pictures))
-
-
-@pytest.mark.parametrize("held", [b"", b"not a picture"])
-def test_what_is_no_such_picture_is_drawn_anew(runs: dict[str, Run], drawn: dict[str, bytes], held: bytes) -> None:
-    run = runs["ordinary"]
-    assert summary_picture(Run(run.diagnosis, run.pictures | {NAME: held})) == drawn["ordinary"]
+def test_a_file_shows_a_run_if_this_version_drew_it_of_these_facts_and_pictures(
+    runs: dict[str, Run], drawn: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, file = runs["ordinary"], tmp_path / "summary.png"
+    assert not shows(file, run), "there is none"
+    file.write_bytes(drawn["ordinary"])
+    assert shows(file, run)
+    assert shows(file, changed(run, seconds=Seconds(total=99.0)))
+    assert not shows(file, changed(run, model="other"))
+    assert not shows(file, without_sheets(run, "mistakes-predicted"))
+    assert not shows(file, with_files(run, run.pictures.files | {"misclassified.webp": b"other"}))
+    monkeypatch.setattr(module, "version", lambda _package: "other")
+    assert not shows(file, run)
+    file.write_bytes(b"not a picture")
+    assert not shows(file, run)
 
 
 def test_the_figures_stand_on_the_left(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
@@ -87,7 +84,7 @@ def test_the_figures_stand_on_the_left(runs: dict[str, Run], drawn: dict[str, by
     assert box[1].stop < 340
 
 
-def test_data_without_a_name_leave_the_head_shorter(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
+def test_data_without_a_name_is_not_named(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
     run = runs["ordinary"]
     unnamed = again(run, dataset=dataclasses.replace(run.diagnosis.dataset, name=""))
     box = differing(unnamed, drawn["ordinary"])
@@ -97,7 +94,7 @@ def test_data_without_a_name_leave_the_head_shorter(runs: dict[str, Run], drawn:
     assert (model_only == 255).all()
 
 
-def test_a_calibration_error_that_is_not_known_is_not_told(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
+def test_an_unknown_calibration_error_is_left_out(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
     run = runs["ordinary"]
     unknown = again(run, calibration=dataclasses.replace(run.diagnosis.calibration, error=None))
     box = differing(unknown, drawn["ordinary"])
@@ -115,8 +112,7 @@ def test_the_confusion_stands_in_the_middle(runs: dict[str, Run], drawn: dict[st
 
 def test_the_worst_mistakes_stand_on_the_right_with_their_maps(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
     run = runs["ordinary"]
-    sheets = dataclasses.replace(run.diagnosis.sheets, heatmaps=None)
-    box = differing(again(run, sheets=sheets), drawn["ordinary"])
+    box = differing(summary_picture(without_sheets(run, "mistakes-predicted")), drawn["ordinary"])
     assert box
     assert box[1].start > 720
     photograph = pixels(drawn["ordinary"])[240:336, 738:834]

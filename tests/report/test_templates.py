@@ -1,4 +1,4 @@
-"""Templates of one's own: they replace ours file by file, and say clearly what is wrong with them."""
+"""The user's own templates: they replace ours file by file, and their errors have clear messages."""
 
 from __future__ import annotations
 

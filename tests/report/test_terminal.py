@@ -8,6 +8,7 @@ import re
 import pytest
 
 from lrdiag.record.facts import Run
+from lrdiag.record.pictures import Pictures
 from lrdiag.report import terminal
 from lrdiag.report.terminal import print_comparison
 
@@ -42,7 +43,7 @@ def test_a_calibration_error_that_is_not_known_is_a_dash(
 ) -> None:
     diagnosis = runs["compared"].diagnosis
     unknown = dataclasses.replace(diagnosis.calibration, error=None)
-    said = printed(Run(dataclasses.replace(diagnosis, calibration=unknown), {}), capsys)
+    said = printed(Run(dataclasses.replace(diagnosis, calibration=unknown), Pictures()), capsys)
     assert ["calibration error", "6.2 %", "–"] in [re.split(r"\s{2,}", line.strip()) for line in said.splitlines()]
 
 

@@ -1,10 +1,11 @@
-"""The files of a page: what is written, and what an earlier page leaves behind."""
+"""The files of a page: which are written, and which of an earlier page are removed."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from fixtures.changes import changed
 
 from lrdiag.record.facts import Run
 from lrdiag.report.page import render_page
@@ -15,8 +16,8 @@ ASSETS = {"report.css", "report.js", "misclassified.webp", "samples.webp", "cont
 
 
 @pytest.fixture
-def run(runs: dict[str, Run], pages: dict[str, str]) -> Run:
-    return runs["ordinary"]  # its charts are drawn
+def run(runs: dict[str, Run]) -> Run:
+    return runs["ordinary"]
 
 
 def names(folder: Path) -> set[str]:
@@ -86,3 +87,20 @@ def test_templates_and_assets_are_passed_on(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == render_page(
         run, assets="folder", templates=templates
     )
+
+
+def test_charts_of_lrdiag_0_1_are_removed(run: Run, tmp_path: Path) -> None:
+    for name in ("range-test", "training", "reliability", "confidence"):
+        (tmp_path / f"{name}.chart.html").write_text("<svg></svg>")
+    (tmp_path / "mine.chart.html").write_text("<svg></svg>")
+    write_page(tmp_path, run)
+    assert names(tmp_path) == {"report.html", "summary.md", "summary.png", "mine.chart.html"}
+
+
+def test_the_summary_picture_is_drawn_again_only_if_the_run_changed(run: Run, tmp_path: Path) -> None:
+    write_page(tmp_path, run)
+    before = (tmp_path / "summary.png").stat().st_mtime_ns
+    write_page(tmp_path, run)
+    assert (tmp_path / "summary.png").stat().st_mtime_ns == before
+    write_page(tmp_path, changed(run, model="other"))
+    assert (tmp_path / "summary.png").stat().st_mtime_ns > before

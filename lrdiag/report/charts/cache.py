@@ -1,29 +1,117 @@
-"""Charts are drawn once: importing matplotlib costs more than all the rest of a page that is made again."""
+"""Keeps charts in the user's cache folder: importing matplotlib costs more than the rest of a page.
+
+What comes from the cache goes on the page as it is. Therefore the folder must belong to the user, and no one else may
+write to it; the same holds for each file.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
+import sys
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 
 from markupsafe import Markup
 
-from lrdiag.record.facts import Run
+FOLDER_VARIABLE = "LRDIAG_CACHE_DIR"
+_MOST_BYTES = 16 * 2**20
+"""The oldest charts are removed when all together have more."""
 
 
-def drawn_once(run: Run, file: str, numbers: object, draw: Callable[[], Markup]) -> Markup:
-    """Returns the chart that the run holds if this version drew it from these numbers. Else draws and keeps it.
+def drawn(name: str, numbers: object, draw: Callable[[], Markup]) -> Markup:
+    """The chart from the cache if this version of lrdiag drew it of these numbers. Otherwise draws it and keeps it.
+
+    A cache that cannot be used is no error.
 
     Args:
-        run: Its `pictures` hold the chart, afterwards at the latest.
-        file: The name of the chart among them.
-        numbers: Everything that the chart shows.
-        draw: Draws it.
+        name: Kind of chart.
+        numbers: Everything that the chart shows; it is compared by its `repr`.
+        draw: Draws the chart.
     """
-    digest = hashlib.sha256(repr((version("lrdiag"), numbers)).encode()).hexdigest()
-    origin = f"<!-- drawn by lrdiag from {digest} -->"
-    held = run.pictures.get(file, b"").decode(errors="replace")
-    if not held.startswith(origin):
-        held = origin + str(draw())
-        run.pictures[file] = held.encode()
-    return Markup(held.removeprefix(origin))
+    key = hashlib.sha256(repr((version("lrdiag"), name, numbers)).encode(errors="replace")).hexdigest()
+    folder = _private(_cache_folder())
+    if folder is None:
+        return draw()
+    file = folder / f"{key}.svg"
+    chart = _read(file)
+    if chart is None:
+        chart = draw()
+        with suppress(OSError):
+            _keep(file, chart)
+    return chart
+
+
+def _cache_folder() -> Path | None:
+    """The folder of the user's caches; `None` if the user has no home folder."""
+    if own := os.environ.get(FOLDER_VARIABLE):
+        return Path(own)
+    try:
+        if sys.platform == "win32":
+            caches = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        elif sys.platform == "darwin":
+            caches = Path.home() / "Library" / "Caches"
+        else:
+            caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        return None
+    return caches / "lrdiag"
+
+
+def _private(folder: Path | None) -> Path | None:
+    """The folder of the charts; `None` if it cannot be made, or if someone else may write to it."""
+    if folder is None:
+        return None
+    charts = folder / "charts"
+    try:
+        charts.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return charts if _is_ours(charts.lstat(), stat.S_ISDIR) else None
+    except OSError:
+        return None
+
+
+def _is_ours(state: os.stat_result, is_kind: Callable[[int], bool]) -> bool:
+    """Whether a file is of this kind, belongs to the user, and can be written by no one else."""
+    if not is_kind(state.st_mode):
+        return False
+    if sys.platform == "win32":  # its access rights are not in the mode; the default folder is the user's own
+        return True
+    return state.st_uid == os.getuid() and not state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _read(file: Path) -> Markup | None:
+    """The chart in a file; `None` if there is none, or none that is whole and ours."""
+    try:
+        with open(os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as opened:
+            if not _is_ours(os.fstat(opened.fileno()), stat.S_ISREG):
+                return None
+            digest, _, chart = opened.read().partition(b"\n")
+    except OSError:
+        return None
+    return Markup(chart.decode()) if hashlib.sha256(chart).hexdigest().encode() == digest else None
+
+
+def _keep(file: Path, chart: Markup) -> None:
+    """Writes the chart beside its place and renames it, then removes the oldest charts if there are too many."""
+    content = chart.encode()
+    handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=file.suffix)
+    try:
+        with open(handle, "wb") as opened:
+            opened.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+        os.replace(temporary, file)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    _prune(file.parent)
+
+
+def _prune(folder: Path) -> None:
+    states = [(each, each.stat()) for each in folder.glob("*.svg")]
+    room = _MOST_BYTES
+    for each, state in sorted(states, key=lambda pair: -pair[1].st_mtime_ns):
+        room -= state.st_size
+        if room < 0:
+            each.unlink(missing_ok=True)

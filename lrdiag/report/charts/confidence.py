@@ -1,4 +1,4 @@
-"""The charts of how sure the network is: numbers in, SVG out."""
+"""The charts of the confidence, as SVG."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _OPAQUE, _FAINTEST = 0.8, 0.2
-"""How opaque a bar is, and one of hardly any image."""
+"""Opacity of a bar, and of a bar of very few images."""
 
 
 def reliability_chart(calibration: Calibration) -> Markup:
-    """Accuracy over confidence as bars against the diagonal, with the number of images above each.
+    """Accuracy over confidence as bars, with the diagonal and the number of images above each bar.
 
     Args:
-        calibration: One image or more.
+        calibration: Calibration of one image or more.
     """
     with svg.drawing(height=256, rows=[1], top=46) as (figure, (axes,)):
         largest = max(each.count for each in calibration.bins)
@@ -56,21 +56,21 @@ def _draw_accuracy(axes: Axes, facts: CalibrationBin, weight: float) -> None:
 def _reliability_label(calibration: Calibration) -> str:
     return (
         f"Reliability diagram: accuracy over confidence in {len(calibration.bins)} bins; expected calibration error "
-        f"{formats.percent(calibration.error)}. The table below holds its numbers"
+        f"{formats.percent(calibration.error)}. The table below has the numbers"
     )
 
 
 def confidence_chart(calibration: Calibration) -> Markup:
-    """How the confidence is spread over the right answers, and below it over the wrong ones, on one scale.
+    """Histograms of the confidence of correct and, below, of wrong predictions, on one scale.
 
     Args:
-        calibration: One image or more.
+        calibration: Calibration of one image or more.
     """
     right = [each.right for each in calibration.bins]
     wrong = [each.count - each.right for each in calibration.bins]
     groups = [
         (name, counts, colour)
-        for name, counts, colour in (("right", right, svg.TRAINING), ("wrong", wrong, svg.VALIDATION))
+        for name, counts, colour in (("correct", right, svg.TRAINING), ("wrong", wrong, svg.VALIDATION))
         if sum(counts)
     ]
     with svg.drawing(height=40 + 100 * len(groups), rows=[1.0] * len(groups)) as (figure, charts):
@@ -87,8 +87,8 @@ def confidence_chart(calibration: Calibration) -> Markup:
 
 def _confidence_label(right: int, wrong: int) -> str:
     return (
-        f"Histogram of the confidence of {formats.plural(right, 'right answer')} and of "
-        f"{formats.plural(wrong, 'wrong answer')}. The table below holds its numbers"
+        f"Histograms of the confidence of {formats.plural(right, 'correct prediction')} and of "
+        f"{formats.plural(wrong, 'wrong prediction')}. The table below has the numbers"
     )
 
 
@@ -115,7 +115,7 @@ def _name_confidence(axes: Axes) -> None:
 
 
 def compact(count: int) -> str:
-    """A count of at most four characters: `999`, `1.2k`, `12k`, `1.2M`.
+    """A count in at most four characters: `999`, `1.2k`, `12k`, `1.2M`.
 
     >>> compact(999), compact(1234), compact(12_345), compact(1_234_567)
     ('999', '1.2k', '12k', '1.2M')

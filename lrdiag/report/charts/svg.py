@@ -1,8 +1,8 @@
-"""A matplotlib figure as SVG that belongs to the page: its colours, its text and its width are the page's.
+"""A matplotlib figure as inline SVG: its colours, its text and its width are those of the page.
 
-The file that matplotlib writes is made for itself: fixed colours, a style rule for `*`, ids that two charts share. Here
-each colour of the palette becomes a CSS variable, so that one drawing serves light, dark and print; the text loses
-its font, so that the page can keep it legible at every width; and the bytes depend on nothing but the data.
+Matplotlib writes a file that stands alone: fixed colours, a style rule for `*`, ids that two charts share. Here each
+colour becomes a CSS variable, so that one drawing serves light, dark and print. The text loses its font, so that the
+page can keep it legible at every width. The bytes depend on the data alone.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Colours that no one would choose stand for what the page decides.
+# Placeholders, which `_adopt` replaces by the CSS variables of the page.
 INK, TRAINING, VALIDATION, TRAINING_TEXT, VALIDATION_TEXT, PAPER = (f"#01010{i}" for i in range(1, 7))
 _CSS = {
     INK: "currentColor",
@@ -62,13 +61,13 @@ _STYLE: dict[Any, Any] = {
 def drawing(
     height: float, rows: list[float], *, top: float = 24, right: float = 14
 ) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure `WIDTH` wide, in CSS pixels, with one chart above the other over a shared x axis.
+    """A figure `WIDTH` wide, in CSS pixels, with charts one above the other over a shared x axis.
 
     Args:
         height: Height of the figure.
-        rows: The relative height of each chart.
-        top: Room above the charts.
-        right: Room beside them.
+        rows: Relative height of each chart.
+        top: Margin above the charts.
+        right: Margin beside them.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -95,17 +94,17 @@ def drawing(
 
 
 def name_axis(axes: Axes, name: str, above: float = 12) -> None:
-    """Writes what the y axis measures above it, where it needs no turned letters."""
+    """Writes the name of the y axis above it, so that it need not be rotated."""
     axes.annotate(name, (0, 1), xycoords="axes fraction", xytext=(-46, above), textcoords="offset points")
 
 
 def to_page(figure: Figure, key: str, label: str) -> Markup:
-    """The figure as an inline `<svg>`. What has the `gid` `.bar` becomes a group of the class `drawn-bar`.
+    """The figure as an inline `<svg>`. An artist with the `gid` `.bar` becomes a group of the class `drawn-bar`.
 
     Args:
-        figure: What was drawn, inside `drawing`.
+        figure: A figure of `drawing`.
         key: Prefix of every id, different for each chart of the page.
-        label: What a screen reader says in place of the chart.
+        label: Text for screen readers.
     """
     file = StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
@@ -124,13 +123,13 @@ def _rounded(number: re.Match[str]) -> str:
 
 
 def _as_attributes(style: re.Match[str]) -> str:
-    """A style as presentation attributes, which no Content-Security-Policy forbids."""
+    """A style as presentation attributes, which a Content-Security-Policy does not forbid."""
     rules = (rule.split(": ", 1) for rule in style[1].split("; ") if rule)
     return "".join(f' {name}="{value}"' for name, value in rules)
 
 
 def _adopt(body: str, key: str) -> str:
-    """Gives the drawing the page's colours and ids, and leaves out what it does not need."""
+    """Gives the drawing the page's colours and ids, and removes everything that it does not need."""
     body = re.sub(r"<!--.*?-->|<style.*?</style>|<defs>\s*</defs>", "", body, flags=re.DOTALL)
     used = set(re.findall(r"#([mp][0-9a-f]{10})\b", body))
     body = re.sub(r' id="\.([^"]+)"', r' class="drawn-\1"', body)
@@ -143,50 +142,3 @@ def _adopt(body: str, key: str) -> str:
     for colour, variable in _CSS.items():
         body = body.replace(colour, variable)
     return re.sub(r"\s*\n\s*", " ", body)
-
-
-def thin(x: np.ndarray, y: np.ndarray, limit: int = 300) -> tuple[np.ndarray, np.ndarray]:
-    """At most `limit` points of a curve that keep its highs and lows.
-
-    Args:
-        x: `float64` array of shape `(n,)`, ascending.
-        y: `float64` array of shape `(n,)`.
-        limit: Most points that are kept; each of `limit // 2` stretches gives its lowest and its highest.
-    """
-    finite = np.isfinite(y)
-    x, y = x[finite], y[finite]
-    if len(x) <= limit:
-        return x, y
-    stretches = np.array_split(np.arange(len(x)), limit // 2 - 1)
-    kept = {0, len(x) - 1}
-    for stretch in stretches:
-        kept |= {int(stretch[y[stretch].argmin()]), int(stretch[y[stretch].argmax()])}
-    order = np.array(sorted(kept))
-    return x[order], y[order]
-
-
-def limit(axes: Axes, low: float, high: float) -> None:
-    """Limits the y axis to a range, with a margin."""
-    margin = 0.05 * (high - low) + 1e-9
-    axes.set_ylim(low - margin, high + margin)
-
-
-def above(axes: Axes, x: float, text: str) -> None:
-    """Writes a text above the axes at `x`."""
-    axes.annotate(
-        text, (x, 1), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points", ha="center"
-    )
-
-
-def dots(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> None:
-    """Faint points as one path of empty strokes with round ends: a tenth of the bytes of as many markers."""
-    from matplotlib.patches import PathPatch
-    from matplotlib.path import Path
-
-    if not len(x):
-        return
-    vertices = np.repeat(np.column_stack([x, y]), 2, axis=0)
-    codes = np.tile(np.array([Path.MOVETO, Path.LINETO], dtype=Path.code_type), len(x))
-    axes.add_patch(
-        PathPatch(Path(vertices, codes), fill=False, edgecolor=colour, alpha=0.35, linewidth=3, capstyle="round")
-    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
 
-from lrdiag import formats
+from lrdiag import drawing, formats
 from lrdiag.record.facts import Epoch, TrainingRun
 from lrdiag.report.charts import svg
 
@@ -20,16 +20,83 @@ _GAP = 6
 _NAMES = 84
 """Pixels beside a chart for the labels of its lines."""
 _MARKED_EPOCHS = 30
-"""Most epochs that each have a marker."""
+"""Up to this number of epochs, each has a marker."""
+_FEWEST_IN_WINDOW = 10
+"""Batches in a window at least."""
+_MOST_WINDOWS = 120
+_FEWEST_WINDOWS = 5
+"""With fewer windows, every batch is drawn as a point."""
+_IN_VIEW, _HEADROOM = 0.98, 1.5
+"""The axis of the losses ends at 1.5 times the height of 98 % of them, so that divergence does not flatten the rest."""
+
+
+class Windows(NamedTuple):
+    """The losses of consecutive batches, summed up.
+
+    Attributes:
+        size: Number of batches in a window; the last may have fewer.
+        middles: `float64` array of shape `(n,)`: where each window lies, in epochs.
+        medians: `float64` array of shape `(n,)`; NaN if no loss of the window is finite.
+        low: `float64` array of shape `(n,)`: 10th percentile.
+        high: `float64` array of shape `(n,)`: 90th percentile.
+    """
+
+    size: int
+    middles: np.ndarray
+    medians: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def windows(training: TrainingRun) -> Windows | None:
+    """The losses of the batches in windows; `None` if there are so few that each is drawn as a point."""
+    losses = np.asarray(training.loss_per_step, dtype=float)
+    size = max(_FEWEST_IN_WINDOW, -(-len(losses) // _MOST_WINDOWS))
+    count = -(-len(losses) // size)
+    if count < _FEWEST_WINDOWS:
+        return None
+    padded = np.full(count * size, np.nan)
+    padded[: len(losses)] = np.where(np.isfinite(losses), losses, np.nan)
+    figures = np.full((3, count), np.nan)
+    known = np.isfinite(padded.reshape(count, size)).any(axis=1)
+    measured = padded.reshape(count, size)[known]
+    # "nearest" keeps a single outlier among ten batches out of the band.
+    figures[:, known] = (
+        np.nanmedian(measured, axis=1),
+        *np.nanpercentile(measured, [10, 90], axis=1, method="nearest"),
+    )
+    starts = np.arange(count) * size
+    ends = np.minimum(starts + size, len(losses))
+    return Windows(size, (starts + 1 + ends) / 2 / training.steps_per_epoch, *figures)
+
+
+def loss_limit(training: TrainingRun) -> float | None:
+    """Where the axis of the losses ends so that few high losses do not flatten it; `None` if it shows all losses.
+
+    It shows the losses of all epochs.
+    """
+    losses = np.asarray(training.loss_per_step, dtype=float)
+    losses = losses[np.isfinite(losses)]
+    if not len(losses):
+        return None
+    epochs, summed_up = _epoch_losses(training.epochs), windows(training)
+    lowest = min([float(losses.min()), *epochs])
+    top = lowest + _HEADROOM * (max([float(np.quantile(losses, _IN_VIEW)), *epochs]) - lowest)
+    highest = losses.max() if summed_up is None else np.nanmax(summed_up.high)
+    return top if highest > top else None
+
+
+def _epoch_losses(epochs: list[Epoch]) -> list[float]:
+    return [loss for each in epochs for loss in (each.loss, each.val_loss) if loss is not None]
 
 
 def training_chart(training: TrainingRun, best: int | None) -> Markup:
-    """Loss, accuracy, learning rate and, where it moved, momentum, one above the other, over epochs.
+    """Loss, accuracy, learning rate and, if it changed, momentum over epochs, one above the other.
 
-    What was not recorded is not drawn; there is no accuracy before the first epoch ends.
+    Values that were not recorded are not drawn. There is no accuracy before the first epoch ends.
 
     Args:
-        training: A training run of one step or one epoch or more.
+        training: A training run with one step or one epoch at least.
         best: The best epoch, counted from 1, or `None`.
     """
     rows: list[tuple[str, float, Callable[[Axes], None]]] = [("loss", 3, lambda axes: _draw_losses(axes, training))]
@@ -47,7 +114,7 @@ def training_chart(training: TrainingRun, best: int | None) -> Markup:
             if best is not None:
                 axes.axvline(best, color=svg.INK, linewidth=0.8, linestyle=(0, (3, 3)), alpha=0.7)
         if best is not None:
-            svg.above(charts[0], best, "best")
+            drawing.above(charts[0], best, "best")
         charts[-1].set_xlabel("epoch")
         updates = max(len(training.learning_rate_per_step), len(training.loss_per_step))
         charts[-1].set_xlim(0, max(len(training.epochs), updates / training.steps_per_epoch, 1))
@@ -62,37 +129,40 @@ def _draw_epoch_accuracies(axes: Axes, epochs: list[Epoch]) -> None:
 
 def _draw_rate(axes: Axes, training: TrainingRun) -> None:
     rates = np.asarray(training.learning_rate_per_step)
-    marker = "o" if len(rates) == 1 else None  # a single point is no line
+    marker = "o" if len(rates) == 1 else None  # a single point has no line
     steps = _ends_of_updates(training, len(rates))
-    axes.plot(*svg.thin(steps, rates), color=svg.INK, linewidth=1.5, marker=marker, gid=".rate")
+    axes.plot(*drawing.thin(steps, rates), color=svg.INK, linewidth=1.5, marker=marker, gid=".rate")
     axes.set_ylim(bottom=0)
     svg.name_axis(axes, "learning rate")
 
 
 def _draw_momentum(axes: Axes, training: TrainingRun, momentum: list[float]) -> None:
     steps = _ends_of_updates(training, len(momentum))
-    axes.plot(*svg.thin(steps, np.asarray(momentum)), color=svg.INK, linewidth=1, gid=".momentum")
+    axes.plot(*drawing.thin(steps, np.asarray(momentum)), color=svg.INK, linewidth=1, gid=".momentum")
     svg.name_axis(axes, "momentum")
 
 
 def _draw_losses(axes: Axes, training: TrainingRun) -> None:
-    batch_losses = np.asarray(training.loss_per_step, dtype=float)
-    if len(batch_losses):
-        svg.dots(axes, *svg.thin(_ends_of_updates(training, len(batch_losses)), batch_losses), svg.TRAINING)
-    curves = [each.loss for each in training.epochs], [each.val_loss for each in training.epochs]
-    _curves(axes, *curves)
-    known = [value for curve in curves for value in curve if value is not None]
-    finite = batch_losses[np.isfinite(batch_losses)]
-    if len(finite):
-        # The few highest batches, or a diverged end, must not flatten the curves.
-        known += [float(np.quantile(finite, 0.98)), float(finite.min())]
+    losses, summed_up = np.asarray(training.loss_per_step, dtype=float), windows(training)
+    shown = losses[np.isfinite(losses)]
+    if summed_up:
+        axes.fill_between(
+            summed_up.middles, summed_up.low, summed_up.high, color=svg.TRAINING, alpha=0.2, linewidth=0, gid=".band"
+        )
+        axes.plot(summed_up.middles, summed_up.medians, color=svg.TRAINING, linewidth=0.8, alpha=0.7, gid=".median")
+        shown = np.concatenate([summed_up.low, summed_up.high])
+    elif len(losses):
+        drawing.dots(axes, *drawing.thin(_ends_of_updates(training, len(losses)), losses), svg.TRAINING)
+    _curves(axes, [each.loss for each in training.epochs], [each.val_loss for each in training.epochs])
+    known = [*shown[np.isfinite(shown)].tolist(), *_epoch_losses(training.epochs)]
     if known:
-        svg.limit(axes, min(known), max(known))
+        top = loss_limit(training)
+        drawing.limit(axes, min(known), max(known) if top is None else top)
     svg.name_axis(axes, "loss")
 
 
 def _ends_of_updates(training: TrainingRun, updates: int) -> np.ndarray:
-    """When each update ended, in epochs."""
+    """The end of each update, in epochs."""
     return np.arange(1, updates + 1) / training.steps_per_epoch
 
 
@@ -112,7 +182,7 @@ def _training_label(drawn: list[str], epochs: list[Epoch]) -> str:
 
 
 def _curves(axes: Axes, training: Sequence[float | None], validation: Sequence[float | None]) -> None:
-    """Draws training and validation, each with its name at the end of its line."""
+    """Draws training and validation, with their names at the ends of their lines."""
     ends: list[tuple[float, str, str]] = []
     for curve, name, colour, text_colour in (
         (training, "training", svg.TRAINING, svg.TRAINING_TEXT),
@@ -138,7 +208,7 @@ def _curves(axes: Axes, training: Sequence[float | None], validation: Sequence[f
 
 
 def _spread(heights: list[float], axes: Axes) -> list[float]:
-    """How far to move two labels apart, in pixels, so that they do not lie on each other."""
+    """How far to move two labels apart, in pixels, so that they do not overlap."""
     if len(heights) < 2:
         return [0.0] * len(heights)
     low, high = axes.get_ylim()

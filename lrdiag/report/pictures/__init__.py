@@ -1,1 +1,1 @@
-"""The pictures of the page, laid out in sheets."""
+"""The pictures of the page, laid out on sheets."""

@@ -1,4 +1,4 @@
-"""Cutting single pictures out of a sheet again."""
+"""Cuts single pictures out of a sheet."""
 
 from __future__ import annotations
 
@@ -8,52 +8,52 @@ from math import ceil, sqrt
 from typing import TYPE_CHECKING
 
 from lrdiag.errors import RunFolderError
-from lrdiag.record.facts import Run
-from lrdiag.record.pictures import Sheet
+from lrdiag.record.pictures import Pictures, Sheet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_QUALITY = 85  # the photographs are compressed a second time
+_QUALITY = 85  # the images are compressed a second time
 
 
 class Cells:
     """The pictures of a sheet.
 
     Args:
-        run: The run that the sheet belongs to.
-        sheet: Where each picture stands.
+        pictures: The pictures of a run.
+        sheet: One of their sheets.
 
     Raises:
-        RunFolderError: If the file is missing, cut, or no picture.
+        RunFolderError: If its file is missing, truncated or not a picture.
     """
 
-    def __init__(self, run: Run, sheet: Sheet) -> None:
+    def __init__(self, pictures: Pictures, sheet: Sheet) -> None:
         from PIL import Image
 
         try:
-            with Image.open(BytesIO(run.pictures.get(sheet.file, b""))) as picture:
+            with Image.open(BytesIO(pictures.files.get(sheet.file, b""))) as picture:
                 picture.load()
-        except (OSError, ValueError) as error:  # what Pillow says of a file that is cut or no picture
+        except (OSError, ValueError) as error:  # what Pillow raises for a file that is truncated or not a picture
             raise RunFolderError(
-                f"A run must hold the picture file {sheet.file!r} whole. Make the run again. Received: {error}"
+                f"A run must hold the whole picture file {sheet.file!r}. Make the run again. Received: {error}"
             ) from error
         self._picture, self._sheet = picture, sheet
 
     def at(self, cell: int, *, padding: int = 0) -> Image:
-        """One picture, with so many of the pixels around it."""
-        row, column = divmod(cell, self._sheet.columns)
+        """One picture, with `padding` pixels around it."""
+        column, row = self._sheet.place(cell)
         left = column * (self._sheet.width + 2 * self._sheet.padding) + self._sheet.padding
         top = row * (self._sheet.height + 2 * self._sheet.padding) + self._sheet.padding
         right, bottom = left + self._sheet.width, top + self._sheet.height
         return self._picture.crop((left - padding, top - padding, right + padding, bottom + padding))
 
-    def rearranged(self, cells: list[int], file: str) -> tuple[Sheet, bytes]:
-        """A new sheet of some of the pictures, one or more, in the same format; maps keep their colours exactly.
+    def rearranged(self, cells: list[int], file: str, items: list[int]) -> tuple[Sheet, bytes]:
+        """A new sheet of one or more of the pictures, in the same format. Heatmaps keep their colours exactly.
 
         Args:
-            cells: Which pictures, in the order that they will have.
-            file: The name of the new file.
+            cells: The pictures, in their new order.
+            file: Name of the new file.
+            items: Index of the entry that each of them shows.
         """
         from PIL import Image
 
@@ -63,7 +63,7 @@ class Cells:
         for number, cell in enumerate(cells):
             row, column = divmod(number, columns)
             new.paste(self.at(cell, padding=padding), (column * width, row * height))
-        sheet = dataclasses.replace(self._sheet, file=file, count=len(cells), columns=columns)
+        sheet = dataclasses.replace(self._sheet, file=file, count=len(cells), columns=columns, items=items)
         return sheet, self._encoded(new)
 
     def _encoded(self, new: Image) -> bytes:

@@ -2,72 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
 
 import numpy as np
 
 from lrdiag.record.arrays import Heatmaps, LabelledImages, MeanHeatmaps, Predictions
-from lrdiag.record.pictures import LARGEST_SIDE, HeatmapSheets, Sheet, Sheets, shrunk
+from lrdiag.record.pictures import FILES, LARGEST_SIDE, Pictures, Sheet, SheetName, shrunk
 from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, padding_of, photograph_sheet
 
 SAMPLES_PER_CLASS = 10
 _SAMPLES = 400
-"""Training images that are shown, about, where there are many classes; one of each class at least."""
+"""Number of training images that are shown, about, if there are many classes; at least one of each class."""
 _SMALL_SIDE = 62
-"""Pixels that a photograph is scaled down to where there are many; with its padding, whole blocks of WebP."""
+"""Pixels of the longer side of an image if there are many. With its padding, it fills whole blocks of WebP."""
 _MOST_PIXELS = 25_000_000
-"""Pixels of a sheet of photographs: about seven megabytes."""
+"""Most pixels on a sheet of images: about seven megabytes."""
 _MOST_TILES = 10_000
-"""Mistakes that a browser still lays out in a few seconds."""
+"""Most mistakes that a browser lays out in a few seconds."""
 _OF_EACH_PAIR = 3
-"""Where not every mistake can be shown, how many of a confused pair come first."""
+"""If not every mistake can be shown, this many of each confused pair come first."""
 
 
 def lay_out(
     mistakes: np.ndarray, predictions: Predictions, heatmaps: Heatmaps | None, train: LabelledImages, seed: int
-) -> tuple[Sheets, dict[str, bytes]]:
-    """Lays out the misclassified photographs, their maps, and a few training images of each class.
+) -> Pictures:
+    """Lays out the misclassified images, their heatmaps, and a few training images of each class.
 
-    Photographs are scaled down, the more the more there are. Of more mistakes than a page can hold it shows the highest
-    losses of each confused pair and the highest of all.
+    Images are scaled down further if there are many. If a page cannot hold every mistake, it shows the highest losses
+    of each confused pair and the highest losses of all.
 
     Args:
         mistakes: The misclassified images in the order of `predictions.misclassified`, a `uint8` array of shape
             `(m, height, width, channels)`, grey or RGB.
-        predictions: Of the test set.
-        heatmaps: Of the misclassified images, or `None`.
+        predictions: Predictions for the test set.
+        heatmaps: Heatmaps of the misclassified images, or `None`.
         train: The training images, or none.
-        seed: Which training images serve as samples.
-
-    Returns:
-        Where each picture stands, and the content of each picture file by its name.
+        seed: Random seed of the choice of training images.
     """
-    pictures: dict[str, bytes] = {}
-
-    def keep(laid_out: tuple[Sheet, bytes]) -> Sheet:
-        sheet, pictures[sheet.file] = laid_out
-        return sheet
-
-    ranked = predictions.ranked_mistakes
-    photographs = maps = shown = None
-    if len(ranked):
-        side, most = _room(len(ranked), *mistakes.shape[1:3])
-        if most < len(ranked):
-            shown = most_informative(predictions.labels[ranked], predictions.predicted[ranked], most)
-            ranked = ranked[shown]
-        rows = np.searchsorted(predictions.misclassified, ranked)
-        photographs = keep(photograph_sheet([mistakes[row] for row in rows], "misclassified.webp", side))
-        if heatmaps:
-            maps = _lay_out_maps(heatmaps, rows, keep)
-    chosen, per_class = _choose_samples(train.labels, predictions.log_probabilities.shape[1], seed)
-    samples = None
+    pictures = Pictures()
+    _lay_out_mistakes(pictures, mistakes, predictions, heatmaps)
+    if heatmaps and heatmaps.means and len(predictions.misclassified):
+        pictures.add("class-means", _mean_sheet(heatmaps.means))
+    chosen = _choose_samples(train.labels, predictions.log_probabilities.shape[1], seed)
     if len(chosen):
-        samples = keep(photograph_sheet([train.images[index] for index in chosen], "samples.webp", _SMALL_SIDE))
-    return Sheets(photographs, maps, samples, per_class, None if shown is None else shown.tolist()), pictures
+        images = [train.images[index] for index in chosen]
+        pictures.add("samples", photograph_sheet(images, FILES["samples"], _SMALL_SIDE))
+    return pictures
+
+
+def _lay_out_mistakes(
+    pictures: Pictures, mistakes: np.ndarray, predictions: Predictions, heatmaps: Heatmaps | None
+) -> None:
+    ranked, items = predictions.ranked_mistakes, None
+    if not len(ranked):
+        return
+    side, most = _room(len(ranked), *mistakes.shape[1:3])
+    if most < len(ranked):
+        chosen = most_informative(predictions.labels[ranked], predictions.predicted[ranked], most)
+        ranked, items = ranked[chosen], chosen.tolist()
+
+    def add(name: SheetName, laid_out: tuple[Sheet, bytes]) -> None:
+        sheet, content = laid_out
+        pictures.add(name, (dataclasses.replace(sheet, items=items), content))
+
+    rows = np.searchsorted(predictions.misclassified, ranked)
+    add("mistakes", photograph_sheet([mistakes[row] for row in rows], FILES["mistakes"], side))
+    if heatmaps:
+        predicted, true = heatmaps.predicted[rows], heatmaps.true[rows]
+        peaks = np.maximum(predicted, true).max(axis=(1, 2))
+        add("mistakes-predicted", heatmap_sheet(predicted, peaks, FILES["mistakes-predicted"]))
+        add("mistakes-true", heatmap_sheet(true, peaks, FILES["mistakes-true"]))
+        add("mistakes-difference", difference_sheet(heatmaps.difference[rows], peaks, FILES["mistakes-difference"]))
 
 
 def _room(count: int, height: int, width: int) -> tuple[int, int]:
-    """The side that photographs are scaled down to, and how many of them a page can hold."""
+    """The side that images are scaled down to, and the number of images that a page can hold."""
     for side in (LARGEST_SIDE, _SMALL_SIDE):
         small = shrunk(height, width, side)
         padding = 2 * padding_of(*small)
@@ -78,18 +87,17 @@ def _room(count: int, height: int, width: int) -> tuple[int, int]:
 
 
 def most_informative(true: np.ndarray, predicted: np.ndarray, most: int) -> np.ndarray:
-    """Which mistakes to show where not all can be.
+    """Which mistakes to show if not all can be shown.
 
-    Half of the room is for the first mistakes of each confused pair, the largest pairs first; the rest is for the first
-    of all.
+    Half of them are the first mistakes of each confused pair, largest pairs first; the others are the first of all.
 
     Args:
-        true: Integer array of shape `(n,)`: the true classes of the mistakes, the highest loss first.
-        predicted: Integer array of shape `(n,)`: the classes that were predicted.
-        most: How many can be shown.
+        true: Integer array of shape `(n,)`: the true classes of the mistakes, highest loss first.
+        predicted: Integer array of shape `(n,)`: the predicted classes.
+        most: Number of mistakes that can be shown.
 
     Returns:
-        Integer array of shape `(most,)`: places among the mistakes, ascending.
+        Integer array of shape `(most,)`: indices of mistakes, ascending.
     """
     pair = true * (1 + predicted.max()) + predicted
     _, pairs, sizes = np.unique(pair, return_inverse=True, return_counts=True)
@@ -102,31 +110,20 @@ def most_informative(true: np.ndarray, predicted: np.ndarray, most: int) -> np.n
     return np.sort(np.concatenate([firsts, others[: most - len(firsts)]]))
 
 
-def _lay_out_maps(heatmaps: Heatmaps, rows: np.ndarray, keep: Callable[[tuple[Sheet, bytes]], Sheet]) -> HeatmapSheets:
-    predicted, true = heatmaps.predicted[rows], heatmaps.true[rows]
-    peaks = np.maximum(predicted, true).max(axis=(1, 2))
-    return HeatmapSheets(
-        predicted=keep(heatmap_sheet(predicted, peaks, "maps-predicted.png")),
-        true=keep(heatmap_sheet(true, peaks, "maps-true.png")),
-        difference=keep(difference_sheet(heatmaps.difference[rows], peaks, "maps-difference.png")),
-        means=keep(_mean_sheet(heatmaps.means)) if heatmaps.means else None,
-    )
-
-
 def _mean_sheet(means: MeanHeatmaps) -> tuple[Sheet, bytes]:
     maps = np.concatenate([means.right, means.wrong, _over_classes(means.right), _over_classes(means.wrong)])
-    return heatmap_sheet(maps, np.full(len(maps), maps.max()), "maps-mean.png")
+    return heatmap_sheet(maps, np.full(len(maps), maps.max()), FILES["class-means"])
 
 
 def _over_classes(maps: np.ndarray) -> np.ndarray:
-    """The mean of shape `(1, h, w)` over the classes that have a map."""
+    """The mean of shape `(1, h, w)` over the classes that have a heatmap."""
     return np.asarray(maps.sum(axis=0, keepdims=True) / max(1, np.count_nonzero(maps.any(axis=(1, 2)))))
 
 
-def _choose_samples(labels: np.ndarray, classes: int, seed: int) -> tuple[np.ndarray, int]:
-    """As many of every class, so that their place on the sheet tells their class."""
+def _choose_samples(labels: np.ndarray, classes: int, seed: int) -> np.ndarray:
+    """Indices of training images: the same number of each class, so that the place on the sheet gives the class."""
     wanted = min(SAMPLES_PER_CLASS, max(1, _SAMPLES // classes))
     per_class = min(wanted, int(np.bincount(labels, minlength=classes).min()))
     rng = np.random.default_rng(seed)
     by_class = [np.flatnonzero(labels == label) for label in range(classes)]
-    return np.concatenate([rng.choice(places, per_class, replace=False) for places in by_class]), per_class
+    return np.concatenate([rng.choice(places, per_class, replace=False) for places in by_class])

@@ -1,7 +1,7 @@
-"""Many small pictures in one file: the photographs and the heatmaps of the page.
+"""Many small pictures in one file: the images and the heatmaps of the page.
 
-A page with two thousand mistakes would weigh twenty megabytes if each picture were a file of its own. The maps stay as
-small as the layer that they come from; the browser scales them up, so they cost a few bytes each.
+A page with two thousand mistakes would have twenty megabytes if each picture were a file. Heatmaps stay as small as the
+layer that they come from, because the browser scales them up; each costs a few bytes.
 """
 
 from __future__ import annotations
@@ -12,32 +12,30 @@ from math import ceil, sqrt
 
 import numpy as np
 
-from lrdiag.palette import GROWTH, turbo
+from lrdiag import palette
 from lrdiag.record.pictures import LARGEST_SIDE, Sheet, scaled_down, shrunk
 
 SHARP_SIDE = 48
-"""Up to here a photograph is shown pixel by pixel, at twice its size or more."""
+"""Images up to this side are shown pixel by pixel, at twice their size or more."""
 _WEBP_LIMIT = 16_383
 _WEBP_BLOCK = 16
 _QUALITY = 78
 _MAP_PADDING = 1
 _LEVELS = 64
-_MOST_OPAQUE = 205
-_FOR, _AGAINST = (230, 97, 0), (0, 90, 181)
 
 
 def photograph_sheet(images: Sequence[np.ndarray], file: str, side: int = LARGEST_SIDE) -> tuple[Sheet, bytes]:
-    """Lays photographs side by side in one WebP file.
+    """Lays images side by side in one WebP file.
 
-    Larger photographs are scaled down to `side` pixels, and further where the file could not hold them all.
+    Larger images are scaled down to `side` pixels, and further if the file could not hold them all.
 
     Args:
         images: `uint8` arrays of one shape `(height, width, channels)`, one image or more, grey or RGB.
-        file: The name of the file.
-        side: The longer side of a photograph at most, in pixels.
+        file: Name of the file.
+        side: Pixels of the longer side of an image at most.
 
     Returns:
-        Where each picture stands, and the bytes of the file.
+        The sheet and the content of its file.
     """
     from PIL import Image
 
@@ -52,43 +50,47 @@ def photograph_sheet(images: Sequence[np.ndarray], file: str, side: int = LARGES
 
 
 def padding_of(height: int, width: int) -> int:
-    """How many pixels around a photograph repeat its edge, so that no neighbour shines through.
+    """Pixels around an image that repeat its edge, so that smooth scaling never shows a neighbour.
 
-    None where pixels are shown sharp and photographs lie on whole blocks of WebP. Padding would move them off: on
-    CIFAR-10 that costs a seventh more bytes, and the error at the edge of a tile that it saves (RMSE 8.8 → 4.9 of 255)
-    returns inside (4.6 → 5.1).
+    None for images that are shown pixel by pixel and lie on whole blocks of WebP. Padding would move them off the
+    blocks: on CIFAR-10 that costs a seventh more bytes, and the smaller error at the edge of an image (RMSE 8.8 → 4.9
+    of 255) is paid for with a larger one inside (4.6 → 5.1).
     """
     on_blocks = height % _WEBP_BLOCK == width % _WEBP_BLOCK == 0
     return 0 if on_blocks and max(height, width) <= SHARP_SIDE else 1
 
 
 def heatmap_sheet(maps: np.ndarray, peaks: np.ndarray, file: str) -> tuple[Sheet, bytes]:
-    """Lays heatmaps side by side in one PNG file, the hotter the more opaque.
+    """Lays heatmaps side by side in one PNG file. The hotter, the more opaque.
 
     Args:
-        maps: `float32` array of shape `(n, h, w)`, one map or more; what is not above 0 stays transparent.
-        peaks: Array of shape `(n,)`: what counts as hottest in each map. Where it is 0, the map stays transparent.
-        file: The name of the file.
+        maps: `float32` array of shape `(n, h, w)`, one heatmap or more. Values of 0 and below are transparent.
+        peaks: Array of shape `(n,)`: the value of each heatmap that gets the hottest colour. A heatmap with peak 0 is
+            transparent.
+        file: Name of the file.
 
     Returns:
-        Where each map stands, and the bytes of the file.
+        The sheet and the content of its file.
     """
-    return _palette_sheet(np.rint(_scaled(maps, peaks).clip(0, 1) * (_LEVELS - 1)), _heat_palette(), file)
+    heat = np.linspace(0, 1, _LEVELS)
+    levels = np.rint(_scaled(maps, peaks).clip(0, 1) * (_LEVELS - 1))
+    return _palette_sheet(levels, palette.turbo(heat), palette.opacity(heat), file)
 
 
 def difference_sheet(maps: np.ndarray, peaks: np.ndarray, file: str) -> tuple[Sheet, bytes]:
-    """Lays signed maps side by side in one PNG file: orange above zero, blue below, the farther the more opaque.
+    """Lays signed heatmaps side by side in one PNG file: red above zero, blue below. The farther, the more opaque.
 
     Args:
-        maps: `float32` array of shape `(n, h, w)`, one map or more.
-        peaks: Array of shape `(n,)`: what counts as farthest from 0 in each map.
-        file: The name of the file.
+        maps: `float32` array of shape `(n, h, w)`, one heatmap or more.
+        peaks: Array of shape `(n,)`: the distance from 0 that gets the strongest colour in each heatmap.
+        file: Name of the file.
 
     Returns:
-        Where each map stands, and the bytes of the file.
+        The sheet and the content of its file.
     """
-    middle = _LEVELS // 2 - 1
-    return _palette_sheet(np.rint((_scaled(maps, peaks).clip(-1, 1) + 1) * middle), _difference_palette(), file)
+    heat = np.linspace(-1, 1, _LEVELS - 1)
+    levels = np.rint((_scaled(maps, peaks).clip(-1, 1) + 1) * (_LEVELS // 2 - 1))
+    return _palette_sheet(levels, palette.difference(heat), palette.opacity(heat), file)
 
 
 def _scaled(maps: np.ndarray, peaks: np.ndarray) -> np.ndarray:
@@ -96,42 +98,25 @@ def _scaled(maps: np.ndarray, peaks: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(peaks > 0, maps / np.where(peaks > 0, peaks, 1), 0))
 
 
-def _palette_sheet(levels: np.ndarray, palette: tuple[bytes, bytes], file: str) -> tuple[Sheet, bytes]:
+def _palette_sheet(levels: np.ndarray, colours: np.ndarray, opacity: np.ndarray, file: str) -> tuple[Sheet, bytes]:
+    """Lays out pictures of shape `(n, h, w)` whose pixels are indices into `colours` and `opacity`."""
     from PIL import Image
 
     columns = _columns(len(levels))
     image = Image.fromarray(_lay_out(levels.astype(np.uint8)[..., None], columns, _MAP_PADDING)[..., 0])
-    colours, opacity = palette
-    image.putpalette(colours)
+    image.putpalette(np.rint(colours).astype(np.uint8).tobytes())
     encoded = BytesIO()
-    image.save(encoded, "PNG", transparency=opacity, optimize=True)
+    image.save(encoded, "PNG", transparency=np.rint(255 * opacity).astype(np.uint8).tobytes(), optimize=True)
     return Sheet(file, len(levels), columns, levels.shape[2], levels.shape[1], _MAP_PADDING), encoded.getvalue()
 
 
-def _heat_palette() -> tuple[bytes, bytes]:
-    """The colours of all levels, and how opaque each is: the photograph stays visible where the map is cold."""
-    heat = np.linspace(0, 1, _LEVELS)
-    return turbo(heat).tobytes(), _opacity(heat)
-
-
-def _difference_palette() -> tuple[bytes, bytes]:
-    """Two hues that the colour-blind tell apart, and nothing between them."""
-    distance = np.linspace(-1, 1, _LEVELS - 1)
-    colours = np.where(distance[:, None] < 0, _AGAINST, _FOR).astype(np.uint8)
-    return colours.tobytes(), _opacity(np.abs(distance))
-
-
-def _opacity(heat: np.ndarray) -> bytes:
-    return np.rint(_MOST_OPAQUE * heat**GROWTH).astype(np.uint8).tobytes()
-
-
 def _columns(count: int) -> int:
-    # From the count alone, so that photographs and heatmaps lie in the same places.
+    # From the count alone, so that images and their heatmaps lie in the same places.
     return ceil(sqrt(count))
 
 
 def _lay_out(cells: np.ndarray, columns: int, padding: int) -> np.ndarray:
-    """Pads each cell with its own edge and sets them row by row; what stays empty is 0.
+    """Pads each cell with its own edge and places the cells row by row. Cells without a picture are 0.
 
     Args:
         cells: `uint8` array of shape `(n, height, width, channels)`.

@@ -1,12 +1,11 @@
-"""Where each small picture of a sheet stands, in the terms of CSS backgrounds."""
+"""Where each picture of a sheet lies, in the terms of CSS backgrounds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from lrdiag.errors import RunFolderError
-from lrdiag.record.facts import Run
-from lrdiag.record.pictures import Sheet, Sheets
+from lrdiag.record.pictures import Pictures, Sheet, SheetName
 from lrdiag.report.pictures.sheets import SHARP_SIDE
 
 MEDIA_TYPES = {b"RIFF": "image/webp", b"\x89PNG": "image/png"}
@@ -14,17 +13,17 @@ MEDIA_TYPES = {b"RIFF": "image/webp", b"\x89PNG": "image/png"}
 
 @dataclass(frozen=True)
 class Layer:
-    """A sheet as a CSS background. Lengths are in pixels of the photograph, which the page multiplies by `--k`.
+    """A sheet as a CSS background. Lengths are in pixels of the image, which the page multiplies by `--k`.
 
     Attributes:
-        file: The picture file.
-        width: Width of one photograph.
-        height: Height of one photograph.
-        pitch: How far it is from one cell to the next, across and down.
+        file: Picture file.
+        width: Width of one image.
+        height: Height of one image.
+        pitch: Distance from one cell to the next, across and down.
         inset: Where the picture begins inside its cell, across and down.
         size: Width and height of the whole sheet.
-        cells: Columns and rows.
-        sharp: Whether its pixels are to be seen.
+        cells: Number of columns and rows.
+        sharp: Whether pixels are drawn as squares.
     """
 
     file: str
@@ -37,23 +36,23 @@ class Layer:
     sharp: bool
 
     def scale(self, side: int) -> int:
-        """The whole number by which a photograph grows so that its longer side takes at most `side` pixels."""
+        """The whole number by which an image is enlarged, so that its longer side has at most `side` pixels."""
         return max(1, side // max(self.width, self.height))
 
 
-def layer(run: Run, sheet: Sheet, shown: Sheet | None = None) -> Layer:
-    """The background that shows one picture of `sheet` in the size of one picture of `shown`.
+def layer(pictures: Pictures, sheet: Sheet, over: Sheet | None = None) -> Layer:
+    """The background that shows one picture of `sheet`, in the size of one picture of `over` if that is given.
 
     Raises:
-        RunFolderError: If the sheet's file is missing from the run or is neither WebP nor PNG.
+        RunFolderError: If the sheet's file is missing or is neither WebP nor PNG.
     """
-    encoded = run.pictures.get(sheet.file)
+    encoded = pictures.files.get(sheet.file)
     if encoded is None or encoded[:4] not in MEDIA_TYPES:
         raise RunFolderError(
-            f"The run must hold the picture file {sheet.file!r} as WebP or PNG. "
-            f"Received: {'no such file' if encoded is None else 'another format'}. Run `train-and-report` again."
+            f"A run must hold the picture file {sheet.file!r} as WebP or PNG. Make the run again. "
+            f"Received: {'no such file' if encoded is None else 'another format'}"
         )
-    shown = shown or sheet
+    shown = over or sheet
     zoom = (shown.width / sheet.width, shown.height / sheet.height)
     pitch = (
         round(zoom[0] * (sheet.width + 2 * sheet.padding), 4),
@@ -72,8 +71,41 @@ def layer(run: Run, sheet: Sheet, shown: Sheet | None = None) -> Layer:
     )
 
 
-def places_shown(sheets: Sheets) -> list[int]:
-    """Which of `Misclassified.items` have a picture, as places in it: the one at `n` lies in cell `n` of the sheets."""
-    if sheets.photographs is None:
-        return []
-    return list(range(sheets.photographs.count)) if sheets.shown is None else sheets.shown
+def layer_over(pictures: Pictures, name: SheetName, images: Sheet) -> Layer | None:
+    """The background of the heatmaps `name`, which lie in the same places as `images`; `None` if there are none.
+
+    Raises:
+        RunFolderError: If they lie in other places, or as `layer` does.
+    """
+    sheet = pictures.sheets.get(name)
+    if sheet is None:
+        return None
+    require_same_places(images, sheet)
+    return layer(pictures, sheet, over=images)
+
+
+def require_same_places(images: Sheet, heatmaps: Sheet) -> None:
+    """Raises unless every picture lies in the same place of both sheets.
+
+    Raises:
+        RunFolderError: If one does not.
+    """
+    if (heatmaps.columns, heatmaps.shown) != (images.columns, images.shown):
+        raise RunFolderError(
+            "Images and heatmaps must lie in the same places of their sheets. Make the run again. "
+            f"Received: {images.count} in {images.columns} columns and {heatmaps.count} in {heatmaps.columns}"
+        )
+
+
+def shown_of(sheet: Sheet, entries: int) -> list[int]:
+    """Index of the entry that each picture of a sheet shows.
+
+    Raises:
+        RunFolderError: If it shows an entry that does not exist.
+    """
+    if max(sheet.shown) >= entries:
+        raise RunFolderError(
+            f"A picture sheet must show entries that exist. Make the run again. "
+            f"Received: entry {max(sheet.shown)} of {entries} in {sheet.file!r}"
+        )
+    return sheet.shown

@@ -1,4 +1,4 @@
-"""How well each class is known, and where the network looks for it."""
+"""Precision, recall and mean heatmaps of each class."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from lrdiag import formats
 from lrdiag.errors import RunFolderError
 from lrdiag.record.facts import Averages, ClassFacts, Run
-from lrdiag.record.pictures import Sheet, Sheets
+from lrdiag.record.pictures import Pictures, Sheet, SheetName
 from lrdiag.report.pictures.tiles import Layer, layer
 
+PICTURES: tuple[SheetName, ...] = ("class-means", "mistakes", "samples")
 _ALL = 60
-"""Most classes that are all shown; beyond, only the ends of the ranking by recall are."""
+"""Up to this number of classes, all are shown. Beyond it, only the lowest and the highest recalls are."""
 _WORST, _BEST = 40, 20
 _SIDE = 64
-"""Pixels that the longer side of a mean map takes."""
+"""Pixels of the longer side of a mean heatmap on the page."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,12 @@ class ClassRow:
     """One class.
 
     Attributes:
-        index: Its place among the classes.
+        index: Index of the class.
         facts: Its figures.
-        right: How many of its images are recognised.
-        mistakes: How many are not.
-        rival: What it is most often taken for, and how often, or `None`.
-        bar: Its recall to be drawn, or `None` where it has no test image.
+        right: Number of its images that are classified correctly.
+        mistakes: Number of its images that are misclassified.
+        rival: The class that it is most often confused with, and how often, or `None`.
+        bar: Its recall as a bar, or `None` if it has no test image.
     """
 
     index: int
@@ -50,12 +51,12 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class MeanMaps:
-    """The mean maps over some images, as places in the sheet of means.
+    """Two mean heatmaps, as places in their sheet.
 
     Attributes:
-        name: What they show.
-        right: How many recognised images the first is the mean of.
-        wrong: How many misclassified ones the second.
+        name: Name of the class.
+        right: Number of correctly classified images in the first mean.
+        wrong: Number of misclassified images in the second.
         right_place: Column and row of the first.
         wrong_place: Column and row of the second.
     """
@@ -69,16 +70,16 @@ class MeanMaps:
 
 @dataclass(frozen=True)
 class Classes:
-    """Precision, recall and F1 of each class, and its mean maps.
+    """Precision, recall, F1 and mean heatmaps of each class.
 
     Attributes:
-        sentence: The best and the worst.
+        sentence: Highest and lowest recall.
         left_out: Which classes are not shown, or `None`.
-        names: The name of each class.
+        names: Name of each class.
         rows: The classes that are shown.
-        averages: The means over the classes, each counting alike, and as often as it has test images.
-        means: Those over all classes, then those of each class that is shown; empty where there are none.
-        sheet: Where the means lie, or `None`.
+        averages: Macro and weighted averages.
+        means: Mean heatmaps over all classes, then of each class that is shown; empty if there are none.
+        sheet: The sheet of the mean heatmaps, or `None`.
     """
 
     sentence: str
@@ -91,10 +92,10 @@ class Classes:
 
 
 def build(run: Run) -> Classes:
-    """Puts each class beside what it is taken for.
+    """Computes the content of the section.
 
     Raises:
-        RunFolderError: If there is not one mean map for each class and outcome.
+        RunFolderError: If there are not two mean heatmaps for each class and two for all.
     """
     diagnosis = run.diagnosis
     rows = [
@@ -102,7 +103,7 @@ def build(run: Run) -> Classes:
         for index, (facts, counts) in enumerate(zip(diagnosis.per_class, diagnosis.confusion, strict=True))
     ]
     shown = _worst_and_best(rows) if len(rows) > _ALL else rows
-    means = diagnosis.sheets.heatmaps.means if diagnosis.sheets.heatmaps else None
+    means = run.pictures.sheets.get("class-means")
     return Classes(
         sentence=_sentence(diagnosis.per_class),
         left_out=_left_out(len(rows)) if len(rows) > _ALL else None,
@@ -110,7 +111,7 @@ def build(run: Run) -> Classes:
         rows=shown,
         averages=[("Macro average", diagnosis.test.macro), ("Weighted average", diagnosis.test.weighted)],
         means=_mean_maps(rows, shown, means) if means else [],
-        sheet=layer(run, means, shown=_shown(diagnosis.sheets)) if means else None,
+        sheet=layer(run.pictures, means, over=_size(run.pictures)) if means else None,
     )
 
 
@@ -137,24 +138,22 @@ def _worst_and_best(rows: list[ClassRow]) -> list[ClassRow]:
 
 def _left_out(classes: int) -> str:
     return (
-        f"Of {formats.count(classes)} classes these are the {_WORST} that are found least often and the {_BEST} that "
-        "are found most often; report.json holds all."
+        f"Of {formats.count(classes)} classes, the {_WORST} with the lowest and the {_BEST} with the highest recall "
+        "are shown; report.json has all of them."
     )
 
 
 def _mean_maps(rows: list[ClassRow], shown: list[ClassRow], means: Sheet) -> list[MeanMaps]:
-    """The place of class k is k for the recognised, `classes + k` for the misclassified; all classes follow."""
+    """The places of the mean heatmaps: see `SheetName`."""
     classes = len(rows)
     if means.count != 2 * classes + 2:
         raise RunFolderError(
-            f"There must be a mean map for each of {classes} classes and for all, right and wrong: {2 * classes + 2}. "
-            f"Received: {means.count}. Run `train-and-report` again."
+            f"A run must hold two mean heatmaps for each of its {classes} classes and two for all, "
+            f"{2 * classes + 2} together. Make the run again. Received: {means.count}"
         )
 
-    def maps(name: str, right: int, wrong: int, place: int, wrong_place: int) -> MeanMaps:
-        y, x = divmod(place, means.columns)
-        wrong_y, wrong_x = divmod(wrong_place, means.columns)
-        return MeanMaps(name, right, wrong, (x, y), (wrong_x, wrong_y))
+    def maps(name: str, right: int, wrong: int, first: int, second: int) -> MeanMaps:
+        return MeanMaps(name, right, wrong, means.place(first), means.place(second))
 
     everything = sum(row.right for row in rows), sum(row.mistakes for row in rows)
     return [
@@ -163,14 +162,14 @@ def _mean_maps(rows: list[ClassRow], shown: list[ClassRow], means: Sheet) -> lis
     ]
 
 
-def _shown(sheets: Sheets) -> Sheet:
-    """The size of a mean map on the page: a photograph's shape, smooth at any scale."""
-    example = sheets.samples or sheets.photographs
-    if example is None:
-        raise RunFolderError("Where there are mean maps, there must be photographs. Run `train-and-report` again.")
-    zoom = _SIDE / max(example.width, example.height)
-    width, height = (max(1, round(zoom * side)) for side in (example.width, example.height))
-    return dataclasses.replace(example, width=width, height=height)
+def _size(pictures: Pictures) -> Sheet:
+    """A sheet with pictures of the size of a mean heatmap: the shape of the images, scaled to 64 pixels."""
+    images = pictures.sheets.get("samples") or pictures.sheets.get("mistakes")
+    if images is None:
+        raise RunFolderError("A run with mean heatmaps must hold images too. Make the run again. Received: no images")
+    zoom = _SIDE / max(images.width, images.height)
+    width, height = (max(1, round(zoom * side)) for side in (images.width, images.height))
+    return dataclasses.replace(images, width=width, height=height)
 
 
 def _sentence(per_class: list[ClassFacts]) -> str:
@@ -179,8 +178,8 @@ def _sentence(per_class: list[ClassFacts]) -> str:
         return "No class has a test image."
     (high, best), (low, worst) = max(known, key=lambda pair: pair[0]), min(known, key=lambda pair: pair[0])
     if high == low:
-        return f"Every class is found equally often, {formats.percent(high)} of its images."
+        return f"Every class has the same recall, {formats.percent(high)}."
     return (
-        f"Found most often: {formats.short(best)}, {formats.percent(high)} of its images; "
-        f"least often: {formats.short(worst)}, {formats.percent(low)}."
+        f"Highest recall: {formats.short(best)}, {formats.percent(high)}; "
+        f"lowest: {formats.short(worst)}, {formats.percent(low)}."
     )

@@ -9,8 +9,10 @@ from math import ceil, floor
 
 from lrdiag import formats
 from lrdiag.record.facts import Comparison, Diagnosis, Mistake, Run
-from lrdiag.record.pictures import Sheet
-from lrdiag.report.pictures.tiles import Layer, layer, places_shown
+from lrdiag.record.pictures import SheetName
+from lrdiag.report.pictures.tiles import Layer, layer, layer_over, shown_of
+
+PICTURES: tuple[SheetName, ...] = ("mistakes", "mistakes-predicted", "fixed", "fixed-predicted")
 
 SHOWN = 200
 """Most pictures in a gallery."""
@@ -194,36 +196,33 @@ def changes(comparison: Comparison) -> list[tuple[str, str, str]]:
 
 
 def _broken(run: Run, comparison: Comparison) -> Gallery:
-    sheets, items = run.diagnosis.sheets, run.diagnosis.misclassified.items
-    broken = set(comparison.broken)
-    cells = {cell: items[place] for cell, place in enumerate(places_shown(sheets)) if place in broken}
-    heatmaps = sheets.heatmaps.predicted if sheets.heatmaps else None
-    return _gallery(run, len(broken), cells, sheets.photographs, heatmaps)
+    broken, items = set(comparison.broken), run.diagnosis.misclassified.items
+    mistakes = {place: items[place] for place in broken}
+    return _gallery(run, mistakes, len(items), "mistakes", "mistakes-predicted")
 
 
 def _fixed(run: Run, comparison: Comparison) -> Gallery:
-    cells = {cell: comparison.fixed[place] for cell, place in enumerate(comparison.fixed_shown)}
-    return _gallery(run, len(comparison.fixed), cells, comparison.fixed_photographs, comparison.fixed_heatmaps)
+    return _gallery(run, dict(enumerate(comparison.fixed)), len(comparison.fixed), "fixed", "fixed-predicted")
 
 
-def _gallery(
-    run: Run, count: int, cells: dict[int, Mistake], photographs: Sheet | None, heatmaps: Sheet | None
-) -> Gallery:
-    if photographs is None or not cells:
-        return Gallery(count, [], None, None)
+def _gallery(run: Run, mistakes: dict[int, Mistake], entries: int, images: SheetName, heatmaps: SheetName) -> Gallery:
+    """The gallery of some of the entries that a sheet shows, by their index."""
+    sheet = run.pictures.sheets.get(images)
+    shown = shown_of(sheet, entries) if sheet else []
+    cells = [(cell, mistakes[entry]) for cell, entry in enumerate(shown) if entry in mistakes]
+    if sheet is None or not cells:
+        return Gallery(len(mistakes), [], None, None)
     classes = run.diagnosis.dataset.classes
     tiles = [
         Tile(
             mistake,
             formats.short(classes[mistake.true]),
             formats.short(classes[mistake.predicted]),
-            x=cell % photographs.columns,
-            y=cell // photographs.columns,
+            *sheet.place(cell),
         )
-        for cell, mistake in islice(cells.items(), SHOWN)
+        for cell, mistake in islice(cells, SHOWN)
     ]
-    shown = layer(run, heatmaps, shown=photographs) if heatmaps else None
-    return Gallery(count, tiles, layer(run, photographs), shown)
+    return Gallery(len(mistakes), tiles, layer(run.pictures, sheet), layer_over(run.pictures, heatmaps, sheet))
 
 
 def _value(value: str | int | float | bool | None) -> str:

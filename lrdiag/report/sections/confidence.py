@@ -1,4 +1,4 @@
-"""Whether the network is as sure as it is right."""
+"""Whether confidence agrees with accuracy."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from markupsafe import Markup
 
 from lrdiag import formats
 from lrdiag.intervals import wilson
-from lrdiag.record import folder as run_folder
 from lrdiag.record.facts import Calibration, CalibrationBin, Run
-from lrdiag.report.charts import confidence as confidence_charts
-from lrdiag.report.charts.cache import drawn_once
+from lrdiag.report.charts.cache import drawn
+from lrdiag.report.charts.confidence import confidence_chart, reliability_chart
 
 
 @dataclass(frozen=True)
 class Group:
-    """The images of one bin; accuracy, mean confidence and their difference are `None` where there is no image."""
+    """The images of one bin. Accuracy, mean confidence and their difference are `None` if it is empty."""
 
     low: float
     high: float
@@ -32,11 +31,11 @@ class Confidence:
     """Calibration in words, as charts and as a table.
 
     Attributes:
-        sentence: Whether the network is too sure, and by how much.
-        left_out: How many test images have no confidence, because their scores are not numbers.
+        sentence: Whether the model is overconfident, and by how much.
+        left_out: Number of test images without a confidence, because their scores are not finite.
         groups: The numbers of both charts.
-        reliability: Accuracy over confidence; `None` where no image has a confidence.
-        histogram: The confidence of right and of wrong answers; `None` likewise.
+        reliability: Accuracy over confidence; `None` if no image has a confidence.
+        histogram: The confidence of correct and of wrong predictions; `None` likewise.
     """
 
     sentence: str
@@ -47,28 +46,18 @@ class Confidence:
 
 
 def build(run: Run) -> Confidence:
-    """Draws the calibration."""
+    """Computes the content of the section."""
     calibration = run.diagnosis.calibration
     known = sum(each.count for each in calibration.bins)
     left_out = run.diagnosis.test.size - known
     if not known:
-        return Confidence("No image has a confidence: the scores of the network are not numbers.", left_out, [])
+        return Confidence("No image has a confidence: the scores of the model are not finite.", left_out, [])
     return Confidence(
         _sentence(calibration),
         left_out,
         [_group(each) for each in calibration.bins],
-        drawn_once(
-            run,
-            run_folder.RELIABILITY_CHART,
-            calibration,
-            lambda: confidence_charts.reliability_chart(calibration),
-        ),
-        drawn_once(
-            run,
-            run_folder.CONFIDENCE_CHART,
-            calibration.bins,
-            lambda: confidence_charts.confidence_chart(calibration),
-        ),
+        drawn("reliability", calibration, lambda: reliability_chart(calibration)),
+        drawn("confidence", calibration.bins, lambda: confidence_chart(calibration)),
     )
 
 
@@ -81,18 +70,18 @@ def _group(facts: CalibrationBin) -> Group:
 
 
 def _sentence(calibration: Calibration) -> str:
-    """Too sure is what lies beyond the interval of the accuracy: anything less may be chance."""
+    """Compares the mean confidence with the 95 % interval of the accuracy: a smaller difference may be chance."""
     bins = [each for each in calibration.bins if each.confidence is not None]
     known, right = sum(each.count for each in bins), sum(each.right for each in bins)
     confidence = sum((each.confidence or 0.0) * each.count for each in bins) / known
     low, high = wilson(right, known)
     if confidence > high:
-        verdict = "The network is surer than it is right"
+        verdict = "The model is overconfident"
     elif confidence < low:
-        verdict = "The network is more often right than it is sure"
+        verdict = "The model is underconfident"
     else:
-        verdict = "On the whole the network is as sure as it is right"
+        verdict = "Overall, confidence agrees with accuracy"
     return (
-        f"{verdict}: its mean confidence is {formats.percent(confidence)}, its accuracy "
-        f"{formats.percent(right / known)}; the expected calibration error is {formats.percent(calibration.error)}."
+        f"{verdict}: mean confidence {formats.percent(confidence)}, accuracy {formats.percent(right / known)}, "
+        f"expected calibration error {formats.percent(calibration.error)}."
     )

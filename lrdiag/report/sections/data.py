@@ -1,4 +1,4 @@
-"""What the network was trained and judged on."""
+"""The data that the model was trained and evaluated on."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from lrdiag import formats
 from lrdiag.record.arrays import SkippedFile
 from lrdiag.record.facts import DatasetFacts, Run
+from lrdiag.record.pictures import SheetName
 from lrdiag.report.pictures.tiles import Layer, layer
 
+PICTURES: tuple[SheetName, ...] = ("samples",)
 _IN_SIGHT = 40
-"""Most classes whose table is in sight; that of more is folded."""
+"""With more classes, their table is folded."""
 
 
 @dataclass(frozen=True)
 class ClassSamples:
-    """One class with its counts and the places of its samples in their sheet, column and row."""
+    """One class: its counts, and the column and row of its samples in their sheet."""
 
     name: str
     train: int
@@ -28,13 +30,13 @@ class Data:
     """The data in words, and a few training images of each class.
 
     Attributes:
-        sentence: How many images there are, and of what kind.
+        sentence: Number and kind of the images.
         source: Where they come from.
         rows: The classes.
-        samples: The sheet of their samples, or `None`.
+        samples: The sheet of the samples, or `None`.
         trained: Whether the training images are known.
         skipped: Files that could not be read.
-        folded: Whether there are so many classes that their table is folded.
+        folded: Whether the table of the classes is folded.
     """
 
     sentence: str
@@ -47,18 +49,20 @@ class Data:
 
 
 def build(run: Run) -> Data:
-    """Finds the samples of each class."""
-    facts, sheets = run.diagnosis.dataset, run.diagnosis.sheets
-    each, columns = sheets.samples_per_class, sheets.samples.columns if sheets.samples else 1
-    rows = []
-    for index, (name, train, test) in enumerate(zip(facts.classes, facts.train_counts, facts.test_counts, strict=True)):
-        places = [divmod(place, columns)[::-1] for place in range(index * each, (index + 1) * each)]
-        rows.append(ClassSamples(name, train, test, places))
+    """Computes the content of the section."""
+    facts, sheet = run.diagnosis.dataset, run.pictures.sheets.get("samples")
+    each = sheet.count // len(facts.classes) if sheet else 0
+    rows = [
+        ClassSamples(name, train, test, [sheet.place(index * each + number) for number in range(each)] if sheet else [])
+        for index, (name, train, test) in enumerate(
+            zip(facts.classes, facts.train_counts, facts.test_counts, strict=True)
+        )
+    ]
     return Data(
         sentence=_sentence(facts),
         source=facts.source,
         rows=rows,
-        samples=layer(run, sheets.samples) if sheets.samples else None,
+        samples=layer(run.pictures, sheet) if sheet else None,
         trained=facts.train_size > 0,
         skipped=facts.skipped,
         folded=len(rows) > _IN_SIGHT,

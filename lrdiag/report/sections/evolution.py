@@ -1,4 +1,4 @@
-"""How some of the images came to be seen as they are."""
+"""How predictions for some test images changed during training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from lrdiag import formats
 from lrdiag.record.facts import Evolution as Facts
 from lrdiag.record.facts import Moment, Run
+from lrdiag.record.pictures import Sheet, SheetName
 from lrdiag.report.pictures.tiles import Layer, layer
+
+PICTURES: tuple[SheetName, ...] = ("evolution", "evolution-maps")
 
 
 @dataclass(frozen=True)
@@ -15,10 +18,10 @@ class Cell:
     """One image after one epoch.
 
     Attributes:
-        predicted: What it was taken for.
-        confidence: How sure the network was; `None` where its scores were not numbers.
-        right: Whether it was.
-        place: Column and row of its map in their sheet.
+        predicted: Predicted class.
+        confidence: Its probability; `None` if the scores were not finite.
+        right: Whether the prediction was correct.
+        place: Column and row of the heatmap in its sheet.
     """
 
     predicted: str
@@ -29,7 +32,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One image: its number, its class, its place in the sheet of photographs, and what was said of it in turn."""
+    """One image: its index, its true class, its place on the sheet of images, and its predictions over the epochs."""
 
     index: int
     true: str
@@ -42,12 +45,12 @@ class Evolution:
     """Some images, followed through training.
 
     Attributes:
-        sentence: How the accuracy went.
-        epochs: After which the network was asked.
-        accuracies: Its accuracy at each.
+        sentence: First and last accuracy.
+        epochs: The epochs after which the model was evaluated.
+        accuracies: Accuracy after each of them.
         rows: The images.
-        photographs: Where their photographs lie.
-        maps: Where their maps lie, or `None`.
+        photographs: The sheet of the images.
+        maps: The sheet of their heatmaps, or `None`.
     """
 
     sentence: str
@@ -59,40 +62,37 @@ class Evolution:
 
 
 def build(run: Run) -> Evolution | None:
-    """Sets each image beside what was said of it; `None` where none was followed."""
+    """Computes the content of the section; `None` if no image was followed."""
     facts = run.diagnosis.evolution
-    if facts is None or facts.photographs is None:
+    images, maps = run.pictures.sheets.get("evolution"), run.pictures.sheets.get("evolution-maps")
+    if facts is None or images is None:
         return None
-    photographs = facts.photographs
     return Evolution(
         sentence=_sentence(facts),
         epochs=facts.epochs,
         accuracies=facts.accuracies,
-        rows=_rows(facts, run.diagnosis.dataset.classes, photographs.columns),
-        photographs=layer(run, photographs),
-        maps=layer(run, facts.heatmaps, shown=photographs) if facts.heatmaps else None,
+        rows=_rows(facts, run.diagnosis.dataset.classes, images, maps),
+        photographs=layer(run.pictures, images),
+        maps=layer(run.pictures, maps, over=images) if maps else None,
     )
 
 
-def _rows(facts: Facts, names: list[str], columns: int) -> list[Row]:
-    map_columns = facts.heatmaps.columns if facts.heatmaps else 1
-
+def _rows(facts: Facts, names: list[str], images: Sheet, maps: Sheet | None) -> list[Row]:
     def cell(moment: Moment, true: int, place: int) -> Cell:
-        y, x = divmod(place, map_columns)
-        return Cell(names[moment.predicted], moment.confidence, moment.predicted == true, (x, y))
+        position = maps.place(place) if maps else (0, 0)
+        return Cell(names[moment.predicted], moment.confidence, moment.predicted == true, position)
 
     rows = []
     for place, image in enumerate(facts.images):
-        y, x = divmod(place, columns)
         first = place * len(facts.epochs)
         cells = [cell(moment, image.true, first + step) for step, moment in enumerate(image.moments)]
-        rows.append(Row(image.index, names[image.true], (x, y), cells))
+        rows.append(Row(image.index, names[image.true], images.place(place), cells))
     return rows
 
 
 def _sentence(facts: Facts) -> str:
+    (first, last), (before, now) = (facts.epochs[0], facts.epochs[-1]), (facts.accuracies[0], facts.accuracies[-1])
     return (
-        f"From {formats.percent(facts.accuracies[0])} after epoch {facts.epochs[0]} to "
-        f"{formats.percent(facts.accuracies[-1])} after epoch {facts.epochs[-1]}: "
-        f"{formats.plural(len(facts.images), 'image')} on the way."
+        f"Accuracy was {formats.percent(before)} after epoch {first} and {formats.percent(now)} after epoch {last}. "
+        f"The table follows {formats.plural(len(facts.images), 'image')}."
     )

@@ -1,4 +1,4 @@
-"""Every image that was taken for something else, and where the network looked."""
+"""Every misclassified image, with its heatmaps."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.errors import RunFolderError
 from lrdiag.record.facts import HeatmapFacts, HeatmapTrust, IndependentCheck, Mistake, Run
-from lrdiag.record.pictures import HeatmapSheets, Sheet
-from lrdiag.report.pictures.tiles import Layer, layer, places_shown
+from lrdiag.record.pictures import Pictures, Sheet, SheetName
+from lrdiag.report.pictures.tiles import Layer, layer, layer_over, shown_of
 
+PICTURES: tuple[SheetName, ...] = ("mistakes", "mistakes-predicted", "mistakes-true", "mistakes-difference")
 _OPEN_TILES = 60
-"""Groups stand open until so many tiles are in sight; at least one does."""
+"""Groups are open until this number of tiles is in sight; the first always is."""
 _PAIRS_IN_SIGHT = 100
-"""Most groups that stand in one list; the rarer are folded away together."""
+"""Most groups in one list; the rarer ones are folded together."""
 
 
 @dataclass(frozen=True)
 class Guess:
-    """One of the classes that the network held most probable; `right` where it is the one that the image shows."""
+    """One of the most probable classes; `right` if it is the true class."""
 
     name: str
     probability: float | None
@@ -33,7 +33,7 @@ class Guess:
 
 @dataclass(frozen=True)
 class Tile:
-    """One mistake, the place of its pictures in their sheets, and what the network held most probable."""
+    """One mistake, the place of its pictures on their sheets, and its most probable classes."""
 
     mistake: Mistake
     x: int
@@ -43,15 +43,15 @@ class Tile:
 
 @dataclass(frozen=True)
 class Pair:
-    """The images of one class that were taken for one other, the highest loss first.
+    """The images of one true class and one predicted class, highest loss first.
 
     Attributes:
-        true: What they show.
-        predicted: What they were taken for.
-        anchor: What links to the group lead to.
-        support: How many test images show `true`.
-        count: How many of them were taken for `predicted`.
-        opened: Whether the group stands open.
+        true: True class.
+        predicted: Predicted class.
+        anchor: Anchor of links to the group.
+        support: Number of test images of the true class.
+        count: Number of them that were predicted as `predicted`.
+        opened: Whether the group is open.
         tiles: Those of them that have a picture.
     """
 
@@ -66,7 +66,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Maps:
-    """The sheets of maps: what speaks for the predicted class, for the true class, and the difference."""
+    """The sheets of heatmaps: for the predicted class, for the true class, and the difference."""
 
     predicted: Layer
     true: Layer
@@ -75,16 +75,16 @@ class Maps:
 
 @dataclass(frozen=True)
 class Misclassified:
-    """The mistakes by confused pair, worst pair first.
+    """The mistakes by confused pair, largest pair first.
 
     Attributes:
-        sentence: How many there are.
+        sentence: Number of mistakes.
         left_out: Which of them have no picture, or `None`.
         pairs: The groups.
-        rarer: More of them, too many to stand in one list.
-        photographs: The sheet of photographs; `None` without mistakes.
-        maps: The sheets of maps; `None` where `heatmap_facts` says why.
-        heatmap_facts: How the maps were made.
+        rarer: Further groups, if there are too many for one list.
+        photographs: The sheet of images; `None` without mistakes.
+        maps: The sheets of heatmaps; `None` if `heatmap_facts` gives the reason.
+        heatmap_facts: How the heatmaps were made.
         trust: How far they can be trusted, or `None`.
     """
 
@@ -99,53 +99,41 @@ class Misclassified:
 
     @property
     def anchors(self) -> set[str]:
-        """Where links to groups can lead."""
+        """Anchors of all groups."""
         return {pair.anchor for pair in self.pairs + self.rarer}
 
 
 def build(run: Run) -> Misclassified:
-    """Groups the mistakes and finds their pictures."""
-    diagnosis = run.diagnosis
-    photographs, maps = diagnosis.sheets.photographs, diagnosis.sheets.heatmaps
-    pairs = _pairs(run, photographs) if photographs else []
+    """Computes the content of the section: groups the mistakes and finds their pictures."""
+    diagnosis, images = run.diagnosis, run.pictures.sheets.get("mistakes")
+    pairs = _pairs(run, images) if images else []
     return Misclassified(
         sentence=_sentence(diagnosis.misclassified.count, len(diagnosis.confused_pairs)),
         left_out=_left_out(diagnosis.misclassified.count, sum(len(pair.tiles) for pair in pairs)),
         pairs=pairs[:_PAIRS_IN_SIGHT],
         rarer=pairs[_PAIRS_IN_SIGHT:],
-        photographs=layer(run, photographs) if photographs else None,
-        maps=_maps(run, photographs, maps) if photographs and maps else None,
+        photographs=layer(run.pictures, images) if images else None,
+        maps=_maps(run.pictures, images) if images else None,
         heatmap_facts=diagnosis.heatmaps,
         trust=_trust(diagnosis.heatmaps),
     )
 
 
-def _maps(run: Run, photographs: Sheet, maps: HeatmapSheets) -> Maps:
-    sheets = maps.predicted, maps.true, maps.difference
-    for sheet in sheets:
-        if (sheet.columns, sheet.count) != (photographs.columns, photographs.count):
-            raise RunFolderError(
-                "Photographs and heatmaps must lie in their sheets in the same places. "
-                f"Received: {photographs.count} in {photographs.columns} columns and "
-                f"{sheet.count} in {sheet.columns}. Run `train-and-report` again."
-            )
-    return Maps(*(layer(run, sheet, shown=photographs) for sheet in sheets))
+def _maps(pictures: Pictures, images: Sheet) -> Maps | None:
+    predicted = layer_over(pictures, "mistakes-predicted", images)
+    true = layer_over(pictures, "mistakes-true", images)
+    difference = layer_over(pictures, "mistakes-difference", images)
+    return Maps(predicted, true, difference) if predicted and true and difference else None
 
 
-def _pairs(run: Run, photographs: Sheet) -> list[Pair]:
+def _pairs(run: Run, images: Sheet) -> list[Pair]:
     diagnosis, names = run.diagnosis, [formats.short(name) for name in run.diagnosis.dataset.classes]
-    items, shown = diagnosis.misclassified.items, places_shown(diagnosis.sheets)
-    if len(shown) != photographs.count or any(place >= len(items) for place in shown):
-        raise RunFolderError(
-            "There must be a photograph for each mistake that is shown. "
-            f"Received: {len(shown)} of {len(items)} mistakes and {photographs.count} photographs. "
-            "Run `train-and-report` again."
-        )
+    items = diagnosis.misclassified.items
     groups: dict[tuple[int, int], list[Tile]] = defaultdict(list)
-    for cell, place in enumerate(shown):
-        y, x = divmod(cell, photographs.columns)
-        mistake = items[place]
-        groups[mistake.true, mistake.predicted].append(Tile(mistake, x, y, _guesses(mistake, names)))
+    for cell, item in enumerate(shown_of(images, len(items))):
+        mistake = items[item]
+        tile = Tile(mistake, *images.place(cell), _guesses(mistake, names))
+        groups[mistake.true, mistake.predicted].append(tile)
     confusion, pairs, seen = diagnosis.confusion, [], 0
     for true, predicted in sorted(groups, key=lambda pair: (-confusion[pair[0]][pair[1]], pair)):
         tiles = groups[true, predicted]
@@ -171,12 +159,12 @@ def _guesses(mistake: Mistake, names: list[str]) -> list[Guess]:
 
 def _sentence(count: int, pairs: int) -> str:
     if not count:
-        return "There is no mistake to show: every test image was recognised."
+        return "Every test image is classified correctly."
     if count == 1:
-        return "One test image was taken for something else."
+        return "One test image is misclassified."
     return (
-        f"{formats.count(count)} mistakes, in {formats.plural(pairs, 'confused pair')}, the largest first; "
-        "inside a pair the highest loss first."
+        f"{formats.count(count)} mistakes in {formats.plural(pairs, 'confused pair')}, largest pair first; "
+        "within a pair, highest loss first."
     )
 
 
@@ -184,9 +172,8 @@ def _left_out(count: int, shown: int) -> str | None:
     if shown == count:
         return None
     return (
-        f"Too many to show them all: these are {formats.count(shown)} of them, first the highest losses of each "
-        "confused pair, the largest pairs first, then the highest losses of all. predictions.csv lists all "
-        f"{formats.count(count)}."
+        f"The page shows {formats.count(shown)} of the {formats.count(count)} mistakes: the highest losses of each "
+        "confused pair, largest pairs first, then the highest losses of all. predictions.csv lists every prediction."
     )
 
 
@@ -200,29 +187,29 @@ def _trust(heatmaps: HeatmapFacts) -> str | None:
 
 
 def independent_sentence(check: IndependentCheck) -> str:
-    """How many maps an independent implementation reproduces."""
+    """How many heatmaps an independent implementation reproduces."""
     if check.skipped:
-        return f"The maps were not compared with an independent implementation (tf-keras-vis): {check.skipped}."
+        return f"The heatmaps were not compared with an independent implementation (tf-keras-vis): {check.skipped}."
     largest = check.largest_difference or 0.0
     return (
-        f"tf-keras-vis, an independent implementation of Grad-CAM, draws the same map for {check.same} of "
+        f"tf-keras-vis, an independent implementation of Grad-CAM, draws the same heatmap for {check.same} of "
         f"{formats.plural(check.images, 'mistake')} (largest difference "
-        f"{'below 0.001' if largest < 0.001 else f'{largest:.3f}'} after scaling both maps to 0–1; up to 0.01 counts "
-        "as the same)."
+        f"{'below 0.001' if largest < 0.001 else f'{largest:.3f}'} after scaling both to 0–1; up to 0.01 counts as "
+        "the same)."
     )
 
 
 def trust_sentence(trust: HeatmapTrust) -> str:
-    """How far the maps can be trusted, in words and numbers."""
+    """How far the heatmaps can be trusted, in words and numbers."""
     informed, chance = trust.deletion_auc, trust.random_deletion_auc
     result = (
-        "lowers the probability of that class faster than taking away patches at random does"
+        "lowers the probability of that class faster than removing random patches"
         if informed < chance
-        else "lowers the probability of that class no faster than taking away patches at random does: do not build on "
-        "these maps"
+        else "lowers the probability of that class no faster than removing random patches, so do not rely on these "
+        "heatmaps"
     )
     return (
-        f"Measured on {formats.plural(trust.images, 'mistake')}. {formats.percent(trust.empty_share)} of the maps are "
-        "empty: nothing spoke for the predicted class. Taking away from a photograph what its map marks, the hottest "
-        f"first, {result} (area under the curve {informed:.3f} against {chance:.3f}; the lower, the better the map)."
+        f"Measured on {formats.plural(trust.images, 'mistake')}. {formats.percent(trust.empty_share)} of the heatmaps "
+        "are empty: nothing supported the predicted class. Removing the hottest patches of an image first "
+        f"{result} (area under the deletion curve {informed:.3f}, random {chance:.3f}; lower is better)."
     )

@@ -1,4 +1,4 @@
-"""How to get the same run again."""
+"""How to make the same run again."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Reproduce:
 
 
 def build(run: Run) -> Reproduce:
-    """Collects command, settings, versions and times."""
+    """Collects command, settings, versions and wall times."""
     diagnosis, seconds = run.diagnosis, run.diagnosis.seconds
-    # Not the making of the page itself: made again, the page must be the same to the byte.
+    # Without the time of writing the page: made again, the page must be the same to the byte.
     stages = (
         ("range test", seconds.range_test),
         ("training", seconds.training),

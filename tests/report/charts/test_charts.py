@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from lrdiag.drawing import thin
 from lrdiag.intervals import wilson
+from lrdiag.rate.plots import smooth_line, y_limit
 from lrdiag.record.facts import Calibration, CalibrationBin, Epoch, RangeTestFacts, Run, TrainingRun
 from lrdiag.report.charts.confidence import compact, confidence_chart, reliability_chart
 from lrdiag.report.charts.range_test import range_test_chart, rate_ticks
-from lrdiag.report.charts.svg import thin
-from lrdiag.report.charts.training import training_chart
-from lrdiag.report.sections.learning_rate import smooth_line, y_limit
+from lrdiag.report.charts.training import loss_limit, training_chart, windows
 from lrdiag.report.sections.training import best_epoch
 
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 24.0, 42.0
@@ -100,7 +100,7 @@ def training(runs: dict[str, Run]) -> TrainingRun:
 
 @pytest.fixture(scope="module")
 def charts(measured: RangeTestFacts, training: TrainingRun) -> tuple[str, str]:
-    return range_test_chart(measured, smooth_line(measured), 3.0), training_chart(training, 2)
+    return range_test_chart(measured), training_chart(training, 2)
 
 
 def test_every_colour_is_the_page_s(charts: tuple[str, str]) -> None:
@@ -154,20 +154,15 @@ def decades(test: RangeTestFacts) -> Frame:
     return Frame(0, 1, 0, 1, first=ends[0], last=ends[1])
 
 
-def draw(test: RangeTestFacts) -> str:
-    line = smooth_line(test)
-    return range_test_chart(test, line, y_limit(test, line))
-
-
 def test_the_shaded_band_runs_between_the_boundaries(measured: RangeTestFacts) -> None:
-    (band,) = marks(draw(measured), "boundaries", decades(measured))
+    (band,) = marks(range_test_chart(measured), "boundaries", decades(measured))
     assert 10**band.left == pytest.approx(0.01, rel=0.01)
     assert 10**band.right == pytest.approx(0.25, rel=0.01)
 
 
 def test_the_suggestion_is_marked_on_the_line_with_its_interval(measured: RangeTestFacts) -> None:
     repeated = dataclasses.replace(measured, repeats=3, suggestion_low=0.02, suggestion_high=0.125)
-    chart, axis = draw(repeated), decades(measured)
+    chart, axis = range_test_chart(repeated), decades(measured)
     (interval,) = marks(chart, "interval", axis)
     assert (10**interval.left, 10**interval.right) == pytest.approx((0.02, 0.125), rel=0.01)
     x, y = map(float, re.search(r'class="drawn-suggestion">.*?<use [^>]*x="([\d.]+)" y="([\d.]+)"', chart).groups())
@@ -184,20 +179,20 @@ def test_the_suggestion_is_marked_on_the_line_with_its_interval(measured: RangeT
 
 
 def test_one_sweep_has_no_interval(measured: RangeTestFacts) -> None:
-    assert outlines(draw(measured), "interval") == []
+    assert outlines(range_test_chart(measured), "interval") == []
 
 
 def test_nothing_read_is_nothing_marked(measured: RangeTestFacts) -> None:
     unread = dataclasses.replace(measured, trend=[], suggestion=None, base_lr=None, max_lr=None)
-    chart = draw(unread)
+    chart = range_test_chart(unread)
     assert outlines(chart, "boundaries") == []
     assert "drawn-suggestion" not in chart
-    assert "no rate suggested" in chart
+    assert "no suggestion" in chart
 
 
 def test_accuracy_has_a_chart_of_its_own_where_it_was_measured(measured: RangeTestFacts) -> None:
     accuracies = np.linspace(0.1, 0.7, 60).tolist()
-    alone, both = draw(measured), draw(dataclasses.replace(measured, accuracies=accuracies))
+    alone, both = range_test_chart(measured), range_test_chart(dataclasses.replace(measured, accuracies=accuracies))
     assert "accuracy, %" not in texts(alone)
     assert "accuracy, %" in texts(both)
     assert len(outlines(both, "boundaries")) == 2
@@ -209,7 +204,7 @@ def test_accuracy_has_a_chart_of_its_own_where_it_was_measured(measured: RangeTe
 
 def test_few_accuracies_are_not_smoothed(measured: RangeTestFacts) -> None:
     few = RangeTestFacts([1e-3, 1e-2, 1e-1], [2.0, 1.5, 1.0], [2.0, 1.8, 1.5], "why", accuracies=[0.0, 0.0, 0.0])
-    chart = draw(few)
+    chart = range_test_chart(few)
     assert "accuracy, %" in texts(chart)
     assert outlines(chart, "accuracy") == []
 
@@ -221,7 +216,7 @@ def test_the_losses_are_those_that_were_read(measured: RangeTestFacts) -> None:
         trend=[loss + 1 for loss in measured.trend],
         val_losses=[loss + 1 for loss in measured.losses],
     )
-    chart, plain = draw(lifted), draw(measured)
+    chart, plain = range_test_chart(lifted), range_test_chart(measured)
     assert "validation loss" in texts(chart)
     assert "loss" in texts(plain)
     assert outlines(chart, "smoothed") == outlines(plain, "smoothed")  # a unit higher, as is the axis
@@ -252,7 +247,7 @@ def test_the_rate_is_drawn_step_by_step(training: TrainingRun, epochs: int) -> N
 
 
 def test_the_same_numbers_give_the_same_bytes(measured: RangeTestFacts, training: TrainingRun) -> None:
-    assert draw(measured) == draw(measured)
+    assert range_test_chart(measured) == range_test_chart(measured)
     assert training_chart(training, 2) == training_chart(training, 2)
 
 
@@ -270,7 +265,7 @@ def test_training_without_validation_has_one_line(training: TrainingRun) -> None
 
 
 def epochs_of(*figures: tuple[float | None, float | None, float | None, float | None]) -> TrainingRun:
-    """A training that only its epochs tell of: loss, accuracy, and both of validation."""
+    """A training run of which only the epochs are known: loss, accuracy, and both of validation."""
     epochs = [Epoch(loss, accuracy, val_loss, val_accuracy, None) for loss, accuracy, val_loss, val_accuracy in figures]
     return TrainingRun(epochs, [], [], 1, len(epochs), "", "", None, None)
 
@@ -372,12 +367,19 @@ def test_ticks_are_powers_of_ten_or_finer(low: float, high: float, ticks: list[f
 
 
 def test_axis_is_cut_half_a_descent_above_its_start(measured: RangeTestFacts) -> None:
-    assert y_limit(measured, smooth_line(measured)) == 2.5 + 0.5 * (2.5 - 1.5)
+    assert y_limit(measured) == 2.5 + 0.5 * (2.5 - 1.5)
 
 
 def test_axis_is_not_cut_without_divergence(measured: RangeTestFacts) -> None:
     calm = dataclasses.replace(measured, losses=measured.trend)
-    assert y_limit(calm, smooth_line(calm)) is None
+    assert y_limit(calm) is None
+
+
+def test_a_sweep_that_begins_at_a_rate_of_zero_is_drawn_from_its_first_positive_rate() -> None:
+    rates = [0.0, *np.geomspace(1e-3, 1, 30)]
+    losses = [2.0] * 31
+    test = RangeTestFacts(rates, losses, losses, "it ended", accuracies=[0.5] * 31)
+    assert {"1e-3", "1e0"} <= set(texts(range_test_chart(test)))
 
 
 def test_line_ends_where_the_losses_leave_it(measured: RangeTestFacts) -> None:
@@ -395,6 +397,75 @@ def test_line_is_the_moving_average_without_a_trend(measured: RangeTestFacts) ->
     assert smooth_line(dataclasses.replace(measured, trend=[])).tolist() == measured.smoothed_losses
 
 
+def batches(losses: np.ndarray, steps_per_epoch: int = 100, epochs: int = 0) -> TrainingRun:
+    """A training run with these losses of its batches; NaN is recorded as `None`."""
+    recorded = [None if np.isnan(loss) else float(loss) for loss in losses]
+    each = Epoch(1.0, 0.5, 1.5, 0.5, 1.0)
+    return TrainingRun([each] * epochs, [], recorded, steps_per_epoch, 5, "", "", None, None)
+
+
+class TestBatches:
+    def test_windows_have_median_and_percentiles_of_their_batches(self) -> None:
+        found = windows(batches(np.tile(np.arange(1.0, 12.0), 10)))  # 110 batches, in windows of ten
+        assert found
+        assert (found.size, len(found.medians)) == (10, 11)
+        assert (found.medians[0], found.low[0], found.high[0]) == (5.5, 2, 9)
+        assert found.middles[:2] == pytest.approx([5.5 / 100, 15.5 / 100])
+
+    def test_there_are_at_most_120_windows(self) -> None:
+        found = windows(batches(np.ones(12_345)))
+        assert found
+        assert (found.size, len(found.medians)) == (103, 120)
+        last = 12_345 - 119 * 103
+        assert found.middles[-1] == pytest.approx((119 * 103 + (1 + last) / 2) / 100)
+
+    def test_losses_that_are_not_finite_are_left_out(self) -> None:
+        losses = np.repeat([1.0, np.nan, 3.0, 4.0, 5.0], 10)
+        losses[0] = np.nan
+        found = windows(batches(losses))
+        assert found
+        np.testing.assert_array_equal(found.medians, [1, np.nan, 3, 4, 5])
+
+    def test_few_batches_are_points(self) -> None:
+        assert windows(batches(np.ones(40))) is None
+        few, many = training_chart(batches(np.ones(40)), None), training_chart(batches(np.ones(41)), None)
+        assert ("drawn-points" in few, "drawn-median" in few, "drawn-band" in few) == (True, False, False)
+        assert ("drawn-points" in many, "drawn-median" in many, "drawn-band" in many) == (False, True, True)
+
+    def test_the_band_is_drawn_from_the_10th_to_the_90th_percentile(self) -> None:
+        """Of the ten batches of each window one has the loss 0, one 1, six 5, one 9 and one 10."""
+        chart = training_chart(batches(np.tile([0.0, 1.0, *[5.0] * 6, 9.0, 10.0], 20)), None)
+        (median,) = outlines(chart, "median")
+        band, offset = re.search(
+            r'drawn-band"> <defs> <path id="\S+" d="([^"]+)".*?<use [^>]* y="([\d.]+)"', chart
+        ).groups()
+        points = np.array(re.findall(r"-?\d+(?:\.\d+)?", band), float).reshape(-1, 2) + np.array([0, float(offset)])
+        frame = Frame(height(chart) - BOTTOM, TOP, 1 - 0.4, 9 + 0.4, right=WIDTH - NAMES, last=2)
+        assert (frame.x(points[:, 0].min()), frame.x(points[:, 0].max())) == pytest.approx((0.055, 1.955), abs=0.01)
+        assert (frame.y(points[:, 1].max()), frame.y(points[:, 1].min())) == pytest.approx((1, 9), abs=0.05)
+        assert frame.y(median.top) == frame.y(median.bottom) == pytest.approx(5, abs=0.05)
+
+    def test_an_ordinary_run_is_shown_whole(self) -> None:
+        assert loss_limit(batches(np.geomspace(2.5, 0.3, 500))) is None
+
+    def test_divergence_does_not_flatten_the_rest(self) -> None:
+        losses = np.concatenate([np.linspace(2, 1, 495), [1e6] * 5])
+        assert loss_limit(batches(losses)) == pytest.approx(1 + 1.5 * (np.quantile(losses, 0.98) - 1))
+
+    def test_every_epoch_is_in_view(self) -> None:
+        run = batches(np.concatenate([np.full(495, 0.5), [1e6] * 5]), epochs=1)
+        assert loss_limit(run) == 0.5 + 1.5 * (1.5 - 0.5)
+
+    def test_an_outlier_that_is_not_drawn_does_not_end_the_axis(self) -> None:
+        losses = np.ones(500)
+        losses[250] = 1e6
+        assert loss_limit(batches(losses)) is None
+
+    def test_without_losses_of_batches_there_is_no_end(self) -> None:
+        assert loss_limit(batches(np.array([]), epochs=2)) is None
+        assert loss_limit(batches(np.full(500, np.nan), epochs=2)) is None
+
+
 def test_best_epoch_is_the_first_of_equals(training: TrainingRun) -> None:
     equal = [dataclasses.replace(epoch, val_accuracy=0.5) for epoch in training.epochs]
     assert best_epoch(training.epochs) == 2
@@ -403,7 +474,7 @@ def test_best_epoch_is_the_first_of_equals(training: TrainingRun) -> None:
 
 
 def calibration(**filled: tuple[int, int]) -> Calibration:
-    """Fifteen bins, of which `bin_3=(40, 30)` holds forty images, thirty of them recognised."""
+    """Fifteen bins, of which `bin_3=(40, 30)` holds forty images, thirty of them classified correctly."""
     counts = {int(name.removeprefix("bin_")): held for name, held in filled.items()}
     bins = [
         CalibrationBin(place / 15, (place + 1) / 15, *counts[place], (place + 0.5) / 15, *wilson(*counts[place][::-1]))
@@ -460,7 +531,7 @@ class TestReliability:
         expected = [0.2 + 0.6 * (count / 12_345) ** 0.5 for count in (40, 200, 12_345)]
         assert opacities == pytest.approx(expected, abs=1e-5)
 
-    def test_it_says_its_error_to_who_cannot_see_it(self, chart: str) -> None:
+    def test_screen_readers_read_its_error(self, chart: str) -> None:
         assert "expected calibration error 12.5\u00a0%" in re.search('aria-label="([^"]*)"', chart)[1]
 
     def test_of_a_single_image(self) -> None:
@@ -472,18 +543,18 @@ class TestReliability:
 
 class TestHistogram:
     def test_bars_are_shares_of_their_own_answers_on_one_scale(self) -> None:
-        """25 of 100 right answers and 25 of 50 wrong ones, then the rest: on one scale 1 : 3 and 2 : 2."""
+        """25 of 100 correct predictions and 25 of 50 wrong ones, then the rest: on one scale 1 : 3 and 2 : 2."""
         chart = confidence_chart(calibration(bin_3=(50, 25), bin_14=(100, 75)))
-        right, wrong = outlines(chart, "right"), outlines(chart, "wrong")
+        right, wrong = outlines(chart, "correct"), outlines(chart, "wrong")
         heights = np.array([bar.bottom - bar.top for bar in (*right, *wrong)])
         assert heights / heights[0] == pytest.approx([1, 3, 2, 2], abs=0.02)
         axis = Frame(0, 1, 0, 1)
         assert [axis.x(bar.left) for bar in right] == pytest.approx([20, 100 * 14 / 15], abs=0.05)
         assert [bar.left for bar in wrong] == [bar.left for bar in right]
-        assert {"right: % of 100 images", "wrong: % of 50 images"} <= set(texts(chart))
+        assert {"correct: % of 100 images", "wrong: % of 50 images"} <= set(texts(chart))
 
-    @pytest.mark.parametrize(("right", "there", "missing"), [(7, "right", "wrong"), (0, "wrong", "right")])
-    def test_answers_that_never_occur_have_no_chart(self, right: int, there: str, missing: str) -> None:
+    @pytest.mark.parametrize(("right", "there", "missing"), [(7, "correct", "wrong"), (0, "wrong", "correct")])
+    def test_predictions_that_do_not_occur_have_no_chart(self, right: int, there: str, missing: str) -> None:
         chart = confidence_chart(calibration(bin_8=(7, right)))
         assert f"{there}: % of 7 images" in texts(chart)
         assert len(outlines(chart, there)) == 1
@@ -491,8 +562,8 @@ class TestHistogram:
 
     def test_of_a_single_image(self) -> None:
         chart = confidence_chart(calibration(bin_8=(1, 1)))
-        assert "right: % of 1 image" in texts(chart)
-        (bar,) = outlines(chart, "right")
+        assert "correct: % of 1 image" in texts(chart)
+        (bar,) = outlines(chart, "correct")
         axis = Frame(height(chart) - BOTTOM, TOP, 0, 105)
         assert axis.y(bar.top) == pytest.approx(100, abs=0.1)
 

@@ -1,21 +1,23 @@
-"""Picture sheets: each picture at its place, untouched by its neighbours, small."""
+"""Picture sheets: each picture is at its place, does not mix with its neighbours, and is small."""
 
 from __future__ import annotations
 
 import dataclasses
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from lrdiag.explain.overlay import overlay
 from lrdiag.record.arrays import NO_IMAGES, Dataset, Heatmaps, LabelledImages, MeanHeatmaps, Predictions
 from lrdiag.record.facts import Run
-from lrdiag.record.pictures import Sheet, Sheets
-from lrdiag.report.pictures import layout as pictures
+from lrdiag.record.pictures import FILES, Pictures, Sheet, SheetName
+from lrdiag.report.pictures import layout
 from lrdiag.report.pictures.layout import lay_out, most_informative
 from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, photograph_sheet
-from lrdiag.report.pictures.tiles import layer, places_shown
+from lrdiag.report.pictures.tiles import layer
 
 
 def cut_out(sheet: Sheet, encoded: bytes, place: int) -> np.ndarray:
@@ -105,14 +107,27 @@ def test_a_map_without_a_peak_stays_transparent() -> None:
     assert (cut_out(sheet, encoded, 1)[..., 3] == 0).all()
 
 
-def test_a_difference_is_orange_above_zero_blue_below_and_nothing_between() -> None:
+def test_a_difference_is_red_above_zero_blue_below_and_transparent_between() -> None:
     sheet, encoded = difference_sheet(np.array([[[1.0, -1.0, 0.0, 0.5]]], np.float32), np.ones(1), "a.png")
     above, below, nothing, half = cut_out(sheet, encoded, 0)[0]
-    assert above[0] > above[2]
-    assert below[2] > below[0]
+    assert (above[:3].tolist(), below[:3].tolist()) == ([255, 50, 0], [0, 80, 255])
     assert nothing[3] == 0
-    assert half[:3].tolist() == above[:3].tolist()
     assert 0 < half[3] < above[3] == below[3]
+
+
+@pytest.mark.parametrize("colormap", ["turbo", "difference"])
+def test_the_page_and_the_overlay_show_the_same_colours(colormap: Any) -> None:
+    """A heatmap of one pixel over one grey pixel, from its lowest to its peak."""
+    lowest = -1 if colormap == "difference" else 0
+    maps = np.linspace(lowest, 1, 40, dtype=np.float32).reshape(-1, 1, 1)
+    grey = np.full((len(maps), 1, 1, 3), 90, np.uint8)
+    draw = difference_sheet if colormap == "difference" else heatmap_sheet
+    sheet, encoded = draw(maps, np.ones(len(maps)), "a.png")
+    colours = np.concatenate([cut_out(sheet, encoded, place) for place in range(len(maps))])[:, 0]
+    opacity = colours[:, 3:] / 255
+    on_the_page = (1 - opacity) * 90 + opacity * colours[:, :3]
+    drawn = overlay(grey, maps, colormap=colormap, peak=1.0)[:, 0, 0]
+    assert np.abs(on_the_page - drawn).max() <= 6, "the sheet has 64 levels, the overlay 256"
 
 
 def test_padding_repeats_the_edge() -> None:
@@ -137,10 +152,8 @@ def test_files_are_the_same_every_time() -> None:
 
 def test_a_map_covers_its_photograph(runs: dict[str, Run]) -> None:
     run = runs["ordinary"]
-    sheets = run.diagnosis.sheets
-    assert sheets.photographs
-    assert sheets.heatmaps
-    maps = layer(run, sheets.heatmaps.predicted, shown=sheets.photographs)
+    sheets = run.pictures.sheets
+    maps = layer(run.pictures, sheets["mistakes-predicted"], over=sheets["mistakes"])
     assert (maps.width, maps.height) == (32, 32)
     assert maps.inset == (8, 8)  # one padding pixel of a map of 4, shown over 32
     assert maps.pitch == (48, 48)
@@ -148,28 +161,26 @@ def test_a_map_covers_its_photograph(runs: dict[str, Run]) -> None:
     assert maps.cells == (7, 6)
 
 
-def test_pixels_of_small_photographs_are_to_be_seen_and_those_of_maps_are_not(runs: dict[str, Run]) -> None:
+def test_small_photographs_are_shown_pixel_by_pixel_and_maps_are_not(runs: dict[str, Run]) -> None:
     run = runs["ordinary"]
-    sheets = run.diagnosis.sheets
-    assert sheets.photographs
-    assert sheets.heatmaps
-    assert layer(run, sheets.photographs).sharp
-    assert not layer(run, sheets.heatmaps.predicted, shown=sheets.photographs).sharp
-    assert not layer(run, Sheet("samples.webp", 1, 1, 49, 20, 1)).sharp
+    sheets = run.pictures.sheets
+    assert layer(run.pictures, sheets["mistakes"]).sharp
+    assert not layer(run.pictures, sheets["mistakes-predicted"], over=sheets["mistakes"]).sharp
+    assert not layer(run.pictures, Sheet("samples.webp", 1, 1, 49, 20, 1)).sharp
 
 
 @pytest.mark.parametrize(("width", "height", "scale"), [(8, 8, 12), (28, 28, 3), (32, 32, 3), (64, 64, 1), (96, 40, 1)])
 def test_photographs_grow_by_a_whole_number(runs: dict[str, Run], width: int, height: int, scale: int) -> None:
     run = runs["ordinary"]
     shown = Sheet("samples.webp", 1, 1, width, height, 1)
-    assert layer(run, shown).scale(96) == scale
+    assert layer(run.pictures, shown).scale(96) == scale
 
 
 CLASSES = 4
 
 
 def make_dataset(side: int = 8, mistakes: int = 6, channels: int = 3) -> tuple[Dataset, Predictions, Heatmaps]:
-    """Ten test images, image `i` of value `10 i`; the first are mistakes, each surer than the last."""
+    """Ten test images, image `i` of value `10 i`; the first are mistakes, each with more confidence than the last."""
     test = np.arange(10, dtype=np.uint8)[:, None, None, None] * 10
     labels = np.arange(10) % CLASSES
     images = LabelledImages(np.broadcast_to(test, (10, side, side, channels)), labels)
@@ -185,94 +196,99 @@ def make_dataset(side: int = 8, mistakes: int = 6, channels: int = 3) -> tuple[D
     return dataset, Predictions(np.log(probabilities), labels), heatmaps
 
 
-def laid_out(**changes: int) -> tuple[Sheets, dict[str, bytes]]:
+def laid_out(**changes: int) -> Pictures:
     dataset, predictions, heatmaps = make_dataset(**changes)
     return laid(dataset, predictions, heatmaps)
 
 
-def laid(
-    dataset: Dataset, predictions: Predictions, heatmaps: Heatmaps | None, seed: int = 0
-) -> tuple[Sheets, dict[str, bytes]]:
+def laid(dataset: Dataset, predictions: Predictions, heatmaps: Heatmaps | None, seed: int = 0) -> Pictures:
     mistakes = dataset.test.images[predictions.misclassified]
     return lay_out(mistakes, predictions, heatmaps, dataset.train, seed)
 
 
+def value(pictures: Pictures, name: SheetName, place: int, at: int = 4) -> int:
+    """The grey of a picture."""
+    sheet = pictures.sheets[name]
+    return int(cut_out(sheet, pictures.files[sheet.file], place)[at, at, 0])
+
+
 def test_mistakes_are_laid_out_with_the_highest_loss_first() -> None:
-    sheets, files = laid_out()
-    assert sheets.photographs
-    assert places_shown(sheets) == list(range(6))
-    values = [cut_out(sheets.photographs, files["misclassified.webp"], place)[4, 4, 0] for place in range(6)]
+    pictures = laid_out()
+    assert pictures.sheets["mistakes"].items is None
+    values = [value(pictures, "mistakes", place) for place in range(6)]
     np.testing.assert_allclose(values, [50, 40, 30, 20, 10, 0], atol=3)
+
+
+def test_each_sheet_has_its_file() -> None:
+    pictures = laid_out()
+    assert pictures.sheets.keys() == {
+        "mistakes", "mistakes-predicted", "mistakes-true", "mistakes-difference", "class-means", "samples",
+    }  # fmt: skip
+    assert {name: sheet.file for name, sheet in pictures.sheets.items()} == {
+        name: FILES[name] for name in pictures.sheets
+    }
+    assert pictures.files.keys() == {sheet.file for sheet in pictures.sheets.values()}
 
 
 def test_the_maps_of_a_mistake_share_one_scale() -> None:
     dataset, predictions, heatmaps = make_dataset()
-    sheets, files = laid(dataset, predictions, heatmaps)
-    assert sheets.heatmaps
+    pictures = laid(dataset, predictions, heatmaps)
     for place, index in enumerate(range(5, -1, -1)):
         peak = max(heatmaps.predicted[index].max(), heatmaps.true[index].max())
-        for sheet, maps in ((sheets.heatmaps.predicted, heatmaps.predicted), (sheets.heatmaps.true, heatmaps.true)):
-            opacity = cut_out(sheet, files[sheet.file], place)[..., 3]
-            np.testing.assert_allclose(opacity, 205 * (maps[index] / peak) ** 0.75, atol=7)
+        for name, maps in (("mistakes-predicted", heatmaps.predicted), ("mistakes-true", heatmaps.true)):
+            sheet = pictures.sheets[name]
+            opacity = cut_out(sheet, pictures.files[sheet.file], place)[..., 3]
+            np.testing.assert_allclose(opacity, 255 * 0.65 * (maps[index] / peak) ** 0.75, atol=7)
 
 
 def test_without_maps_there_are_photographs() -> None:
     dataset, predictions, _ = make_dataset()
-    sheets, files = laid(dataset, predictions, None)
-    assert sheets.photographs
-    assert sheets.heatmaps is None
-    assert set(files) == {"misclassified.webp", "samples.webp"}
+    assert laid(dataset, predictions, None).sheets.keys() == {"mistakes", "samples"}
 
 
 def test_without_mistakes_there_are_samples() -> None:
-    sheets, files = laid_out(mistakes=0)
-    assert (sheets.photographs, sheets.heatmaps, sheets.shown) == (None, None, None)
-    assert set(files) == {"samples.webp"}
+    assert laid_out(mistakes=0).sheets.keys() == {"samples"}
 
 
 def test_samples_are_as_many_of_each_class_and_chosen_by_the_seed() -> None:
     dataset, predictions, heatmaps = make_dataset()
-    sheets, files = laid(dataset, predictions, heatmaps)
-    assert (sheets.samples_per_class, sheets.samples.count) == (2, 8)  # the rarest class has two images
+    pictures = laid(dataset, predictions, heatmaps)
+    assert pictures.sheets["samples"].count == 8  # the rarest of the four classes has two images
     for place in range(8):
-        value = cut_out(sheets.samples, files["samples.webp"], place)[4, 4, 0]
-        assert dataset.train.labels[round(value / 10)] == place // 2
-    assert laid(dataset, predictions, heatmaps, seed=1)[1]["samples.webp"] != files["samples.webp"]
+        assert dataset.train.labels[round(value(pictures, "samples", place) / 10)] == place // 2
+    assert laid(dataset, predictions, heatmaps, seed=1).files["samples.webp"] != pictures.files["samples.webp"]
 
 
 def test_without_training_images_there_are_no_samples() -> None:
     dataset, predictions, heatmaps = make_dataset()
-    sheets, files = laid(dataclasses.replace(dataset, train=NO_IMAGES), predictions, heatmaps)
-    assert (sheets.samples, sheets.samples_per_class) == (None, 0)
-    assert sheets.photographs
-    assert "samples.webp" not in files
+    pictures = laid(dataclasses.replace(dataset, train=NO_IMAGES), predictions, heatmaps)
+    assert "mistakes" in pictures.sheets
+    assert "samples" not in pictures.sheets
+    assert "samples.webp" not in pictures.files
 
 
 def test_of_many_classes_there_are_fewer_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "_SAMPLES", 3)
-    assert laid_out()[0].samples_per_class == 1
+    monkeypatch.setattr(layout, "_SAMPLES", 3)
+    assert laid_out().sheets["samples"].count == CLASSES
 
 
 def test_many_photographs_are_scaled_down_further_before_any_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "_MOST_PIXELS", 6 * 64 * 64)
-    sheets, _ = laid_out(side=200)
-    assert sheets.photographs
-    assert (sheets.photographs.width, sheets.photographs.count, sheets.shown) == (62, 6, None)
+    monkeypatch.setattr(layout, "_MOST_PIXELS", 6 * 64 * 64)
+    sheet = laid_out(side=200).sheets["mistakes"]
+    assert (sheet.width, sheet.count, sheet.items) == (62, 6, None)
 
 
-def test_where_there_is_no_room_for_all_some_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "_MOST_PIXELS", 4 * 64 * 64 + 1)
-    sheets, files = laid_out(side=200)
-    assert sheets.photographs
-    assert sheets.heatmaps
-    assert {sheet.count for sheet in (sheets.photographs, sheets.heatmaps.predicted, sheets.heatmaps.true)} == {4}
-    assert sheets.shown == [0, 1, 2, 3]
-    np.testing.assert_allclose(cut_out(sheets.photographs, files["misclassified.webp"], 3)[30, 30, 0], 20, atol=3)
+def test_if_there_is_no_room_for_all_some_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "_MOST_PIXELS", 4 * 64 * 64 + 1)
+    pictures = laid_out(side=200)
+    shown = [sheet.shown for name, sheet in pictures.sheets.items() if name.startswith("mistakes")]
+    assert shown == [[0, 1, 2, 3]] * 4
+    np.testing.assert_allclose(value(pictures, "mistakes", 3, at=30), 20, atol=3)
 
 
 def test_small_photographs_are_limited_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "_MOST_TILES", 5)
-    assert laid_out()[0].shown == [0, 1, 2, 3, 4]
+    monkeypatch.setattr(layout, "_MOST_TILES", 5)
+    assert laid_out().sheets["mistakes"].items == [0, 1, 2, 3, 4]
 
 
 class TestMostInformative:
