@@ -61,7 +61,8 @@ def train_and_report(
 
     Example:
         >>> import tempfile
-        >>>         >>> import lrdiag
+        >>> from pathlib import Path
+        >>> import lrdiag
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     report = lrdiag.train_and_report(
         ...         "digits", epochs=1, learning_rate=0.1, limit_train=200, limit_test=50, out=folder
