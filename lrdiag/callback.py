@@ -102,6 +102,7 @@ class ReportingCallback(RunRecorder):
         pause = Stopwatch()
         with self._stopwatch.lap("predict_and_explain"):
             evaluated = self._reporter.evaluate(self._evaluator, keep_every_map=self._every is not None)
+            train_sample = self._reporter.train_sample(self._evaluator)
             self._memory.add(max(1, len(self.epochs)), evaluated)
             evolution, pictures = self._memory.evolution()
         with self._stopwatch.lap("report"), self._reporter.progress.stage("Writing the page"):
@@ -109,6 +110,7 @@ class ReportingCallback(RunRecorder):
                 self.model,
                 evaluated,
                 training=training,
+                train_sample=train_sample,
                 seconds=self._stopwatch.seconds(),
                 evolution=evolution,
                 pictures=pictures,
@@ -225,5 +227,6 @@ class ReportCallback(ReportingCallback):
             settings={"preprocess": preprocess, "output": output},
             range_test=range_test,
             baseline=None if baseline is None else run_of(baseline),
+            made_by="callback",
         )
         super().__init__(Path(folder), reporter, every=every, log_dir=log_dir)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,13 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrdiag.backend.device import device
-from lrdiag.diagnosis.gates import Gate
+from lrdiag.data.sampling import random_subset
+from lrdiag.diagnosis.gates import Gate, check, with_outcomes
+from lrdiag.diagnosis.scores import training_sample
 from lrdiag.errors import DataError
 from lrdiag.evaluation.evaluator import BATCH_SIZE, Evaluated, Evaluator
 from lrdiag.progress import Progress, Silence
 from lrdiag.record import provenance
 from lrdiag.record.arrays import NO_IMAGES, LabelledImages
-from lrdiag.record.facts import DatasetFacts, Evolution, RangeTestFacts, Run, RunFacts, Seconds, TrainingRun
+from lrdiag.record.facts import (
+    DatasetFacts,
+    Evolution,
+    MadeBy,
+    RangeTestFacts,
+    Run,
+    RunFacts,
+    Seconds,
+    TrainingRun,
+    TrainingSample,
+)
 from lrdiag.record.pictures import Pictures
 from lrdiag.report.report import Report, build_report, facts_of, run_of
 from lrdiag.training.history import training_of
@@ -27,6 +40,9 @@ if TYPE_CHECKING:
     from lrdiag.evaluation.keeper import Display
     from lrdiag.rate.range_test import RangeTest
     from lrdiag.vocabulary import Preprocessing
+
+
+TRAIN_SAMPLE = 2_000  # training images
 
 
 def diagnose(
@@ -168,6 +184,7 @@ class Reporter:
         train: The training images, if they are available.
         baseline: An earlier run to compare with, or `None`.
         gates: Limits that the run must meet.
+        made_by: The part of lrdiag that makes the report. It decides which remedies the findings name.
     """
 
     data: tuple[Any, ...]
@@ -189,6 +206,7 @@ class Reporter:
     train: LabelledImages = NO_IMAGES
     baseline: Run | None = None
     gates: tuple[Gate, ...] = ()
+    made_by: MadeBy = "diagnose"
 
     def evaluator(self, model: keras.Model) -> Evaluator:
         """Returns the evaluator of a model. It can be used again while the model is trained."""
@@ -215,12 +233,24 @@ class Reporter:
             keep_every_map=keep_every_map,
         )
 
+    def train_sample(self, evaluator: Evaluator) -> TrainingSample | None:
+        """Predicts a random sample of the training images in inference mode, without augmentation.
+
+        Returns:
+            Accuracy and loss on the sample, or `None` without training images.
+        """
+        if not len(self.train):
+            return None
+        predictions = evaluator.predict(random_subset(self.train, TRAIN_SAMPLE, self.seed))
+        return training_sample(predictions.log_probabilities, predictions.labels)
+
     def report(
         self,
         model: keras.Model,
         evaluated: Evaluated,
         *,
         training: TrainingRun | None,
+        train_sample: TrainingSample | None = None,
         seconds: Seconds,
         evolution: Evolution | None = None,
         pictures: Pictures | None = None,
@@ -244,6 +274,8 @@ class Reporter:
             pictures=pictures,
             seed=self.seed,
             seconds=seconds,
+            train_sample=train_sample,
+            made_by=self.made_by,
         )
 
     def compared(self, report: Report) -> Report:
@@ -252,7 +284,9 @@ class Reporter:
         Raises:
             ComparisonError: If the baseline was evaluated on other images.
         """
-        return report if self.baseline is None else report.compared_with(self.baseline)
+        report = report if self.baseline is None else report.compared_with(self.baseline)
+        diagnosis = with_outcomes(report.diagnosis, check(self.gates, report.diagnosis))
+        return dataclasses.replace(report, run=dataclasses.replace(report.run, diagnosis=diagnosis))
 
     def _classes(self, classes: int) -> list[str]:
         return class_names_of(self.class_names, classes) if self.dataset is None else self.dataset.classes

@@ -66,6 +66,7 @@ def run_main_job(
             train=job.dataset.train,
             baseline=base,
             gates=settings.gates,
+            made_by="train_and_report",
         )
         return finished(_fit(job, rates, reporter, clock), settings.out, clock)
 

@@ -90,7 +90,7 @@ def test_a_keras_file_is_evaluated(run: Any, model: Path, tmp_path: Path) -> Non
     assert diagnosis.training is None
     assert diagnosis.model == str(model)
     assert diagnosis.seconds.total > diagnosis.seconds.predict_and_explain > 0
-    assert diagnosis.command.startswith("lrdiag ")
+    assert diagnosis.command.startswith("lrdiag")
     assert str(tmp_path / "run" / "report.html") in result.stdout
     assert "Traceback" not in result.stderr
 

@@ -250,6 +250,24 @@ def test_training_follows_whole_cycles_between_the_boundaries_of_the_range_test(
     assert facts["training"]["epochs_planned"] == len(facts["training"]["epochs"]) == 2
 
 
+def test_a_sample_of_the_training_images_is_evaluated_in_inference_mode(finished: FinishedRun) -> None:
+    """Here the sample is all of them."""
+    from lrdiag.data import load_dataset
+
+    train = load_dataset(Settings(data="digits", limit_train=300, limit_test=60), Silence()).train
+    scores = keras.models.load_model(finished.folder / "model.keras").predict(train.images, verbose=0)
+    sample = run_folder.load(finished.folder).diagnosis.train_sample
+    assert sample is not None
+    assert (sample.size, sample.accuracy) == (270, np.mean(scores.argmax(axis=1) == train.labels))
+
+
+def test_the_sample_is_drawn_by_the_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrdiag.diagnosing.TRAIN_SAMPLE", 50)
+    sample = train_and_report(**TINY, out=tmp_path).diagnosis.train_sample
+    assert sample is not None
+    assert sample.size == 50
+
+
 def losses_of(out: Path, **changes: Any) -> list[float | None]:
     """The loss of each step of a training run."""
     small = {"data": "digits", "limit_train": 400, "limit_test": 100, "epochs": 1, "batch_size": 16, "out": out}

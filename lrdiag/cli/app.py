@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -259,8 +259,11 @@ def compare(base: Path, head: Path, out: Path | None, gates: tuple[Gate, ...], *
 
 
 def _checked(run: Run, gates: tuple[Gate, ...]) -> tuple[Run, list[Outcome]]:
-    """Returns the run and the outcomes of its gates."""
-    return run, gating.check(gates, run.diagnosis)
+    """Returns the run with the outcomes of its gates, and the outcomes."""
+    if not gates:  # an earlier outcome stays
+        return run, []
+    outcomes = gating.check(gates, run.diagnosis)
+    return replace(run, diagnosis=gating.with_outcomes(run.diagnosis, outcomes)), outcomes
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -48,6 +48,27 @@ def subset(images: LabelledImages, size: int, classes: Sequence[str], seed: int)
     return images.take(np.sort(_spread(images.labels, seed)[:size]))
 
 
+def random_subset(images: LabelledImages, size: int, seed: int) -> LabelledImages:
+    """Draws random images without replacement, each with the same probability.
+
+    Example:
+        >>> images = LabelledImages(np.zeros((6, 1, 1, 3), np.uint8), np.arange(6))
+        >>> random_subset(images, 3, seed=0).labels
+        array([3, 4, 5])
+
+    Args:
+        images: The images to draw from.
+        size: Number of images to draw. If there are fewer, all are returned.
+        seed: Random seed.
+
+    Returns:
+        The drawn images, in their original order.
+    """
+    if size >= len(images):
+        return images
+    return images.take(np.sort(np.random.default_rng(seed).choice(len(images), size, replace=False)))
+
+
 def hold_out_validation(dataset: Dataset, fraction: float = 0.1, seed: int = 0) -> Dataset:
     """Splits validation images off the training images, and keeps the proportions of the classes.
 

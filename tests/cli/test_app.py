@@ -139,7 +139,7 @@ def test_stderr_is_one_line_a_stage_without_log_messages(finished: FinishedRun) 
         "Range test",
         "Training",
         "Predicting and explaining",
-        "Testing the heatmaps",
+        "Checking the heatmaps",
         "Writing the page",
     ]
 
@@ -429,6 +429,20 @@ def test_a_gate_that_fails_ends_with_3_after_everything_is_written(
         "Gate FAILED accuracy: expected worse by at most 0.05, actual worse by 0.1",
     ]
     assert gates_of(result)[2].startswith("Gate passed recall.0: expected at least 0, actual ")
+    gates = run_folder.load(out).diagnosis.gates
+    assert [(gate.name, gate.passed) for gate in gates] == [
+        ("accuracy", False), ("accuracy", False), ("recall.0", True),
+    ]  # fmt: skip
+
+
+def test_a_gate_that_failed_stays_on_the_page_when_it_is_made_again(finished: FinishedRun, tmp_path: Path) -> None:
+    run = copied(finished, tmp_path / "run")
+    assert invoke("report", run, "--fail-under", "accuracy=1").exit_code == 3
+    failed = (run / "report.html").read_text("utf-8")
+    assert "Gate" in failed
+    assert invoke("report", run).exit_code == 0
+    assert (run / "report.html").read_text("utf-8") == failed
+    assert [gate.passed for gate in run_folder.load(run).diagnosis.gates] == [False]
 
 
 def test_gates_that_pass_end_with_0(finished: FinishedRun, tmp_path: Path) -> None:
