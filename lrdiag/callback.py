@@ -35,6 +35,7 @@ class ReportingCallback(RunRecorder):
         clock: Measures the stages of the run. Defaults to one that starts with training.
         assets: See `Report.save`.
         templates: See `Report.save`.
+        own: See `Report.save`.
     """
 
     def __init__(
@@ -47,12 +48,13 @@ class ReportingCallback(RunRecorder):
         clock: Stopwatch | None = None,
         assets: AssetsName = "inline",
         templates: Path | None = None,
+        own: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.report: Report | None = None
         self._folder, self._reporter = folder, reporter
         self._every, self._log_dir, self._clock = every, log_dir, clock
-        self._assets, self._templates = assets, templates
+        self._assets, self._templates, self._own = assets, templates, own
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Begins a new record, and listens for Ctrl-C."""
@@ -127,7 +129,7 @@ class ReportingCallback(RunRecorder):
         self.paused += pause.seconds().total
 
     def _save(self, report: Report) -> None:
-        report.save(self._folder, assets=self._assets, templates=self._templates)
+        report.save(self._folder, assets=self._assets, templates=self._templates, own=self._own)
 
     def _open_tensorboard(self) -> Any:
         if self._log_dir is None:

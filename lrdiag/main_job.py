@@ -115,7 +115,7 @@ class Job:
         compile_network(self.network, self.settings.optimizer, DEFAULT_RATES[self.settings.optimizer])
         model = self.network.model
         model.optimizer.build(model.trainable_variables)  # otherwise Keras warns when it loads the model
-        with run_folder.replacing(self.settings.out / "model.keras") as temporary:
+        with run_folder.replacing(self.settings.out / run_folder.MODEL) as temporary:
             model.save(temporary)
 
     def settings_shown(self) -> dict[str, Any]:
@@ -155,7 +155,14 @@ class _JobCallback(ReportingCallback):
 
     def __init__(self, job: Job, policy: Policy, guard: DivergenceGuard, reporter: Reporter, clock: Stopwatch) -> None:
         given = job.settings
-        super().__init__(given.out, reporter, clock=clock, assets=given.assets, templates=given.templates)
+        super().__init__(
+            given.out,
+            reporter,
+            clock=clock,
+            assets=given.assets,
+            templates=given.templates,
+            own=[run_folder.MODEL],
+        )
         self._job, self._policy, self._guard = job, policy, guard
 
     def training(self, *, stop_reason: str | None = None, interrupted: bool = False) -> TrainingRun:

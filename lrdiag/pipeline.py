@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -202,7 +203,12 @@ def diagnose_saved(
             evaluated = reporter.evaluate(evaluator)
         with clock.lap("report"), progress.stage("Writing the page"):
             report = reporter.compared(reporter.report(model, evaluated, training=None, seconds=clock.seconds()))
-            report.save(settings.out, assets=settings.assets, templates=settings.templates)
+            report.save(
+                settings.out,
+                assets=settings.assets,
+                templates=settings.templates,
+                own=_model_in(settings.out, settings),
+            )
         return finished(report, settings.out, clock)
 
 
@@ -236,6 +242,12 @@ def run_range_test(
             iterations=iterations,
             **options,
         )
+
+
+def _model_in(folder: Path, settings: DiagnoseSettings) -> list[str]:
+    """Returns the name of the model file if the diagnosed model is that of the run folder, which must then stay."""
+    own = folder / run_folder.MODEL
+    return [run_folder.MODEL] if Path(settings.model).resolve() == own.resolve() else []
 
 
 def _refuse_other_classes(model: keras.Model, scored: int, dataset: Dataset) -> None:
