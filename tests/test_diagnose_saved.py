@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from fixtures.runs import FinishedRun
 from PIL import Image
 
 from lrdiag.cli.app import main
@@ -272,3 +274,23 @@ def test_the_settings_are_checked_before_anything_is_read(tmp_path: Path) -> Non
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has a current folder of its own."""
     monkeypatch.chdir(tmp_path)
+
+
+def test_a_model_of_an_earlier_run_does_not_stay_beside_the_page_of_another(
+    finished: FinishedRun, model: Path, run: Any, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.folder, tmp_path / "run")
+    outcome(run(model), tmp_path)
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert not left & {"model.keras", "history.csv", "range_test.csv"}
+
+
+def test_the_model_of_a_run_folder_stays_when_it_is_diagnosed_there(
+    finished: FinishedRun, run: Any, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.folder, tmp_path / "run")
+    own = tmp_path / "run" / "model.keras"
+    saved = own.read_bytes()
+    arguments = ["diagnose", own, "--data", "digits", "--limit-test", "50", "--out", tmp_path / "run", "--no-open"]
+    CliRunner().invoke(main, [str(each) for each in arguments])
+    assert own.read_bytes() == saved
