@@ -252,10 +252,18 @@ def compare(base: Path, head: Path, out: Path | None, gates: tuple[Gate, ...], *
         run, outcomes = _checked(run, gates)
         print_comparison(run.diagnosis)
         if out is not None:
+            earlier = run_folder.earlier_files(out)
             run_folder.save(out, run)
             _write(run, out, **page)
+            if out.resolve() != _folder_of(head):
+                run_folder.complete(out, earlier, run.pictures.files)
             click.echo(out / "report.html")
     _exit_by(gates, outcomes)
+
+
+def _folder_of(run: Path) -> Path:
+    """Returns the run folder that a run folder or its report.json stands for."""
+    return (run.parent if run.is_file() else run).resolve()
 
 
 def _checked(run: Run, gates: tuple[Gate, ...]) -> tuple[Run, list[Outcome]]:

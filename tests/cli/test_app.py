@@ -341,6 +341,18 @@ def better(finished: FinishedRun, tmp_path: Path) -> Path:
     return edited(finished.folder, tmp_path / "better", misclassified=mistakes, per_class=classes, test=test)
 
 
+def test_a_comparison_written_over_another_run_keeps_none_of_its_files(
+    finished: FinishedRun, better: Path, tmp_path: Path
+) -> None:
+    other, own = tmp_path / "other", tmp_path / "own"
+    for folder in (other, own):
+        shutil.copytree(finished.folder, folder)
+    assert invoke("compare", better, finished.folder, "--out", other).exit_code == 0
+    assert not {"model.keras", "history.csv", "predictions.csv"} & set(os.listdir(other))
+    assert invoke("compare", better, own, "--out", own).exit_code == 0
+    assert {"model.keras", "history.csv", "predictions.csv"} <= set(os.listdir(own))
+
+
 def test_two_runs_are_compared(finished: FinishedRun, better: Path) -> None:
     result = invoke("compare", better, finished.folder)
     assert result.exit_code == 0, result.stderr
