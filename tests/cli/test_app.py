@@ -20,7 +20,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from fixtures.changes import SMALL, FinishedRun
+from fixtures.runs import SMALL, FinishedRun
 from PIL import Image
 
 from lrdiag import __version__
