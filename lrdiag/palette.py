@@ -56,6 +56,8 @@ _BRIGHT = 0.9
 """Share of TURBO that is used. Its last tenth turns dark again, which reads as less."""
 _NEGATIVE, _POSITIVE = np.array([0, 80, 255]), np.array([255, 50, 0])
 """Blue and vermilion stay apart in each of the three dichromacies (ΔE*ab ≥ 125, where red and green fall to 7)."""
+_SATURATION = 0.25
+"""The colours of a difference turn from white to their hue with this power of the distance from 0."""
 
 
 def opacity(heat: np.ndarray, peak: float = OPACITY) -> np.ndarray:
@@ -102,5 +104,5 @@ def difference(heat: np.ndarray) -> np.ndarray:
         Float array of shape `(n, 3)`: red, green and blue, 0 to 255.
     """
     hues = np.where(heat[:, None] < 0, _NEGATIVE, _POSITIVE)
-    # The root gives colour to small differences, which are hardly opaque.
-    return np.asarray(255 + np.sqrt(np.abs(heat[:, None])) * (hues - 255))
+    # The root gives full colour to small differences too, which are hardly opaque.
+    return np.asarray(255 + np.abs(heat[:, None]) ** _SATURATION * (hues - 255))

@@ -23,8 +23,9 @@ import lrdiag
 from lrdiag import Report, diagnose
 from lrdiag.data.preprocessing import preprocess
 from lrdiag.errors import ComparisonError, DataError, ModelError, RunFolderError, SettingsError
+from lrdiag.rate.range_test import Sweep
 from lrdiag.record import folder as run_folder
-from lrdiag.record.facts import TrainingRun
+from lrdiag.record.facts import RangeTestFacts, TrainingRun
 
 L = keras.layers
 CLASSES, SHAPE, COUNT = 3, (8, 8, 3), 23
@@ -719,6 +720,38 @@ def test_a_saved_report_is_a_run_folder(report: Report, tmp_path: Path) -> None:
     assert not (page.parent / "assets").exists()
     report.save(tmp_path, assets="folder")
     assert list((tmp_path / "assets").iterdir())
+
+
+def test_a_report_without_training_and_range_test_writes_no_empty_tables(report: Report, tmp_path: Path) -> None:
+    report.save(tmp_path)
+    tables = {path.name for path in tmp_path.glob("*.csv")}
+    assert tables == {"predictions.csv"}
+
+
+def test_a_folder_that_is_used_again_keeps_no_file_of_the_earlier_run(
+    net: keras.Model, report: Report, tmp_path: Path
+) -> None:
+    history = {"loss": [1.0, 0.5], "accuracy": [0.25, 0.5]}
+    rates = np.geomspace(1e-4, 1, 30)
+    test = RangeTestFacts(rates.tolist(), [1.0] * 30, [1.0] * 30, "the range was swept to its end")
+    (tmp_path / "model.keras").write_bytes(b"the model of the first run")
+    (tmp_path / "weights.h5").write_bytes(b"the user's own")
+    first = diagnose(net, IMAGES, LABELS, history=history, range_test=test)
+    first.save(tmp_path, own=["model.keras"])
+    assert {"history.csv", "range_test.csv", "heatmaps.npz", "model.keras"} <= {
+        file.name for file in tmp_path.iterdir()
+    }
+    report.save(tmp_path)
+    left = {file.name for file in tmp_path.iterdir()}
+    assert not {"history.csv", "range_test.csv", "model.keras"} & left
+    assert {"heatmaps.npz", "predictions.csv", "weights.h5"} <= left
+    assert run_folder.load(tmp_path) == report.run
+
+
+def test_a_table_of_a_sweep_without_smoothed_losses_is_written(net: keras.Model, tmp_path: Path) -> None:
+    sweep = lrdiag.RangeTest((Sweep(np.geomspace(1e-4, 1, 30), np.ones(30)),))
+    diagnose(net, IMAGES, LABELS, range_test=sweep).save(tmp_path)
+    assert (tmp_path / "range_test.csv").read_text().splitlines()[1] == "0,0.0001,1.0,"
 
 
 def test_templates_of_ones_own_are_used(report: Report, tmp_path: Path) -> None:

@@ -18,9 +18,14 @@ def compile_again(model: keras.Model) -> None:
     model.make_train_function(force=True)
 
 
-def forget_compiled(model: keras.Model) -> None:
-    """Makes the next `fit` compile the training step again."""
-    model.train_function = None
+def compiled_step(model: keras.Model) -> Any:
+    """Returns the compiled training step, or `None` before the first `fit`."""
+    return model.train_function
+
+
+def set_compiled_step(model: keras.Model, step: Any) -> None:
+    """Sets the training step to one that `compiled_step` returned, or to `None`, so that `fit` compiles it again."""
+    model.train_function = step
 
 
 class BatchLoss:

@@ -8,7 +8,7 @@ import keras
 
 from lrdiag.backend.optimizers import HyperParameters, held_rate, inner_optimizers
 from lrdiag.backend.scalar import Scalar
-from lrdiag.backend.train_function import compile_again, forget_compiled
+from lrdiag.backend.train_function import compile_again, compiled_step, set_compiled_step
 from lrdiag.errors import SettingsError
 
 
@@ -30,7 +30,7 @@ class SweptRate:
         self._rates = [HyperParameters(optimizer).learning_rate() for optimizer in self._optimizers]
         first = self._rates[0]
         self._ratios = [rate / first if first else 1.0 for rate in self._rates]
-        self._train_function = model.train_function
+        self._step = compiled_step(model)
 
     def take(self) -> None:
         """Replaces schedules by variables."""
@@ -70,7 +70,7 @@ class SweptRate:
             if not isinstance(held, keras.Variable):
                 optimizer.learning_rate = held
         if self._has_schedules:
-            self._model.train_function = self._train_function
+            set_compiled_step(self._model, self._step)
 
     @property
     def _has_schedules(self) -> bool:
@@ -83,7 +83,7 @@ def restore_schedules(model: keras.Model) -> None:
         held = held_rate(optimizer)
         if isinstance(held, _Replacement):
             optimizer.learning_rate = held.replaced
-            forget_compiled(model)
+            set_compiled_step(model, None)  # it was traced with the replacement
 
 
 class _Replacement(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]

@@ -1,1 +1,1 @@
-"""What flows between the rooms, and the run folder that it is kept in."""
+"""Facts, arrays and pictures of a run, and the run folder."""

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Fingerprint:
-    """Tells one test set from another; images may come batch by batch, however they are divided."""
+    """Identifies a test set. Images are added in batches of any size."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
@@ -20,7 +20,7 @@ class Fingerprint:
         self._digest.update(np.ascontiguousarray(images).data)
 
     def of(self, labels: np.ndarray) -> str:
-        """The fingerprint of the images so far with their labels, integers of shape `(n,)`: a SHA-256."""
+        """SHA-256 of the images so far and their labels, integers of shape `(n,)`."""
         digest = self._digest.copy()
         digest.update(repr((self._shape, labels.tolist())).encode())
         return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What a run ran on: device, versions, commit."""
+"""Versions and commit of a run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _PACKAGES = ("lrdiag", "keras", "tensorflow", "numpy", "opencv-python-headless",
 
 
 def versions() -> dict[str, str]:
-    """The versions that a result depends on."""
+    """Versions of the packages that a result depends on."""
     return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
 
 
 def git_commit() -> str | None:
-    """The commit of the current folder, with a `+` where files have changed since; `None` outside a repository."""
+    """Commit of the current folder, with a `+` if files have changed since; `None` outside a repository."""
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"],

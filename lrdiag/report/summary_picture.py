@@ -244,7 +244,7 @@ def _mistakes(pen: _Pen, run: Run) -> None:
         pen.text((_MISTAKES, _TOP + 12), "No mistakes", 15, width=width, colour=_QUIET)
         return
     items = diagnosis.misclassified.items
-    photographs = Cells(run.pictures, images)
+    pictures = Cells(run.pictures, images)
     maps = Cells(run.pictures, heatmaps) if heatmaps else None
     title = "Highest losses, with heatmaps" if maps else "Highest losses"
     pen.text((_MISTAKES, _TOP + 12), title, 15, width=width, colour=_QUIET)
@@ -255,27 +255,27 @@ def _mistakes(pen: _Pen, run: Run) -> None:
         mistake = items[item]
         left = _MISTAKES + cell % columns * (tile + gap)
         top = _TOP + 28 + cell // columns * pitch
-        photograph = _fitting(photographs.at(cell))
-        pen.picture.paste(photograph, (left, top))
+        image = _fitting(pictures.at(cell))
+        pen.picture.paste(image, (left, top))
         if maps:
-            pen.picture.paste(_warmed(photograph, maps.at(cell)), (left + _SIDE + 2, top))
+            pen.picture.paste(_warmed(image, maps.at(cell)), (left + _SIDE + 2, top))
         names = (formats.short(diagnosis.dataset.classes[index]) for index in (mistake.true, mistake.predicted))
         pen.text((left, top + _SIDE + 14), " → ".join(names), 13, width=tile)
 
 
-def _fitting(photograph: Image) -> Image:
+def _fitting(image: Image) -> Image:
     """The image enlarged or reduced to its place. Small images are shown pixel by pixel."""
     from PIL.Image import Resampling
 
-    zoom = _SIDE / max(photograph.size)
-    width, height = (max(1, round(zoom * side)) for side in photograph.size)
-    return photograph.convert("RGB").resize((width, height), Resampling.NEAREST if zoom >= 2 else Resampling.LANCZOS)
+    zoom = _SIDE / max(image.size)
+    width, height = (max(1, round(zoom * side)) for side in image.size)
+    return image.convert("RGB").resize((width, height), Resampling.NEAREST if zoom >= 2 else Resampling.LANCZOS)
 
 
-def _warmed(photograph: Image, heatmap: Image) -> Image:
+def _warmed(image: Image, heatmap: Image) -> Image:
     """The image with its heatmap over it."""
     from PIL.Image import Resampling
 
-    warm = photograph.convert("RGBA")
-    warm.alpha_composite(heatmap.convert("RGBA").resize(photograph.size, Resampling.BILINEAR))
+    warm = image.convert("RGBA")
+    warm.alpha_composite(heatmap.convert("RGBA").resize(image.size, Resampling.BILINEAR))
     return warm.convert("RGB")

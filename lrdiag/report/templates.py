@@ -1,4 +1,4 @@
-"""The Jinja environment of the page and of the summary."""
+"""The Jinja environments of the page and of the summary."""
 
 from __future__ import annotations
 
@@ -30,24 +30,25 @@ FILTERS = (
 )
 _RATE_OR_OPTION = re.compile(r"\d(?:\.\d+)?e-\d+|(?<![\w-])--[a-z]{2,12}(?:-[a-z]{2,12}){0,2}(?![\w-])")
 OWN = "lrdiag"
-"""The prefix by which a foreign template extends or includes the one that it replaces."""
+"""The prefix with which a user's template extends or includes the template that it replaces."""
 
 
 def templates_root() -> Path:
-    """The folder of the templates: inside an installed package, at the root of the repository in a checkout."""
+    """The folder of the templates: in the installed package, or at the root of the repository in a checkout."""
     packaged = Path(str(files("lrdiag"))) / "templates"
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "templates"
 
 
 @cache
 def html_environment(templates: Path | None = None) -> Environment:
-    """Templates that write HTML: every value is escaped, a missing one is an error.
+    """The environment of templates that write HTML. Every value is escaped, a missing one is an error.
 
     Args:
-        templates: A folder whose files replace ours of the same name. Ours stay within their reach, under `lrdiag/`.
+        templates: A folder whose files replace those of lrdiag of the same name. They can extend or include the
+            replaced files under `lrdiag/`.
 
     Raises:
-        TemplateError: If there is no such folder, or nothing in it that replaces anything.
+        TemplateError: If there is no such folder, or if no file in it replaces one of lrdiag.
     """
     ours = FileSystemLoader(templates_root())
     replaced = [] if templates is None else [_replacing(templates, ours)]
@@ -64,9 +65,9 @@ def html_environment(templates: Path | None = None) -> Environment:
 
 
 def unbroken(text: str) -> Markup:
-    """The text as HTML whose rates and options stay on one line: a browser breaks `3.1e-2` and `--seed` at hyphens.
+    """The text as HTML that keeps rates and options on one line; a browser breaks `3.1e-2` and `--seed` at hyphens.
 
-    No other hyphen takes its place, so that a copied number is still a number and an option still an option.
+    The hyphens stay as they are, so that a number or an option can be copied.
     """
     return Markup(_RATE_OR_OPTION.sub(r'<span class="whole">\g<0></span>', str(escape(formats.legible(text)))))
 
@@ -75,18 +76,18 @@ def _replacing(templates: Path, ours: FileSystemLoader) -> FileSystemLoader:
     names = [name for name in ours.list_templates() if not name.endswith(".md.j2")]
     if not any((templates / name).is_file() for name in names):
         raise TemplateError(
-            f"A folder of templates must replace at least one of ours: {', '.join(names)}. Received: {templates}"
-            f"{'' if templates.is_dir() else ', which is no folder'}"
+            f"A folder of templates must replace at least one of: {', '.join(names)}. Received: {templates}"
+            f"{'' if templates.is_dir() else ', which is not a folder'}"
         )
     return FileSystemLoader(templates)
 
 
 @contextmanager
 def foreign(templates: Path | None) -> Iterator[None]:
-    """Explains what went wrong in someone else's templates; what goes wrong in ours is a bug and stays as it is.
+    """Explains errors in the user's templates. An error in a template of lrdiag is a bug and is not changed.
 
     Raises:
-        TemplateError: Says where and what.
+        TemplateError: With the place and the error.
     """
     try:
         yield
@@ -94,13 +95,13 @@ def foreign(templates: Path | None) -> Iterator[None]:
         if templates is None:
             raise
         raise TemplateError(
-            f"The templates cannot be rendered. Mend them, or leave out `--templates`. "
+            f"The templates cannot be rendered. Correct them, or leave out `--templates`. "
             f"Received: {_place(error) or templates}: {type(error).__name__}: {error}"
         ) from error
 
 
 def _place(error: Exception) -> str | None:
-    """File and line of the innermost template."""
+    """File and line of the innermost template, or `None`."""
     if isinstance(error, jinja2.TemplateSyntaxError):
         return f"{error.filename}:{error.lineno}"
     calls = [call for call in traceback.extract_tb(error.__traceback__) if call.name in _TEMPLATE_CALLS]

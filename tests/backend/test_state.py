@@ -165,7 +165,7 @@ def test_a_model_is_built_as_training_would_build_it(data: str) -> None:
                 find_lr(model, iter(dataset), iterations=6)
         elif swept:
             find_lr(model, *([INPUTS, TARGETS] if data == "arrays" else [dataset]), iterations=6, end_lr=0.1)
-        losses.append(model.fit(dataset, verbose=0).history["loss"])
+        losses.append(model.fit(dataset, shuffle=False, verbose=0).history["loss"])
     assert losses[0] == losses[1]
 
 
@@ -253,6 +253,7 @@ def adversarial() -> keras.Model:
     return model
 
 
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights:UserWarning")
 @pytest.mark.parametrize("make", [adversarial, frozen])
 def test_an_optimizer_without_updates_is_refused_and_everything_is_restored(make: Callable[[], keras.Model]) -> None:
     model = make()
@@ -360,6 +361,9 @@ def test_an_optimizer_that_a_layer_holds_is_restored() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.inner = [Inner()]
+
+        def build(self, shape: Any) -> None:
+            """Nothing to build."""
 
         def call(self, inputs: Any) -> Any:
             return inputs

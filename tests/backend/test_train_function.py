@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from lrdiag.backend.train_function import BatchLoss, compile_again, forget_compiled
+from lrdiag.backend.train_function import BatchLoss, compile_again, compiled_step, set_compiled_step
 
 Line = tuple[np.ndarray, np.ndarray]
 
@@ -71,7 +71,7 @@ def test_the_loss_is_exact_late_in_a_long_epoch(make_line: Callable[..., keras.M
     assert history.history["loss"] == pytest.approx([1e3], rel=1e-4)
 
 
-def test_compiling_again_and_forgetting_make_keras_trace_the_step(
+def test_keras_traces_the_step_again_when_it_is_compiled_again_or_removed(
     make_line: Callable[..., keras.Model], line: Line
 ) -> None:
     traced = []
@@ -79,8 +79,13 @@ def test_compiling_again_and_forgetting_make_keras_trace_the_step(
     compute_loss = model.compute_loss
     model.compute_loss = lambda *data, **options: traced.append(1) or compute_loss(*data, **options)
     counts = []
-    for change in (lambda model: None, lambda model: None, compile_again, forget_compiled):
-        change(model)
+    for change in (
+        lambda: None,
+        lambda: set_compiled_step(model, compiled_step(model)),
+        lambda: compile_again(model),
+        lambda: set_compiled_step(model, None),
+    ):
+        change()
         model.fit(*line, batch_size=5, verbose=0)
         counts.append(len(traced))
     assert counts[0] == counts[1] < counts[2] < counts[3]

@@ -133,7 +133,7 @@ def make_run(size: Size, folder: Path, data_dir: str | None) -> dict[str, float]
 
     mistakes = kept(test.images, predictions.misclassified)
     seconds, started = {}, time.perf_counter()
-    sheets, pictures = lay_out(mistakes, predictions, maps, dataset.train, seed=0)
+    pictures = lay_out(mistakes, predictions, maps, dataset.train, seed=0)
     seconds["lay_out"] = time.perf_counter() - started
     diagnosis = assemble(
         dataset_facts(emptied),
@@ -143,7 +143,6 @@ def make_run(size: Size, folder: Path, data_dir: str | None) -> dict[str, float]
         range_test_note=None,
         training=training,
         heatmaps=HeatmapFacts("Grad-CAM", "conv", size.mistakes, trust=HeatmapTrust(200, 0.02, 0.3, 0.4)),
-        sheets=sheets,
         run=run_facts,
     )
     facts = dataclasses.replace(diagnosis.dataset, image_shape=[size.side, size.side, 3])

@@ -166,11 +166,11 @@ def test_a_peak_may_be_zero_where_the_map_is() -> None:
 
 
 def test_a_difference_is_blue_below_and_red_above_zero() -> None:
-    maps = np.array([[[-4, 4, 1, -1, 0]]], np.float32)
+    maps = np.array([[[-16, 16, 1, -1, 0]]], np.float32)
     images = np.full((1, 1, 5, 3), 200, np.uint8)
     covered = lrdiag.overlay(images, maps, colormap="difference", **ONLY_COLOURS)[0, 0]
     assert covered[:2].tolist() == [BLUE, RED]
-    halfway = (255 + np.array([RED, BLUE])) / 2  # to white: the root of a quarter of the peak
+    halfway = (255 + np.array([RED, BLUE])) / 2  # to white: the fourth root of a sixteenth of the peak
     np.testing.assert_allclose(covered[2:4], halfway, atol=1.5)
     assert covered[4].tolist() == [255, 255, 255]
     assert lrdiag.overlay(images, maps, colormap="difference", opacity=1)[0, 0, [0, 1, 4]].tolist() == [

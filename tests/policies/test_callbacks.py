@@ -278,6 +278,7 @@ def test_another_callback_that_sets_the_rate_is_refused_at_the_next_step(
     assert 3 * complete_epochs <= int(model.optimizer.iterations) < 3 * (complete_epochs + 1)
 
 
+@pytest.mark.filterwarnings("ignore:.*has already made 3 updates:UserWarning")
 def test_the_rate_may_be_set_between_two_runs(make_line: Callable[..., keras.Model], fit: Fit) -> None:
     model, callback, probe = make_line(run_eagerly=True), CyclicLR(**CYCLE), Probe()
     fit(model, 1, callback, probe)

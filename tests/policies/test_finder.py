@@ -519,6 +519,7 @@ def test_batches_from_python_are_swept(make_line: Callable[..., keras.Model], ma
         np.testing.assert_allclose([each.losses for each in test.sweeps], [[0, 1, 4, 0], [1, 4, 0, 1]], rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*ran out of data:UserWarning")
 def test_a_generator_that_ends_ends_the_sweep(make_line: Callable[..., keras.Model]) -> None:
     test = find_lr(make_line(), numbered(5), iterations=20, diverge_factor=math.inf)
     assert test.stop_reason == "the training ended before the sweep"

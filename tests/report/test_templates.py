@@ -104,12 +104,12 @@ def test_a_template_that_is_no_text_is_an_error(run: Run, tmp_path: Path) -> Non
 
 
 def test_a_missing_folder_is_an_error(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(TemplateError, match=r"Received: .*absent, which is no folder"):
+    with pytest.raises(TemplateError, match=r"Received: .*absent, which is not a folder"):
         render_page(run, templates=tmp_path / "absent")
 
 
 def test_a_folder_that_replaces_nothing_is_an_error(run: Run, templates: WriteTemplates) -> None:
-    with pytest.raises(TemplateError, match=r"at least one of ours: .*report\.html\.j2.*Received: .*[^r]$"):
+    with pytest.raises(TemplateError, match=r"at least one of: .*report\.html\.j2.*Received: .*[^r]$"):
         render_page(run, templates=templates({"report.html": "mine"}))
 
 

@@ -1,1 +1,1 @@
-"""One module a section: `build(run)` computes what `templates/sections/<key>.html.j2` then only writes down."""
+"""One module for each section: `build(run)` computes the content that `templates/sections/<key>.html.j2` renders."""
