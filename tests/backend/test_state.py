@@ -123,7 +123,7 @@ def test_random_states_are_restored_that_the_data_draws_from_before_the_first_st
         model = net()
         random.seed(3)
         np.random.seed(3)  # noqa: NPY002
-        keras.random.normal(())  # makes Keras's own seed, where there is none yet
+        keras.random.normal(())  # creates Keras's global seed generator
         if swept:
             find_lr(model, Drawing(), iterations=6, end_lr=0.1)
         losses.append(model.fit(Drawing(), epochs=2, shuffle=False, verbose=0).history["loss"])
