@@ -1,6 +1,6 @@
 """Learning-rate and failure diagnostics for Keras: one command, one page.
 
-Public names are imported when they are first used, so that `import lrdiag` brings in neither Keras nor matplotlib.
+Public names are imported on first use, so `import lrdiag` imports neither Keras nor matplotlib.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _HOMES = {
     "OneCycleLR": "lrdiag.policies.callbacks",
     "OneCycleSchedule": "lrdiag.policies.schedules",
     "RangeTest": "lrdiag.rate.range_test",
-    "Report": "lrdiag.diagnosing",
+    "Report": "lrdiag.report.report",
     "ReportCallback": "lrdiag.callback",
     "SGD": "lrdiag.policies.sgd",
     "Settings": "lrdiag.settings",

@@ -1,17 +1,17 @@
 """Every error that lrdiag raises on purpose.
 
     LrdiagError
-    ├── SettingsError           an option or argument that cannot be used
-    ├── DataError               images or labels that cannot be used
-    │   └── DataUnavailable     data that is neither on disk nor to be downloaded
-    ├── ModelError              a network that cannot be used
-    ├── NoSuggestion            a range test from which no learning rate can be read
-    ├── ComparisonError         two runs that cannot be compared
-    ├── TemplateError           templates of one's own that cannot be rendered
-    └── RunFolderError          a run folder that cannot be read or written
+    ├── SettingsError           an option or argument is invalid
+    ├── DataError               images or labels are invalid
+    │   └── DataUnavailable     data is neither on disk nor can be downloaded
+    ├── ModelError              a model does not load or does not fit the data
+    ├── NoSuggestion            a range test gives no learning rate
+    ├── ComparisonError         two runs have different test images or classes
+    ├── TemplateError           a custom template can't be rendered
+    └── RunFolderError          a run folder can't be read or written
 
-A message says what was wrong, the rule, what was received and what to do. The command line prints it without
-a traceback and ends with exit code 2.
+A message says what was wrong, the rule, what was received and what to do. The command line prints it without a
+traceback and exits with code 2.
 """
 
 import operator
@@ -21,7 +21,7 @@ from typing import SupportsIndex
 
 
 class LrdiagError(Exception):
-    """The base of every error that lrdiag raises on purpose.
+    """Base class of every error that lrdiag raises on purpose.
 
     Example:
         >>> import lrdiag
@@ -34,23 +34,23 @@ class LrdiagError(Exception):
 
 
 class SettingsError(LrdiagError, ValueError):
-    """An option or argument is outside the values it may take."""
+    """An option or argument has an invalid value."""
 
 
 class DataError(LrdiagError, ValueError):
-    """Images or labels are broken, foreign or inconsistent."""
+    """Images or labels are broken, of another format, or inconsistent."""
 
 
 class DataUnavailable(DataError):
-    """Data is neither on disk nor to be downloaded."""
+    """Data is neither on disk nor can be downloaded."""
 
 
 class ModelError(LrdiagError, ValueError):
-    """A network does not load or does not fit the data."""
+    """A model does not load or does not fit the data."""
 
 
 class NoSuggestion(LrdiagError):
-    """A range test holds no descent from which a learning rate could be read.
+    """A range test gives no learning rate, because its loss does not fall.
 
     Example:
         >>> import lrdiag
@@ -65,22 +65,22 @@ class NoSuggestion(LrdiagError):
 
 
 class ComparisonError(LrdiagError, ValueError):
-    """Two runs were not judged on the same test set."""
+    """Two runs were evaluated on different test images or classes."""
 
 
 class TemplateError(LrdiagError):
-    """Templates of one's own are missing or broken."""
+    """A custom template is missing or broken."""
 
 
 class RunFolderError(LrdiagError):
-    """A run folder cannot be read or written."""
+    """A run folder can't be read or written."""
 
 
 def require_choice(name: str, value: object, choices: Iterable[str]) -> None:
-    """Refuses what is none of the choices that an argument has.
+    """Raises unless `value` is one of `choices`.
 
     Raises:
-        SettingsError: If it is none.
+        SettingsError: With the choices.
     """
     choices = list(choices)
     if value not in choices:
@@ -88,26 +88,29 @@ def require_choice(name: str, value: object, choices: Iterable[str]) -> None:
 
 
 def require_count(name: str, value: object, at_least: int = 1) -> None:
-    """Refuses what is no whole number of things.
+    """Raises unless `value` is an integer >= `at_least`.
 
     Raises:
-        SettingsError: If it is none, or less than `at_least`.
+        SettingsError: With the limit.
     """
     if not isinstance(value, SupportsIndex) or isinstance(value, bool) or operator.index(value) < at_least:
         raise SettingsError(f"`{name}` must be a whole number, {at_least} or more. Received: {value!r}")
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """Ends a message that refuses `name` with the nearest one that is known; empty where none is near.
+    """Returns the end of an error message: the known name that is most similar to `name`.
 
     Example:
         >>> did_you_mean("epoch", ["seed", "epochs"])
         ". Did you mean 'epochs'?"
 
     Args:
-        name: What was received.
-        known: What could have been meant.
-        prefix: Stands before the known name where it is shown.
+        name: The name that was received.
+        known: The valid names.
+        prefix: Text to show before the valid name.
+
+    Returns:
+        A sentence, or `""` if no name is similar.
     """
     close = get_close_matches(name, list(known), n=1)
     return f". Did you mean {prefix + close[0]!r}?" if close else ""

@@ -1,4 +1,4 @@
-"""How a run tells what it is doing, without knowing who listens."""
+"""How a run reports its progress to a listener."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Protocol
 
 
 class Stage(Protocol):
-    """One stage of a run, while it lasts."""
+    """A stage of a run."""
 
     def advance(self, steps: int = 1, note: str = "") -> None:
-        """Tells that `steps` more are done; `note` is shown beside the bar."""
+        """Reports that `steps` more steps are done. `note` is shown beside the bar."""
 
 
 class Progress(Protocol):
-    """Whoever listens to a run: the command line, a notebook, nobody."""
+    """A listener, such as the command line or a notebook."""
 
     def stage(self, title: str, total: int | None = None, unit: str = "") -> AbstractContextManager[Stage]:
-        """Opens a stage of `total` steps, counted in `unit`s."""
+        """Begins a stage of `total` steps, counted in `unit`. It ends with the returned context."""
 
     def warn(self, text: str) -> None:
-        """Says what the reader must not miss."""
+        """Shows a warning."""
 
 
 class Silence:
-    """A listener that ignores everything; the default outside the command line."""
+    """A listener that ignores everything. The default in Python."""
 
     @contextmanager
     def stage(self, title: str, total: int | None = None, unit: str = "") -> Iterator[Silence]:
-        """Opens a stage that nobody sees."""
+        """Begins a stage that is not shown."""
         yield self
 
     def advance(self, steps: int = 1, note: str = "") -> None:

@@ -1,11 +1,15 @@
-"""What a run is asked to do: one validated record, the same for the command line and for Python."""
+"""What a run can be asked to do, as validated records. The command line and Python both use them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from numbers import Real
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
-from lrdiag.diagnosis.gates import Gate
+from lrdiag.diagnosis.gates import Gate, Rule, from_table
 from lrdiag.errors import SettingsError, require_choice, require_count
 from lrdiag.vocabulary import (
     ASSETS,
@@ -21,18 +25,23 @@ from lrdiag.vocabulary import (
     ScheduleName,
 )
 
+MAX_SEED = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class LearningRate:
-    """Which learning rate to train with.
+    """The learning rate of a training run: a number, two boundaries, or the choice of a range test.
 
     Example:
         >>> LearningRate(rate=0.4, base_lr=0.01), LearningRate()  # the second: a range test chooses
         (LearningRate(rate=0.4, base_lr=0.01), LearningRate(rate=None, base_lr=None))
 
     Attributes:
-        rate: The rate, or the upper boundary of a cycle; `None` lets the range test choose.
-        base_lr: The lower boundary of a cycle; `None` takes a tenth of `rate`.
+        rate: The learning rate, or the upper boundary of a cycle. `None` lets a range test choose.
+        base_lr: The lower boundary of a cycle. `None` uses a tenth of `rate`.
+
+    Raises:
+        SettingsError: If a rate isn't positive and finite, or `base_lr` isn't less than `rate`.
     """
 
     rate: float | None = None
@@ -48,15 +57,40 @@ class LearningRate:
             )
 
     @classmethod
+    def of(cls, value: LearningRate | float | str | tuple[float, float]) -> LearningRate:
+        """Converts a plain value.
+
+        Example:
+            >>> LearningRate.of(0.1), LearningRate.of((0.01, 0.4)), LearningRate.of("auto") == LearningRate()
+            (LearningRate(rate=0.1, base_lr=None), LearningRate(rate=0.4, base_lr=0.01), True)
+
+        Args:
+            value: A number, a pair `(base_lr, max_lr)`, or text that `parse` reads.
+
+        Raises:
+            SettingsError: If `value` is none of these.
+        """
+        match value:
+            case LearningRate():
+                return value
+            case str():
+                return cls.parse(value)
+            case Real() if not isinstance(value, bool):
+                return cls(float(value))
+            case (Real() as base_lr, Real() as max_lr):
+                return cls(float(max_lr), float(base_lr))
+        raise _not_a_learning_rate(value)
+
+    @classmethod
     def parse(cls, text: str) -> LearningRate:
-        """Reads `auto`, a rate such as `0.1`, or boundaries such as `0.01:0.4`.
+        """Parses `auto`, a rate such as `0.1`, or boundaries such as `0.01:0.4`.
 
         Example:
             >>> LearningRate.parse("0.01:0.4")
             LearningRate(rate=0.4, base_lr=0.01)
 
         Raises:
-            SettingsError: If `text` is none of these, or the rates are not finite, positive and ascending.
+            SettingsError: If `text` is none of these, or the rates aren't finite, positive and ascending.
         """
         if text == "auto":
             return cls()
@@ -64,12 +98,9 @@ class LearningRate:
             rates = [float(part) for part in text.split(":")]
             if len(rates) <= 2:
                 return cls(rates[-1], rates[0] if len(rates) == 2 else None)
-        except ValueError:  # no number, or no rate
+        except ValueError:  # not a number, or not a valid rate
             pass
-        raise SettingsError(
-            "The learning rate must be `auto`, a positive number such as `0.1`, or two ascending ones such as "
-            f"`0.01:0.4`. Received: {text!r}"
-        )
+        raise _not_a_learning_rate(text)
 
     def __str__(self) -> str:
         if self.rate is None:
@@ -77,9 +108,82 @@ class LearningRate:
         return f"{self.rate}" if self.base_lr is None else f"{self.base_lr}:{self.rate}"
 
 
+def _not_a_learning_rate(value: object) -> SettingsError:
+    return SettingsError(
+        "The learning rate must be `auto`, a positive number such as `0.1`, or two ascending ones such as "
+        f"`0.01:0.4`. Received: {value!r}"
+    )
+
+
+def read_augmentations(value: str | Iterable[str] | None) -> tuple[Any, ...]:
+    """Converts a plain value to names of augmentations.
+
+    Example:
+        >>> read_augmentations("flip, crop"), read_augmentations(["erase"]), read_augmentations("none")
+        (('flip', 'crop'), ('erase',), ())
+
+    Args:
+        value: Names, separated by commas or in a list. `"none"`, `""` and `None` mean no augmentation.
+
+    Raises:
+        SettingsError: If a name is unknown.
+    """
+    if isinstance(value, str):
+        value = () if value in ("none", "") else [name.strip() for name in value.split(",")]
+    return _require_augmentations(tuple(value or ()))
+
+
+def _require_augmentations(names: tuple[Any, ...]) -> tuple[Any, ...]:
+    for name in names:
+        if name not in AUGMENTATIONS:
+            raise SettingsError(f"`augment` takes {', '.join(AUGMENTATIONS)} or none. Received: {name!r}")
+    return names
+
+
+def read_image_size(value: str | int | tuple[int, int] | None) -> tuple[int, int] | None:
+    """Converts a plain value to height and width.
+
+    Example:
+        >>> read_image_size(64), read_image_size("48x64"), read_image_size((48, 64))
+        ((64, 64), (48, 64), (48, 64))
+
+    Args:
+        value: One number of pixels for a square, or height and width. `None` is returned as it is.
+
+    Raises:
+        SettingsError: If `value` is none of these.
+    """
+    if value is None:
+        return None
+    sides = (
+        value.lower().split("x") if isinstance(value, str) else value if isinstance(value, tuple | list) else [value]
+    )
+    if len(sides) in (1, 2) and all(str(side).isdecimal() and int(side) for side in sides):
+        return int(sides[0]), int(sides[-1])
+    raise SettingsError(
+        f"The image size must be one number of pixels, or height and width: 64, or 48x64. Received: {value!r}"
+    )
+
+
+def require_baseline(gates: Iterable[Gate], *, given: bool) -> None:
+    """Raises if a gate compares with a baseline and no baseline is given.
+
+    Raises:
+        SettingsError: With the name of the gate.
+    """
+    for gate in gates:
+        if gate.rule == "fail-if-worse" and not given:
+            raise SettingsError(
+                "`fail-if-worse` needs an earlier run: name it with --baseline, in Python `baseline=`. "
+                f"Received: {gate.name}={gate.limit:g} without a baseline"
+            )
+
+
 @dataclass(frozen=True)
 class Settings:
-    """Everything that `lrdiag train-and-report` can be told.
+    """All settings of `lrdiag train-and-report`, validated.
+
+    In Python, pass the same names as keyword arguments to `lrdiag.train_and_report`, which also takes plain values.
 
     Example:
         >>> settings = Settings(data="digits", schedule="one-cycle", epochs=3)
@@ -87,27 +191,30 @@ class Settings:
         ('fast', 'sgd')
 
     Attributes:
-        data: `"cifar10"`, `"digits"`, the path of data of one's own, or `None`: CIFAR-10 where it can be had.
-        data_dir: The folder that holds CIFAR-10, or `None`: Keras's cache.
-        image_size: Height and width that images are scaled to, in pixels; `None` takes 32 × 32, or what the model or
-            the file of arrays says.
+        data: `"cifar10"`, `"digits"`, or the path of your own data. `None` uses CIFAR-10 if it is available, and the
+            digits if it isn't.
+        data_dir: The folder that contains CIFAR-10. `None` looks in Keras's cache.
+        image_size: Height and width that images are scaled to, in pixels. `None` uses what the model or the file of
+            arrays says, or 32 × 32.
         model: `"fast"`, `"article"`, a `.keras` file, or `module:function`.
-        epochs: Passes over the training set; `None` takes as many as the size of the data asks for.
-        batch_size: Images in one update; `None` takes what the size of the data asks for.
-        seed: Seed of every random choice.
-        limit_train: Use only so many training images, spread evenly over the classes.
-        limit_test: The same for the test images.
-        out: The run folder that is written.
-        augment: Which random changes the training images undergo.
-        optimizer: The optimizer.
-        schedule: How the learning rate moves during training.
-        learning_rate: The rate or boundaries, or automatic.
-        mixed_precision: Compute in 16 bits where the layers allow it.
-        baseline: An earlier run to compare with, its folder or its report.json, or `None`.
-        gates: What the run must reach. They are checked against the classes before training; whoever started the run
-            holds it against them with `lrdiag.diagnosis.gates.check`.
-        assets: `"inline"`: the page is one file. `"folder"`: its pictures and its style lie in `assets/` beside it.
-        templates: A folder whose templates take the place of those of the same name, or `None`.
+        epochs: Number of passes over the training set. `None` chooses it by the size of the training set.
+        batch_size: Number of images in an update. `None` chooses it by the size of the training set.
+        seed: Random seed of the whole run, 0 to 2147483647.
+        limit_train: Use only this many training images, spread evenly over the classes.
+        limit_test: Use only this many test images, spread evenly over the classes.
+        out: The run folder to write.
+        augment: Random augmentation of the training images: `"flip"`, `"crop"` and `"erase"`.
+        optimizer: Name of the optimizer.
+        schedule: Name of the learning-rate schedule.
+        learning_rate: The learning rate or its boundaries. By default a range test chooses.
+        mixed_precision: Whether to compute in 16 bits where the layers allow it.
+        baseline: An earlier run to compare with: its run folder or its report.json.
+        gates: Limits that the run must meet. Their classes are checked before training. The page shows the outcome.
+        assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
+        templates: A folder of templates that replace the built-in ones of the same name.
+
+    Raises:
+        SettingsError: If a value is outside its range.
     """
 
     data: str | None = None
@@ -123,7 +230,7 @@ class Settings:
     augment: tuple[AugmentationName, ...] = ("flip",)
     optimizer: OptimizerName = "sgd"
     schedule: ScheduleName = "cyclic"
-    learning_rate: LearningRate = field(default_factory=LearningRate)
+    learning_rate: LearningRate = LearningRate()
     mixed_precision: bool = False
     baseline: Path | None = None
     gates: tuple[Gate, ...] = ()
@@ -137,13 +244,11 @@ class Settings:
                 require_count(name, value)
         if self.image_size is not None and min(self.image_size) < 1:
             raise SettingsError(f"`image_size` must be 1 pixel or more. Received: {self.image_size}")
-        if not 0 <= self.seed < 2**31:
-            raise SettingsError(f"`seed` must be between 0 and 2147483647. Received: {self.seed}")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise SettingsError(f"`seed` must be between 0 and {MAX_SEED}. Received: {self.seed}")
         for name, allowed in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("assets", ASSETS)):
             require_choice(name, getattr(self, name), allowed)
-        unknown = [name for name in self.augment if name not in AUGMENTATIONS]
-        if unknown:
-            raise SettingsError(f"`augment` takes {', '.join(AUGMENTATIONS)} or none. Received: {unknown[0]!r}")
+        _require_augmentations(tuple(self.augment))
         if self.learning_rate.base_lr is not None and self.schedule in SINGLE_RATE_SCHEDULES:
             raise SettingsError(
                 f"The schedule `{self.schedule}` takes one learning rate, not boundaries. Give one number, or choose "
@@ -151,29 +256,76 @@ class Settings:
                 f"Received: {self.learning_rate}"
             )
 
+    @classmethod
+    def of(
+        cls,
+        *,
+        data: str | PathLike[str] | None,
+        data_dir: str | PathLike[str] | None,
+        image_size: str | int | tuple[int, int] | None,
+        out: str | PathLike[str],
+        augment: str | Iterable[str] | None,
+        learning_rate: LearningRate | float | str | tuple[float, float],
+        baseline: str | PathLike[str] | None,
+        fail_under: Mapping[str, float] | None,
+        fail_if_worse: Mapping[str, float] | None,
+        templates: str | PathLike[str] | None,
+        **others: Any,
+    ) -> Settings:
+        """Converts plain values, as `lrdiag.train_and_report` takes them.
+
+        Raises:
+            SettingsError: If a value can't be converted or is outside its range.
+        """
+        gates = _gates("fail-under", fail_under) + _gates("fail-if-worse", fail_if_worse)
+        require_baseline(gates, given=baseline is not None)
+        return cls(
+            data=None if data is None else str(data),
+            data_dir=_path(data_dir),
+            image_size=read_image_size(image_size),
+            out=Path(out),
+            augment=read_augmentations(augment),
+            learning_rate=LearningRate.of(learning_rate),
+            baseline=_path(baseline),
+            gates=gates,
+            templates=_path(templates),
+            **others,
+        )
+
+
+def _path(value: str | PathLike[str] | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _gates(rule: Rule, limits: Mapping[str, float] | None) -> tuple[Gate, ...]:
+    return () if limits is None else from_table(rule, limits)
+
 
 @dataclass(frozen=True)
-class Judging:
-    """Everything that `lrdiag diagnose` can be told.
+class DiagnoseSettings:
+    """All settings of `lrdiag diagnose`, validated.
 
     Example:
-        >>> Judging("flowers.keras", data="photographs/").preprocess
+        >>> DiagnoseSettings("flowers.keras", data="photographs/").preprocess
         'raw'
 
     Attributes:
         model: A `.keras` or `.h5` file, the folder of a SavedModel, or `module:function`.
-        data: As `Settings.data`; a folder or file without a test set of its own is one as a whole.
-        data_dir: The folder that holds CIFAR-10, or `None`: Keras's cache.
-        image_size: Height and width that images are scaled to, in pixels; `None` takes what the model takes.
+        data: As `Settings.data`. Data without a test set is evaluated as a whole.
+        data_dir: As `Settings.data_dir`.
+        image_size: Height and width that images are scaled to, in pixels. `None` uses what the model takes.
         preprocess: How pixels are scaled before they reach the model.
-        output: Which output, where the model has several: its name or its place.
-        trust: Run the code that the model file carries, such as Lambda layers.
-        seed: Of the sample of mistakes whose heatmaps are tested.
-        out: The run folder that is written.
-        baseline: An earlier run to compare with, its folder or its report.json, or `None`.
-        gates: What the run must reach, as `Settings.gates`.
+        output: Name or index of the output to evaluate, if the model has several.
+        trust: Whether to run code in the model file, such as Lambda layers.
+        seed: Random seed of the heatmap check.
+        out: The run folder to write.
+        baseline: As `Settings.baseline`.
+        gates: As `Settings.gates`.
         assets: As `Settings.assets`.
         templates: As `Settings.templates`.
+
+    Raises:
+        SettingsError: If a value is outside its range.
     """
 
     model: str
@@ -192,3 +344,4 @@ class Judging:
 
     def __post_init__(self) -> None:
         require_choice("preprocess", self.preprocess, PREPROCESSINGS)
+        require_choice("assets", self.assets, ASSETS)

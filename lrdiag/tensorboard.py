@@ -1,4 +1,4 @@
-"""A training in TensorBoard: the rate and loss of each step, the confusion matrix, the worst mistakes."""
+"""Logs for TensorBoard: learning rate and loss of each step, confusion matrix, misclassified images."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from lrdiag.explain.overlay import overlay
 if TYPE_CHECKING:
     from lrdiag.report.report import Report
 
-MISTAKES = 16  # that are shown with their maps
-_MOST_CLASSES = 30  # of a confusion matrix whose names can be read
+MISTAKES = 16  # misclassified images that are shown
+_MAX_CLASSES = 30  # in a confusion matrix with legible names
 
 
 class Log:
     """Summaries in a folder that `tensorboard --logdir` reads.
 
     Args:
-        folder: Where; it is made if there is none.
+        folder: The log folder. It is created if it doesn't exist.
 
     Raises:
         SettingsError: If TensorBoard is not installed.
@@ -34,8 +34,8 @@ class Log:
 
         if find_spec("tensorboard") is None:
             raise SettingsError(
-                "To log for TensorBoard it must be installed: `python -m pip install 'lrdiag[tensorboard]'`. "
-                f"Received: log_dir={str(folder)!r} without it"
+                "`log_dir` needs TensorBoard. Install it: `python -m pip install 'lrdiag[tensorboard]'`. "
+                f"Received: log_dir={str(folder)!r} without TensorBoard"
             )
 
         self._summary = tf.summary
@@ -43,7 +43,7 @@ class Log:
         self._logged = 0
 
     def log_steps(self, learning_rates: list[float], losses: list[float]) -> None:
-        """Writes the steps that are new since the last call."""
+        """Writes the steps since the last call."""
         with self._writer.as_default():
             for step in range(self._logged, len(losses)):
                 self._summary.scalar("lrdiag/learning_rate", learning_rates[step], step=step)
@@ -52,11 +52,11 @@ class Log:
         self._writer.flush()
 
     def log_report(self, report: Report, epoch: int) -> None:
-        """Writes accuracy, confusion matrix and the worst mistakes with their heatmaps.
+        """Writes accuracy, confusion matrix and the misclassified images of the highest loss with their heatmaps.
 
         Args:
-            report: Of the network as it is now.
-            epoch: How many epochs are done.
+            report: The report of the model at this point.
+            epoch: Number of completed epochs.
         """
         with self._writer.as_default():
             self._summary.scalar("lrdiag/accuracy", report.accuracy, step=epoch)
@@ -68,7 +68,11 @@ class Log:
 
 
 def worst_mistakes(report: Report) -> Any:
-    """The mistakes of the highest loss under their heatmaps, a `uint8` array `(k, height, width, 3)`, or `None`."""
+    """Returns the misclassified images of the highest loss with their heatmaps.
+
+    Returns:
+        A `uint8` array of shape `(k, height, width, 3)`, or `None` if there are none.
+    """
     if report.heatmaps is None:
         return None
     rows = np.searchsorted(report.heatmaps.indices, report.predictions.ranked_mistakes)
@@ -77,14 +81,14 @@ def worst_mistakes(report: Report) -> Any:
 
 
 def _confusion_picture(report: Report) -> np.ndarray:
-    """The confusion matrix as a `uint8` picture of shape `(height, width, 4)`."""
+    """Returns a picture of the confusion matrix, a `uint8` array of shape `(height, width, 4)`."""
     from matplotlib.figure import Figure
     from PIL import Image
     from sklearn.metrics import ConfusionMatrixDisplay
 
     names = report.diagnosis.dataset.classes
-    legible = len(names) <= _MOST_CLASSES
-    side = 4 + 0.4 * min(len(names), _MOST_CLASSES)
+    legible = len(names) <= _MAX_CLASSES
+    side = 4 + 0.4 * min(len(names), _MAX_CLASSES)
     figure = Figure((side, side), layout="constrained")
     display = ConfusionMatrixDisplay(report.confusion, display_labels=names if legible else None)
     axes = figure.subplots()

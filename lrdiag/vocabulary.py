@@ -1,4 +1,4 @@
-"""The names that arguments and options accept."""
+"""Names that arguments and options accept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
 AUGMENTATIONS: tuple[str, ...] = get_args(AugmentationName)
 ASSETS: tuple[str, ...] = get_args(AssetsName)
-DATA_NAMES = ("cifar10", "digits")  # what comes by name; all else is a path
+DATA_NAMES = ("cifar10", "digits")  # requested by name; anything else is a path
 RULES: tuple[str, ...] = get_args(RuleName)
 PREPROCESSINGS: tuple[str, ...] = get_args(Preprocessing)
 SINGLE_RATE_SCHEDULES = ("cosine-restarts", "plateau", "decay", "constant")

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["fixtures.networks", "fixtures.regression"]
+pytest_plugins = ["fixtures.networks", "fixtures.regression", "fixtures.runs"]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.pop("GITHUB_STEP_SUMMARY", None)  # the runs of the tests are not to be shown below their job
+# what decides how output looks, and where it goes, is the tests' own
+for name in ("COLUMNS", "FORCE_COLOR", "GITHUB_STEP_SUMMARY", "LINES", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(name, None)
+os.environ["TERM"] = "xterm"
 
 
 def pytest_configure(config: pytest.Config) -> None:

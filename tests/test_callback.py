@@ -154,17 +154,22 @@ def test_the_training_is_the_same_to_the_bit(tmp_path: Path, every: int | None, 
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_a_second_training_begins_a_new_record(tmp_path: Path) -> None:
+def test_a_second_run_begins_a_new_record(tmp_path: Path) -> None:
+    """Also of the evolution: it shows the two epochs of the second run, not a third of the first."""
     net, callback = network(), ReportCallback(tmp_path, DATA, every=1)
-    fit(net, callback)
-    first = list(callback.losses)
     fit(net, callback, epochs=3)
-    assert len(first) == 2 * STEPS
-    assert len(callback.losses) == 3 * STEPS
-    assert len(training_of(callback).epochs) == 3
-    evolution = callback.report.diagnosis.evolution if callback.report else None
-    assert evolution is None or evolution.epochs == [1, 2, 3]
-    assert callback.losses[0] < first[0]
+    first = list(callback.losses)
+    assert len(first) == 3 * STEPS
+    fit(net, callback, epochs=2)
+    training = training_of(callback)
+    assert callback.losses == training.loss_per_step
+    assert len(callback.losses) == len(callback.learning_rates) == 2 * STEPS
+    assert not set(first) & set(callback.losses)
+    assert (len(training.epochs), training.epochs_planned) == (2, 2)
+    assert callback.report is not None
+    evolution = callback.report.diagnosis.evolution
+    assert evolution is not None
+    assert evolution.epochs == [1, 2]
 
 
 def test_a_training_that_goes_on_was_asked_for_the_epochs_that_are_left(tmp_path: Path) -> None:
@@ -360,7 +365,7 @@ def test_without_tensorboard_training_does_not_begin(tmp_path: Path, monkeypatch
         (DATA, {"every": 0}, SettingsError, r"`every` must be a whole number, 1 or more. Received: 0"),
         (DATA, {"baseline": "nowhere"}, RunFolderError, "nowhere"),
         (None, {}, DataError, r"`validation_data` must be given.*Received: None"),
-        (iter([DATA]), {}, DataError, r"anew in every pass.*Received: list_iterator"),
+        (iter([DATA]), {}, DataError, r"same images in each pass.*Received: list_iterator"),
     ],
 )
 def test_what_cannot_be_is_refused_at_once(

@@ -471,7 +471,7 @@ def test_class_names_are_shown(net: keras.Model, report: Report) -> None:
 
 @pytest.mark.parametrize(("names", "received"), [(["ant"], "1 names"), ("abc", "3 names, in one string")])
 def test_class_names_of_another_number_are_refused(net: keras.Model, names: Any, received: str) -> None:
-    with pytest.raises(DataError, match=rf"`class_names` must name each class.*3 of them.*Received: {received}$"):
+    with pytest.raises(DataError, match=rf"`class_names` must name each of the 3 classes.*Received: {received}$"):
         diagnose(net, IMAGES, LABELS, class_names=names)
 
 

@@ -1,1 +1,1 @@
-"""Everything that knows an engine or reaches into Keras; nothing else does."""
+"""Everything that uses an engine directly, or private parts of Keras."""

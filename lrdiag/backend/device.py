@@ -6,7 +6,7 @@ import os
 
 
 def device() -> str:
-    """The device that TensorFlow computes on, in words."""
+    """Returns the device that TensorFlow computes on, in words."""
     import tensorflow as tf
 
     if gpus := tf.config.list_physical_devices("GPU"):
@@ -16,7 +16,7 @@ def device() -> str:
 
 
 def has_gpu() -> bool:
-    """Whether TensorFlow computes on a GPU."""
+    """Returns whether TensorFlow computes on a GPU."""
     import tensorflow as tf
 
     return bool(tf.config.list_physical_devices("GPU"))

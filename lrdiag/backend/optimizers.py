@@ -1,134 +1,197 @@
-"""What Keras hides of a single step: the batch's own loss, its update, and whether its rate can be set at all."""
+"""Learning rate, momentum and updates of an optimizer."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from typing import Any
+
 import keras
+from keras.optimizers.schedules import LearningRateSchedule
 
-from lrdiag.backend.scalar import Cell
+from lrdiag.backend.scalar import Scalar
 from lrdiag.errors import ModelError, SettingsError
-from lrdiag.policies.schedules import CurveSchedule
 
-MAX_SKIPPED = 20  # updates in a row: the loss scale of float16 starts at 2**15 and is halved each time
+# Consecutive batches without an update. Loss scaling needs about 15: for float16 it starts at 2**15 and is halved each
+# time.
+MAX_SKIPPED = 20
+
+
+class NumpySchedule(LearningRateSchedule):  # type: ignore[misc]
+    """A schedule whose values can also be computed without the engine, in a hundredth of the time."""
+
+    @abstractmethod
+    def at(self, step: int) -> float:
+        """Returns the value at `step`, bit-identical to the tensor that calling the schedule returns.
+
+        Args:
+            step: Number of batches so far, as Keras counts them.
+        """
 
 
 def unscaled(optimizer: keras.Optimizer) -> keras.Optimizer:
-    """The optimizer inside a loss-scaling one, else the one itself."""
+    """Returns the optimizer inside a `LossScaleOptimizer`, or the optimizer itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def inner_optimizers(optimizer: keras.Optimizer) -> list[keras.Optimizer]:
-    """The optimizers that make the updates: those inside a loss-scaling or a multiple one, else the one itself.
+    """Returns the optimizers that make the updates: those inside a loss-scaling or a multi-optimizer, or itself.
 
-    A multiple one that chooses by a function has none before `choose_optimizers`.
+    A `MultiOptimizer` with a function as its map has none before `build_multi_optimizer`.
     """
     optimizer = unscaled(optimizer)
     return list(getattr(optimizer, "optimizers", None) or [optimizer])
 
 
-def choose_optimizers(model: keras.Model) -> None:
-    """Lets a multiple optimizer choose that of each variable now, which Keras leaves to the first step."""
+def build_multi_optimizer(model: keras.Model) -> None:
+    """Builds a `MultiOptimizer` before the first step, so that its optimizers are known."""
     optimizer = unscaled(model.optimizer)
     if hasattr(optimizer, "optimizers") and model.built:
         optimizer.build(model.trainable_variables)
 
 
-def current(optimizer: keras.Optimizer, name: str) -> float:
-    """The number of that name at the next update, where possible without running TensorFlow op by op."""
-    held = getattr(optimizer, f"_{name}", None)
-    if isinstance(held, CurveSchedule):
-        return held.at(int(Cell(optimizer._iterations).read()))
-    if isinstance(held, keras.Variable):
-        return float(Cell(held).read())
-    return float(getattr(optimizer, name))
+def held_rate(optimizer: keras.Optimizer) -> Any:
+    """Returns what an optimizer holds as its learning rate: a variable, a schedule, or a function.
+
+    `optimizer.learning_rate` returns only the current value of a schedule or function, so the private attribute is
+    read. Its setter is public.
+    """
+    return optimizer._learning_rate
+
+
+def schedule_of(optimizer: keras.Optimizer) -> LearningRateSchedule | None:
+    """Returns the learning-rate schedule of an optimizer, or `None` if it has none."""
+    held = held_rate(optimizer)
+    return held if isinstance(held, LearningRateSchedule) else None
+
+
+def batch_counter(optimizer: keras.Optimizer) -> keras.Variable:
+    """Returns the variable that counts the batches of an optimizer, and that schedules are called with.
+
+    `optimizer.iterations` counts updates under gradient accumulation, so the variable is looked up by its name.
+    """
+    return next(each for each in unscaled(optimizer).variables if each.name == "iteration")
+
+
+class HyperParameters:
+    """Reads the learning rate and the momentum of an optimizer's next update.
+
+    Args:
+        optimizer: One of `inner_optimizers`.
+    """
+
+    def __init__(self, optimizer: keras.Optimizer) -> None:
+        self._optimizer = optimizer
+        self._batches = Scalar(batch_counter(optimizer))
+
+    def learning_rate(self) -> float:
+        """Returns the learning rate."""
+        value = self._value_of(held_rate(self._optimizer))
+        return float(self._optimizer.learning_rate) if value is None else value
+
+    def momentum(self) -> float | None:
+        """Returns the momentum, or `None` if the optimizer has no attribute of that name."""
+        value = self._value_of(getattr(self._optimizer, "held_momentum", None))  # of `lrdiag.SGD`
+        if value is not None:
+            return value
+        momentum = getattr(self._optimizer, "momentum", None)
+        return None if momentum is None else float(momentum)
+
+    def _value_of(self, held: Any) -> float | None:
+        """Returns the value of a variable or schedule without TensorFlow's eager operations, or `None`."""
+        if isinstance(held, NumpySchedule):
+            return held.at(int(self._batches.read()))
+        if isinstance(held, keras.Variable):
+            return float(Scalar(held).read())
+        return None
 
 
 def is_adaptive(optimizer: keras.Optimizer) -> bool:
-    """Whether it scales its steps by the gradients that it has seen, as all do but plain descent with momentum."""
+    """Returns whether an optimizer scales its updates by past gradients. True for every optimizer except SGD."""
     return not all(isinstance(each, keras.optimizers.SGD) for each in inner_optimizers(optimizer))
 
 
 def batches_per_update(optimizer: keras.Optimizer) -> int:
-    """Over how many batches an optimizer accumulates the gradient of one update.
+    """Returns `gradient_accumulation_steps`: the number of batches in an update.
 
     Raises:
-        SettingsError: If several optimizers have no common update.
+        SettingsError: If several optimizers have different numbers.
     """
     accumulated = {each.gradient_accumulation_steps or 1 for each in inner_optimizers(optimizer)}
     if len(accumulated) > 1:
         raise SettingsError(
-            "Several optimizers must share one `gradient_accumulation_steps`, else there is no common update. "
+            "All optimizers of a `MultiOptimizer` must have the same `gradient_accumulation_steps`. "
             f"Received: {', '.join(map(str, sorted(accumulated)))}"
         )
     return accumulated.pop()
 
 
-def require_steps(model: keras.Model, caller: str) -> None:
-    """Refuses `steps_per_execution` above 1, where Keras tells of several steps at once.
+def require_single_steps(model: keras.Model, caller: str) -> None:
+    """Raises if the model runs several steps in one execution, because Keras then calls no callback between them.
 
     Raises:
-        SettingsError: If the model runs several steps in one execution.
+        SettingsError: If `steps_per_execution` isn't 1.
     """
     if model.steps_per_execution != 1:
         raise SettingsError(
-            f"{caller} needs every single step: compile the model with `steps_per_execution=1`. "
+            f"{caller} runs after each step. Compile the model with `steps_per_execution=1`. "
             f"Received: steps_per_execution={model.steps_per_execution}"
         )
 
 
 def require_settable_rate(model: keras.Model, caller: str) -> None:
-    """Refuses an optimizer whose rate cannot be set from outside.
+    """Raises unless the learning rate of each step can be set by a callback.
 
     Raises:
-        SettingsError: If the rate is a schedule or a function, or the model runs several steps in one execution.
+        SettingsError: If the rate is a schedule or a function, or `steps_per_execution` isn't 1.
     """
-    require_steps(model, caller)
+    require_single_steps(model, caller)
     for optimizer in inner_optimizers(model.optimizer):
-        if not isinstance(optimizer._learning_rate, keras.Variable):
+        held = held_rate(optimizer)
+        if not isinstance(held, keras.Variable):
             raise SettingsError(
-                f"{caller} sets the learning rate of every step, so the optimizer must hold a plain number. Compile "
-                f"the model with a number such as 0.01. Received: {type(optimizer._learning_rate).__name__}"
+                f"{caller} sets the learning rate of each step, so the optimizer's learning rate must be a number. "
+                f"Compile the model with a number such as 0.01. Received: {type(held).__name__}"
             )
 
 
 class UpdateCounter:
-    """Tells the updates of an optimizer from the batches that make none.
+    """Counts the batches of an optimizer, and tells which of them complete an update.
 
     Attributes:
-        batches: How many batches the optimizer had taken when they were last counted; unlike its `iterations`, which
-            are updates, and which loss scaling hides.
-        is_complete: Whether the last batch completed an update; under gradient accumulation most do not.
-        skipped: How many batches in a row have just made no update; loss scaling leaves out those of which a gradient
-            was not finite.
+        batches: Number of batches when they were last counted. `iterations` counts updates instead.
+        is_complete: Whether the last batch completed an update. With gradient accumulation most batches don't.
+        skipped: Number of consecutive last batches without an update. Loss scaling skips a batch with NaN or infinite
+            gradients.
 
     Args:
         optimizer: A built optimizer.
 
     Raises:
-        SettingsError: If several optimizers have no common update.
+        SettingsError: If several optimizers have different `gradient_accumulation_steps`.
     """
 
     def __init__(self, optimizer: keras.Optimizer) -> None:
         self._may_skip = hasattr(optimizer, "inner_optimizer")
-        self._cell = Cell(unscaled(optimizer)._iterations)
+        self._counter = Scalar(batch_counter(optimizer))
         self._batches_per_update = batches_per_update(optimizer)
-        self.batches = int(self._cell.read())
+        self.batches = int(self._counter.read())
         self.is_complete = True
         self.skipped = 0
 
     def count(self) -> None:
-        """Call once after each batch.
+        """Counts one batch. Call it once after each batch.
 
         Raises:
-            ModelError: If so many batches have made no update although nothing scales the loss.
+            ModelError: If the last 20 batches made no update, although the loss isn't scaled.
         """
-        before, self.batches = self.batches, int(self._cell.read())
+        before, self.batches = self.batches, int(self._counter.read())
         if self.batches == before:
             self.skipped += 1
             if self.skipped == MAX_SKIPPED and not self._may_skip:
                 raise ModelError(
-                    "It is the rate of `model.optimizer` that is set, which must make the updates. Give the model "
-                    "trainable weights, and let a `train_step` of your own use `self.optimizer`. "
-                    f"Received: {MAX_SKIPPED} steps after which it had made none"
+                    "`model.optimizer` must make the updates, because its learning rate is the one that is set. Give "
+                    "the model trainable weights, and use `self.optimizer` in a custom `train_step`. "
+                    f"Received: {MAX_SKIPPED} steps without an update"
                 )
             return
         self.skipped = 0

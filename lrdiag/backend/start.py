@@ -1,4 +1,4 @@
-"""Starting TensorFlow without its chatter, and with its fastest kernels."""
+"""Starts TensorFlow with its fastest kernels and without its informational messages."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What TensorFlow says of itself on every start, and on a machine that simply has no GPU. A GPU that is there but
-# cannot be used is another matter: that is passed on.
-_CHATTER = re.compile(
+# Messages of every start, and of machines without a GPU. Messages about a GPU that can't be used are passed on.
+_INFORMATIONAL = re.compile(
     rb"^I\d{4} |^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: I "
     rb"|^WARNING: All log messages before absl::InitializeLog"
     rb"|^To enable the following instructions:"
@@ -22,22 +21,26 @@ _CHATTER = re.compile(
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow and looks for devices; real warnings pass, chatter does not."""
+    """Imports TensorFlow and initializes its devices. Warnings are shown, informational messages are not.
+
+    Only the command line calls it. It sets environment variables that importing lrdiag leaves alone, such as
+    `KERAS_BACKEND`.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    # off by default on many processors, and one and a half times as fast on them
+    # off by default on many processors, and 1.5 times as fast on them
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # a kernel shares itself among the cores already; kernels side by side only jostle for them
+    # each kernel already uses all cores, so running several at once only slows them down
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with _filtered_stderr():
         import tensorflow as tf
 
-        tf.constant(0.0)  # wakes up the devices
+        tf.constant(0.0)  # initializes the devices
 
 
 @contextmanager
 def _filtered_stderr() -> Iterator[None]:
-    """Holds back what native code writes to stderr, then passes on the lines that are not chatter."""
+    """Holds back what native code writes to stderr, then writes the lines that aren't informational."""
     sys.stderr.flush()
     real = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -50,5 +53,5 @@ def _filtered_stderr() -> Iterator[None]:
             os.close(real)
             held.seek(0)
             for line in held:
-                if not _CHATTER.search(line):
+                if not _INFORMATIONAL.search(line):
                     os.write(2, line)

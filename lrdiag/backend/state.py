@@ -1,22 +1,21 @@
-"""Everything that a few steps of training change, and the way back."""
+"""Everything that a few steps of training change, and how to restore it."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state  # no public way to the seed that Keras draws from by itself
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
 from lrdiag.backend.optimizers import inner_optimizers
+from lrdiag.backend.seeds import RandomState
 from lrdiag.errors import ModelError
 
 _MISSING: Any = object()
-# what `fit` sets on the model itself, besides its variables
+# Attributes of a model that `fit` changes. `_initial_epoch` is the epoch at which `BackupAndRestore` resumes, and
+# `_eval_epoch_iterator` the iterator over the validation data of the `fit` that is running.
 _ATTRIBUTES = (
     "history",
     "stop_training",
@@ -27,53 +26,34 @@ _ATTRIBUTES = (
 )
 
 
-class RandomState:
-    """The random states of Python, numpy and Keras, to be put back later."""
-
-    def __init__(self) -> None:
-        self._python = random.getstate()
-        self._numpy = np.random.get_state()  # noqa: NPY002 – users' own code draws from it
-        # not made where it is missing: Keras would draw its seed from Python's random state
-        self._keras = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
-        self._keras_seed = None if self._keras is None else _copy(self._keras.state)
-
-    def restore(self) -> None:
-        """Puts them back."""
-        random.setstate(self._python)
-        np.random.set_state(self._numpy)  # noqa: NPY002
-        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, self._keras)
-        if self._keras is not None:
-            self._keras.state.assign(self._keras_seed)
-
-
 class TrainingState:
-    """A copy of everything that a training step can change, to be put back later.
+    """A copy of everything that a training step can change.
 
-    Weights alone are not enough: batch-norm statistics, dropout seeds, metrics, the optimizer's slots, accumulators,
-    averages, loss scale, step count and rate, and the random states of Python, numpy and Keras are all moved by a few
-    steps of training.
+    Weights alone are not enough: a step also changes batch-norm statistics, dropout seeds, metrics, the optimizer's
+    slots, accumulators, averages, loss scale, step count and learning rate, and the random states of Python, numpy and
+    Keras.
 
     Args:
-        model: A built and compiled model. An optimizer that is not built yet is built.
+        model: A built and compiled model. Its optimizer is built if it isn't yet.
 
     Raises:
-        ModelError: If the model has no weights yet.
+        ModelError: If the model isn't built.
     """
 
     def __init__(self, model: keras.Model) -> None:
         if not model.built:
             raise ModelError(
-                "The model must have its weights before a range test, to be given back afterwards. Begin it with a "
+                "The model must be built before a range test, so that it can be restored. Begin it with a "
                 "`keras.Input`, or call it once on a batch. Received: a model that is not built"
             )
         self._random = RandomState()
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         variables = {id(each): each for each in _variables_of(model)}
-        self._values = [(each, _copy(each)) for each in variables.values()]
+        self._values = [(each, np.array(keras.ops.convert_to_numpy(each))) for each in variables.values()]
 
     def restore(self) -> None:
-        """Puts everything back."""
+        """Restores everything."""
         for variable, value in self._values:
             variable.assign(value)
         self._random.restore()
@@ -81,14 +61,16 @@ class TrainingState:
 
 @contextmanager
 def fit_undone(model: keras.Model) -> Iterator[None]:
-    """Puts back what `fit` changes where no callback sees it: the model's history, its wish to stop, random states.
+    """Runs a `fit` and restores what it changes outside of its callbacks: attributes of the model and random states.
 
-    Within it, `fit` begins with its first epoch, also in the middle or after the end of a training that was resumed.
+    Inside, `fit` begins with its first epoch, also if the model resumes an earlier run, and each execution is one step.
     """
-    randomness = RandomState()  # `fit` asks the data for its first batches before it begins
+    randomness = RandomState()  # `fit` asks for the first batches before it calls a callback
     before = {name: getattr(model, name, _MISSING) for name in _ATTRIBUTES}
     try:
         model._initial_epoch = None
+        if model.steps_per_execution != 1:
+            model.steps_per_execution, model.train_function = 1, None
         yield
     finally:
         for name, value in before.items():
@@ -100,7 +82,7 @@ def fit_undone(model: keras.Model) -> Iterator[None]:
 
 
 def build_on(model: keras.Model, batches: Any) -> None:
-    """Gives a model that has never been called its weights, as `fit` would: by the first batch of what begins anew."""
+    """Builds the model on the first batch, as `fit` would. Does nothing if `batches` is an iterator."""
     if model.built or isinstance(batches, Iterator):
         return
     randomness = RandomState()
@@ -112,23 +94,34 @@ def build_on(model: keras.Model, batches: Any) -> None:
 
 
 def _variables_of(model: keras.Model) -> Iterator[keras.Variable]:
-    """Those of the model and its metrics, and of every optimizer that it or a part of it holds."""
+    """Yields the variables of a model, its metrics, and every optimizer that it or one of its layers holds."""
     yield from model.variables
     yield from model.metrics_variables
-    held = [each for part in model._flatten_layers() for value in vars(part).values() for each in _members(value)]
-    for outer in [model.optimizer, *(each for each in held if isinstance(each, keras.Optimizer))]:
+    for outer in [model.optimizer, *_held(model, keras.Optimizer)]:
         for optimizer in (outer, *inner_optimizers(outer)):
             yield from optimizer.variables
-            # Nadam keeps one that it does not tell of inside a loss-scaling optimizer
+            # Nadam has a variable that isn't among its `variables` inside a loss-scaling optimizer
             yield from (each for each in vars(optimizer).values() if isinstance(each, keras.Variable))
 
 
+def _held(model: keras.Model, kind: type) -> list[Any]:
+    """Returns the objects of a type that are attributes of a model or its layers, also inside lists and dicts."""
+    held, parts, seen = [], [model], set()
+    while parts:
+        part = parts.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        for each in (member for value in vars(part).values() for member in _members(value)):
+            if isinstance(each, kind):
+                held.append(each)
+            elif isinstance(each, keras.Layer):
+                parts.append(each)
+    return held
+
+
 def _members(value: Any) -> Iterable[Any]:
-    """What is in a list or a dict, or the value itself."""
+    """Returns the members of a list, tuple or dict, or the value itself."""
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list | tuple) else [value]
-
-
-def _copy(variable: keras.Variable) -> np.ndarray:
-    return np.array(keras.ops.convert_to_numpy(variable))

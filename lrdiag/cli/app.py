@@ -1,7 +1,7 @@
-"""The command line: options to settings, progress, exit codes; nothing else.
+"""The commands: from options to settings, and from results to output and exit codes.
 
-Exit codes: 0 done, 2 bad usage or bad input, 3 a gate failed, 130 interrupted. Nothing heavy is imported until it is
-needed.
+Exit codes: 0 success, 2 invalid usage or input, 3 a gate failed, 130 interrupted. Slow imports are made only where they
+are needed.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import shlex
 import sys
 import time
 import traceback
-from dataclasses import asdict
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from lrdiag.cli.config_file import config_option, file_gates, held
+from lrdiag.cli.config_file import config_option, file_gates, option_values
 from lrdiag.cli.github import append_step_summary
 from lrdiag.cli.options import (
     AT_LEAST_ONE,
@@ -37,7 +38,7 @@ from lrdiag.cli.options import (
 from lrdiag.diagnosis import gates as gating
 from lrdiag.diagnosis.gates import Gate, Outcome
 from lrdiag.errors import LrdiagError, NoSuggestion, SettingsError
-from lrdiag.settings import Judging, Settings
+from lrdiag.settings import DiagnoseSettings, Settings, require_baseline
 from lrdiag.vocabulary import PREPROCESSINGS, RULES, SCHEDULES
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ PLOT_SUFFIXES = (".svg", ".png")
 
 
 class _Group(click.Group):
-    """A group of commands that turns our errors and Ctrl-C into messages and exit codes."""
+    """A group of commands that turns lrdiag's errors and Ctrl-C into messages and exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -64,7 +65,7 @@ class _Group(click.Group):
             click.echo(f"Error: {error}", err=True)
             ctx.exit(BAD_INPUT)
         except (KeyboardInterrupt, RuntimeError) as error:
-            # in the middle of its tracing, TensorFlow turns a Ctrl-C into an error of its own
+            # while it traces a function, TensorFlow turns Ctrl-C into a RuntimeError
             if isinstance(error, RuntimeError) and "KeyboardInterrupt" not in str(error):
                 raise
             click.echo("Interrupted.", err=True)
@@ -81,26 +82,26 @@ def main() -> None:
 @training_options
 @click.option("--epochs", type=AT_LEAST_ONE, help="Passes over the training set.  [default: by its size]")
 @click.option("--limit-test", type=AT_LEAST_ONE, metavar="N", help="Use only N test images.")
-@click.option("--schedule", type=click.Choice(SCHEDULES), default="cyclic", help="How the learning rate moves.")
+@click.option("--schedule", type=click.Choice(SCHEDULES), default=Settings.schedule, help="Learning-rate schedule.")
 @click.option(
     "--learning-rate",
     metavar="auto|FLOAT|MIN:MAX",
     callback=read_learning_rate,
-    default="auto",
-    help="auto: a range test chooses.",
+    default=str(Settings.learning_rate),
+    help="Learning rate or its boundaries. auto: a range test chooses.",
 )
 @run_options
 @config_option
 @verbose_option
 def train_and_report(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...], **options: Any) -> None:
-    """Find the learning rate, train, diagnose, and write one page that says how it went."""
+    """Find a learning rate, train a model, evaluate it, and write a report on one page."""
     started = time.perf_counter()
     settings = Settings(**options, gates=_all_gates(gates, compared=options["baseline"] is not None))
     progress = _start(quiet)
-    from lrdiag.pipeline import train_and_report as run_pipeline
+    from lrdiag.main_job import run_main_job
 
-    run = run_pipeline(settings, progress, command=shlex.join(["lrdiag", *sys.argv[1:]]), started=started)
-    _conclude(run, settings.out, settings.gates, open_page, as_json, quiet)
+    result = run_main_job(settings, progress, command=_command(), started=started)
+    _conclude(result.run, settings.out, settings.gates, open_page, as_json, quiet)
 
 
 @main.command(context_settings={"show_default": True})
@@ -109,51 +110,56 @@ def train_and_report(open_page: bool, as_json: bool, quiet: bool, gates: tuple[G
 @click.option(
     "--preprocess",
     type=click.Choice(PREPROCESSINGS),
-    default="raw",
-    help="How pixels are scaled before they reach the model; raw: 0-255, the model scales them itself.",
+    default=DiagnoseSettings.preprocess,
+    help="How pixels are scaled before they reach the model. raw: 0-255, the model scales them itself.",
 )
-@click.option("--output", metavar="NAME", help="Which output of the model, where it has several.")
-@click.option("--trust", is_flag=True, help="Run the code that the model file carries, such as Lambda layers.")
-@click.option("--seed", type=SEED, default=0, help="Of the sample of mistakes whose heatmaps are tested.")
+@click.option("--output", metavar="NAME", help="Name of the output to evaluate, if the model has several.")
+@click.option("--trust", is_flag=True, help="Run code in the model file, such as Lambda layers.")
+@click.option("--seed", type=SEED, default=DiagnoseSettings.seed, help="Random seed of the heatmap check.")
 @run_options
 @config_option
 @verbose_option
 def diagnose(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...], **options: Any) -> None:
-    """Judge MODEL, trained elsewhere, and write one page that says how it went.
+    """Evaluate the trained MODEL and write a report on one page.
 
     MODEL is a .keras or .h5 file, the folder of a SavedModel, or module:function.
     """
     started = time.perf_counter()
-    judging = Judging(**options, gates=_all_gates(gates, compared=options["baseline"] is not None))
+    settings = DiagnoseSettings(**options, gates=_all_gates(gates, compared=options["baseline"] is not None))
     progress = _start(quiet)
-    from lrdiag.pipeline import judge
+    from lrdiag.pipeline import diagnose_saved
 
-    run = judge(judging, progress, command=shlex.join(["lrdiag", *sys.argv[1:]]), started=started)
-    _conclude(run, judging.out, judging.gates, open_page, as_json, quiet)
+    result = diagnose_saved(settings, progress, command=_command(), started=started)
+    _conclude(result.run, settings.out, settings.gates, open_page, as_json, quiet)
 
 
 @main.command(context_settings={"show_default": True})
 @training_options
-@click.option("--start-lr", type=float, default=1e-5, help="The first rate of the sweep.")
-@click.option("--end-lr", type=float, default=10.0, help="The last rate of the sweep.")
-@click.option("--iterations", type=click.IntRange(min=2), default=100, help="Updates in one sweep.")
+@click.option("--start-lr", type=float, default=1e-5, help="First learning rate of the sweep.")
+@click.option("--end-lr", type=float, default=10.0, help="Last learning rate of the sweep.")
+@click.option("--iterations", type=click.IntRange(min=2), default=100, help="Number of updates in a sweep.")
 @click.option(
-    "--mode", type=click.Choice(["exponential", "linear"]), default="exponential", help="How the rate climbs."
+    "--mode", type=click.Choice(["exponential", "linear"]), default="exponential", help="How the learning rate rises."
 )
 @click.option(
     "--repeats",
     type=AT_LEAST_ONE,
     default=1,
-    help="Sweeps on different batches; two or more give an interval.",
+    help="Number of sweeps on different batches. Two or more give an interval.",
 )
-@click.option("--rule", type=click.Choice(RULES), default="steepest", help="How the rate is read: ours, or another's.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything that was measured and read.")
+@click.option(
+    "--rule",
+    type=click.Choice(RULES),
+    default="steepest",
+    help="How the suggestion is read: by lrdiag's rule or another tool's.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print all measurements and rates as JSON.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg|png", help="Draw the sweep.")
 @quiet_option
 @config_option
 @verbose_option
 def find_lr(rule: RuleName, as_json: bool, plot: Path | None, quiet: bool, **options: Any) -> None:
-    """Run a learning-rate range test and print the rate that it suggests."""
+    """Run a learning-rate range test and print its suggestion."""
     sweep = {name: options.pop(name) for name in ("start_lr", "end_lr", "iterations", "mode")}
     repeats = options.pop("repeats")
     settings = Settings(**options)
@@ -163,7 +169,7 @@ def find_lr(rule: RuleName, as_json: bool, plot: Path | None, quiet: bool, **opt
     from lrdiag.pipeline import run_range_test
 
     test = run_range_test(settings, progress, repeats=repeats, **sweep)
-    # first what was measured: it shows why, where nothing can be read
+    # before `suggest`, which may raise: the measurements show why
     if plot is not None:
         _save_plot(test, plot)
     if as_json:
@@ -183,7 +189,7 @@ def _suggestion(test: RangeTest, rule: RuleName) -> float | None:
 
 
 def _check_ladder(start_lr: float, end_lr: float, iterations: int, mode: str) -> None:
-    """Refuses a ladder that cannot be, before anything slow is started."""
+    """Raises for an invalid sweep before anything slow starts."""
     from lrdiag.rate.curves import LADDERS
 
     LADDERS[mode](start_lr, end_lr, iterations)
@@ -194,7 +200,7 @@ def _check_plot(file: Path | None) -> None:
         file.suffix.lower() not in PLOT_SUFFIXES or file.is_dir() or not file.absolute().parent.is_dir()
     ):
         raise SettingsError(
-            f"`--plot` must be a file that ends in {' or '.join(PLOT_SUFFIXES)}, in a folder that exists. "
+            f"`--plot` must be a file that ends in {' or '.join(PLOT_SUFFIXES)}, in an existing folder. "
             f"Received: {file}"
         )
 
@@ -207,62 +213,73 @@ def _check_plot(file: Path | None) -> None:
 @config_option
 @verbose_option
 def report(run_dir: Path, baseline: Path | None, gates: tuple[Gate, ...], **page: Any) -> None:
-    """Make the page of RUN_DIR again, from what the run folder holds, with a baseline if one is given."""
+    """Write the page of RUN_DIR again, from the facts in the run folder, with a baseline if one is given."""
     from lrdiag.record import folder as run_folder
 
-    run = run_folder.load(run_dir)
+    loaded = run = run_folder.load(run_dir)
     gates = _all_gates(gates, compared=baseline is not None or run.diagnosis.comparison is not None)
     gating.refuse_unknown_classes(gates, run.diagnosis.dataset.classes)
     if baseline is not None:
         from lrdiag.report.baseline import set_beside
 
         run = set_beside(run_folder.load_baseline(baseline), run)
+    run, outcomes = _checked(run, gates)
+    if run != loaded:
         run_folder.save(run_dir, run)
     _write(run, run_dir, **page)
     click.echo(run_dir / "report.html")
-    _judge(gates, gating.check(gates, run.diagnosis))
+    _exit_by(gates, outcomes)
 
 
 @main.command(context_settings={"show_default": True})
 @click.argument("base", type=click.Path(path_type=Path))
 @click.argument("head", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Write HEAD with its comparison there, as a run folder.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write HEAD with its comparison to this run folder.")
 @gate_options
 @page_options
 @config_option
 @verbose_option
 def compare(base: Path, head: Path, out: Path | None, gates: tuple[Gate, ...], **page: Any) -> None:
-    """Compare two runs on the same test images, BASE and HEAD: run folders, or their report.json."""
+    """Compare two runs on the same test images. BASE and HEAD are run folders or their report.json."""
     from lrdiag.record import folder as run_folder
     from lrdiag.report.baseline import set_beside
     from lrdiag.report.terminal import print_comparison
 
     gates = _all_gates(gates, compared=True)
-    if out is not None:
-        run_folder.create(out)
-    read_head = run_folder.load_baseline if out is None else run_folder.load
-    run = set_beside(run_folder.load_baseline(base), read_head(head))
-    gating.refuse_unknown_classes(gates, run.diagnosis.dataset.classes)
-    print_comparison(run.diagnosis)
-    if out is not None:
-        run_folder.save(out, run)
-        _write(run, out, **page)
-        click.echo(out / "report.html")
-    _judge(gates, gating.check(gates, run.diagnosis))
+    with nullcontext() if out is None else run_folder.new_folder(out):
+        read_head = run_folder.load_baseline if out is None else run_folder.load
+        run = set_beside(run_folder.load_baseline(base), read_head(head))
+        run, outcomes = _checked(run, gates)
+        print_comparison(run.diagnosis)
+        if out is not None:
+            earlier = run_folder.earlier_files(out)
+            run_folder.save(out, run)
+            _write(run, out, **page)
+            run_folder.complete(out, earlier, run.pictures.files)
+            click.echo(out / "report.html")
+    _exit_by(gates, outcomes)
+
+
+def _checked(run: Run, gates: tuple[Gate, ...]) -> tuple[Run, list[Outcome]]:
+    """Returns the run with the outcomes of its gates, and the outcomes."""
+    if not gates:  # an earlier outcome stays
+        return run, []
+    outcomes = gating.check(gates, run.diagnosis)
+    return replace(run, diagnosis=gating.with_outcomes(run.diagnosis, outcomes)), outcomes
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
-@click.argument("asked", metavar="[COMMAND] [OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
-@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@click.argument("given", metavar="[COMMAND] [OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
+@click.option("--json", "as_json", is_flag=True, help="Print the options as JSON.")
 @click.pass_context
-def config(ctx: click.Context, asked: tuple[str, ...], as_json: bool) -> None:
-    """Print every option of COMMAND, what it holds, and from where: default, file, environment or command line.
+def config(ctx: click.Context, given: tuple[str, ...], as_json: bool) -> None:
+    """Print every option of COMMAND, its value, and its source: default, file, environment or command line.
 
-    COMMAND is train-and-report where none is named. OPTIONS are its own, --config FILE.toml among them.
+    COMMAND defaults to train-and-report. OPTIONS are those of COMMAND, such as --config FILE.toml.
     """
-    default = () if asked and not asked[0].startswith("-") else ("train-and-report",)
-    name, command, arguments = main.resolve_command(ctx, [*default, *asked])
-    options = held(cast(click.Command, command), arguments, ctx.find_root())
+    default = () if given and not given[0].startswith("-") else ("train-and-report",)
+    name, command, arguments = main.resolve_command(ctx, [*default, *given])
+    options = option_values(cast(click.Command, command), arguments, ctx.find_root())
     if as_json:
         click.echo(json.dumps({"command": name, "options": [each.to_dict() for each in options]}, indent=1))
         return
@@ -271,14 +288,18 @@ def config(ctx: click.Context, asked: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"{each.name:<{widths[0]}}  {each!s:<{widths[1]}}  {each.source}")
 
 
+def _command() -> str:
+    return shlex.join(["lrdiag", *sys.argv[1:]])
+
+
 def _conclude(run: Run, out: Path, gates: tuple[Gate, ...], open_page: bool, as_json: bool, quiet: bool) -> None:
-    """Says what came out, shows the page, and holds the run against its gates."""
+    """Prints the result, opens the page, and exits by the gates."""
     outcomes = gating.check(gates, run.diagnosis)
     _announce(out)
-    _tell(run, out, outcomes, as_json, quiet)
+    _print_result(run, out, outcomes, as_json, quiet)
     if open_page and _is_watched():
         click.launch(str(out / "report.html"))
-    _judge(gates, outcomes, quiet)
+    _exit_by(gates, outcomes, quiet)
 
 
 def _write(run: Run, folder: Path, assets: AssetsName, templates: Path | None) -> None:
@@ -289,37 +310,32 @@ def _write(run: Run, folder: Path, assets: AssetsName, templates: Path | None) -
 
 
 def _announce(folder: Path) -> None:
-    """Shows the summary below the job, where GitHub runs it."""
+    """Appends the summary to GitHub's step summary, if GitHub runs this."""
     if warning := append_step_summary(folder / "summary.md"):
         click.echo(f"Warning: {warning}", err=True)
 
 
 def _all_gates(given: tuple[Gate, ...], *, compared: bool) -> tuple[Gate, ...]:
-    """The gates of the command line and of the file of options. Only the former insist on a baseline."""
-    for gate in given:
-        if gate.rule == "fail-if-worse" and not compared:
-            raise SettingsError(
-                "`--fail-if-worse` needs an earlier run: name it with --baseline. "
-                f"Received: {gate.name}={gate.limit:g} without a baseline"
-            )
+    """Returns the gates of the command line and the options file. Only the former require a baseline."""
+    require_baseline(given, given=compared)
     return gating.overridden(file_gates(click.get_current_context()), by=given)
 
 
-def _judge(gates: tuple[Gate, ...], outcomes: list[Outcome], quiet: bool = False) -> None:
-    """Says how each gate went, and ends with exit code 3 where one failed. Everything is written by now."""
-    held = [outcome.gate for outcome in outcomes]
+def _exit_by(gates: tuple[Gate, ...], outcomes: list[Outcome], quiet: bool = False) -> None:
+    """Prints the outcome of each gate, and exits with code 3 if one failed."""
+    checked = [outcome.gate for outcome in outcomes]
     for outcome in outcomes:
         if not (quiet and outcome.passed):
             click.echo(f"Gate {outcome}", err=True)
     for gate in gates:
-        if gate not in held and not quiet:
+        if gate not in checked and not quiet:
             click.echo(f"Gate not checked {gate.name}: {gate.rule} needs a baseline", err=True)
     if not all(outcome.passed for outcome in outcomes):
         click.get_current_context().exit(GATE_FAILED)
 
 
 def _start(quiet: bool) -> ConsoleProgress:
-    """Starts TensorFlow, which takes its time, and says so."""
+    """Starts TensorFlow, which takes seconds, and prints that."""
     from lrdiag.backend.start import start_tensorflow
     from lrdiag.cli.console import ConsoleProgress
 
@@ -341,11 +357,11 @@ def _save_plot(test: RangeTest, file: Path) -> None:
 
 
 def _is_watched() -> bool:
-    """Whether a person sits at the terminal."""
+    """Returns whether a person uses the terminal."""
     return sys.stdout.isatty() and "CI" not in os.environ
 
 
-def _tell(run: Run, out: Path, outcomes: list[Outcome], as_json: bool, quiet: bool) -> None:
+def _print_result(run: Run, out: Path, outcomes: list[Outcome], as_json: bool, quiet: bool) -> None:
     from lrdiag.report.sections.verdict import verdict_sentence
 
     page = out / "report.html"

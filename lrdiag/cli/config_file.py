@@ -1,7 +1,7 @@
 """Options from a file: `[tool.lrdiag]` of the nearest pyproject.toml, or the file that `--config` names.
 
-What the file says becomes click's `default_map`, so that the command line and the environment win, and click knows
-where each value is from. The whole file is checked, whichever command is run.
+The values become click's `default_map`, so the command line and the environment take precedence, and click knows the
+source of each value. The whole file is checked, whichever command runs.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _FILE = "lrdiag.cli.config_file.file"
 _GATES = "lrdiag.cli.config_file.gates"
 _RULES = {rule.replace("-", "_"): rule for rule in gating.RULES}
 _SEPARATORS = {"augment": ",", "learning_rate": ":", "image_size": "x"}
-"""What a list is joined with, for the options that take several values in one."""
+"""The separator of a list, for options that take several values in one text."""
 
 
 @dataclass(frozen=True)
 class _Key:
-    """What a key of the file stands for; `no-open = true` is `open = false`."""
+    """The option that a key of the file sets. `no-open = true` is `open = false`."""
 
     option: click.Option
     negated: bool
@@ -48,7 +48,7 @@ class _Key:
 
 @dataclass(frozen=True)
 class _Table:
-    """A table of the file; `name` is empty where it is the whole file."""
+    """A table of the file. `name` is empty for the whole file."""
 
     file: str
     name: str
@@ -65,19 +65,19 @@ class _Table:
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What the file tells one command."""
+class _Values:
+    """The values that the file sets for one command."""
 
     defaults: Mapping[str, Any]
     gates: tuple[Gate, ...]
 
-    def overridden(self, by: _Told) -> _Told:
-        return _Told({**self.defaults, **by.defaults}, gating.overridden(self.gates, by.gates))
+    def overridden(self, by: _Values) -> _Values:
+        return _Values({**self.defaults, **by.defaults}, gating.overridden(self.gates, by.gates))
 
 
 @dataclass(frozen=True)
-class Held:
-    """What one option holds, and where that is from: `default`, a file, `environment NAME` or `command line`."""
+class OptionValue:
+    """The value of one option and its source: `default`, a file, `environment NAME` or `command line`."""
 
     name: str
     value: Any
@@ -99,19 +99,19 @@ class Held:
                 return str(self.value)
 
     def to_dict(self) -> dict[str, Any]:
-        """Name, value and source, as JSON can hold them."""
+        """Returns name, value and source as JSON types."""
         value = str(self.value) if isinstance(self.value, Path | LearningRate) else self.value
         return {"name": self.name, "value": value, "source": self.source}
 
 
 def _configure(ctx: click.Context, _param: click.Parameter, given: str | None) -> None:
-    """Makes the file the defaults of the command."""
+    """Sets the defaults of the command from the file."""
     file = given or _nearest_pyproject()
     if file is None:
         return
-    told = _read(_load(file), _commands(ctx))[cast(str, ctx.command.name)]
-    ctx.default_map = dict(told.defaults)
-    ctx.meta.update({_FILE: file, _GATES: told.gates})
+    values = _read(_load(file), _commands(ctx))[cast(str, ctx.command.name)]
+    ctx.default_map = dict(values.defaults)
+    ctx.meta.update({_FILE: file, _GATES: values.gates})
 
 
 config_option = click.option(
@@ -122,29 +122,29 @@ config_option = click.option(
     is_eager=True,
     expose_value=False,
     callback=_configure,
-    help="Take options from there, not from [tool.lrdiag] of the nearest pyproject.toml.",
+    help="Read options from this file instead of [tool.lrdiag] of the nearest pyproject.toml.",
 )
 
 
 def file_gates(ctx: click.Context) -> tuple[Gate, ...]:
-    """The gates that the file sets for the command that is run."""
+    """Returns the gates that the file sets for the current command."""
     gates: tuple[Gate, ...] = ctx.meta.get(_GATES, ())
     return gates
 
 
-def held(command: click.Command, arguments: list[str], parent: click.Context) -> list[Held]:
-    """What the options and gates of `command` would hold if it were given `arguments`, and where each is from."""
+def option_values(command: click.Command, arguments: list[str], parent: click.Context) -> list[OptionValue]:
+    """Returns the options and gates that `command` would have with `arguments`, with their sources."""
     bare = copy.copy(command)
     bare.params = [param for param in command.params if isinstance(param, click.Option)]
     ctx = bare.make_context(command.name, arguments, parent=parent)
-    return [*_options_held(ctx), *_gates_held(ctx)]
+    return [*_options_of(ctx), *_gates_of(ctx)]
 
 
-def _options_held(ctx: click.Context) -> Iterator[Held]:
+def _options_of(ctx: click.Context) -> Iterator[OptionValue]:
     values = {**ctx.params, "verbose": ctx.meta.get(VERBOSE)}
     for key, each in _keys(ctx.command).items():
         if key not in gating.RULES and not each.negated:
-            yield Held(key, values[each.name], _source(ctx, each.option))
+            yield OptionValue(key, values[each.name], _source(ctx, each.option))
 
 
 def _source(ctx: click.Context, option: click.Option) -> str:
@@ -159,26 +159,26 @@ def _source(ctx: click.Context, option: click.Option) -> str:
             return "default"
 
 
-def _gates_held(ctx: click.Context) -> Iterator[Held]:
+def _gates_of(ctx: click.Context) -> Iterator[OptionValue]:
     given = ctx.params.get("fail_under", ()) + ctx.params.get("fail_if_worse", ())
     for gate in gating.overridden(file_gates(ctx), by=given):
-        yield Held(f"{gate.rule}.{gate.name}", gate.limit, COMMAND_LINE if gate in given else ctx.meta[_FILE])
+        yield OptionValue(f"{gate.rule}.{gate.name}", gate.limit, COMMAND_LINE if gate in given else ctx.meta[_FILE])
 
 
 def _nearest_pyproject() -> str | None:
-    """In the current folder, where it is named without one, or in the nearest above."""
+    """Returns the file in the current folder, named without a path, or in the nearest folder above."""
     above = (str(folder / PYPROJECT) for folder in Path.cwd().parents)
     return next((file for file in (PYPROJECT, *above) if os.path.isfile(file)), None)
 
 
 def _load(file: str) -> _Table:
-    """`[tool.lrdiag]`; a file that is no pyproject.toml may do without the heading."""
+    """Returns `[tool.lrdiag]`. Only pyproject.toml needs that heading."""
     import tomllib
 
     try:
         content = tomllib.loads(Path(file).read_text("utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:  # no TOML is a ValueError, no UTF-8 too
-        raise SettingsError(f"Options are read from TOML files in UTF-8. Received: {file} ({error})") from error
+    except (OSError, ValueError, RecursionError) as error:  # invalid TOML and invalid UTF-8 are ValueErrors
+        raise SettingsError(f"An options file must be TOML in UTF-8. Received: {file} ({error})") from error
     tool = _Table(file, "", {"tool": {}, **content}).sub_table("tool")
     if os.path.basename(file) != PYPROJECT and "lrdiag" not in tool.entries:
         return _Table(file, "", content)
@@ -186,7 +186,7 @@ def _load(file: str) -> _Table:
 
 
 def _commands(ctx: click.Context) -> dict[str, dict[str, _Key]]:
-    """The keys of each command that takes options from a file."""
+    """Returns the keys of each command that reads options from a file."""
     group = cast(click.Group, ctx.find_root().command)
     return {
         name: _keys(command)
@@ -205,77 +205,77 @@ def _keys(command: click.Command) -> dict[str, _Key]:
     }
 
 
-def _read(table: _Table, commands: Mapping[str, Mapping[str, _Key]]) -> dict[str, _Told]:
-    """What each command is told: what all of them are, and over it what its own table says."""
+def _read(table: _Table, commands: Mapping[str, Mapping[str, _Key]]) -> dict[str, _Values]:
+    """Returns the values for each command: those for all commands, overridden by its own table."""
     own = [(_dashed(key), table.sub_table(key)) for key in table.entries if _dashed(key) in commands]
     shared = replace(table, entries={key: table.entries[key] for key in table.entries if _dashed(key) not in commands})
-    _refuse_unknown(shared, {name for keys in commands.values() for name in keys} | set(commands), "lrdiag")
-    told = {name: _told(shared, keys) for name, keys in commands.items()}
+    _require_known(shared, {name for keys in commands.values() for name in keys} | set(commands), "lrdiag")
+    values = {name: _values_of(shared, keys) for name, keys in commands.items()}
     for name, of_its_own in own:
-        _refuse_unknown(of_its_own, commands[name], name)
-        told[name] = told[name].overridden(by=_told(of_its_own, commands[name]))
-    return told
+        _require_known(of_its_own, commands[name], name)
+        values[name] = values[name].overridden(by=_values_of(of_its_own, commands[name]))
+    return values
 
 
-def _refuse_unknown(table: _Table, known: Collection[str], command: str) -> None:
+def _require_known(table: _Table, known: Collection[str], command: str) -> None:
     for key in table.entries:
         if _dashed(key) not in known:
-            raise SettingsError(f"`{key}` in {table} is no option of {command}{did_you_mean(_dashed(key), known)}")
+            raise SettingsError(f"`{key}` in {table} is not an option of {command}{did_you_mean(_dashed(key), known)}")
 
 
-def _told(table: _Table, keys: Mapping[str, _Key]) -> _Told:
-    """What a table says to a command that has these keys."""
-    told = _Told({}, ())
-    said: dict[str, str] = {}
+def _values_of(table: _Table, keys: Mapping[str, _Key]) -> _Values:
+    """Returns the values that a table sets for a command with these keys."""
+    values = _Values({}, ())
+    set_by: dict[str, str] = {}
     for key, value in table.entries.items():
-        meant = keys.get(_dashed(key))
-        if meant is None:
+        target = keys.get(_dashed(key))
+        if target is None:
             continue
-        if meant.name in said:
-            raise SettingsError(f"`{key}` in {table} sets what `{said[meant.name]}` sets. Remove one of them")
-        said[meant.name] = key
+        if target.name in set_by:
+            raise SettingsError(f"`{key}` in {table} sets what `{set_by[target.name]}` sets. Remove one of them")
+        set_by[target.name] = key
         try:
-            told = told.overridden(by=_one(meant, value, os.path.dirname(table.file)))
+            values = values.overridden(by=_one(target, value, os.path.dirname(table.file)))
         except (click.BadParameter, ValueError, OverflowError) as error:
             raise SettingsError(f"`{key}` in {table}: {error}") from error
-    return told
+    return values
 
 
-def _one(meant: _Key, value: object, folder: str) -> _Told:
-    """What a single key says.
+def _one(target: _Key, value: object, folder: str) -> _Values:
+    """Returns the value of a single key.
 
     Raises:
-        click.BadParameter, ValueError, OverflowError: If its option or gates cannot take the value.
+        click.BadParameter, ValueError, OverflowError: If the option or gate doesn't accept the value.
     """
-    option = meant.option
-    if meant.name == "trust":
+    option = target.option
+    if target.name == "trust":
         raise SettingsError(
-            "It counts on the command line alone: whoever wrote the file may have written the model too"
+            "It works only on the command line, because a file could come with the model that it trusts"
         )
-    if meant.name in _RULES:
-        return _Told({}, gating.from_table(_RULES[meant.name], value))
+    if target.name in _RULES:
+        return _Values({}, gating.from_table(_RULES[target.name], value))
     if option.is_flag:
         if not isinstance(value, bool):
-            raise SettingsError(f"It takes true or false. Received: {value!r}")
-        return _Told({meant.name: value != meant.negated}, ())
-    text = _spelled(meant.name, value)
+            raise SettingsError(f"It must be true or false. Received: {value!r}")
+        return _Values({target.name: value != target.negated}, ())
+    text = _spelled(target.name, value)
     if _is_path(option, text):
         text = os.path.join(folder, os.path.expanduser(text))
-    option.process_value(click.Context(click.Command(None)), text)  # refuses what the option cannot take
-    return _Told({meant.name: text}, ())
+    option.process_value(click.Context(click.Command(None)), text)  # raises if the option doesn't accept the value
+    return _Values({target.name: text}, ())
 
 
 def _spelled(name: str, value: object) -> str:
-    """A value as the command line would spell it."""
+    """Returns a value as text for the command line."""
     parts = value if isinstance(value, list) and name in _SEPARATORS else [value]
     for part in parts:
         if isinstance(part, bool) or not isinstance(part, str | int | float) or "\0" in str(part):
-            raise SettingsError(f"It takes text or a number. Received: {value!r}")
+            raise SettingsError(f"It must be text or a number. Received: {value!r}")
     return _SEPARATORS.get(name, "").join(map(str, parts))
 
 
 def _is_path(option: click.Option, text: str) -> bool:
-    """Whether a value names a file or folder; a relative one starts from the folder of the file that says so."""
+    """Returns whether a value is a path. A relative path starts from the folder of the options file."""
     if option.name == "data":
         return text not in DATA_NAMES
     if option.name == "model":

@@ -1,4 +1,4 @@
-"""Progress on a terminal: bars on stderr, or one line a stage where nobody watches."""
+"""Progress on stderr: bars on a terminal, one line per stage in a log."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rich.text import Text
 
 
 class ConsoleProgress:
-    """Tells of a run on stderr; honours NO_COLOR.
+    """Prints the progress of a run to stderr. Respects NO_COLOR.
 
     Args:
-        quiet: Say nothing but warnings.
+        quiet: Print only warnings.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -34,16 +34,16 @@ class ConsoleProgress:
         self._watched = self._console.is_terminal and not quiet
 
     def say(self, text: str) -> None:
-        """One line."""
+        """Prints a line."""
         self._console.print(escape(text))
 
     def warn(self, text: str) -> None:
-        """What the reader must not miss, with -q too."""
+        """Prints a warning, also if `quiet`."""
         self._warnings.print(f"[bold yellow]Warning:[/] {escape(text)}", soft_wrap=True)
 
     @contextmanager
     def stage(self, title: str, total: int | None = None, unit: str = "") -> Iterator[_Bar]:
-        """A bar while the stage lasts, a line with its duration at its end."""
+        """Shows a bar during the stage, and prints a line with its duration at the end."""
         started = time.monotonic()
         bar = _Bar(self._bars, title, total, unit)
         with self._bars if self._watched else nullcontext():
@@ -55,7 +55,7 @@ class ConsoleProgress:
 
 
 class _Bar:
-    """One stage on the terminal."""
+    """The bar of one stage."""
 
     def __init__(self, bars: Progress, title: str, total: int | None, unit: str) -> None:
         self._bars = bars
@@ -64,19 +64,19 @@ class _Bar:
         self.last_note = ""
 
     def advance(self, steps: int = 1, note: str = "") -> None:
-        """Moves the bar, at most to its end: a last batch may hold fewer images than it is counted for."""
+        """Moves the bar, at most to its end: the last batch may be smaller than it is counted."""
         taken = min(steps, self._left)
         self._left -= taken
         self._bars.update(self._task, advance=taken, note=escape(note))
         self.last_note = f" · {note}" if note else self.last_note
 
     def remove(self) -> None:
-        """Takes the bar off the screen."""
+        """Removes the bar from the screen."""
         self._bars.remove_task(self._task)
 
 
 class _Speed(ProgressColumn):
-    """Steps a second, in the unit of the stage."""
+    """Steps per second, in the unit of the stage."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed

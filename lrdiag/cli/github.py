@@ -1,4 +1,4 @@
-"""What a run tells the machine that started it: GitHub's summary of the step."""
+"""GitHub's step summary."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 from pathlib import Path
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
-_STEP_SUMMARY_LIMIT = 1024 * 1024  # bytes; beyond it GitHub shows nothing of the whole step
+_STEP_SUMMARY_LIMIT = 1024 * 1024  # bytes; GitHub rejects a larger summary as a whole
 
 
 def append_step_summary(summary: Path) -> str | None:
-    """Appends the summary of a run to the file that GitHub shows below the job, where it names one.
+    """Appends the summary of a run to GitHub's step summary, if the environment names one.
 
     Args:
         summary: A Markdown file.
 
     Returns:
-        Why it could not be appended, for a warning: a finished run must not fail for its announcement.
+        Why the summary could not be appended, or `None`. This is a warning: the run itself has succeeded.
     """
     name = os.environ.get(STEP_SUMMARY)
     if not name:
@@ -27,10 +27,10 @@ def append_step_summary(summary: Path) -> str | None:
             held = file.tell()
             if held + len(content) > _STEP_SUMMARY_LIMIT:
                 return (
-                    f"The summary was not appended to {STEP_SUMMARY}: GitHub takes 1 MiB of one step, and {held:,} "
-                    f"bytes are there already. Received: {len(content):,} more"
+                    f"The summary was not appended to {STEP_SUMMARY}: GitHub allows 1 MiB per step, and {held:,} bytes "
+                    f"are used. Received: {len(content):,} more"
                 )
             file.write(content)
     except OSError as error:
-        return f"The summary cannot be appended to {STEP_SUMMARY}. Received: {name} ({error.strerror or error})"
+        return f"The summary can't be appended to {STEP_SUMMARY}. Received: {name} ({error.strerror or error})"
     return None

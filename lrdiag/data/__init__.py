@@ -1,8 +1,8 @@
-"""Photographs: where they come from, how they are divided, and how they reach the network.
+"""Images: sources, splits, and batches.
 
-`load_dataset` finds and divides them, and `load_test_set` finds those that a trained network is judged on;
-`training_batches` and `evaluation_batches` feed them to Keras. TensorFlow, Keras, scikit-learn, OpenCV and the like are
-imported by the functions that need them, so that importing this package is cheap.
+`load_dataset` reads and divides a dataset, and `load_test_set` reads the images to evaluate a trained model on.
+`training_batches` and `evaluation_batches` make batches for Keras. TensorFlow, Keras, scikit-learn and OpenCV are
+imported by the functions that need them, so importing this package is fast.
 """
 
 from lrdiag.data.batches import evaluation_batches, training_batches

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lrdiag.backend.pipelines import steady
 from lrdiag.data.preprocessing import preprocess
 from lrdiag.record.arrays import LabelledImages
 from lrdiag.vocabulary import Preprocessing
@@ -15,46 +16,43 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def training_batches(
-    images: LabelledImages, *, batch_size: int, augment: Sequence[str], seed: int, drop_remainder: bool = False
-) -> tf.data.Dataset:
-    """Batches in a new random order in every epoch, changed at random as `augment` says.
+def training_batches(images: LabelledImages, *, batch_size: int, augment: Sequence[str], seed: int) -> tf.data.Dataset:
+    """Returns shuffled, augmented batches, in a new random order in each epoch.
 
-    The same arguments give the same batches to the bit, epoch by epoch, in one process and the next.
+    The same arguments give bit-identical batches in each epoch, also in another process.
 
     Example:
         ```python
         batches = training_batches(dataset.train, batch_size=256, augment=("flip", "crop"), seed=0)
-        model.fit(batches, epochs=10, shuffle=False)  # they shuffle themselves
+        model.fit(batches, epochs=10, shuffle=False)  # the dataset shuffles itself
         ```
 
     Args:
-        images: What to learn from.
-        batch_size: Images in one batch.
-        augment: Names that `lrdiag.data.augmentation.build_augmentation` takes; none leave the images as they are.
-        seed: Of the order and of the changes.
-        drop_remainder: Leave the last batch out where it is smaller than the others.
+        images: The training images.
+        batch_size: Number of images in a batch. The last batch may be smaller.
+        augment: Names that `lrdiag.data.augmentation.build_augmentation` takes. Empty for no augmentation.
+        seed: Random seed of the order and the augmentation.
 
     Returns:
-        A dataset of known length of pairs: images, `float32` of shape `(n, height, width, channels)`, values 0–255,
-        and labels, `int64` of shape `(n,)`.
+        A dataset of known length. Each element is a pair: images, `float32` of shape `(n, height, width, channels)`,
+        values 0–255, and labels, `int64` of shape `(n,)`.
     """
     import tensorflow as tf
 
     indices = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed, reshuffle_each_iteration=True)
-    batches = indices.batch(batch_size, drop_remainder=drop_remainder).map(_look_up(images))
+    batches = indices.batch(batch_size).map(_look_up(images))
     if augment:
         from lrdiag.data.augmentation import build_augmentation
 
-        with tf.device("CPU"):  # the seeds of the layers must lie where tf.data runs
+        with tf.device("CPU"):  # tf.data runs on the CPU, so the seeds of the layers must be there too
             layers = build_augmentation(augment, images.images.shape[1:], seed)
-        # Not in parallel: the layers count their random numbers, and batches would race for them.
+        # Not in parallel: the layers count their random numbers, and parallel batches would race for them.
         batches = batches.map(lambda pixels, labels: (layers(pixels, training=True), labels))
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return steady(batches)
 
 
 def evaluation_batches(images: LabelledImages, batch_size: int) -> tf.data.Dataset:
-    """Batches in the order of `images`, unchanged; the last may be smaller.
+    """Returns batches in the order of `images`, without augmentation.
 
     Example:
         ```python
@@ -62,27 +60,29 @@ def evaluation_batches(images: LabelledImages, batch_size: int) -> tf.data.Datas
         ```
 
     Args:
-        images: What to judge.
-        batch_size: Images in one batch.
+        images: The images to evaluate.
+        batch_size: Number of images in a batch. The last batch may be smaller.
 
     Returns:
-        A dataset of known length, of pairs as `training_batches` returns them.
+        A dataset of known length, with elements as in `training_batches`.
     """
     import tensorflow as tf
 
-    indices = tf.data.Dataset.range(len(images)).batch(batch_size)
-    return indices.map(_look_up(images)).prefetch(tf.data.AUTOTUNE)
+    return steady(tf.data.Dataset.range(len(images)).batch(batch_size).map(_look_up(images)))
 
 
 def preprocessed_batches(
     images: LabelledImages, how: Preprocessing, batch_size: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Batches in the order of `images`, scaled as `lrdiag.data.preprocessing.preprocess` says; for one pass.
+    """Yields batches in the order of `images`, scaled by `lrdiag.data.preprocessing.preprocess`.
 
     Args:
-        images: What to judge.
-        how: What is done to the pixels.
-        batch_size: Images in one batch.
+        images: The images to evaluate.
+        how: How the pixels are scaled.
+        batch_size: Number of images in a batch.
+
+    Yields:
+        Images, an array of shape `(n, height, width, channels)`, and labels, `int64` of shape `(n,)`.
     """
     for start in range(0, len(images), batch_size):
         batch = slice(start, start + batch_size)
@@ -90,7 +90,7 @@ def preprocessed_batches(
 
 
 def _look_up(images: LabelledImages) -> Any:
-    """Returns the function from indices to images and labels; the arrays are captured, not written into the graph."""
+    """Returns the function from indices to images and labels. It captures the arrays outside of the graph."""
     import tensorflow as tf
 
     with tf.device("CPU"):

@@ -1,4 +1,4 @@
-"""From a picture of any size to the size and the channels that the network takes."""
+"""Converts images of any size to the size and the channels that the model takes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ DEFAULT_SIZE = (32, 32)
 
 
 def fit(image: npt.NDArray[Any], size: tuple[int, int], channels: int) -> npt.NDArray[Any]:
-    """Cuts the middle of the wanted proportions out of `image`, scales it to `size`, and makes it grey or coloured.
+    """Crops the centre of `image` to the proportions of `size`, scales it, and converts its channels.
 
-    Pixels are averaged where it shrinks, and interpolated linearly where it grows. Transparency is dropped.
+    Shrinking averages pixels, and enlarging interpolates linearly. Transparency is dropped.
 
     Example:
         >>> fit(np.zeros((50, 90), np.uint8), size=(20, 48), channels=3).shape
@@ -35,7 +35,7 @@ def fit(image: npt.NDArray[Any], size: tuple[int, int], channels: int) -> npt.ND
 
 
 def fit_all(images: LabelledImages, size: tuple[int, int] | None, channels: int) -> LabelledImages:
-    """Fits every image as `fit` does; without a size, each keeps its own.
+    """Applies `fit` to every image. If `size` is `None`, the size stays as it is.
 
     Example:
         >>> images = LabelledImages(np.zeros((5, 28, 28, 1), np.uint8), np.arange(5))

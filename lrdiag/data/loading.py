@@ -1,9 +1,13 @@
-"""From what a run is asked for to its data: choose a source, read it, limit it, hold out the validation images."""
+"""Loads the data of a run: chooses a source, reads it, limits it, and holds out validation images.
+
+A new source is a file in `sources/` and a row in `NAMED` or `BY_PATH`.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -20,16 +24,10 @@ from lrdiag.errors import DataUnavailable, SettingsError, did_you_mean
 from lrdiag.progress import Progress
 from lrdiag.record.arrays import Dataset, LabelledImages
 from lrdiag.settings import Settings
-from lrdiag.vocabulary import DATA_NAMES
 
 VALIDATION_FRACTION = 0.1
 
-_OF_ONES_OWN = (TfdsFolder, ImageFolder, ImageArrays, ImageTable)  # the first that reads a path reads it
-_CHOICES = (
-    f"{', '.join(DATA_NAMES)}, or the path of a folder of images (train/<class>/ and test/<class>/, or <class>/ alone)"
-    ", of a .npz file of arrays, of a .csv or .parquet table of path and label, or of a folder of TensorFlow Datasets"
-)
-_TEST_SEED = 0  # not the run's: a limit leaves the same test images in every run, so that runs can be compared
+_TEST_SEED = 0  # not the seed of the run: a limit gives the same test images in each run, so runs can be compared
 _NAMES_SHOWN = 5
 
 
@@ -38,17 +36,57 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What the data is called in the report."""
+        """Name of the data in the report."""
 
     def load(self, progress: Progress, *, test_only: bool = False) -> Dataset:
-        """Reads every image, or, to judge a network that is trained already, the test images alone."""
+        """Reads all images, or only the test images."""
+
+
+class PathSource(Protocol):
+    """A kind of source that is found at a path: a class that takes path, size and channels."""
+
+    def __call__(self, path: Path, image_size: tuple[int, int] | None, channels: int) -> Source:
+        """Returns the source at `path`."""
+
+    def reads(self, path: Path) -> bool:
+        """Returns whether `path` contains data of this kind."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a named source may depend on.
+
+    Attributes:
+        data_dir: The folder that contains CIFAR-10. `None` looks in Keras's cache.
+        image_size: Height and width that images are scaled to, in pixels. `None` uses those of the source.
+        channels: 3, or 1 for grey images.
+    """
+
+    data_dir: Path | None
+    image_size: tuple[int, int] | None
+    channels: int = 3
+
+
+NAMED: dict[str, Callable[[Request], Source]] = {
+    "cifar10": lambda asked: Cifar10(asked.data_dir, asked.image_size, asked.channels),
+    "digits": lambda asked: Digits(asked.image_size, asked.channels),
+}
+"""Sources that are requested by name: those of `lrdiag.vocabulary.DATA_NAMES`."""
+
+BY_PATH: dict[str, PathSource] = {
+    "a folder of TensorFlow Datasets": TfdsFolder,
+    "a folder of images (train/<class>/ and test/<class>/, or <class>/ alone)": ImageFolder,
+    "a .npz file of arrays": ImageArrays,
+    "a .csv or .parquet table of path and label": ImageTable,
+}
+"""Sources that are requested by path, with their description. The first that reads the path is used."""
 
 
 def load_dataset(settings: Settings, progress: Progress) -> Dataset:
-    """Reads the data that `settings` ask for and divides it into training, validation and test images.
+    """Reads the data of a run and divides it into training, validation and test images.
 
-    Where the data brings no validation images, a tenth of the training images, after any limit, is held out. Where no
-    data is asked for and CIFAR-10 cannot be had, the digits of scikit-learn stand in, and `fallback` says why.
+    If the data has no validation images, a tenth of the training images is held out, after any limit. If no data is
+    requested and CIFAR-10 is not available, the digits of scikit-learn are used, and `fallback` contains the reason.
 
     Example:
         >>> from lrdiag.progress import Silence
@@ -57,17 +95,17 @@ def load_dataset(settings: Settings, progress: Progress) -> Dataset:
         (450, 50, 100)
 
     Args:
-        settings: `data`, `data_dir`, `image_size`, `limit_train`, `limit_test` and `seed` are read. The seed chooses
+        settings: `data`, `data_dir`, `image_size`, `limit_train`, `limit_test` and `seed` are used. The seed chooses
             training and validation images, never the test images.
-        progress: Is told of each stage, and warned of what the reader must not miss.
+        progress: The listener. It receives stages and warnings.
 
     Returns:
         The dataset, with `validation` set.
 
     Raises:
-        SettingsError: If `data` is none of the kinds that can be read.
-        DataUnavailable: If CIFAR-10 was asked for by name and cannot be had.
-        DataError: If the data is broken or too small for the limits.
+        SettingsError: If `data` is not one of the kinds that can be read.
+        DataUnavailable: If CIFAR-10 was requested by name and is not available.
+        DataError: If the data is invalid or too small for the limits.
     """
     dataset = _load_or_fall_back(settings, progress)
     _warn(dataset, progress)
@@ -80,9 +118,7 @@ def load_dataset(settings: Settings, progress: Progress) -> Dataset:
 def load_test_set(
     data: str | None, data_dir: Path | None, image_size: tuple[int, int] | None, channels: int, progress: Progress
 ) -> Dataset:
-    """Reads the images that a network is judged on which is trained already.
-
-    These are the test images, or all, where the data is not divided.
+    """Reads the images to evaluate a trained model on: the test images, or all images if the data is not divided.
 
     Example:
         >>> from lrdiag.progress import Silence
@@ -91,57 +127,56 @@ def load_test_set(
         ((360, 8, 8, 1), 0)
 
     Args:
-        data: As in `Settings`; `None` is CIFAR-10, for which nothing stands in.
-        data_dir: The folder that holds CIFAR-10, or `None`: Keras's cache.
-        image_size: Height and width that the network takes, in pixels; `None` as in `Settings`.
-        channels: How many it takes, 3 or 1 (grey).
-        progress: Is told of each stage, and warned of what the reader must not miss.
+        data: See `Settings`. `None` is CIFAR-10, without a fallback.
+        data_dir: The folder that contains CIFAR-10. `None` looks in Keras's cache.
+        image_size: Height and width that the model takes, in pixels. `None` uses those of the source.
+        channels: Number of channels that the model takes: 3, or 1 for grey images.
+        progress: The listener. It receives stages and warnings.
 
     Returns:
         The dataset, with `test` alone.
 
     Raises:
-        SettingsError: If `data` is none of the kinds that can be read, or `channels` is neither 1 nor 3.
-        DataUnavailable: If CIFAR-10 was asked for and cannot be had.
-        DataError: If the data is broken.
+        SettingsError: If `data` is not one of the kinds that can be read, or `channels` is neither 1 nor 3.
+        DataUnavailable: If CIFAR-10 was requested and is not available.
+        DataError: If the data is invalid.
     """
+    if channels not in (1, 3):
+        raise SettingsError(f"Images have 3 channels, or 1 if they are grey. Received: channels={channels}")
     wanted = "cifar10" if data is None else data
-    dataset = _source(wanted, data_dir, image_size, channels).load(progress, test_only=True)
+    dataset = _source(wanted, Request(data_dir, image_size, channels)).load(progress, test_only=True)
     _warn(dataset, progress)
     return dataset
 
 
 def _load_or_fall_back(settings: Settings, progress: Progress) -> Dataset:
+    request = Request(settings.data_dir, settings.image_size)
     if settings.data is not None:
-        return _source(settings.data, settings.data_dir, settings.image_size).load(progress)
+        return _source(settings.data, request).load(progress)
     try:
-        return Cifar10(settings.data_dir, settings.image_size).load(progress)
+        return NAMED["cifar10"](request).load(progress)
     except DataUnavailable as error:
-        progress.warn(f"{error}\nUntil then, this run uses the digits of scikit-learn instead.")
+        progress.warn(f"{error}\nThis run uses the digits of scikit-learn instead.")
         reason = str(error).partition("\n")[0]
-        return replace(Digits(settings.image_size).load(progress), fallback=reason)
+        return replace(NAMED["digits"](request).load(progress), fallback=reason)
 
 
-def _source(data: str, data_dir: Path | None, image_size: tuple[int, int] | None, channels: int = 3) -> Source:
-    if channels not in (1, 3):
-        raise SettingsError(f"Images have 3 channels, or 1 where they are grey. Received: channels={channels}")
-    if data == "cifar10":
-        return Cifar10(data_dir, image_size, channels)
-    if data == "digits":
-        return Digits(image_size, channels)
+def _source(data: str, request: Request) -> Source:
+    if data in NAMED:
+        return NAMED[data](request)
     path = _path(data)
-    kind = next((kind for kind in _OF_ONES_OWN if data and kind.reads(path)), None)  # no path is not this folder
-    if kind is None:
-        what = "which is none of these" if data and os.path.exists(path) else "and there is no such file or folder"
-        meant = did_you_mean(data.lower(), DATA_NAMES)
-        raise SettingsError(f"`data` must be {_CHOICES}. Received: {data!r}, {what}{meant}")
-    return kind(path, image_size, channels)
+    for kind in BY_PATH.values() if data else ():  # an empty path would be the current folder
+        if kind.reads(path):
+            return kind(path, request.image_size, request.channels)
+    problem = "which is none of these" if data and os.path.exists(path) else "and there is no such file or folder"
+    kinds = f"{', '.join(NAMED)}, or the path of {', '.join(BY_PATH)}"
+    raise SettingsError(f"`data` must be {kinds}. Received: {data!r}, {problem}{did_you_mean(data.lower(), NAMED)}")
 
 
 def _path(data: str) -> Path:
     try:
         return Path(data).expanduser()
-    except RuntimeError:  # `~name` of nobody: then it is the name of a file
+    except RuntimeError:  # there is no user of that name, so the tilde is part of a file name
         return Path(data)
 
 
@@ -156,7 +191,7 @@ def _warn(dataset: Dataset, progress: Progress) -> None:
     absent = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
     if absent:
         more = f" and {len(absent) - _NAMES_SHOWN:,} more" if len(absent) > _NAMES_SHOWN else ""
-        progress.warn(f"There are no test images of {', '.join(absent[:_NAMES_SHOWN])}{more}: these are not judged.")
+        progress.warn(f"There are no test images of {', '.join(absent[:_NAMES_SHOWN])}{more}: these are not evaluated.")
 
 
 def _limit(images: LabelledImages, size: int | None, classes: tuple[str, ...], seed: int) -> LabelledImages:

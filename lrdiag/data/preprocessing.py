@@ -1,4 +1,4 @@
-"""How pixels are scaled for a network, and how a picture is made of them again."""
+"""Scales pixels for a model, and converts the model's inputs back to images."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import numpy as np
 from lrdiag.errors import DataError, require_choice
 from lrdiag.vocabulary import PREPROCESSINGS, Preprocessing
 
-_MEAN_RGB = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet, as `keras.applications` has them
+_MEAN_RGB = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet, as in `keras.applications`
 _DEVIATION_RGB = np.array([0.229, 0.224, 0.225], np.float32)
 _MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
 
 
 def preprocess(images: np.ndarray, how: Preprocessing) -> np.ndarray:
-    """Scales pictures as a network was trained to see them.
+    """Scales images as the model expects them.
 
     Example:
         >>> preprocess(np.array([[[[0], [255]]]], np.uint8), "-1..1").ravel().tolist()
@@ -21,14 +21,14 @@ def preprocess(images: np.ndarray, how: Preprocessing) -> np.ndarray:
 
     Args:
         images: `uint8` array of shape `(n, height, width, channels)`, values 0–255.
-        how: `"raw"`: not at all. `"0..1"`, `"-1..1"`: onto that range. `"torch"`, `"caffe"`: as the preprocessing of
-            `keras.applications` in these modes does. `"standardized"`: each image to mean 0 and deviation 1.
+        how: `"raw"` changes nothing. `"0..1"` and `"-1..1"` scale to that range. `"torch"` and `"caffe"` are the modes
+            of `keras.applications`. `"standardized"` scales each image to mean 0 and standard deviation 1.
 
     Returns:
-        The images as they were for `"raw"`, else a `float32` array of their shape.
+        For `"raw"` the images themselves, otherwise a `float32` array of the same shape.
 
     Raises:
-        SettingsError: If there is no such way.
+        SettingsError: If `how` is unknown.
     """
     require_choice("preprocess", how, PREPROCESSINGS)
     if how == "raw":
@@ -47,7 +47,7 @@ def preprocess(images: np.ndarray, how: Preprocessing) -> np.ndarray:
 
 
 def undo(images: np.ndarray, how: Preprocessing) -> np.ndarray:
-    """Makes pictures of what a network takes.
+    """Converts inputs of a model back to images.
 
     Example:
         >>> undo(np.array([[[[-1.0], [1.0]]]]), "-1..1").ravel().tolist()
@@ -55,14 +55,14 @@ def undo(images: np.ndarray, how: Preprocessing) -> np.ndarray:
 
     Args:
         images: Array of shape `(n, height, width, channels)`.
-        how: What was done to them, as `preprocess` takes it. What was `"standardized"` cannot be had back: each
-            picture is stretched between its own extremes.
+        how: How they were scaled, as `preprocess` takes it. `"standardized"` can't be undone: each image is
+            stretched from its minimum to its maximum.
 
     Returns:
         `uint8` array of the same shape.
 
     Raises:
-        SettingsError: If there is no such way.
+        SettingsError: If `how` is unknown.
     """
     require_choice("preprocess", how, PREPROCESSINGS)
     if how == "raw" and images.dtype == np.uint8:
@@ -83,17 +83,17 @@ def undo(images: np.ndarray, how: Preprocessing) -> np.ndarray:
 
 
 def read_off(images: np.ndarray) -> Preprocessing:
-    """What was done to images, where their values tell.
+    """Infers from their values how images were scaled.
 
     Example:
         >>> read_off(np.array([0.0, 0.7])), read_off(np.array([-0.3, 0.7])), read_off(np.array([0.0, 200.0]))
         ('0..1', '-1..1', 'raw')
 
     Args:
-        images: A batch as the network takes it.
+        images: A batch of model inputs.
 
     Raises:
-        DataError: If the values do not tell.
+        DataError: If the values are ambiguous.
     """
     low, high = float(images.min()), float(images.max())
     if images.dtype == np.uint8 or (low >= 0 and 1 < high <= 255):
@@ -103,7 +103,7 @@ def read_off(images: np.ndarray) -> Preprocessing:
     if low >= -1 and high <= 1:
         return "-1..1"
     raise DataError(
-        "To show images, lrdiag must know how they were scaled: say it with `preprocess=`, one of "
-        f"{', '.join(PREPROCESSINGS)}, or give the pictures themselves with `display=`. "
+        "To show images, lrdiag must know how they were scaled. Pass `preprocess=`, one of "
+        f"{', '.join(PREPROCESSINGS)}, or pass the images to show as `display=`. "
         f"Received: values from {low:.4g} to {high:.4g}"
     )

@@ -1,4 +1,4 @@
-"""Fewer images, or images held out, with every class in proportion."""
+"""Random subsets and splits that keep the proportions of the classes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy.typing as npt
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import Dataset, LabelledImages
 
-_FIXED_SEED = 0  # not the run's: the test images are the same in every run, so that runs can be compared
+_FIXED_SEED = 0  # not the seed of the run: the test images are the same in each run, so runs can be compared
 
 
 def subset(images: LabelledImages, size: int, classes: Sequence[str], seed: int) -> LabelledImages:
-    """Draws images at random, without replacement, so that the classes keep their proportions.
+    """Draws random images without replacement, and keeps the proportions of the classes.
 
-    Every class that is there stays there. All images are returned where there are no more than `size`.
+    At least one image of each class is drawn. If there are no more than `size` images, all are returned.
 
     Example:
         >>> images = LabelledImages(np.zeros((6, 1, 1, 3), np.uint8), np.array([0, 1, 0, 1, 1, 1]))
@@ -26,10 +26,10 @@ def subset(images: LabelledImages, size: int, classes: Sequence[str], seed: int)
         array([0, 1, 1])
 
     Args:
-        images: What is drawn from.
-        size: How many images to draw.
-        classes: The name of each class.
-        seed: Chooses the draw.
+        images: The images to draw from.
+        size: Number of images to draw.
+        classes: Name of each class.
+        seed: Random seed.
 
     Returns:
         The drawn images, in their original order.
@@ -48,8 +48,29 @@ def subset(images: LabelledImages, size: int, classes: Sequence[str], seed: int)
     return images.take(np.sort(_spread(images.labels, seed)[:size]))
 
 
+def random_subset(images: LabelledImages, size: int, seed: int) -> LabelledImages:
+    """Draws random images without replacement, each with the same probability.
+
+    Example:
+        >>> images = LabelledImages(np.zeros((6, 1, 1, 3), np.uint8), np.arange(6))
+        >>> random_subset(images, 3, seed=0).labels
+        array([3, 4, 5])
+
+    Args:
+        images: The images to draw from.
+        size: Number of images to draw. If there are fewer, all are returned.
+        seed: Random seed.
+
+    Returns:
+        The drawn images, in their original order.
+    """
+    if size >= len(images):
+        return images
+    return images.take(np.sort(np.random.default_rng(seed).choice(len(images), size, replace=False)))
+
+
 def hold_out_validation(dataset: Dataset, fraction: float = 0.1, seed: int = 0) -> Dataset:
-    """Splits validation images off the training images, so that the classes keep their proportions.
+    """Splits validation images off the training images, and keeps the proportions of the classes.
 
     Example:
         >>> images = LabelledImages(np.zeros((20, 1, 1, 3), np.uint8), np.arange(20) % 2)
@@ -58,9 +79,9 @@ def hold_out_validation(dataset: Dataset, fraction: float = 0.1, seed: int = 0) 
         (18, array([0, 1]))
 
     Args:
-        dataset: Its `train` is divided; its `test` is left alone.
-        fraction: The share to hold out, above 0 and at most 0.5. Each class gives one image at least.
-        seed: Chooses the images.
+        dataset: Its `train` is divided. Its `test` stays as it is.
+        fraction: Share to hold out, above 0 and at most 0.5. At least one image of each class is held out.
+        seed: Random seed.
 
     Returns:
         The dataset with `train` and `validation`, each in the original order.
@@ -74,7 +95,7 @@ def hold_out_validation(dataset: Dataset, fraction: float = 0.1, seed: int = 0) 
     for name, count in zip(dataset.classes, np.bincount(labels, minlength=len(dataset.classes)), strict=True):
         if count < 2:
             raise DataError(
-                "Each class needs two training images or more, one to learn from and one to validate with. "
+                "Each class needs two training images or more, one to train on and one to validate with. "
                 f"Received: {count} of class {name!r} in {dataset.source}. Add images or raise the limit"
             )
     size = max(len(dataset.classes), round(fraction * len(labels)))
@@ -84,7 +105,7 @@ def hold_out_validation(dataset: Dataset, fraction: float = 0.1, seed: int = 0) 
 
 
 def split_by_class(labels: npt.NDArray[np.int64], fraction: float) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Chooses a fraction of each class, at random but always the same: one image at least, where there are two.
+    """Chooses a random fraction of each class, the same in each run: at least one image of a class that has two.
 
     Example:
         >>> rest, chosen = split_by_class(np.array([0, 0, 0, 0, 0, 1, 1, 2]), 0.2)
@@ -92,11 +113,11 @@ def split_by_class(labels: npt.NDArray[np.int64], fraction: float) -> tuple[npt.
         array([1, 1, 0])
 
     Args:
-        labels: The class of each image.
-        fraction: The share to choose.
+        labels: Class of each image, of shape `(n,)`.
+        fraction: Share to choose.
 
     Returns:
-        The indices of the rest and of those chosen, ascending.
+        Indices of the other and of the chosen images, ascending.
     """
     order, rank, counts = _rank_by_class(labels, np.random.default_rng(_FIXED_SEED))
     chosen = rank < np.maximum(np.rint(fraction * counts), counts > 1)
@@ -104,10 +125,10 @@ def split_by_class(labels: npt.NDArray[np.int64], fraction: float) -> tuple[npt.
 
 
 def _spread(labels: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
-    """Orders images at random so that any first k of them hold each class in proportion, and once at least.
+    """Orders images at random so that the first k contain the classes in proportion, each at least once.
 
-    The image of rank r within its class of n is placed at r / n. scikit-learn's stratified splits would do, but for
-    a rare class: they may leave it out.
+    The image of rank r within its class of n is placed at r / n. scikit-learn's stratified splits may leave a rare
+    class out.
     """
     random = np.random.default_rng(seed)
     order, rank, counts = _rank_by_class(labels, random)
@@ -118,7 +139,7 @@ def _spread(labels: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
 def _rank_by_class(
     labels: npt.NDArray[np.int64], random: np.random.Generator
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Orders images by class, at random within it; tells the place of each in its class, and the size of the class."""
+    """Returns a random order by class, and for each place the rank within its class and the size of the class."""
     shuffled = random.permutation(len(labels))
     order = shuffled[np.argsort(labels[shuffled], kind="stable")]
     _, first, counts = np.unique(labels[order], return_index=True, return_counts=True)

@@ -1,4 +1,4 @@
-"""Data of one's own, divided: which of its parts are read, and what they must hold."""
+"""The parts of a user's data: which are read, and what they must contain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lrdiag.record.arrays import NO_IMAGES, Dataset, LabelledImages, SkippedFile
 TEST_FRACTION = 0.2
 
 Part = Literal["train", "validation", "test", "whole"]
-"""A part of the data; `"whole"` is data that is not divided yet."""
+"""A part of the data. `"whole"` is data that is not divided yet."""
 
 _DIVIDED: tuple[Part, ...] = ("train", "validation", "test")
 
@@ -31,7 +31,7 @@ _NAMES: dict[str, Part] = {
 
 
 def part_named(name: str) -> Part | None:
-    """Which part people mean by `name`.
+    """Returns the part that is commonly called `name`, or `None`.
 
     Example:
         >>> part_named("Val"), part_named("daisy")
@@ -41,19 +41,19 @@ def part_named(name: str) -> Part | None:
 
 
 def parts_to_read(present: Collection[Part], source: str, *, test_only: bool) -> list[Part]:
-    """Chooses among the parts that are there.
+    """Chooses the parts to read.
 
     Example:
         >>> parts_to_read(["test", "train"], "the folder flowers", test_only=False)
         ['train', 'test']
 
     Args:
-        present: The parts that are there.
-        source: Where, in words.
-        test_only: Whether a trained network is judged, so that nothing is learnt from the data.
+        present: The parts that exist.
+        source: Where the data is, in words.
+        test_only: Whether to read test images only.
 
     Raises:
-        DataError: If the images to judge on, or to learn from, are missing.
+        DataError: If the test images or the training images are missing.
     """
     if set(present) == {"whole"}:
         return ["whole"]
@@ -61,18 +61,16 @@ def parts_to_read(present: Collection[Part], source: str, *, test_only: bool) ->
     received = f"Received: {source} with {' and '.join(divided)} only"
     if "test" not in present:
         way_out = (
-            "rename validation to test (images for validation are then held out of train)"
+            "rename validation to test (validation images are then held out of train)"
             if "validation" in present
-            else "leave all images undivided (80 % are then learnt from)"
+            else "leave all images undivided (80 % are then used for training)"
         )
-        raise DataError(
-            f"There must be images to judge the network on, called test. Add them, or {way_out}. {received}"
-        )
+        raise DataError(f"The data must contain test images, called test. Add them, or {way_out}. {received}")
     if test_only:
         return ["test"]
     if "train" not in present:
         raise DataError(
-            "There must be images to learn from, called train. Add them, or judge a network that is trained already: "
+            "The data must contain training images, called train. Add them, or evaluate a trained model: "
             f"lrdiag diagnose. {received}"
         )
     return divided
@@ -87,9 +85,9 @@ def assemble(
     test_only: bool,
     skipped: Sequence[SkippedFile] = (),
 ) -> Dataset:
-    """Makes a dataset of the parts that were read; what is not divided yet is divided, 80 to 20, each class alike.
+    """Builds a dataset from the parts that were read. A whole is divided 80 to 20 within each class.
 
-    The same images are divided alike in every run, so that runs can be compared.
+    The same images are divided in the same way in each run, so runs can be compared.
 
     Example:
         >>> images = LabelledImages(np.zeros((20, 1, 1, 3), np.uint8), np.arange(20) % 2)
@@ -98,24 +96,26 @@ def assemble(
         (16, 4)
 
     Args:
-        name: What the data is called in the report.
-        source: Where it came from, in words.
-        classes: The name of each class.
-        parts: What `parts_to_read` chose.
-        test_only: Whether a trained network is judged: what is not divided is all judged on.
+        name: Name of the data in the report.
+        source: Where the data is, in words.
+        classes: Name of each class.
+        parts: The parts that `parts_to_read` chose.
+        test_only: Whether to use a whole as test images.
         skipped: Files that could not be read.
 
     Raises:
-        DataError: If a part holds no image, a class has none to learn from, or labels and classes do not agree.
+        DataError: If a part has no images, a class has no training images, or labels and classes don't match.
     """
     for part, images in parts.items():
         if not len(images):
-            raise DataError(f"Each part of the data needs images. Received: none in {part} of {source}{_why(skipped)}")
+            raise DataError(
+                f"Each part of the data must contain images. Received: none in {part} of {source}{_why(skipped)}"
+            )
     divided = dict(parts)
     if "whole" in divided:
         whole = divided.pop("whole")
         divided |= {"test": whole} if test_only else _divide(whole)
-        how = "all images, also those that the network may have learnt from" if test_only else "a fifth for the test"
+        how = "all images, also those that the model may be trained on" if test_only else "a fifth for the test"
     dataset = Dataset(
         name,
         f"{source}, not divided: {how}" if "whole" in parts else source,
@@ -126,35 +126,35 @@ def assemble(
         skipped=tuple(skipped),
     )
     if not test_only:
-        refuse_classes_without_images(dataset.train.labels, classes, source, skipped)
+        require_images_of_each_class(dataset.train.labels, classes, source, skipped)
     return dataset
 
 
-def refuse_classes_without_images(
+def require_images_of_each_class(
     labels: npt.NDArray[np.int64],
     classes: Sequence[str],
     source: str,
     skipped: Sequence[SkippedFile] = (),
     what: str = "images",
 ) -> None:
-    """Refuses a class that cannot be learnt.
+    """Raises if a class has no training images.
 
     Args:
-        labels: What is learnt from, as indices into `classes`.
-        classes: The name of each class.
-        source: Where the data came from, in words.
+        labels: Labels of the training images, as indices into `classes`.
+        classes: Name of each class.
+        source: Where the data is, in words.
         skipped: Files that could not be read.
         what: What a class needs, in words.
 
     Raises:
-        DataError: If there is such a class.
+        DataError: With the class.
     """
     counts = np.bincount(labels, minlength=len(classes))
     absent = [name for name, count in zip(classes, counts, strict=True) if not count]
     if absent:
         others = f" and of {len(absent) - 1:,} more" if len(absent) > 1 else ""
         raise DataError(
-            f"Each class needs {what} to learn from. Add some, or remove the class. "
+            f"Each class needs {what} to train on. Add some, or remove the class. "
             f"Received: none of class {absent[0]!r}{others} in {source}{_why(skipped)}"
         )
 

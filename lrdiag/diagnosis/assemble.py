@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from lrdiag.diagnosis.calibration import calibrate
-from lrdiag.diagnosis.evidence import Evidence
-from lrdiag.diagnosis.findings.rules import check_again
 from lrdiag.diagnosis.mistakes import rank_mistakes
 from lrdiag.diagnosis.pairs import confused_pairs
 from lrdiag.diagnosis.scores import class_facts, confusion, score
 from lrdiag.record.arrays import Dataset, Predictions
 from lrdiag.record.facts import (
-    Comparison,
     DatasetFacts,
     Diagnosis,
     Evolution,
@@ -76,11 +71,6 @@ def assemble(
         made_by=made_by,
         **vars(run),
     )
-
-
-def with_comparison(head: Diagnosis, comparison: Comparison) -> Diagnosis:
-    """Returns the facts of a run with its comparison, and applies the rules that need one."""
-    return check_again(Evidence(dataclasses.replace(head, comparison=comparison)), "comparison")
 
 
 def dataset_facts(dataset: Dataset) -> DatasetFacts:

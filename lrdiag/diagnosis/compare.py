@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from math import sqrt
 
+from lrdiag.diagnosis.evidence import Evidence
+from lrdiag.diagnosis.findings.rules import check_again
 from lrdiag.errors import ComparisonError
 from lrdiag.intervals import Z, conclude, consistent, mcnemar
 from lrdiag.record.facts import ClassChange, Comparison, DatasetFacts, Diagnosis, SettingChange
@@ -48,6 +51,11 @@ def compare(base: Diagnosis, head: Diagnosis) -> Comparison:
         ],
         changes=_changes(base, head),
     )
+
+
+def with_comparison(head: Diagnosis, comparison: Comparison) -> Diagnosis:
+    """Returns the facts of a run with its comparison, and applies the rules that need one."""
+    return check_again(Evidence(dataclasses.replace(head, comparison=comparison)), "comparison")
 
 
 def refuse_other_images(base: DatasetFacts, head: DatasetFacts) -> None:

@@ -1,7 +1,7 @@
-"""The learning-rate range test: raise the rate step by step, watch the loss, and leave no trace.
+"""The learning-rate range test: increases the rate step by step, measures the loss, and restores everything.
 
-Source: Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), section 3.3, with the exponential ladder
-and the stop rule that fastai made customary.
+Source: Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), section 3.3, with the exponential rates
+and the stop rule of fastai.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from typing import Any, Literal
 
 import keras
 
+from lrdiag.backend.logs import accuracy_name
 from lrdiag.backend.optimizers import (
     MAX_SKIPPED,
     UpdateCounter,
     batches_per_update,
-    choose_optimizers,
+    build_multi_optimizer,
     is_adaptive,
-    require_steps,
+    require_single_steps,
 )
 from lrdiag.backend.state import TrainingState, build_on, fit_undone
 from lrdiag.errors import ModelError, SettingsError, require_choice, require_count
 from lrdiag.policies.batches import endless_batches, no_batch, require_repeatable
-from lrdiag.policies.swept_rate import SweptRate, give_back_left
+from lrdiag.policies.swept_rate import SweptRate, restore_schedules
 from lrdiag.rate.curves import LADDERS
 from lrdiag.rate.range_test import DIVERGED, NOT_FINITE, SWEPT, RangeTest, Sweep
-from lrdiag.rate.reading import MIN_POINTS
+from lrdiag.rate.sweeping import RunningSweep
 
 Mode = Literal["exponential", "linear"]
 
@@ -37,23 +38,25 @@ DATA_ENDED = "the training ended before the sweep"
 
 
 class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
-    """Runs a learning-rate range test in `model.fit`, then puts everything back.
+    """Runs a learning-rate range test in `model.fit`, then restores everything.
 
-    The rate climbs `start_lr * (end_lr / start_lr) ** (i / (iterations - 1))`, or in a straight line. Each loss is
-    that of its own batch; under gradient accumulation, that of the batches of one update. The smoothed loss is the
-    bias-corrected moving average `v_i / (1 - smoothing**i)`, `v_i = smoothing * v_(i-1) + (1 - smoothing) * loss_i`.
-    The sweep ends with the ladder, when the smoothed loss exceeds `diverge_factor` times its best, or at a loss that is
-    not finite. Its best is not looked for in the first twenty updates, or the first fifth of a shorter ladder: the
-    average is as noisy there as the few losses in it. Of a loss that goes below zero no multiple would do: it has
-    diverged where it is `diverge_factor - 1` times as far above its best as the greatest of the first losses, or the
-    best, is from zero. Updates that loss scaling skips do not climb.
+    The rate of update `i` is `start_lr * (end_lr / start_lr) ** (i / (iterations - 1))`, or increases linearly. Each
+    loss is that of its own batch; with gradient accumulation, that of the batches of one update. Updates that loss
+    scaling skips don't count. The smoothed loss is the bias-corrected moving average `v_i / (1 - smoothing**i)` with
+    `v_i = smoothing * v_(i-1) + (1 - smoothing) * loss_i`.
 
-    The accuracies are those of the first metric that is called `acc` or `…accuracy`.
+    The sweep ends after the last rate, at a loss that is NaN or infinite, or when the smoothed loss exceeds
+    `diverge_factor` times its lowest value. The first twenty updates (or the first fifth of a shorter sweep) are left
+    out of the lowest value, because the average of few losses is noisy. If a loss is negative, the loss has diverged
+    when its distance from the lowest value exceeds `diverge_factor - 1` times the magnitude of the lowest value or of
+    the largest of the first losses.
 
-    Keras calls no callback where training is interrupted, so use it as a context where that may happen; and last in the
-    list of callbacks, so that what others do at the end of training, such as to bring the best weights back, is undone
-    too; what they write in the meantime, such as checkpoints, stays. `find_lr` does all that by itself, and is the
-    simpler choice where the data can be passed to it.
+    The accuracies are those of the first metric named `acc` or `...accuracy`.
+
+    Keras calls no callback when training is interrupted, so use the finder as a context manager if that may happen.
+    Make it the last callback in the list: it then also undoes what other callbacks do at the end of training, such as
+    restoring the best weights. Files that they write, such as checkpoints, stay. `find_lr` does all of this itself, and
+    is simpler if the data can be passed to it.
 
     Example:
         >>> import numpy as np
@@ -67,17 +70,20 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
     Args:
         start_lr: The first rate.
         end_lr: The last rate.
-        iterations: Updates in the whole ladder.
-        mode: Whether the rate climbs by a factor or by a difference: `"exponential"` or `"linear"`.
-        validation_data: What `model.evaluate` takes, a pair of arrays or a dataset. Its loss is measured after each
-            update and the rates are read from it, so keep it small.
-        smoothing: Weight of the past in the smoothed loss, 0 to less than 1.
-        diverge_factor: How many times the best smoothed loss ends the sweep; more than 1.
-        on_step: Called with each loss as it is measured.
+        iterations: Number of updates in the sweep.
+        mode: `"exponential"` or `"linear"`: how the rate increases.
+        validation_data: Data that `model.evaluate` accepts: a pair of arrays, or a dataset. Its loss is measured after
+            each update and the rates are read from it, so keep it small.
+        smoothing: Weight of the past in the smoothed loss, in [0, 1).
+        diverge_factor: Multiple of the lowest smoothed loss that ends the sweep, more than 1.
+        on_step: Called with each loss.
 
     Raises:
-        SettingsError: If an argument is outside its range; in training, if another callback sets the rate as well.
-        DataError: If the validation data cannot be measured again and again.
+        SettingsError: If an argument is outside its range. In training, if another callback sets the rate, or
+            `steps_per_execution` isn't 1.
+        DataError: If the validation data isn't finite and repeatable.
+        ModelError: In training, if the model isn't built, its `train_step` returns no `loss`, or `model.optimizer`
+            makes no updates.
     """
 
     def __init__(
@@ -94,24 +100,14 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         require_choice("mode", mode, LADDERS)
         require_repeatable(validation_data)
-        if not 0 <= smoothing < 1:
-            raise SettingsError(f"Argument `smoothing` must be in [0, 1). Received: smoothing={smoothing}")
-        if not diverge_factor > 1:
-            raise SettingsError(f"Argument `diverge_factor` must be more than 1. Received: {diverge_factor}")
-        self.ladder = LADDERS[mode](start_lr, end_lr, iterations)
         self.validation_data = validation_data
-        self.smoothing = smoothing
-        self.diverge_factor = diverge_factor
         self.on_step = on_step
+        self._new_sweep = partial(RunningSweep, LADDERS[mode](start_lr, end_lr, iterations), smoothing, diverge_factor)
         self._undo: list[Callable[[], object]] = []
         self._begin()
 
     def _begin(self) -> None:
-        self._losses: list[float] = []
-        self._smoothed: list[float] = []
-        self._accuracies: list[float] = []
-        self._val_losses: list[float] = []
-        self._average = 0.0
+        self._sweep = self._new_sweep()
         self._stop_reason = DATA_ENDED
         self._adaptive = False
 
@@ -122,29 +118,34 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         self.restore()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Remembers the state of the training and takes the rate in hand."""
-        require_steps(self.model, "LRFinder")
-        choose_optimizers(self.model)
+        """Copies the state of training and takes control of the learning rate."""
+        require_single_steps(self.model, "LRFinder")
+        build_multi_optimizer(self.model)
         updates = UpdateCounter(self.model.optimizer)
         self._begin()
-        self._let_go_of_what_was_broken_off()
+        self._discard_interrupted_sweep()
         self._undo.append(partial(setattr, self.model, "stop_training", self.model.stop_training))
         self._undo.append(TrainingState(self.model).restore)
         self._updates = updates
         self._adaptive = is_adaptive(self.model.optimizer)
-        give_back_left(self.model)
+        restore_schedules(self.model)
         self._rate = SweptRate(self.model)
         self._undo.append(self._rate.give_back)
         self._rate.take()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Sets the next rate of the ladder, unless gradients are still being accumulated under the last one."""
+        """Sets the next rate, unless gradients are still being accumulated at the current one."""
         if self._updates.is_complete:
-            self._rate.set(float(self.ladder(len(self._losses))))
-            self.model.reset_metrics()  # from here on they are those of this update alone
+            self._rate.set(self._sweep.next_rate())
+            self.model.reset_metrics()  # so that they are those of this update alone
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Records the loss and decides whether to go on."""
+        """Records the loss and decides whether to continue.
+
+        Raises:
+            SettingsError: If another callback has set the rate.
+            ModelError: If the logs have no `loss`, or the optimizer makes no updates.
+        """
         self._rate.require_untouched()
         self._updates.count()
         if self._updates.skipped == MAX_SKIPPED:
@@ -154,79 +155,56 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         figures = logs or {}
         if "loss" not in figures:
             raise ModelError(
-                "A range test reads the `loss` that the model's `train_step` returns. Let it return one. "
+                "A range test reads the `loss` that the model's `train_step` returns. Return one from `train_step`. "
                 f"Received: {', '.join(figures) or 'nothing'}"
             )
-        val_losses = [] if self.validation_data is None else [self._validation_loss()]
-        if not all(map(math.isfinite, [figures["loss"], *val_losses])):
-            self._stop(NOT_FINITE)
-            return
-        self._val_losses += val_losses
-        self._record(figures)
-        if self._has_diverged():
-            self._stop(DIVERGED)
-        elif len(self._losses) == self.ladder.iterations:
-            self._stop(SWEPT)
+        self._measure(figures)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Puts everything back."""
+        """Restores everything."""
         self.restore()
 
     def restore(self) -> None:
-        """Puts the training's state back as it was before the sweep; does nothing the second time.
+        """Restores the state of training before the sweep. Does nothing if it is already restored.
 
-        Where it is interrupted itself, what is left to do remains for the next call.
+        If it is interrupted itself, the next call does the rest.
         """
         while self._undo:
             self._undo[-1]()
             self._undo.pop()
 
-    def _let_go_of_what_was_broken_off(self) -> None:
-        """To put it back now would undo the training that has followed."""
-        if self._undo:
-            self._undo.clear()
-            warnings.warn(
-                "The last sweep of this LRFinder was broken off, and its training has kept what it had changed. Use "
-                "`with LRFinder(...) as finder:` around `fit` to have it put back",
-                stacklevel=3,
-            )
-
     def result(self) -> RangeTest:
-        """What was measured so far."""
+        """Returns what was measured so far."""
         return RangeTest((self.sweep(),))
 
     def sweep(self) -> Sweep:
-        """The measurements alone."""
-        return Sweep(
-            learning_rates=[float(self.ladder(step)) for step in range(len(self._losses))],
-            losses=list(self._losses),
-            smoothed_losses=list(self._smoothed),
-            accuracies=list(self._accuracies),
-            val_losses=list(self._val_losses),
-            stop_reason=self._stop_reason,
-            adaptive=self._adaptive,
-        )
+        """Returns the measurements so far, without readings."""
+        return self._sweep.finished(self._stop_reason, adaptive=self._adaptive)
 
-    def _record(self, figures: dict[str, float]) -> None:
-        loss = figures["loss"]
-        self._average = self.smoothing * self._average + (1 - self.smoothing) * loss
-        self._losses.append(loss)
-        self._smoothed.append(self._average / (1 - self.smoothing ** len(self._losses)))
-        accuracy = next((figures[name] for name in figures if name == "acc" or name.endswith("accuracy")), None)
-        if accuracy is not None:
-            self._accuracies.append(accuracy)
+    def _discard_interrupted_sweep(self) -> None:
+        """Forgets how to undo an interrupted sweep. Undoing it now would also undo the training after it."""
+        if self._undo:
+            self._undo.clear()
+            warnings.warn(
+                "The previous sweep of this LRFinder was interrupted, and its changes were kept. Use "
+                "`with LRFinder(...) as finder:` around `fit` to have them undone",
+                stacklevel=3,
+            )
+
+    def _measure(self, figures: dict[str, float]) -> None:
+        """Records a complete update and stops the sweep if it is over."""
+        loss, accuracy = figures["loss"], accuracy_name(figures)
+        val_loss = None if self.validation_data is None else self._validation_loss()
+        if not (math.isfinite(loss) and (val_loss is None or math.isfinite(val_loss))):
+            self._stop(NOT_FINITE)
+            return
+        self._sweep.add(loss, None if accuracy is None else figures[accuracy], val_loss)
         if self.on_step:
             self.on_step(loss)
-
-    def _has_diverged(self) -> bool:
-        settled = self._smoothed[min(MIN_POINTS, self.ladder.iterations // 5) :]
-        if not settled:
-            return False
-        best = min(settled)
-        if min(self._losses) >= 0:
-            return self._smoothed[-1] > self.diverge_factor * best
-        scale = max(-best, *map(abs, self._losses[:MIN_POINTS]))
-        return self._smoothed[-1] - best > (self.diverge_factor - 1) * scale
+        if self._sweep.has_diverged():
+            self._stop(DIVERGED)
+        elif self._sweep.is_complete():
+            self._stop(SWEPT)
 
     def _validation_loss(self) -> float:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(self.validation_data)
@@ -255,19 +233,20 @@ def find_lr(
     repeats: int = 1,
     on_step: Callable[[float], None] | None = None,
 ) -> RangeTest:
-    """Runs a learning-rate range test; afterwards nothing has happened to the model.
+    """Runs a learning-rate range test and restores the model.
 
-    A training after it gives the same losses and weights, to the bit, as a training without it; also when the sweep
-    diverges, when something raises, and on Ctrl-C. It may be called in the middle of a training, from a callback too.
-    What cannot be put back is outside of the model: the elements that a generator has given out, and the position of a
-    `tf.data.Dataset` that shuffles anew in every epoch, which TensorFlow keeps to itself, as it does the state of raw
-    `tf.random` operations in a step that is compiled already; Keras's layers draw from seeds, which are put back. Nor
-    can an optimizer that a `train_step` of one's own uses beside `model.optimizer`, if it is not built before.
+    Training after it gives bit-identical losses and weights to training without it, also if the sweep diverges, an
+    error is raised, or Ctrl-C is pressed. It may be called during training, for example from a callback.
 
-    Where it misleads: a net without normalisation is less patient with high rates than the sweep shows, so the
-    suggestion may be too high for a constant rate; fine-tuning of transformers wants rates far below the steepest
-    descent (warm-up and stability decide there, not the first hundred updates); and on tiny sets a sweep sees the same
-    few batches again and again, so that the loss falls for having seen them.
+    Four things can't be restored: the elements taken from a generator; the position of a `tf.data.Dataset` that
+    shuffles again in each epoch; the state of raw `tf.random` operations in a compiled step (Keras's layers draw from
+    seeds, which are restored); and an optimizer that a custom `train_step` uses beside `model.optimizer`, unless it was
+    built before.
+
+    The suggestion can be misleading. Without normalization layers it may be too high for a constant rate. Fine-tuning
+    of transformers needs much lower rates, because warm-up and stability matter more than the first hundred updates. On
+    very small data sets the sweep repeats the same few batches, so that the loss also falls because they were seen
+    before.
 
     Example:
         >>> import numpy as np
@@ -278,15 +257,15 @@ def find_lr(
         (1e-05, 20)
 
     Args:
-        model: A compiled model. `steps_per_execution` above 1 is set aside for the sweep. If it has no weights yet, it
-            gets them by the first batch, of anything but a generator.
-        x: Inputs: an array or a structure of arrays, of which random batches are taken; or a `tf.data.Dataset`,
-            `keras.utils.PyDataset` or loader of batches, begun anew where it is shorter than the sweep; or a generator,
-            which ends the sweep where it ends.
-        y: Targets, arrays; `None` where `x` gives them.
-        sample_weight: As `model.fit` takes it; `None` where `x` gives them.
-        class_weight: As `model.fit` takes it.
-        batch_size: Examples in one step, where `x` is an array; 32 where none is given.
+        model: A compiled model. During the sweep, `steps_per_execution` is 1. A model that isn't built yet is built on
+            the first batch, unless `x` is a generator.
+        x: Inputs: an array or a structure of arrays, which gives random batches; a `tf.data.Dataset`, a
+            `keras.utils.PyDataset` or an iterable of batches, which is repeated if it is shorter than the sweep; or a
+            generator, which ends the sweep at its end.
+        y: Targets, if `x` is arrays.
+        sample_weight: Weights as in `model.fit`, if `x` is arrays.
+        class_weight: As in `model.fit`.
+        batch_size: Number of examples in a batch, if `x` is arrays. Defaults to 32.
         start_lr: See `LRFinder`.
         end_lr: See `LRFinder`.
         iterations: See `LRFinder`.
@@ -294,32 +273,33 @@ def find_lr(
         validation_data: See `LRFinder`.
         smoothing: See `LRFinder`.
         diverge_factor: See `LRFinder`.
-        repeats: Sweeps, each from the same beginning and on batches of its own; two or more give an interval.
+        repeats: Number of sweeps. Each starts with the same weights, on other batches. Two or more give an interval.
         on_step: See `LRFinder`.
 
     Returns:
-        What was measured; `suggest()` and `bounds()` read the rates off it.
+        What was measured. Its methods `suggest()` and `bounds()` return the rates.
 
     Raises:
         SettingsError: If an argument is outside its range.
-        DataError: If there is no batch, or data of a kind that cannot be swept.
-        ModelError: If the model is not compiled, or has no weights and is to be swept by a generator.
+        DataError: If there is no batch, or the data is of an unknown kind.
+        ModelError: If the model isn't compiled, isn't built and `x` is a generator, returns no `loss` from
+            `train_step`, or isn't updated by `model.optimizer`.
     """
     require_count("repeats", repeats)
     if batch_size is not None:
         require_count("batch_size", batch_size)
     if class_weight is not None and not isinstance(class_weight, dict):
         raise SettingsError(
-            "Argument `class_weight` must be a dict from the number of a class to its weight. "
+            "Argument `class_weight` must be a dict from class indices to weights. "
             f"Received: {type(class_weight).__name__}"
         )
     if not model.compiled:
         raise ModelError(
-            "A range test trains the model, so it must be compiled: call model.compile(optimizer, loss) first. "
-            f"Received: {model.name!r}, which is not"
+            "The model must be compiled before a range test: call model.compile(optimizer, loss). "
+            f"Received: {model.name!r}, which isn't"
         )
     finder = LRFinder(start_lr, end_lr, iterations, mode, validation_data, smoothing, diverge_factor, on_step)
-    give_back_left(model)
+    restore_schedules(model)
     sweeps = []
     for repeat in range(repeats):
         needed = iterations * batches_per_update(model.optimizer)
@@ -333,17 +313,18 @@ def find_lr(
 def _sweep(
     model: keras.Model, finder: LRFinder, batches: Any, steps: int | None, class_weight: dict[int, float] | None
 ) -> Sweep:
-    """One sweep over batches without end, after which nothing has happened."""
+    """Runs one sweep over infinite batches and restores the model.
+
+    It calls `fit` instead of `train_on_batch`, which gives each device of a `MirroredStrategy` the whole batch.
+    """
     build_on(model, batches)
     with fit_undone(model), finder:
-        if model.steps_per_execution != 1:
-            model.steps_per_execution, model.train_function = 1, None
         model.fit(
             batches, class_weight=class_weight, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[finder]
         )
         if steps is None:
-            # Keras keeps a Python iterator in a cycle. TensorFlow fetches ahead from it, which would go on drawing
-            # random numbers, and complains of it at the end of the process
+            # Keras keeps a Python iterator alive in a reference cycle. TensorFlow would go on prefetching from it,
+            # which draws random numbers, and log an error when Python exits
             gc.collect()
     sweep = finder.sweep()
     if not sweep.losses and sweep.stop_reason == DATA_ENDED:

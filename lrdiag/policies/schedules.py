@@ -1,6 +1,6 @@
 """The curves of `lrdiag.rate.curves` as Keras schedules, computed inside the training step.
 
-A schedule is exact where a callback cannot be, under `steps_per_execution`, and is saved with the model.
+Unlike a callback, a schedule sets each step also with `steps_per_execution`, and is saved with the model.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from lrdiag.backend.optimizers import NumpySchedule
 from lrdiag.errors import require_count
+from lrdiag.policies.preview import Previewed
 from lrdiag.rate.curves import (
     Anneal,
     Convention,
@@ -24,12 +26,11 @@ from lrdiag.rate.curves import (
     curve_from_config,
     require_curve,
 )
-from lrdiag.rate.preview import Previewed
 
 
 @keras.saving.register_keras_serializable(package="lrdiag")
-class CurveSchedule(Previewed, keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """Any curve as a schedule: computed in float64, as the curve is, and rounded to the float32 that Keras takes.
+class CurveSchedule(Previewed, NumpySchedule):
+    """A schedule that follows a curve. It is computed in float64, as the curve is, and returned as float32.
 
     Example:
         >>> from lrdiag.rate.curves import CosineRestarts, Warmup
@@ -38,9 +39,12 @@ class CurveSchedule(Previewed, keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         curve: The policy.
-        gradient_accumulation_steps: The same as the optimizer's. Keras calls schedules with the number of batches, not
-            of updates; without it a cycle would run that many times too fast.
-        name: A name for the schedule.
+        gradient_accumulation_steps: The same as in the optimizer. Keras calls a schedule with the number of batches
+            instead of updates, so without it a cycle would run that many times too fast.
+        name: Name of the schedule.
+
+    Raises:
+        SettingsError: If `curve` isn't a curve, or `gradient_accumulation_steps` isn't a whole number >= 1.
     """
 
     def __init__(self, curve: Curve, gradient_accumulation_steps: int = 1, name: str | None = None) -> None:
@@ -51,66 +55,66 @@ class CurveSchedule(Previewed, keras.optimizers.schedules.LearningRateSchedule):
         self.name = name or type(self).__name__
 
     def __call__(self, step: Any) -> Any:
-        """The rate at `step`, a tensor."""
+        """Returns the rate at `step`, a float32 tensor."""
         if self.gradient_accumulation_steps > 1:
             step = ops.floor_divide(step, self.gradient_accumulation_steps)
         return ops.cast(self.curve(ops.cast(step, "float64"), ops), "float32")
 
     def at(self, step: int) -> float:
-        """The rate at `step`, the same to the bit, but without TensorFlow, which takes a hundred times as long.
+        """Returns the rate at `step`, bit-identical to the tensor, in a hundredth of the time.
 
         Example:
             >>> CyclicSchedule(base_lr=0.5, max_lr=1.0, step_size=4).at(1)
             0.625
 
         Args:
-            step: Batches made so far, as Keras counts them.
+            step: Number of batches so far, as Keras counts them.
         """
         return float(np.float32(self.curve(step // self.gradient_accumulation_steps)))
 
     def momentum(self, low: float, high: float) -> CurveSchedule:
-        """The momentum that runs against this rate, for `lrdiag.SGD`.
+        """Returns a schedule of the momentum cycled against this rate, for `lrdiag.SGD`.
 
         Args:
-            low: The momentum at the peak of the rate; 0.85 is customary.
-            high: The momentum where the rate is lowest; 0.95 is customary.
+            low: The momentum at the peak of the rate, usually 0.85.
+            high: The momentum at the lowest rate, usually 0.95.
+
+        Raises:
+            SettingsError: If the curve has no cycle, or not 0 <= low < high < 1.
         """
         return CurveSchedule(CycledMomentum(self.curve, low, high), self.gradient_accumulation_steps)
 
     def get_config(self) -> dict[str, Any]:
-        """Plain values that make this schedule again."""
+        """Returns plain values from which `from_config` makes this schedule again."""
         return {"curve": self.curve.get_config(), **self._common_config()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> CurveSchedule:
-        """Makes the schedule of what `get_config` returned."""
+        """Makes a schedule from the return value of `get_config`."""
         return cls(**{**config, "curve": curve_from_config(config["curve"])})
 
     def _common_config(self) -> dict[str, Any]:
         return {"gradient_accumulation_steps": self.gradient_accumulation_steps, "name": self.name}
 
-    def _previewed(self) -> Curve:
-        return self.curve
-
 
 class _NamedSchedule(CurveSchedule):
-    """A schedule that takes the arguments of its curve."""
+    """A schedule with the arguments of its curve. Defaults and checks are those of the curve."""
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this schedule again."""
+        """Returns the arguments of this schedule."""
         config = {**self.curve.get_config(), **self._common_config()}
         del config["class_name"]
         return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> CurveSchedule:
-        """Makes the schedule of what `get_config` returned."""
+        """Makes a schedule from the return value of `get_config`."""
         return cls(**config)
 
 
 @keras.saving.register_keras_serializable(package="lrdiag")
 class CyclicSchedule(_NamedSchedule):
-    """A rate that cycles between two boundaries; see `lrdiag.rate.curves.Cyclic` for the formula.
+    """Cycles between two boundaries; see `lrdiag.rate.curves.Cyclic` for the formula.
 
     Example:
         >>> schedule = CyclicSchedule(base_lr=0.01, max_lr=0.4, step_size=200)
@@ -119,12 +123,15 @@ class CyclicSchedule(_NamedSchedule):
     Args:
         base_lr: The lower boundary.
         max_lr: The upper boundary.
-        step_size: Steps in the rising half of a cycle; two to ten epochs are customary, or half of a short training.
+        step_size: Number of steps in the rising half of a cycle: two to ten epochs, or half of a short training run.
         mode: How the cycles change: `"triangular"`, `"triangular2"`, `"exp_range"` or `"exp_range_boundaries"`.
-        gamma: The decay of each step in the modes `"exp_range…"`.
-        step_size_down: Steps in the falling half; `None` takes `step_size`.
+        gamma: Decay per step in the modes `"exp_range…"`.
+        step_size_down: Number of steps in the falling half. Defaults to `step_size`.
         gradient_accumulation_steps: See `CurveSchedule`.
-        name: A name for the schedule.
+        name: Name of the schedule.
+
+    Raises:
+        SettingsError: If an argument is outside its range.
     """
 
     def __init__(
@@ -132,9 +139,9 @@ class CyclicSchedule(_NamedSchedule):
         base_lr: float,
         max_lr: float,
         step_size: float,
-        mode: CyclicMode = "triangular",
-        gamma: float = 1.0,
-        step_size_down: float | None = None,
+        mode: CyclicMode = Cyclic.mode,
+        gamma: float = Cyclic.gamma,
+        step_size_down: float | None = Cyclic.step_size_down,
         gradient_accumulation_steps: int = 1,
         name: str | None = None,
     ) -> None:
@@ -144,7 +151,7 @@ class CyclicSchedule(_NamedSchedule):
 
 @keras.saving.register_keras_serializable(package="lrdiag")
 class OneCycleSchedule(_NamedSchedule):
-    """One rise and one long fall over the whole of training; see `lrdiag.rate.curves.OneCycle` for the formula.
+    """One cycle over the whole of training; see `lrdiag.rate.curves.OneCycle` for the formula.
 
     Example:
         >>> schedule = OneCycleSchedule(max_lr=0.4, total_steps=1000)
@@ -152,27 +159,30 @@ class OneCycleSchedule(_NamedSchedule):
 
     Args:
         max_lr: The peak.
-        total_steps: Steps in the whole of training.
-        pct_start: Which share of the steps rises; `None` takes the convention's.
-        div_factor: Determines the first rate; `None` takes the convention's.
-        final_div_factor: Determines the last rate; `None` takes the convention's.
+        total_steps: Number of steps in the training run.
+        pct_start: Share of the steps in which the rate rises. Defaults to the convention's.
+        div_factor: The peak divided by the first rate. Defaults to the convention's.
+        final_div_factor: Determines the last rate. Defaults to the convention's.
         convention: `"fastai"` or `"pytorch"`.
         anneal: `"cos"` or `"linear"`.
-        three_phase: Fall back to the first rate, then on to the last.
+        three_phase: Whether to fall back to the first rate before falling to the last.
         gradient_accumulation_steps: See `CurveSchedule`.
-        name: A name for the schedule.
+        name: Name of the schedule.
+
+    Raises:
+        SettingsError: If an argument is outside its range.
     """
 
     def __init__(
         self,
         max_lr: float,
         total_steps: int,
-        pct_start: float | None = None,
-        div_factor: float | None = None,
-        final_div_factor: float | None = None,
-        convention: Convention = "fastai",
-        anneal: Anneal = "cos",
-        three_phase: bool = False,
+        pct_start: float | None = OneCycle.pct_start,
+        div_factor: float | None = OneCycle.div_factor,
+        final_div_factor: float | None = OneCycle.final_div_factor,
+        convention: Convention = OneCycle.convention,
+        anneal: Anneal = OneCycle.anneal,
+        three_phase: bool = OneCycle.three_phase,
         gradient_accumulation_steps: int = 1,
         name: str | None = None,
     ) -> None:
@@ -182,7 +192,7 @@ class OneCycleSchedule(_NamedSchedule):
 
 @keras.saving.register_keras_serializable(package="lrdiag")
 class InverseTimeDecaySchedule(_NamedSchedule):
-    """The article's decay by epoch; see `lrdiag.rate.curves.InverseTimeDecay` for the formula.
+    """Decay by epoch; see `lrdiag.rate.curves.InverseTimeDecay` for the formula.
 
     Example:
         >>> schedule = InverseTimeDecaySchedule(initial_lr=0.01, steps_per_epoch=176)
@@ -190,17 +200,20 @@ class InverseTimeDecaySchedule(_NamedSchedule):
 
     Args:
         initial_lr: The rate of the first epoch.
-        steps_per_epoch: Steps in one epoch.
-        decay: How fast the rate falls.
+        steps_per_epoch: Number of steps in an epoch.
+        decay: Factor of the epoch in the formula.
         gradient_accumulation_steps: See `CurveSchedule`.
-        name: A name for the schedule.
+        name: Name of the schedule.
+
+    Raises:
+        SettingsError: If an argument isn't positive.
     """
 
     def __init__(
         self,
         initial_lr: float,
         steps_per_epoch: int,
-        decay: float = 0.1,
+        decay: float = InverseTimeDecay.decay,
         gradient_accumulation_steps: int = 1,
         name: str | None = None,
     ) -> None:

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent whose momentum can really be changed during a training."""
+"""Stochastic gradient descent with a momentum that can change during training."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
+from lrdiag.backend.optimizers import batch_counter
 from lrdiag.errors import SettingsError
 from lrdiag.rate.curves import Curve, is_number
 
 
 @keras.saving.register_keras_serializable(package="lrdiag")
 class SGD(keras.optimizers.SGD):  # type: ignore[misc]
-    """Keras's SGD with a momentum that is read at every update.
+    """Keras's SGD with a momentum that is read at each update.
 
-    Keras writes the momentum into the compiled training step as a number: assigning `optimizer.momentum` afterwards
-    changes nothing. Here it is a variable of the optimizer, saved with it, or a schedule. At a constant momentum both
-    classes train alike, bit for bit.
+    In Keras's SGD the momentum is a constant in the compiled training step: assigning `optimizer.momentum` later has no
+    effect. Here it is a variable, saved with the optimizer, or a schedule. With a constant momentum both classes give
+    bit-identical weights.
 
     Example:
         >>> from lrdiag.policies.schedules import OneCycleSchedule
@@ -28,10 +29,10 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
         0.95
 
     Args:
-        learning_rate: See `keras.optimizers.SGD`, as everything that is not explained here.
-        momentum: A number in [0, 1], which may be assigned later, or a schedule, such as `CurveSchedule.momentum`
+        learning_rate: A number, or a schedule.
+        momentum: A number in [0, 1] that can be assigned later, or a schedule, such as `CurveSchedule.momentum`
             returns.
-        nesterov: Whether the momentum is Nesterov's.
+        nesterov: Whether to use Nesterov momentum.
         weight_decay: See `keras.optimizers.SGD`.
         clipnorm: See `keras.optimizers.SGD`.
         clipvalue: See `keras.optimizers.SGD`.
@@ -40,12 +41,12 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
         ema_momentum: See `keras.optimizers.SGD`.
         ema_overwrite_frequency: See `keras.optimizers.SGD`.
         loss_scale_factor: See `keras.optimizers.SGD`.
-        gradient_accumulation_steps: See `keras.optimizers.SGD`; schedules must be told the same number.
+        gradient_accumulation_steps: See `keras.optimizers.SGD`. Schedules of lrdiag must have the same number.
         name: See `keras.optimizers.SGD`.
 
     Raises:
-        SettingsError: If rate or momentum is neither a number nor a schedule, the momentum is outside [0, 1], or a
-            schedule was told another `gradient_accumulation_steps`.
+        SettingsError: If rate or momentum is a curve instead of a schedule, if the momentum is outside [0, 1], or if a
+            schedule has another `gradient_accumulation_steps`.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
         name: str | None = None,
     ) -> None:
         _require_no_curve(learning_rate=learning_rate, momentum=momentum)
-        # past Keras's own SGD, which would keep the momentum as a number
+        # not `super().__init__`, which would store the momentum as a number
         keras.optimizers.Optimizer.__init__(
             self,
             learning_rate=learning_rate,
@@ -90,17 +91,22 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
             self.momentum = momentum
 
     @property
+    def held_momentum(self) -> keras.Variable | LearningRateSchedule:
+        """The variable or the schedule of the momentum."""
+        return self._momentum
+
+    @property
     def momentum(self) -> Any:
-        """The momentum of the next update: a variable, or a tensor where a schedule gives it."""
+        """The momentum of the next update: a variable, or a tensor if it is a schedule."""
         if isinstance(self._momentum, LearningRateSchedule):
-            return self._momentum(self._iterations)
+            return self._momentum(batch_counter(self))
         return self._momentum
 
     @momentum.setter
     def momentum(self, momentum: float) -> None:
         if isinstance(self._momentum, LearningRateSchedule):
             raise SettingsError(
-                "The momentum is a schedule, so it cannot be assigned. Make the optimizer with a number such as 0.9. "
+                "The momentum is a schedule, so it can't be assigned. Create the optimizer with a number such as 0.9. "
                 f"Received: momentum={momentum}"
             )
         if not (is_number(momentum) and 0 <= momentum <= 1):
@@ -108,7 +114,7 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
         self._momentum.assign(momentum)
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Makes a velocity for each variable, also where the momentum is 0 now."""
+        """Creates a velocity for each variable, also if the momentum is 0 now."""
         if self.built:
             return
         keras.optimizers.Optimizer.build(self, variables)
@@ -117,7 +123,7 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Updates one variable: `v = momentum * v - rate * g`; `w += v`, or Nesterov's `momentum * v - rate * g`.
 
-        Source: `keras.optimizers.SGD`, in its order of operations; after Sutskever et al., "On the importance of
+        Source: `keras.optimizers.SGD`, with the same order of operations; Sutskever et al., "On the importance of
         initialization and momentum in deep learning" (2013), section 2.
         """
         momentum = ops.cast(self.momentum, variable.dtype)
@@ -130,7 +136,7 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
             self.assign_add(variable, velocity)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this optimizer again."""
+        """Returns the arguments of this optimizer."""
         scheduled = isinstance(self._momentum, LearningRateSchedule)
         momentum = keras.saving.serialize_keras_object(self._momentum) if scheduled else float(self._momentum)
         base = keras.optimizers.Optimizer.get_config(self)
@@ -138,7 +144,7 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> SGD:
-        """Makes the optimizer of what `get_config` returned."""
+        """Makes an optimizer from the return value of `get_config`."""
         momentum = config["momentum"]
         if isinstance(momentum, dict):
             momentum = keras.saving.deserialize_keras_object(momentum, custom_objects=custom_objects)
@@ -150,18 +156,17 @@ def _require_no_curve(**values: Any) -> None:
     for name, value in values.items():
         if isinstance(value, Curve):
             raise SettingsError(
-                f"Argument `{name}` must be a number or a schedule. Make a schedule of the curve, "
-                "`rate = lrdiag.CurveSchedule(curve)`; the momentum against it is `rate.momentum(0.85, 0.95)`. "
+                f"Argument `{name}` must be a number or a schedule. Make a schedule from the curve with "
+                "`rate = lrdiag.CurveSchedule(curve)`, and its momentum with `rate.momentum(0.85, 0.95)`. "
                 f"Received: {name}={value}"
             )
 
 
 def _require_same_accumulation(schedule: Any, steps: int) -> None:
-    """Refuses a schedule of lrdiag that counts other updates than the optimizer makes."""
-    told = getattr(schedule, "gradient_accumulation_steps", steps)
-    if told != steps:
+    """Raises if a schedule of lrdiag counts other updates than the optimizer."""
+    counted = getattr(schedule, "gradient_accumulation_steps", steps)
+    if counted != steps:
         raise SettingsError(
-            "Keras shows schedules every batch, not every update, so give the schedule the same "
-            f"`gradient_accumulation_steps` as the optimizer. Received: {told} for the schedule, {steps} for the "
-            "optimizer"
+            "The schedule must have the same `gradient_accumulation_steps` as the optimizer, because Keras calls it "
+            f"with the number of batches. Received: {counted} in the schedule, {steps} in the optimizer"
         )

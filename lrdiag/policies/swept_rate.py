@@ -1,4 +1,4 @@
-"""The learning rate of an optimizer, taken in hand for a while: a number, a schedule, or those of several."""
+"""Temporary control of a model's learning rate: a number, a schedule, or the rates of several optimizers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from typing import Any
 
 import keras
 
-from lrdiag.backend.optimizers import current, inner_optimizers
-from lrdiag.backend.scalar import Cell
+from lrdiag.backend.optimizers import HyperParameters, held_rate, inner_optimizers
+from lrdiag.backend.scalar import Scalar
+from lrdiag.backend.train_function import compile_again, forget_compiled
 from lrdiag.errors import SettingsError
 
 
 class SweptRate:
-    """Sets the rate of a model's optimizer step by step, whatever it holds, and gives it back.
+    """Sets the learning rate of each step during `fit`, and restores it afterwards.
 
-    A plain number is assigned. A schedule is exchanged for a variable, which costs one more tracing of the training
-    step, as the compiled step would not notice otherwise. Several optimizers climb together, in the ratio of their
-    rates; the rate that is set is that of the first. Nothing is changed before `take`.
+    A number is assigned. A schedule is replaced by a variable, and the training step is compiled again because it was
+    traced with the schedule. The rates of several optimizers keep their ratios; the rate that is set is that of the
+    first. Creating the object changes nothing; `take` does.
 
     Args:
         model: A compiled model with a built optimizer, during `fit`.
@@ -25,69 +26,71 @@ class SweptRate:
     def __init__(self, model: keras.Model) -> None:
         self._model = model
         self._optimizers = inner_optimizers(model.optimizer)
-        rates = [current(optimizer, "learning_rate") for optimizer in self._optimizers]
-        self._ratios = [rate / rates[0] for rate in rates] if rates[0] else [1.0 for _ in rates]
-        self._schedules = [
-            None if isinstance(optimizer._learning_rate, keras.Variable) else optimizer._learning_rate
-            for optimizer in self._optimizers
-        ]
+        self._held = [held_rate(optimizer) for optimizer in self._optimizers]
+        self._rates = [HyperParameters(optimizer).learning_rate() for optimizer in self._optimizers]
+        first = self._rates[0]
+        self._ratios = [rate / first if first else 1.0 for rate in self._rates]
         self._train_function = model.train_function
 
     def take(self) -> None:
-        """Exchanges schedules for variables, and takes hold of these."""
-        for optimizer, schedule in zip(self._optimizers, self._schedules, strict=True):
-            if schedule is not None:
-                optimizer.learning_rate = _Rung(current(optimizer, "learning_rate"), schedule)
+        """Replaces schedules by variables."""
+        variables = []
+        for optimizer, held, rate in zip(self._optimizers, self._held, self._rates, strict=True):
+            if isinstance(held, keras.Variable):
+                variables.append(held)
+            else:
+                optimizer.learning_rate = replacement = _Replacement(rate, held)
+                variables.append(replacement.rate)
         if self._has_schedules:
-            self._model.make_train_function(force=True)
-        held = [optimizer._learning_rate for optimizer in self._optimizers]
-        self._cells = [Cell(each.rate if isinstance(each, _Rung) else each) for each in held]
-
-    @property
-    def _has_schedules(self) -> bool:
-        return any(schedule is not None for schedule in self._schedules)
+            compile_again(self._model)
+        self._scalars = [Scalar(variable) for variable in variables]
 
     def set(self, rate: float) -> None:
-        """Sets the rate of the update that comes next."""
-        written = [cell.write(rate * ratio) for cell, ratio in zip(self._cells, self._ratios, strict=True)]
+        """Sets the rate of the next update."""
+        written = [scalar.write(rate * ratio) for scalar, ratio in zip(self._scalars, self._ratios, strict=True)]
         self._expected = written[0]
 
     def require_untouched(self) -> None:
-        """Refuses to sweep beside another hand.
+        """Raises if another callback changed the learning rate.
 
         Raises:
-            SettingsError: If something else has set the rate since `set`.
+            SettingsError: If the rate isn't the one that was set.
         """
-        found = self._cells[0].read()
+        found = self._scalars[0].read()
         if found != self._expected:
             raise SettingsError(
-                f"Something besides the range test sets the learning rate: it was left at {self._expected:g}. "
-                "Remove the other callback, such as a policy, ReduceLROnPlateau or LearningRateScheduler. "
-                f"Received: {found:g}"
+                f"No other callback may set the learning rate during a range test, which left it at "
+                f"{self._expected:g}. Remove the other callback, such as a policy, ReduceLROnPlateau or "
+                f"LearningRateScheduler. Received: {found:g}"
             )
 
     def give_back(self) -> None:
-        """Puts schedules back where they were; numbers belong to the optimizer's variables."""
-        for optimizer, schedule in zip(self._optimizers, self._schedules, strict=True):
-            if schedule is not None:
-                optimizer.learning_rate = schedule
+        """Restores the schedules. Numbers are restored with the optimizer's variables."""
+        for optimizer, held in zip(self._optimizers, self._held, strict=True):
+            if not isinstance(held, keras.Variable):
+                optimizer.learning_rate = held
         if self._has_schedules:
             self._model.train_function = self._train_function
 
+    @property
+    def _has_schedules(self) -> bool:
+        return not all(isinstance(held, keras.Variable) for held in self._held)
 
-def give_back_left(model: keras.Model) -> None:
-    """Puts schedules back that a sweep has left exchanged because it was broken off."""
+
+def restore_schedules(model: keras.Model) -> None:
+    """Restores schedules that an interrupted sweep has left replaced."""
     for optimizer in inner_optimizers(model.optimizer):
-        if isinstance(optimizer._learning_rate, _Rung):
-            optimizer.learning_rate = optimizer._learning_rate.instead_of
-            model.train_function = None  # it was traced with what is gone
+        held = held_rate(optimizer)
+        if isinstance(held, _Replacement):
+            optimizer.learning_rate = held.replaced
+            forget_compiled(model)
 
 
-class _Rung(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A schedule that returns what it was told, for a while instead of another."""
+class _Replacement(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A schedule that returns the value of a variable, in place of another schedule for a while."""
 
-    def __init__(self, rate: float, instead_of: Any) -> None:
-        self.instead_of = instead_of
+    def __init__(self, rate: float, replaced: Any) -> None:
+        self.replaced = replaced
         self.rate = keras.Variable(rate, trainable=False, name="learning_rate")
 
     def __call__(self, step: Any) -> Any:

@@ -1,1 +1,1 @@
-"""The learning rate: curves, schedules over them, the range test, and what is read off it."""
+"""Learning-rate mathematics: curves, range tests, and the rates read from them. It needs numpy only."""

@@ -1,7 +1,7 @@
-"""The rules of other tools, to compare with: each reads raw losses under its own smoothing and trimming.
+"""The rules of other tools, for comparison. Each reads raw losses with its own smoothing and trimming.
 
-Written from the tools' descriptions and held to the figures that the tools themselves gave. All of them smooth with a
-causal moving average, which lags; `lrdiag.rate.reading` is what lrdiag goes by. Where the originals crash, or return a
+They are written from the tools' descriptions and tested against the tools' own results. All of them smooth with a
+causal moving average, which lags; `lrdiag.rate.reading` is lrdiag's own rule. If the original crashes, or returns a
 rate because of a NaN, these raise `NoSuggestion`.
 """
 
@@ -21,7 +21,7 @@ SLIDE_THRESHOLD = 0.005
 
 
 def valley(learning_rates: ArrayLike, losses: ArrayLike) -> float:
-    """`valley` of fastai 2.8.12: half-way down the longest fall.
+    """`valley` of fastai 2.8.12: halfway down the longest fall.
 
     Of the smoothed losses, the longest strictly falling subsequence, `m` long, ends first at step `end`. The rate is
     that of step `start + int(third) + int(third / 2)` with `start = end - m` and `third = m / 3`.
@@ -33,10 +33,10 @@ def valley(learning_rates: ArrayLike, losses: ArrayLike) -> float:
 
     Args:
         learning_rates: Array or list of shape `(n,)`, ascending.
-        losses: Array or list of shape `(n,)`, not smoothed. What follows the first that is not finite is passed over.
+        losses: Array or list of shape `(n,)`, not smoothed. Losses from the first NaN or infinite one on are ignored.
 
     Raises:
-        NoSuggestion: If too few losses are finite or none is lower than one before it.
+        NoSuggestion: If too few losses are finite, or none is lower than an earlier one.
     """
     rates, smooth = _as_fastai(learning_rates, losses, at_least=2)
     longest, end = 0, 0
@@ -47,7 +47,9 @@ def valley(learning_rates: ArrayLike, losses: ArrayLike) -> float:
         if length + 1 > longest:
             longest, end = length + 1, step
     if longest < 2:
-        raise NoSuggestion(f"`valley` needs a loss that falls. Sweep a wider range. Received: {len(rates)} that do not")
+        raise NoSuggestion(
+            f"`valley` needs a loss that falls. Sweep a wider range. Received: {len(rates)} losses that don't fall"
+        )
     third = longest / 3
     return float(rates[max(end - longest + int(third) + int(third / 2), 0)])
 
@@ -56,7 +58,7 @@ def slide(learning_rates: ArrayLike, losses: ArrayLike) -> float:
     """`slide` of fastai 2.8.12: an interval slides down from the right until the slope is the same at both ends.
 
     With `g` the gradient of the smoothed losses per step, `r` the last step and `l = r - 15`: while
-    `|g[r] - g[l]| > 0.005`, remember the rate at `l` and step left with both. The rate is the one remembered last.
+    `|g[r] - g[l]| > 0.005`, store the rate at `l` and decrease both by one. The result is the last stored rate.
 
     Example:
         >>> rates = np.geomspace(1e-5, 10, 100)
@@ -64,8 +66,8 @@ def slide(learning_rates: ArrayLike, losses: ArrayLike) -> float:
         0.0215
 
     Args:
-        learning_rates: As for `valley`.
-        losses: As for `valley`.
+        learning_rates: See `valley`.
+        losses: See `valley`.
 
     Raises:
         NoSuggestion: If too few losses are finite.
@@ -87,8 +89,8 @@ def minimum(learning_rates: ArrayLike, losses: ArrayLike) -> float:
         0.163
 
     Args:
-        learning_rates: As for `valley`.
-        losses: As for `valley`.
+        learning_rates: See `valley`.
+        losses: See `valley`.
 
     Raises:
         NoSuggestion: If too few losses are finite.
@@ -100,7 +102,8 @@ def minimum(learning_rates: ArrayLike, losses: ArrayLike) -> float:
 def steep(learning_rates: ArrayLike, losses: ArrayLike) -> float:
     """`steep` of fastai 2.8.12: where the smoothed loss falls fastest over the logarithm of the rate.
 
-    Of the slopes `(loss[i + 1] - loss[i]) / (log(rate[i + 1]) - log(rate[i]))` the least; the rate is that of step `i`.
+    The slope of step `i` is `(loss[i + 1] - loss[i]) / (log(rate[i + 1]) - log(rate[i]))`. The result is the rate of
+    the step with the lowest slope.
 
     Example:
         >>> rates = np.geomspace(1e-5, 10, 100)
@@ -108,8 +111,8 @@ def steep(learning_rates: ArrayLike, losses: ArrayLike) -> float:
         0.0327
 
     Args:
-        learning_rates: As for `valley`.
-        losses: As for `valley`.
+        learning_rates: See `valley`.
+        losses: See `valley`.
 
     Raises:
         NoSuggestion: If too few losses are finite.
@@ -121,9 +124,9 @@ def steep(learning_rates: ArrayLike, losses: ArrayLike) -> float:
 def torch_lr_finder(learning_rates: ArrayLike, losses: ArrayLike) -> float:
     """The suggestion of torch-lr-finder 0.2.2: where the smoothed loss falls fastest per step.
 
-    The losses are smoothed as that tool's `range_test(smooth_f=0.05)` does, `s[i] = 0.05 * loss[i] + 0.95 * s[i - 1]`
-    from `s[0] = loss[0]` without a correction of the bias; the first 10 and the last 5 are left out; the rate is that
-    of the least `numpy.gradient`.
+    The losses are smoothed as in that tool's `range_test(smooth_f=0.05)`: `s[i] = 0.05 * loss[i] + 0.95 * s[i - 1]`
+    from `s[0] = loss[0]`, without bias correction. The first 10 and the last 5 are left out. The result is the rate at
+    the lowest `numpy.gradient`.
 
     Example:
         >>> rates = np.geomspace(1e-5, 10, 100)
@@ -131,8 +134,8 @@ def torch_lr_finder(learning_rates: ArrayLike, losses: ArrayLike) -> float:
         0.0285
 
     Args:
-        learning_rates: As for `valley`.
-        losses: As for `valley`.
+        learning_rates: See `valley`.
+        losses: See `valley`.
 
     Raises:
         NoSuggestion: If too few losses are finite.
@@ -154,10 +157,10 @@ RULES: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
 
 
 def _as_fastai(learning_rates: ArrayLike, losses: ArrayLike, at_least: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rates and losses as fastai's rules get them: smoothed (bias-corrected, β = 0.98), trimmed, in single precision.
+    """Returns rates and losses as fastai's rules get them: smoothed (bias-corrected, β = 0.98), trimmed, as float32.
 
-    The first tenth and the last five are left out. fastai takes the tenth of the iterations asked for; as those are
-    not known here, a tenth of the losses measured, which is less where a sweep was stopped.
+    The first tenth and the last five are left out. fastai takes a tenth of the planned iterations. They aren't known
+    here, so it is a tenth of the measured losses, which are fewer if a sweep was stopped.
     """
     average, smooth = 0.0, []
     for step, value in enumerate(_finite(losses), start=1):
@@ -168,7 +171,7 @@ def _as_fastai(learning_rates: ArrayLike, losses: ArrayLike, at_least: int) -> t
 
 
 def _finite(losses: ArrayLike) -> list[float]:
-    """The losses up to the first that is not finite."""
+    """Returns the losses before the first NaN or infinite one."""
     values = np.asarray(losses, np.float64)
     return [float(value) for value in values[np.logical_and.accumulate(np.isfinite(values))]]
 
@@ -176,13 +179,13 @@ def _finite(losses: ArrayLike) -> list[float]:
 def _trimmed(
     learning_rates: ArrayLike, smooth: list[float], first: int, at_least: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rates and smoothed losses without the `first` steps, the last five, and those without a finite loss."""
+    """Returns rates and smoothed losses without the `first` steps, the last five, and steps without a loss."""
     rates = np.asarray(learning_rates, np.float64)
     kept = slice(first, max(min(len(rates) - 5, len(smooth)), 0))
     if kept.stop - first < at_least:
         raise NoSuggestion(
-            f"This rule leaves out {first} losses at the start and 5 at the end and needs {at_least} or more "
-            "between them. Take more iterations, or start at a lower rate. "
+            f"This rule leaves out {first} losses at the start and 5 at the end, and needs {at_least} or more between "
+            "them. Use more iterations, or start at a lower rate. "
             f"Received: {len(smooth)} finite losses of {len(rates)}"
         )
     return rates[kept], np.array(smooth[kept])

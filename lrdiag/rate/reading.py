@@ -1,8 +1,8 @@
-"""What a range test says: three learning rates, read off `(rates, losses)`.
+"""Reads three learning rates from the rates and losses of a range test.
 
-The causal moving average that range tests are usually read from lags and puts the steepest point up to a decade too far
-to the right (`lrdiag.rate.other_tools` holds those rules). Here the losses are smoothed without lag over the logarithm
-of the rate, as far as the valley goes and as strongly as their own noise asks for.
+Range tests are usually read from a causal moving average, which lags and moves the steepest point to rates up to ten
+times too high (`lrdiag.rate.other_tools` has those rules). Here the losses are smoothed without lag over the logarithm
+of the rate, within the valley only, and as strongly as their noise requires.
 """
 
 from __future__ import annotations
@@ -16,32 +16,35 @@ from lrdiag.errors import NoSuggestion
 from lrdiag.vocabulary import CYCLE_RATIO
 
 MIN_POINTS = 20
-IN_VALLEY, OUT_OF_VALLEY = 0.6, 0.4  # shares of the whole descent: entered below the one, left above the other
-OUTLIER = 4.0  # standard deviations from the running median beyond which a loss is clipped
-CELLS = 150  # more losses than this are averaged in blocks first
+IN_VALLEY, OUT_OF_VALLEY = (
+    0.6,
+    0.4,
+)  # shares of the descent: the valley is entered below the first and left above the second
+OUTLIER = 4.0  # losses are clipped at this many standard deviations from the running median
+CELLS = 150  # if there are more losses, they are averaged in blocks first
 BANDWIDTHS = np.geomspace(0.05, 0.8, 9)  # decades: standard deviation of the smoother's Gaussian kernel
-WIDER = 4  # bandwidths that the slope may go beyond that of the losses: up to four times as wide
-NEIGHBOURS = 3  # the kernel reaches as many points to the side at least, wherever they lie
-GRID = 401  # points at which the smooth curve is computed
-ONSET = 0.1  # share of the descent that has passed at its onset
-REACH, ADAPTIVE_REACH = 2.5, 2.0  # decades above the onset that `max_lr` may lie
-CYCLE = float(np.log10(CYCLE_RATIO))  # decades that a cycle spans, unless the onset lies within
-OCTAVE = float(np.log10(2))  # what `max_lr` lies above the lowest loss, and at least below what diverges
-LEARNT = 0.2  # share of the plateau below which little is left to learn
-CREST = 0.75  # what is this steep, in shares of the steepest slope, is the steepest stretch
-STANDARD_ERRORS = 5.0  # a descent less deep than this many of them is noise
+WIDER = 4  # steps in `BANDWIDTHS` by which that of the slope may exceed that of the losses: a factor of 4
+NEIGHBOURS = 3  # the kernel reaches at least this many points
+GRID = 401  # number of points of the smooth curve
+ONSET = 0.1  # share of the descent that is complete at its onset
+REACH, ADAPTIVE_REACH = 2.5, 2.0  # the most decades between onset and `max_lr`
+CYCLE = float(np.log10(CYCLE_RATIO))  # decades between `base_lr` and `max_lr`, unless the onset is closer
+OCTAVE = float(np.log10(2))  # decades from the lowest loss up to `max_lr`, and at least from there up to divergence
+LEARNT = 0.2  # below this share of the plateau, little is left to learn
+CREST = 0.75  # share of the steepest slope that counts as steepest
+STANDARD_ERRORS = 5.0  # a descent of fewer is noise
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What is read off one range test.
+    """The rates read from a range test.
 
     Attributes:
-        trend: The smoothed losses, as many as there are losses; past the valley their running median.
-        onset: Where the descent starts, 10 % of it have passed; `max_lr` is held to a distance from here.
-        base_lr: The lower boundary of a cycle: a tenth of `max_lr`, or the onset if that is higher.
-        suggestion: The middle of the steepest stretch of the descent: one static rate.
-        max_lr: How high a cycle may go: twice the rate of the lowest loss, at most half of what diverges.
+        trend: The smoothed loss of each step; after the valley the running median.
+        onset: The rate at which 10 % of the descent are complete. It limits `max_lr`.
+        base_lr: Lower boundary of a cycle: a tenth of `max_lr`, or the onset if that is higher.
+        suggestion: A constant rate: the middle of the steepest stretch of the descent.
+        max_lr: Upper boundary of a cycle: twice the rate of the lowest loss, at most half of the rate that diverges.
     """
 
     trend: np.ndarray
@@ -52,27 +55,27 @@ class Reading:
 
 
 def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False, diverged: bool = False) -> Reading:
-    """Reads the boundaries of a cycle and one static rate off a range test.
+    """Reads the boundaries of a cycle and a constant rate from a range test.
 
-    1. A running median finds the valley, from the first step to where the loss has climbed out again; only this counts,
-       and a loss that stands out from its neighbours is clipped.
+    1. A running median finds the valley, from the first step to where the loss has climbed out again. Only the valley
+       is read. A loss far from the running median is clipped.
     2. Local quadratic regression with a Gaussian kernel (Fan and Gijbels, "Local Polynomial Modelling and Its
-       Applications", 1996) smooths it over the logarithm of the rate. The bandwidth is the one that predicts each loss
-       best from the others (leave-one-out cross-validation). Noise weighs more on the slope, which takes the widest
-       bandwidth, up to four times that, whose predictions are as good within a standard error (the rule of Breiman et
-       al., "Classification and Regression Trees", 1984, section 3.4.3).
-    3. The descent runs from the median of the plateau before it to the lowest point; at its onset 10 % of it have
-       passed. The suggestion is the middle of the stretch about the steepest point whose slope is three quarters of the
-       steepest or more: on a noisy curve it holds stiller than the point itself.
-    4. `max_lr` is twice the rate of the lowest loss, as a cycle stays at its peak for a moment only; but no more than
-       half of the rate at which the loss leaves the valley, than 2.5 decades above the onset, or 2 with an adaptive
-       optimizer, which keeps the loss low far beyond the rates that train well; and never below the suggestion. Without
-       an adaptive optimizer the steps shrink with the gradient: once the loss has fallen below a fifth of what it was,
-       no rate is too high any more, so the lowest loss counts as far as there.
-    5. `base_lr` is a tenth of it, as Smith advises for a single cycle ("A disciplined approach to neural network
-       hyper-parameters: Part 1", 2018), but not below the onset. That alone would be a hundred times below the peak: at
-       both ends of a short training, updates that hardly move the weights.
-    6. A descent of less than five standard errors of the smooth curve is none.
+       Applications", 1996) smooths it over the logarithm of the rate. The bandwidth is the one that best predicts each
+       loss from the others (leave-one-out cross-validation). The slope is more sensitive to noise. It uses the widest
+       bandwidth, up to four times that of the losses, whose prediction error is within one standard error (the rule of
+       Breiman et al., "Classification and Regression Trees", 1984, section 3.4.3).
+    3. The descent runs from the median of the plateau before it to the lowest point. Its onset is where 10 % of it are
+       complete. The suggestion is the middle of the stretch around the steepest point whose slope is at least three
+       quarters of the steepest. On noisy curves it varies less than the steepest point.
+    4. `max_lr` is twice the rate of the lowest loss, because a cycle is at its peak only briefly. It is at most half of
+       the rate at which the loss leaves the valley, and at most 2.5 decades above the onset, or 2 with an adaptive
+       optimizer, which keeps the loss low at rates far above those that train well. It is at least the suggestion.
+       Without an adaptive optimizer the updates shrink with the gradient: once the loss is below a fifth of the
+       plateau, no rate is too high, so the lowest loss is searched only up to there.
+    5. `base_lr` is a tenth of `max_lr`, as Smith recommends for a single cycle ("A disciplined approach to neural
+       network hyper-parameters: Part 1", 2018), or the onset if that is higher. The onset alone would be a hundred
+       times below the peak: at both ends of a short training run, updates would hardly change the weights.
+    6. A descent of less than five standard errors of the smooth curve is not a descent.
 
     Example:
         >>> rates = np.geomspace(1e-5, 10, 100)
@@ -81,21 +84,21 @@ def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False
         (0.0052, 0.01, 0.0518)
 
     Args:
-        learning_rates: Array or list of shape `(n,)`, ascending, in any spacing. Steps at a rate of 0 are passed over.
-        losses: Array or list of shape `(n,)`: the loss of each step's batch alone, not smoothed. What follows the first
-            that is not finite is passed over.
-        adaptive: Whether the optimizer scales its steps by the gradients that it has seen, as Adam does.
-        diverged: Whether the sweep was ended because the next loss was out of all bounds.
+        learning_rates: Array or list of shape `(n,)`, ascending, with any spacing. Steps with rate 0 are ignored.
+        losses: Array or list of shape `(n,)`: the loss of each step's batch alone, not smoothed. Losses from the first
+            NaN or infinite one on are ignored.
+        adaptive: Whether the optimizer scales its updates by past gradients, as Adam does.
+        diverged: Whether the sweep was stopped because the loss diverged.
 
     Raises:
-        NoSuggestion: If the sweep is too short or holds no descent.
+        NoSuggestion: If the sweep is too short or has no descent.
     """
     rates, values = np.asarray(learning_rates, np.float64), np.asarray(losses, np.float64)
     usable = np.flatnonzero((rates > 0) & np.logical_and.accumulate(np.isfinite(values)))
     if len(usable) < MIN_POINTS:
         raise NoSuggestion(
-            f"A range test needs {MIN_POINTS} steps or more with a finite loss to be read. Take more iterations, or "
-            f"start at a lower rate if the loss diverged. Received: {len(usable)} such steps"
+            f"A range test needs at least {MIN_POINTS} steps with a finite loss. Use more iterations, or start at a "
+            f"lower rate if the loss diverged. Received: {len(usable)} such steps"
         )
     diverged = diverged or not np.isfinite(values).all()
     positions, values = np.log10(rates[usable]), values[usable]
@@ -107,7 +110,7 @@ def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False
 
     bottom = int(smooth.argmin())
     start = _last_on_plateau(smooth[: bottom + 1])
-    for _ in range(3):  # the plateau lies before the start, and the start where the plateau is left
+    for _ in range(3):  # the plateau is before the start, and the start is where the loss leaves the plateau
         plateau = float(np.median(smooth[: start + 1]))
         depth = plateau - smooth[bottom]
         if depth <= STANDARD_ERRORS * np.hypot(error[start], error[bottom]):
@@ -118,10 +121,10 @@ def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False
     onset = float(np.interp(ONSET, passed[start : start + 2], grid[start : start + 2]))
     middle = float(np.clip(_middle_of_crest(grid, slope, steepest), onset, grid[bottom]))
     reach = max(middle, onset + (ADAPTIVE_REACH if adaptive else REACH))
-    judged = grid <= reach
-    if not adaptive and smooth[bottom] >= -error[bottom]:  # else zero is no end
-        judged &= np.append(True, np.minimum.accumulate(smooth)[:-1] > LEARNT * plateau)
-    lowest = float(grid[judged][smooth[judged].argmin()])
+    searched = grid <= reach
+    if not adaptive and smooth[bottom] >= -error[bottom]:  # a negative loss can fall further
+        searched &= np.append(True, np.minimum.accumulate(smooth)[:-1] > LEARNT * plateau)
+    lowest = float(grid[searched][smooth[searched].argmin()])
     top = max(middle, min(lowest + OCTAVE, _half_of_what_diverges(positions, end, diverged), reach))
     base = max(onset, top - CYCLE)
 
@@ -130,7 +133,9 @@ def read(learning_rates: ArrayLike, losses: ArrayLike, *, adaptive: bool = False
 
 
 def running_median(values: np.ndarray, width: int) -> np.ndarray:
-    """The median of `width` values (one more where that is even) around each; at the edges they are mirrored.
+    """Returns the median of the `width` values around each value. An even width is increased by one.
+
+    Values are mirrored at the edges.
 
     Example:
         >>> running_median(np.array([9.0, 2.0, 3.0, 4.0, 90.0, 6.0]), 3)
@@ -144,17 +149,18 @@ def running_median(values: np.ndarray, width: int) -> np.ndarray:
 def local_quadratic(
     positions: np.ndarray, values: np.ndarray, at: np.ndarray, bandwidth: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Local quadratic regression with a Gaussian kernel: without lag, and exact on parabolas, at the edges too.
+    """Smooths by local quadratic regression with a Gaussian kernel. It has no lag and is exact for parabolas.
 
     Args:
         positions: Ascending float array of shape `(n,)`.
         values: Float array of shape `(n,)`.
-        at: Float array of shape `(m,)`: where to evaluate.
-        bandwidth: Standard deviation of the kernel, in the unit of `positions`; wider where points are far apart.
+        at: Float array of shape `(m,)`: the positions to evaluate.
+        bandwidth: Standard deviation of the kernel, in the unit of `positions`. It is wider if points are far apart.
 
     Returns:
-        The smoothed values, their slopes and their leverages, each of shape `(m,)`. The leverage is the weight that a
-        loss measured at this very place has there; times the variance of one value it bounds that of the smoothed one.
+        The smoothed values, their slopes and their leverages, each of shape `(m,)`. The leverage is the weight of a
+        value measured at the same position. The variance of a value times the leverage bounds the variance of the
+        smoothed value.
     """
     distance = positions[None, :] - at[:, None]
     reach = np.maximum(bandwidth, np.partition(np.abs(distance), NEIGHBOURS, axis=1)[:, NEIGHBOURS])[:, None]
@@ -167,7 +173,7 @@ def local_quadratic(
 
 
 def _end_of_valley(values: np.ndarray, medians: np.ndarray) -> int:
-    """How many steps it takes to climb out of the first valley that is deep enough; 0 where there is none."""
+    """Returns the step at which the loss leaves the first valley that is deep enough, or 0 without such a valley."""
     plateau = np.median(medians[: max(5, len(medians) // 10)])
     depth = plateau - medians.min()
     if depth <= 0:
@@ -177,11 +183,11 @@ def _end_of_valley(values: np.ndarray, medians: np.ndarray) -> int:
     left = medians[entered:] > rim
     if left.any():
         return entered + int(left.argmax())
-    return len(values) - int((values <= rim)[::-1].argmax())  # a wall at the very end is too short for a median
+    return len(values) - int((values <= rim)[::-1].argmax())  # a rise in the last steps is too short for the median
 
 
 def _half_of_what_diverges(positions: np.ndarray, end: int, diverged: bool) -> float:
-    """An octave below where the loss leaves the valley, which is at `end`; the last rate where it never does."""
+    """Returns half of the rate at which the loss leaves the valley, at step `end`, or the last rate if it doesn't."""
     if end < len(positions):
         return float(positions[end] - OCTAVE)
     if diverged:
@@ -190,9 +196,9 @@ def _half_of_what_diverges(positions: np.ndarray, end: int, diverged: bool) -> f
 
 
 def _last_on_plateau(descent: np.ndarray) -> int:
-    """The last of the points down to half of the descent that lies at their median or above.
+    """Returns the last point of the first half of the descent that is at or above the median of that half.
 
-    The highest will not do: on a noisy plateau it may be the first of all.
+    The highest point isn't used: on a noisy plateau it may be the first one.
     """
     highest = int(descent.argmax())
     half = highest + int((descent[highest:] <= (descent.max() + descent.min()) / 2).argmax())
@@ -203,7 +209,7 @@ def _last_on_plateau(descent: np.ndarray) -> int:
 def _smooth(
     positions: np.ndarray, values: np.ndarray, medians: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """An even grid over `positions`, and on it the smoothed values, their slopes and their standard errors."""
+    """Returns an even grid over `positions`, and on it the smoothed values, their slopes and standard errors."""
     tolerance = OUTLIER * _noise(values)
     values = np.clip(values, medians - tolerance, medians + tolerance)
     cells = -(-len(values) // -(-len(values) // CELLS))
@@ -227,12 +233,12 @@ def _smooth(
 
 
 def _noise(values: np.ndarray) -> float:
-    """Standard deviation of one value about a slow trend, from the differences of neighbours."""
+    """Returns the standard deviation of a value around the trend, from the differences of neighbors."""
     return float(np.median(np.abs(np.diff(values)))) / 0.954
 
 
 def _middle_of_crest(grid: np.ndarray, slope: np.ndarray, steepest: int) -> float:
-    """The middle of the stretch about `steepest` that is nearly as steep."""
+    """Returns the middle of the stretch around `steepest` that is nearly as steep."""
     gentle = np.flatnonzero(slope > CREST * slope[steepest])
     after = int(np.searchsorted(gentle, steepest))
     first = gentle[after - 1] + 1 if after else 0
@@ -241,25 +247,25 @@ def _middle_of_crest(grid: np.ndarray, slope: np.ndarray, steepest: int) -> floa
 
 
 def _no_descent(values: np.ndarray, medians: np.ndarray) -> NoSuggestion:
-    """Why there is no descent, and what to change."""
+    """Returns an error that says why there is no descent, and what to change."""
     first = float(np.median(medians[: max(5, len(medians) // 10)]))
     noise = _noise(values)
     risen = medians > first + max(OUTLIER * noise, 1e-6 * abs(first))
     received = f"Received: {len(values)} losses, {first:.3g} at first, noise of {noise:.3g}, "
     if not risen.any():
         return NoSuggestion(
-            "The loss stays flat within its noise, so no learning rate can be read off. Sweep to a higher rate, take "
-            "more iterations, repeats or larger batches, or check that the network learns at all. "
-            f"{received}{medians.min():.3g} at least"
+            "The loss stays flat within its noise, so it gives no learning rate. End the sweep at a higher rate, use "
+            "more iterations, repeats or larger batches, or check that the model can learn. "
+            f"{received}a minimum of {medians.min():.3g}"
         )
     if risen.argmax() < len(values) / 3:
         return NoSuggestion(
-            "The loss diverges at once, so no learning rate can be read off. Start the sweep at a lower rate; where it "
-            "climbs in a straight line, end it at a lower one. "
-            f"{received}{medians.max():.3g} at most"
+            "The loss diverges at once, so it gives no learning rate. Start the sweep at a lower rate. If the sweep is "
+            "linear, end it at a lower rate. "
+            f"{received}a maximum of {medians.max():.3g}"
         )
     return NoSuggestion(
-        "The loss never falls clearly before it rises, so no learning rate can be read off. Start from fresh weights "
-        "if the network is trained already; otherwise take more iterations, repeats or larger batches. "
-        f"{received}{medians.max():.3g} at most"
+        "The loss never falls clearly before it rises, so it gives no learning rate. Start from new weights if the "
+        "model is already trained. Otherwise use more iterations, repeats or larger batches. "
+        f"{received}a maximum of {medians.max():.3g}"
     )

@@ -11,7 +11,7 @@ import io
 import os
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -92,6 +92,24 @@ def create(folder: Path) -> None:
         raise RunFolderError(
             f"The run folder cannot be written. Choose another with --out. Received: {folder} ({error.strerror})"
         ) from error
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """Creates a run folder, proves that it is writable, and removes it if an error leaves it empty.
+
+    Raises:
+        RunFolderError: If it can't be created or written.
+    """
+    created = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        create(folder)
+        yield
+    except BaseException:
+        for each in created:
+            with suppress(OSError):  # it has content
+                each.rmdir()
+        raise
 
 
 def write(path: Path, content: str | bytes) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from lrdiag.diagnosis.assemble import with_comparison
-from lrdiag.diagnosis.compare import compare
+from lrdiag.diagnosis.compare import compare, with_comparison
 from lrdiag.record.facts import Comparison, Diagnosis, Run
 from lrdiag.record.pictures import FILES, Pictures, Sheet
 from lrdiag.report.pictures.cutting import Cells

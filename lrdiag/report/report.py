@@ -1,4 +1,4 @@
-"""The report of a model: facts, pictures, and the folder that holds them."""
+"""The report of a model: facts, pictures, and the run folder that contains them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lrdiag.backend.device import device
 from lrdiag.diagnosis.assemble import assemble, class_counts
 from lrdiag.diagnosis.evidence import Evidence, ModelLoss
 from lrdiag.diagnosis.findings.rules import check_all
 from lrdiag.record import folder as run_folder
-from lrdiag.record import provenance
 from lrdiag.record.arrays import NO_IMAGES, Heatmaps, LabelledImages, Predictions
 from lrdiag.record.facts import (
     DatasetFacts,
@@ -40,8 +38,6 @@ from lrdiag.report.tables import write_tables
 from lrdiag.report.write import write_page
 
 if TYPE_CHECKING:
-    import keras
-
     from lrdiag.evaluation.evaluator import Evaluated
     from lrdiag.rate.range_test import RangeTest
     from lrdiag.vocabulary import AssetsName
@@ -49,7 +45,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """What a model gets right and wrong, and where it looks: to be saved, asked, compared, or shown in a notebook.
+    """What a model gets right and wrong, and where it looks. It can be saved, compared, and shown in a notebook.
 
     Example:
         >>> import keras, lrdiag
@@ -60,12 +56,12 @@ class Report:
         (0.5, [[3, 0], [3, 0]])
 
     Attributes:
-        run: The facts, and the pictures that they name.
-        predictions: Of every image.
-        heatmaps: Of the misclassified images, or `None`.
+        run: The facts and the pictures.
+        predictions: Predictions of every image.
+        heatmaps: Heatmaps of the misclassified images. `None` if the model has no feature maps.
         mistakes: The misclassified images, a `uint8` array of shape `(m, height, width, channels)`, in the order of
-            the test set, no larger than the page shows them.
-        files: The file of each image, or empty.
+            the test set, at the size at which the page shows them.
+        files: Name of the file of each image, or empty.
     """
 
     run: Run
@@ -76,22 +72,27 @@ class Report:
 
     @property
     def diagnosis(self) -> Diagnosis:
-        """Every fact: what report.json says."""
+        """All facts, as report.json contains them."""
         return self.run.diagnosis
 
     @property
+    def pictures(self) -> dict[str, bytes]:
+        """The pictures, by file name."""
+        return self.run.pictures.files
+
+    @property
     def accuracy(self) -> float:
-        """The share of the images that is recognised."""
+        """Share of the images that are classified correctly."""
         return self.diagnosis.test.accuracy
 
     @property
     def confusion(self) -> np.ndarray:
-        """`int64` array of shape `(classes, classes)`: counts, rows are true classes, columns predicted ones."""
+        """Counts, an `int64` array of shape `(classes, classes)`. Rows are true classes, columns predicted ones."""
         return np.asarray(self.diagnosis.confusion)
 
     @property
     def findings(self) -> list[Finding]:
-        """What a reader should know before anything else, the gravest first."""
+        """Findings, most severe first."""
         return self.diagnosis.findings
 
     def save(
@@ -105,45 +106,46 @@ class Report:
         """Writes the run folder: report.html, report.json, summary.md, summary.png, tables and raw heatmaps.
 
         Args:
-            folder: Where; it is made if there is none.
-            assets: `"inline"`: the page is one file. `"folder"`: its pictures and its style lie in `assets/` beside it.
-            templates: A folder whose templates take the place of those of the same name, or `None`.
-            own: Names of further files in the folder that belong to this run, such as `"model.keras"`.
+            folder: The run folder. It is created if it doesn't exist.
+            assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
+            templates: A folder of templates that replace the built-in ones of the same name, or `None`.
+            own: Names of further files in the folder that belong to this run, such as `"model.keras"`. Files that an
+                earlier run left in the folder are removed.
 
         Returns:
             The path of the page.
 
         Raises:
-            LrdiagError: If the folder cannot be written or a template cannot be rendered.
+            LrdiagError: If the folder can't be written or a template can't be rendered.
         """
         folder = Path(folder)
         run_folder.create(folder)
         earlier = run_folder.earlier_files(folder)
         written = write_tables(folder, self.diagnosis, self.predictions, self.heatmaps, self.files)
-        run_folder.save(folder, self.run)  # a template that fails must not cost the rest
+        run_folder.save(folder, self.run)  # before the page: a template may fail
         write_page(folder, self.run, assets=assets, templates=None if templates is None else Path(templates))
         run_folder.complete(folder, earlier, [*written, *self.run.pictures.files, *own])
         return folder / "report.html"
 
     def compared_with(self, baseline: str | Path | Report | Run) -> Report:
-        """This report with its comparison, image by image, with an earlier one.
+        """Returns this report with its comparison, image by image, with an earlier one.
 
         Args:
             baseline: An earlier report or its run, its run folder, or its report.json.
 
         Raises:
             ComparisonError: If the test images or the classes differ.
-            RunFolderError: If the baseline cannot be read.
+            RunFolderError: If the baseline can't be read.
         """
         return dataclasses.replace(self, run=set_beside(run_of(baseline), self.run))
 
     def to_dict(self) -> dict[str, Any]:
-        """Every fact as plain dictionaries, lists, numbers and strings: the content of report.json."""
+        """Returns all facts as dictionaries, lists, numbers and strings: the content of report.json."""
         facts: dict[str, Any] = json.loads(run_folder.to_json(self.diagnosis))
         return facts
 
     def _repr_html_(self) -> str:
-        """The page, in a frame of its own, so that its style and the notebook's do not meet."""
+        """Returns the page in an `iframe`, so that its style and the notebook's don't mix."""
         page = html.escape(render_page(self.run), quote=True)
         return f'<iframe srcdoc="{page}" title="lrdiag report" width="100%" height="800" style="border:0"></iframe>'
 
@@ -154,10 +156,10 @@ class Report:
 
 
 def run_of(report: str | Path | Report | Run) -> Run:
-    """The run of a report, or that of its run folder or report.json.
+    """Returns the run of a report, or reads it from a run folder or a report.json.
 
     Raises:
-        RunFolderError: If it cannot be read.
+        RunFolderError: If it can't be read.
     """
     if isinstance(report, Run):
         return report
@@ -227,7 +229,7 @@ def _loss_of(evaluated: Evaluated) -> ModelLoss | None:
 
 
 def facts_of(evaluated: Evaluated, names: Sequence[str], name: str) -> DatasetFacts:
-    """What the page says of data that only passed by."""
+    """Returns the facts of a dataset of which only the evaluated images are known."""
     labels = evaluated.predictions.labels
     return DatasetFacts(
         name=name,
@@ -241,20 +243,4 @@ def facts_of(evaluated: Evaluated, names: Sequence[str], name: str) -> DatasetFa
         train_counts=[0] * len(names),
         test_counts=class_counts(labels, len(names)),
         test_fingerprint=evaluated.fingerprint,
-    )
-
-
-def run_facts(
-    model: keras.Model, evaluated: Evaluated, settings: dict[str, Any], *, name: str | None = None, command: str = ""
-) -> RunFacts:
-    """What was run, on what; settings that are `None` are left out."""
-    return RunFacts(
-        model=name or model.name,
-        parameters=model.count_params(),
-        device=device(),
-        command=command,
-        git_commit=provenance.git_commit(),
-        settings={key: value for key, value in settings.items() if value is not None},
-        versions=provenance.versions(),
-        value_range=evaluated.value_range,
     )

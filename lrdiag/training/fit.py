@@ -1,44 +1,43 @@
-"""Training: compile, fit, record."""
+"""The learning-rate policy, the optimizer, and `fit`."""
 
 from __future__ import annotations
 
 import math
-import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
+from lrdiag.backend.device import has_gpu
 from lrdiag.formats import rate
 from lrdiag.models import Network
 from lrdiag.policies.schedules import CyclicSchedule, InverseTimeDecaySchedule, OneCycleSchedule
-from lrdiag.progress import Stage
 from lrdiag.rate.curves import CyclicMode
-from lrdiag.record.facts import Rates, TrainingRun
-from lrdiag.training.history import describe_optimizer
-from lrdiag.training.recorder import TrainingRecorder
+from lrdiag.record.facts import Rates
 from lrdiag.vocabulary import OPTIMIZERS, OptimizerName, ScheduleName
 
-EPOCHS_PER_CYCLE = 16  # Smith: a cycle of four to twenty epochs
-FEWEST_DECAYING_CYCLES = 3  # one cycle alone would not decay
-EXP_RANGE_LAST = 0.1  # what is left of the amplitude at the end of training
-MOST_RESTARTS = 3  # cycles, each twice as long as the one before
+EPOCHS_PER_CYCLE = 16  # Smith recommends cycles of 4 to 20 epochs
+MIN_DECAYING_CYCLES = 3  # a single cycle would not decay
+EXP_RANGE_LAST = 0.1  # amplitude at the end of training, as a share of the first
+MAX_RESTARTS = 3  # cycles, each twice as long as the previous one
 MOMENTUM = 0.9
 PLATEAU_FACTOR = 0.2
 PLATEAU_PATIENCE = 2  # epochs without a lower validation loss
 
-# Where no better is known: the defaults of Keras.
+# Keras's defaults, used if a range test gives no suggestion.
 DEFAULT_RATES: dict[str, float] = {"sgd": 0.01, **dict.fromkeys(OPTIMIZERS[1:], 0.001)}
 
 
 @dataclass(frozen=True)
 class Policy:
-    """How the learning rate moves during a training.
+    """How the learning rate changes during a training run.
 
     Attributes:
         rate: A number, or a Keras schedule.
-        callbacks: What Keras needs besides.
-        description: In words, with its numbers.
+        callbacks: Callbacks that change the rate.
+        description: The policy in words, with its numbers.
     """
 
     rate: float | keras.optimizers.schedules.LearningRateSchedule
@@ -46,14 +45,28 @@ class Policy:
     description: str
 
 
+@contextmanager
+def numerics(seed: int, *, mixed_precision: bool) -> Iterator[None]:
+    """Sets the random seeds and, until the end of the block, the precision."""
+    keras.utils.set_random_seed(seed)
+    before = keras.config.dtype_policy()
+    if mixed_precision:
+        half = "float16" if has_gpu() else "bfloat16"  # float16 is slow on CPUs
+        keras.config.set_dtype_policy(f"mixed_{half}")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def plan(schedule: ScheduleName, rates: Rates, steps_per_epoch: int, epochs: int) -> Policy:
-    """Lays a policy over a training, so that its last step is the end of the policy.
+    """Returns a policy that ends with the last step of a training run.
 
     Args:
-        schedule: Which policy.
-        rates: Its boundaries, or its one rate.
-        steps_per_epoch: Updates in one epoch.
-        epochs: Epochs in the training.
+        schedule: Name of the schedule.
+        rates: Its boundaries and its single rate.
+        steps_per_epoch: Number of updates in an epoch.
+        epochs: Number of epochs in the run.
     """
     base_lr, max_lr, static_lr = rates.base_lr, rates.max_lr, rates.static_lr
     last_step = max(steps_per_epoch * epochs - 1, 1)
@@ -65,7 +78,7 @@ def plan(schedule: ScheduleName, rates: Rates, steps_per_epoch: int, epochs: int
             one_cycle, (), f"one cycle from {rate(base_lr)} up to {rate(max_lr)} and down to {rate(max_lr / 1e5)}"
         )
     if schedule == "cosine-restarts":
-        cycles = min(MOST_RESTARTS, int(math.log2(epochs + 1)))  # the first lasts an epoch or more
+        cycles = min(MAX_RESTARTS, int(math.log2(epochs + 1)))  # the first cycle lasts at least one epoch
         restarts = keras.optimizers.schedules.CosineDecayRestarts(
             max_lr, steps_per_epoch * epochs / (2**cycles - 1), t_mul=2.0
         )
@@ -82,8 +95,8 @@ def plan(schedule: ScheduleName, rates: Rates, steps_per_epoch: int, epochs: int
 
 
 def _cycles(schedule: ScheduleName, rates: Rates, last_step: int, epochs: int) -> Policy:
-    wanted = max(1 if schedule == "cyclic" else FEWEST_DECAYING_CYCLES, round(epochs / EPOCHS_PER_CYCLE))
-    cycles = max(min(wanted, last_step // 2), 1)  # up and down is two steps
+    wanted = max(1 if schedule == "cyclic" else MIN_DECAYING_CYCLES, round(epochs / EPOCHS_PER_CYCLE))
+    cycles = max(min(wanted, last_step // 2), 1)  # a cycle needs one step up and one down
     number = "one triangular cycle" if cycles == 1 else f"{cycles} triangular cycles"
     words = f"{number} between {rate(rates.base_lr)} and {rate(rates.max_lr)}"
     mode: CyclicMode = "triangular"
@@ -103,8 +116,8 @@ def compile_network(network: Network, optimizer: OptimizerName, rate: Any) -> No
     """Compiles the network for classification.
 
     Args:
-        network: What is to be trained.
-        optimizer: Which optimizer.
+        network: The network to train.
+        optimizer: Name of the optimizer.
         rate: A number, or a Keras schedule.
     """
     network.model.compile(
@@ -126,7 +139,7 @@ def _make_optimizer(name: OptimizerName, rate: Any, weight_decay: float | None) 
         "adagrad": keras.optimizers.Adagrad,
         "adadelta": keras.optimizers.Adadelta,
     }
-    # AdamW has a weight decay of its own, unless the network asks for another
+    # AdamW keeps its default weight decay unless the network has one
     return adaptive[name](rate, **({} if weight_decay is None else {"weight_decay": weight_decay}))
 
 
@@ -138,43 +151,25 @@ def train(
     optimizer: OptimizerName,
     policy: Policy,
     epochs: int,
-    batch_size: int,
-    stage: Stage,
-) -> TrainingRun:
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> None:
     """Trains the network in place.
 
-    A loss that is not finite ends the training; the network is then as it was at the beginning of that epoch.
-
     Args:
-        network: What is trained.
-        training: A `tf.data.Dataset` of batches, of known length.
-        validation: The same, evaluated after each epoch.
-        optimizer: Which optimizer.
-        policy: How its rate moves.
-        epochs: Passes over `training`.
-        batch_size: Images in a full batch, for the progress bar.
-        stage: Is told of each step.
+        network: The network to train.
+        training: A `tf.data.Dataset` of batches that shuffles itself.
+        validation: A `tf.data.Dataset` of batches, evaluated after each epoch.
+        optimizer: Name of the optimizer.
+        policy: How its learning rate changes.
+        epochs: Number of passes over `training`.
+        callbacks: Called after those of the policy.
     """
     compile_network(network, optimizer, policy.rate)
-    recorder = TrainingRecorder(epochs, batch_size, stage)
-    started = time.perf_counter()
     network.model.fit(
         training,
         validation_data=validation,
         epochs=epochs,
         verbose=0,
         shuffle=False,  # the dataset shuffles itself
-        callbacks=[recorder, *policy.callbacks],
-    )
-    return TrainingRun(
-        epochs=recorder.epochs,
-        learning_rate_per_step=recorder.learning_rates,
-        loss_per_step=recorder.loss_per_step,
-        steps_per_epoch=int(training.cardinality()),
-        epochs_planned=epochs,
-        optimizer=describe_optimizer(network.model, recorder.momentum_per_step),
-        schedule=policy.description,
-        stop_reason=recorder.stop_reason,
-        seconds=time.perf_counter() - started,
-        momentum_per_step=recorder.momentum_per_step,
+        callbacks=[*policy.callbacks, *callbacks],
     )

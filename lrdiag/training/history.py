@@ -1,4 +1,4 @@
-"""What Keras tells of a training, as a record."""
+"""The history of a Keras training run as a record."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from typing import Any
 
 import keras
 
-from lrdiag.backend.optimizers import current, inner_optimizers
+from lrdiag.backend.logs import accuracy_name
+from lrdiag.backend.optimizers import HyperParameters, inner_optimizers
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import finite
 from lrdiag.record.facts import Epoch, TrainingRun
 
-_RATES = ("learning_rate", "lr")  # Keras's own name, and that of Keras 2
+_RATES = ("learning_rate", "lr")  # the name in Keras 3, and in Keras 2
 
 
 def training_of(history: Any, model: keras.Model) -> TrainingRun | None:
-    """Reads a training out of what `fit` returned.
+    """Returns the record of a training run from the return value of `fit`.
 
     Args:
-        history: A `keras.callbacks.History`, the dictionary in it, a `TrainingRun`, or `None`.
-        model: What was trained.
+        history: A `keras.callbacks.History`, its `history` dictionary, a `TrainingRun`, or `None`.
+        model: The trained model.
 
     Returns:
-        The training; of a dictionary or `History` without single steps, but with the rates of the epochs where a
-        callback logged them.
+        The training run, or `None` for `None`. A dictionary or `History` has no single steps. The learning rate of
+        each epoch is kept if a callback logged it.
 
     Raises:
-        DataError: If the history belongs to another model, or holds no epochs with a `loss`.
+        DataError: If the history belongs to another model, or has no list `loss`.
     """
     if history is None or isinstance(history, TrainingRun):
         return history
@@ -35,13 +36,13 @@ def training_of(history: Any, model: keras.Model) -> TrainingRun | None:
     trained = getattr(history, "model", model)
     if trained is not model:
         raise DataError(
-            "`history` must come from training this model. Give the history of its own training, or "
-            "`history.history` if you know that it belongs to it. "
+            "`history` must come from training this model. Pass the history of this model, or `history.history` if "
+            "you know that it belongs to it. "
             f"Received: the history of the model {getattr(trained, 'name', trained)!r} for {model.name!r}"
         )
     if not isinstance(figures, Mapping) or not _is_list(figures.get("loss")):
         raise DataError(
-            "`history` must be what `model.fit` returned, or its `history.history`, a dictionary that holds a list "
+            "`history` must be the return value of `model.fit`, or its `history.history`: a dictionary with a list "
             f"`loss`. Received: {type(history).__name__}"
         )
     epochs = epochs_of(figures)
@@ -49,7 +50,7 @@ def training_of(history: Any, model: keras.Model) -> TrainingRun | None:
     rates: Sequence[float] = next((figures[name] for name in _RATES if _is_list(figures.get(name))), ())
     return TrainingRun(
         epochs=epochs,
-        learning_rate_per_step=[float(rate) for rate in rates],  # one an epoch: a step is an epoch here
+        learning_rate_per_step=[float(rate) for rate in rates],  # one for each epoch
         loss_per_step=[],
         steps_per_epoch=1,
         epochs_planned=planned,
@@ -61,9 +62,9 @@ def training_of(history: Any, model: keras.Model) -> TrainingRun | None:
 
 
 def epochs_of(figures: Mapping[str, Sequence[float]]) -> list[Epoch]:
-    """The epochs in a history's dictionary of lists.
+    """Returns the epochs in the dictionary of a history.
 
-    A shorter list, as `validation_freq` makes them, does not say which epochs it is of: it is left out.
+    Lists that are shorter than `loss` are left out: with `validation_freq`, they don't say which epochs they belong to.
     """
     count = len(figures["loss"])
     whole = {name: column for name, column in figures.items() if len(column) == count}
@@ -71,7 +72,7 @@ def epochs_of(figures: Mapping[str, Sequence[float]]) -> list[Epoch]:
 
 
 def epoch_of(figures: Mapping[str, float], seconds: float | None = None) -> Epoch:
-    """One epoch, out of what Keras logs at its end."""
+    """Returns an epoch from the logs at its end."""
     accuracy = accuracy_name(figures)
     return Epoch(
         loss=finite(figures.get("loss")),
@@ -82,27 +83,19 @@ def epoch_of(figures: Mapping[str, float], seconds: float | None = None) -> Epoc
     )
 
 
-def accuracy_name(figures: Mapping[str, Any]) -> str | None:
-    """What the model calls its accuracy: the first metric of such a name; `None` where it measures none."""
-    return next(
-        (name for name in figures if not name.startswith("val_") and (name == "acc" or name.endswith("accuracy"))), None
-    )
-
-
 def describe_optimizer(model: keras.Model, momentums: Sequence[float] | None = None) -> str:
-    """The optimizer in words; empty where the model is not compiled.
+    """Describes the optimizer in words. Empty if the model isn't compiled.
 
     Args:
-        model: Which has been trained.
-        momentums: Its momentum at each step, where that changed.
+        model: A trained model.
+        momentums: The momentum of each step, if it changed.
     """
     if getattr(model, "optimizer", None) is None:
         return ""
     optimizer = inner_optimizers(model.optimizer)[0]
     words = [type(optimizer).__name__]
     if not momentums:
-        has_momentum = getattr(optimizer, "momentum", None) is not None
-        momentums = [current(optimizer, "momentum")] if has_momentum else [0.0]
+        momentums = [HyperParameters(optimizer).momentum() or 0.0]
     low, high = min(momentums), max(momentums)
     if high:
         kind = "Nesterov momentum" if getattr(optimizer, "nesterov", False) else "momentum"

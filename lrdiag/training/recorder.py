@@ -1,92 +1,24 @@
-"""Records the learning rate, the momentum and the loss of every step of a training run."""
+"""Records the learning rate, the momentum and the loss of each step of a training run."""
 
 from __future__ import annotations
 
-import math
-import time
-from typing import Any
-
 import keras
 
-from lrdiag.backend.optimizers import choose_optimizers, current, inner_optimizers
-from lrdiag.backend.scalar import Cell
-from lrdiag.errors import ModelError
-from lrdiag.formats import percent
-from lrdiag.progress import Stage
+from lrdiag.backend.optimizers import HyperParameters, build_multi_optimizer, inner_optimizers
+from lrdiag.backend.train_function import BatchLoss
 from lrdiag.record.arrays import finite
-from lrdiag.record.facts import Epoch
-
-
-class BatchLoss:
-    """Reads the loss of each batch alone, where `logs["loss"]` is the running mean of the epoch so far.
-
-    For the step itself the sums of Keras's loss tracker are laid aside, and then put together again, so the logs of
-    every callback, the progress bar and the history are what they would have been. That is done around the training
-    function and not between the callbacks' events: others reset the metrics there, and where data of unknown length
-    end, a batch begins that never comes. Regularisers count, as in training.
-
-    Args:
-        model: A compiled model, during `fit`.
-
-    Raises:
-        ModelError: If no metric of the model is named `loss`.
-    """
-
-    def __init__(self, model: keras.Model) -> None:
-        tracker = next((metric for metric in model.metrics if metric.name == "loss"), None)
-        if tracker is None:
-            raise _untold("metrics without one")
-        self._model = model
-        self._sums = Cell(tracker.total), Cell(tracker.count)
-
-    def begin(self) -> None:
-        """Call at the beginning of a batch."""
-        self._train, self._model.train_function = self._model.train_function, self._train_apart
-
-    def end(self) -> float:
-        """Call at the end of a batch; returns its loss, which may be infinite or NaN.
-
-        Raises:
-            ModelError: If a `train_step` of one's own has told no loss.
-        """
-        total, count = map(float, self._own)
-        if not count:
-            raise _untold("a step after which it is what it was before")
-        return total / count
-
-    def _train_apart(self, iterator: Any) -> dict[str, Any]:
-        """Makes one step; the next is made as ever."""
-        self._model.train_function = self._train
-        before = [cell.read() for cell in self._sums]
-        for cell in self._sums:
-            cell.write(0.0)
-        try:
-            logs: dict[str, Any] = self._train(iterator)
-        finally:  # also where the data have ended
-            self._own = [cell.read() for cell in self._sums]
-            total, count = (was + own for was, own in zip(before, self._own, strict=True))
-            for cell, value in zip(self._sums, (total, count), strict=True):
-                cell.write(value)
-        return {**logs, "loss": total / count} if count and "loss" in logs else logs
-
-
-def _untold(received: str) -> ModelError:
-    return ModelError(
-        "To record the loss of each step, it must be told: in a `train_step` of your own, update the first of "
-        f"`self.metrics` that is named `loss`. Received: {received}"
-    )
 
 
 class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
-    """Records the learning rate, the momentum and the loss of every single step.
+    """Records the learning rate, the momentum and the loss of each step.
 
-    Of several optimizers, the first. Where `steps_per_execution` is above 1, Keras tells of several steps at once: one
-    entry is then one execution, with the rate of its first step and the mean loss of all.
+    With a `MultiOptimizer`, rate and momentum are those of its first optimizer. If `steps_per_execution` is above 1,
+    each entry is one execution, with the rate of its first step and the mean loss of its batches.
 
     Attributes:
-        learning_rates: The rate that each update was made with.
-        momentums: Its momentum; empty where the optimizer has none of that name.
-        losses: The loss of each update's batch alone; may end in a value that is not finite.
+        learning_rates: Learning rate of each step.
+        momentums: Momentum of each step. Empty if the optimizer has none.
+        losses: Loss of each batch alone. It may be NaN or infinite.
     """
 
     def __init__(self) -> None:
@@ -97,90 +29,37 @@ class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
 
     @property
     def loss_per_step(self) -> list[float | None]:
-        """The losses as a record can hold them: `None` in the place of one that is not finite."""
+        """The losses, with `None` in place of NaN and infinity."""
         return [finite(loss) for loss in self.losses]
 
     @property
     def momentum_per_step(self) -> list[float] | None:
-        """The momentums, or `None` where they never changed."""
+        """The momentums, or `None` if they never changed."""
         return list(self.momentums) if len(set(self.momentums)) > 1 else None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Takes hold of the model's loss and optimizer."""
+        """Finds the loss tracker and the optimizer of the model.
+
+        Raises:
+            ModelError: If no metric of the model is named `loss`.
+        """
         self._batch_loss = BatchLoss(self.model)
-        choose_optimizers(self.model)
-        self._optimizer = inner_optimizers(self.model.optimizer)[0]
-        self._has_momentum = getattr(self._optimizer, "momentum", None) is not None
+        build_multi_optimizer(self.model)
+        self._hyper_parameters = HyperParameters(inner_optimizers(self.model.optimizer)[0])
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Reads rate and momentum: after the update a schedule would already show the next ones."""
-        self._rate = current(self._optimizer, "learning_rate")
-        self._momentum = current(self._optimizer, "momentum") if self._has_momentum else None
+        """Reads rate and momentum. After the update, a schedule would give those of the next one."""
+        self._rate = self._hyper_parameters.learning_rate()
+        self._momentum = self._hyper_parameters.momentum()
         self._batch_loss.begin()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Notes them and the loss, of a batch that has come."""
+        """Records rate, momentum and loss of the batch.
+
+        Raises:
+            ModelError: If a custom `train_step` hasn't updated the metric `loss`.
+        """
         self.losses.append(self._batch_loss.end())
         self.learning_rates.append(self._rate)
         if self._momentum is not None:
             self.momentums.append(self._momentum)
-
-
-_FIGURES = ("loss", "accuracy", "val_loss", "val_accuracy")
-
-
-class TrainingRecorder(StepRecorder):
-    """Records steps and epochs, tells the progress, and ends a training that has diverged.
-
-    Attributes:
-        epochs: The facts of each completed epoch.
-        stop_reason: `None`, or why training was ended.
-
-    Args:
-        epochs_planned: Epochs in the whole training.
-        batch_size: Images in a full batch.
-        stage: Is told of each step.
-    """
-
-    def __init__(self, epochs_planned: int, batch_size: int, stage: Stage) -> None:
-        super().__init__()
-        self.epochs: list[Epoch] = []
-        self.stop_reason: str | None = None
-        self._epochs_planned = epochs_planned
-        self._batch_size = batch_size
-        self._stage = stage
-        self._score = ""
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Keeps the weights, to go back to if this epoch diverges."""
-        self._started = time.perf_counter()
-        self._epoch = epoch
-        self._sound = [keras.ops.convert_to_numpy(variable) for variable in self.model.variables]
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Notes the loss; one that is not finite ends the training."""
-        super().on_train_batch_end(batch, logs)
-        self._tell(self._batch_size)
-        if not math.isfinite(self.losses[-1]):
-            self._stop(f"the loss was not finite at step {batch + 1:,} of epoch {self._epoch + 1}")
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Notes the epoch, or goes back to where it began."""
-        figures = logs or {}
-        if not math.isfinite(figures["val_loss"]):  # the very last update may have been the one that diverged
-            self._stop(f"the validation loss was not finite after epoch {epoch + 1}")
-        if self.stop_reason:
-            for variable, value in zip(self.model.variables, self._sound, strict=True):
-                variable.assign(value)
-            return
-        seconds = time.perf_counter() - self._started
-        self.epochs.append(Epoch(**{name: figures[name] for name in _FIGURES}, seconds=seconds))
-        self._score = f" · validation {percent(figures['val_accuracy'])}"
-        self._tell(0)
-
-    def _stop(self, reason: str) -> None:
-        self.stop_reason = self.stop_reason or reason
-        self.model.stop_training = True
-
-    def _tell(self, images: int) -> None:
-        self._stage.advance(images, f"epoch {self._epoch + 1}/{self._epochs_planned}{self._score}")

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: a process, its output, its exit code."""
+"""The commands, most of them run in this process; one process of each kind is a smoke test."""
 
 from __future__ import annotations
 
@@ -10,34 +10,31 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from fixtures.runs import SMALL, FinishedRun
 from PIL import Image
 
 from lrdiag import __version__
 from lrdiag.cli.app import _is_watched, main
+from lrdiag.policies.finder import find_lr as find_lr_in_python
 from lrdiag.record import folder as run_folder
 from lrdiag.record.facts import Misclassified
+from lrdiag.settings import DiagnoseSettings, Settings
 
-SMALL = ["--limit-train", "300", "--limit-test", "60", "--epochs", "1", "--batch-size", "16"]
-QUICK = ["--data", "digits", *SMALL, "--no-open"]
+QUICK = [*SMALL, "--epochs", "1", "--no-open"]
 
 
-def lrdiag(*arguments: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "lrdiag", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "LRDIAG_DATA_DIR": "", **environment},
-        check=False,
-    )
+def invoke(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)))
 
 
 def modules_after(statement: str) -> set[str]:
@@ -59,54 +56,96 @@ def test_help_brings_in_nothing_heavy() -> None:
 
 
 def test_version() -> None:
-    assert lrdiag("--version").stdout.split()[-1] == __version__
+    assert invoke("--version").stdout.split()[-1] == __version__
 
 
-def test_help_names_every_option() -> None:
-    text = lrdiag("train-and-report", "--help").stdout
-    options = (
-        "--data --data-dir --model --epochs --batch-size --seed --limit-train --limit-test --out --augment --optimizer "
-        "--schedule --learning-rate --mixed-precision --baseline --fail-under --fail-if-worse --assets --templates "
-        "--open --no-open --json --quiet --verbose"
+PRESENTATION = {"open_page", "as_json", "quiet", "verbose", "config_file"}  # they change nothing in the run folder
+
+
+def options_of(command: str) -> set[str]:
+    return {param.name or "" for param in main.commands[command].params} - PRESENTATION
+
+
+@pytest.mark.parametrize(("command", "record"), [("train-and-report", Settings), ("diagnose", DiagnoseSettings)])
+def test_every_setting_has_an_option_and_every_option_is_a_setting(command: str, record: type) -> None:
+    fields = {field.name for field in dataclasses.fields(record)}
+    assert options_of(command) == fields - {"gates"} | {"fail_under", "fail_if_worse"}
+
+
+def test_find_lr_takes_what_a_range_test_depends_on() -> None:
+    """A new setting must be sorted: it either has an option here or stands in this list."""
+    not_for_a_range_test = {
+        "epochs", "limit_test", "schedule", "learning_rate", "out", "baseline", "gates", "assets", "templates",
+    }  # fmt: skip
+    settings = {field.name for field in dataclasses.fields(Settings)} - not_for_a_range_test
+    sweep = options_of("find-lr") - settings - {"rule", "plot"}
+    assert settings <= options_of("find-lr")
+    assert sweep == {"start_lr", "end_lr", "iterations", "mode", "repeats"} < set(find_lr_in_python.__kwdefaults__)
+
+
+@pytest.mark.parametrize("command", main.commands)
+def test_help_names_every_option(command: str) -> None:
+    text = invoke(command, "--help").stdout
+    for param in main.commands[command].params:
+        assert param.name
+        for name in (*param.opts, *param.secondary_opts) if isinstance(param, click.Option) else ():
+            assert name in text
+
+
+def without_times(folder: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    del report["seconds"], report["training"]["seconds"], report["command"], report["git_commit"]
+    for epoch in report["training"]["epochs"]:
+        del epoch["seconds"]
+    return report
+
+
+def test_a_process_does_what_the_command_does_here(finished: FinishedRun, tmp_path: Path) -> None:
+    """The same seed gives the same report, but for times; stdout is the summary, stderr one line a stage."""
+    step = tmp_path / "step"
+    process = subprocess.run(
+        [sys.executable, "-m", "lrdiag", "train-and-report", *SMALL, "--out", "run", "--json"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "GITHUB_STEP_SUMMARY": str(step)},
+        check=False,
     )
-    for option in options.split():
-        assert option in text
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout)["accuracy"] == json.loads(finished.stdout)["accuracy"]
+    assert stages_of(process.stderr) == stages_of(finished.stderr)
+    assert without_times(tmp_path / "run") == without_times(finished.folder)
+    command = run_folder.load(tmp_path / "run").diagnosis.command
+    assert command == f"lrdiag train-and-report {' '.join(SMALL)} --out run --json"
+    assert step.read_text() == "\n" + (tmp_path / "run" / "summary.md").read_text()
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    out = tmp_path_factory.mktemp("run")
-    return out, lrdiag("train-and-report", *QUICK, "--out", out, "--json")
+def stages_of(stderr: str) -> list[str]:
+    return [line.split(":")[0] for line in stderr.splitlines()]
 
 
-def test_a_run_ends_well(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    assert finished[1].returncode == 0, finished[1].stderr
-
-
-def test_stdout_is_the_summary_alone(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    out, process = finished
-    summary = json.loads(process.stdout)
-    assert summary["report"] == str(out / "report.html")
+def test_stdout_is_the_summary_alone(finished: FinishedRun) -> None:
+    summary = json.loads(finished.stdout)
+    assert summary["report"] == str(finished.folder / "report.html")
     assert summary["test_size"] == 60
     assert 0 <= summary["accuracy_low"] <= summary["accuracy"] <= summary["accuracy_high"] <= 1
     assert (summary["comparison"], summary["gates"]) == (None, [])
 
 
-def test_stderr_is_one_line_a_stage_and_no_chatter(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    stages = [line.split(":")[0] for line in finished[1].stderr.splitlines()]
-    assert stages == [
+def test_stderr_is_one_line_a_stage_without_log_messages(finished: FinishedRun) -> None:
+    assert stages_of(finished.stderr) == [
         "Starting TensorFlow",
         "Reading the digits",
         "Range test",
         "Training",
         "Predicting and explaining",
-        "Testing the heatmaps",
+        "Checking the heatmaps",
         "Writing the page",
     ]
 
 
-def test_the_run_folder_is_complete(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    names = {path.name for path in finished[0].iterdir()}
+def test_the_run_folder_is_complete(finished: FinishedRun) -> None:
+    names = {path.name for path in finished.folder.iterdir()}
     assert names >= {
         "report.html", "report.json", "summary.md", "summary.png", "model.keras", "predictions.csv", "history.csv",
         "range_test.csv",
@@ -114,20 +153,14 @@ def test_the_run_folder_is_complete(finished: tuple[Path, subprocess.CompletedPr
     assert not [name for name in names if name.startswith(".")]
 
 
-def test_the_page_can_be_made_again(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    page = finished[0] / "report.html"
-    before = page.read_bytes()
+def test_the_page_can_be_made_again_without_tensorflow(finished: FinishedRun, tmp_path: Path) -> None:
+    page = copied(finished, tmp_path / "run") / "report.html"
     page.unlink()
-    process = lrdiag("report", finished[0])
-    assert process.returncode == 0
-    assert process.stdout.strip() == str(page)
-    assert page.read_bytes() == before
-
-
-def test_making_the_page_again_needs_no_tensorflow(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     loaded = modules_after(
-        f"from lrdiag.cli.app import main\nmain(['report', {str(finished[0])!r}], standalone_mode=False)"
+        f"from lrdiag.cli.app import main\nmain(['report', {str(page.parent)!r}], standalone_mode=False)"
     )
+    assert page.read_bytes() == (finished.folder / "report.html").read_bytes()
+    assert str(page) in loaded  # the path is printed too
     assert not loaded & HEAVY
 
 
@@ -135,14 +168,15 @@ def test_making_the_page_again_needs_no_tensorflow(finished: tuple[Path, subproc
     ("option", "watched", "opened"), [("--open", True, True), ("--open", False, False), ("--no-open", True, False)]
 )
 def test_the_page_opens_only_before_a_person(
-    finished: tuple[Path, subprocess.CompletedProcess[str]],
+    finished: FinishedRun,
     monkeypatch: pytest.MonkeyPatch,
     option: str,
     watched: bool,
     opened: bool,
 ) -> None:
     launched: list[str] = []
-    monkeypatch.setattr("lrdiag.pipeline.train_and_report", lambda *_, **__: run_folder.load(finished[0]))
+    result = SimpleNamespace(run=run_folder.load(finished.folder))
+    monkeypatch.setattr("lrdiag.main_job.run_main_job", lambda *_, **__: result)
     monkeypatch.setattr("lrdiag.cli.app._is_watched", lambda: watched)
     monkeypatch.setattr("click.launch", launched.append)
     assert CliRunner().invoke(main, ["train-and-report", option, "--out", "run"]).exit_code == 0
@@ -157,10 +191,20 @@ def test_nobody_watches_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not _is_watched()
 
 
-@pytest.mark.slow
-def test_quiet_says_nothing(tmp_path: Path) -> None:
-    process = lrdiag("train-and-report", *QUICK, "--learning-rate", "0.1", "--out", tmp_path, "-q")
-    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
+@pytest.mark.parametrize("quiet", [True, False])
+def test_quiet_prints_nothing_but_failed_gates(
+    finished: FinishedRun, monkeypatch: pytest.MonkeyPatch, quiet: bool
+) -> None:
+    result = SimpleNamespace(run=run_folder.load(finished.folder))
+    monkeypatch.setattr("lrdiag.main_job.run_main_job", lambda *_, **__: result)
+    gates = ["--fail-under", "accuracy=0", "--fail-under", "recall.0=0"]
+    printed = invoke("train-and-report", "--no-open", "--out", "run", *gates, *["-q"] * quiet)
+    assert (printed.exit_code, bool(printed.stdout), bool(printed.stderr)) == (0, not quiet, not quiet)
+
+
+def test_one_bar_run_is_quiet_from_beginning_to_end(tmp_path: Path) -> None:
+    printed = invoke("train-and-report", *QUICK, "--learning-rate", "0.1", "--out", tmp_path / "run", "-q")
+    assert (printed.exit_code, printed.stdout, printed.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize(
@@ -189,11 +233,28 @@ def test_bad_input_is_one_message_and_exit_code_2(tmp_path: Path, arguments: lis
         assert word in result.stderr
 
 
-@pytest.mark.slow
 def test_verbose_shows_the_traceback(tmp_path: Path) -> None:
-    process = lrdiag("train-and-report", "--out", tmp_path, "--data", "no-such-folder", "-v")
-    assert process.returncode == 2
-    assert "Traceback" in process.stderr
+    result = invoke("train-and-report", "--out", tmp_path / "out", "--data", "no-such-folder", "-v")
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train-and-report", "--data", "no-such-folder", "--out"],
+        ["train-and-report", *QUICK, "--fail-under", "recall.cat=1", "--out"],
+        ["diagnose", "absent.keras", "--out"],
+        ["compare", "nowhere", "nowhere", "--out"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_failed_command_leaves_no_empty_folder(tmp_path: Path, command: list[str]) -> None:
+    assert invoke(*command, tmp_path / "new" / "run").exit_code == 2
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "kept").mkdir()
+    assert invoke(*command, tmp_path / "kept").exit_code == 2
+    assert (tmp_path / "kept").exists()
 
 
 def test_an_out_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
@@ -210,23 +271,33 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_interrupting_ends_with_130_and_leaves_no_half_written_file(tmp_path: Path) -> None:
-    endless = [*QUICK, "--learning-rate", "0.1", "--epochs", "5000", "--out", str(tmp_path)]
+def test_ctrl_c_during_training_exits_with_130_and_leaves_model_and_report(tmp_path: Path) -> None:
+    endless = [*SMALL, "--no-open", "--epochs", "5000", "--out", str(tmp_path / "run")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "lrdiag", "train-and-report", *endless],
-        stderr=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-m", "lrdiag", "train-and-report", *endless], stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if line.startswith("Reading the digits"):
+        if line.startswith("Range test"):
             break
     time.sleep(5)
     process.send_signal(signal.SIGINT)
     rest = process.stderr.read()
     assert process.wait() == 130, rest
     assert "Traceback" not in rest
-    assert list(tmp_path.iterdir()) == []
+    training = run_folder.load(tmp_path / "run").diagnosis.training
+    assert training is not None
+    assert training.interrupted
+    assert {"model.keras", "report.html"} <= set(os.listdir(tmp_path / "run"))
+
+
+def test_ctrl_c_before_training_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def press(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lrdiag.main_job.choose_rates", press)
+    assert invoke("train-and-report", *QUICK, "--out", tmp_path / "run").exit_code == 130
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -252,65 +323,59 @@ def test_an_interruption_is_one_even_where_tensorflow_has_wrapped_it(
 def edited(finished: Path, folder: Path, **changes: Any) -> Path:
     """A copy of the facts of a run, without its pictures and with other values."""
     diagnosis = run_folder.load(finished).diagnosis
-    sheets = dataclasses.replace(diagnosis.sheets, photographs=None, heatmaps=None)
     folder.mkdir(exist_ok=True)
-    report = run_folder.to_json(dataclasses.replace(diagnosis, sheets=sheets, **changes))
+    report = run_folder.to_json(dataclasses.replace(diagnosis, **changes))
     (folder / "report.json").write_bytes(report)
     return folder
 
 
 @pytest.fixture
-def better(finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> Path:
+def better(finished: FinishedRun, tmp_path: Path) -> Path:
     """A baseline that made six mistakes fewer than the run that was finished, of 60, and none of another kind."""
-    diagnosis = run_folder.load(finished[0]).diagnosis
+    diagnosis = run_folder.load(finished.folder).diagnosis
     items = diagnosis.misclassified.items[6:]
     classes = [dataclasses.replace(each, recall=1.0) for each in diagnosis.per_class]
     test = dataclasses.replace(diagnosis.test, accuracy=diagnosis.test.accuracy + 0.1)
     mistakes = Misclassified(len(items), items)
-    return edited(finished[0], tmp_path / "better", misclassified=mistakes, per_class=classes, test=test)
+    return edited(finished.folder, tmp_path / "better", misclassified=mistakes, per_class=classes, test=test)
 
 
-def invoke(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, list(map(str, arguments)))
-
-
-def test_two_runs_are_compared(finished: tuple[Path, subprocess.CompletedProcess[str]], better: Path) -> None:
-    result = invoke("compare", better, finished[0])
+def test_two_runs_are_compared(finished: FinishedRun, better: Path) -> None:
+    result = invoke("compare", better, finished.folder)
     assert result.exit_code == 0, result.stderr
-    assert "Down 10.0 points" in result.stdout
-    assert "Of 60 test images, 0 were fixed and 6 broken (McNemar's exact test: p\u00a0=\u00a00.031)." in result.stdout
+    assert "Worse than the baseline by 10.0 points: " in result.stdout
+    assert "Of 60 test images, 0 were fixed and 6 broken (McNemar's mid-p test: p\u00a0=\u00a00.016)." in result.stdout
     assert sum(line.startswith(tuple("0123456789")) for line in result.stdout.splitlines()) == 10
     assert {path.name for path in better.iterdir()} == {"report.json"}
 
 
-def test_the_first_run_is_the_baseline(finished: tuple[Path, subprocess.CompletedProcess[str]], better: Path) -> None:
-    assert "Up 10.0 points" in invoke("compare", finished[0] / "report.json", better / "report.json").stdout
+def test_the_first_run_is_the_baseline(finished: FinishedRun, better: Path) -> None:
+    assert (
+        "Better than the baseline by 10.0 points: "
+        in invoke("compare", finished.folder / "report.json", better / "report.json").stdout
+    )
 
 
-def test_a_comparison_is_written_as_a_run_folder(
-    finished: tuple[Path, subprocess.CompletedProcess[str]], better: Path, tmp_path: Path
-) -> None:
-    before = (finished[0] / "report.json").read_bytes()
-    result = invoke("compare", better, finished[0], "--out", tmp_path / "out", "--assets", "folder")
+def test_a_comparison_is_written_as_a_run_folder(finished: FinishedRun, better: Path, tmp_path: Path) -> None:
+    before = (finished.folder / "report.json").read_bytes()
+    result = invoke("compare", better, finished.folder, "--out", tmp_path / "out", "--assets", "folder")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.endswith(f"{tmp_path / 'out' / 'report.html'}\n")
     assert {"report.html", "report.json", "summary.md", "summary.png", "assets"} <= set(os.listdir(tmp_path / "out"))
     comparison = run_folder.load(tmp_path / "out").diagnosis.comparison
     assert comparison
     assert (len(comparison.broken), len(comparison.fixed)) == (6, 0)
-    assert "down 10.0 points from the baseline" in (tmp_path / "out" / "summary.md").read_text()
-    assert (finished[0] / "report.json").read_bytes() == before
+    assert "10.0 points worse than the baseline" in (tmp_path / "out" / "summary.md").read_text()
+    assert (finished.folder / "report.json").read_bytes() == before
 
 
-def copied(finished: tuple[Path, subprocess.CompletedProcess[str]], folder: Path) -> Path:
+def copied(finished: FinishedRun, folder: Path) -> Path:
     """A run folder that a test may change."""
-    shutil.copytree(finished[0], folder, ignore=shutil.ignore_patterns("model.keras", "heatmaps.npz"))
+    shutil.copytree(finished.folder, folder, ignore=shutil.ignore_patterns("model.keras", "heatmaps.npz"))
     return folder
 
 
-def test_a_report_takes_a_baseline_and_keeps_it(
-    finished: tuple[Path, subprocess.CompletedProcess[str]], better: Path, tmp_path: Path
-) -> None:
+def test_a_report_takes_a_baseline_and_keeps_it(finished: FinishedRun, better: Path, tmp_path: Path) -> None:
     run = copied(finished, tmp_path / "run")
     picture = (run / "summary.png").read_bytes()
     result = invoke("report", run, "--baseline", better / "report.json")
@@ -321,21 +386,17 @@ def test_a_report_takes_a_baseline_and_keeps_it(
     assert 'id="comparison"' in (run / "report.html").read_text()
 
 
-def test_a_report_finds_its_pictures_in_a_folder_or_in_itself(
-    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_a_report_finds_its_pictures_in_a_folder_or_in_itself(finished: FinishedRun, tmp_path: Path) -> None:
     run = copied(finished, tmp_path / "run")
     assert invoke("report", run, "--assets", "folder").exit_code == 0
     assert (run / "assets" / "misclassified.webp").exists()
     assert "data:image" not in (run / "report.html").read_text()
     assert invoke("report", run).exit_code == 0
     assert not (run / "assets").exists()
-    assert (run / "report.html").read_bytes() == (finished[0] / "report.html").read_bytes()
+    assert (run / "report.html").read_bytes() == (finished.folder / "report.html").read_bytes()
 
 
-def test_a_report_takes_other_templates(
-    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_a_report_takes_other_templates(finished: FinishedRun, tmp_path: Path) -> None:
     run = copied(finished, tmp_path / "run")
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates" / "report.html.j2").write_text("<p>{{ diagnosis.model }}, in our words</p>")
@@ -351,12 +412,12 @@ def gates_of(result: Result) -> list[str]:
 
 
 def test_a_gate_that_fails_ends_with_3_after_everything_is_written(
-    finished: tuple[Path, subprocess.CompletedProcess[str]], better: Path, tmp_path: Path
+    finished: FinishedRun, better: Path, tmp_path: Path
 ) -> None:
-    accuracy = run_folder.load(finished[0]).diagnosis.test.accuracy
+    accuracy = run_folder.load(finished.folder).diagnosis.test.accuracy
     out = tmp_path / "out"
     result = invoke(
-        "compare", better, finished[0], "--out", out,
+        "compare", better, finished.folder, "--out", out,
         "--fail-under", "accuracy=0", "--fail-under", "accuracy=1", "--fail-under", "recall.0=0",
         "--fail-if-worse", "accuracy=0.05",
     )  # fmt: skip
@@ -367,9 +428,23 @@ def test_a_gate_that_fails_ends_with_3_after_everything_is_written(
         "Gate FAILED accuracy: expected worse by at most 0.05, actual worse by 0.1",
     ]
     assert gates_of(result)[2].startswith("Gate passed recall.0: expected at least 0, actual ")
+    gates = run_folder.load(out).diagnosis.gates
+    assert [(gate.name, gate.passed) for gate in gates] == [
+        ("accuracy", False), ("accuracy", False), ("recall.0", True),
+    ]  # fmt: skip
 
 
-def test_gates_that_pass_end_with_0(finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+def test_a_gate_that_failed_stays_on_the_page_when_it_is_made_again(finished: FinishedRun, tmp_path: Path) -> None:
+    run = copied(finished, tmp_path / "run")
+    assert invoke("report", run, "--fail-under", "accuracy=1").exit_code == 3
+    failed = (run / "report.html").read_text("utf-8")
+    assert "Gate" in failed
+    assert invoke("report", run).exit_code == 0
+    assert (run / "report.html").read_text("utf-8") == failed
+    assert [gate.passed for gate in run_folder.load(run).diagnosis.gates] == [False]
+
+
+def test_gates_that_pass_end_with_0(finished: FinishedRun, tmp_path: Path) -> None:
     result = invoke("report", copied(finished, tmp_path / "run"), "--fail-under", "accuracy=0")
     assert result.exit_code == 0
     assert len(gates_of(result)) == 1
@@ -379,7 +454,7 @@ PYPROJECT = "[tool.lrdiag]\nfail-under = {accuracy = 1, 'recall.0' = 0}\nfail-if
 
 
 def test_gates_of_pyproject_count_and_the_command_line_wins(
-    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = copied(finished, tmp_path / "run")
     (tmp_path / "pyproject.toml").write_text(PYPROJECT)
@@ -399,7 +474,11 @@ def test_gates_of_pyproject_count_and_the_command_line_wins(
     [
         (["report"], ["--fail-under", "acuracy=0.5"], "Did you mean 'accuracy'?"),
         (["report"], ["--fail-under", "recall.cat=0.5"], "must name a class of the data. Received: 'recall.cat'"),
-        (["report"], ["--fail-if-worse", "accuracy=0.01"], "name it with --baseline. Received: accuracy=0.01"),
+        (
+            ["report"],
+            ["--fail-if-worse", "accuracy=0.01"],
+            "name it with --baseline, in Python `baseline=`. Received: accuracy=0.01",
+        ),
         (["report"], ["--fail-if-worse", "f1.0=0.01"], "`fail-if-worse` takes accuracy, recall.<class>"),
         (["report"], ["--baseline", "nowhere"], "nowhere"),
         (["report"], ["--assets", "cdn"], "'cdn'"),
@@ -407,7 +486,7 @@ def test_gates_of_pyproject_count_and_the_command_line_wins(
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_anything_is_written(
-    finished: tuple[Path, subprocess.CompletedProcess[str]],
+    finished: FinishedRun,
     tmp_path: Path,
     command: list[str],
     gate: list[str],
@@ -421,18 +500,16 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_written(
     assert not (run / "report.html").exists()
 
 
-def test_runs_on_other_images_are_not_compared(
-    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    dataset = dataclasses.replace(run_folder.load(finished[0]).diagnosis.dataset, test_fingerprint="0f" * 32)
-    result = invoke("compare", edited(finished[0], tmp_path / "other", dataset=dataset), finished[0])
+def test_runs_on_other_images_are_not_compared(finished: FinishedRun, tmp_path: Path) -> None:
+    dataset = dataclasses.replace(run_folder.load(finished.folder).diagnosis.dataset, test_fingerprint="0f" * 32)
+    result = invoke("compare", edited(finished.folder, tmp_path / "other", dataset=dataset), finished.folder)
     assert result.exit_code == 2
     assert "same test images" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["report", "compare"])
 def test_the_summary_is_shown_below_the_job(
-    finished: tuple[Path, subprocess.CompletedProcess[str]],
+    finished: FinishedRun,
     better: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -446,28 +523,29 @@ def test_the_summary_is_shown_below_the_job(
 
 
 def test_a_summary_that_cannot_be_shown_is_a_warning(
-    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "nowhere" / "step"))
     result = invoke("report", copied(finished, tmp_path / "run"))
     assert result.exit_code == 0
-    assert "Warning: The summary cannot be appended to GITHUB_STEP_SUMMARY" in result.stderr
+    assert "Warning: The summary can't be appended to GITHUB_STEP_SUMMARY" in result.stderr
 
 
 def test_a_run_beside_its_baseline_behind_gates(
-    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+    finished: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, step = tmp_path / "run", tmp_path / "step"
-    process = lrdiag(
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(step))
+    process = invoke(
         "train-and-report", *QUICK, "--optimizer", "adam", "--learning-rate", "0.001", "--out", out, "--json",
-        "--baseline", finished[0], "--fail-under", "accuracy=1", "--fail-if-worse", "accuracy=1", "--assets", "folder",
-        GITHUB_STEP_SUMMARY=str(step),
+        "--baseline", finished.folder, "--fail-under", "accuracy=1", "--fail-if-worse", "accuracy=1",
+        "--assets", "folder",
     )  # fmt: skip
-    assert process.returncode == 3, process.stderr
+    assert process.exit_code == 3, process.stderr
     assert {"report.html", "report.json", "summary.md", "summary.png", "model.keras"} <= set(os.listdir(out))
     said = json.loads(process.stdout)
     diagnosis = run_folder.load(out).diagnosis
-    comparison, before = diagnosis.comparison, run_folder.load(finished[0]).diagnosis
+    comparison, before = diagnosis.comparison, run_folder.load(finished.folder).diagnosis
     assert comparison
     assert said["comparison"] == {
         "difference": comparison.difference,
@@ -499,9 +577,9 @@ def test_a_run_beside_its_baseline_behind_gates(
     ],
 )
 def test_what_cannot_be_reached_is_refused_before_training(
-    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, arguments: list[str], words: str
+    finished: FinishedRun, tmp_path: Path, arguments: list[str], words: str
 ) -> None:
-    arguments = [argument.format(finished=finished[0]) for argument in arguments]
+    arguments = [argument.format(finished=finished.folder) for argument in arguments]
     result = invoke("train-and-report", *QUICK, "--out", tmp_path / "out", *arguments)
     assert result.exit_code == 2
     assert words in result.stderr
@@ -523,36 +601,41 @@ def exploding(image_shape, classes):
 """
 
 
-@pytest.fixture
-def nets(tmp_path: Path) -> Path:
+@pytest.fixture(autouse=True)
+def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder of every test: it contains `nets.py`, no pyproject.toml, and no data are set."""
+    monkeypatch.delenv("LRDIAG_DATA_DIR", raising=False)
+    monkeypatch.delitem(sys.modules, "nets", raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "nets.py").write_text(NETS)
     return tmp_path
 
 
-def test_a_network_that_does_not_fit_the_classes_is_refused(nets: Path) -> None:
-    process = lrdiag("train-and-report", *QUICK, "--model", "nets:two_classes", cwd=nets)
-    assert process.returncode == 2
-    assert "(8, 10)" in process.stderr
-    assert "(8, 2)" in process.stderr
+def test_a_network_that_does_not_fit_the_classes_is_refused() -> None:
+    result = invoke("train-and-report", *QUICK, "--model", "nets:two_classes")
+    assert result.exit_code == 2
+    assert "(8, 10)" in result.stderr
+    assert "(8, 2)" in result.stderr
 
 
 def test_a_network_without_convolution_gives_a_page_without_heatmaps_that_says_why(nets: Path) -> None:
-    process = lrdiag(
-        "train-and-report", *QUICK, "--model", "nets:dense", "--learning-rate", "0.01", "--out", "run", cwd=nets
-    )
-    assert process.returncode == 0, process.stderr
+    options = ["--model", "nets:dense", "--learning-rate", "0.01", "--out", "run"]
+    result = invoke("train-and-report", *QUICK, *options)
+    assert result.exit_code == 0, result.stderr
     report = json.loads((nets / "run" / "report.json").read_text())
     assert report["heatmaps"]["count"] == 0
     assert "convolution" in report["heatmaps"]["unavailable"]
     assert "needs a convolution" in (nets / "run" / "report.html").read_text()
 
 
-def test_a_training_that_diverges_still_gives_a_page_that_says_so_first(nets: Path) -> None:
+def test_a_run_that_diverges_gives_a_page_that_says_so_first(nets: Path) -> None:
     options = ["--model", "nets:exploding", "--learning-rate", "1e30", "--schedule", "constant", "--out", "run"]
-    process = lrdiag("train-and-report", *QUICK, *options, cwd=nets)
-    assert process.returncode == 0, process.stderr
+    result = invoke("train-and-report", *QUICK, *options)
+    assert result.exit_code == 0, result.stderr
     report = json.loads((nets / "run" / "report.json").read_text())
     assert "not finite" in report["training"]["stop_reason"]
+    assert report["training"]["epochs"] == []  # the epoch was undone
     assert report["findings"][0]["code"] == "training-stopped"
     page = (nets / "run" / "report.html").read_text()
     assert 0 < page.index("not finite") < page.index("<h2")
@@ -560,7 +643,7 @@ def test_a_training_that_diverges_still_gives_a_page_that_says_so_first(nets: Pa
 
 @pytest.mark.slow
 def test_the_saved_model_predicts_from_raw_pixels_without_lrdiag(
-    finished: tuple[Path, subprocess.CompletedProcess[str]],
+    finished: FinishedRun,
 ) -> None:
     code = (
         "import keras, numpy as np, sys, warnings\n"
@@ -571,14 +654,14 @@ def test_the_saved_model_predicts_from_raw_pixels_without_lrdiag(
         "assert 'lrdiag' not in sys.modules\n"
     )
     process = subprocess.run(
-        [sys.executable, "-c", code, str(finished[0] / "model.keras")], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, str(finished.folder / "model.keras")], capture_output=True, text=True, check=False
     )
     assert process.stdout.strip() == "(4, 10)", process.stderr
 
 
-def test_predictions_csv_agrees_with_the_report(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    report = json.loads((finished[0] / "report.json").read_text())
-    rows = np.genfromtxt(finished[0] / "predictions.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+def test_predictions_csv_agrees_with_the_report(finished: FinishedRun) -> None:
+    report = json.loads((finished.folder / "report.json").read_text())
+    rows = np.genfromtxt(finished.folder / "predictions.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
     assert len(rows) == report["test"]["size"]
     assert set(rows["index"][rows["correct"] == 0]) == {item["index"] for item in report["misclassified"]["items"]}
 
@@ -587,48 +670,33 @@ SWEEP = ["--start-lr", "1e-5", "--end-lr", "0.05", "--iterations", "60"]
 UNREADABLE = ["--start-lr", "1e-8", "--end-lr", "1e-7", "--iterations", "20"]
 
 
-def find_lr(nets: Path, *arguments: str | Path) -> Result:
-    """Sweeps a network so small that it takes a second, in this process."""
+def find_lr(*arguments: str | Path) -> Result:
+    """Sweeps a network so small that it takes a second."""
     small = ["--data", "digits", "--limit-train", "300", "--batch-size", "16", "--model", "nets:dense"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(nets)
-        return CliRunner().invoke(main, ["find-lr", *small, *SWEEP, *map(str, arguments)])
+    return invoke("find-lr", *small, *SWEEP, *arguments)
 
 
-def measured(nets: Path, *arguments: str) -> dict[str, Any]:
-    result = find_lr(nets, "--json", *arguments)
-    assert result.exit_code == 0, result.stderr
-    facts: dict[str, Any] = json.loads(result.stdout)
-    return facts
+@pytest.fixture
+def measured(nets: Path) -> Callable[..., dict[str, Any]]:
+    def measure(*arguments: str) -> dict[str, Any]:
+        result = find_lr("--json", *arguments)
+        assert result.exit_code == 0, result.stderr
+        facts: dict[str, Any] = json.loads(result.stdout)
+        return facts
+
+    return measure
 
 
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("swept")
-    (folder / "nets.py").write_text(NETS)
-    return measured(folder)
+@pytest.fixture
+def swept(measured: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    return measured()
 
 
-def test_find_lr_help_names_every_option() -> None:
-    text = CliRunner().invoke(main, ["find-lr", "--help"]).stdout
-    options = (
-        "--data --data-dir --model --batch-size --seed --limit-train --augment --optimizer --mixed-precision "
-        "--start-lr --end-lr --iterations --mode --repeats --rule --json --plot --quiet --verbose"
-    )
-    for option in options.split():
-        assert option in text
-
-
-def test_find_lr_prints_the_suggestion_alone(nets: Path, swept: dict[str, Any]) -> None:
-    process = lrdiag(
-        "find-lr", "--data", "digits", "--limit-train", "300", "--batch-size", "16", "--model", "nets:dense", *SWEEP,
-        cwd=nets,
-    )  # fmt: skip
-    assert process.returncode == 0, process.stderr
-    assert len(process.stdout.split()) == 1
-    assert float(process.stdout) == pytest.approx(swept["suggestion"], rel=0.01)
-    stages = [line.split(":")[0] for line in process.stderr.splitlines()]
-    assert stages == ["Starting TensorFlow", "Reading the digits", "Range test"]
+def test_find_lr_prints_the_suggestion_alone(swept: dict[str, Any]) -> None:
+    result = find_lr()
+    assert len(result.stdout.split()) == 1
+    assert float(result.stdout) == pytest.approx(swept["suggestion"], rel=0.01)
+    assert stages_of(result.stderr) == ["Starting TensorFlow", "Reading the digits", "Range test"]
 
 
 def test_find_lr_as_json_holds_the_measurements_and_the_rates(swept: dict[str, Any]) -> None:
@@ -643,13 +711,13 @@ def test_find_lr_as_json_holds_the_measurements_and_the_rates(swept: dict[str, A
 
 
 def test_find_lr_says_nothing_else_when_quiet(nets: Path) -> None:
-    result = find_lr(nets, "--quiet")
+    result = find_lr("--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
     assert float(result.stdout) > 0
 
 
 def test_find_lr_draws_the_sweep(nets: Path) -> None:
-    result = find_lr(nets, "--plot", "sweep.svg")
+    result = find_lr("--plot", "sweep.svg")
     assert result.exit_code == 0, result.stderr
     drawing = ElementTree.parse(nets / "sweep.svg").getroot()
     assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
@@ -659,29 +727,31 @@ def test_find_lr_draws_the_sweep(nets: Path) -> None:
 @pytest.mark.parametrize("file", ["sweep.pdf", "missing/sweep.png", "folder.svg"])
 def test_find_lr_refuses_other_drawings_before_it_starts(nets: Path, file: str) -> None:
     (nets / "folder.svg").mkdir(exist_ok=True)
-    result = find_lr(nets, "--plot", file)
+    result = find_lr("--plot", file)
     assert result.exit_code == 2
     assert file in result.stderr
     assert "Starting TensorFlow" not in result.stderr
 
 
-def test_find_lr_reads_the_same_losses_by_another_rule(nets: Path, swept: dict[str, Any]) -> None:
-    valley = measured(nets, "--rule", "fastai-valley")
+def test_find_lr_reads_the_same_losses_by_another_rule(
+    measured: Callable[..., dict[str, Any]], swept: dict[str, Any]
+) -> None:
+    valley = measured("--rule", "fastai-valley")
     assert valley["losses"] == swept["losses"]
     assert valley["rule"] == "fastai-valley"
     assert valley["learning_rate"] != swept["learning_rate"]
 
 
 def test_find_lr_refuses_a_rule_that_does_not_exist(nets: Path) -> None:
-    result = find_lr(nets, "--rule", "nonsense")
+    result = find_lr("--rule", "nonsense")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "'nonsense'" in result.stderr
     assert "fastai-valley" in result.stderr
     assert "Starting TensorFlow" not in result.stderr
 
 
-def test_repeated_sweeps_give_an_interval(nets: Path, swept: dict[str, Any]) -> None:
-    repeated = measured(nets, "--repeats", "2")
+def test_repeated_sweeps_give_an_interval(measured: Callable[..., dict[str, Any]], swept: dict[str, Any]) -> None:
+    repeated = measured("--repeats", "2")
     assert repeated["repeats"] == 2
     assert repeated["suggestion_low"] < repeated["suggestion_high"]
     assert repeated["losses"] != swept["losses"]
@@ -697,14 +767,14 @@ def test_repeated_sweeps_give_an_interval(nets: Path, swept: dict[str, Any]) -> 
     ],
 )
 def test_find_lr_sweeps_what_it_is_told(
-    nets: Path, arguments: list[str], first: float, last: float, updates: int
+    measured: Callable[..., dict[str, Any]], arguments: list[str], first: float, last: float, updates: int
 ) -> None:
-    rates = measured(nets, *arguments)["learning_rates"]
+    rates = measured(*arguments)["learning_rates"]
     assert rates == pytest.approx(np.geomspace(first, last, updates))
 
 
-def test_find_lr_climbs_in_a_straight_line(nets: Path) -> None:
-    rates = measured(nets, "--mode", "linear", "--rule", "fastai-valley")["learning_rates"]
+def test_find_lr_rises_in_a_straight_line(measured: Callable[..., dict[str, Any]]) -> None:
+    rates = measured("--mode", "linear", "--rule", "fastai-valley")["learning_rates"]
     assert rates == pytest.approx(np.linspace(1e-5, 0.05, 60))
 
 
@@ -718,15 +788,15 @@ def test_find_lr_climbs_in_a_straight_line(nets: Path) -> None:
         (["--start-lr", "1", "--end-lr", "0.1"], "end_lr"),
     ],
 )
-def test_a_sweep_that_cannot_be_is_refused(nets: Path, arguments: list[str], word: str) -> None:
-    result = find_lr(nets, *arguments)
+def test_an_invalid_sweep_is_refused(arguments: list[str], word: str) -> None:
+    result = find_lr(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert word in result.stderr
     assert "Starting TensorFlow" not in result.stderr
 
 
 def test_a_sweep_that_cannot_be_read_is_drawn_and_explained(nets: Path) -> None:
-    result = find_lr(nets, *UNREADABLE, "--plot", "sweep.png")
+    result = find_lr(*UNREADABLE, "--plot", "sweep.png")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "flat" in result.stderr
     assert "20 updates" in result.stderr
@@ -736,7 +806,7 @@ def test_a_sweep_that_cannot_be_read_is_drawn_and_explained(nets: Path) -> None:
 
 
 def test_a_sweep_that_cannot_be_read_is_not_lost_as_json(nets: Path) -> None:
-    result = find_lr(nets, *UNREADABLE, "--json")
+    result = find_lr(*UNREADABLE, "--json")
     assert result.exit_code == 2
     facts = json.loads(result.stdout)
     assert len(facts["losses"]) == 20

@@ -53,7 +53,7 @@ def test_nothing_is_appended_beyond_what_github_takes(summary: Path, shown: Path
     assert (warning is None) == fits
     assert shown.stat().st_size == held + 13 * fits
     if warning:
-        assert "GITHUB_STEP_SUMMARY: GitHub takes 1 MiB of one step, and 1,048,564 bytes are there already" in warning
+        assert "GITHUB_STEP_SUMMARY: GitHub allows 1 MiB per step, and 1,048,564 bytes are used" in warning
 
 
 def test_a_file_that_cannot_be_written_is_a_warning(
@@ -61,4 +61,4 @@ def test_a_file_that_cannot_be_written_is_a_warning(
 ) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
     warning = append_step_summary(summary)
-    assert warning == f"The summary cannot be appended to GITHUB_STEP_SUMMARY. Received: {tmp_path} (Is a directory)"
+    assert warning == f"The summary can't be appended to GITHUB_STEP_SUMMARY. Received: {tmp_path} (Is a directory)"

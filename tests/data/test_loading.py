@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 
 from lrdiag.data import load_dataset, load_test_set
+from lrdiag.data.loading import NAMED
 from lrdiag.errors import DataError, DataUnavailable, SettingsError
 from lrdiag.settings import Settings
+from lrdiag.vocabulary import DATA_NAMES
 
 NAME = "cifar-10-batches-py"
+
+
+def test_the_command_line_knows_every_named_source():
+    assert tuple(NAMED) == DATA_NAMES
 
 
 def test_cifar10_by_default(tmp_path, write_cifar10, progress):
@@ -24,7 +30,9 @@ def test_cifar10_by_default(tmp_path, write_cifar10, progress):
 def test_the_digits_stand_in_loudly_where_nothing_was_asked_for(progress):
     dataset = load_dataset(Settings(), progress)
     assert dataset.name == "Digits"
-    assert dataset.fallback.startswith("CIFAR-10 is neither on disk nor to be downloaded: nowhere.invalid cannot be")
+    assert dataset.fallback.startswith(
+        "CIFAR-10 is neither on disk nor can it be downloaded: nowhere.invalid cannot be"
+    )
     assert "\n" not in dataset.fallback
     assert "digits of scikit-learn" in progress.warnings[-1]
     assert "--data-dir" in progress.warnings[-1]
@@ -157,17 +165,17 @@ def test_skipped_files_are_told_and_kept(write_images, progress):
 def test_classes_without_test_images_are_told(write_images, progress):
     root = write_images([f"c{number}" for number in range(8)], ["c3"], count=2)
     load_dataset(Settings(data=str(root)), progress)
-    assert progress.warnings == ["There are no test images of c0, c1, c2, c4, c5 and 2 more: these are not judged."]
+    assert progress.warnings == ["There are no test images of c0, c1, c2, c4, c5 and 2 more: these are not evaluated."]
 
 
-# --- judging only -----------------------------------------------------------------------------------------------------
+# --- test images only ------------------------------------------------------------------------------------------------
 
 
 def load_test(data, progress, image_size=None, channels=3, data_dir=None):
     return load_test_set(data, data_dir, image_size, channels, progress)
 
 
-def test_to_judge_the_test_images_alone_are_read(write_images, progress):
+def test_only_the_test_images_are_read(write_images, progress):
     root = write_images(count=5)
     dataset = load_test(str(root), progress, (12, 16), 1)
     assert dataset.test.images.shape == (10, 12, 16, 1)
@@ -177,7 +185,7 @@ def test_to_judge_the_test_images_alone_are_read(write_images, progress):
 
 @pytest.mark.parametrize("archive", [True, False])
 @pytest.mark.parametrize("data", ["cifar10", None])
-def test_to_judge_on_cifar10(tmp_path, write_cifar10, write_archive, progress, data, archive):
+def test_the_test_images_of_cifar10(tmp_path, write_cifar10, write_archive, progress, data, archive):
     if archive:
         write_archive(tmp_path / "data" / "cifar-10-python.tar.gz")
     else:
@@ -188,13 +196,13 @@ def test_to_judge_on_cifar10(tmp_path, write_cifar10, write_archive, progress, d
     assert progress.steps == 2
 
 
-def test_to_judge_on_the_digits(progress):
+def test_the_test_images_of_the_digits(progress):
     dataset = load_test("digits", progress, (8, 8), 1)
     assert (len(dataset.train), dataset.test.images.shape) == (0, (360, 8, 8, 1))
 
 
 @pytest.mark.usefixtures("no_network")
-def test_to_judge_nothing_stands_in(progress):
+def test_for_test_images_nothing_stands_in(progress):
     with pytest.raises(DataUnavailable):
         load_test(None, progress)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lrdiag.data.sampling import hold_out_validation, subset
+from lrdiag.data.sampling import hold_out_validation, random_subset, subset
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import Dataset, LabelledImages
 
@@ -132,3 +132,14 @@ def test_a_fraction_out_of_range_is_an_error(fraction):
 def test_a_class_absent_from_the_test_set_is_fine():
     dataset = Dataset("d", "nowhere", CLASSES, images_of([9, 9, 9]), images_of([3, 3]))
     assert len(hold_out_validation(dataset, 0.1, 0).validation) == 3
+
+
+def test_a_random_subset_is_drawn_evenly_and_by_the_seed(numbered_images):
+    images = numbered_images(200)
+    draws = [random_subset(images, 100, seed).images[:, 0, 0, 0] for seed in range(200)]
+    for draw in draws:
+        assert (np.diff(draw.astype(int)) > 0).all()  # without replacement, in the original order
+    counts = np.bincount(np.concatenate(draws), minlength=200)
+    assert abs(counts - 100).max() < 40  # of 200 draws with probability 1/2, five standard deviations are 35
+    np.testing.assert_array_equal(draws[3], random_subset(images, 100, 3).images[:, 0, 0, 0])
+    assert random_subset(images, 200, 0) is images

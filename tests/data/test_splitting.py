@@ -34,7 +34,7 @@ def test_which_parts_are_read(present, all_of_them, to_judge):
 
 def test_what_to_learn_from_is_missing_only_where_something_is_learnt():
     assert parts_to_read(["test"], "here", test_only=True) == ["test"]
-    with pytest.raises(DataError, match=r"to learn from, called train.* Received: here with test only"):
+    with pytest.raises(DataError, match=r"training images, called train.* Received: here with test only"):
         parts_to_read(["test"], "here", test_only=False)
 
 

@@ -1,7 +1,8 @@
-"""Batches of a range test: every sweep has its own, and what cannot be swept is said."""
+"""Batches of a range test: different ones for each sweep, and clear errors for other data."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,9 +13,9 @@ import pytest
 import tensorflow as tf
 
 from lrdiag.errors import DataError, NoSuggestion, SettingsError
+from lrdiag.policies.batches import endless_batches
 from lrdiag.policies.finder import LRFinder, find_lr
 
-STILL = {"start_lr": 1e-12, "end_lr": 1e-11, "diverge_factor": math.inf}
 INPUTS = np.arange(12.0)[:, None] + np.zeros(2)
 TARGETS = np.zeros((12, 1))
 
@@ -29,69 +30,106 @@ class Numbered(keras.utils.PyDataset):
         return INPUTS[index : index + 1], TARGETS[index : index + 1]
 
 
-def dataset() -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensor_slices((INPUTS, TARGETS)).batch(1)
+class Endless(Numbered):
+    """Has no end."""
+
+    @property
+    def num_batches(self) -> None:
+        return None
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return super().__getitem__(index % 12)
 
 
-def numbers(test: Any) -> list[list[int]]:
-    """Which examples each sweep saw: a loss is the square of its number."""
-    return [[round(math.sqrt(loss)) for loss in sweep.losses] for sweep in test.sweeps]
+class Empty(Numbered):
+    """Has no batch."""
 
-
-@pytest.mark.parametrize("make", [Numbered, dataset])
-@pytest.mark.parametrize("iterations", [4, 12, 24])
-def test_repeated_sweeps_begin_at_different_places(
-    make_line: Callable[..., keras.Model], make: Callable[[], Any], iterations: int
-) -> None:
-    """Also where a whole number of passes makes a sweep: going on would begin at the same batch again."""
-    seen = numbers(find_lr(make_line(), make(), **STILL, iterations=iterations, repeats=3))
-    assert [sweep[0] for sweep in seen] == [0, 4, 8]
-    assert seen[1] == [(4 + step) % 12 for step in range(iterations)]
-
-
-@pytest.mark.parametrize("make", [Numbered, dataset, lambda: Loader()])
-def test_where_the_data_last_sweeps_follow_one_another(make_line: Callable[..., keras.Model], make: Any) -> None:
-    """To spread them, the batches between would be read to be left out."""
-    seen = numbers(find_lr(make_line(), make(), **STILL, iterations=3, repeats=3))
-    assert seen == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    def __len__(self) -> int:
+        return 0
 
 
 class Loader:
-    """Gives batches each time that it is iterated over, in lists as PyTorch's loaders do."""
+    """Gives lists as batches, as PyTorch's loaders do. It can be iterated over again and again."""
 
     def __iter__(self) -> Iterator[list[np.ndarray]]:
         return ([inputs[None], targets[None]] for inputs, targets in zip(INPUTS, TARGETS, strict=True))
 
 
-def test_a_loader_begins_anew_and_a_generator_does_not(make_line: Callable[..., keras.Model]) -> None:
-    seen = numbers(find_lr(make_line(), Loader(), **STILL, iterations=30))
-    assert seen == [[step % 12 for step in range(30)]]
-    assert find_lr(make_line(), iter(Loader()), **STILL, iterations=30).iterations == 12
+def dataset() -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices((INPUTS, TARGETS)).batch(1)
 
 
-def test_a_batch_size_is_for_arrays(make_line: Callable[..., keras.Model]) -> None:
-    for size, passes in ((None, 1), (12, 1), (4, 3)):
-        losses = find_lr(make_line(), INPUTS, TARGETS, **STILL, iterations=2 * passes, batch_size=size).losses
-        assert np.mean(losses[:passes]) == pytest.approx(np.mean(np.square(INPUTS[:, 0])))
-        assert len({round(loss, 3) for loss in losses}) == (1 if passes == 1 else len(losses))
-    with pytest.raises(DataError, match="`batch_size` belongs to arrays"):
-        find_lr(make_line(), dataset(), batch_size=4)
+def sweeps(make: Callable[[], Any], batches: int, count: int = 3) -> list[list[int]]:
+    """The numbers of the batches that each sweep gets."""
+    seen = []
+    for sweep in range(count):
+        given, _ = endless_batches(make(), None, None, batch_size=None, sweep=sweep, sweeps=count, batches=batches)
+        ordered = map(given.__getitem__, itertools.count()) if isinstance(given, keras.utils.PyDataset) else given
+        seen.append([round(float(inputs[0, 0])) for inputs, _ in itertools.islice(ordered, batches)])
+    return seen
 
 
-def test_under_accumulation_a_sweep_goes_on_after_all_batches_of_the_last(
+@pytest.mark.parametrize("make", [Numbered, dataset])
+@pytest.mark.parametrize("batches", [4, 12, 24])
+def test_sweeps_start_at_different_places(make: Callable[[], Any], batches: int) -> None:
+    """Also if a sweep is a whole number of passes: continuing would start at the same batch again."""
+    seen = sweeps(make, batches)
+    assert [sweep[0] for sweep in seen] == [0, 4, 8]
+    assert seen[1] == [(4 + step) % 12 for step in range(batches)]
+
+
+@pytest.mark.parametrize("make", [Numbered, dataset, Loader, Endless, lambda: dataset().repeat()])
+def test_a_sweep_continues_after_the_previous_one_if_the_data_is_long_enough(make: Any) -> None:
+    assert sweeps(make, 3) == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+
+
+def test_data_of_unknown_length_is_repeated() -> None:
+    unknown = dataset().filter(lambda *batch: True)
+    assert sweeps(lambda: unknown, 10, count=2) == [list(range(10)), [10, 11, *range(8)]]
+
+
+def test_an_iterable_is_started_again_and_an_iterator_is_not() -> None:
+    assert sweeps(Loader, 30, count=1) == [[step % 12 for step in range(30)]]
+    assert sweeps(lambda: iter(Loader()), 30, count=1) == [list(range(12))]
+
+
+def test_a_dataset_is_not_read_ahead_and_not_tuned() -> None:
+    """Reading ahead would draw random numbers after they were restored, and autotuning delays the end of a sweep."""
+    given, _ = endless_batches(dataset(), None, None, batch_size=None, sweep=0, sweeps=1, batches=2)
+    assert given.options().autotune.enabled is False
+    assert "Prefetch" not in type(given._input_dataset).__name__
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(None, [12, 12]), (4, [4] * 6), (5, [5, 5, 2, 5, 5, 2])])
+def test_arrays_give_shuffled_batches(batch_size: int | None, sizes: list[int]) -> None:
+    arrays = {"sample_weight": INPUTS[:, 0], "batch_size": batch_size, "sweeps": 1, "batches": 6}
+    given, steps = endless_batches(INPUTS, {"a": TARGETS}, sweep=0, **arrays)
+    taken = [(x.numpy(), weights.numpy()) for x, _, weights in given.take(len(sizes))]
+    assert [len(x) for x, _ in taken] == sizes
+    assert all((x[:, 0] == weights).all() for x, weights in taken)
+    first, second = np.split(np.concatenate([weights for _, weights in taken]), 2)
+    np.testing.assert_array_equal(np.sort([first, second]), [np.arange(12)] * 2)
+    assert (first != second).any()
+    assert steps is not None
+    one, other = (endless_batches(INPUTS, {"a": TARGETS}, sweep=sweep, **arrays)[0] for sweep in (0, 1))
+    np.testing.assert_array_equal(next(iter(other))[0], next(iter(one.skip(6)))[0])
+
+
+def test_with_accumulation_a_sweep_continues_after_all_batches_of_the_previous_one(
     make_line: Callable[..., keras.Model],
 ) -> None:
-    model = make_line(keras.optimizers.SGD(0.1, gradient_accumulation_steps=3))
-    arrays = find_lr(model, INPUTS, TARGETS, **STILL, iterations=2, repeats=2, batch_size=2)
-    whole_pass = find_lr(make_line(), INPUTS, TARGETS, **STILL, iterations=12, batch_size=2)
+    still = {"start_lr": 1e-12, "end_lr": 1e-11, "diverge_factor": math.inf, "batch_size": 2}
+    model = make_line(keras.optimizers.SGD(0.1, gradient_accumulation_steps=3), run_eagerly=True)
+    arrays = find_lr(model, INPUTS, TARGETS, **still, iterations=2, repeats=2)
+    whole_pass = find_lr(make_line(run_eagerly=True), INPUTS, TARGETS, **still, iterations=12)
     means = np.reshape(whole_pass.losses, (4, 3)).mean(axis=1)
     np.testing.assert_allclose([sweep.losses for sweep in arrays.sweeps], means.reshape(2, 2), rtol=1e-5)
 
 
 def test_sweeps_on_the_same_batches_give_no_interval(make_line: Callable[..., keras.Model]) -> None:
     everything = dataset().unbatch().batch(12)
-    test = find_lr(make_line(), everything, end_lr=1e-2, iterations=30, repeats=3)
-    with pytest.raises(NoSuggestion, match=r"different batches.*Received: 3 sweeps with the very same losses"):
+    test = find_lr(make_line(run_eagerly=True), everything, end_lr=1e-2, iterations=5, repeats=2)
+    with pytest.raises(NoSuggestion, match=r"different batches.*Received: 2 sweeps with the very same losses"):
         test.interval()
 
 
@@ -101,51 +139,40 @@ WEIGHTS = np.ones(12)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param((dataset, TARGETS), "`y` belongs to arrays.*Received: y of type ndarray", id="targets"),
-        pytest.param((dataset, None, WEIGHTS), "`sample_weight` belongs to arrays", id="weights"),
-        pytest.param((Numbered, TARGETS), "`y` belongs to arrays", id="targets-of-a-PyDataset"),
-        pytest.param((lambda: INPUTS, None, WEIGHTS), "weighs targets.*Received: y=None", id="weights-alone"),
+        pytest.param((dataset, TARGETS), "`y` is only for arrays.*Received: y of type ndarray", id="targets"),
+        pytest.param((dataset, None, WEIGHTS), "`sample_weight` is only for arrays", id="weights"),
+        pytest.param((dataset, None, None, 4), "`batch_size` is only for arrays", id="batch-size"),
+        pytest.param((Numbered, TARGETS), "`y` is only for arrays", id="targets-of-a-PyDataset"),
+        pytest.param((lambda: INPUTS, None, WEIGHTS), "needs targets.*Received: y=None", id="weights-alone"),
         pytest.param((lambda: None,), "must be arrays, .*Received: NoneType", id="nothing"),
         pytest.param((lambda: 3,), "must be arrays, .*Received: int", id="a-number"),
-        pytest.param((lambda: INPUTS, [0.0] * 12), "as many examples.*Received: x of 12; y of 0 examples", id="a-list"),
+        pytest.param((lambda: INPUTS, [0.0] * 12), "same number of .*Received: x of 12; y of 0 examples", id="a-list"),
         pytest.param((lambda: INPUTS, TARGETS[1:], WEIGHTS), "x of 12; y of 11; sample_weight of 12", id="lengths"),
+        pytest.param((lambda: INPUTS[:0], TARGETS[:0]), "at least one", id="empty-arrays"),
+        pytest.param((Empty,), "at least one batch", id="empty-PyDataset"),
     ],
 )
-def test_data_that_would_be_misread_is_refused(
-    make_line: Callable[..., keras.Model], arguments: tuple[Any, ...], message: str
-) -> None:
-    make, y, weights = (*arguments, None, None)[:3]
+def test_other_data_is_refused(arguments: tuple[Any, ...], message: str) -> None:
+    make, y, weights, batch_size = (*arguments, None, None, None)[:4]
     with pytest.raises(DataError, match=message):
-        find_lr(make_line(), make(), y, sample_weight=weights)
+        endless_batches(make(), y, weights, batch_size=batch_size, sweep=0, sweeps=1, batches=1)
 
 
-class Endless(Numbered):
-    """Goes on."""
-
-    @property
-    def num_batches(self) -> None:
-        return None
-
-
-class Empty(Numbered):
-    """Has nothing."""
-
-    def __len__(self) -> int:
-        return 0
-
-
-def test_a_dataset_without_a_batch_is_refused(make_line: Callable[..., keras.Model]) -> None:
-    with pytest.raises(DataError, match="one batch or more"):
-        find_lr(make_line(), Empty())
+@pytest.mark.parametrize("data", [dataset().take(0), [], iter([])], ids=["dataset", "list", "iterator"])
+def test_data_without_a_batch_is_refused(make_line: Callable[..., keras.Model], data: Any) -> None:
+    with pytest.raises(DataError, match="at least one batch"):
+        find_lr(make_line(run_eagerly=True), data)
 
 
 @pytest.mark.parametrize("make", [lambda: dataset().repeat(), lambda: iter([(INPUTS, TARGETS)]), Endless])
-def test_validation_data_that_does_not_end_and_begin_anew_is_refused(make: Callable[[], Any]) -> None:
-    with pytest.raises(DataError, match="must end and begin anew"):
+def test_validation_data_that_is_not_repeatable_is_refused(make: Callable[[], Any]) -> None:
+    with pytest.raises(DataError, match="must be finite and repeatable"):
         LRFinder(validation_data=make())
 
 
-@pytest.mark.parametrize(("name", "value"), [("iterations", 20.5), ("repeats", "3"), ("batch_size", 1.5)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("iterations", 20.5), ("repeats", "3"), ("repeats", 0), ("batch_size", 1.5), ("batch_size", 0)]
+)
 def test_counts_are_whole_numbers(make_line: Callable[..., keras.Model], name: str, value: Any) -> None:
     with pytest.raises(SettingsError, match=rf"`{name}` must be a whole number, \d or more. Received: "):
         find_lr(make_line(), INPUTS, TARGETS, **{name: value})

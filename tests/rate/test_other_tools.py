@@ -1,4 +1,4 @@
-"""The rules of other tools: their own figures to the last digit, their crashes as refusals."""
+"""The rules of other tools: bit-identical to the tools' own results. Where they crash, `NoSuggestion`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from lrdiag.errors import NoSuggestion
 from lrdiag.rate.other_tools import RULES
 
-# What the tools' own functions gave, run on two sweeps: without noise, and with.
+# Results of the tools' own functions on two sweeps, with and without noise.
 GOLDEN: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("golden.json").read_text())
 GOLDEN_NAMES = {
     "fastai-valley": "fastai_valley",
@@ -34,13 +34,13 @@ def rule(request: pytest.FixtureRequest) -> Rule:
 
 @pytest.mark.parametrize("sweep", GOLDEN)
 @pytest.mark.parametrize("name", RULES)
-def test_every_rule_gives_what_its_tool_gave(name: str, sweep: str) -> None:
+def test_each_rule_equals_its_tool(name: str, sweep: str) -> None:
     golden = GOLDEN[sweep]
     assert RULES[name](golden["lrs"], golden["losses_raw"]) == golden[GOLDEN_NAMES[name]]
 
 
-def test_the_golden_figures_tell_the_rules_apart() -> None:
-    """And the smoothing: read off the losses that fastai smoothed, torch-lr-finder's rule gives another rate."""
+def test_the_golden_results_of_all_rules_differ() -> None:
+    """Smoothing matters too: on the losses that fastai smoothed, torch-lr-finder's rule gives another rate."""
     golden = GOLDEN["noisefree"]
     assert len({golden[name] for name in GOLDEN_NAMES.values()}) == len(RULES)
     again = RULES["torch-lr-finder"](golden["lrs"], golden["losses_ema98"])
@@ -52,7 +52,7 @@ def test_valley_on_a_loss_that_only_falls() -> None:
     assert RULES["fastai-valley"](RATES, np.geomspace(3, 1, 100)) == pytest.approx(RATES[10 + 41], rel=1e-6)
 
 
-def test_valley_counts_the_longest_fall_not_the_longest_run() -> None:
+def test_valley_finds_the_longest_falling_subsequence() -> None:
     """The O(n²) definition, written out, on smoothed noise."""
     losses = np.random.default_rng(0).normal(2, 1, size=100)
     average, smooth = 0.0, []
@@ -68,11 +68,11 @@ def test_valley_counts_the_longest_fall_not_the_longest_run() -> None:
     assert RULES["fastai-valley"](RATES, losses) == pytest.approx(expected, rel=1e-6)
 
 
-def test_steep_goes_by_the_logarithm_of_the_rate_and_torch_lr_finder_by_the_step() -> None:
+def test_steep_uses_the_logarithm_of_the_rate_and_torch_lr_finder_the_step() -> None:
     """On a linear sweep of a loss that falls evenly with every step: over log(rate) it is steepest at the end."""
     rates, losses = np.linspace(0.01, 1, 100), np.linspace(3, 1, 100)
     assert RULES["fastai-steep"](rates, losses) == pytest.approx(rates[93])
-    # what is not corrected for its bias starts flat, so the fall per step is greatest at the end here too
+    # without bias correction the smoothed loss starts flat, so the fall per step is steepest at the end too
     assert RULES["torch-lr-finder"](rates, losses) == pytest.approx(rates[94], abs=0.02)
 
 
@@ -84,8 +84,8 @@ def test_minimum_is_a_tenth_of_the_rate_of_the_lowest_loss() -> None:
 
 
 @pytest.mark.parametrize("last", [np.nan, np.inf])
-def test_a_last_loss_that_is_not_finite_does_not_move_the_answer_there(rule: Rule, last: float) -> None:
-    """`argmin` returns the place of a NaN, so torch-lr-finder suggests the rate that it occurred at."""
+def test_a_last_loss_that_is_not_finite_does_not_attract_the_suggestion(rule: Rule, last: float) -> None:
+    """`argmin` returns the index of a NaN, so torch-lr-finder suggests the rate at which it occurred."""
     losses = np.array(GOLDEN["noisefree"]["losses_raw"][:90])
     broken = np.append(losses, [last] * 10)
     assert rule(RATES, broken) == pytest.approx(rule(RATES[:90], losses), rel=0.5)
@@ -93,12 +93,12 @@ def test_a_last_loss_that_is_not_finite_does_not_move_the_answer_there(rule: Rul
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 6])
-def test_short_sweeps_are_refused_with_a_reason(rule: Rule, count: int) -> None:
-    """Where fastai raises IndexError; `minimum` needs but one loss."""
+def test_short_sweeps_raise_with_the_reason(rule: Rule, count: int) -> None:
+    """fastai raises IndexError. `minimum` needs only one loss."""
     if rule is RULES["fastai-minimum"] and count == 6:
         assert rule(RATES[:6], np.ones(6)) == pytest.approx(RATES[0] / 10)
         return
-    with pytest.raises(NoSuggestion, match="Take more iterations"):
+    with pytest.raises(NoSuggestion, match="Use more iterations"):
         rule(RATES[:count], np.ones(count))
 
 
@@ -114,6 +114,6 @@ def test_valley_needs_a_loss_that_falls() -> None:
         RULES["fastai-valley"](RATES, np.linspace(1, 2, 100))
 
 
-def test_losses_that_are_all_not_finite_are_refused(rule: Rule) -> None:
+def test_losses_that_are_all_nan_raise(rule: Rule) -> None:
     with pytest.raises(NoSuggestion, match="Received: 0"):
         rule(RATES, np.full(100, np.nan))

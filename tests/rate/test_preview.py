@@ -1,4 +1,4 @@
-"""What a policy says and shows of itself before training."""
+"""`summary`, `plot` and `misfit`: what a policy shows before training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from lrdiag.rate.curves import (
     OneCycle,
     Warmup,
 )
-from lrdiag.rate.preview import misfit
 
 CYCLE = (0.1, 0.5, 25)
 
@@ -74,59 +73,64 @@ TOO_SHORT = [
 ]
 
 
-@pytest.mark.parametrize(("curve", "updates"), [(curve, each) for curve, fits in FITTING for each in fits])
-def test_a_training_that_ends_with_a_cycle_is_fine(curve: Curve, updates: int) -> None:
-    assert misfit(curve, updates) is None
+@pytest.mark.parametrize(("curve", "lengths"), FITTING)
+def test_a_run_that_ends_with_a_cycle_fits(curve: Curve, lengths: tuple[int, ...]) -> None:
+    assert [curve.misfit(updates) for updates in lengths] == [None] * len(lengths)
 
 
 @pytest.mark.parametrize(("curve", "updates", "distance", "fix"), MISFITS)
-def test_a_training_that_ends_within_a_cycle_is_told_by_how_much_and_what_would_fit(
+def test_a_run_that_ends_within_a_cycle_gets_a_distance_and_a_fix(
     curve: Curve, updates: int, distance: str, fix: str
 ) -> None:
-    assert misfit(curve, updates) == (
-        f"The training ends {distance} the end of a cycle. With `{fix}` both end together."
+    assert curve.misfit(updates) == (
+        f"The training ends {distance} the end of a cycle. With `{fix}` it ends with a cycle."
     )
 
 
 @pytest.mark.parametrize(("curve", "updates"), TOO_SHORT)
-def test_a_training_that_holds_no_cycle_is_told_so(curve: Curve, updates: int) -> None:
-    assert str(misfit(curve, updates)).endswith("before the end of a cycle: it is too short for the policy.")
+def test_a_run_that_is_too_short_for_a_cycle_gets_no_fix(curve: Curve, updates: int) -> None:
+    assert str(curve.misfit(updates)).endswith("before the end of a cycle: it is too short for the policy.")
+
+
+# Curves, and the fewest updates that hold a cycle of them.
+FITTED: list[tuple[Curve, int]] = [
+    (Cyclic(*CYCLE), 3),
+    (Cyclic(0.1, 0.5, 10, step_size_down=40), 6),
+    (OneCycle(0.5, 100), 4),
+    (OneCycle(0.5, 100, convention="pytorch", three_phase=True), 7),
+    (CosineRestarts(0.5, 10), 1),
+    (Warmup(Cyclic(*CYCLE), 30), 4),
+    (Warmup(OneCycle(0.5, 100), 30), 6),
+    (Warmup(OneCycle(0.5, 100, convention="pytorch"), 30), 10),
+    (Warmup(CosineRestarts(0.5, 10), 30), 2),
+]
 
 
 def changed(curve: Any, arguments: dict[str, float]) -> Curve:
-    """The curve with other arguments, those of a curve within a warm-up too."""
+    """The curve with other arguments, also those of the curve inside a warm-up."""
     own = {name: value for name, value in arguments.items() if hasattr(curve, name)}
     others = {name: value for name, value in arguments.items() if name not in own}
     return replace(curve, **own, **({"curve": changed(curve.curve, others)} if others else {}))
 
 
-@pytest.mark.parametrize("updates", [1, 2, 3, 4, 7, 13, 31, 60, 130, 777, 5001])
-@pytest.mark.parametrize(
-    "curve",
-    [
-        Cyclic(*CYCLE),
-        Cyclic(0.1, 0.5, 10, step_size_down=40),
-        OneCycle(0.5, 100),
-        OneCycle(0.5, 100, convention="pytorch", three_phase=True),
-        CosineRestarts(0.5, 10),
-        Warmup(Cyclic(*CYCLE), 30),
-        Warmup(OneCycle(0.5, 100), 30),
-        Warmup(OneCycle(0.5, 100, convention="pytorch"), 30),
-        Warmup(CosineRestarts(0.5, 10), 30),
-    ],
-)
-def test_what_is_said_to_fit_fits(curve: Curve, updates: int) -> None:
-    """The text is arguments as they are written in a call."""
-    arguments = eval(f"dict({curve.fitting(updates)})")
-    assert arguments or updates < 13
-    if arguments:
+@pytest.mark.parametrize(("curve", "fewest"), FITTED)
+def test_suggested_arguments_fit(curve: Curve, fewest: int) -> None:
+    """They are written as in a call. A curve with them ends the run with a cycle, at its lowest rate."""
+    for updates in (fewest, 13, 31, 60, 130, 777, 5001):
+        arguments = eval(f"dict({curve.fitting(updates)})")
+        assert arguments
         fitted = changed(curve, arguments)
-        assert misfit(fitted, updates) is None
+        assert fitted.misfit(updates) is None
         rates = fitted(np.arange(updates))
         assert rates[-1] == pytest.approx(rates[rates.argmax() :].min(), abs=0.03)
 
 
-def test_a_summary_says_cycles_peak_and_end() -> None:
+@pytest.mark.parametrize(("curve", "fewest"), FITTED)
+def test_nothing_is_suggested_for_fewer_updates(curve: Curve, fewest: int) -> None:
+    assert [curve.fitting(updates) for updates in range(fewest)] == [""] * fewest
+
+
+def test_a_summary_has_cycles_peak_and_end() -> None:
     assert OneCycle(1.0, 300).summary(steps_per_epoch=100, epochs=3).splitlines() == [
         "OneCycle: 1 cycle in 300 updates (3 epochs of 100).",
         "The learning rate begins at 0.04, peaks at 1 (update 75, in epoch 1) and ends at 5.87e-05.",
@@ -144,15 +148,15 @@ def test_a_summary_says_cycles_peak_and_end() -> None:
     )
 
 
-def test_a_warm_up_is_no_part_of_the_first_cycle() -> None:
+def test_a_warm_up_is_not_part_of_the_first_cycle() -> None:
     assert Warmup(Cyclic(*CYCLE), 30).summary(55, 1).startswith("Warmup: 0.5 cycles in 55 updates")
     assert Warmup(Cyclic(*CYCLE), 30).summary(20, 1).startswith("Warmup: 0 cycles in 20 updates")
 
 
-def test_curve_schedule_and_callback_say_the_same() -> None:
-    said = {policy(*CYCLE).summary(10, 6) for policy in (Cyclic, CyclicSchedule, CyclicLR)}
-    assert len(said) == 1
-    assert "The training ends 10 updates after the end of a cycle. With `step_size=29.5`" in said.pop()
+def test_curve_schedule_and_callback_have_the_same_summary() -> None:
+    summaries = {policy(*CYCLE).summary(10, 6) for policy in (Cyclic, CyclicSchedule, CyclicLR)}
+    assert len(summaries) == 1
+    assert "The training ends 10 updates after the end of a cycle. With `step_size=29.5`" in summaries.pop()
 
 
 @pytest.mark.parametrize("policy", [Cyclic, CyclicSchedule, CyclicLR])
@@ -162,7 +166,7 @@ def test_a_plot_is_the_curve(policy: Any) -> None:
     np.testing.assert_allclose(line.get_ydata(), Cyclic(*CYCLE)(np.arange(100)))
 
 
-def test_a_plot_goes_where_it_is_asked_to() -> None:
+def test_a_plot_is_drawn_on_the_given_axes() -> None:
     axes = pyplot.subplots()[1]
     assert Cyclic(*CYCLE).plot(axes=axes) is axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("update", "learning rate")
@@ -183,19 +187,21 @@ def test_a_plot_goes_where_it_is_asked_to() -> None:
         (LinearSweep(0.1, 1.0, 50), 50),
     ],
 )
-def test_a_plot_without_a_training_shows_the_policy_whole(curve: Curve, updates: int) -> None:
+def test_a_plot_without_counts_shows_the_whole_policy(curve: Curve, updates: int) -> None:
     assert len(curve.plot().get_lines()[0].get_xdata()) == updates
 
 
-def test_whole_numbers_of_numpy_are_counts() -> None:
-    """Also those that its ceiling and floor give."""
+def test_whole_numbers_of_numpy_are_accepted() -> None:
+    """Also floats that are whole, as `np.ceil` returns them."""
     for counts in ((np.int64(20), np.int32(5)), (np.ceil(312 / 16), 5.0)):
         assert Cyclic(*CYCLE).summary(*counts) == Cyclic(*CYCLE).summary(20, 5)
 
 
 @pytest.mark.parametrize("steps", [(0, 5), (5, 0), (math.inf, 4), (math.nan, 4), (3.5, 2), (3, "2"), (3, None)])
-def test_a_training_that_is_no_whole_number_of_updates_is_refused(steps: tuple[Any, Any]) -> None:
-    with pytest.raises(SettingsError, match=f"ceiling.*Received: steps_per_epoch={steps[0]!r}, epochs={steps[1]!r}"):
+def test_counts_that_are_not_whole_numbers_are_refused(steps: tuple[Any, Any]) -> None:
+    with pytest.raises(
+        SettingsError, match=f"must be whole numbers.*Received: steps_per_epoch={steps[0]!r}, epochs={steps[1]!r}"
+    ):
         Cyclic(*CYCLE).summary(*steps)
-    with pytest.raises(SettingsError, match="Received"):
+    with pytest.raises(SettingsError, match="must be whole numbers"):
         Cyclic(*CYCLE).plot(*steps)

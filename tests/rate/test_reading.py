@@ -1,4 +1,4 @@
-"""What is read off a range test: exact where mathematics is, held to known truth where noise is."""
+"""Rates read from a range test: exact for exact curves, close to the known truth for noisy ones."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def decades(reading: Reading) -> np.ndarray:
     return np.log10([reading.onset, reading.suggestion, reading.max_lr])
 
 
-# --- the family of curves whose answer is known ----------------------------------------------------------------------
+# --- curves with a known answer --------------------------------------------------------------------------------------
 
 
 def test_the_median_error_on_curves_of_known_truth_is_below_a_sixth_of_a_decade() -> None:
@@ -70,8 +70,8 @@ def test_the_middle_of_a_symmetrical_descent_is_its_steepest_point(centre: float
     assert np.log10(reading.suggestion / centre) == pytest.approx(0, abs=0.02)
 
 
-def test_at_the_onset_a_tenth_has_passed_and_the_upper_boundary_is_no_more_than_so_far_above() -> None:
-    """Of `1 / (1 + u**1.5)`, the share `p` has passed at `u = (p / (1 - p)) ** (1 / 1.5)`; it falls for ever."""
+def test_the_onset_is_at_a_tenth_of_the_descent_and_limits_the_upper_boundary() -> None:
+    """The share `p` of `1 / (1 + u**1.5)` is complete at `u = (p / (1 - p)) ** (1 / 1.5)`. It never stops falling."""
     rates = np.geomspace(1e-7, 1e2, 400)
     onset = -3 + np.log10(1 / 9) / 1.5
     truth = [onset, -3, onset + REACH]
@@ -101,8 +101,8 @@ def test_the_upper_boundary_is_twice_the_lowest_point_where_the_valley_is_wide()
     assert np.log10(read(rates, losses).max_lr / 1e-3) == pytest.approx(np.log10(2), abs=0.05)
 
 
-def test_an_adaptive_optimizer_reaches_less_far() -> None:
-    """What keeps the loss low for decades is not what trains well."""
+def test_an_adaptive_optimizer_has_a_lower_limit() -> None:
+    """It keeps the loss low at rates far above those that train well."""
     plain, adaptive = (decades(read(RATES, sigmoid(1e-3), adaptive=each)) for each in (False, True))
     assert list(plain[:2]) == list(adaptive[:2])
     assert plain[2] - plain[0] == pytest.approx(REACH, abs=0.02)
@@ -110,8 +110,8 @@ def test_an_adaptive_optimizer_reaches_less_far() -> None:
 
 
 @pytest.mark.parametrize("falls_to", [0.1, 0.3])
-def test_what_is_learnt_by_heart_shows_no_rate_that_is_too_high(falls_to: float) -> None:
-    """Below a fifth of the first loss the steps of plain descent vanish; those of an adaptive optimizer do not."""
+def test_below_a_fifth_of_the_plateau_no_rate_is_too_high(falls_to: float) -> None:
+    """There the updates of SGD are very small. Those of an adaptive optimizer aren't."""
     rates = np.geomspace(1e-6, 10, 1000)
     losses = falls_to + (2 - falls_to) * np.clip(-np.log10(rates / 1e-2) / 2, 0, 1)
     learnt = rates[losses <= 0.2 * 2][0]
@@ -122,8 +122,8 @@ def test_what_is_learnt_by_heart_shows_no_rate_that_is_too_high(falls_to: float)
 
 
 @pytest.mark.parametrize("start", [3.0, 0.1, 0.0, -0.1])
-def test_of_a_loss_that_goes_below_zero_nothing_is_learnt_by_heart(start: float) -> None:
-    """A likelihood has no end at zero: only where it lies does not matter."""
+def test_a_negative_loss_may_have_any_offset(start: float) -> None:
+    """A log-likelihood isn't bounded by zero, so a constant added to it changes nothing."""
     rates = np.geomspace(1e-5, 10, 100)
     losses = start - 5 + 5 / (1 + (rates / 1e-2) ** 1.5)
     np.testing.assert_allclose(decades(read(rates, losses)), decades(read(rates, losses + 10)), atol=1e-6)
@@ -139,8 +139,8 @@ def test_the_upper_boundary_is_half_of_the_rate_of_a_sudden_divergence(step: int
 
 @pytest.mark.parametrize("count", [100, 1000])
 @pytest.mark.parametrize("last", [[50.0], [9.0, 50.0], [9.0, 20.0, 50.0], [np.nan]])
-def test_a_wall_that_ends_the_sweep_is_one_however_short(count: int, last: list[float]) -> None:
-    """A sweep stops soon after the loss jumps, so there is no valley's end for a median to see."""
+def test_a_rise_in_the_last_steps_is_a_divergence(count: int, last: list[float]) -> None:
+    """A sweep stops soon after the loss jumps, so the running median doesn't see the end of the valley."""
     rates = np.geomspace(1e-6, 10, count)
     wall = int(0.6 * count)
     reading = read(rates[: wall + len(last)], [*sigmoid(1e-3, rates[:wall]), *last])
@@ -148,13 +148,13 @@ def test_a_wall_that_ends_the_sweep_is_one_however_short(count: int, last: list[
     assert read(rates[:wall], sigmoid(1e-3, rates[:wall]), diverged=True).max_lr == pytest.approx(rates[wall] / 2)
 
 
-def test_a_sweep_that_was_ended_by_hand_meets_no_wall() -> None:
+def test_a_sweep_that_was_stopped_early_has_not_diverged() -> None:
     rates, losses = RATES[:72], sigmoid(1e-3)[:72]
     assert read(rates, losses).max_lr == pytest.approx(rates[-1])
     assert read(rates, losses, diverged=True).max_lr < read(rates, losses).max_lr
 
 
-def test_a_descent_that_never_ends_is_read_as_far_as_it_was_swept() -> None:
+def test_a_descent_that_does_not_end_is_read_up_to_the_last_rate() -> None:
     losses = np.interp(np.log10(RATES), [-6, -2, 1], [2, 2, 0.5]) + noise(0.01)
     np.testing.assert_allclose(decades(read(RATES, losses))[[0, 2]], [-1.7, -1.7 + REACH], atol=0.15)
 
@@ -162,7 +162,7 @@ def test_a_descent_that_never_ends_is_read_as_far_as_it_was_swept() -> None:
 # --- real range tests ------------------------------------------------------------------------------------------------
 
 
-def test_real_range_tests_are_read_alike_whatever_their_length_and_seed() -> None:
+def test_real_range_tests_give_similar_rates_for_all_lengths_and_seeds() -> None:
     """50 to 400 iterations, whose noise grows with the rate and whose first loss may be the highest of the plateau.
 
     The peak of a cycle over 250 updates that trains best lies at 0.1 to 0.3 (`regret.py`). The descent starts and is
@@ -183,7 +183,7 @@ def _read_measured(losses: list[float]) -> np.ndarray:
     return decades(read(np.geomspace(1e-5, 10, len(losses)), losses))
 
 
-# --- what must not matter --------------------------------------------------------------------------------------------
+# --- what changes nothing ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("factor", "offset"), [(1e-3, 0.0), (50.0, 0.0), (1.0, -5.0), (3.0, 20.0)])
@@ -201,7 +201,7 @@ def test_scaled_rates_scale_what_is_read(factor: float) -> None:
 
 @pytest.mark.parametrize("iterations", [20, 30, 100, 300, 1000])
 @pytest.mark.parametrize("deviation", [0.0, 0.1])
-def test_the_number_of_iterations_hardly_matters(iterations: int, deviation: float) -> None:
+def test_the_number_of_iterations_changes_little(iterations: int, deviation: float) -> None:
     rates = np.geomspace(1e-6, 10, iterations)
     reading = read(rates, descent(1e-3, rates) + noise(deviation, iterations))
     off = decades(reading) - [-3.64, -3.0, -3.64 + REACH]
@@ -209,8 +209,8 @@ def test_the_number_of_iterations_hardly_matters(iterations: int, deviation: flo
     assert (np.abs(off) <= [0.25, 0.25, nearly_level]).all()
 
 
-def test_rates_evenly_spaced_need_not_be_so_in_their_logarithm() -> None:
-    """A linear sweep, from 0 as in Smith's own; the step at 0 counts for nothing."""
+def test_a_linear_sweep_can_be_read() -> None:
+    """It starts at 0, as Smith's does. The step at 0 is ignored."""
     rates = np.linspace(0, 0.5, 200)
     reading = read(rates, sigmoid(0.05, rates) + noise(0.015, 200))
     assert np.log10(reading.suggestion / 0.05) == pytest.approx(0, abs=0.15)
@@ -218,7 +218,7 @@ def test_rates_evenly_spaced_need_not_be_so_in_their_logarithm() -> None:
 
 
 @pytest.mark.parametrize("last", [np.nan, np.inf])
-def test_a_last_loss_that_is_not_finite_is_passed_over(last: float) -> None:
+def test_a_last_loss_that_is_not_finite_is_ignored(last: float) -> None:
     losses = descent(1e-3) + noise(0.05)
     reading = read(RATES, np.append(losses[:-1], last))
     np.testing.assert_allclose(decades(reading), decades(read(RATES[:-1], losses[:-1])), atol=1e-12)
@@ -228,7 +228,7 @@ def test_a_last_loss_that_is_not_finite_is_passed_over(last: float) -> None:
 
 @pytest.mark.parametrize("step", [0, 1, 40, 58])
 @pytest.mark.parametrize("spike", [-5.0, 5.0, 500.0])
-def test_one_outlying_batch_hardly_matters(step: int, spike: float) -> None:
+def test_one_outlier_changes_little(step: int, spike: float) -> None:
     losses = descent(1e-3) + noise(0.05)
     clean = decades(read(RATES, losses))
     losses[step] += spike
@@ -242,8 +242,8 @@ def test_a_loss_that_first_rises_is_read_where_it_falls() -> None:
     )
 
 
-def test_what_happens_after_the_divergence_does_not_matter() -> None:
-    """Not even a second valley that is deeper than the first."""
+def test_losses_after_the_divergence_change_nothing() -> None:
+    """Also a second valley that is deeper than the first."""
     losses = np.interp(np.log10(RATES), [-6, -4, -3, -2, -1.5, -0.5, 1], [2, 2, 1, 1, 5, 0.5, 0.5]) + noise(0.02)
     *rates, max_lr = decades(read(RATES, losses))
     assert rates == pytest.approx([-3.9, -3.5], abs=0.2)
@@ -260,14 +260,14 @@ def test_of_two_descents_the_first_is_read(rebound: float) -> None:
     assert -4.6 < max_lr < -3.5
 
 
-# --- where there is nothing to read ----------------------------------------------------------------------------------
+# --- no suggestion ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("losses", "reason"),
     [
-        pytest.param(np.array([]), "needs 20 steps .* Received: 0", id="nothing"),
-        pytest.param(descent(1e-4)[:19], "needs 20 steps .* Received: 19", id="few-points"),
+        pytest.param(np.array([]), "needs at least 20 steps .* Received: 0", id="nothing"),
+        pytest.param(descent(1e-4)[:19], "needs at least 20 steps .* Received: 19", id="few-points"),
         pytest.param(np.append(descent(1e-4)[:19], [np.nan] * 50), "Received: 19", id="few-finite-points"),
         pytest.param(np.full(120, 2.3), "stays flat .* higher rate", id="flat"),
         pytest.param(np.zeros(120), "stays flat", id="zero"),
@@ -275,16 +275,16 @@ def test_of_two_descents_the_first_is_read(rebound: float) -> None:
         pytest.param(2.3 + noise(0.3), "stays flat .* noise of 0.2", id="only-noise"),
         pytest.param(2.3 + np.linspace(0, 5, 120) ** 2, "diverges at once.* lower rate", id="diverging"),
         pytest.param(2.3 * 1.06 ** np.arange(40) + noise(0.1, 40), "diverges at once", id="diverging-early"),
-        pytest.param(0.1 + RATES**2 / 10, "never falls .* fresh weights", id="trained"),
-        pytest.param(0.1 + RATES**2 / 10 + noise(0.02), "never falls .* fresh weights", id="trained-and-noisy"),
+        pytest.param(0.1 + RATES**2 / 10, "never falls .* new weights", id="trained"),
+        pytest.param(0.1 + RATES**2 / 10 + noise(0.02), "never falls .* new weights", id="trained-and-noisy"),
     ],
 )
-def test_where_nothing_descends_the_reason_is_said(losses: np.ndarray, reason: str) -> None:
+def test_without_a_descent_the_error_gives_the_reason(losses: np.ndarray, reason: str) -> None:
     with pytest.raises(NoSuggestion, match=reason):
         read(RATES[: len(losses)], losses)
 
 
-def test_noise_alone_is_hardly_ever_read() -> None:
+def test_noise_alone_gives_no_suggestion() -> None:
     """In less than 1 % of 1,000 sweeps of 50 to 1,000 steps, half of them with heavy tails."""
     generator = np.random.default_rng(11)
     found = 0
@@ -303,7 +303,7 @@ def test_noise_alone_is_hardly_ever_read() -> None:
 
 @pytest.mark.parametrize("bandwidth", [1e-6, 0.05, 1.0])
 def test_smoothing_leaves_a_parabola_as_it_is(bandwidth: float) -> None:
-    """Also at the edges, also between points of uneven distance and farther apart than the kernel is wide."""
+    """Also at the edges, between unevenly spaced points, and between points farther apart than the kernel."""
     positions = np.sort(np.random.default_rng(0).uniform(-6, 1, size=300))
     at = np.linspace(-6, 1, 50)
     smooth, slope, _ = local_quadratic(positions, 2.0 - 3.5 * positions + positions**2, at, bandwidth)
@@ -311,8 +311,8 @@ def test_smoothing_leaves_a_parabola_as_it_is(bandwidth: float) -> None:
     np.testing.assert_allclose(slope, -3.5 + 2 * at, rtol=1e-6, atol=1e-6)
 
 
-def test_smoothing_is_blind_to_direction() -> None:
-    """So it cannot lag."""
+def test_smoothing_is_the_same_in_both_directions() -> None:
+    """So it has no lag."""
     positions, values = np.linspace(-3, 3, 61), noise(1.0, 61)
     forward, slope, _ = local_quadratic(positions, values, positions, 0.3)
     backward, reversed_slope, _ = local_quadratic(positions, values[::-1], positions, 0.3)
@@ -329,7 +329,7 @@ def test_the_leverage_is_the_weight_of_a_loss_in_its_own_smoothed_value() -> Non
         assert after[step] - before[step] == pytest.approx(leverage[step], rel=1e-9)
 
 
-def test_the_running_median_keeps_what_climbs_and_drops_what_stands_out() -> None:
+def test_the_running_median_keeps_a_rise_and_removes_an_outlier() -> None:
     climbing = np.arange(30.0) ** 2
     np.testing.assert_array_equal(running_median(climbing, 5)[2:-2], climbing[2:-2])
     spiked = climbing.copy()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bs4 import Tag
 from fixtures.pages import parse
-from fixtures.runs import with_sheet
+from fixtures.variants import with_sheet
 from PIL import Image
 
 from lrdiag.errors import RunFolderError

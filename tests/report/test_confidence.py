@@ -8,7 +8,7 @@ import re
 import pytest
 from bs4 import Tag
 from fixtures.pages import parse
-from fixtures.runs import changed
+from fixtures.variants import changed
 
 from lrdiag.intervals import wilson
 from lrdiag.record.facts import Calibration, CalibrationBin, Run

@@ -16,7 +16,7 @@ from typing import get_args
 import html5lib
 import pytest
 from fixtures.pages import parse
-from fixtures.runs import with_files, with_sheet
+from fixtures.variants import with_files, with_sheet
 from jinja2 import UndefinedError
 
 from lrdiag import palette

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from bs4 import Tag
 from fixtures.pages import parse
-from fixtures.runs import changed, with_sheet, without_sheets
+from fixtures.variants import changed, with_sheet, without_sheets
 
 from lrdiag.errors import RunFolderError
 from lrdiag.record.arrays import SkippedFile

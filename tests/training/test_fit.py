@@ -1,9 +1,11 @@
-"""Training: the policy ends with the training, every step is recorded, and a loss that is not finite ends it."""
+"""Training: the policy ends with the run, every step is recorded, and a loss that is not finite stops it."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -18,7 +20,10 @@ from lrdiag.progress import Silence
 from lrdiag.rate.curves import CosineRestarts, Cyclic, InverseTimeDecay, OneCycle
 from lrdiag.record.facts import Rates, TrainingRun
 from lrdiag.training.fit import DEFAULT_RATES, Policy, compile_network, plan, train
+from lrdiag.training.guard import DivergenceGuard
 from lrdiag.training.history import describe_optimizer
+from lrdiag.training.progress_bar import TrainingProgress
+from lrdiag.training.run_recorder import RunRecorder
 from lrdiag.vocabulary import OPTIMIZERS, SCHEDULES
 
 RATES = Rates(base_lr=0.01, max_lr=0.4, static_lr=0.1)
@@ -130,17 +135,25 @@ def batches(size: int) -> Any:
     return tf.data.Dataset.from_tensor_slices((images.astype("uint8"), labels)).batch(8)
 
 
-def run(network: Network, policy: Policy, *, epochs: int = 3, **arguments: Any) -> TrainingRun:
-    """Trains on batches of eight, eight and four."""
-    return train(
+def run(
+    network: Network,
+    policy: Policy,
+    *callbacks: keras.callbacks.Callback,
+    epochs: int = 3,
+    optimizer: Any = "sgd",
+) -> TrainingRun:
+    """Trains on batches of eight, eight and four images, and returns the record."""
+    recorder = RunRecorder()
+    train(
         network,
         batches(20),
         batches(6),
-        **{"optimizer": "sgd", "stage": Silence(), **arguments},
+        optimizer=optimizer,
         policy=policy,
         epochs=epochs,
-        batch_size=8,
+        callbacks=[*callbacks, recorder],
     )
+    return recorder.training()
 
 
 @pytest.mark.parametrize("schedule", ["cyclic", "one-cycle", "decay", "constant"])
@@ -151,7 +164,8 @@ def test_the_recorded_rates_are_the_policy_and_the_losses_are_finite(network: Ne
     assert len(training.loss_per_step) == 9
     assert all(map(math.isfinite, training.loss_per_step))
     assert (training.steps_per_epoch, training.epochs_planned, len(training.epochs)) == (3, 3, 3)
-    assert (training.stop_reason, training.schedule) == (None, policy.description)
+    assert training.stop_reason is None
+    assert training.schedule == (f"rate by {type(policy.rate).__name__}" if callable(policy.rate) else "")
     assert training.optimizer == "SGD, Nesterov momentum 0.9"
     assert not training.interrupted
 
@@ -218,7 +232,7 @@ def test_weight_decay_and_logits_follow_the_network(network: Network) -> None:
     assert model.loss.from_logits
 
 
-class Poison(keras.callbacks.Callback):
+class Poison(keras.callbacks.Callback):  # type: ignore[misc]
     """Sets a weight to NaN after so many updates: a divergence at a chosen step.
 
     Args:
@@ -238,20 +252,18 @@ class Poison(keras.callbacks.Callback):
             self.model.layers[-1].bias.assign([math.nan] * 3)
 
 
-@pytest.mark.parametrize(
-    ("updates", "step"),
-    [(1, 2), (2, 3), (4, 5)],
-)
-def test_a_loss_that_is_not_finite_ends_the_training_and_brings_back_the_epochs_beginning(
+@pytest.mark.parametrize(("updates", "step"), [(1, 2), (2, 3), (4, 5)])
+def test_a_loss_that_is_not_finite_stops_training_and_restores_the_start_of_the_epoch(
     network: Network, updates: int, step: int
 ) -> None:
-    """Three steps an epoch: the loss shows it one step after the update that did it."""
-    poison = Poison(updates)
-    training = run(network, Policy(0.1, (poison,), "constant"))
+    """Three steps an epoch: the loss shows the divergence one step after the update that caused it."""
+    poison, guard = Poison(updates), DivergenceGuard()
+    training = run(network, Policy(0.1, (poison,), "constant"), guard)
     epoch = (step - 1) // 3
-    assert training.stop_reason == f"the loss was not finite at step {(step - 1) % 3 + 1} of epoch {epoch + 1}"
-    assert len(training.epochs) == epoch
+    assert guard.stop_reason == f"the loss was not finite at step {(step - 1) % 3 + 1} of epoch {epoch + 1}"
+    assert guard.completed_epochs == epoch
     assert len(training.loss_per_step) == len(training.learning_rate_per_step) == step
+    assert training.steps_per_epoch == 3
     assert training.loss_per_step[-1] is None
     assert all(map(math.isfinite, training.loss_per_step[:-1]))
     for found, expected in zip(network.model.get_weights(), poison.at_epoch[epoch], strict=True):
@@ -259,29 +271,51 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_brings_back_the_epochs_
 
 
 @pytest.mark.parametrize("updates", [3, 9], ids=["first-epoch", "last-epoch"])
-def test_a_network_broken_by_the_last_update_of_an_epoch_is_brought_back(network: Network, updates: int) -> None:
-    """It shows in no loss of that epoch, but in validation."""
-    training = run(network, Policy(0.1, (Poison(updates),), "constant"))
-    assert training.stop_reason == f"the validation loss was not finite after epoch {updates // 3}"
-    assert len(training.epochs) == updates // 3 - 1
+def test_a_network_that_the_last_update_of_an_epoch_broke_is_restored(network: Network, updates: int) -> None:
+    """No loss of that epoch shows it, only the validation loss."""
+    guard = DivergenceGuard()
+    run(network, Policy(0.1, (Poison(updates),), "constant"), guard)
+    assert guard.stop_reason == f"the validation loss was not finite after epoch {updates // 3}"
+    assert guard.completed_epochs == updates // 3 - 1
     assert all(np.isfinite(weights).all() for weights in network.model.get_weights())
 
 
+def test_the_guard_leaves_a_sound_run_alone(network: Network) -> None:
+    start = [weights.copy() for weights in network.model.get_weights()]
+    expected = run(network, Policy(0.1, (), "constant")).loss_per_step
+    network.model.set_weights(start)
+    guard = DivergenceGuard()
+    assert run(network, Policy(0.1, (), "constant"), guard).loss_per_step == expected
+    assert (guard.stop_reason, guard.completed_epochs) == (None, 3)
+
+
 class Counter(Silence):
-    """Adds up what it is told."""
+    """Collects what is reported, and counts open stages."""
 
     def __init__(self) -> None:
+        self.stages: list[tuple[str, int | None, str]] = []
         self.steps: list[int] = []
         self.notes: list[str] = []
+        self.open = 0
+
+    @contextmanager
+    def stage(self, title: str, total: int | None = None, unit: str = "") -> Iterator[Counter]:
+        self.stages.append((title, total, unit))
+        self.open += 1
+        yield self
+        self.open -= 1
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         self.steps.append(steps)
         self.notes.append(note)
 
 
-def test_progress_is_told_of_every_step(network: Network) -> None:
+def test_progress_reports_every_step(network: Network) -> None:
     counter = Counter()
-    run(network, Policy(0.1, (), "constant"), epochs=2, stage=counter)
+    with TrainingProgress(counter, images=20, batch_size=8) as bar:
+        run(network, Policy(0.1, (), "constant"), bar, epochs=2)
+        assert counter.open == 0  # what comes after training opens its own stages
+    assert counter.stages == [("Training", 40, "images")]
     assert [steps for steps in counter.steps if steps] == [8] * 6
     assert counter.notes[0] == "epoch 1/2"
     assert counter.notes[-1].startswith("epoch 2/2 · validation ")

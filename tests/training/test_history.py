@@ -1,4 +1,4 @@
-"""What Keras tells of a training."""
+"""The history of a training run as a record."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_dictionary_is_read() -> None:
     )
 
 
-def test_a_history_tells_how_many_epochs_were_planned() -> None:
+def test_a_history_has_the_number_of_planned_epochs() -> None:
     net = model()
     history = SimpleNamespace(history=FIGURES, model=net, params={"epochs": 30})
     training = training_of(history, net)
@@ -54,7 +54,7 @@ def test_a_history_tells_how_many_epochs_were_planned() -> None:
     assert training.epochs_planned == 30
 
 
-def test_what_fit_returns_is_read() -> None:
+def test_the_return_value_of_fit_is_read() -> None:
     import numpy as np
 
     net = model(keras.optimizers.Adam(0.1))
@@ -67,13 +67,15 @@ def test_what_fit_returns_is_read() -> None:
 
 
 @pytest.mark.parametrize("history", [None, TrainingRun([], [], [], 1, 1, "", "", None, None)])
-def test_what_is_a_record_already_is_passed_on(history: Any) -> None:
+def test_a_record_is_returned_as_it_is(history: Any) -> None:
     assert training_of(history, model()) is history
 
 
 @pytest.mark.parametrize("history", [{}, {"loss": "low"}, {"loss": 1.0}, [1.0, 0.5], "history"])
-def test_what_is_no_history_is_refused(history: Any) -> None:
-    with pytest.raises(DataError, match=rf"`history` must be what `model.fit` returned.*{type(history).__name__}"):
+def test_anything_else_is_refused(history: Any) -> None:
+    with pytest.raises(
+        DataError, match=rf"`history` must be the return value of `model.fit`.*{type(history).__name__}"
+    ):
         training_of(history, model())
 
 
@@ -84,13 +86,13 @@ def test_the_history_of_another_model_is_refused() -> None:
 
 
 def test_a_shorter_list_is_left_out() -> None:
-    """Of two validations in four epochs nobody can say which they were."""
+    """Two validations in four epochs don't say which epochs they belong to."""
     figures = {"loss": [4.0, 3.0, 2.0, 1.0], "val_loss": [3.5, 1.5], "accuracy": [0.1, 0.2, 0.3, 0.4]}
     assert [epoch.val_loss for epoch in epochs_of(figures)] == [None] * 4
     assert [epoch.accuracy for epoch in epochs_of(figures)] == [0.1, 0.2, 0.3, 0.4]
 
 
-def test_an_epoch_takes_its_time() -> None:
+def test_an_epoch_has_its_duration() -> None:
     assert epoch_of({"loss": math.inf, "acc": 0.5}, 3.0) == Epoch(None, 0.5, None, None, 3.0)
 
 
@@ -103,7 +105,7 @@ def test_an_epoch_takes_its_time() -> None:
         (["kind_accuracy"], "kind_accuracy"),
     ],
 )
-def test_the_accuracy_is_the_first_metric_of_such_a_name(names: list[str], accuracy: str | None) -> None:
+def test_the_accuracy_is_the_first_metric_with_such_a_name(names: list[str], accuracy: str | None) -> None:
     assert accuracy_name(dict.fromkeys(names, 0.0)) == accuracy
 
 
@@ -120,12 +122,12 @@ def test_the_accuracy_is_the_first_metric_of_such_a_name(names: list[str], accur
         (keras.optimizers.MultiOptimizer(lambda variable: keras.optimizers.SGD(0.1)), "MultiOptimizer"),
     ],
 )
-def test_the_optimizer_is_put_into_words(optimizer: Any, words: str) -> None:
+def test_the_optimizer_is_described(optimizer: Any, words: str) -> None:
     assert describe_optimizer(model(optimizer)) == words
 
 
 @pytest.mark.parametrize(
     ("momentums", "words"), [(None, "SGD, momentum 0.5"), ([0.95, 0.85, 0.95], "SGD, momentum 0.85–0.95")]
 )
-def test_a_momentum_that_was_cycled_is_told_by_its_ends(momentums: list[float] | None, words: str) -> None:
+def test_a_cycled_momentum_is_described_by_its_range(momentums: list[float] | None, words: str) -> None:
     assert describe_optimizer(model(keras.optimizers.SGD(0.1, momentum=0.5)), momentums) == words

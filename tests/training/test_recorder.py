@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lrdiag.backend.optimizers import require_settable_rate, require_steps
+from lrdiag.backend.optimizers import require_settable_rate, require_single_steps
 from lrdiag.errors import ModelError, SettingsError
 from lrdiag.policies.finder import LRFinder
 from lrdiag.policies.schedules import CurveSchedule, CyclicSchedule, OneCycleSchedule
@@ -256,7 +256,7 @@ def test_of_several_steps_the_rate_of_the_first_is_recorded(
     np.testing.assert_allclose(rates, Cyclic(**cycle)(np.array([0, 2, 3, 5])), rtol=1e-6)
 
 
-@pytest.mark.parametrize("require", [require_steps, require_settable_rate])
+@pytest.mark.parametrize("require", [require_single_steps, require_settable_rate])
 def test_who_needs_every_single_step_refuses_several(
     make_line: Callable[..., keras.Model], require: Callable[[keras.Model, str], None]
 ) -> None:

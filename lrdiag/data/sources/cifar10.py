@@ -1,4 +1,4 @@
-"""CIFAR-10: on disk, in Keras's cache, or downloaded."""
+"""CIFAR-10, from disk, from Keras's cache, or downloaded."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ MEGABYTES = 170
 FOLDER = "cifar-10-batches-py"
 ARCHIVE = "cifar-10-python.tar.gz"
 
-# What `keras.datasets.cifar10.load_data` of Keras 3 and of Keras 2 leave behind, besides ours.
+# Names that `keras.datasets.cifar10.load_data` of Keras 3 and of Keras 2 uses, and lrdiag's.
 _CACHED_FOLDERS = (FOLDER, f"{FOLDER}-target/{FOLDER}")
 _CACHED_ARCHIVES = (ARCHIVE, f"{FOLDER}-target_archive", f"{FOLDER}.tar.gz")
 
 
 @dataclass(frozen=True)
 class Cifar10:
-    """CIFAR-10: 60,000 colour photographs of 32 × 32 pixels in 10 classes (Krizhevsky, 2009).
+    """CIFAR-10: 60,000 colour images of 32 × 32 pixels in 10 classes (Krizhevsky, 2009).
 
-    It is looked for under `data_dir`, then in Keras's cache, and else downloaded into that cache.
+    It is read from `data_dir` or Keras's cache. If it is in neither, it is downloaded to the cache.
 
     Example:
         ```python
@@ -39,8 +39,8 @@ class Cifar10:
         ```
 
     Attributes:
-        data_dir: A folder that holds `cifar-10-batches-py/` or `cifar-10-python.tar.gz`, or is the former itself.
-        image_size: Height and width that they are scaled to, in pixels; `None` leaves them as they are.
+        data_dir: A folder that contains `cifar-10-batches-py/` or `cifar-10-python.tar.gz`, or the former itself.
+        image_size: Height and width that images are scaled to, in pixels. `None` leaves them as they are.
         channels: 3, or 1 for grey images.
     """
 
@@ -50,11 +50,11 @@ class Cifar10:
     name = "CIFAR-10"
 
     def load(self, progress: Progress, *, test_only: bool = False) -> Dataset:
-        """Reads 50,000 training images, unless only the 10,000 test images are asked for.
+        """Reads the 50,000 training images, unless `test_only`, and the 10,000 test images.
 
         Raises:
-            DataError: If what `data_dir` holds under these names is broken or foreign.
-            DataUnavailable: If CIFAR-10 is neither on disk nor to be downloaded.
+            DataError: If the files in `data_dir` are broken or of another format.
+            DataUnavailable: If CIFAR-10 is neither on disk nor can be downloaded.
         """
         dataset = self._read(progress, test_only)
         train, test = (fit_all(part, self.image_size, self.channels) for part in (dataset.train, dataset.test))
@@ -66,7 +66,7 @@ class Cifar10:
             if given is not None:
                 read = read_folder if given.is_dir() else read_archive
                 return read(given, progress, test_only=test_only)
-            progress.warn(f"{self.data_dir} holds neither {FOLDER} nor {ARCHIVE}; looking for CIFAR-10 elsewhere.")
+            progress.warn(f"{self.data_dir} contains neither {FOLDER} nor {ARCHIVE}. Looking for CIFAR-10 elsewhere.")
         cached = next(_cached(progress, test_only), None)
         return cached or read_archive(self._download(progress), progress, test_only=test_only)
 
@@ -75,9 +75,9 @@ class Cifar10:
             return download(URL, SHA256, progress, title=self.name, megabytes=MEGABYTES)
         except OSError as error:
             raise DataUnavailable(
-                f"CIFAR-10 is neither on disk nor to be downloaded: {error}.\n"
-                f"Download {URL} where there is a network, and name the folder that holds it by --data-dir or "
-                "LRDIAG_DATA_DIR. Or use the data that needs no download: --data digits."
+                f"CIFAR-10 is neither on disk nor can it be downloaded: {error}.\n"
+                f"Download {URL} on a machine with a network, and pass the folder that contains it as --data-dir or "
+                "LRDIAG_DATA_DIR. Or use data that needs no download: --data digits."
             ) from error
 
 
@@ -90,7 +90,7 @@ def _find(folder: Path) -> Path | None:
 
 
 def _cached(progress: Progress, test_only: bool) -> Iterator[Dataset]:
-    """Whatever Keras's cache holds whole; a download or an extraction that was broken off counts for nothing."""
+    """Yields each complete copy in Keras's cache. Partial downloads and extractions are skipped."""
     cache = keras_home() / "datasets"
     for folder in (cache / name for name in _CACHED_FOLDERS):
         if folder.is_dir():

@@ -1,6 +1,6 @@
-"""The official Python files of CIFAR-10: five training batches, one test batch and the names of the classes.
+"""Reads the official Python files of CIFAR-10: five training batches, one test batch and the class names.
 
-A batch is a pickled dictionary: `data` is a `uint8` array of shape `(n, 3072)`, each row an image channel by channel;
+A batch is a pickled dictionary: `data` is a `uint8` array of shape `(n, 3072)`, each row an image channel by channel.
 `labels` is a list of `n` integers. See https://www.cs.toronto.edu/~kriz/cifar.html.
 """
 
@@ -30,7 +30,7 @@ _ADVICE = "Download CIFAR-10 again from https://www.cs.toronto.edu/~kriz/cifar-1
 
 
 def read_folder(folder: Path, progress: Progress, *, test_only: bool = False) -> Dataset:
-    """Reads an extracted `cifar-10-batches-py`.
+    """Reads the extracted folder `cifar-10-batches-py`.
 
     Example:
         ```python
@@ -39,22 +39,22 @@ def read_folder(folder: Path, progress: Progress, *, test_only: bool = False) ->
         ```
 
     Args:
-        folder: Holds the seven files of `FILES`.
-        progress: Is told of each file.
-        test_only: Leave the training batches out.
+        folder: Contains the seven `FILES`.
+        progress: The listener.
+        test_only: Whether to skip the training batches.
 
     Returns:
         Images of shape `(n, 32, 32, 3)`, `uint8`, in the order of the files.
 
     Raises:
-        DataError: If a file is missing, cut short or holds something else.
+        DataError: If a file is missing, truncated or of another format.
     """
     wanted = _wanted(test_only)
     return _read(_files_of_folder(folder, wanted), wanted, folder, progress)
 
 
 def read_archive(path: Path, progress: Progress, *, test_only: bool = False) -> Dataset:
-    """Reads `cifar-10-python.tar.gz` without extracting it; arguments and errors are those of `read_folder`.
+    """Reads `cifar-10-python.tar.gz` without extracting it. Arguments and errors are those of `read_folder`.
 
     Example:
         ```python
@@ -74,7 +74,7 @@ def _read(files: Iterable[tuple[str, IO[bytes]]], wanted: Sequence[str], where: 
         with progress.stage("Reading CIFAR-10", len(wanted), "files") as stage:
             return _assemble(files, wanted, where, stage)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise DataError(f"{where} is cut short, unreadable or no gzipped tar: {error}. {_ADVICE}") from error
+        raise DataError(f"{where} is truncated, unreadable or not a gzipped tar: {error}. {_ADVICE}") from error
 
 
 def _files_of_folder(folder: Path, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:
@@ -85,7 +85,7 @@ def _files_of_folder(folder: Path, wanted: Sequence[str]) -> Iterator[tuple[str,
 
 
 def _files_of_archive(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:
-    # A gzip file cannot be read backwards cheaply: take the members in whatever order they come.
+    # Seeking backwards in a gzip file is slow, so members are read in the order of the archive.
     with tarfile.open(path, "r|gz") as archive:
         for member in archive:
             name = PurePosixPath(member.name).name
@@ -117,7 +117,7 @@ def _assemble(files: Iterable[tuple[str, IO[bytes]]], wanted: Sequence[str], whe
 
 
 class _Rows:
-    """Batches of equal size, each written straight to its place, so that no image is held twice."""
+    """Batches of equal size, each written to its final place, so that no image is in memory twice."""
 
     def __init__(self, batches: int, where: Path) -> None:
         self.batches, self.where = batches, where
@@ -145,9 +145,9 @@ def _unpickle(file: IO[bytes], what: str) -> dict[str, Any]:
     try:
         contents = load_arrays(file)
     except pickle.UnpicklingError as error:
-        raise DataError(f"{what} is cut short, damaged or foreign: {error}. {_ADVICE}") from error
+        raise DataError(f"{what} is truncated, damaged or of another format: {error}. {_ADVICE}") from error
     if not isinstance(contents, dict):
-        raise DataError(f"{what} must hold a dictionary. Received: {type(contents).__name__}. {_ADVICE}")
+        raise DataError(f"{what} must contain a dictionary. Received: {type(contents).__name__}. {_ADVICE}")
     return {key.decode("utf-8", "replace") if isinstance(key, bytes) else key: contents[key] for key in contents}
 
 
@@ -160,7 +160,7 @@ def _batch(contents: dict[str, Any], what: str) -> tuple[npt.NDArray[np.uint8], 
         raise DataError(f"`labels` of {what} must be a list of integers. Received: {str(labels)[:80]}. {_ADVICE}")
     if not 0 < len(rows) == len(labels):
         raise DataError(
-            f"{what} must hold one label per image, and at least one. "
+            f"{what} must contain one label per image, and at least one. "
             f"Received: {len(rows)} images and {len(labels)} labels. {_ADVICE}"
         )
     return rows, np.array(labels, np.int64)
@@ -172,5 +172,5 @@ def _class_names(contents: dict[str, Any] | None, what: str, rows: int) -> tuple
     if not isinstance(names, list) or not all(isinstance(name, (str, bytes)) for name in names):
         raise DataError(f"`label_names` of {what} must be a list of names. Received: {str(names)[:80]}. {_ADVICE}")
     if promised != rows:
-        raise DataError(f"{what} promises {promised} images to a batch. Received: {rows}. {_ADVICE}")
+        raise DataError(f"{what} declares {promised} images per batch. Received: {rows}. {_ADVICE}")
     return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names)

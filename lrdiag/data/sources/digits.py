@@ -1,4 +1,4 @@
-"""Handwritten digits that travel with scikit-learn: small, always there, and learnt in seconds."""
+"""The handwritten digits of scikit-learn: small, always available, and trained on in seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lrdiag.record.arrays import NO_IMAGES, Dataset, LabelledImages
 
 TEST_FRACTION = 0.2
 
-_SPLIT_SEED = 0  # not the run's: the test images are the same in every run, so that runs can be compared
+_SPLIT_SEED = 0  # not the seed of the run: the test images are the same in each run, so runs can be compared
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Digits:
         ((1437, 32, 32, 3), (360, 32, 32, 3))
 
     Attributes:
-        image_size: Height and width that they are scaled to, in pixels; `None` leaves them as they are.
+        image_size: Height and width that images are scaled to, in pixels. `None` leaves them as they are.
         channels: 3, or 1 for grey images.
     """
 
@@ -37,7 +37,7 @@ class Digits:
     name = "Digits"
 
     def load(self, progress: Progress, *, test_only: bool = False) -> Dataset:
-        """Divides them into 80 % training and 20 % test images, each class alike."""
+        """Returns 80 % of each class as training images and 20 % as test images."""
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
 
@@ -58,6 +58,6 @@ class Digits:
 
 
 def _enlarge(images: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    """Takes values of 0–16 and shape `(n, 8, 8)` to 0–255 and shape `(n, 32, 32, 3)`."""
+    """Converts values 0–16 of shape `(n, 8, 8)` to 0–255 of shape `(n, 32, 32, 3)`."""
     enlarged = [opencv.resize(image * (255 / 16), (32, 32), interpolation=opencv.INTER_LINEAR) for image in images]
     return np.repeat(np.rint(enlarged).astype(np.uint8)[..., np.newaxis], 3, axis=-1)

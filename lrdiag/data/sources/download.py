@@ -1,4 +1,4 @@
-"""Downloads that never hang, never leave half a file behind for whole, and keep standard output clean."""
+"""Downloads with timeouts and checksums, without output on stdout."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pathlib import Path
 
 from lrdiag.progress import Progress, Stage
 
-PROBE_SECONDS = 6.0  # an unreachable host costs this much and no more
-STALL_SECONDS = 10.0  # a download that delivers nothing for so long is broken off
+PROBE_SECONDS = 6.0  # longest wait for an unreachable host
+STALL_SECONDS = 10.0  # a download without data for this long fails
 
 _MEGABYTE = 1_000_000
 
 
 def keras_home() -> Path:
-    """The folder in which Keras keeps what it downloads, as `keras.utils.get_file` documents it.
+    """Returns Keras's cache folder, as `keras.utils.get_file` documents it.
 
     Example:
         ```python
-        keras_home()  # Path("~/.keras"), expanded, unless KERAS_HOME says otherwise
+        keras_home()  # Path("~/.keras"), expanded, unless KERAS_HOME is set
         ```
     """
     return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
@@ -42,17 +42,17 @@ def download(url: str, sha256: str, progress: Progress, *, title: str, megabytes
         ```
 
     Args:
-        url: The address; proxies of the environment are honoured.
-        sha256: The hexadecimal digest that the file must have.
-        progress: Is told how many megabytes have come.
-        title: What is downloaded, for the progress bar.
-        megabytes: How large the file is, in millions of bytes, for the progress bar.
+        url: The address. Proxies of the environment are used.
+        sha256: The file's expected digest, hexadecimal.
+        progress: The listener. It receives megabytes.
+        title: Name of the file for the progress bar.
+        megabytes: Size of the file in millions of bytes, for the progress bar.
 
     Returns:
         The file in Keras's cache.
 
     Raises:
-        OSError: If the host does not answer, the download stalls or breaks off, or the file has another digest.
+        OSError: If the host doesn't answer, the download stalls or fails, or the file has another digest.
     """
     _probe(url)
     target = keras_home() / "datasets" / os.path.basename(urllib.parse.urlsplit(url).path)
@@ -60,15 +60,15 @@ def download(url: str, sha256: str, progress: Progress, *, title: str, megabytes
         with progress.stage(f"Downloading {title}", megabytes, "MB") as stage, _followed(target, stage):
             return _get_file(url, target, sha256)
     except Exception as error:  # get_file raises bare Exception
-        raise OSError(f"the download of {url} broke off ({error})") from error
+        raise OSError(f"the download of {url} failed ({error})") from error
 
 
 def _get_file(url: str, target: Path, sha256: str) -> Path:
     import keras
 
-    with contextlib.suppress(OSError):  # get_file goes elsewhere where it may not write
+    with contextlib.suppress(OSError):  # get_file uses another folder if this one isn't writable
         target.parent.mkdir(parents=True, exist_ok=True)
-    # Keras draws its own bar on standard output, where the caller's results belong.
+    # Keras prints its own bar to stdout, which is for results.
     with contextlib.redirect_stdout(io.StringIO()), _socket_timeout():
         path = keras.utils.get_file(
             target.name, url, file_hash=sha256, hash_algorithm="sha256", cache_dir=target.parents[1]
@@ -77,14 +77,14 @@ def _get_file(url: str, target: Path, sha256: str) -> Path:
 
 
 def _probe(url: str) -> None:
-    """Asks for the head of `url`, in a thread: no timeout of Python's reaches a name server that does not answer."""
+    """Sends a HEAD request in a thread, because Python's timeouts don't cover name resolution."""
     answers: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
             with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PROBE_SECONDS):
                 answers.put(None)
-        except Exception as error:  # whatever it is, it is told where it can be handled
+        except Exception as error:  # raised below, in the calling thread
             answers.put(error)
 
     threading.Thread(target=ask, daemon=True).start()
@@ -110,17 +110,17 @@ def _socket_timeout() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _followed(target: Path, stage: Stage) -> Iterator[None]:
-    """Tells `stage` how the file grows, since get_file tells nobody but standard output."""
+    """Reports the size of the growing file to `stage`, because get_file only prints to stdout."""
     done = threading.Event()
 
     def follow() -> None:
-        told, over = 0, False
+        reported, over = 0, False
         while not over:
             over = done.wait(0.2)
-            with contextlib.suppress(OSError):  # the file may not be there yet, or not any more
+            with contextlib.suppress(OSError):  # the file doesn't exist yet, or was moved
                 megabytes = target.stat().st_size // _MEGABYTE
-                stage.advance(max(0, megabytes - told))
-                told = max(told, megabytes)
+                stage.advance(max(0, megabytes - reported))
+                reported = max(reported, megabytes)
 
     follower = threading.Thread(target=follow, daemon=True)
     follower.start()

@@ -1,4 +1,4 @@
-"""Image files, decoded and fitted side by side into one array; those that are broken are left out and named."""
+"""Decodes image files in parallel into one array. Broken files are skipped and listed."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from lrdiag.record.arrays import LabelledImages, SkippedFile
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
-_CHUNK = 250  # files in one task: many enough that tasks cost nothing, few enough that the progress bar moves
-_THREADS = min(4, os.cpu_count() or 1)  # small images keep no more busy: threads then wait for the interpreter lock
+_CHUNK = 250  # files per task: enough to hide the cost of a task, few enough to move the progress bar
+_THREADS = min(4, os.cpu_count() or 1)  # with small images, more threads wait for the interpreter lock
 _LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
 class LabelledFiles:
-    """Files and what they show.
+    """Image files and their labels.
 
     Attributes:
         names: Their paths, relative to a folder or absolute.
-        labels: `int64` array of shape `(n,)`, indices into the classes.
+        labels: Indices into the classes, an `int64` array of shape `(n,)`.
     """
 
     names: Sequence[str]
@@ -49,11 +49,11 @@ def read_parts(
     channels: int,
     progress: Progress,
 ) -> tuple[dict[Part, LabelledImages], list[SkippedFile]]:
-    """Reads the files of each part, in their order.
+    """Reads the files of each part in order.
 
-    Grey, palette, CMYK, 16-bit and transparent images become RGB (transparency is dropped) and are turned as their EXIF
-    orientation says; then `lrdiag.data.fitting.fit` cuts and scales them. Each part lies in memory once, and a second
-    time only while broken files are taken out of it.
+    Grey, palette, CMYK, 16-bit and transparent images are converted to RGB, without transparency, and rotated by their
+    EXIF orientation. Then `lrdiag.data.fitting.fit` crops and scales them. Each part is in memory once, and twice
+    while broken files are removed from it.
 
     Example:
         ```python
@@ -62,14 +62,14 @@ def read_parts(
         ```
 
     Args:
-        folder: What the names are relative to.
-        parts: The files.
+        folder: The folder that the names are relative to.
+        parts: The files of each part.
         size: Height and width of the images, in pixels.
         channels: 1 (grey) or 3.
-        progress: Is told of each image.
+        progress: The listener.
 
     Returns:
-        The images of each part, and the files that could not be read.
+        The images of each part, and the files that couldn't be read.
     """
     images, skipped = {}, []
     with progress.stage("Reading images", sum(len(files.names) for files in parts.values()), "images") as stage:
@@ -80,7 +80,7 @@ def read_parts(
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, in one line.
+    """Returns the message of an error on one line.
 
     Example:
         >>> reason(FileNotFoundError(2, "No such file or directory", "x.jpg"))
@@ -120,7 +120,7 @@ def _read(
 
 def _decode(path: Path) -> npt.NDArray[Any]:
     """Returns an RGB image of shape `(height, width, 3)`, `uint8`."""
-    if not path.is_file():  # a pipe would be waited for
+    if not path.is_file():  # reading a pipe could block forever
         raise ValueError("there is no such file")
     data = path.read_bytes()
     if not data:
@@ -133,18 +133,18 @@ def _decode(path: Path) -> npt.NDArray[Any]:
 
 
 def _ends_properly(data: bytes) -> bool:
-    """Whether the last picture in a JPEG or PNG is closed: OpenCV fills in what is missing and says nothing."""
+    """Returns whether a JPEG or PNG has its end marker. OpenCV silently fills in a missing end."""
     if data.startswith(b"\xff\xd8"):
         return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
     return data.startswith(b"\x89PNG") and b"IEND" in data
 
 
 def _decode_strictly(data: bytes) -> npt.NDArray[Any]:
-    """Decodes JPEG and PNG ten times more slowly than OpenCV, and refuses what is cut short."""
+    """Decodes an image with Pillow, which is ten times slower than OpenCV and rejects truncated files."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except UnidentifiedImageError:  # Pillow would name a buffer
-        raise ValueError(f"its {len(data):,} bytes are no JPEG, PNG, WebP or BMP") from None
+    except UnidentifiedImageError:  # Pillow's message would name a buffer
+        raise ValueError(f"its {len(data):,} bytes are not a JPEG, PNG, WebP or BMP image") from None

@@ -1,4 +1,4 @@
-"""Any photographs, sorted into one folder per class."""
+"""A folder of images, sorted into one folder per class."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import numpy as np
 from lrdiag.data.fitting import DEFAULT_SIZE
 from lrdiag.data.sources.image_files import SUFFIXES, LabelledFiles, read_parts, reason
 from lrdiag.data.sources.names import printable
-from lrdiag.data.splitting import Part, assemble, part_named, parts_to_read, refuse_classes_without_images
+from lrdiag.data.splitting import Part, assemble, part_named, parts_to_read, require_images_of_each_class
 from lrdiag.errors import DataError
 from lrdiag.progress import Progress
 from lrdiag.record.arrays import Dataset, SkippedFile
 
-_IGNORED = (".", "__MACOSX", "@eaDir")  # hidden, and what archives of macOS and network disks leave behind
+_IGNORED = (".", "__MACOSX", "@eaDir")  # hidden files, and files that macOS archives and network drives add
 _SUFFIXES = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 _LAYOUT = (
-    "A folder of images must hold train/<class>/ and test/<class>/ (val/<class>/ besides, if you like), or <class>/ "
+    "A folder of images must contain train/<class>/ and test/<class>/ (and optionally val/<class>/), or <class>/ "
     f"alone, with {_SUFFIXES} files, for two classes or more"
 )
 
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """Photographs in `train/<class>/` and `test/<class>/`, and in `val/<class>/` if there is such a folder.
+    """Images in `train/<class>/` and `test/<class>/`, and in `val/<class>/` if that folder exists.
 
-    Without any of these folders, `<class>/` is divided, 80 % to train and 20 % to test. The classes are the folders of
-    `train`, sorted by name; images are sorted by class, then by path, with those of nested folders. Hidden files, and
-    files of other formats, are ignored. How they are read, `lrdiag.data.sources.image_files.read_parts` says.
+    Without these folders, `<class>/` is divided into 80 % training and 20 % test images. The classes are the folders of
+    `train`, sorted by name. Images are sorted by class, then by path, including nested folders. Hidden files and other
+    formats are ignored. `lrdiag.data.sources.image_files.read_parts` describes how files are read.
 
     Example:
         ```python
@@ -41,7 +41,7 @@ class ImageFolder:
 
     Attributes:
         path: The folder.
-        image_size: Height and width of the images, in pixels; `None` takes 32 × 32.
+        image_size: Height and width of the images, in pixels. `None` uses 32 × 32.
         channels: 3, or 1 for grey images.
     """
 
@@ -51,7 +51,7 @@ class ImageFolder:
 
     @staticmethod
     def reads(path: Path) -> bool:
-        """Whether `path` is such data."""
+        """Returns whether `path` contains data of this kind."""
         return os.path.isdir(path)
 
     @property
@@ -60,22 +60,22 @@ class ImageFolder:
         return printable(self.path.resolve().name)
 
     def load(self, progress: Progress, *, test_only: bool = False) -> Dataset:
-        """Reads every image, or those that a network is judged on.
+        """Reads all images, or only the test images.
 
         Raises:
-            DataError: If the folders are not laid out so, or a class has no image to learn from.
+            DataError: If the folders have another layout, or a class has no training images.
         """
         source = f"the folder {printable(str(self.path))}"
         folders = self._parts()
         wanted = parts_to_read(folders, source, test_only=test_only)
         classes = self._classes(folders)
-        self._refuse_unknown_classes(folders, wanted, classes)
+        self._require_known_classes(folders, wanted, classes)
         unreadable: list[SkippedFile] = []
         files = {part: self._files(folders[part], classes, unreadable) for part in wanted}
         names = [printable(each) for each in classes]
-        if not test_only:  # said now, not after an hour of reading
-            learnt = files.get("train") or files["whole"]
-            refuse_classes_without_images(learnt.labels, names, source, unreadable, f"{_SUFFIXES} files")
+        if not test_only:  # raises before a long time of reading
+            training = files.get("train") or files["whole"]
+            require_images_of_each_class(training.labels, names, source, unreadable, f"{_SUFFIXES} files")
         parts, broken = read_parts(self.path, files, self.image_size or DEFAULT_SIZE, self.channels, progress)
         skipped = [*unreadable, *broken]
         return assemble(self.name, source, names, parts, test_only=test_only, skipped=skipped)
@@ -86,7 +86,7 @@ class ImageFolder:
             part = part_named(name)
             if part in found:
                 raise DataError(
-                    f"A folder of images must hold each part once. Received: {printable(str(self.path))} with "
+                    f"A folder of images must contain each part once. Received: {printable(str(self.path))} with "
                     f"{found[part].name}/ and {name}/. Merge them"
                 )
             if part:
@@ -100,7 +100,7 @@ class ImageFolder:
             raise DataError(f"{_LAYOUT}. Received: {printable(str(folder))} with the folders {classes}")
         return classes
 
-    def _refuse_unknown_classes(
+    def _require_known_classes(
         self, folders: Mapping[Part, Path], wanted: Sequence[Part], classes: Sequence[str]
     ) -> None:
         for part in wanted:
@@ -109,7 +109,7 @@ class ImageFolder:
             if foreign:
                 also = f" and lacks {absent}" if absent else ""
                 raise DataError(
-                    f"Every class must have a folder to learn from. Received: {printable(str(self.path))}, where "
+                    f"Every class must have a folder of training images. Received: {printable(str(self.path))}, where "
                     f"{folders[part].name} has {foreign}{also}, unlike train. Rename, add or remove folders"
                 )
 
@@ -123,9 +123,9 @@ class ImageFolder:
         return LabelledFiles(names, labels.astype(np.int64))
 
     def _below(self, folder: Path, unreadable: list[SkippedFile]) -> Iterator[str]:
-        """The image files in `folder` and below, as paths within the whole folder; links are followed, but not round.
+        """Yields the image files in `folder` and below, relative to `path`. Links are followed, except in a circle.
 
-        Folders that cannot be looked into are added to `unreadable`.
+        Unreadable folders are added to `unreadable`.
         """
         visited = set()
 

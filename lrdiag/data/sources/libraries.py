@@ -1,4 +1,4 @@
-"""Libraries that lrdiag needs for one kind of data only, and does not install."""
+"""Optional libraries, each needed for one kind of data."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def require(module: str, package: str, purpose: str) -> Any:
         [1]
 
     Args:
-        module: As it is imported.
-        package: As it is installed.
-        purpose: What it is needed for, as the beginning of a sentence.
+        module: Name to import.
+        package: Name to install.
+        purpose: What needs it, as the beginning of a sentence.
 
     Raises:
-        DataError: If it is not installed, or broken.
+        DataError: If it can't be imported.
     """
     try:
         return import_module(module)
     except ImportError as error:
-        raise DataError(f"{purpose} is read by {package}. Run `pip install {package}`. Received: {error}") from error
+        raise DataError(f"{purpose} needs {package}. Run `pip install {package}`. Received: {error}") from error

@@ -1,4 +1,4 @@
-"""Names of files and classes, as they can be shown and saved."""
+"""Printable names of files and classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def printable(name: str) -> str:
-    r"""Writes control characters, and bytes that are no UTF-8, as escapes: they break lines, terminals and JSON.
+    r"""Escapes control characters and invalid UTF-8, which would break lines, terminals and JSON.
 
     Example:
         >>> print(printable("a\nb"))

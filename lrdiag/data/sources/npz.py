@@ -1,4 +1,4 @@
-"""A file of NumPy arrays: images and their labels."""
+"""A `.npz` file of images and labels."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from lrdiag.errors import DataError
 from lrdiag.progress import Progress
 from lrdiag.record.arrays import Dataset, LabelledImages
 
-MAX_CLASSES = 100_000  # labels beyond are no numbers of classes
+MAX_CLASSES = 100_000  # higher labels are not class numbers
 
-# Images and labels of each part, as Keras's data sets call them, and as others do.
+# Names of the images and labels of each part, in Keras's datasets and in others.
 _NAMES: dict[Part, tuple[tuple[str, str], ...]] = {
     "train": (("x_train", "y_train"), ("train_images", "train_labels")),
     "validation": (("x_val", "y_val"), ("val_images", "val_labels")),
@@ -28,18 +28,18 @@ _NAMES: dict[Part, tuple[tuple[str, str], ...]] = {
     "whole": (("x", "y"), ("images", "labels")),
 }
 _LAYOUT = (
-    "A .npz file must hold x_train, y_train, x_test and y_test (x_val and y_val besides, if you like), or x and y alone"
+    "A .npz file must contain x_train, y_train, x_test and y_test (and optionally x_val and y_val), or x and y alone"
 )
 
 
 @dataclass(frozen=True)
 class ImageArrays:
-    """Images in a `.npz` file: `x_train`, `y_train`, `x_test`, `y_test`, and `x_val`, `y_val` if there are such arrays.
+    """Images in a `.npz` file: `x_train`, `y_train`, `x_test`, `y_test`, and optionally `x_val`, `y_val`.
 
-    `x` and `y` alone are divided, 80 % to train and 20 % to test. The names `train_images`, `train_labels` and so on,
-    `images` and `labels`, are understood too. Images are `uint8` of shape `(n, height, width)`,
-    `(n, height, width, 1)` or `(n, height, width, 3)`; labels are integers from 0, of shape `(n,)` or `(n, 1)`, or
-    one-hot. An array `class_names` names the classes.
+    `x` and `y` alone are divided into 80 % training and 20 % test images. The names `train_images`, `train_labels` and
+    so on, and `images` and `labels`, are accepted too. Images are `uint8` of shape `(n, height, width)`,
+    `(n, height, width, 1)` or `(n, height, width, 3)`. Labels are integers from 0, of shape `(n,)` or `(n, 1)`, or
+    one-hot. An optional array `class_names` contains the names of the classes.
 
     Example:
         ```python
@@ -49,7 +49,7 @@ class ImageArrays:
 
     Attributes:
         path: The file.
-        image_size: Height and width that images are scaled to, in pixels; `None` leaves them as they are.
+        image_size: Height and width that images are scaled to, in pixels. `None` leaves them as they are.
         channels: 3, or 1 for grey images.
     """
 
@@ -59,7 +59,7 @@ class ImageArrays:
 
     @staticmethod
     def reads(path: Path) -> bool:
-        """Whether `path` is such data."""
+        """Returns whether `path` contains data of this kind."""
         return path.suffix.lower() == ".npz" and os.path.isfile(path)
 
     @property
@@ -68,10 +68,10 @@ class ImageArrays:
         return printable(self.path.stem)
 
     def load(self, progress: Progress, *, test_only: bool = False) -> Dataset:
-        """Reads every image, or those that a network is judged on.
+        """Reads all images, or only the test images.
 
         Raises:
-            DataError: If the file is no such file, or its arrays are no such images and labels.
+            DataError: If the file or its arrays have another format.
         """
         source = f"the file {printable(str(self.path))}"
         with self._open() as file:
@@ -93,32 +93,32 @@ class ImageArrays:
             file = np.load(self.path, allow_pickle=False)
             if isinstance(file, np.lib.npyio.NpzFile):
                 return file
-            reason = "it holds a single array"
+            reason = "it contains a single array"
         except Exception as error:  # a damaged file can raise anything
             reason = str(error)
         raise DataError(
-            f"A .npz file must be as numpy.savez writes it. Received: {printable(str(self.path))}: {reason}. "
+            f"A .npz file must be one that numpy.savez wrote. Received: {printable(str(self.path))}: {reason}. "
             "Write it again"
         )
 
 
 @dataclass(frozen=True)
 class _Labels:
-    """The number of each image's class, `int64` of shape `(n,)`, and how many classes there are at least."""
+    """The class of each image, `int64` of shape `(n,)`, and the least number of classes."""
 
     numbers: npt.NDArray[np.int64]
     classes: int
 
 
 class _Arrays:
-    """The arrays of an open file, whether they are spelt in capitals or not; each is read when it is asked for."""
+    """The arrays of an open file, by name in upper or lower case. Each is read on request."""
 
     def __init__(self, file: Mapping[str, npt.NDArray[Any]], source: str) -> None:
         self._file, self._source = file, source
         self._names = {name.lower(): name for name in file}
 
     def pairs(self) -> dict[Part, tuple[str, str]]:
-        """The names of the images and the labels of each part that is there."""
+        """Returns the names of the images and labels of each part in the file."""
         found = {}
         for part, alternatives in _NAMES.items():
             for pair in alternatives:
@@ -136,13 +136,13 @@ class _Arrays:
         if images.dtype != np.uint8:
             raise DataError(
                 f"Images must be stored as uint8, from 0 to 255. Received: {images.dtype} in {name} of {self._source}. "
-                "Save np.rint(255 * x).astype('uint8') where they go from 0 to 1, x.astype('uint8') where they go to "
+                "Save np.rint(255 * x).astype('uint8') if their values are 0 to 1, x.astype('uint8') if they are 0 to "
                 "255"
             )
         if images.ndim not in (3, 4) or images.shape[3:] not in ((), (1,), (3,)) or 0 in images.shape[1:]:
             raise DataError(
                 "Images must have the shape (n, height, width), (n, height, width, 1) or (n, height, width, 3). "
-                f"Received: {images.shape} in {name} of {self._source}. Save them so"
+                f"Received: {images.shape} in {name} of {self._source}. Save them in this form"
             )
         return images if images.ndim == 4 else images[..., np.newaxis]
 
@@ -155,7 +155,7 @@ class _Arrays:
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
             raise DataError(
                 "Labels must be integers of shape (n,) or (n, 1), or one-hot of shape (n, classes). "
-                f"Received: {labels.dtype} of shape {labels.shape} in {name} of {self._source}. Save them so"
+                f"Received: {labels.dtype} of shape {labels.shape} in {name} of {self._source}. Save them in this form"
             )
         classes = int(labels.max(initial=0)) + 1
         if classes > MAX_CLASSES:
@@ -172,7 +172,7 @@ class _Arrays:
         if names.ndim != 1 or names.dtype.kind not in "US":
             raise DataError(
                 "`class_names` must be a list of text. "
-                f"Received: {names.dtype} of shape {names.shape} in {self._source}. Save them so"
+                f"Received: {names.dtype} of shape {names.shape} in {self._source}. Save them in this form"
             )
         return [printable(name.decode("utf-8", "replace") if isinstance(name, bytes) else name) for name in names]
 
@@ -181,7 +181,7 @@ class _Arrays:
             return self._file[self._names[name]]
         except Exception as error:  # a damaged file can raise anything
             raise DataError(
-                f"The arrays of a .npz file must be whole, and hold numbers or text. Received: {name} of "
+                f"The arrays of a .npz file must be complete, and contain numbers or text. Received: {name} of "
                 f"{self._source}: {error}. Write it again"
             ) from error
 

@@ -35,12 +35,12 @@ _INTEGER = re.compile(r"[+-]?\d+")
 
 @dataclass(frozen=True)
 class ImageTable:
-    r"""Photographs that a CSV or Parquet table lists: a column `path`, a column `label`, and `split` if you like.
+    r"""Images that a CSV or Parquet table lists, with the columns `path`, `label` and optionally `split`.
 
-    `path` may be called `file`, `filename` or `image`; `label` may be called `class` or `target`. Relative paths begin
-    at the folder of the table. Labels are names or integers; the classes are sorted, integers by their value. `split`
-    holds `train`, `val` and `test`; without it the images are divided, 80 % to train and 20 % to test. How they are
-    read, `lrdiag.data.sources.image_files.read_parts` says. Parquet needs pyarrow.
+    `path` may be called `file`, `filename` or `image`, and `label` may be called `class` or `target`. Relative paths
+    start from the folder of the table. Labels are names or integers. The classes are sorted, integers by value. `split`
+    contains `train`, `val` or `test`. Without it, images are divided into 80 % training and 20 % test images.
+    `lrdiag.data.sources.image_files.read_parts` describes how files are read. Parquet needs pyarrow.
 
     Example:
         ```python
@@ -50,7 +50,7 @@ class ImageTable:
 
     Attributes:
         path: The table.
-        image_size: Height and width of the images, in pixels; `None` takes 32 × 32.
+        image_size: Height and width of the images, in pixels. `None` uses 32 × 32.
         channels: 3, or 1 for grey images.
     """
 
@@ -60,7 +60,7 @@ class ImageTable:
 
     @staticmethod
     def reads(path: Path) -> bool:
-        """Whether `path` is such data."""
+        """Returns whether `path` contains data of this kind."""
         return path.suffix.lower() in (*CSV_SUFFIXES, *PARQUET_SUFFIXES) and os.path.isfile(path)
 
     @property
@@ -69,10 +69,10 @@ class ImageTable:
         return printable(self.path.stem)
 
     def load(self, progress: Progress, *, test_only: bool = False) -> Dataset:
-        """Reads every image, or those that a network is judged on.
+        """Reads all images, or only the test images.
 
         Raises:
-            DataError: If the file is no such table, a row lacks something, or a class has no image to learn from.
+            DataError: If the table has another format, a row is incomplete, or a class has no training images.
         """
         source = f"the table {printable(str(self.path))}"
         rows = list(self._rows(source))
@@ -94,9 +94,9 @@ class ImageTable:
                 yield _row(cells, f"row {number:,} of {source}")
         except DataError:
             raise
-        except Exception as error:  # pyarrow has errors of its own
+        except Exception as error:  # pyarrow raises its own errors
             raise DataError(
-                f"A table must be readable, as CSV in UTF-8 or as Parquet. Received: {source}: {error}. Save it so"
+                f"A table must be readable, as CSV in UTF-8 or as Parquet. Received: {source}: {error}. Save it again"
             ) from error
 
 
@@ -107,7 +107,7 @@ class _Row(NamedTuple):
 
 
 def _read_csv(path: Path, source: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields each row: its number as a spreadsheet counts it, and its cells as `_columns` calls them."""
+    """Yields the number of each row, counted as in a spreadsheet, and its cells by the keys of `_COLUMNS`."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         delimiter = max(_DELIMITERS, key=file.readline().count)
         file.seek(0)
@@ -117,7 +117,7 @@ def _read_csv(path: Path, source: str) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, row in enumerate(reader, 2):
             if any(cell.strip() for cell in row[len(header) :]):
                 raise DataError(
-                    "Each row must have as many cells as the header; put cells that hold the delimiter in quotes. "
+                    "Each row must have as many cells as the header. Quote cells that contain the delimiter. "
                     f"Received: {len(row)} cells instead of {len(header)} in row {number:,} of {source}"
                 )
             if any(cell.strip() for cell in row):
@@ -125,7 +125,7 @@ def _read_csv(path: Path, source: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _read_parquet(path: Path, source: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields each row: its number, counted from 1, and its cells as `_columns` calls them."""
+    """Yields the number of each row, counted from 1, and its cells by the keys of `_COLUMNS`."""
     parquet = require("pyarrow.parquet", "pyarrow", "A Parquet table")
     columns = _columns(parquet.read_schema(path).names, source)
     table = parquet.read_table(path, columns=list(columns.values()))
@@ -134,7 +134,7 @@ def _read_parquet(path: Path, source: str) -> Iterator[tuple[int, dict[str, Any]
 
 
 def _columns(header: Sequence[str], source: str) -> dict[str, str]:
-    """The names of the columns `path`, `label` and, where there is one, `split`."""
+    """Returns the names of the columns `path`, `label` and, if it exists, `split`."""
     names = {name.strip().lower(): name for name in header}
     found = {
         meaning: next(names[name] for name in choice if name in names)

@@ -1,4 +1,4 @@
-"""Data that TensorFlow Datasets has prepared."""
+"""A folder that TensorFlow Datasets has prepared."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from lrdiag.record.arrays import Dataset, LabelledImages
 class TfdsFolder:
     """A folder that TensorFlow Datasets has written, with the features `image` and `label`.
 
-    Its splits `train`, `test` and `validation` are read; `train` alone is divided, 80 % to train and 20 % to test.
-    Images are fitted as `lrdiag.data.fitting.fit` does. The package tensorflow-datasets must be installed.
+    Its splits `train`, `test` and `validation` are read. `train` alone is divided into 80 % training and 20 % test
+    images. `lrdiag.data.fitting.fit` crops and scales the images. This needs the package tensorflow-datasets.
 
     Example:
         ```python
@@ -32,8 +32,8 @@ class TfdsFolder:
         ```
 
     Attributes:
-        path: The folder that holds `dataset_info.json` and `features.json`.
-        image_size: Height and width of the images, in pixels; `None` takes 32 × 32.
+        path: The folder that contains `dataset_info.json` and `features.json`.
+        image_size: Height and width of the images, in pixels. `None` uses 32 × 32.
         channels: 3, or 1 for grey images.
     """
 
@@ -43,20 +43,20 @@ class TfdsFolder:
 
     @staticmethod
     def reads(path: Path) -> bool:
-        """Whether `path` is such data."""
+        """Returns whether `path` contains data of this kind."""
         return all(os.path.isfile(path / name) for name in ("dataset_info.json", "features.json"))
 
     @property
     def name(self) -> str:
-        """The name of the folder, or of the one above where it is only a version."""
+        """The name of the folder, or of its parent if the folder is a version."""
         folder = self.path.resolve()
         return printable(folder.name if not folder.name[:1].isdecimal() else folder.parent.name)
 
     def load(self, progress: Progress, *, test_only: bool = False) -> Dataset:
-        """Reads every image, or those that a network is judged on.
+        """Reads all images, or only the test images.
 
         Raises:
-            DataError: If tensorflow-datasets is not installed, or the folder holds no such images and labels.
+            DataError: If tensorflow-datasets is not installed, or the folder has other features.
         """
         source = f"the folder {printable(str(self.path))} of TensorFlow Datasets"
         library = require("tensorflow_datasets", "tensorflow-datasets", "A folder of TensorFlow Datasets")
@@ -70,9 +70,9 @@ class TfdsFolder:
                 parts = {part: self._read(library, builder, splits[part], stage) for part in wanted}
         except DataError:
             raise
-        except Exception as error:  # what TensorFlow raises shares no base
+        except Exception as error:  # TensorFlow's errors have no common base class
             raise DataError(
-                f"A folder of TensorFlow Datasets must be whole. Prepare it again. Received: {source}: "
+                f"A folder of TensorFlow Datasets must be complete. Prepare it again. Received: {source}: "
                 f"{type(error).__name__}: {reason(error)}"
             ) from error
         return assemble(self.name, source, classes, parts, test_only=test_only)
@@ -96,13 +96,13 @@ def _classes(features: Any, source: str) -> list[str]:
     names = getattr(features["label"], "names", None) if {"image", "label"} <= set(features) else None
     if names is None:
         raise DataError(
-            "Data of TensorFlow Datasets must have the features `image` and `label`, a ClassLabel. "
+            "A folder of TensorFlow Datasets must have the features `image` and `label`, a ClassLabel. "
             f"Received: {sorted(features)} in {source}"
         )
     return [printable(name) for name in names]
 
 
 def _splits(names: Any) -> dict[Part, str]:
-    """Each part that is there, and the name of its split."""
+    """Returns the name of the split of each part that exists."""
     found = {part: name for name in names if (part := part_named(name))}
     return found if set(found) != {"train"} else {"whole": found["train"]}

@@ -1,7 +1,7 @@
-"""Pickles that hold numpy arrays, read without running what a hostile one asks for.
+"""Unpickles numpy arrays safely: a hostile pickle can't run code.
 
-Admitting `numpy.ndarray` itself is not safe: a pickle may call it, and `ndarray((1,), object, buffer)` turns any bytes
-into a pointer. So the few names that a pickled array needs are bound to stand-ins that can only build plain numbers.
+Allowing `numpy.ndarray` itself is not safe: a pickle may call it, and `ndarray((1,), object, buffer)` turns any bytes
+into a pointer. So the few names that a pickled array needs are bound to functions that can only build plain numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 
 def load_arrays(file: IO[bytes]) -> Any:
-    """Unpickles plain values and arrays of numbers; Python 2's strings become `bytes`.
+    """Unpickles plain values and arrays of numbers. Strings of Python 2 become `bytes`.
 
     Example:
         >>> import io
@@ -23,35 +23,35 @@ def load_arrays(file: IO[bytes]) -> Any:
         {'labels': [3, 1], 'data': array([0, 0], dtype=uint8)}
 
     Args:
-        file: A binary file, read from where it stands.
+        file: A binary file, read from its current position.
 
     Returns:
-        What was pickled.
+        The pickled object.
 
     Raises:
-        pickle.UnpicklingError: If the pickle is damaged, cut short, or names anything but a numpy array.
+        pickle.UnpicklingError: If the pickle is damaged or truncated, or names anything but a numpy array.
     """
     try:
         return _ArrayUnpickler(file, encoding="bytes").load()
     except pickle.UnpicklingError:
         raise
-    except Exception as error:  # a damaged pickle can raise anything: its bytes are instructions
+    except Exception as error:  # the bytes of a pickle are instructions: a damaged one can raise anything
         raise pickle.UnpicklingError(str(error) or type(error).__name__) from error
 
 
 class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """Admits what pickled arrays need, in the modules of numpy 1 and 2."""
+        """Allows what pickled arrays need, by its name in numpy 1 and 2."""
         key = (module.replace("numpy.core.", "numpy._core."), name)
-        if key not in _ADMITTED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, and only numpy arrays are admitted")
-        return _ADMITTED[key]
+        if key not in _ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, and only numpy arrays are allowed")
+        return _ALLOWED[key]
 
 
 def _plain_dtype(code: str | bytes, *_: object) -> np.dtype[Any]:
     dtype = np.dtype(code.decode("ascii") if isinstance(code, bytes) else code)
     if dtype.kind not in "biuf":
-        raise pickle.UnpicklingError(f"it holds an array of {dtype}, and only numbers are admitted")
+        raise pickle.UnpicklingError(f"it contains an array of {dtype}, and only numbers are allowed")
     return dtype
 
 
@@ -63,8 +63,8 @@ def _array_of_buffer(buffer: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]
     return np.frombuffer(buffer, dtype).reshape(shape)
 
 
-_ADMITTED: dict[tuple[str, str], Callable[..., Any] | None] = {
-    ("numpy", "ndarray"): None,  # named as an argument of _reconstruct, never called
+_ALLOWED: dict[tuple[str, str], Callable[..., Any] | None] = {
+    ("numpy", "ndarray"): None,  # an argument of _reconstruct, never called
     ("numpy", "dtype"): _plain_dtype,
     ("numpy._core.multiarray", "_reconstruct"): _empty_array,
     ("numpy._core.numeric", "_frombuffer"): _array_of_buffer,

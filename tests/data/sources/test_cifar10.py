@@ -55,9 +55,9 @@ RUNS_CODE = b"cposix\nsystem\n(S'false'\ntR."
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data_batch_3": b"\x80\x04"}, "data_batch_3 in .* cut short, damaged or foreign"),
+        ({"data_batch_3": b"\x80\x04"}, "data_batch_3 in .* truncated, damaged or of another format"),
         ({"data_batch_2": RUNS_CODE}, "data_batch_2 in .* it asks for posix.system, and only numpy arrays"),
-        ({"test_batch": [1, 2]}, "test_batch in .* must hold a dictionary. Received: list"),
+        ({"test_batch": [1, 2]}, "test_batch in .* must contain a dictionary. Received: list"),
         ({"test_batch": {b"labels": [0]}}, "`data` of test_batch in .* Received: NoneType"),
         ({"data_batch_1": {b"data": np.zeros((4, 100), np.uint8), b"labels": [0] * 4}}, r"Received: uint8 \(4, 100\)"),
         ({"data_batch_1": {b"data": np.zeros((4, 3072)), b"labels": [0] * 4}}, r"Received: float64 \(4, 3072\)"),
@@ -82,7 +82,7 @@ RUNS_CODE = b"cposix\nsystem\n(S'false'\ntR."
         ),
         ({"meta": {b"fine_label_names": []}}, "`label_names` of batches.meta in .* Received: None"),
         ({"meta": {b"label_names": [b"cat", 7]}}, "`label_names` of batches.meta"),
-        ({"meta": {b"label_names": [b"cat", b"dog"], b"num_cases_per_batch": 5}}, "5 images to a batch. Received: 4"),
+        ({"meta": {b"label_names": [b"cat", b"dog"], b"num_cases_per_batch": 5}}, "5 images per batch. Received: 4"),
     ],
 )
 def test_what_is_broken_or_foreign_in_data_dir_is_named(tmp_path, write_cifar10, progress, changes, message):
@@ -94,7 +94,7 @@ def test_what_is_broken_or_foreign_in_data_dir_is_named(tmp_path, write_cifar10,
 def test_a_truncated_batch_is_named(tmp_path, write_cifar10, progress):
     batch = write_cifar10(tmp_path / NAME) / "data_batch_2"
     batch.write_bytes(batch.read_bytes()[:-1000])
-    with pytest.raises(DataError, match=r"data_batch_2 in .* cut short"):
+    with pytest.raises(DataError, match=r"data_batch_2 in .* truncated"):
         Cifar10(tmp_path).load(progress)
 
 
@@ -115,7 +115,7 @@ def test_a_truncated_archive_is_named(tmp_path, write_archive, progress, kept):
 
 def test_an_archive_of_something_else_is_named(tmp_path, progress):
     (tmp_path / "cifar-10-python.tar.gz").write_text("not found")
-    with pytest.raises(DataError, match=r"no gzipped tar: .* Download CIFAR-10 again"):
+    with pytest.raises(DataError, match=r"not a gzipped tar: .* Download CIFAR-10 again"):
         Cifar10(tmp_path).load(progress)
 
 
@@ -128,7 +128,7 @@ def test_keras_cache_is_used_without_data_dir(keras_home, write_cifar10, progres
 def test_data_dir_without_cifar10_is_told_and_the_cache_used(tmp_path, keras_home, write_cifar10, progress):
     write_cifar10(keras_home / "datasets" / NAME)
     assert len(Cifar10(tmp_path / "absent").load(progress).train) == 20
-    assert "absent holds neither" in progress.warnings[0]
+    assert "absent contains neither" in progress.warnings[0]
 
 
 @pytest.mark.usefixtures("no_network")

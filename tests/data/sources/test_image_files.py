@@ -156,7 +156,7 @@ def test_an_empty_file_is_skipped(why_skipped):
 @pytest.mark.parametrize("content", [b"<html>404</html>", b"GIF89a" + bytes(100), b"\x89PNG IEND", b"\xff\xd8\xff\xd9"])
 def test_a_file_of_another_format_is_skipped(why_skipped, content):
     reason = why_skipped(lambda path: path.write_bytes(content), "x.jpg")
-    assert reason == f"its {len(content)} bytes are no JPEG, PNG, WebP or BMP"
+    assert reason == f"its {len(content)} bytes are not a JPEG, PNG, WebP or BMP image"
 
 
 def test_a_file_that_is_not_there_is_skipped(why_skipped):

@@ -111,11 +111,11 @@ def test_a_class_of_one_image_is_learnt_and_not_judged(write_images, progress):
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        (("train",), r"judge the network on, called test.*leave all images undivided .* with train only"),
+        (("train",), r"test images, called test.*leave all images undivided .* with train only"),
         (("train", "val"), r"called test.* rename validation to test .*held out of train.* with train and validation"),
         (("val",), r"called test.* with validation only"),
-        (("test",), r"learn from, called train.*lrdiag diagnose.* with test only"),
-        (("test", "val"), r"learn from, called train.* with validation and test only"),
+        (("test",), r"training images, called train.*lrdiag diagnose.* with test only"),
+        (("test", "val"), r"training images, called train.* with validation and test only"),
     ],
 )
 def test_a_missing_part_is_named_with_what_to_do(write_images, progress, parts, message):
@@ -157,7 +157,7 @@ def test_to_judge_one_tree_is_taken_whole(write_images, progress):
 def test_to_judge_there_must_be_test_images(write_images, progress):
     root = write_images()
     (root / "test").rename(root / "val")
-    with pytest.raises(DataError, match=r"judge the network on.* with train and validation only"):
+    with pytest.raises(DataError, match=r"must contain test images.* with train and validation only"):
         ImageFolder(root).load(progress, test_only=True)
 
 
@@ -176,7 +176,7 @@ def test_a_folder_without_classes_is_an_error(write_images, progress, loose):
         shutil.rmtree(folder)
         folder.mkdir()
     with pytest.raises(
-        DataError, match=r"must hold train/<class>/ and test/<class>/.*, or <class>/ alone.* folders \[\]"
+        DataError, match=r"must contain train/<class>/ and test/<class>/.*, or <class>/ alone.* folders \[\]"
     ):
         ImageFolder(folder).load(progress)
 
@@ -196,7 +196,7 @@ def test_a_class_without_training_images_is_named(write_images, progress):
     for name in ("dog", "emu"):
         for file in (root / "train" / name).iterdir():
             file.unlink()
-    message = r"needs .jpg, .* files to learn from.* none of class 'dog' and of 1 more in the folder"
+    message = r"needs .jpg, .* files to train on.* none of class 'dog' and of 1 more in the folder"
     with pytest.raises(DataError, match=message):
         ImageFolder(root).load(progress)
     assert not progress.stages, "it is said before anything is read"
@@ -242,7 +242,7 @@ def test_broken_files_are_skipped_and_named(write_images, progress):
     dataset = ImageFolder(root).load(progress)
     assert dataset.skipped == (
         SkippedFile("train/cat/1.png", "it is empty"),
-        SkippedFile("test/dog/2.png", "its 6 bytes are no JPEG, PNG, WebP or BMP"),
+        SkippedFile("test/dog/2.png", "its 6 bytes are not a JPEG, PNG, WebP or BMP image"),
     )
     assert dataset.train.files[:2] == ("train/cat/0.png", "train/cat/2.png")
     assert dataset.train.images[:2, 0, 0, 0].tolist() == [0, 2]

@@ -129,8 +129,8 @@ def test_to_judge_only_the_test_images_are_read(write, progress):
     ("changes", "message"),
     [
         ({"x_test": None, "y_test": None}, "called test.* with train only"),
-        ({"x_train": None, "y_train": None}, "learn from, called train.* with test only"),
-        ({"y_test": None}, "must hold x_train, y_train, .*, or x and y alone.* which lacks y_test"),
+        ({"x_train": None, "y_train": None}, "training images, called train.* with test only"),
+        ({"y_test": None}, "must contain x_train, y_train, .*, or x and y alone.* which lacks y_test"),
         ({"x_train": None}, r"\['x_test', 'y_test', 'y_train'\], which lacks x_train"),
         ({"x_train": pixels(6, 8, 8, 3) / 255}, r"uint8.*Received: float64 in x_train.*np.rint\(255 \* x\)"),
         ({"x_test": pixels(4, 8, 8, 3).astype("int64")}, r"Received: int64 in x_test.*x.astype\('uint8'\)"),
@@ -153,7 +153,7 @@ def test_to_judge_only_the_test_images_are_read(write, progress):
         ({"y_train": np.arange(6) % 3, "class_names": np.array(["a", "b"])}, "between 0 and 1.*Received: 2"),
         ({"class_names": np.array([1, 2])}, r"must be a list of text. Received: int64 of shape \(2,\)"),
         ({"class_names": np.array("ab")}, r"Received: <U2 of shape \(\)"),
-        ({"x_train": np.array([None] * 6)}, "whole, and hold numbers or text. Received: x_train .* allow_pickle"),
+        ({"x_train": np.array([None] * 6)}, "complete, and contain numbers or text. Received: x_train .* allow_pickle"),
         ({"x_train": pixels(0, 8, 8), "y_train": np.zeros(0, int)}, "none in train of the file"),
     ],
 )
@@ -170,14 +170,14 @@ def test_a_file_without_such_arrays_lists_what_it_has(write, progress):
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"<html>", b"\x80\x04."])
 def test_a_file_that_is_no_npz_is_an_error(tmp_path, progress, content):
     (tmp_path / "x.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"as numpy.savez writes it. Received: .*x.npz: .*Write it again"):
+    with pytest.raises(DataError, match=r"one that numpy.savez wrote. Received: .*x.npz: .*Write it again"):
         ImageArrays(tmp_path / "x.npz").load(progress)
 
 
 def test_a_single_array_is_an_error(tmp_path, progress):
     with (tmp_path / "x.npz").open("wb") as file:
         np.save(file, pixels(2, 2))
-    with pytest.raises(DataError, match="it holds a single array"):
+    with pytest.raises(DataError, match="it contains a single array"):
         ImageArrays(tmp_path / "x.npz").load(progress)
 
 
@@ -186,14 +186,14 @@ def test_a_damaged_array_is_named(write, progress):
     content = bytearray(path.read_bytes())
     content[300:310] = bytes(10)
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"must be whole.* Received: x_train of the file .*CRC"):
+    with pytest.raises(DataError, match=r"must be complete.* Received: x_train of the file .*CRC"):
         ImageArrays(path).load(progress)
 
 
 def test_a_truncated_file_is_an_error(write, progress):
     path = write(four())
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(DataError, match=r"as numpy.savez writes it"):
+    with pytest.raises(DataError, match=r"one that numpy.savez wrote"):
         ImageArrays(path).load(progress)
 
 

@@ -168,7 +168,7 @@ def test_a_class_that_is_broken_altogether_is_an_error(write, progress):
         ("path,label\na,b.png,cat\n", "as many cells as the header.* 3 cells instead of 2 in row 2 of"),
         (listed(["a,train", "b,train"], "path,label,split"), "called test.* with train only"),
         (listed(["a,train", "b,val"], "path,label,split"), "called test.* with train and validation only"),
-        (listed(["a,test", "b,test"], "path,label,split"), "learn from, called train.* with test only"),
+        (listed(["a,test", "b,test"], "path,label,split"), "training images, called train.* with test only"),
         (listed(["a,train", "b,test"], "path,label,split"), "none of class 'b' in the table"),
         (listed(["a", "a"]), r"two classes or more. Received: \['a'\]"),
     ],
@@ -276,7 +276,7 @@ def test_parquet_that_cannot_be_used_is_named(write_parquet, progress, columns, 
 def test_a_file_that_is_no_parquet_is_an_error(tmp_path, progress):
     pytest.importorskip("pyarrow")
     (tmp_path / "x.parquet").write_bytes(b"path,label\n")
-    with pytest.raises(DataError, match=r"must be readable, .*x.parquet: .*Save it so"):
+    with pytest.raises(DataError, match=r"must be readable, .*x.parquet: .*Save it again"):
         ImageTable(tmp_path / "x.parquet").load(progress)
 
 
@@ -284,5 +284,5 @@ def test_without_pyarrow_it_is_said_how_to_get_it(tmp_path, progress, monkeypatc
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (tmp_path / "x.parquet").touch()
-    with pytest.raises(DataError, match=r"A Parquet table is read by pyarrow. Run `pip install pyarrow`"):
+    with pytest.raises(DataError, match=r"A Parquet table needs pyarrow. Run `pip install pyarrow`"):
         ImageTable(tmp_path / "x.parquet").load(progress)

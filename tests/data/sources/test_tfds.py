@@ -106,7 +106,7 @@ def test_the_folder_names_the_data_where_it_is_no_version(tmp_path):
             "uint8.* uint16 in test of",
         ),
         ({**SPLITS, "test": [{"image": picture(0, 8, 8, 3), "label": -1}]}, None, "between 0 and 1.*Received: -1"),
-        ({**SPLITS, "test": [{"image": picture(0, 8, 8, 7), "label": 0}]}, None, r"must be whole.* KeyError: \(7,"),
+        ({**SPLITS, "test": [{"image": picture(0, 8, 8, 7), "label": 0}]}, None, r"must be complete.* KeyError: \(7,"),
     ],
 )
 def test_data_that_cannot_be_used_is_named(folder, prepared, progress, splits, features, message):
@@ -117,7 +117,7 @@ def test_data_that_cannot_be_used_is_named(folder, prepared, progress, splits, f
 
 def test_without_the_library_it_is_said_how_to_get_it(folder, progress, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(DataError, match=r"read by tensorflow-datasets. Run `pip install tensorflow-datasets`"):
+    with pytest.raises(DataError, match=r"needs tensorflow-datasets. Run `pip install tensorflow-datasets`"):
         TfdsFolder(folder).load(progress)
 
 
@@ -168,11 +168,11 @@ def test_a_folder_that_is_cut_short_is_an_error(written, progress):
     path, _ = written
     for file in path.glob("*tfrecord*"):
         file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"must be whole. Prepare it again. Received: .*Error: "):
+    with pytest.raises(DataError, match=r"must be complete. Prepare it again. Received: .*Error: "):
         TfdsFolder(path).load(progress)
 
 
 def test_a_description_that_is_broken_is_an_error(folder, progress):
     pytest.importorskip("tensorflow_datasets")
-    with pytest.raises(DataError, match=r"must be whole. Prepare it again. Received: .*Error: "):
+    with pytest.raises(DataError, match=r"must be complete. Prepare it again. Received: .*Error: "):
         TfdsFolder(folder).load(progress)

@@ -119,6 +119,9 @@ class TestConfusedPair:
         assert (check.status, check.reason) == ("not checked", "36 images of a class are too few")
         assert result(facts_of(swapped(4, each=9)), "confused-pair").reason == "no class has 10 test images"
 
+    def test_two_classes_are_not_checked(self) -> None:
+        assert result(facts_of([[35, 15], [5, 45]]), "confused-pair").status == "not checked"
+
 
 class TestWorstPair:
     def test_of_classes_of_one_size_it_has_the_most_images(self) -> None:

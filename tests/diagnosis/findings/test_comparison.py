@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from fixtures.diagnoses import facts_of, finding, result
 
-from lrdiag.diagnosis.assemble import with_comparison
-from lrdiag.diagnosis.compare import compare
+from lrdiag.diagnosis.compare import compare, with_comparison
 from lrdiag.diagnosis.evidence import MISSING, Evidence
 from lrdiag.diagnosis.findings.rules import check_all
 from lrdiag.record.facts import Diagnosis, Finding

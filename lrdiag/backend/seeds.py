@@ -1,0 +1,42 @@
+"""Random states of Python, numpy and Keras."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.backend.common import global_state
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+
+
+class RandomState:
+    """A copy of the random states of Python, numpy and Keras.
+
+    Keras draws the numbers of operations without a seed from a global seed generator, which no public function returns.
+    If it doesn't exist yet, it isn't created here: Keras would take its seed from Python's random state.
+    """
+
+    def __init__(self) -> None:
+        self._python = random.getstate()
+        self._numpy = np.random.get_state()  # noqa: NPY002 – the code of users draws from it
+        self._keras = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+        self._keras_seed = None if self._keras is None else keras.ops.convert_to_numpy(self._keras.state).copy()
+
+    def restore(self) -> None:
+        """Restores the states."""
+        random.setstate(self._python)
+        np.random.set_state(self._numpy)  # noqa: NPY002
+        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, self._keras)
+        if self._keras is not None:
+            self._keras.state.assign(self._keras_seed)
+
+
+def layer_seed(layer: keras.Layer) -> Any:
+    """Returns the seed generator of an image augmentation layer, for the engine that runs the layer now.
+
+    A layer runs in TensorFlow inside a `tf.data` pipeline, and in Keras's engine elsewhere. Keras's own augmentation
+    layers choose the generator by these private members, because there are no public ones.
+    """
+    return layer._get_seed_generator(layer.backend._backend)

@@ -1,0 +1,87 @@
+"""`model.train_function`, which `fit` calls once for each execution, between the callbacks of a batch.
+
+Keras has no public way to run code right before and after a step, or to compile the step again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from lrdiag.backend.scalar import Scalar
+from lrdiag.errors import ModelError
+
+
+def compile_again(model: keras.Model) -> None:
+    """Compiles the training step again during `fit`, after something was replaced that it was traced with."""
+    model.make_train_function(force=True)
+
+
+def forget_compiled(model: keras.Model) -> None:
+    """Makes the next `fit` compile the training step again."""
+    model.train_function = None
+
+
+class BatchLoss:
+    """Measures the loss of each batch alone. `logs["loss"]` is the mean over the epoch so far.
+
+    The sums of Keras's loss tracker are set to zero before the step and added up again after it. The logs of all
+    callbacks, the progress bar and the history stay as they would have been. Regularization losses are included.
+
+    It is done around the train function instead of in the callbacks of a batch, because other callbacks may reset the
+    metrics there. The difference of the sums after and before the batch would not do: they are float32, so it loses
+    digits with each step of the epoch. Its error was up to 0.2 % after 782 steps and 4 % after 10,000 in epochs whose
+    loss fell from 2.3 to 0.01.
+
+    Args:
+        model: A compiled model, during `fit`.
+
+    Raises:
+        ModelError: If no metric of the model is named `loss`.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        tracker = next((metric for metric in model.metrics if metric.name == "loss"), None)
+        if tracker is None:
+            raise _unknown_loss("no metric of that name")
+        self._model = model
+        self._sums = Scalar(tracker.total), Scalar(tracker.count)
+
+    def begin(self) -> None:
+        """Call at the beginning of each batch."""
+        if self._model.train_function != self._run_apart:  # else the last batch that began was never run
+            self._train, self._model.train_function = self._model.train_function, self._run_apart
+
+    def end(self) -> float:
+        """Call at the end of each batch. Returns its loss, which may be NaN or infinite.
+
+        Raises:
+            ModelError: If a custom `train_step` hasn't updated the loss tracker.
+        """
+        total, count = map(float, self._own)
+        if not count:
+            raise _unknown_loss("a step that doesn't update it")
+        return total / count
+
+    def _run_apart(self, iterator: Any) -> dict[str, Any]:
+        """Runs one execution, with the sums of its batches apart from those of the epoch."""
+        self._model.train_function = self._train
+        before = [sum_.read() for sum_ in self._sums]
+        for sum_ in self._sums:
+            sum_.write(0.0)
+        try:
+            logs: dict[str, Any] = self._train(iterator)
+        finally:  # also at the end of data of unknown length
+            self._own = [sum_.read() for sum_ in self._sums]
+            total, count = (was + own for was, own in zip(before, self._own, strict=True))
+            for sum_, value in zip(self._sums, (total, count), strict=True):
+                sum_.write(value)
+        return {**logs, "loss": total / count} if count and "loss" in logs else logs
+
+
+def _unknown_loss(received: str) -> ModelError:
+    return ModelError(
+        "To record the loss of each step, one of `self.metrics` must be named `loss`, and a custom `train_step` must "
+        f"update it. Received: {received}"
+    )

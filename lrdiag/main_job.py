@@ -1,0 +1,192 @@
+"""The main job: data, range test, training and report, made of the same parts as a user's own script."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lrdiag.callback import ReportingCallback
+from lrdiag.data import evaluation_batches, load_dataset, training_batches
+from lrdiag.diagnosing import Reporter, Stopwatch
+from lrdiag.diagnosis.assemble import dataset_facts
+from lrdiag.diagnosis.compare import refuse_other_images
+from lrdiag.diagnosis.gates import refuse_unknown_classes
+from lrdiag.evaluation.evaluator import BATCH_SIZE
+from lrdiag.models import Network, build_network
+from lrdiag.progress import Progress, Silence
+from lrdiag.record import folder as run_folder
+from lrdiag.record.arrays import Dataset
+from lrdiag.record.facts import DatasetFacts, Rates, Run, TrainingRun
+from lrdiag.report.report import Report
+from lrdiag.report.templates import html_environment
+from lrdiag.settings import DiagnoseSettings, Settings
+from lrdiag.training.budget import Budget
+from lrdiag.training.fit import DEFAULT_RATES, Policy, compile_network, numerics, plan, train
+from lrdiag.training.guard import DivergenceGuard
+from lrdiag.training.progress_bar import TrainingProgress
+from lrdiag.training.rates import choose_rates
+
+SILENCE = Silence()
+
+
+def run_main_job(
+    settings: Settings, progress: Progress = SILENCE, *, command: str = "", started: float | None = None
+) -> Report:
+    """Does what `train_and_report` does, with validated settings.
+
+    Args:
+        settings: What to do.
+        progress: The listener.
+        command: The command line that repeats the run, for the page.
+        started: When the work began, in seconds of `time.perf_counter`. Defaults to now.
+    """
+    clock = Stopwatch(started)
+    base = run_folder.load_baseline(settings.baseline) if settings.baseline else None
+    html_environment(settings.templates)  # raises now, not after training
+    with run_folder.new_folder(settings.out), numerics(settings.seed, mixed_precision=settings.mixed_precision):
+        job = Job.prepare(settings, progress, base)
+        with clock.lap("range_test"):
+            test, note, rates = choose_rates(
+                settings.learning_rate, job.network, job.batches(), optimizer=settings.optimizer, progress=progress
+            )
+        reporter = Reporter(
+            data=(job.dataset.test,),
+            batch_size=BATCH_SIZE,
+            seed=settings.seed,
+            progress=progress,
+            dataset=job.facts,
+            files=job.dataset.test.files,
+            model_name=job.network.name,
+            command=command,
+            settings=job.settings_shown(),
+            range_test=test,
+            range_test_note=note,
+            train=job.dataset.train,
+            baseline=base,
+            gates=settings.gates,
+            made_by="train_and_report",
+        )
+        return finished(_fit(job, rates, reporter, clock), settings.out, clock)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained, on what, and for how long.
+
+    Attributes:
+        settings: The settings.
+        dataset: Training, validation and test images.
+        facts: The facts of the dataset.
+        network: The network to train.
+        budget: Batch size and number of epochs.
+    """
+
+    settings: Settings
+    dataset: Dataset
+    facts: DatasetFacts
+    network: Network
+    budget: Budget
+
+    @classmethod
+    def prepare(cls, settings: Settings, progress: Progress, base: Run | None = None) -> Job:
+        """Loads the data and builds the network.
+
+        Raises:
+            LrdiagError: If the data or the network can't be used, or the data doesn't match the gates or the baseline.
+        """
+        dataset = load_dataset(settings, progress)
+        facts = dataset_facts(dataset)
+        refuse_other_data(settings, base, facts)
+        network = build_network(settings.model, dataset.train, len(dataset.classes))
+        budget = Budget.of(settings.batch_size, settings.epochs, len(dataset.train))
+        return cls(settings, dataset, facts, network, budget)
+
+    def batches(self) -> Any:
+        """Returns the training batches, in the same order each time."""
+        given = self.settings
+        return training_batches(
+            self.dataset.train, batch_size=self.budget.batch_size, augment=given.augment, seed=given.seed
+        )
+
+    def save_model(self) -> None:
+        """Saves the model, compiled without lrdiag's schedules, so that Keras loads it without lrdiag."""
+        compile_network(self.network, self.settings.optimizer, DEFAULT_RATES[self.settings.optimizer])
+        model = self.network.model
+        model.optimizer.build(model.trainable_variables)  # otherwise Keras warns when it loads the model
+        with run_folder.replacing(self.settings.out / run_folder.MODEL) as temporary:
+            model.save(temporary)
+
+    def settings_shown(self) -> dict[str, Any]:
+        """Returns the settings that the page shows, defaults filled in."""
+        shown = ("data", "model", "seed", "limit_train", "limit_test", "optimizer", "schedule", "mixed_precision")
+        return {
+            **{name: getattr(self.settings, name) for name in shown},
+            **vars(self.budget),
+            "augment": ",".join(self.settings.augment) or "none",
+            "learning_rate": str(self.settings.learning_rate),
+        }
+
+
+def _fit(job: Job, rates: Rates, reporter: Reporter, clock: Stopwatch) -> Report:
+    """Trains the network. The last callback saves it and writes the report."""
+    batches, settings = job.batches(), job.settings
+    policy = plan(settings.schedule, rates, int(batches.cardinality()), job.budget.epochs)
+    guard = DivergenceGuard()
+    last = _JobCallback(job, policy, guard, reporter, clock)
+    with TrainingProgress(reporter.progress, len(job.dataset.train), job.budget.batch_size) as bar:
+        train(
+            job.network,
+            batches,
+            evaluation_batches(job.dataset.validation, BATCH_SIZE),
+            optimizer=settings.optimizer,
+            policy=policy,
+            epochs=job.budget.epochs,
+            callbacks=[guard, bar, last],
+        )
+    if last.report is None:
+        raise RuntimeError("training ended without a report")
+    return last.report
+
+
+class _JobCallback(ReportingCallback):
+    """Saves the model before it is evaluated, and leaves an epoch that was undone out of the record."""
+
+    def __init__(self, job: Job, policy: Policy, guard: DivergenceGuard, reporter: Reporter, clock: Stopwatch) -> None:
+        given = job.settings
+        super().__init__(
+            given.out, reporter, clock=clock, assets=given.assets, templates=given.templates, own=(run_folder.MODEL,)
+        )
+        self._job, self._policy, self._guard = job, policy, guard
+
+    def training(self, *, stop_reason: str | None = None, interrupted: bool = False) -> TrainingRun:
+        """Returns the record so far, with the policy in words."""
+        run = super().training(stop_reason=stop_reason or self._guard.stop_reason, interrupted=interrupted)
+        completed = run.epochs[: self._guard.completed_epochs]
+        return dataclasses.replace(run, epochs=completed, schedule=self._policy.description)
+
+    def write(self, stop_reason: str | None = None, *, interrupted: bool = False) -> None:
+        """Saves the model, then evaluates it and writes the report."""
+        self._job.save_model()
+        super().write(stop_reason, interrupted=interrupted)
+
+
+def refuse_other_data(settings: Settings | DiagnoseSettings, base: Run | None, facts: DatasetFacts) -> None:
+    """Raises before anything slow if the data doesn't match the gates or the baseline.
+
+    Raises:
+        SettingsError: If a gate names an unknown class.
+        ComparisonError: If the baseline has other test images or classes.
+    """
+    refuse_unknown_classes(settings.gates, facts.classes)
+    if base:
+        refuse_other_images(base.diagnosis.dataset, facts)
+
+
+def finished(report: Report, folder: Path, clock: Stopwatch) -> Report:
+    """Returns the report with the final times, which the page itself can't contain, and saves them."""
+    diagnosis = dataclasses.replace(report.diagnosis, seconds=clock.seconds())
+    report = dataclasses.replace(report, run=dataclasses.replace(report.run, diagnosis=diagnosis))
+    run_folder.save(folder, report.run)
+    return report

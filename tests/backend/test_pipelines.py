@@ -1,0 +1,62 @@
+"""`tf.data` pipelines without autotuning."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from lrdiag.backend.pipelines import is_infinite, length_of, shuffled_batches, steady, without_autotuning
+
+
+def tuned(enabled: bool | None = None) -> tf.data.Dataset:
+    """A dataset such as users write them."""
+    options = tf.data.Options()
+    if enabled is not None:
+        options.autotune.enabled = enabled
+    numbers = tf.data.Dataset.range(1000).map(lambda number: number + 1, num_parallel_calls=tf.data.AUTOTUNE)
+    return numbers.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+def test_autotuning_is_turned_off_unless_the_user_chose_it() -> None:
+    assert without_autotuning(tuned()).options().autotune.enabled is False
+    assert without_autotuning(tuned(enabled=True)).options().autotune.enabled is True
+    assert steady(tuned()).options().autotune.enabled is False
+
+
+def test_the_elements_stay_the_same() -> None:
+    np.testing.assert_array_equal(list(steady(tuned().repeat().skip(999).take(3))), [1000, 1, 2])
+
+
+def test_an_iterator_is_destroyed_at_once() -> None:
+    """With autotuning it takes as long again as the iterator has lived, here 0.6 s."""
+    iterator = iter(steady(tuned().repeat()))
+    end = time.perf_counter() + 0.7
+    while time.perf_counter() < end:
+        next(iterator)
+    begun = time.perf_counter()
+    del iterator
+    assert time.perf_counter() - begun < 0.3
+
+
+def test_lengths() -> None:
+    assert (length_of(tuned()), length_of(tuned().repeat()), length_of(tuned().filter(lambda _: True))) == (
+        1000,
+        None,
+        None,
+    )
+    assert is_infinite(tuned().repeat())
+    assert not is_infinite(tuned())
+    assert not is_infinite([1])
+
+
+def test_each_pass_has_each_example_once_in_a_new_order() -> None:
+    batches = shuffled_batches((np.arange(6), {"b": np.arange(6) * 10}), 6, 4)
+    passes = [[(first.numpy(), second["b"].numpy()) for first, second in batches] for _ in range(2)]
+    assert [len(first) for first, _ in passes[0]] == [4, 2]
+    orders = [np.concatenate([first for first, _ in each]) for each in passes]
+    np.testing.assert_array_equal(np.sort(orders), [np.arange(6)] * 2)
+    assert (orders[0] != orders[1]).any()
+    for first, second in passes[0]:
+        np.testing.assert_array_equal(second, first * 10)
