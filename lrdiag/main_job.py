@@ -156,12 +156,7 @@ class _JobCallback(ReportingCallback):
     def __init__(self, job: Job, policy: Policy, guard: DivergenceGuard, reporter: Reporter, clock: Stopwatch) -> None:
         given = job.settings
         super().__init__(
-            given.out,
-            reporter,
-            clock=clock,
-            assets=given.assets,
-            templates=given.templates,
-            own=[run_folder.MODEL],
+            given.out, reporter, clock=clock, assets=given.assets, templates=given.templates, own=(run_folder.MODEL,)
         )
         self._job, self._policy, self._guard = job, policy, guard
 

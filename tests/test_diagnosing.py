@@ -684,7 +684,7 @@ def test_images_scaled_otherwise_than_in_training_are_called_so_in_the_head(
 
 
 def test_the_range_test_of_an_uncompiled_model_says_what_to_do(net: keras.Model) -> None:
-    with pytest.raises(ModelError, match=r"call model.compile\(optimizer, loss\) first"):
+    with pytest.raises(ModelError, match=r"call model.compile\(optimizer, loss\)"):
         lrdiag.find_lr(network(), IMAGES, LABELS)
 
 

@@ -172,7 +172,7 @@ def test_settings_as_one_argument_are_deprecated_and_work(tmp_path: Path) -> Non
     assert caught[0].filename == __file__
     assert isinstance(report, Report)
     assert report.diagnosis == run_folder.load(tmp_path).diagnosis
-    assert report.pictures == report.run.pictures
+    assert report.pictures == report.run.pictures.files
     assert "samples.webp" in report.pictures
     with pytest.raises(SettingsError, match=r"either `Settings` or keyword arguments.*Received: Settings and epochs"):
         train_and_report(settings, epochs=2)

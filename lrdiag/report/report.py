@@ -77,7 +77,7 @@ class Report:
 
     @property
     def pictures(self) -> dict[str, bytes]:
-        """The content of each picture file, by file name."""
+        """The pictures, by file name."""
         return self.run.pictures.files
 
     @property
@@ -109,7 +109,8 @@ class Report:
             folder: The run folder. It is created if it doesn't exist.
             assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
             templates: A folder of templates that replace the built-in ones of the same name, or `None`.
-            own: Names of further files in the folder that belong to this run, such as `"model.keras"`.
+            own: Names of further files in the folder that belong to this run, such as `"model.keras"`. Files that an
+                earlier run left in the folder are removed.
 
         Returns:
             The path of the page.

@@ -104,7 +104,7 @@ def test_what_was_given_is_part_of_the_facts(sound: Diagnosis, dataset: Dataset)
     run = RunFacts(**{field.name: getattr(sound, field.name) for field in dataclasses.fields(RunFacts)})
     parts = {name: getattr(sound, name) for name in PARTS}
     given = {
-        "evolution": Evolution([1, 2], [0.5, 1.0], [], None, None),
+        "evolution": Evolution([1, 2], [0.5, 1.0], []),
         "train_sample": TrainingSample(4, 0.75, 0.3, 0.95, 0.5),
         "made_by": "callback",
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.changes import changed, with_sheet, without_sheets
+from fixtures.variants import changed, with_sheet, without_sheets
 
 from lrdiag.intervals import wilson
 from lrdiag.record.arrays import SkippedFile

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.changes import with_files, with_sheet
+from fixtures.variants import with_files, with_sheet
 from PIL import Image
 
 from lrdiag.errors import RunFolderError

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.changes import without_sheets
+from fixtures.variants import without_sheets
 from PIL import Image
 
 from lrdiag.record.facts import Misclassified, Run

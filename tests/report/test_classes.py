@@ -8,8 +8,8 @@ from io import BytesIO
 import numpy as np
 import pytest
 from bs4 import Tag
-from fixtures.changes import with_sheet
 from fixtures.pages import parse
+from fixtures.variants import with_sheet
 from PIL import Image
 
 from lrdiag.errors import RunFolderError

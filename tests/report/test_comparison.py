@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 from bs4 import Tag
-from fixtures.changes import without_sheets
 from fixtures.pages import parse
+from fixtures.variants import without_sheets
 
 from lrdiag.record.facts import Averages, ClassChange, Comparison, Mistake, Run, Score, SettingChange
 from lrdiag.report.page import render_page

@@ -7,8 +7,8 @@ import re
 
 import pytest
 from bs4 import Tag
-from fixtures.changes import changed
 from fixtures.pages import parse
+from fixtures.variants import changed
 
 from lrdiag.intervals import wilson
 from lrdiag.record.facts import Calibration, CalibrationBin, Run

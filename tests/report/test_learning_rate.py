@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from fixtures.changes import changed
+from fixtures.variants import changed
 
 from lrdiag.record.facts import RangeTestFacts, Run
 from lrdiag.report.page import render_page

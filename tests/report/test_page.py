@@ -15,8 +15,8 @@ from typing import get_args
 
 import html5lib
 import pytest
-from fixtures.changes import with_files, with_sheet
 from fixtures.pages import parse
+from fixtures.variants import with_files, with_sheet
 from jinja2 import UndefinedError
 
 from lrdiag import palette

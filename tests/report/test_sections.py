@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from bs4 import Tag
-from fixtures.changes import changed, with_sheet, without_sheets
 from fixtures.pages import parse
+from fixtures.variants import changed, with_sheet, without_sheets
 
 from lrdiag.errors import RunFolderError
 from lrdiag.record.arrays import SkippedFile

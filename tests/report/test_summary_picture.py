@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures.changes import changed, with_files, without_sheets
+from fixtures.variants import changed, with_files, without_sheets
 from PIL import Image
 
 from lrdiag.record.facts import Run, Seconds

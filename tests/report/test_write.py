@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fixtures.changes import changed
+from fixtures.variants import changed
 
 from lrdiag.record.facts import Run
 from lrdiag.report.page import render_page
