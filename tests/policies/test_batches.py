@@ -129,7 +129,7 @@ def test_with_accumulation_a_sweep_continues_after_all_batches_of_the_previous_o
 def test_sweeps_on_the_same_batches_give_no_interval(make_line: Callable[..., keras.Model]) -> None:
     everything = dataset().unbatch().batch(12)
     test = find_lr(make_line(run_eagerly=True), everything, end_lr=1e-2, iterations=5, repeats=2)
-    with pytest.raises(NoSuggestion, match=r"different batches.*Received: 2 sweeps with the very same losses"):
+    with pytest.raises(NoSuggestion, match=r"different batches.*Received: 2 sweeps with identical losses"):
         test.interval()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,18 +89,21 @@ class ImageArrays:
                     stage.advance()
         return assemble(self.name, source, classes, parts, test_only=test_only)
 
-    def _open(self) -> Any:
-        try:
-            file = np.load(self.path, allow_pickle=False)
-            if isinstance(file, np.lib.npyio.NpzFile):
-                return file
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        with ExitStack() as stack:
             reason = "it contains a single array"
-        except Exception as error:  # a damaged file can raise anything
-            reason = str(error)
-        raise DataError(
-            f"A .npz file must be one that numpy.savez wrote. Received: {printable(str(self.path))}: {reason}. "
-            "Write it again"
-        )
+            try:
+                raw = stack.enter_context(self.path.open("rb"))  # NumPy leaves a damaged file open
+                file = np.load(raw, allow_pickle=False)
+            except Exception as error:  # a damaged file can raise anything
+                file, reason = None, str(error)
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise DataError(
+                    f"A .npz file must be one that numpy.savez wrote. Received: {printable(str(self.path))}: {reason}. "
+                    "Write it again"
+                )
+            yield stack.enter_context(file)
 
 
 @dataclass(frozen=True)
