@@ -21,7 +21,6 @@ from lrdiag.record import provenance
 from lrdiag.record.arrays import NO_IMAGES, LabelledImages
 from lrdiag.record.facts import (
     DatasetFacts,
-    Evolution,
     MadeBy,
     RangeTestFacts,
     Run,
@@ -30,13 +29,13 @@ from lrdiag.record.facts import (
     TrainingRun,
     TrainingSample,
 )
-from lrdiag.record.pictures import Pictures
 from lrdiag.report.report import Report, build_report, facts_of, run_of
 from lrdiag.training.history import training_of
 
 if TYPE_CHECKING:
     import keras
 
+    from lrdiag.evaluation.evolution import Watched
     from lrdiag.evaluation.keeper import Display
     from lrdiag.rate.range_test import RangeTest
     from lrdiag.vocabulary import Preprocessing
@@ -252,8 +251,7 @@ class Reporter:
         training: TrainingRun | None,
         train_sample: TrainingSample | None = None,
         seconds: Seconds,
-        evolution: Evolution | None = None,
-        pictures: Pictures | None = None,
+        watched: Watched | None = None,
     ) -> Report:
         """Builds the report, without the comparison with the baseline.
 
@@ -270,8 +268,7 @@ class Reporter:
             range_test_note=self.range_test_note,
             train=self.train,
             files=_files(self.files, evaluated),
-            evolution=evolution,
-            pictures=pictures,
+            watched=watched,
             seed=self.seed,
             seconds=seconds,
             train_sample=train_sample,

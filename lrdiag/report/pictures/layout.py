@@ -50,6 +50,20 @@ def lay_out(
     return pictures
 
 
+def lay_out_watched(images: np.ndarray, maps: np.ndarray | None) -> Pictures:
+    """Lays out the images that were watched during training, and their heatmaps, each scaled to its own peak.
+
+    Args:
+        images: The images, a `uint8` array of shape `(n, height, width, channels)`, grey or RGB.
+        maps: The heatmap of each image after each epoch, `float32` of shape `(n * epochs, h, w)`, or `None`.
+    """
+    pictures = Pictures()
+    pictures.add("evolution", photograph_sheet(images, FILES["evolution"]))
+    if maps is not None:
+        pictures.add("evolution-maps", heatmap_sheet(maps, maps.max(axis=(1, 2)), FILES["evolution-maps"]))
+    return pictures
+
+
 def _lay_out_mistakes(
     pictures: Pictures, mistakes: np.ndarray, predictions: Predictions, heatmaps: Heatmaps | None
 ) -> None:

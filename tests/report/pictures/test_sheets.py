@@ -15,7 +15,7 @@ from lrdiag.record.arrays import NO_IMAGES, Dataset, Heatmaps, LabelledImages, M
 from lrdiag.record.facts import Run
 from lrdiag.record.pictures import FILES, Pictures, Sheet, SheetName
 from lrdiag.report.pictures import layout
-from lrdiag.report.pictures.layout import lay_out, most_informative
+from lrdiag.report.pictures.layout import lay_out, lay_out_watched, most_informative
 from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, photograph_sheet
 from lrdiag.report.pictures.tiles import layer
 
@@ -289,6 +289,25 @@ def test_if_there_is_no_room_for_all_some_are_left_out(monkeypatch: pytest.Monke
 def test_small_photographs_are_limited_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "_MOST_TILES", 5)
     assert laid_out().sheets["mistakes"].items == [0, 1, 2, 3, 4]
+
+
+def test_watched_images_and_their_maps_lie_on_two_sheets() -> None:
+    images, maps = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((4, 2, 2), np.float32)
+    images[1] = 200
+    maps[[0, 1, 2, 3], [0, 1, 0, 1], 0] = [1, 2, 5, 0]
+    pictures = lay_out_watched(images, maps)
+    assert pictures.sheets.keys() == {"evolution", "evolution-maps"}
+    places = [cut_out(pictures.sheets["evolution"], pictures.files["watched.webp"], place) for place in (0, 1)]
+    assert [round(float(each.mean() / 10)) for each in places] == [0, 20]
+    opacity = [
+        cut_out(pictures.sheets["evolution-maps"], pictures.files["watched-maps.png"], place) for place in range(4)
+    ]
+    hottest = [np.argwhere(each[..., 3] > 150).tolist() for each in opacity]
+    assert hottest == [[[0, 0]], [[1, 0]], [[0, 0]], []]  # each is scaled to its own peak
+
+
+def test_without_maps_watched_images_have_one_sheet() -> None:
+    assert lay_out_watched(np.zeros((2, 8, 8, 3), np.uint8), None).sheets.keys() == {"evolution"}
 
 
 class TestMostInformative:
