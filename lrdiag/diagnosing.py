@@ -16,7 +16,7 @@ from lrdiag.diagnosis.gates import Gate, check, with_outcomes
 from lrdiag.diagnosis.scores import training_sample
 from lrdiag.errors import DataError
 from lrdiag.evaluation.evaluator import BATCH_SIZE, Evaluated, Evaluator
-from lrdiag.progress import Progress, Silence
+from lrdiag.progress import SILENCE, Progress
 from lrdiag.record import provenance
 from lrdiag.record.arrays import NO_IMAGES, LabelledImages
 from lrdiag.record.facts import (
@@ -118,7 +118,7 @@ def diagnose(
         output=output,
         batch_size=batch_size,
         seed=seed,
-        progress=progress or Silence(),
+        progress=progress or SILENCE,
         class_names=class_names,
         data_name=name,
         files=files,
@@ -192,7 +192,7 @@ class Reporter:
     output: str | int | None = None
     batch_size: int = BATCH_SIZE
     seed: int = 0
-    progress: Progress = field(default_factory=Silence)
+    progress: Progress = SILENCE
     class_names: Sequence[str] | None = None
     data_name: str = ""
     dataset: DatasetFacts | None = None

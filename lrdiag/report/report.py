@@ -16,7 +16,7 @@ from lrdiag.diagnosis.assemble import assemble, class_counts
 from lrdiag.diagnosis.evidence import Evidence, ModelLoss
 from lrdiag.diagnosis.findings.rules import check_all
 from lrdiag.record import folder as run_folder
-from lrdiag.record.arrays import NO_IMAGES, Heatmaps, LabelledImages, Predictions
+from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
 from lrdiag.record.facts import (
     DatasetFacts,
     Diagnosis,
@@ -121,6 +121,7 @@ class Report:
         run_folder.create(folder)
         earlier = run_folder.earlier_files(folder)
         written = write_tables(folder, self.diagnosis, self.predictions, self.heatmaps, self.files)
+        run_folder.list_files(folder, written)
         run_folder.save(folder, self.run)  # before the page: a template may fail
         write_page(folder, self.run, assets=assets, templates=None if templates is None else Path(templates))
         run_folder.complete(folder, earlier, [*written, *self.run.pictures.files, *own])
@@ -171,15 +172,15 @@ def build_report(
     *,
     run: RunFacts,
     training: TrainingRun | None,
-    range_test: RangeTest | RangeTestFacts | None = None,
-    range_test_note: str | None = None,
-    train: LabelledImages = NO_IMAGES,
-    files: tuple[str, ...] = (),
-    watched: Watched | None = None,
-    seed: int = 0,
-    seconds: Seconds | None = None,
-    train_sample: TrainingSample | None = None,
-    made_by: MadeBy = "diagnose",
+    range_test: RangeTest | RangeTestFacts | None,
+    range_test_note: str | None,
+    train: LabelledImages,
+    files: tuple[str, ...],
+    watched: Watched | None,
+    seed: int,
+    seconds: Seconds,
+    train_sample: TrainingSample | None,
+    made_by: MadeBy,
 ) -> Report:
     """Lays out the pictures, computes the facts of a report and applies the rules.
 
@@ -210,13 +211,13 @@ def build_report(
         range_test=range_test if isinstance(range_test, RangeTestFacts | None) else range_test.facts(),
         range_test_note=range_test_note,
         training=training,
-        heatmaps=evaluated.facts,
+        heatmaps=evaluated.heatmap_facts,
         run=run,
         evolution=None if watched is None else watched.facts,
         train_sample=train_sample,
         made_by=made_by,
     )
-    facts = dataclasses.replace(facts, seconds=seconds or Seconds())
+    facts = dataclasses.replace(facts, seconds=seconds)
     diagnosis = check_all(Evidence(facts, predictions, heatmaps, evaluated.mistakes, _loss_of(evaluated)))
     return Report(Run(diagnosis, pictures), predictions, heatmaps, evaluated.mistakes, files)
 
