@@ -14,7 +14,7 @@ from lrdiag.backend.device import device
 from lrdiag.data.sampling import random_subset
 from lrdiag.diagnosis.gates import Gate, check, with_outcomes
 from lrdiag.diagnosis.scores import training_sample
-from lrdiag.errors import DataError
+from lrdiag.errors import DataError, require_count
 from lrdiag.evaluation.evaluator import BATCH_SIZE, Evaluated, Evaluator
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record import provenance
@@ -110,6 +110,7 @@ def diagnose(
         ComparisonError: If the baseline was evaluated on other images.
         RunFolderError: If the baseline can't be read.
     """
+    require_count("seed", seed, at_least=0)
     training = training_of(history, model)
     reporter = Reporter(
         data=(x, y),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
+from operator import index
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 from lrdiag.diagnosis.gates import Gate, from_table
 from lrdiag.errors import SettingsError, require_choice, require_count
@@ -243,10 +244,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None:
                 require_count(name, value)
-        if self.image_size is not None and min(self.image_size) < 1:
-            raise SettingsError(f"`image_size` must be 1 pixel or more. Received: {self.image_size}")
-        if not 0 <= self.seed <= MAX_SEED:
-            raise SettingsError(f"`seed` must be between 0 and {MAX_SEED}. Received: {self.seed}")
+        _require_image_size(self.image_size)
+        _require_seed(self.seed)
         for name, allowed in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("assets", ASSETS)):
             require_choice(name, getattr(self, name), allowed)
         _require_augmentations(tuple(self.augment))
@@ -292,6 +291,16 @@ class Settings:
             templates=_path(templates),
             **others,
         )
+
+
+def _require_image_size(size: tuple[int, int] | None) -> None:
+    if size is not None and min(size) < 1:
+        raise SettingsError(f"`image_size` must be 1 pixel or more. Received: {size}")
+
+
+def _require_seed(seed: object) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, SupportsIndex) or not 0 <= index(seed) <= MAX_SEED:
+        raise SettingsError(f"`seed` must be a whole number between 0 and {MAX_SEED}. Received: {seed!r}")
 
 
 def _path(value: str | PathLike[str] | None) -> Path | None:
@@ -344,5 +353,7 @@ class DiagnoseSettings:
     templates: Path | None = None
 
     def __post_init__(self) -> None:
+        _require_image_size(self.image_size)
+        _require_seed(self.seed)
         require_choice("preprocess", self.preprocess, PREPROCESSINGS)
         require_choice("assets", self.assets, ASSETS)

@@ -722,6 +722,11 @@ def test_a_saved_report_is_a_run_folder(report: Report, tmp_path: Path) -> None:
     assert list((tmp_path / "assets").iterdir())
 
 
+def test_a_seed_below_zero_is_refused(net: keras.Model) -> None:
+    with pytest.raises(SettingsError, match=r"`seed` must be a whole number, 0 or more. Received: -1"):
+        diagnose(net, IMAGES, LABELS, seed=-1)
+
+
 def test_a_report_without_training_and_range_test_writes_no_empty_tables(report: Report, tmp_path: Path) -> None:
     report.save(tmp_path)
     tables = {path.name for path in tmp_path.glob("*.csv")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from lrdiag.diagnosis.gates import Gate
 from lrdiag.errors import SettingsError
-from lrdiag.settings import LearningRate, Settings
+from lrdiag.settings import DiagnoseSettings, LearningRate, Settings
 from lrdiag.vocabulary import ASSETS, AUGMENTATIONS, OPTIMIZERS, SCHEDULES
 
 
@@ -60,11 +61,12 @@ def test_counts_begin_at_one(name: str, value: int) -> None:
         Settings(**{name: value})
 
 
-@pytest.mark.parametrize("seed", [-1, 2**31])
-def test_a_seed_that_numpy_would_refuse_is_refused(seed: int) -> None:
+@pytest.mark.parametrize("seed", [-1, 2**31, 1.5])
+def test_a_seed_that_numpy_would_refuse_is_refused(seed: Any) -> None:
     assert Settings(seed=2**31 - 1).seed == 2**31 - 1
-    with pytest.raises(SettingsError, match=f"`seed` must be between.*Received: {seed}"):
-        Settings(seed=seed)
+    for make in (Settings, partial(DiagnoseSettings, "model.keras")):
+        with pytest.raises(SettingsError, match=f"`seed` must be a whole number between.*Received: {seed}"):
+            make(seed=seed)
 
 
 @pytest.mark.parametrize(
