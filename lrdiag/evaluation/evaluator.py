@@ -25,7 +25,7 @@ from lrdiag.explain.predictor import Predictor
 from lrdiag.explain.trust import measure_trust
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
-from lrdiag.record.facts import HeatmapFacts
+from lrdiag.record.facts import HeatmapFacts, IndependentCheck
 from lrdiag.vocabulary import Preprocessing
 
 BATCH_SIZE = 512
@@ -207,9 +207,12 @@ class Evaluator:
 def _heatmap_facts(predictor: Predictor, sample: Sample, predictions: Predictions, heatmaps: Heatmaps) -> HeatmapFacts:
     """How the maps were made, and how far they can be trusted, measured on a random sample of the mistakes."""
     facts = HeatmapFacts(METHOD, heatmaps.layer, len(heatmaps.indices))
+    if sample.images is None:
+        reason = "the model does not take a single array of images"
+        return replace(facts, independent=IndependentCheck(0, 0, None, reason))
     maps = heatmaps.predicted[np.searchsorted(heatmaps.indices, sample.indices)]
     usable = np.isfinite(maps).all(axis=(1, 2))
-    if sample.images is None or not usable.any():
+    if not usable.any():
         return facts
     images, maps, classes = sample.images[usable], maps[usable], predictions.predicted[sample.indices[usable]]
     independent = compare_with_keras_vis(predictor.opened, heatmaps.layer, images, maps, classes)

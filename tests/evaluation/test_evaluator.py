@@ -181,4 +181,6 @@ def test_a_video_is_shown_by_display_and_its_maps_are_not_measured() -> None:
     np.testing.assert_array_equal(evaluated.mistakes, TEST.images[evaluated.predictions.misclassified])
     assert evaluated.heatmaps is not None
     assert evaluated.heatmap_facts.trust is None
-    assert evaluated.heatmap_facts.independent is None
+    check = evaluated.heatmap_facts.independent
+    assert check is not None
+    assert (check.images, check.skipped) == (0, "the model does not take a single array of images")

@@ -429,6 +429,12 @@ class TestMisclassified:
     def test_the_comparison_with_tf_keras_vis_is_stated(self, check: IndependentCheck, sentence: str) -> None:
         assert sentence in independent_sentence(check)
 
+    def test_says_why_maps_were_not_compared_also_if_nothing_else_was_measured(self, runs: dict[str, Run]) -> None:
+        check = IndependentCheck(0, 0, None, "the model does not take a single array of images")
+        heatmaps = dataclasses.replace(runs["ordinary"].diagnosis.heatmaps, trust=None, independent=check)
+        said = section(render_page(changed(runs["ordinary"], heatmaps=heatmaps)), "misclassified").find(class_="trust")
+        assert said.p.get_text() == independent_sentence(check)
+
     def test_says_nothing_of_trust_that_was_not_measured(self, pages: dict[str, str]) -> None:
         assert section(pages["not numbers"], "misclassified").find(class_="trust") is None
 

@@ -178,12 +178,9 @@ def _left_out(count: int, shown: int) -> str | None:
 
 
 def _trust(heatmaps: HeatmapFacts) -> str | None:
-    if heatmaps.trust is None:
-        return None
-    sentences = [trust_sentence(heatmaps.trust)]
-    if heatmaps.independent:
-        sentences.append(independent_sentence(heatmaps.independent))
-    return " ".join(sentences)
+    measured = trust_sentence(heatmaps.trust) if heatmaps.trust else None
+    compared = independent_sentence(heatmaps.independent) if heatmaps.independent else None
+    return " ".join(filter(None, (measured, compared))) or None
 
 
 def independent_sentence(check: IndependentCheck) -> str:
