@@ -1,4 +1,3 @@
-import os
 import pickle
 import tarfile
 from collections.abc import Callable
@@ -38,15 +37,6 @@ class Recorder(Silence):
 @pytest.fixture
 def progress() -> Recorder:
     return Recorder()
-
-
-@pytest.fixture(scope="session")
-def cifar10_root() -> Path:
-    """The folder that holds cifar-10-batches-py/ and images/: real photographs."""
-    root = os.environ.get("LRDIAG_DATA_DIR")
-    if not root:
-        pytest.skip("LRDIAG_DATA_DIR names no folder of real photographs")
-    return Path(root)
 
 
 @pytest.fixture(autouse=True)

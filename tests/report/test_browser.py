@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import http.server
+import importlib
 import importlib.util
 import os
 import shutil
@@ -27,12 +28,14 @@ from lrdiag.record.facts import Misclassified, Run
 from lrdiag.report.page import render_page
 from lrdiag.report.write import write_page
 
-webdriver = pytest.importorskip("selenium.webdriver")
-Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+REQUIRED = "LRDIAG_REQUIRE_BROWSER" in os.environ
+if not REQUIRED:
+    pytest.importorskip("selenium")
+webdriver = importlib.import_module("selenium.webdriver")
+Keys = importlib.import_module("selenium.webdriver.common.keys").Keys
 
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
-REQUIRED = "LRDIAG_REQUIRE_BROWSER" in os.environ
 VARIANTS = ("ordinary", "hostile and compared", "hostile and followed", "many pairs", "losses only")
 """Together they have every section, every kind of text and the widest contents."""
 OTHERS = (

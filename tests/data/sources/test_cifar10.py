@@ -158,13 +158,13 @@ def test_what_cannot_be_had_says_what_to_do(progress):
         assert advice in str(caught.value)
 
 
-def test_the_real_files(cifar10_root, progress):
-    dataset = Cifar10(cifar10_root).load(progress)
+def test_the_real_files(photographs, progress):
+    dataset = Cifar10(photographs).load(progress)
     assert dataset.train.images.shape == (50_000, 32, 32, 3)
     assert np.bincount(dataset.train.labels).tolist() == [5000] * 10
     assert np.bincount(dataset.test.labels).tolist() == [1000] * 10
     assert dataset.classes[0] == "airplane"
-    with (cifar10_root / NAME / "data_batch_5").open("rb") as file:
+    with (photographs / NAME / "data_batch_5").open("rb") as file:
         last = pickle.load(file, encoding="bytes")
     np.testing.assert_array_equal(dataset.train.images[-1, 5, 7], last[b"data"][-1].reshape(3, 32, 32)[:, 5, 7])
 

@@ -381,7 +381,7 @@ def test_relative_paths_work(write_images, progress, monkeypatch):
         assert [each.file for each in dataset.skipped] == ["train/cat/1.png"]
 
 
-def test_the_real_photographs_show_what_the_batches_show(tmp_path, cifar10_root, progress):
+def test_the_real_photographs_show_what_the_batches_show(tmp_path, photographs, progress):
     """The folder holds the photographs of CIFAR-10 as JPEG: alike, but for compression."""
     from lrdiag.data.sources.cifar10 import Cifar10
 
@@ -389,10 +389,10 @@ def test_the_real_photographs_show_what_the_batches_show(tmp_path, cifar10_root,
     for split in ("train", "test"):
         for name in ("airplane", "frog"):
             (root / split / name).mkdir(parents=True)
-            for file in sorted((cifar10_root / "images" / "test" / name).iterdir())[:20]:
+            for file in sorted((photographs / "images" / "test" / name).iterdir())[:20]:
                 (root / split / name / file.name).symlink_to(file)
-    photographs = ImageFolder(root).load(progress).test
-    official = Cifar10(cifar10_root).load(progress).test
+    read = ImageFolder(root).load(progress).test
+    official = Cifar10(photographs).load(progress).test
     planes = official.images[official.labels == 0].astype(np.int16)
-    distances = [np.abs(planes - image).mean(axis=(1, 2, 3)).min() for image in photographs.images[:20]]
+    distances = [np.abs(planes - image).mean(axis=(1, 2, 3)).min() for image in read.images[:20]]
     assert max(distances) < 6
