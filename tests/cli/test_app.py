@@ -261,7 +261,7 @@ def test_an_out_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("in the way")
     result = CliRunner().invoke(main, ["train-and-report", *QUICK, "--out", str(tmp_path / "file" / "run")])
     assert result.exit_code == 2
-    assert "--out" in result.stderr
+    assert "The run folder cannot be written. Choose another folder." in result.stderr
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
