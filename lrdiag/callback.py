@@ -106,7 +106,6 @@ class ReportingCallback(RunRecorder):
             evaluated = self._reporter.evaluate(self._evaluator, keep_every_map=self._every is not None)
             train_sample = self._reporter.train_sample(self._evaluator)
             self._memory.add(max(1, len(self.epochs)), evaluated)
-            evolution, pictures = self._memory.evolution()
         with self._stopwatch.lap("report"), self._reporter.progress.stage("Writing the page"):
             report = self._reporter.report(
                 self.model,
@@ -114,8 +113,7 @@ class ReportingCallback(RunRecorder):
                 training=training,
                 train_sample=train_sample,
                 seconds=self._stopwatch.seconds(),
-                evolution=evolution,
-                pictures=pictures,
+                watched=self._memory.watched(),
             )
             try:
                 self.report = self._reporter.compared(report)

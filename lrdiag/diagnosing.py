@@ -16,12 +16,11 @@ from lrdiag.diagnosis.gates import Gate, check, with_outcomes
 from lrdiag.diagnosis.scores import training_sample
 from lrdiag.errors import DataError
 from lrdiag.evaluation.evaluator import BATCH_SIZE, Evaluated, Evaluator
-from lrdiag.progress import Progress, Silence
+from lrdiag.progress import SILENCE, Progress
 from lrdiag.record import provenance
 from lrdiag.record.arrays import NO_IMAGES, LabelledImages
 from lrdiag.record.facts import (
     DatasetFacts,
-    Evolution,
     MadeBy,
     RangeTestFacts,
     Run,
@@ -30,13 +29,13 @@ from lrdiag.record.facts import (
     TrainingRun,
     TrainingSample,
 )
-from lrdiag.record.pictures import Pictures
 from lrdiag.report.report import Report, build_report, facts_of, run_of
 from lrdiag.training.history import training_of
 
 if TYPE_CHECKING:
     import keras
 
+    from lrdiag.evaluation.evolution import Watched
     from lrdiag.evaluation.keeper import Display
     from lrdiag.rate.range_test import RangeTest
     from lrdiag.vocabulary import Preprocessing
@@ -119,7 +118,7 @@ def diagnose(
         output=output,
         batch_size=batch_size,
         seed=seed,
-        progress=progress or Silence(),
+        progress=progress or SILENCE,
         class_names=class_names,
         data_name=name,
         files=files,
@@ -193,7 +192,7 @@ class Reporter:
     output: str | int | None = None
     batch_size: int = BATCH_SIZE
     seed: int = 0
-    progress: Progress = field(default_factory=Silence)
+    progress: Progress = SILENCE
     class_names: Sequence[str] | None = None
     data_name: str = ""
     dataset: DatasetFacts | None = None
@@ -252,8 +251,7 @@ class Reporter:
         training: TrainingRun | None,
         train_sample: TrainingSample | None = None,
         seconds: Seconds,
-        evolution: Evolution | None = None,
-        pictures: Pictures | None = None,
+        watched: Watched | None = None,
     ) -> Report:
         """Builds the report, without the comparison with the baseline.
 
@@ -270,8 +268,7 @@ class Reporter:
             range_test_note=self.range_test_note,
             train=self.train,
             files=_files(self.files, evaluated),
-            evolution=evolution,
-            pictures=pictures,
+            watched=watched,
             seed=self.seed,
             seconds=seconds,
             train_sample=train_sample,

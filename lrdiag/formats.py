@@ -87,6 +87,17 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}\u00a0h {minutes % 60:02d}\u00a0min"
 
 
+def setting(value: str | int | float | bool | None) -> str:
+    """The value of a setting.
+
+    >>> setting(True), setting(None), setting(0.1)
+    ('yes', 'not set', '0.1')
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "not set" if value is None else f"{value}"
+
+
 def short(name: str, limit: int = NAME_LIMIT) -> str:
     """A name from outside on one line, at most `limit` characters, that cannot reverse the text around it.
 

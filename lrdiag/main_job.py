@@ -15,7 +15,7 @@ from lrdiag.diagnosis.compare import refuse_other_images
 from lrdiag.diagnosis.gates import refuse_unknown_classes
 from lrdiag.evaluation.evaluator import BATCH_SIZE
 from lrdiag.models import Network, build_network
-from lrdiag.progress import Progress, Silence
+from lrdiag.progress import SILENCE, Progress
 from lrdiag.record import folder as run_folder
 from lrdiag.record.arrays import Dataset
 from lrdiag.record.facts import DatasetFacts, Rates, Run, TrainingRun
@@ -27,8 +27,6 @@ from lrdiag.training.fit import DEFAULT_RATES, Policy, compile_network, numerics
 from lrdiag.training.guard import DivergenceGuard
 from lrdiag.training.progress_bar import TrainingProgress
 from lrdiag.training.rates import choose_rates
-
-SILENCE = Silence()
 
 
 def run_main_job(
@@ -117,6 +115,7 @@ class Job:
         model.optimizer.build(model.trainable_variables)  # otherwise Keras warns when it loads the model
         with run_folder.replacing(self.settings.out / run_folder.MODEL) as temporary:
             model.save(temporary)
+        run_folder.list_files(self.settings.out, [run_folder.MODEL])
 
     def settings_shown(self) -> dict[str, Any]:
         """Returns the settings that the page shows, defaults filled in."""

@@ -18,9 +18,9 @@ from lrdiag.diagnosing import Reporter, Stopwatch
 from lrdiag.diagnosis.assemble import dataset_facts
 from lrdiag.errors import DataError, SettingsError
 from lrdiag.evaluation.evaluator import BATCH_SIZE
-from lrdiag.main_job import SILENCE, Job, finished, refuse_other_data, run_main_job
+from lrdiag.main_job import Job, finished, refuse_other_data, run_main_job
 from lrdiag.models import load_model, takes_images
-from lrdiag.progress import Progress
+from lrdiag.progress import SILENCE, Progress
 from lrdiag.rate.range_test import RangeTest
 from lrdiag.record import folder as run_folder
 from lrdiag.record.arrays import Dataset

@@ -37,3 +37,6 @@ class Silence:
 
     def warn(self, text: str) -> None:
         """Does nothing."""
+
+
+SILENCE = Silence()

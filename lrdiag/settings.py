@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lrdiag.diagnosis.gates import Gate, Rule, from_table
+from lrdiag.diagnosis.gates import Gate, from_table
 from lrdiag.errors import SettingsError, require_choice, require_count
 from lrdiag.vocabulary import (
     ASSETS,
@@ -20,6 +20,7 @@ from lrdiag.vocabulary import (
     SINGLE_RATE_SCHEDULES,
     AssetsName,
     AugmentationName,
+    GateRule,
     OptimizerName,
     Preprocessing,
     ScheduleName,
@@ -297,7 +298,7 @@ def _path(value: str | PathLike[str] | None) -> Path | None:
     return None if value is None else Path(value)
 
 
-def _gates(rule: Rule, limits: Mapping[str, float] | None) -> tuple[Gate, ...]:
+def _gates(rule: GateRule, limits: Mapping[str, float] | None) -> tuple[Gate, ...]:
     return () if limits is None else from_table(rule, limits)
 
 

@@ -251,7 +251,7 @@ def test_arguments_of_the_page_are_passed_on(tmp_path: Path) -> None:
     np.testing.assert_array_equal(callback.report.mistakes, 255 - IMAGES[callback.report.predictions.misclassified])
 
 
-def test_the_batch_size_is_that_of_the_judgement(tmp_path: Path) -> None:
+def test_the_batch_size_is_that_of_the_evaluation(tmp_path: Path) -> None:
     sizes: list[int] = []
 
     def show(batch: np.ndarray) -> np.ndarray:
@@ -280,7 +280,7 @@ def two_outputs() -> keras.Model:
     return net
 
 
-def test_of_two_outputs_the_named_one_is_judged(tmp_path: Path) -> None:
+def test_of_two_outputs_the_named_one_is_evaluated(tmp_path: Path) -> None:
     callback = ReportCallback(tmp_path, DATA, output="a")
     two_outputs().fit(IMAGES, [LABELS, LABELS % 2], verbose=0, callbacks=[callback])
     assert callback.report is not None

@@ -22,7 +22,7 @@ from PIL import Image
 import lrdiag
 from lrdiag import Report, diagnose
 from lrdiag.data.preprocessing import preprocess
-from lrdiag.errors import ComparisonError, DataError, ModelError, RunFolderError, SettingsError
+from lrdiag.errors import ComparisonError, DataError, ModelError, RunFolderError, SettingsError, TemplateError
 from lrdiag.rate.range_test import Sweep
 from lrdiag.record import folder as run_folder
 from lrdiag.record.facts import RangeTestFacts, TrainingRun
@@ -398,7 +398,7 @@ def test_a_loss_that_takes_other_numbers_is_a_finding(
         assert f"from_logits={not from_logits}" in found[0].advice
 
 
-def test_half_precision_is_judged_as_such(report: Report) -> None:
+def test_half_precision_is_evaluated_as_such(report: Report) -> None:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
     try:
@@ -412,7 +412,7 @@ def test_half_precision_is_judged_as_such(report: Report) -> None:
     assert not np.array_equal(other.predictions.log_probabilities, report.predictions.log_probabilities)
 
 
-def test_a_dense_net_is_judged_without_heatmaps_and_the_page_says_why(tmp_path: Path) -> None:
+def test_a_dense_net_is_evaluated_without_heatmaps_and_the_page_says_why(tmp_path: Path) -> None:
     dense = keras.Sequential([keras.Input(SHAPE), L.Rescaling(1 / 255), L.Flatten(), L.Dense(CLASSES)])
     other = diagnose(dense, IMAGES, LABELS)
     assert other.heatmaps is None
@@ -619,7 +619,7 @@ def test_labels_that_exceed_the_outputs_are_refused(net: keras.Model, shift: int
     ],
     ids=["no-images", "no-batches", "empty-tf.data", "no-labels", "fewer-labels", "names", "endless", "sizes"],
 )
-def test_data_that_cannot_be_judged_are_refused(net: keras.Model, x: Any, y: Any, message: str) -> None:
+def test_data_that_cannot_be_evaluated_are_refused(net: keras.Model, x: Any, y: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         diagnose(net, x, y)
 
@@ -748,6 +748,19 @@ def test_a_folder_that_is_used_again_keeps_no_file_of_the_earlier_run(
     assert run_folder.load(tmp_path) == report.run
 
 
+def test_tables_of_a_report_whose_page_failed_are_not_left_beside_the_next(
+    net: keras.Model, report: Report, tmp_path: Path
+) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "report.html.j2").write_text("{{ missing }}")
+    first = diagnose(net, IMAGES, LABELS, history={"loss": [1.0, 0.5]})
+    with pytest.raises(TemplateError):
+        first.save(tmp_path / "run", templates=tmp_path / "templates")
+    assert (tmp_path / "run" / "history.csv").exists()
+    report.save(tmp_path / "run")
+    assert not (tmp_path / "run" / "history.csv").exists()
+
+
 def test_a_table_of_a_sweep_without_smoothed_losses_is_written(net: keras.Model, tmp_path: Path) -> None:
     sweep = lrdiag.RangeTest((Sweep(np.geomspace(1e-4, 1, 30), np.ones(30)),))
     diagnose(net, IMAGES, LABELS, range_test=sweep).save(tmp_path)
@@ -779,7 +792,7 @@ def test_a_notebook_shows_the_page_in_a_frame_of_its_own(report: Report) -> None
 
 @pytest.fixture(scope="module")
 def better(net: keras.Model, report: Report) -> Report:
-    """The same images, judged by a net that knows one answer more."""
+    """The same images, evaluated by a net that knows one answer more."""
     other = network()
     other.set_weights(net.get_weights())
     other.layers[-1].bias.assign_add([0.0, 0.01, 0.0])

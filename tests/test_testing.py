@@ -26,7 +26,7 @@ def net() -> keras.Model:
     return keras.Model(inputs, scores)
 
 
-def judged(net: keras.Model, labels: np.ndarray, answers: np.ndarray, pictures: int = 0) -> Report:
+def evaluated(net: keras.Model, labels: np.ndarray, answers: np.ndarray, pictures: int = 0) -> Report:
     display = np.arange(pictures, pictures + len(labels), dtype="uint8").reshape(-1, 1, 1, 1)
     images = answers.astype("float32").reshape(-1, 1, 1, 1)
     return lrdiag.diagnose(net, images, labels, class_names=list(SIZES), display=display)
@@ -40,13 +40,13 @@ def answers(*wrong: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def perfect(net: keras.Model) -> Report:
-    return judged(net, LABELS, answers())
+    return evaluated(net, LABELS, answers())
 
 
 @pytest.fixture(scope="module")
 def worse(net: keras.Model) -> Report:
     """One cat of four and one dog of five are taken for another."""
-    return judged(net, LABELS, answers(0, 4))
+    return evaluated(net, LABELS, answers(0, 4))
 
 
 @pytest.mark.parametrize(
@@ -107,13 +107,13 @@ def test_what_is_no_share_or_no_class_is_refused(perfect: Report, arguments: dic
 
 
 def test_a_class_without_images_is_not_held_against_the_model(net: keras.Model) -> None:
-    no_owls = judged(net, LABELS[:9], LABELS[:9])
+    no_owls = evaluated(net, LABELS[:9], LABELS[:9])
     assert_no_regression(no_owls, no_owls, recall=0)
 
 
 def test_other_images_are_refused(net: keras.Model, perfect: Report) -> None:
     with pytest.raises(ComparisonError):
-        assert_no_regression(judged(net, LABELS, answers(), pictures=1), perfect)
+        assert_no_regression(evaluated(net, LABELS, answers(), pictures=1), perfect)
 
 
 def test_a_folder_without_a_report_is_refused(perfect: Report, tmp_path: Path) -> None:

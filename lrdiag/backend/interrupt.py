@@ -35,13 +35,11 @@ class Interrupt:
         """Restores the previous handler."""
         if self._before is not None and signal.getsignal(signal.SIGINT) == self._note:
             signal.signal(signal.SIGINT, self._before)
-        self._before = None
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.pressed or not is_in_fit(frame, self._callback):
-            before = self._before
             self.stop_listening()
-            before(number, frame)
+            self._before(number, frame)  # kept after `stop_listening`: a later listener may restore this one
         else:
             self.pressed = True
 

@@ -72,6 +72,19 @@ def batch_counter(optimizer: keras.Optimizer) -> keras.Variable:
     return next(each for each in unscaled(optimizer).variables if each.name == "iteration")
 
 
+def slot_of(optimizer: keras.Optimizer, variable: Any, slots: list[keras.Variable]) -> keras.Variable:
+    """Returns the one of `slots` that belongs to a trainable variable.
+
+    Keras's own optimizers find it by this private method in `update_step`, because there is no public one.
+
+    Args:
+        optimizer: A built optimizer.
+        variable: One of its trainable variables.
+        slots: One variable for each trainable variable, as `add_optimizer_variables` returns them.
+    """
+    return slots[optimizer._get_variable_index(variable)]
+
+
 class HyperParameters:
     """Reads the learning rate and the momentum of an optimizer's next update.
 

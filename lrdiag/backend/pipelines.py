@@ -64,10 +64,10 @@ def length_of(dataset: tf.data.Dataset) -> int | None:
 
 
 def is_infinite(x: object) -> bool:
-    """Returns whether `x` is a `tf.data.Dataset` without end."""
+    """Returns whether `x` is a `tf.data` dataset without end, also one of a distribution strategy."""
     import tensorflow as tf
 
-    return isinstance(x, tf.data.Dataset) and int(x.cardinality()) == tf.data.INFINITE_CARDINALITY
+    return hasattr(x, "cardinality") and int(x.cardinality()) == tf.data.INFINITE_CARDINALITY
 
 
 def shuffled_batches(arrays: Any, size: int, batch_size: int) -> tf.data.Dataset:

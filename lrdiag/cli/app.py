@@ -247,23 +247,20 @@ def compare(base: Path, head: Path, out: Path | None, gates: tuple[Gate, ...], *
 
     gates = _all_gates(gates, compared=True)
     with nullcontext() if out is None else run_folder.new_folder(out):
-        read_head = run_folder.load_baseline if out is None else run_folder.load
-        run = set_beside(run_folder.load_baseline(base), read_head(head))
+        head_report = run_folder.report_of(head)
+        # Its own pictures are needed only if they are written again.
+        read = run_folder.load_baseline if out is None else run_folder.load_report
+        run = set_beside(run_folder.load_baseline(base), read(head_report))
         run, outcomes = _checked(run, gates)
         print_comparison(run.diagnosis)
         if out is not None:
             earlier = run_folder.earlier_files(out)
             run_folder.save(out, run)
             _write(run, out, **page)
-            if out.resolve() != _folder_of(head):
+            if out.resolve() != head_report.parent.resolve():
                 run_folder.complete(out, earlier, run.pictures.files)
             click.echo(out / "report.html")
     _exit_by(gates, outcomes)
-
-
-def _folder_of(run: Path) -> Path:
-    """Returns the run folder that a run folder or its report.json stands for."""
-    return (run.parent if run.is_file() else run).resolve()
 
 
 def _checked(run: Run, gates: tuple[Gate, ...]) -> tuple[Run, list[Outcome]]:

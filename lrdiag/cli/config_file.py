@@ -21,7 +21,7 @@ from lrdiag.diagnosis import gates as gating
 from lrdiag.diagnosis.gates import Gate
 from lrdiag.errors import SettingsError, did_you_mean
 from lrdiag.settings import LearningRate
-from lrdiag.vocabulary import DATA_NAMES
+from lrdiag.vocabulary import DATA_NAMES, GATE_RULES
 
 PYPROJECT = "pyproject.toml"
 COMMAND_LINE = "command line"
@@ -29,7 +29,7 @@ COMMAND_LINE = "command line"
 _OPTION = "config_file"
 _FILE = "lrdiag.cli.config_file.file"
 _GATES = "lrdiag.cli.config_file.gates"
-_RULES = {rule.replace("-", "_"): rule for rule in gating.RULES}
+_RULES = {rule.replace("-", "_"): rule for rule in GATE_RULES}
 _SEPARATORS = {"augment": ",", "learning_rate": ":", "image_size": "x"}
 """The separator of a list, for options that take several values in one text."""
 
@@ -143,7 +143,7 @@ def option_values(command: click.Command, arguments: list[str], parent: click.Co
 def _options_of(ctx: click.Context) -> Iterator[OptionValue]:
     values = {**ctx.params, "verbose": ctx.meta.get(VERBOSE)}
     for key, each in _keys(ctx.command).items():
-        if key not in gating.RULES and not each.negated:
+        if key not in GATE_RULES and not each.negated:
             yield OptionValue(key, values[each.name], _source(ctx, each.option))
 
 

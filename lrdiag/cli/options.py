@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from lrdiag.diagnosis.gates import Gate, Rule
+from lrdiag.diagnosis.gates import Gate
 from lrdiag.settings import MAX_SEED, LearningRate, Settings, read_augmentations, read_image_size
-from lrdiag.vocabulary import ASSETS, AUGMENTATIONS, DATA_NAMES, OPTIMIZERS
+from lrdiag.vocabulary import ASSETS, AUGMENTATIONS, DATA_NAMES, OPTIMIZERS, GateRule
 
 VERBOSE = "lrdiag.verbose"
 AT_LEAST_ONE = click.IntRange(min=1)
@@ -116,7 +116,7 @@ def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return gated
 
 
-def _reading(rule: Rule) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[Gate, ...]]:
+def _reading(rule: GateRule) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[Gate, ...]]:
     return lambda _ctx, _param, texts: tuple(Gate.parse(rule, text) for text in texts)
 
 

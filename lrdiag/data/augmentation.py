@@ -191,8 +191,8 @@ def build_augmentation(names: Sequence[str], image_shape: tuple[int, int, int], 
     seeds = np.random.SeedSequence(seed).generate_state(len(builders)).tolist()
     return keras.layers.Pipeline(
         [
-            build(name=name, seed=layer_seed, dtype="float32")
-            for (name, build), layer_seed in zip(builders.items(), seeds, strict=True)
+            build(name=name, seed=own_seed, dtype="float32")
+            for (name, build), own_seed in zip(builders.items(), seeds, strict=True)
             if name in names
         ]
     )

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 from keras import tree
 
+from lrdiag.backend.pipelines import is_infinite
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import LabelledImages
 
-_INFINITE = -1  # tf.data.INFINITE_CARDINALITY
 _ROUNDING = 0.01  # of the sum of a row of soft labels, in half precision
 
 
@@ -115,11 +115,11 @@ def _number_of_examples(arrays: Any) -> int:
 
 def _given_batches(x: Any) -> Iterator[Any]:
     if isinstance(x, keras.utils.PyDataset):
-        is_infinite = x.num_batches is None
+        endless = x.num_batches is None
         batches = (x[place] for place in range(x.num_batches or 0))
     else:
-        is_infinite = hasattr(x, "cardinality") and int(x.cardinality()) == _INFINITE
+        endless = is_infinite(x)
         batches = x
-    if is_infinite:
+    if endless:
         raise DataError("The data must be finite. Take a part of it with `dataset.take(batches)`.")
     yield from batches

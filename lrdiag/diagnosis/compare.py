@@ -73,7 +73,7 @@ def refuse_other_images(base: DatasetFacts, head: DatasetFacts) -> None:
     if base.test_fingerprint != head.test_fingerprint:
         raise ComparisonError(
             "A run and its baseline must use the same test images in the same order. Make the baseline again "
-            "with the same --data, --image-size and --limit-test. "
+            "with the same data, image size and limit of test images. "
             f"Received: {_images(head)} in the run, {_images(base)} in the baseline"
         )
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from lrdiag.errors import SettingsError, did_you_mean
+from lrdiag.vocabulary import GateRule
 
 if TYPE_CHECKING:
     from lrdiag.record.facts import Diagnosis, GateFacts
 
-Rule = Literal["fail-under", "fail-if-worse"]
-RULES: tuple[Rule, ...] = ("fail-under", "fail-if-worse")
-FIGURES: dict[Rule, tuple[str, ...]] = {
+FIGURES: dict[GateRule, tuple[str, ...]] = {
     "fail-under": ("accuracy", "recall", "precision", "f1"),
     "fail-if-worse": ("accuracy", "recall"),
 }
@@ -42,7 +41,7 @@ class Gate:
         SettingsError: If the figure does not exist, or the limit is not between 0 and 1.
     """
 
-    rule: Rule
+    rule: GateRule
     name: str
     limit: float
 
@@ -59,7 +58,7 @@ class Gate:
             )
 
     @classmethod
-    def parse(cls, rule: Rule, text: str) -> Gate:
+    def parse(cls, rule: GateRule, text: str) -> Gate:
         """Parses `accuracy=0.78`. Splits at the last `=`, because the name of a class may contain one."""
         name, _, limit = text.rpartition("=")
         try:
@@ -88,12 +87,12 @@ def describe(facts: GateFacts) -> str:
     return f"{facts.name}: {_expectation(facts.rule, facts.limit, facts.actual)}"
 
 
-def _expectation(rule: Rule, limit: float, actual: float | None) -> str:
+def _expectation(rule: GateRule, limit: float, actual: float | None) -> str:
     expected = f"{'at least' if rule == 'fail-under' else 'worse by at most'} {limit:g}"
     return f"expected {expected}, actual {_measured(rule, actual)}"
 
 
-def _measured(rule: Rule, actual: float | None) -> str:
+def _measured(rule: GateRule, actual: float | None) -> str:
     if actual is None:
         return "not defined"
     if rule == "fail-under":
@@ -144,8 +143,8 @@ def _check(gate: Gate, diagnosis: Diagnosis) -> Outcome:
     if gate.rule == "fail-under":
         actual = _figure(gate.name, diagnosis)
         return Outcome(gate, actual, actual is not None and actual >= gate.limit - _ROUNDING)
-    loss = _loss(gate.name, diagnosis)
-    return Outcome(gate, loss, loss is not None and loss <= gate.limit + _ROUNDING)
+    decrease = _decrease(gate.name, diagnosis)
+    return Outcome(gate, decrease, decrease is not None and decrease <= gate.limit + _ROUNDING)
 
 
 def _figure(name: str, diagnosis: Diagnosis) -> float | None:
@@ -157,7 +156,7 @@ def _figure(name: str, diagnosis: Diagnosis) -> float | None:
     return value
 
 
-def _loss(name: str, diagnosis: Diagnosis) -> float | None:
+def _decrease(name: str, diagnosis: Diagnosis) -> float | None:
     """By how much the figure is below the baseline; negative if it is above."""
     comparison = diagnosis.comparison
     if comparison is None:
@@ -169,7 +168,7 @@ def _loss(name: str, diagnosis: Diagnosis) -> float | None:
     return None if change.base is None or change.head is None else change.base - change.head
 
 
-def from_table(rule: Rule, limits: object) -> tuple[Gate, ...]:
+def from_table(rule: GateRule, limits: object) -> tuple[Gate, ...]:
     """Reads the gates of one rule from a table of an options file.
 
     Example:
@@ -188,7 +187,7 @@ def from_table(rule: Rule, limits: object) -> tuple[Gate, ...]:
     return tuple(_from_limit(rule, name, limit) for name, limit in _flat(limits))
 
 
-def _from_limit(rule: Rule, name: str, limit: object) -> Gate:
+def _from_limit(rule: GateRule, name: str, limit: object) -> Gate:
     if isinstance(limit, bool) or not isinstance(limit, int | float):
         raise SettingsError(f"`{rule}` takes numbers. Received: {name} = {limit!r}")
     return Gate(rule, name, float(limit))

@@ -40,5 +40,4 @@ def worst_pair(diagnosis: Diagnosis) -> ConfusedPair | None:
 
     Every part of the report uses this definition. See `confused_pairs` for the ranking.
     """
-    enough = [pair for pair in diagnosis.confused_pairs if pair.count >= FEWEST_IN_PAIR]
-    return max(enough, key=lambda pair: wilson(pair.count, sum(diagnosis.confusion[pair.true]))[0], default=None)
+    return next((pair for pair in diagnosis.confused_pairs if pair.count >= FEWEST_IN_PAIR), None)

@@ -23,8 +23,8 @@ from lrdiag.explain.loss import says_from_logits
 from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.predictor import Predictor
 from lrdiag.explain.trust import measure_trust
-from lrdiag.progress import Progress, Silence
-from lrdiag.record.arrays import Heatmaps, Predictions
+from lrdiag.progress import SILENCE, Progress
+from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
 from lrdiag.record.facts import HeatmapFacts
 from lrdiag.vocabulary import Preprocessing
 
@@ -39,7 +39,7 @@ class Evaluated:
     Attributes:
         predictions: The predictions for every image.
         heatmaps: The maps of the misclassified images; `None` if the model has no feature map.
-        facts: How the heatmaps were made.
+        heatmap_facts: How the heatmaps were made.
         mistakes: The misclassified images, a `uint8` array of shape `(m, height, width, channels)`, in the order of
             the test set; scaled down to the size that the page shows.
         image_shape: Height, width and channels of the images before they are scaled down.
@@ -53,7 +53,7 @@ class Evaluated:
 
     predictions: Predictions
     heatmaps: Heatmaps | None
-    facts: HeatmapFacts
+    heatmap_facts: HeatmapFacts
     mistakes: np.ndarray
     image_shape: tuple[int, int, int]
     value_range: tuple[float, float]
@@ -118,7 +118,7 @@ class Evaluator:
         display: Display | None = None,
         preprocess: Preprocessing | None = None,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: Progress = SILENCE,
         fingerprint: str | None = None,
         keep_every_map: bool = False,
     ) -> Evaluated:
@@ -141,7 +141,6 @@ class Evaluator:
         Raises:
             LrdiagError: If data or model cannot be used.
         """
-        progress = progress or Silence()
         batches = labelled_batches(x, y, self._batch_size)
         first = next(batches)
         predictor = self._open(*first)
@@ -165,7 +164,7 @@ class Evaluator:
         return Evaluated(
             predictions=predictions,
             heatmaps=heatmaps,
-            facts=facts,
+            heatmap_facts=facts,
             mistakes=keeper.mistakes(),
             image_shape=keeper.image_shape,
             value_range=keeper.value_range,
@@ -253,4 +252,4 @@ def _first_of(arrays: Any) -> Any:
 
 def _size(x: Any) -> int | None:
     """The number of images, or `None` if it is not known in advance."""
-    return len(x) if isinstance(x, np.ndarray) or hasattr(x, "images") else None
+    return len(x) if isinstance(x, np.ndarray | LabelledImages) else None

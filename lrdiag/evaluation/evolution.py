@@ -9,8 +9,6 @@ import numpy as np
 from lrdiag.errors import DataError
 from lrdiag.evaluation.evaluator import Evaluated
 from lrdiag.record.facts import Evolution, Moment, WatchedImage
-from lrdiag.record.pictures import FILES, Pictures
-from lrdiag.report.pictures.sheets import heatmap_sheet, photograph_sheet
 
 WATCHED = 12  # images: half of them still misclassified, half corrected, if there are as many
 SHOWN = 10  # epochs at most, the first and the last among them
@@ -26,6 +24,22 @@ class Checkpoint:
     def forget_images(self) -> None:
         """Keeps the predictions and the small maps of every image only."""
         self.evaluated = replace(self.evaluated, mistakes=self.evaluated.mistakes[:0].copy(), heatmaps=None)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Some test images, watched during training.
+
+    Attributes:
+        facts: Their predictions after each epoch.
+        images: The images, a `uint8` array of shape `(n, height, width, channels)`, in the order of `facts.images`.
+        maps: The map of each image after each epoch, `float32` of shape `(n * epochs, h, w)`, ≥ 0, image by image;
+            `None` if they were not kept.
+    """
+
+    facts: Evolution
+    images: np.ndarray
+    maps: np.ndarray | None
 
 
 class Memory:
@@ -58,26 +72,22 @@ class Memory:
         for between in self._checkpoints[1:-1]:
             between.forget_images()
 
-    def evolution(self) -> tuple[Evolution | None, Pictures]:
-        """The facts for the page, and its pictures; nothing with fewer than two checkpoints or no mistakes."""
-        pictures = Pictures()
+    def watched(self) -> Watched | None:
+        """The images to show; `None` with fewer than two checkpoints or without mistakes."""
         places = np.unique(np.linspace(0, len(self._checkpoints) - 1, SHOWN).round().astype(int))
         if len(places) < 2:
-            return None, pictures
+            return None
         shown = [self._checkpoints[place] for place in places]
         states = [each.evaluated for each in shown]
         indices, images = _chosen(states[0], states[-1])
         if not indices:
-            return None, pictures
-        pictures.add("evolution", photograph_sheet(images, FILES["evolution"]))
-        maps = _maps(indices, states)
-        if maps is not None:  # each is scaled to its own peak
-            pictures.add("evolution-maps", heatmap_sheet(maps, maps.max(axis=(1, 2)), FILES["evolution-maps"]))
-        return Evolution(
+            return None
+        evolution = Evolution(
             epochs=[each.epoch for each in shown],
             accuracies=[1 - len(each.predictions.misclassified) / len(each.predictions.labels) for each in states],
             images=[_watched(index, states) for index in indices],
-        ), pictures
+        )
+        return Watched(evolution, np.stack(images), _maps(indices, states))
 
 
 def _chosen(first: Evaluated, last: Evaluated) -> tuple[list[int], list[np.ndarray]]:

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from lrdiag.backend.optimizers import batch_counter
+from lrdiag.backend.optimizers import batch_counter, slot_of
 from lrdiag.errors import SettingsError
 from lrdiag.rate.curves import Curve, is_number
 
@@ -128,7 +128,7 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
         """
         momentum = ops.cast(self.momentum, variable.dtype)
         step = ops.multiply(ops.cast(gradient, variable.dtype), ops.cast(learning_rate, variable.dtype))
-        velocity = self.momentums[self._get_variable_index(variable)]
+        velocity = slot_of(self, variable, self.momentums)
         self.assign(velocity, ops.subtract(ops.multiply(velocity, momentum), step))
         if self.nesterov:
             self.assign_add(variable, ops.subtract(ops.multiply(velocity, momentum), step))

@@ -16,10 +16,8 @@ from lrdiag.errors import NoSuggestion
 from lrdiag.vocabulary import CYCLE_RATIO
 
 MIN_POINTS = 20
-IN_VALLEY, OUT_OF_VALLEY = (
-    0.6,
-    0.4,
-)  # shares of the descent: the valley is entered below the first and left above the second
+IN_VALLEY = 0.6  # share of the descent below which the loss has entered the valley
+OUT_OF_VALLEY = 0.4  # share of the descent above which it has left the valley again
 OUTLIER = 4.0  # losses are clipped at this many standard deviations from the running median
 CELLS = 150  # if there are more losses, they are averaged in blocks first
 BANDWIDTHS = np.geomspace(0.05, 0.8, 9)  # decades: standard deviation of the smoother's Gaussian kernel

@@ -1,7 +1,7 @@
 """Reads report.json of earlier versions of lrdiag.
 
 Schema 3 was written by lrdiag 0.1. It said where the pictures lie, which is now in pictures.json. It had no intervals
-of classes and calibration bins, no checks, and the p-value of another test.
+of classes and calibration bins, no checks, another order of the confused pairs, and the p-value of another test.
 """
 
 from __future__ import annotations
@@ -71,6 +71,12 @@ class _Class:
 
 
 @dataclass(frozen=True)
+class _Pair:
+    true: int
+    count: int
+
+
+@dataclass(frozen=True)
 class _Finding:
     severity: Severity
 
@@ -83,6 +89,7 @@ class _Schema3:
     calibration: _Calibration
     per_class: list[_Class]
     confusion: list[list[int]]
+    confused_pairs: list[_Pair]
     findings: list[_Finding]
     comparison: _Comparison | None = None
     evolution: _Evolution | None = None
@@ -109,10 +116,21 @@ def from_schema_3(content: bytes) -> tuple[Diagnosis, dict[SheetName, Sheet]]:
         predicted = sum(other[index] for other in old.confusion)
         each["recall_low"], each["recall_high"] = _interval(row[index], sum(row))
         each["precision_low"], each["precision_high"] = _interval(row[index], predicted)
+    facts["confused_pairs"] = _worst_first(facts["confused_pairs"], old)
     facts["findings"].sort(key=lambda finding: SEVERITIES.index(finding["severity"]))
     if old.comparison:
         facts["comparison"] |= _conclusion(old.comparison)
     return msgspec.convert(facts, Diagnosis), _sheets(old)
+
+
+def _worst_first(pairs: list[Any], old: _Schema3) -> list[Any]:
+    """The confused pairs in the order of `lrdiag.diagnosis.pairs.confused_pairs`."""
+    lowest_shares = []
+    for pair in old.confused_pairs:
+        if not 0 <= pair.true < len(old.confusion):
+            raise _contradiction(f"a confused pair of class {pair.true}, and {len(old.confusion)} classes")
+        lowest_shares.append(_interval(pair.count, sum(old.confusion[pair.true]))[0] or 0.0)
+    return [pairs[place] for place in sorted(range(len(pairs)), key=lambda place: -lowest_shares[place])]
 
 
 def _conclusion(comparison: _Comparison) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from lrdiag.intervals import Conclusion
 from lrdiag.record.arrays import SkippedFile
 from lrdiag.record.pictures import Pictures
+from lrdiag.vocabulary import GateRule
 
 SCHEMA_VERSION: Literal[4] = 4
 
@@ -497,7 +498,7 @@ class GateFacts:
         passed: Whether the gate passed.
     """
 
-    rule: Literal["fail-under", "fail-if-worse"]
+    rule: GateRule
     name: str
     limit: float
     actual: float | None

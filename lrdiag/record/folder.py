@@ -73,8 +73,7 @@ def _umask() -> int:
 
 def _unwritable(path: Path, error: OSError) -> RunFolderError:
     return RunFolderError(
-        f"{path.name} cannot be written. Choose a writable folder with --out. "
-        f"Received: {path.parent} ({error.strerror or error})"
+        f"{path.name} cannot be written. Choose a writable folder. Received: {path.parent} ({error.strerror or error})"
     )
 
 
@@ -90,7 +89,7 @@ def create(folder: Path) -> None:
             pass
     except OSError as error:
         raise RunFolderError(
-            f"The run folder cannot be written. Choose another with --out. Received: {folder} ({error.strerror})"
+            f"The run folder cannot be written. Choose another folder. Received: {folder} ({error.strerror})"
         ) from error
 
 
@@ -171,6 +170,11 @@ def complete(folder: Path, earlier: dict[str, str], written: Collection[str]) ->
     _list(folder, _digests(folder, _LISTED.intersection(written)))
 
 
+def list_files(folder: Path, names: Collection[str]) -> None:
+    """Lists files that a run has written before it is complete, so that a later run may remove them after an error."""
+    _list(folder, earlier_files(folder) | _digests(folder, _LISTED.intersection(names)))
+
+
 def _digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """SHA-256 of each file that exists."""
     digests = {}
@@ -216,13 +220,12 @@ class _Version:
 
 def save(folder: Path, run: Run) -> None:
     """Writes the facts and the pictures of a run, and adds the pictures to the list of its files."""
-    listed = earlier_files(folder)
     for name, content in run.pictures.files.items():
         write(folder / name, content)
+    list_files(folder, run.pictures.files)  # before report.json: until then, the folder may hold a run of lrdiag 0.1
     index = PictureIndex(_identity(run.diagnosis), dict(run.pictures.sheets.items()))
     write(folder / PICTURES, _json(index))
     write(folder / REPORT, to_json(run.diagnosis))
-    _list(folder, listed | _digests(folder, _LISTED.intersection(run.pictures.files)))
 
 
 def to_json(diagnosis: Diagnosis) -> bytes:
@@ -255,17 +258,31 @@ def _schema(record: type) -> dict[str, Any]:
 
 
 def load(folder: Path) -> Run:
-    """Reads a run.
+    """Reads a run with its pictures.
 
     Raises:
         RunFolderError: If the folder holds no run, or one that this version cannot read.
     """
-    with _readable(folder / REPORT):
-        diagnosis, sheets = _read(folder / REPORT)
+    return load_report(folder / REPORT)
+
+
+def load_report(report: Path) -> Run:
+    """Reads a run from its report.json, and its pictures from beside it.
+
+    Raises:
+        RunFolderError: If there is no run, or one that this version cannot read.
+    """
+    with _readable(report):
+        diagnosis, sheets = _read(report)
         if sheets is None:
-            sheets = _read_index(folder / PICTURES, diagnosis)
-        files = {sheet.file: (folder / _own(sheet.file)).read_bytes() for sheet in sheets.values()}
+            sheets = _read_index(report.parent / PICTURES, diagnosis)
+        files = {sheet.file: (report.parent / _own(sheet.file)).read_bytes() for sheet in sheets.values()}
     return Run(diagnosis, Pictures(sheets, files))
+
+
+def report_of(path: Path) -> Path:
+    """The report.json of a run folder; a file is one itself."""
+    return path if path.is_file() else path / REPORT
 
 
 def load_baseline(path: Path) -> Run:
@@ -277,7 +294,7 @@ def load_baseline(path: Path) -> Run:
     Raises:
         RunFolderError: If there is no run, or one that this version cannot read.
     """
-    report = path if path.is_file() else path / REPORT
+    report = report_of(path)
     index = report.parent / PICTURES
     with _readable(report):
         diagnosis, sheets = _read(report)

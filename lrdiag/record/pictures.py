@@ -135,6 +135,5 @@ def scaled_down(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """The image at that size. Each pixel is the mean of the pixels that it covers."""
     if image.shape[:2] == (height, width):
         return image
-
     scaled = np.asarray(opencv.resize(image, (width, height), interpolation=opencv.INTER_AREA))
     return scaled.reshape(height, width, -1)  # OpenCV drops a single channel

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 _PACKAGES = ("lrdiag", "keras", "tensorflow", "numpy", "opencv-python-headless", "scikit-learn")
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that a result depends on."""
-    return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
+    """Versions of the installed packages that a result depends on."""
+    found = {package: _version(package) for package in _PACKAGES}
+    return {"python": platform.python_version(), **{package: each for package, each in found.items() if each}}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # it is installed under another name, such as `tensorflow-cpu`
+        return None
 
 
 def git_commit() -> str | None:

@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -33,10 +33,9 @@ from lrdiag.report.sections import (
     verdict,
 )
 from lrdiag.report.templates import foreign, html_environment
+from lrdiag.vocabulary import ASSETS, AssetsName
 
-Assets = Literal["inline", "folder"]
-"""Whether the page holds its style, script and pictures, or finds them in the folder `ASSETS` beside it."""
-ASSETS = "assets"
+ASSETS_FOLDER = "assets"
 _FOLDER_POLICY = "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'"
 
 
@@ -79,7 +78,7 @@ class Page:
     assets: dict[str, bytes]
 
 
-def render_page(run: Run, *, assets: Assets = "inline", templates: Path | None = None) -> str:
+def render_page(run: Run, *, assets: AssetsName = "inline", templates: Path | None = None) -> str:
     """Renders the report of a run as one HTML document.
 
     Example:
@@ -104,9 +103,9 @@ def render_page(run: Run, *, assets: Assets = "inline", templates: Path | None =
     return lay_out_page(run, assets=assets, templates=templates).html
 
 
-def lay_out_page(run: Run, *, assets: Assets = "inline", templates: Path | None = None) -> Page:
+def lay_out_page(run: Run, *, assets: AssetsName = "inline", templates: Path | None = None) -> Page:
     """Renders the report of a run with the files that it needs. Arguments and errors are those of `render_page`."""
-    require_choice("assets", assets, get_args(Assets))
+    require_choice("assets", assets, ASSETS)
     content = {
         section.key: section.build(dataclasses.replace(run, pictures=run.pictures.only(section.pictures)))
         for section in SECTIONS
@@ -125,7 +124,7 @@ def lay_out_page(run: Run, *, assets: Assets = "inline", templates: Path | None 
         script = environment.get_template("report.js").render(facts)
         html = environment.get_template("report.html.j2").render(
             facts,
-            assets=None if assets == "inline" else ASSETS,
+            assets=None if assets == "inline" else ASSETS_FOLDER,
             policy=Markup(_policy(script) if assets == "inline" else _FOLDER_POLICY),
             style=Markup(style),
             script=Markup(script),
@@ -138,7 +137,7 @@ def lay_out_page(run: Run, *, assets: Assets = "inline", templates: Path | None 
 class _PictureFiles:
     """The picture files of a page, as its stylesheet names them."""
 
-    def __init__(self, files: dict[str, bytes], assets: Assets) -> None:
+    def __init__(self, files: dict[str, bytes], assets: AssetsName) -> None:
         self._files, self._assets = files, assets
         self.named: dict[str, bytes] = {}
         self.farthest = 0

@@ -16,11 +16,10 @@ from lrdiag.diagnosis.assemble import assemble, class_counts
 from lrdiag.diagnosis.evidence import Evidence, ModelLoss
 from lrdiag.diagnosis.findings.rules import check_all
 from lrdiag.record import folder as run_folder
-from lrdiag.record.arrays import NO_IMAGES, Heatmaps, LabelledImages, Predictions
+from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
 from lrdiag.record.facts import (
     DatasetFacts,
     Diagnosis,
-    Evolution,
     Finding,
     MadeBy,
     RangeTestFacts,
@@ -30,15 +29,15 @@ from lrdiag.record.facts import (
     TrainingRun,
     TrainingSample,
 )
-from lrdiag.record.pictures import Pictures
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
-from lrdiag.report.pictures.layout import lay_out
+from lrdiag.report.pictures.layout import lay_out, lay_out_watched
 from lrdiag.report.tables import write_tables
 from lrdiag.report.write import write_page
 
 if TYPE_CHECKING:
     from lrdiag.evaluation.evaluator import Evaluated
+    from lrdiag.evaluation.evolution import Watched
     from lrdiag.rate.range_test import RangeTest
     from lrdiag.vocabulary import AssetsName
 
@@ -122,10 +121,11 @@ class Report:
         run_folder.create(folder)
         earlier = run_folder.earlier_files(folder)
         written = write_tables(folder, self.diagnosis, self.predictions, self.heatmaps, self.files)
+        run_folder.list_files(folder, written)
         run_folder.save(folder, self.run)  # before the page: a template may fail
         write_page(folder, self.run, assets=assets, templates=None if templates is None else Path(templates))
         run_folder.complete(folder, earlier, [*written, *self.run.pictures.files, *own])
-        return folder / "report.html"
+        return folder / run_folder.PAGE
 
     def compared_with(self, baseline: str | Path | Report | Run) -> Report:
         """Returns this report with its comparison, image by image, with an earlier one.
@@ -172,16 +172,15 @@ def build_report(
     *,
     run: RunFacts,
     training: TrainingRun | None,
-    range_test: RangeTest | RangeTestFacts | None = None,
-    range_test_note: str | None = None,
-    train: LabelledImages = NO_IMAGES,
-    files: tuple[str, ...] = (),
-    evolution: Evolution | None = None,
-    pictures: Pictures | None = None,
-    seed: int = 0,
-    seconds: Seconds | None = None,
-    train_sample: TrainingSample | None = None,
-    made_by: MadeBy = "diagnose",
+    range_test: RangeTest | RangeTestFacts | None,
+    range_test_note: str | None,
+    train: LabelledImages,
+    files: tuple[str, ...],
+    watched: Watched | None,
+    seed: int,
+    seconds: Seconds,
+    train_sample: TrainingSample | None,
+    made_by: MadeBy,
 ) -> Report:
     """Lays out the pictures, computes the facts of a report and applies the rules.
 
@@ -194,8 +193,7 @@ def build_report(
         range_test_note: Why there is no range test, or why it gave no rate.
         train: The training images, of which the page shows a few.
         files: The file of each test image, or empty.
-        evolution: How predictions for some images changed during training, or `None`.
-        pictures: The pictures of `evolution`.
+        watched: Some test images that were watched during training, or `None`.
         seed: Random seed for the choice of training images to show.
         seconds: Wall time of each stage.
         train_sample: Figures of a sample of the training images in inference mode, from
@@ -203,7 +201,9 @@ def build_report(
         made_by: The part of lrdiag that makes the report. It decides which remedies the findings name.
     """
     predictions, heatmaps = evaluated.predictions, evaluated.heatmaps
-    laid_out = lay_out(evaluated.mistakes, predictions, heatmaps, train, seed)
+    pictures = lay_out(evaluated.mistakes, predictions, heatmaps, train, seed)
+    if watched is not None:
+        pictures |= lay_out_watched(watched.images, watched.maps)
     facts = assemble(
         dataset,
         predictions,
@@ -211,15 +211,15 @@ def build_report(
         range_test=range_test if isinstance(range_test, RangeTestFacts | None) else range_test.facts(),
         range_test_note=range_test_note,
         training=training,
-        heatmaps=evaluated.facts,
+        heatmaps=evaluated.heatmap_facts,
         run=run,
-        evolution=evolution,
+        evolution=None if watched is None else watched.facts,
         train_sample=train_sample,
         made_by=made_by,
     )
-    facts = dataclasses.replace(facts, seconds=seconds or Seconds())
+    facts = dataclasses.replace(facts, seconds=seconds)
     diagnosis = check_all(Evidence(facts, predictions, heatmaps, evaluated.mistakes, _loss_of(evaluated)))
-    return Report(Run(diagnosis, laid_out | (pictures or Pictures())), predictions, heatmaps, evaluated.mistakes, files)
+    return Report(Run(diagnosis, pictures), predictions, heatmaps, evaluated.mistakes, files)
 
 
 def _loss_of(evaluated: Evaluated) -> ModelLoss | None:

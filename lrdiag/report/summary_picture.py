@@ -227,12 +227,13 @@ def _worst_pairs(pen: _Pen, diagnosis: Diagnosis) -> None:
     width = _MISTAKES - _CONFUSION - 44
     names = diagnosis.dataset.classes
     pen.text((_CONFUSION, _TOP + 12), "Most confused", 15, width=width, colour=_QUIET)
-    for number, pair in enumerate(diagnosis.confused_pairs[:8]):
+    pairs = diagnosis.confused_pairs[:8]
+    largest = max((pair.count for pair in pairs), default=1)
+    for number, pair in enumerate(pairs):
         y = _TOP + 46 + 40 * number
         between = f"{formats.short(names[pair.true])} → {formats.short(names[pair.predicted])}"
         pen.text((_CONFUSION, y), between, 15, width=width - 60)
         pen.text((_CONFUSION + width, y), formats.count(pair.count), 15, width=56, anchor="rs", colour=_QUIET)
-        largest = diagnosis.confused_pairs[0].count
         pen.draw.rectangle([(_CONFUSION, y + 8), (_CONFUSION + width * pair.count / largest, y + 11)], fill=_HEAT)
 
 

@@ -54,9 +54,8 @@ def _write_history(path: Path, training: TrainingRun) -> None:
 
 
 def _write_range_test(path: Path, test: RangeTestFacts) -> None:
-    smoothed: Sequence[float | None] = test.smoothed_losses or [None] * len(
-        test.losses
-    )  # a sweep that was measured elsewhere may have none
+    # A sweep that was measured elsewhere may have no smoothed losses.
+    smoothed: Sequence[float | None] = test.smoothed_losses or [None] * len(test.losses)
     run_folder.write_csv(
         path,
         ("step", "learning_rate", "loss", "smoothed_loss"),

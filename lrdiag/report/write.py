@@ -6,15 +6,16 @@ from pathlib import Path
 
 from lrdiag.record import folder as run_folder
 from lrdiag.record.facts import Run
-from lrdiag.report.page import ASSETS, Assets, lay_out_page
+from lrdiag.report.page import ASSETS_FOLDER, lay_out_page
 from lrdiag.report.summary import render_summary
 from lrdiag.report.summary_picture import shows, summary_picture
+from lrdiag.vocabulary import AssetsName
 
 _CONTENTS = "contents.txt"
 """Names the files that we wrote into the folder of assets, so that no other is ever removed."""
 
 
-def write_page(folder: Path, run: Run, *, assets: Assets = "inline", templates: Path | None = None) -> None:
+def write_page(folder: Path, run: Run, *, assets: AssetsName = "inline", templates: Path | None = None) -> None:
     """Writes report.html, the folder `assets` if it is asked for, summary.md and summary.png.
 
     The run itself, its facts and pictures, is not changed. Charts that lrdiag 0.1 kept in the folder are removed.
@@ -36,14 +37,14 @@ def write_page(folder: Path, run: Run, *, assets: Assets = "inline", templates: 
     """
     page = lay_out_page(run, assets=assets, templates=templates)
     if page.assets:
-        run_folder.create(folder / ASSETS)
+        run_folder.create(folder / ASSETS_FOLDER)
     for name, content in page.assets.items():
-        run_folder.write(folder / ASSETS / name, content)
+        run_folder.write(folder / ASSETS_FOLDER / name, content)
     run_folder.write(folder / run_folder.PAGE, page.html)
     run_folder.write(folder / run_folder.SUMMARY, render_summary(run.diagnosis))
     if not shows(folder / run_folder.SUMMARY_PICTURE, run):
         run_folder.write(folder / run_folder.SUMMARY_PICTURE, summary_picture(run))
-    _clear_up(folder / ASSETS, set(page.assets))
+    _clear_up(folder / ASSETS_FOLDER, set(page.assets))
     for name in run_folder.CHARTS_OF_0_1:
         (folder / name).unlink(missing_ok=True)
 

@@ -1,14 +1,15 @@
-"""Whether `fit` is running, as the stack says. These tests fail if Keras renames what is looked for."""
+"""Ctrl-C while `fit` is running, as the stack says. These tests fail if Keras renames what is looked for."""
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Any
 
 import keras
 import numpy as np
 
-from lrdiag.backend.interrupt import is_in_fit
+from lrdiag.backend.interrupt import Interrupt, is_in_fit
 
 
 class Watch(keras.callbacks.Callback):  # type: ignore[misc]
@@ -40,3 +41,21 @@ def test_fit_is_found_on_the_stack_with_its_own_callbacks_only() -> None:
     watch.answers.clear()
     model.evaluate(*data, batch_size=2, verbose=0, callbacks=[watch])
     assert watch.answers == [False] * 2
+
+
+def test_ctrl_c_reaches_the_first_handler_in_whatever_order_two_listeners_stop() -> None:
+    heard: list[int] = []
+
+    def listen(number: int, _frame: Any) -> None:
+        heard.append(number)
+
+    before = signal.signal(signal.SIGINT, listen)
+    try:
+        first, second = Interrupt(keras.callbacks.Callback()), Interrupt(keras.callbacks.Callback())
+        first.stop_listening()
+        second.stop_listening()  # restores the handler of the first
+        signal.raise_signal(signal.SIGINT)
+        assert heard == [signal.SIGINT]
+        assert signal.getsignal(signal.SIGINT) is listen
+    finally:
+        signal.signal(signal.SIGINT, before)

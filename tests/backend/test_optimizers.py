@@ -19,6 +19,7 @@ from lrdiag.backend.optimizers import (
     require_settable_rate,
     require_single_steps,
     schedule_of,
+    slot_of,
 )
 from lrdiag.errors import SettingsError
 from lrdiag.policies.schedules import CurveSchedule, CyclicSchedule, OneCycleSchedule
@@ -124,3 +125,10 @@ def test_a_rate_that_cannot_be_set_is_refused(make_line: Callable[..., keras.Mod
 def test_the_rates_of_several_optimizers_are_read_one_by_one() -> None:
     optimizers = inner_optimizers(keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(SGD(0.25))))
     np.testing.assert_array_equal([HyperParameters(each).learning_rate() for each in optimizers], [0.25])
+
+
+def test_each_trainable_variable_has_its_own_slot() -> None:
+    optimizer, weights = SGD(0.1), [keras.Variable([1.0]), keras.Variable([2.0, 3.0])]
+    optimizer.build(weights)
+    assert [slot_of(optimizer, weight, optimizer.momentums) for weight in weights] == list(optimizer.momentums)
+    assert slot_of(optimizer, weights[1], optimizer.momentums).shape == (2,)

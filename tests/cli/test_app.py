@@ -377,6 +377,9 @@ def test_a_comparison_is_written_as_a_run_folder(finished: FinishedRun, better: 
     comparison = run_folder.load(tmp_path / "out").diagnosis.comparison
     assert comparison
     assert (len(comparison.broken), len(comparison.fixed)) == (6, 0)
+    again = invoke("compare", better / "report.json", finished.folder / "report.json", "--out", tmp_path / "again")
+    assert again.exit_code == 0, again.stderr
+    assert run_folder.load(tmp_path / "again") == run_folder.load(tmp_path / "out")
     assert "10.0 points worse than the baseline" in (tmp_path / "out" / "summary.md").read_text()
     assert (finished.folder / "report.json").read_bytes() == before
 

@@ -19,7 +19,7 @@ def test_names_of_parts(name, part):
 
 
 @pytest.mark.parametrize(
-    ("present", "all_of_them", "to_judge"),
+    ("present", "all_of_them", "to_evaluate"),
     [
         (["whole"], ["whole"], ["whole"]),
         (["test", "train"], ["train", "test"], ["test"]),
@@ -27,9 +27,9 @@ def test_names_of_parts(name, part):
         (["whole", "test", "train"], ["train", "test"], ["test"]),
     ],
 )
-def test_which_parts_are_read(present, all_of_them, to_judge):
+def test_which_parts_are_read(present, all_of_them, to_evaluate):
     assert parts_to_read(present, "here", test_only=False) == all_of_them
-    assert parts_to_read(present, "here", test_only=True) == to_judge
+    assert parts_to_read(present, "here", test_only=True) == to_evaluate
 
 
 def test_what_to_learn_from_is_missing_only_where_something_is_learnt():
@@ -40,7 +40,7 @@ def test_what_to_learn_from_is_missing_only_where_something_is_learnt():
 
 @pytest.mark.parametrize("test_only", [True, False])
 @pytest.mark.parametrize("present", [["train"], ["train", "validation"], ["validation"], ["whole", "train"]])
-def test_what_to_judge_on_must_be_there(present, test_only):
+def test_what_to_evaluate_on_must_be_there(present, test_only):
     with pytest.raises(DataError, match=r"called test\. Add them, or .* Received: here with"):
         parts_to_read(present, "here", test_only=test_only)
 
@@ -87,13 +87,13 @@ def test_parts_keep_their_places():
     assert dataset.skipped == (SkippedFile("x", "y"),)
 
 
-def test_the_whole_is_divided_to_learn_and_judged_on_to_judge():
+def test_the_whole_is_divided_to_learn_and_used_as_a_whole_to_evaluate():
     whole = {"whole": images(*[0, 1] * 10)}
     divided = assemble("d", "here", ["a", "b"], whole, test_only=False)
     assert np.bincount(divided.train.labels).tolist() == [8, 8]
     assert np.bincount(divided.test.labels).tolist() == [2, 2]
-    judged = assemble("d", "here", ["a", "b"], whole, test_only=True)
-    assert (len(judged.train), judged.test) == (0, whole["whole"])
+    evaluated = assemble("d", "here", ["a", "b"], whole, test_only=True)
+    assert (len(evaluated.train), evaluated.test) == (0, whole["whole"])
 
 
 def test_too_few_images_to_divide_is_an_error():

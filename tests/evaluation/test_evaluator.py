@@ -45,8 +45,8 @@ def test_an_evaluation_has_the_results_of_grad_cam_and_the_mistakes(net: keras.M
     assert evaluated.image_shape == (8, 8, 3)
     assert evaluated.value_range == (TEST.images.min(), TEST.images.max())
     assert not evaluated.returns_probabilities
-    assert evaluated.facts.count == len(predictions.misclassified)
-    assert evaluated.facts.layer == heatmaps.layer
+    assert evaluated.heatmap_facts.count == len(predictions.misclassified)
+    assert evaluated.heatmap_facts.layer == heatmaps.layer
 
 
 def test_the_fingerprint_depends_on_images_labels_and_their_order(evaluator: Evaluator) -> None:
@@ -116,7 +116,7 @@ def test_predictions_after_an_evaluation_reuse_the_opened_model(
 def test_tf_keras_vis_draws_the_same_maps(evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(independent, "SECONDS", 60.0)
     evaluated = evaluator.evaluate(TEST)
-    check, trust = evaluated.facts.independent, evaluated.facts.trust
+    check, trust = evaluated.heatmap_facts.independent, evaluated.heatmap_facts.trust
     assert trust is not None
     assert check is not None
     assert check.images == check.same == min(16, trust.images)
@@ -180,5 +180,5 @@ def test_a_video_is_shown_by_display_and_its_maps_are_not_measured() -> None:
     evaluated = Evaluator(video).evaluate(frames, TEST.labels, display=lambda batch: batch[:, 0])
     np.testing.assert_array_equal(evaluated.mistakes, TEST.images[evaluated.predictions.misclassified])
     assert evaluated.heatmaps is not None
-    assert evaluated.facts.trust is None
-    assert evaluated.facts.independent is None
+    assert evaluated.heatmap_facts.trust is None
+    assert evaluated.heatmap_facts.independent is None

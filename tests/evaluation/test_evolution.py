@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import gc
 import weakref
-from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from lrdiag.errors import DataError
 from lrdiag.evaluation.evaluator import Evaluated
-from lrdiag.evaluation.evolution import SHOWN, WATCHED, Memory
+from lrdiag.evaluation.evolution import SHOWN, WATCHED, Memory, Watched
 from lrdiag.record.arrays import Predictions
 from lrdiag.record.facts import HeatmapFacts
-from lrdiag.record.pictures import Pictures
 
 COUNT, SIDE = 30, 8
 LABELS = np.zeros(COUNT, np.int64)
@@ -34,9 +31,7 @@ def evaluated(wrong: dict[int, float], fingerprint: str = "same", maps: np.ndarr
 
 
 def test_one_checkpoint_gives_no_evolution() -> None:
-    memory = Memory()
-    memory.add(1, evaluated({3: 0.8}))
-    assert memory.evolution() == (None, Pictures())
+    assert followed({3: 0.8}).watched() is None
 
 
 def followed(*states: dict[int, float]) -> Memory:
@@ -46,30 +41,26 @@ def followed(*states: dict[int, float]) -> Memory:
     return memory
 
 
+def watched(memory: Memory) -> Watched:
+    result = memory.watched()
+    assert result is not None
+    return result
+
+
 def test_the_last_mistakes_and_corrected_ones_are_followed() -> None:
-    evolution, pictures = followed({3: 0.8, 5: 0.6}, {}, {7: 0.7, 3: 0.9}).evolution()
-    assert evolution is not None
+    evolution = watched(followed({3: 0.8, 5: 0.6}, {}, {7: 0.7, 3: 0.9})).facts
     assert evolution.epochs == [1, 2, 3]
     assert evolution.accuracies == pytest.approx([28 / 30, 1, 28 / 30])
     assert [image.index for image in evolution.images] == [3, 7, 5]  # the highest loss first, then what was fixed
     first = [(each.predicted, round(each.confidence, 3)) for each in evolution.images[0].moments]
     assert first == [(1, 0.8), (0, 0.9), (1, 0.9)]
     assert {image.true for image in evolution.images} == {0}
-    assert pictures.sheets.keys() == {"evolution"}
-    assert pictures.sheets["evolution"].count == 3
 
 
-def test_each_image_lies_at_its_place_in_the_sheet() -> None:
-    evolution, pictures = followed({3: 0.8, 5: 0.6}, {7: 0.7, 3: 0.9}).evolution()
-    assert evolution is not None
-    sheet = pictures.sheets["evolution"]
-    drawn = np.asarray(Image.open(BytesIO(pictures.files[sheet.file])).convert("RGB")).astype(float)
-    for place, image in enumerate(evolution.images):
-        row, column = divmod(place, sheet.columns)
-        top, left = (row * (sheet.height + 2 * sheet.padding), column * (sheet.width + 2 * sheet.padding))
-        cell = drawn[top + sheet.padding :, left + sheet.padding :][: sheet.height, : sheet.width]
-        distances = [np.abs(cell - each).mean() for each in IMAGES]
-        assert int(np.argmin(distances)) == image.index
+def test_each_image_is_at_its_place_and_without_maps_there_are_none() -> None:
+    result = watched(followed({3: 0.8, 5: 0.6}, {7: 0.7, 3: 0.9}))
+    np.testing.assert_array_equal(result.images, IMAGES[[image.index for image in result.facts.images]])
+    assert result.maps is None
 
 
 @pytest.mark.parametrize(
@@ -81,32 +72,29 @@ def test_half_of_the_images_were_corrected_if_there_are_as_many(
 ) -> None:
     last = dict.fromkeys(range(min(still, 15)), 0.8)
     first = dict.fromkeys(range(15, 15 + min(fixed, 15)), 0.8)
-    evolution, _ = followed(first, last).evolution()
-    assert evolution is not None
-    indices = [image.index for image in evolution.images]
+    indices = [image.index for image in watched(followed(first, last)).facts.images]
     assert (sum(index < 15 for index in indices), sum(index >= 15 for index in indices)) == expected
     assert len(indices) <= WATCHED
 
 
 def test_without_mistakes_there_is_no_evolution() -> None:
-    assert followed({}, {}).evolution() == (None, Pictures())
+    assert followed({}, {}).watched() is None
 
 
 def test_images_of_checkpoints_in_between_are_freed() -> None:
-    memory, pictures = Memory(), []
+    memory, images = Memory(), []
     for epoch in (1, 2, 3, 4):
         result = evaluated({3: 0.8})
-        pictures.append(weakref.ref(result.mistakes))
+        images.append(weakref.ref(result.mistakes))
         memory.add(epoch, result)
         del result
     gc.collect()
-    assert [each() is None for each in pictures] == [False, True, True, False]
-    assert memory.evolution()[0] is not None
+    assert [each() is None for each in images] == [False, True, True, False]
+    assert memory.watched() is not None
 
 
 def test_of_many_epochs_the_first_the_last_and_some_in_between_are_shown() -> None:
-    evolution, _ = followed(*[{3: 0.8}] * 25).evolution()
-    assert evolution is not None
+    evolution = watched(followed(*[{3: 0.8}] * 25)).facts
     assert len(evolution.epochs) == SHOWN
     assert (evolution.epochs[0], evolution.epochs[-1]) == (1, 25)
     assert all(len(image.moments) == SHOWN for image in evolution.images)
@@ -115,8 +103,7 @@ def test_of_many_epochs_the_first_the_last_and_some_in_between_are_shown() -> No
 def test_a_later_checkpoint_of_the_same_epoch_replaces_the_first() -> None:
     memory = followed({3: 0.8}, {5: 0.8})
     memory.add(2, evaluated({7: 0.8}))
-    evolution, _ = memory.evolution()
-    assert evolution is not None
+    evolution = watched(memory).facts
     assert evolution.epochs == [1, 2]
     assert [image.index for image in evolution.images] == [7, 3]
 
@@ -128,19 +115,11 @@ def test_maps_are_ordered_by_image_and_then_by_epoch() -> None:
         maps[3, epoch - 1, 0] = epoch
         maps[7, 0, epoch - 1] = 5.0
         memory.add(epoch, evaluated({3: 0.8, 7: 0.7}, maps=maps))
-    evolution, pictures = memory.evolution()
-    assert evolution is not None
-    sheet = pictures.sheets["evolution-maps"]
-    assert (sheet.count, sheet.width, sheet.height) == (4, 2, 2)
-    drawn = np.asarray(Image.open(BytesIO(pictures.files[sheet.file])).convert("RGBA"))[..., 3]
-    peaks = []
-    for place in range(4):
-        row, column = divmod(place, sheet.columns)
-        top, left = row * (2 + 2 * sheet.padding) + sheet.padding, column * (2 + 2 * sheet.padding) + sheet.padding
-        cell = drawn[top : top + 2, left : left + 2]
-        peaks.append(tuple(int(axis) for axis in np.unravel_index(cell.argmax(), cell.shape)))
-        assert np.count_nonzero(cell) == 1
-    assert peaks == [(0, 0), (1, 0), (0, 0), (0, 1)]
+    maps = watched(memory).maps
+    assert maps is not None
+    assert (maps.shape, maps.dtype) == ((4, 2, 2), np.float32)
+    assert [tuple(np.argwhere(each)[0].tolist()) for each in maps] == [(0, 0), (1, 0), (0, 0), (0, 1)]
+    assert maps.max(axis=(1, 2)).tolist() == [1, 2, 5, 5]
 
 
 def test_other_images_or_another_order_are_refused() -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
+from lrdiag.diagnosis.pairs import confused_pairs
 from lrdiag.errors import RunFolderError
 from lrdiag.intervals import mcnemar, wilson
 from lrdiag.record import folder as run_folder
@@ -62,6 +64,12 @@ def test_mistakes_that_were_left_out_stay_left_out(edited: Any) -> None:
 
     pictures = run_folder.load(edited("plain", leave_out)).pictures
     assert pictures.sheets["mistakes"].items == pictures.sheets["mistakes-true"].items == [0, *range(2, 73)]
+
+
+@pytest.mark.parametrize("name", ["plain", "compared", "followed"])
+def test_confused_pairs_are_ranked_as_today(runs: dict[str, Run], name: str) -> None:
+    facts = runs[name].diagnosis
+    assert facts.confused_pairs == confused_pairs(np.array(facts.confusion))
 
 
 def test_figures_stay_and_new_ones_are_added(runs: dict[str, Run]) -> None:
@@ -154,6 +162,10 @@ def edited(tmp_path: Path) -> Any:
         (lambda report: report["sheets"].update(photographs="a"), r"schema version 3 to 4.*photographs"),
         (lambda report: report.pop("test"), r"schema version 3 to 4.*Received: .*`test`"),
         (lambda report: report["confusion"].pop(), r"counts in report.json must agree.*Received: 10 classes"),
+        (
+            lambda report: report["confused_pairs"][0].update(true=10),
+            r"must agree.*a confused pair of class 10",
+        ),
         (lambda report: report["calibration"]["bins"][0].update(right=9, count=3), r"must agree.*Received: 9 of 3"),
         (lambda report: report["sheets"]["samples"].update(file="../x"), r"in the run folder itself.*Received: '../x'"),
         (lambda report: report["sheets"]["samples"].update(columns=0), r"must have pictures.*Received"),

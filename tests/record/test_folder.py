@@ -303,7 +303,7 @@ def test_a_folder_is_made_with_its_parents_and_left_empty(tmp_path: Path) -> Non
 @pytest.mark.parametrize("below", ["", "run", "deep/run"])
 def test_a_folder_that_cannot_be_is_refused(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunFolderError, match=r"cannot be written.*--out.*Received: .*file"):
+    with pytest.raises(RunFolderError, match=r"cannot be written.*Choose another folder.*Received: .*file"):
         run_folder.create(tmp_path / "file" / below)
 
 
@@ -536,6 +536,14 @@ def test_nothing_is_removed_before_the_run_is_complete(tmp_path: Path) -> None:
     run_folder.earlier_files(tmp_path)
     keep(tmp_path, "predictions.csv", content=b"of a run that breaks off")
     assert names(tmp_path) == {*EVERY_FILE, "contents.txt"}
+    finish(tmp_path, "predictions.csv")
+    assert names(tmp_path) == {"predictions.csv", "contents.txt"}
+
+
+def test_what_a_run_that_broke_off_had_written_is_removed_by_the_next(tmp_path: Path) -> None:
+    finish(tmp_path, "history.csv")
+    keep(tmp_path, "history.csv", "model.keras", content=b"of a run that breaks off")
+    run_folder.list_files(tmp_path, ["history.csv", "model.keras"])
     finish(tmp_path, "predictions.csv")
     assert names(tmp_path) == {"predictions.csv", "contents.txt"}
 

@@ -42,7 +42,7 @@ from lrdiag.record.facts import (
 from lrdiag.record.pictures import FILES, Pictures
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
-from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, photograph_sheet
+from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, image_sheet
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 CONFUSED = {(3, 5): 14, (5, 3): 9, (1, 9): 6, (0, 8): 4, (4, 7): 3, (2, 6): 2, (9, 1): 1, (8, 0): 1}
@@ -66,13 +66,13 @@ def make_run(confused: dict[tuple[int, int], int], classes: list[str], each: int
     """A run with these numbers of mistakes of each pair of classes. Images are noise."""
     rng = np.random.default_rng(0)
     pairs = [pair for pair, number in confused.items() for _ in range(number)]
-    photographs = rng.integers(0, 256, (len(pairs), 32, 32, 3)).astype(np.uint8)
+    images = rng.integers(0, 256, (len(pairs), 32, 32, 3)).astype(np.uint8)
     maps = rng.random((len(pairs), 4, 4)).astype(np.float32)
-    return assemble(confused, classes, each, photographs, maps)
+    return assemble(confused, classes, each, images, maps)
 
 
 def assemble(
-    confused: dict[tuple[int, int], int], classes: list[str], each: int, photographs: np.ndarray, maps: np.ndarray
+    confused: dict[tuple[int, int], int], classes: list[str], each: int, images: np.ndarray, maps: np.ndarray
 ) -> Run:
     """The run with these images and heatmaps of its mistakes."""
     matrix = np.diag([each] * len(classes))
@@ -83,10 +83,10 @@ def assemble(
     items = [make_mistake(place, true, predicted, len(classes)) for place, (true, predicted) in enumerate(pairs)]
     samples = np.random.default_rng(1).integers(0, 256, (2 * len(classes), 32, 32, 3)).astype(np.uint8)
     pictures = Pictures()
-    pictures.add("samples", photograph_sheet(samples, FILES["samples"]))
+    pictures.add("samples", image_sheet(samples, FILES["samples"]))
     if items:
         peaks = maps.max(axis=(1, 2))
-        pictures.add("mistakes", photograph_sheet(photographs, FILES["mistakes"]))
+        pictures.add("mistakes", image_sheet(images, FILES["mistakes"]))
         pictures.add("mistakes-predicted", heatmap_sheet(maps, peaks, FILES["mistakes-predicted"]))
         pictures.add("mistakes-true", heatmap_sheet(maps[::-1], peaks, FILES["mistakes-true"]))
         difference = difference_sheet(maps - maps[::-1], peaks, FILES["mistakes-difference"])
@@ -373,7 +373,7 @@ def followed(run: Run) -> Run:
     noise = rng.integers(0, 256, (FOLLOWED, 32, 32, 3)).astype(np.uint8)
     maps = rng.random((2 * FOLLOWED, 4, 4)).astype(np.float32)
     pictures = Pictures()
-    pictures.add("evolution", photograph_sheet(noise, FILES["evolution"]))
+    pictures.add("evolution", image_sheet(noise, FILES["evolution"]))
     pictures.add("evolution-maps", heatmap_sheet(maps, maps.max(axis=(1, 2)), FILES["evolution-maps"]))
     images = [WatchedImage(7 * true, true, [Moment(true + 1, 0.5), Moment(true, 0.75)]) for true in range(FOLLOWED)]
     evolution = Evolution([1, 3], [0.625, 0.8], images)
@@ -436,16 +436,16 @@ def crowded() -> Run:
     centres = np.random.default_rng(2).uniform(0, 3, (CROWD, 2, 1, 1))
     maps = np.exp(-((x - centres[:, 0]) ** 2 + (y - centres[:, 1]) ** 2) / 2).astype(np.float32)
     confused = dict(zip(pairs, numbers.tolist(), strict=True))
-    return assemble(confused, CLASSES, 1000, _photographs(CROWD), maps)
+    return assemble(confused, CLASSES, 1000, _images(CROWD), maps)
 
 
-def _photographs(count: int) -> np.ndarray:
+def _images(count: int) -> np.ndarray:
     folder = os.environ.get("LRDIAG_DATA_DIR")
     batches = sorted(Path(folder).rglob("test_batch")) if folder else []
     if batches:
         pixels = np.array(pickle.loads(batches[0].read_bytes(), encoding="bytes")[b"data"])
         return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)[:count]
-    # Noise over coarse patches takes about as many bytes in WebP as photographs do.
+    # Noise over coarse patches takes about as many bytes in WebP as images do.
     rng = np.random.default_rng(3)
     patches = rng.integers(0, 256, (count, 8, 8, 3)).repeat(4, axis=1).repeat(4, axis=2)
     return np.clip(patches * 0.5 + rng.normal(64, 12, (count, 32, 32, 3)), 0, 255).astype(np.uint8)

@@ -16,7 +16,7 @@ from lrdiag.record.facts import Comparison, Misclassified, Mistake, Run
 from lrdiag.report import baseline
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.pictures.cutting import Cells
-from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, photograph_sheet
+from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, image_sheet
 
 GREYS = np.arange(0, 240, 24)  # ten images and ten heatmaps that differ
 
@@ -25,12 +25,12 @@ def with_mistakes(run: Run, indices: list[int], shown: list[int] | None = None) 
     """A run with these mistakes. The grey of an image and the heat of its heatmap give its index."""
     items = [Mistake(index, 0, 1, 0.5, 1.0, [1], [0.5]) for index in indices]
     pictured = [indices[place] for place in (range(len(indices)) if shown is None else shown)]
-    photographs = np.stack([np.full((17, 40, 3), GREYS[index], np.uint8) for index in pictured])
+    images = np.stack([np.full((17, 40, 3), GREYS[index], np.uint8) for index in pictured])
     maps = np.stack([np.full((2, 3), index / 10, np.float32) for index in pictured])
     ones = np.ones(len(maps))
     pictures = run.pictures.only(("samples",))
     for name, (sheet, content) in {
-        "mistakes": photograph_sheet(photographs, "photographs.webp"),
+        "mistakes": image_sheet(images, "images.webp"),
         "mistakes-predicted": heatmap_sheet(maps, ones, "predicted.png"),
         "mistakes-true": heatmap_sheet(maps, ones, "true.png"),
         "mistakes-difference": difference_sheet(maps, ones, "difference.png"),
@@ -108,7 +108,7 @@ def test_no_more_pictures_are_taken_than_are_shown(base: Run, head: Run, monkeyp
 @pytest.mark.parametrize(
     ("missing", "left"),
     [
-        ({"photographs.webp"}, set()),
+        ({"images.webp"}, set()),
         ({"predicted.png"}, {"fixed.webp"}),
         ({"true.png", "difference.png", "samples.webp"}, {"fixed.webp", "fixed-maps.png"}),
     ],
@@ -142,8 +142,8 @@ def test_a_perfect_baseline_has_no_pictures(runs: dict[str, Run], head: Run) -> 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"not a picture"])
 def test_a_broken_picture_is_refused(base: Run, head: Run, content: bytes) -> None:
-    with pytest.raises(RunFolderError, match=r"whole picture file 'photographs.webp'.*Received"):
-        set_beside(with_files(base, base.pictures.files | {"photographs.webp": content}), head)
+    with pytest.raises(RunFolderError, match=r"whole picture file 'images.webp'.*Received"):
+        set_beside(with_files(base, base.pictures.files | {"images.webp": content}), head)
 
 
 def test_a_truncated_picture_is_refused(base: Run, head: Run) -> None:
@@ -153,7 +153,7 @@ def test_a_truncated_picture_is_refused(base: Run, head: Run) -> None:
 
 
 def test_pictures_of_mistakes_that_do_not_exist_are_refused(base: Run, head: Run) -> None:
-    with pytest.raises(RunFolderError, match=r"entries that exist.*Received: entry 5 of 5 in 'photographs.webp'"):
+    with pytest.raises(RunFolderError, match=r"entries that exist.*Received: entry 5 of 5 in 'images.webp'"):
         set_beside(with_sheet(base, "mistakes", items=[0, 1, 2, 3, 5]), head)
 
 

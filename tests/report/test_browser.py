@@ -200,13 +200,13 @@ def test_can_be_printed_to_a_file(ordinary: Any) -> None:
 
 
 class TestPictures:
-    def test_a_tile_shows_its_photograph_and_a_map_over_it(self, ordinary: Any, runs: dict[str, Run]) -> None:
-        photograph, mapped = (pixels(each) for each in ordinary.find_elements("css selector", "#i0 summary i"))
-        assert photograph.shape == mapped.shape == (96, 96, 3)
+    def test_a_tile_shows_its_picture_and_a_map_over_it(self, ordinary: Any, runs: dict[str, Run]) -> None:
+        image, mapped = (pixels(each) for each in ordinary.find_elements("css selector", "#i0 summary i"))
+        assert image.shape == mapped.shape == (96, 96, 3)
         sheet = Image.open(BytesIO(runs["ordinary"].pictures.files["misclassified.webp"])).convert("RGB")
         expected = np.asarray(sheet.crop((0, 0, 32, 32)).resize((96, 96), Image.Resampling.NEAREST)).astype(int)
-        assert np.abs(photograph - expected).mean() < 2
-        assert np.abs(mapped - photograph).mean() > 20
+        assert np.abs(image - expected).mean() < 2
+        assert np.abs(mapped - image).mean() > 20
 
     def test_an_open_tile_shows_four_pictures(self, ordinary: Any) -> None:
         find(ordinary, "#i7 summary").click()
@@ -214,25 +214,25 @@ class TestPictures:
         assert [view.shape for view in views] == [(192, 192, 3)] * 4
         assert all(np.abs(one - other).mean() > 5 for i, one in enumerate(views) for other in views[:i])
 
-    def test_a_followed_image_shows_its_photograph_and_the_map_of_each_epoch(
+    def test_a_followed_image_shows_its_picture_and_the_map_of_each_epoch(
         self, browser: Any, runs: dict[str, Run], tmp_path: Path
     ) -> None:
         run = runs["followed"]
         open_page(browser, render_page(without_sheets(run, "evolution-maps")), tmp_path)
-        photographs = [pixels(each) for each in browser.find_elements("css selector", ".watched")]
+        images = [pixels(each) for each in browser.find_elements("css selector", ".watched")]
         open_page(browser, render_page(run), tmp_path)
         mapped = [pixels(each) for each in browser.find_elements("css selector", ".watched")]
         sheets = [Image.open(BytesIO(run.pictures.files[name])) for name in ("watched.webp", "watched-maps.png")]
-        for place, (photograph, warm) in enumerate(zip(photographs, mapped, strict=True)):
+        for place, (image, warm) in enumerate(zip(images, mapped, strict=True)):
             y, x = divmod(place // 2, 3)  # two epochs of each image, five images in three columns
             expected = sheets[0].convert("RGB").crop((32 * x, 32 * y, 32 * x + 32, 32 * y + 32)).resize((64, 64), 0)
-            assert np.abs(photograph - np.asarray(expected)).mean() < 2
+            assert np.abs(image - np.asarray(expected)).mean() < 2
             y, x = divmod(place, 4)  # ten maps of four pixels and a padding of one, in four columns
             heat = sheets[1].convert("RGBA").crop((6 * x, 6 * y, 6 * x + 6, 6 * y + 6))
             over = heat.resize((96, 96), Image.Resampling.BILINEAR).crop((16, 16, 80, 80))
             expected = Image.alpha_composite(expected.convert("RGBA"), over).convert("RGB")
             assert np.abs(warm - np.asarray(expected)).mean() < 8
-        assert len(photographs) == 10
+        assert len(images) == 10
 
     def test_names_of_pictures_are_read_out(self, ordinary: Any) -> None:
         tree = ordinary.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
@@ -499,7 +499,7 @@ class TestFolder:
         assert [entry for entry in browser.get_log("browser") if "favicon" not in entry["message"]] == []
 
 
-def test_a_crowded_page_can_be_photographed(browser: Any, crowded_page: str, tmp_path: Path) -> None:
+def test_a_crowded_page_can_be_captured(browser: Any, crowded_page: str, tmp_path: Path) -> None:
     open_page(browser, crowded_page, tmp_path)
     assert len(browser.get_screenshot_as_png()) > 10_000
     assert browser.get_log("browser") == []

@@ -114,13 +114,13 @@ def test_mean_maps_have_labels(shown: Tag) -> None:
     assert "compare a class with the mean over all classes" in shown.text
 
 
-def test_mean_maps_are_as_large_as_a_photograph_of_64_pixels(run: Run) -> None:
+def test_mean_maps_are_as_large_as_an_image_of_64_pixels(run: Run) -> None:
     sheet = build(run).sheet
     assert (sheet.width, sheet.height, sheet.scale(64)) == (64, 64, 1)
     assert sheet.pitch == (64 * 6 / 4, 64 * 6 / 4)  # four pixels and a padding of one at either side
 
 
-def test_a_flat_photograph_has_a_flat_map(run: Run) -> None:
+def test_a_flat_image_has_a_flat_map(run: Run) -> None:
     sheet = build(with_sheet(run, "samples", width=96, height=48)).sheet
     assert (sheet.width, sheet.height) == (64, 32)
 

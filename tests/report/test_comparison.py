@@ -198,7 +198,7 @@ def test_where_pictures_are_missing_it_says_so(runs: dict[str, Run]) -> None:
     assert words(found(page)).count("Their pictures are not available") == 1
 
 
-def test_without_maps_there_are_photographs(runs: dict[str, Run]) -> None:
+def test_without_maps_there_are_images(runs: dict[str, Run]) -> None:
     page = render_page(without_sheets(runs["compared"], "fixed-predicted"))
     assert {len(tile("i")) for tile in tiles(page, "fixed")} == {1}
     assert {len(tile("i")) for tile in tiles(page, "broken")} == {2}

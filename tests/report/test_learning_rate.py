@@ -34,6 +34,7 @@ def test_repeats_give_an_interval(run: Run) -> None:
 
 def test_one_sweep_has_no_interval(run: Run, pages: dict[str, str]) -> None:
     assert build(run).interval.startswith("One sweep was made. lrdiag find-lr --repeats 5 ")
+    assert "lrdiag.find_lr with repeats=5" in build(changed(run, command="")).interval
     assert "The sweep ended because the loss diverged." in pages["ordinary"]
     assert "the bar through it" not in pages["ordinary"]
 
@@ -41,7 +42,7 @@ def test_one_sweep_has_no_interval(run: Run, pages: dict[str, str]) -> None:
 def test_sweeps_that_cannot_be_read_alone_have_no_interval(run: Run) -> None:
     unread = measured(run, repeats=3)
     assert build(unread).interval == (
-        "Some of the 3 sweeps cannot be read on their own, so the suggestion has no interval."
+        "The suggestion has no interval: the 3 sweeps saw the same batches, or one of them cannot be read on its own."
     )
 
 

@@ -440,7 +440,7 @@ class TestMisclassified:
         assert "Every test image is classified correctly." in words(pages["no mistakes"], "misclassified")
         assert section(pages["no mistakes"], "misclassified").form is None
 
-    def test_a_photograph_of_no_mistake_is_an_error(self, runs: dict[str, Run]) -> None:
+    def test_an_image_of_no_mistake_is_an_error(self, runs: dict[str, Run]) -> None:
         with pytest.raises(RunFolderError, match=r"entry 40 of 40 in 'misclassified.webp'"):
             misclassified.build(with_sheet(runs["ordinary"], "mistakes", items=[*range(39), 40]))
 
@@ -502,15 +502,15 @@ class TestEvolution:
         assert [[bold.text for bold in row("b")] for row in table.tbody("tr")] == [[name] for name in CLASSES]
 
     def test_an_image_and_its_maps_stand_at_their_places_in_the_sheets(self, pages: dict[str, str]) -> None:
-        """Five photographs in three columns, ten maps in four."""
+        """Five images in three columns, ten maps in four."""
         rows = section(pages["followed"], "evolution").tbody("tr")
-        photographs = [[cell["class"] for cell in row("i")] for row in rows]
-        assert photographs[3] == [["watched", "x0", "y1"]] * 2
-        assert photographs[4] == [["watched", "x1", "y1"]] * 2
+        images = [[cell["class"] for cell in row("i")] for row in rows]
+        assert images[3] == [["watched", "x0", "y1"]] * 2
+        assert images[4] == [["watched", "x1", "y1"]] * 2
         maps = [cell.s["class"] for row in rows for cell in row("i")]
         assert maps == [[f"x{place % 4}", f"y{place // 4}"] for place in range(2 * FOLLOWED)]
 
-    def test_without_maps_there_are_photographs(self, runs: dict[str, Run]) -> None:
+    def test_without_maps_there_are_images(self, runs: dict[str, Run]) -> None:
         run = runs["followed"]
         found = section(render_page(without_sheets(run, "evolution-maps")), "evolution")
         assert found.tbody.s is None
@@ -525,7 +525,7 @@ class TestEvolution:
         page = render_page(changed(run, evolution=dataclasses.replace(facts, images=[lost, *facts.images[1:]])))
         assert section(page, "evolution").tbody.tr.td.get_text() == "automobile –"
 
-    def test_without_photographs_it_is_left_out(self, runs: dict[str, Run]) -> None:
+    def test_without_images_it_is_left_out(self, runs: dict[str, Run]) -> None:
         run = runs["followed"]
         assert evolution.build(without_sheets(run, "evolution", "evolution-maps")) is None
 

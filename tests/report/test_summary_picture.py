@@ -11,7 +11,7 @@ import pytest
 from fixtures.variants import changed, with_files, without_sheets
 from PIL import Image
 
-from lrdiag.record.facts import Run, Seconds
+from lrdiag.record.facts import ConfusedPair, Run, Seconds
 from lrdiag.report import summary_picture as module
 from lrdiag.report.summary_picture import shows, summary_picture
 
@@ -110,16 +110,24 @@ def test_the_confusion_stands_in_the_middle(runs: dict[str, Run], drawn: dict[st
     assert 340 < box[1].start < box[1].stop < 720
 
 
+def test_the_bars_of_the_worst_pairs_stay_in_the_middle(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
+    """The worst pair need not have the most images: it may be of a small class."""
+    pairs = [ConfusedPair(3, 4, 2, 1.0), ConfusedPair(1, 2, 30, 0.3)]
+    changes = pixels(again(runs["many classes"], confused_pairs=pairs)) != pixels(drawn["many classes"])
+    columns = np.nonzero(changes[220:])[1]  # above, the headline names the pair too
+    assert 340 < columns.min() < columns.max() < 720
+
+
 def test_the_worst_mistakes_stand_on_the_right_with_their_maps(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
     run = runs["ordinary"]
     box = differing(summary_picture(without_sheets(run, "mistakes-predicted")), drawn["ordinary"])
     assert box
     assert box[1].start > 720
-    photograph = pixels(drawn["ordinary"])[240:336, 738:834]
+    image = pixels(drawn["ordinary"])[240:336, 738:834]
     warm = pixels(drawn["ordinary"])[240:336, 836:932]
-    assert len(np.unique(photograph.reshape(-1, 3), axis=0)) > 500  # noise, pixel by pixel
-    np.testing.assert_array_equal(photograph[::3, ::3], photograph[1::3, 2::3])
-    assert np.abs(photograph - warm).max() > 50
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 500  # noise, pixel by pixel
+    np.testing.assert_array_equal(image[::3, ::3], image[1::3, 2::3])
+    assert np.abs(image - warm).max() > 50
 
 
 def test_the_change_has_its_interval(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
@@ -137,7 +145,7 @@ def test_a_caution_stands_out(drawn: dict[str, bytes]) -> None:
     assert marked == [True, False]
 
 
-def test_photographs_that_are_not_square_keep_their_shape(runs: dict[str, Run]) -> None:
+def test_images_that_are_not_square_keep_their_shape(runs: dict[str, Run]) -> None:
     tall = Image.new("RGB", (10, 40))
     assert module._fitting(tall).size == (24, 96)
     assert module._fitting(Image.new("RGB", (94, 47))).size == (96, 48)

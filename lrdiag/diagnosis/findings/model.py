@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, Passed, option
+from lrdiag.formats import plural
 
 
 def loss_mismatch(evidence: Evidence) -> Answer:
@@ -32,13 +33,13 @@ def no_heatmaps(evidence: Evidence) -> Answer:
 
 
 def no_suggestion(evidence: Evidence) -> Answer:
-    """The range test gave no learning rate, and a default was used."""
-    facts = evidence.facts
-    if facts.range_test_note is None:
+    """No learning rate can be read from the range test."""
+    test, facts = given(evidence.range_test), evidence.facts
+    if test.suggestion is not None:
         return Passed()
     return Found(
         "The range test gave no learning rate.",
-        facts.range_test_note,
+        facts.range_test_note or f"It ended after {plural(len(test.losses), 'update')}: {test.stop_reason}.",
         f"Set the learning rate, or the boundaries of a cycle, with {option(facts, 'learning-rate')}."
         if facts.made_by == "train_and_report"
         else "Run the range test on more batches or with a wider range of rates, or choose the learning rate yourself.",

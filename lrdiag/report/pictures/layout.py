@@ -8,7 +8,7 @@ import numpy as np
 
 from lrdiag.record.arrays import Heatmaps, LabelledImages, MeanHeatmaps, Predictions
 from lrdiag.record.pictures import FILES, LARGEST_SIDE, Pictures, Sheet, SheetName, shrunk
-from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, padding_of, photograph_sheet
+from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, image_sheet, padding_of
 
 SAMPLES_PER_CLASS = 10
 _SAMPLES = 400
@@ -46,7 +46,21 @@ def lay_out(
     chosen = _choose_samples(train.labels, predictions.log_probabilities.shape[1], seed)
     if len(chosen):
         images = [train.images[index] for index in chosen]
-        pictures.add("samples", photograph_sheet(images, FILES["samples"], _SMALL_SIDE))
+        pictures.add("samples", image_sheet(images, FILES["samples"], _SMALL_SIDE))
+    return pictures
+
+
+def lay_out_watched(images: np.ndarray, maps: np.ndarray | None) -> Pictures:
+    """Lays out the images that were watched during training, and their heatmaps, each scaled to its own peak.
+
+    Args:
+        images: The images, a `uint8` array of shape `(n, height, width, channels)`, grey or RGB.
+        maps: The heatmap of each image after each epoch, `float32` of shape `(n * epochs, h, w)`, or `None`.
+    """
+    pictures = Pictures()
+    pictures.add("evolution", image_sheet(images, FILES["evolution"]))
+    if maps is not None:
+        pictures.add("evolution-maps", heatmap_sheet(maps, maps.max(axis=(1, 2)), FILES["evolution-maps"]))
     return pictures
 
 
@@ -66,7 +80,7 @@ def _lay_out_mistakes(
         pictures.add(name, (dataclasses.replace(sheet, items=items), content))
 
     rows = np.searchsorted(predictions.misclassified, ranked)
-    add("mistakes", photograph_sheet([mistakes[row] for row in rows], FILES["mistakes"], side))
+    add("mistakes", image_sheet([mistakes[row] for row in rows], FILES["mistakes"], side))
     if heatmaps:
         predicted, true = heatmaps.predicted[rows], heatmaps.true[rows]
         peaks = np.maximum(predicted, true).max(axis=(1, 2))

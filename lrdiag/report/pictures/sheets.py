@@ -24,13 +24,13 @@ _MAP_PADDING = 1
 _LEVELS = 64
 
 
-def photograph_sheet(images: Sequence[np.ndarray], file: str, side: int = LARGEST_SIDE) -> tuple[Sheet, bytes]:
+def image_sheet(images: Sequence[np.ndarray] | np.ndarray, file: str, side: int = LARGEST_SIDE) -> tuple[Sheet, bytes]:
     """Lays images side by side in one WebP file.
 
     Larger images are scaled down to `side` pixels, and further if the file could not hold them all.
 
     Args:
-        images: `uint8` arrays of one shape `(height, width, channels)`, one image or more, grey or RGB.
+        images: `uint8` arrays of one shape `(height, width, channels)`, or one array of all, grey or RGB; one or more.
         file: Name of the file.
         side: Pixels of the longer side of an image at most.
 

@@ -52,13 +52,13 @@ class Gallery:
     Attributes:
         count: Number of images.
         tiles: Those that have a picture, at most `SHOWN`.
-        photographs: The sheet of the images, or `None`.
+        images: The sheet of the images, or `None`.
         heatmaps: The sheet of their heatmaps, or `None`.
     """
 
     count: int
     tiles: list[Tile]
-    photographs: Layer | None
+    images: Layer | None
     heatmaps: Layer | None
 
 
@@ -192,7 +192,10 @@ def _axis(rows: list[ClassRow]) -> tuple[float, float]:
 
 def changes(comparison: Comparison) -> list[tuple[str, str, str]]:
     """Settings that differ: name, value in the baseline and value in this run, as text."""
-    return [(each.name.replace("_", " "), _value(each.base), _value(each.head)) for each in comparison.changes]
+    return [
+        (each.name.replace("_", " "), formats.setting(each.base), formats.setting(each.head))
+        for each in comparison.changes
+    ]
 
 
 def _broken(run: Run, comparison: Comparison) -> Gallery:
@@ -223,9 +226,3 @@ def _gallery(run: Run, mistakes: dict[int, Mistake], entries: int, images: Sheet
         for cell, mistake in islice(cells, SHOWN)
     ]
     return Gallery(len(mistakes), tiles, layer(run.pictures, sheet), layer_over(run.pictures, heatmaps, sheet))
-
-
-def _value(value: str | int | float | bool | None) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "not set" if value is None else f"{value}"

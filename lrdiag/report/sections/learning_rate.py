@@ -44,7 +44,7 @@ def build(run: Run) -> LearningRate | None:
     test, note = run.diagnosis.range_test, run.diagnosis.range_test_note
     if test is None:
         return LearningRate(sentence=note, note=None) if note else None
-    read = LearningRate(_sentence(test), note, _advice(test), _interval(test), test)
+    read = LearningRate(_sentence(test), note, _advice(test), _interval(test, run.diagnosis.command), test)
     if np.isfinite(smooth_line(test)).sum() < 2 or len(positive_rates(test)) < 2:
         return read
     return dataclasses.replace(read, chart=drawn("range-test", test, lambda: range_test_chart(test)), cut=y_limit(test))
@@ -65,13 +65,17 @@ def _advice(test: RangeTestFacts) -> str | None:
     return BELOW_THE_CYCLE
 
 
-def _interval(test: RangeTestFacts) -> str | None:
+def _interval(test: RangeTestFacts, command: str) -> str | None:
     if test.suggestion is None:
         return None
     if test.repeats == 1:
-        return "One sweep was made. lrdiag find-lr --repeats 5 makes five and reports how much the suggestion varies."
+        five = "lrdiag find-lr --repeats 5" if command else "lrdiag.find_lr with repeats=5"
+        return f"One sweep was made. {five} makes five and reports how much the suggestion varies."
     if test.suggestion_low is None or test.suggestion_high is None:
-        return f"Some of the {test.repeats} sweeps cannot be read on their own, so the suggestion has no interval."
+        return (
+            f"The suggestion has no interval: the {test.repeats} sweeps saw the same batches, or one of them cannot be "
+            "read on its own."
+        )
     return (
         f"The suggestions of the {test.repeats} single sweeps and of their mean lie between "
         f"{formats.rate(test.suggestion_low)} and {formats.rate(test.suggestion_high)}."

@@ -82,7 +82,7 @@ class Misclassified:
         left_out: Which of them have no picture, or `None`.
         pairs: The groups.
         rarer: Further groups, if there are too many for one list.
-        photographs: The sheet of images; `None` without mistakes.
+        images: The sheet of images; `None` without mistakes.
         maps: The sheets of heatmaps; `None` if `heatmap_facts` gives the reason.
         heatmap_facts: How the heatmaps were made.
         trust: How far they can be trusted, or `None`.
@@ -92,7 +92,7 @@ class Misclassified:
     left_out: str | None
     pairs: list[Pair]
     rarer: list[Pair]
-    photographs: Layer | None
+    images: Layer | None
     maps: Maps | None
     heatmap_facts: HeatmapFacts
     trust: str | None
@@ -112,7 +112,7 @@ def build(run: Run) -> Misclassified:
         left_out=_left_out(diagnosis.misclassified.count, sum(len(pair.tiles) for pair in pairs)),
         pairs=pairs[:_PAIRS_IN_SIGHT],
         rarer=pairs[_PAIRS_IN_SIGHT:],
-        photographs=layer(run.pictures, images) if images else None,
+        images=layer(run.pictures, images) if images else None,
         maps=_maps(run.pictures, images) if images else None,
         heatmap_facts=diagnosis.heatmaps,
         trust=_trust(diagnosis.heatmaps),

@@ -31,13 +31,7 @@ def build(run: Run) -> Reproduce:
     return Reproduce(
         command=diagnosis.command,
         git_commit=diagnosis.git_commit,
-        settings=[(name.replace("_", " "), _value(value)) for name, value in diagnosis.settings.items()],
+        settings=[(name.replace("_", " "), formats.setting(value)) for name, value in diagnosis.settings.items()],
         versions=list(diagnosis.versions.items()),
         stages=[(name, formats.duration(duration)) for name, duration in stages if duration],
     )
-
-
-def _value(value: str | int | float | bool | None) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "not set" if value is None else f"{value}"

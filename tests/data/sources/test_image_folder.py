@@ -99,7 +99,7 @@ def test_one_tree_is_divided_class_by_class_and_always_alike(write_images, progr
     assert first.test.files == second.test.files
 
 
-def test_a_class_of_one_image_is_learnt_and_not_judged(write_images, progress):
+def test_a_class_of_one_image_is_learnt_and_not_evaluated(write_images, progress):
     root = write_images(("cat", "dog"), count=5) / "train"
     for number in range(1, 5):
         (root / "dog" / f"{number}.png").unlink()
@@ -130,7 +130,7 @@ def test_a_missing_part_is_named_with_what_to_do(write_images, progress, parts, 
 # --- judging only -----------------------------------------------------------------------------------------------------
 
 
-def test_to_judge_only_the_test_images_are_read(write_images, progress):
+def test_to_evaluate_only_the_test_images_are_read(write_images, progress):
     root = write_images(("cat", "dog", "emu"), ("dog", "emu"))
     (root / "train" / "cat" / "0.png").write_bytes(b"")
     dataset = ImageFolder(root).load(progress, test_only=True)
@@ -140,7 +140,7 @@ def test_to_judge_only_the_test_images_are_read(write_images, progress):
     assert progress.stages == [("Reading images", 6, "images")]
 
 
-def test_to_judge_test_alone_will_do(write_images, progress):
+def test_to_evaluate_test_alone_will_do(write_images, progress):
     root = write_images(("cat",), ("dog", "Ape"))
     shutil.rmtree(root / "train")
     dataset = ImageFolder(root).load(progress, test_only=True)
@@ -148,13 +148,13 @@ def test_to_judge_test_alone_will_do(write_images, progress):
     assert len(dataset.test) == 6
 
 
-def test_to_judge_one_tree_is_taken_whole(write_images, progress):
+def test_to_evaluate_one_tree_is_taken_whole(write_images, progress):
     dataset = ImageFolder(write_images() / "test").load(progress, test_only=True)
     assert dataset.test.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert len(dataset.train) == 0
 
 
-def test_to_judge_there_must_be_test_images(write_images, progress):
+def test_to_evaluate_there_must_be_test_images(write_images, progress):
     root = write_images()
     (root / "test").rename(root / "val")
     with pytest.raises(DataError, match=r"must contain test images.* with train and validation only"):

@@ -72,9 +72,9 @@ def test_arrays_that_are_not_divided_are(write, progress, names):
     dataset = ImageArrays(path).load(progress)
     assert np.bincount(dataset.train.labels).tolist() == [8, 8]
     assert np.bincount(dataset.test.labels).tolist() == [2, 2]
-    judged = ImageArrays(path).load(progress, test_only=True)
-    np.testing.assert_array_equal(judged.test.images, images)
-    assert len(judged.train) == 0
+    evaluated = ImageArrays(path).load(progress, test_only=True)
+    np.testing.assert_array_equal(evaluated.test.images, images)
+    assert len(evaluated.train) == 0
 
 
 @pytest.mark.parametrize("shape", [(9, 7), (9, 7, 1), (9, 7, 3)])
@@ -115,7 +115,7 @@ def test_class_names_name_the_classes(write, progress, names):
     assert dataset.classes == ("cat", "dog")
 
 
-def test_to_judge_only_the_test_images_are_read(write, progress):
+def test_to_evaluate_only_the_test_images_are_read(write, progress):
     arrays = four(x_train=np.array(["broken"]), y_train=np.arange(6) % 5)
     dataset = ImageArrays(write(arrays)).load(progress, test_only=True)
     np.testing.assert_array_equal(dataset.test.images, arrays["x_test"])

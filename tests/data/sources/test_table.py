@@ -68,7 +68,7 @@ def test_without_split_the_rows_are_divided_class_by_class(write, progress):
     assert len(dataset.validation) == 0
 
 
-def test_to_judge_only_the_test_rows_are_read(write, progress):
+def test_to_evaluate_only_the_test_rows_are_read(write, progress):
     dataset = ImageTable(write(DIVIDED)).load(progress, test_only=True)
     assert (places(dataset.test), len(dataset.train), len(dataset.validation)) == ([2, 3], 0, 0)
     assert progress.stages == [("Reading images", 2, "images")]
@@ -76,7 +76,7 @@ def test_to_judge_only_the_test_rows_are_read(write, progress):
     assert places(whole.test) == list(range(20))
 
 
-def test_to_judge_the_classes_are_those_of_all_rows(write, progress):
+def test_to_evaluate_the_classes_are_those_of_all_rows(write, progress):
     dataset = ImageTable(write(listed(["cat,train", "dog,test", "ant,train"], "path,label,split"))).load(
         progress, test_only=True
     )

@@ -71,14 +71,14 @@ def test_size_and_channels_choose_the_shape(folder, prepared, progress):
     assert TfdsFolder(folder, (20, 48), channels=1).load(progress).test.images.shape == (3, 20, 48, 1)
 
 
-def test_to_judge_only_the_test_images_are_read(folder, prepared, progress):
+def test_to_evaluate_only_the_test_images_are_read(folder, prepared, progress):
     prepared()
     dataset = TfdsFolder(folder).load(progress, test_only=True)
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (0, 0, 3)
     assert progress.steps == 3
 
 
-def test_train_alone_is_divided_or_judged_whole(folder, prepared, progress):
+def test_train_alone_is_divided_or_evaluated_whole(folder, prepared, progress):
     prepared({"train": SPLITS["train"]})
     dataset = TfdsFolder(folder).load(progress)
     assert (len(dataset.train), len(dataset.test)) == (8, 2)

@@ -9,7 +9,7 @@ from fixtures.diagnoses import balanced, facts_of, finding, result
 
 from lrdiag.diagnosis.evidence import MISSING, Evidence, ModelLoss
 from lrdiag.record.arrays import SkippedFile
-from lrdiag.record.facts import Diagnosis, HeatmapFacts
+from lrdiag.record.facts import Diagnosis, HeatmapFacts, RangeTestFacts
 
 SOUND = balanced(4, 50, 47)
 
@@ -67,11 +67,15 @@ def test_no_heatmaps() -> None:
 
 
 def test_no_suggestion() -> None:
-    facts = facts_of(SOUND, "lrdiag …", range_test_note="The loss does not fall.", made_by="train_and_report")
+    flat = RangeTestFacts([0.1], [1.0], [1.0], "the loss diverged")
+    note = "The loss does not fall."
+    facts = facts_of(SOUND, "lrdiag …", range_test=flat, range_test_note=note, made_by="train_and_report")
     found = finding(facts, "no-suggestion")
     assert found.evidence == "The loss does not fall."
     assert "--learning-rate" in found.advice
-    assert "--" not in finding(facts_of(SOUND, range_test_note="It does not fall."), "no-suggestion").advice
+    of_the_users_own = finding(facts_of(SOUND, range_test=flat), "no-suggestion")
+    assert of_the_users_own.evidence == "It ended after 1 update: the loss diverged."
+    assert "--" not in of_the_users_own.advice
     assert result(facts_of(SOUND), "no-suggestion").status == "passed"
     given = facts_of(SOUND, range_test=None, range_test_note="The learning rate was given.")
     assert result(given, "no-suggestion").reason == MISSING["range_test"]

@@ -15,8 +15,8 @@ from lrdiag.record.arrays import NO_IMAGES, Dataset, Heatmaps, LabelledImages, M
 from lrdiag.record.facts import Run
 from lrdiag.record.pictures import FILES, Pictures, Sheet, SheetName
 from lrdiag.report.pictures import layout
-from lrdiag.report.pictures.layout import lay_out, most_informative
-from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, photograph_sheet
+from lrdiag.report.pictures.layout import lay_out, lay_out_watched, most_informative
+from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, image_sheet
 from lrdiag.report.pictures.tiles import layer
 
 
@@ -37,26 +37,26 @@ def checkerboard_of_images(count: int, height: int, width: int, channels: int) -
 
 
 @pytest.mark.parametrize(("height", "width", "channels"), [(32, 32, 3), (28, 28, 1), (8, 8, 1), (17, 40, 3)])
-def test_photographs_are_at_their_places(height: int, width: int, channels: int) -> None:
+def test_images_are_at_their_places(height: int, width: int, channels: int) -> None:
     images = checkerboard_of_images(7, height, width, channels)
-    sheet, encoded = photograph_sheet(images, "a.webp")
+    sheet, encoded = image_sheet(images, "a.webp")
     assert (sheet.file, sheet.count, sheet.height, sheet.width) == ("a.webp", 7, height, width)
     for place, image in enumerate(images):
         assert np.abs(cut_out(sheet, encoded, place)[..., :3] - int(image[0, 0, 0])).max() <= 24
 
 
-def test_large_photographs_are_scaled_down() -> None:
-    sheet, _ = photograph_sheet(np.zeros((3, 300, 200, 3), np.uint8), "a.webp")
+def test_large_images_are_scaled_down() -> None:
+    sheet, _ = image_sheet(np.zeros((3, 300, 200, 3), np.uint8), "a.webp")
     assert (sheet.height, sheet.width) == (94, 63)
 
 
-def test_large_grey_photographs_are_scaled_down() -> None:
-    sheet, _ = photograph_sheet(np.zeros((3, 224, 224, 1), np.uint8), "a.webp")
+def test_large_grey_images_are_scaled_down() -> None:
+    sheet, _ = image_sheet(np.zeros((3, 224, 224, 1), np.uint8), "a.webp")
     assert (sheet.height, sheet.width) == (94, 94)
 
 
-def test_photographs_are_scaled_down_to_the_side_that_is_asked_for() -> None:
-    sheet, encoded = photograph_sheet(np.full((3, 96, 192, 3), 255, np.uint8), "a.webp", side=62)
+def test_images_are_scaled_down_to_the_side_that_is_asked_for() -> None:
+    sheet, encoded = image_sheet(np.full((3, 96, 192, 3), 255, np.uint8), "a.webp", side=62)
     assert (sheet.height, sheet.width) == (31, 62)
     assert cut_out(sheet, encoded, 2)[..., :3].min() >= 250
 
@@ -65,21 +65,21 @@ def test_photographs_are_scaled_down_to_the_side_that_is_asked_for() -> None:
     ("height", "width", "padding"), [(32, 32, 0), (16, 48, 0), (28, 28, 1), (32, 31, 1), (8, 8, 1), (64, 64, 1)]
 )
 def test_only_what_lies_on_blocks_and_is_shown_sharp_has_no_padding(height: int, width: int, padding: int) -> None:
-    sheet, encoded = photograph_sheet(np.zeros((4, height, width, 3), np.uint8), "a.webp")
+    sheet, encoded = image_sheet(np.zeros((4, height, width, 3), np.uint8), "a.webp")
     assert sheet.padding == padding
     assert Image.open(BytesIO(encoded)).size == (2 * (width + 2 * padding), 2 * (height + 2 * padding))
 
 
-def test_photographs_shown_smooth_are_padded_with_their_edge() -> None:
-    _, encoded = photograph_sheet(checkerboard_of_images(4, 64, 64, 3), "a.webp")
+def test_images_shown_smooth_are_padded_with_their_edge() -> None:
+    _, encoded = image_sheet(checkerboard_of_images(4, 64, 64, 3), "a.webp")
     picture = np.asarray(Image.open(BytesIO(encoded)).convert("L")).astype(int)
     assert picture[:, 65].min() >= 231  # the last column of the first cell
     assert picture[:65, 66].max() <= 24  # the first of the second
 
 
-def test_so_many_photographs_that_they_must_shrink_still_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_so_many_images_that_they_must_shrink_still_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lrdiag.report.pictures.sheets._WEBP_LIMIT", 100)
-    sheet, encoded = photograph_sheet(np.zeros((20, 32, 32, 3), np.uint8), "a.webp")
+    sheet, encoded = image_sheet(np.zeros((20, 32, 32, 3), np.uint8), "a.webp")
     assert (sheet.height, sheet.width) == (18, 18)
     assert max(Image.open(BytesIO(encoded)).size) <= 100
 
@@ -138,19 +138,19 @@ def test_padding_repeats_the_edge() -> None:
     np.testing.assert_array_equal(opacity, np.kron([[1, 0, 0, 0], [0, 0, 0, 1]], np.ones((2, 2))))
 
 
-def test_photographs_and_maps_lie_in_the_same_places() -> None:
+def test_images_and_maps_lie_in_the_same_places() -> None:
     for count in (1, 2, 7, 2200):
-        photographs, _ = photograph_sheet(np.zeros((count, 8, 8, 3), np.uint8), "a.webp")
+        images, _ = image_sheet(np.zeros((count, 8, 8, 3), np.uint8), "a.webp")
         maps, _ = heatmap_sheet(np.zeros((count, 4, 4), np.float32), np.ones(count), "a.png")
-        assert photographs.columns == maps.columns
+        assert images.columns == maps.columns
 
 
 def test_files_are_the_same_every_time() -> None:
     images = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3)).astype(np.uint8)
-    assert photograph_sheet(images, "a.webp") == photograph_sheet(images, "a.webp")
+    assert image_sheet(images, "a.webp") == image_sheet(images, "a.webp")
 
 
-def test_a_map_covers_its_photograph(runs: dict[str, Run]) -> None:
+def test_a_map_covers_its_image(runs: dict[str, Run]) -> None:
     run = runs["ordinary"]
     sheets = run.pictures.sheets
     maps = layer(run.pictures, sheets["mistakes-predicted"], over=sheets["mistakes"])
@@ -161,7 +161,7 @@ def test_a_map_covers_its_photograph(runs: dict[str, Run]) -> None:
     assert maps.cells == (7, 6)
 
 
-def test_small_photographs_are_shown_pixel_by_pixel_and_maps_are_not(runs: dict[str, Run]) -> None:
+def test_small_images_are_shown_pixel_by_pixel_and_maps_are_not(runs: dict[str, Run]) -> None:
     run = runs["ordinary"]
     sheets = run.pictures.sheets
     assert layer(run.pictures, sheets["mistakes"]).sharp
@@ -170,7 +170,7 @@ def test_small_photographs_are_shown_pixel_by_pixel_and_maps_are_not(runs: dict[
 
 
 @pytest.mark.parametrize(("width", "height", "scale"), [(8, 8, 12), (28, 28, 3), (32, 32, 3), (64, 64, 1), (96, 40, 1)])
-def test_photographs_grow_by_a_whole_number(runs: dict[str, Run], width: int, height: int, scale: int) -> None:
+def test_images_grow_by_a_whole_number(runs: dict[str, Run], width: int, height: int, scale: int) -> None:
     run = runs["ordinary"]
     shown = Sheet("samples.webp", 1, 1, width, height, 1)
     assert layer(run.pictures, shown).scale(96) == scale
@@ -241,7 +241,7 @@ def test_the_maps_of_a_mistake_share_one_scale() -> None:
             np.testing.assert_allclose(opacity, 255 * 0.65 * (maps[index] / peak) ** 0.75, atol=7)
 
 
-def test_without_maps_there_are_photographs() -> None:
+def test_without_maps_there_are_images() -> None:
     dataset, predictions, _ = make_dataset()
     assert laid(dataset, predictions, None).sheets.keys() == {"mistakes", "samples"}
 
@@ -272,7 +272,7 @@ def test_of_many_classes_there_are_fewer_samples(monkeypatch: pytest.MonkeyPatch
     assert laid_out().sheets["samples"].count == CLASSES
 
 
-def test_many_photographs_are_scaled_down_further_before_any_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_are_scaled_down_further_before_any_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "_MOST_PIXELS", 6 * 64 * 64)
     sheet = laid_out(side=200).sheets["mistakes"]
     assert (sheet.width, sheet.count, sheet.items) == (62, 6, None)
@@ -286,9 +286,28 @@ def test_if_there_is_no_room_for_all_some_are_left_out(monkeypatch: pytest.Monke
     np.testing.assert_allclose(value(pictures, "mistakes", 3, at=30), 20, atol=3)
 
 
-def test_small_photographs_are_limited_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_images_are_limited_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "_MOST_TILES", 5)
     assert laid_out().sheets["mistakes"].items == [0, 1, 2, 3, 4]
+
+
+def test_watched_images_and_their_maps_lie_on_two_sheets() -> None:
+    images, maps = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((4, 2, 2), np.float32)
+    images[1] = 200
+    maps[[0, 1, 2, 3], [0, 1, 0, 1], 0] = [1, 2, 5, 0]
+    pictures = lay_out_watched(images, maps)
+    assert pictures.sheets.keys() == {"evolution", "evolution-maps"}
+    shown = [cut_out(pictures.sheets["evolution"], pictures.files["watched.webp"], place) for place in (0, 1)]
+    assert [round(float(each[..., :3].mean() / 10)) for each in shown] == [0, 20]
+    opacity = [
+        cut_out(pictures.sheets["evolution-maps"], pictures.files["watched-maps.png"], place) for place in range(4)
+    ]
+    hottest = [np.argwhere(each[..., 3] > 150).tolist() for each in opacity]
+    assert hottest == [[[0, 0]], [[1, 0]], [[0, 0]], []]  # each is scaled to its own peak
+
+
+def test_without_maps_watched_images_have_one_sheet() -> None:
+    assert lay_out_watched(np.zeros((2, 8, 8, 3), np.uint8), None).sheets.keys() == {"evolution"}
 
 
 class TestMostInformative:
