@@ -12,6 +12,8 @@ from keras import tree
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import LabelledImages
 
+DEFAULT_BATCH_SIZE = 256
+"""Number of images in a batch of a user's arrays, if the user does not choose it."""
 _INFINITE = -1  # tf.data.INFINITE_CARDINALITY
 _ROUNDING = 0.01  # of the sum of a row of soft labels, in half precision
 
