@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrdiag.backend.interrupt import Interrupt
+from lrdiag.data.inputs import DEFAULT_BATCH_SIZE
 from lrdiag.diagnosing import Reporter, Stopwatch
 from lrdiag.errors import ComparisonError, DataError, require_count
 from lrdiag.evaluation.evolution import Memory
@@ -204,7 +205,7 @@ class ReportCallback(ReportingCallback):
         output: str | int | None = None,
         baseline: str | Path | Report | None = None,
         name: str = "",
-        batch_size: int = 256,
+        batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> None:
         if every is not None:
             require_count("every", every)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrdiag.backend.device import device
+from lrdiag.data.inputs import DEFAULT_BATCH_SIZE
 from lrdiag.data.sampling import random_subset
 from lrdiag.diagnosis.gates import Gate, check, with_outcomes
 from lrdiag.diagnosis.scores import training_sample
@@ -58,7 +59,7 @@ def diagnose(
     baseline: str | Path | Report | None = None,
     name: str = "",
     files: Sequence[str] = (),
-    batch_size: int = 256,
+    batch_size: int = DEFAULT_BATCH_SIZE,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Report:

@@ -14,10 +14,10 @@ from lrdiag.errors import SettingsError, require_choice, require_count
 from lrdiag.vocabulary import (
     ASSETS,
     AUGMENTATIONS,
+    BOUNDED_SCHEDULES,
     OPTIMIZERS,
     PREPROCESSINGS,
     SCHEDULES,
-    SINGLE_RATE_SCHEDULES,
     AssetsName,
     AugmentationName,
     GateRule,
@@ -250,11 +250,10 @@ class Settings:
         for name, allowed in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("assets", ASSETS)):
             require_choice(name, getattr(self, name), allowed)
         _require_augmentations(tuple(self.augment))
-        if self.learning_rate.base_lr is not None and self.schedule in SINGLE_RATE_SCHEDULES:
+        if self.learning_rate.base_lr is not None and self.schedule not in BOUNDED_SCHEDULES:
             raise SettingsError(
                 f"The schedule `{self.schedule}` takes one learning rate, not boundaries. Give one number, or choose "
-                f"one of {', '.join(each for each in SCHEDULES if each not in SINGLE_RATE_SCHEDULES)}. "
-                f"Received: {self.learning_rate}"
+                f"one of {', '.join(BOUNDED_SCHEDULES)}. Received: {self.learning_rate}"
             )
 
     @classmethod

@@ -13,6 +13,8 @@ from lrdiag.backend.pipelines import is_infinite
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import LabelledImages
 
+DEFAULT_BATCH_SIZE = 256
+"""Number of images in a batch of a user's arrays, if the user does not choose it."""
 _ROUNDING = 0.01  # of the sum of a row of soft labels, in half precision
 
 

@@ -81,7 +81,10 @@ BY_PATH: dict[str, PathSource] = {
     "a .npz file of arrays": ImageArrays,
     "a .csv or .parquet table of path and label": ImageTable,
 }
-"""Sources that are requested by path, with their description. The first that reads the path is used."""
+"""Sources that are requested by path, with their description. The first that reads the path is used.
+
+`ImageFolder` reads every folder, so a source that reads certain folders stands before it.
+"""
 
 
 def load_dataset(settings: Settings, progress: Progress) -> Dataset:

@@ -29,6 +29,7 @@ from lrdiag.record.facts import HeatmapFacts
 from lrdiag.vocabulary import Preprocessing
 
 BATCH_SIZE = 512
+"""Number of images in a batch when lrdiag evaluates data that it has read itself."""
 METHOD = "Grad-CAM"
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from keras import tree
 
 from lrdiag.backend.graph import example_input
-from lrdiag.data.inputs import labelled_batches, slices
+from lrdiag.data.inputs import DEFAULT_BATCH_SIZE, labelled_batches, slices
 from lrdiag.errors import SettingsError, require_choice, require_count
 from lrdiag.explain.collector import Collector, joined
 from lrdiag.explain.engine import WEIGHTINGS, Engine, Explained
@@ -94,7 +94,7 @@ class GradCAM:
         *,
         output: str | int | None = None,
         method: Method = "gradcam",
-        batch_size: int = 256,
+        batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> None:
         require_choice("method", method, get_args(Method))
         if method in OF_THE_IMAGE and layer is not None:

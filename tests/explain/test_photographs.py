@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from lrdiag.data import Cifar10
+from lrdiag.data.sources.cifar10 import Cifar10
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.models import build_network
 from lrdiag.models.fast import FEATURE_SCALE

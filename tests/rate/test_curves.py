@@ -12,6 +12,7 @@ import pytest
 
 from lrdiag.errors import SettingsError
 from lrdiag.policies.schedules import CyclicSchedule
+from lrdiag.rate import curves
 from lrdiag.rate.curves import (
     CosineRestarts,
     Curve,
@@ -42,6 +43,11 @@ STEPS = np.arange(300)
 @pytest.fixture(params=VALID, ids=lambda curve_class: curve_class.__name__)
 def curve(request: pytest.FixtureRequest) -> Curve:
     return request.param(**VALID[request.param])
+
+
+def test_every_curve_is_in_the_table() -> None:
+    exported = {each for each in vars(curves).values() if isinstance(each, type) and issubclass(each, Curve)}
+    assert exported == {Curve, *VALID}
 
 
 def test_an_array_of_steps_gives_the_rate_of_each(curve: Curve) -> None:

@@ -24,7 +24,7 @@ from lrdiag.training.guard import DivergenceGuard
 from lrdiag.training.history import describe_optimizer
 from lrdiag.training.progress_bar import TrainingProgress
 from lrdiag.training.run_recorder import RunRecorder
-from lrdiag.vocabulary import OPTIMIZERS, SCHEDULES
+from lrdiag.vocabulary import BOUNDED_SCHEDULES, OPTIMIZERS, SCHEDULES
 
 RATES = Rates(base_lr=0.01, max_lr=0.4, static_lr=0.1)
 
@@ -111,6 +111,12 @@ def test_one_rate_is_the_static_one(schedule: Any) -> None:
     assert policy.rate == 0.1
     assert [type(each).__name__ for each in policy.callbacks] == ["ReduceLROnPlateau"] * (schedule == "plateau")
     assert "1.0e-1" in policy.description
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_only_a_bounded_schedule_uses_the_lower_boundary(schedule: Any) -> None:
+    lower, higher = (rates_of(plan(schedule, Rates(base_lr, 0.4, 0.1), 3, 4), 12) for base_lr in (0.01, 0.02))
+    assert (lower != higher) == (schedule in BOUNDED_SCHEDULES)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
