@@ -10,9 +10,9 @@ from lrdiag.errors import DataError
 from lrdiag.evaluation.evaluator import Evaluated
 from lrdiag.record.facts import Evolution, Moment, WatchedImage
 from lrdiag.record.pictures import FILES, Pictures
-from lrdiag.report.pictures.sheets import heatmap_sheet, photograph_sheet
+from lrdiag.report.pictures.sheets import heatmap_sheet, image_sheet
 
-WATCHED = 12  # images: half of them still misclassified, half corrected, if there are as many
+WATCHED = 12  # images: half still misclassified, half corrected, if there are enough of both
 SHOWN = 10  # epochs at most, the first and the last among them
 
 
@@ -24,14 +24,14 @@ class Checkpoint:
     evaluated: Evaluated
 
     def forget_images(self) -> None:
-        """Keeps the predictions and the small maps of every image only."""
+        """Deletes the images. The predictions and the small maps stay."""
         self.evaluated = replace(self.evaluated, mistakes=self.evaluated.mistakes[:0].copy(), heatmaps=None)
 
 
 class Memory:
     """The checkpoints of one training run.
 
-    Predictions and maps are kept of each; images only of the first and the last checkpoint.
+    Predictions and maps of all checkpoints are kept, images only of the first and the last one.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Memory:
             between.forget_images()
 
     def evolution(self) -> tuple[Evolution | None, Pictures]:
-        """The facts for the page, and its pictures; nothing with fewer than two checkpoints or no mistakes."""
+        """Returns the facts and the pictures. `None` and no pictures with fewer than two checkpoints or no mistakes."""
         pictures = Pictures()
         places = np.unique(np.linspace(0, len(self._checkpoints) - 1, SHOWN).round().astype(int))
         if len(places) < 2:
@@ -69,7 +69,7 @@ class Memory:
         indices, images = _chosen(states[0], states[-1])
         if not indices:
             return None, pictures
-        pictures.add("evolution", photograph_sheet(images, FILES["evolution"]))
+        pictures.add("evolution", image_sheet(images, FILES["evolution"]))
         maps = _maps(indices, states)
         if maps is not None:  # each is scaled to its own peak
             pictures.add("evolution-maps", heatmap_sheet(maps, maps.max(axis=(1, 2)), FILES["evolution-maps"]))
@@ -81,7 +81,7 @@ class Memory:
 
 
 def _chosen(first: Evaluated, last: Evaluated) -> tuple[list[int], list[np.ndarray]]:
-    """The images to follow: mistakes of the last checkpoint, then mistakes of the first that were corrected."""
+    """Returns the images to follow: mistakes of the last checkpoint, then corrected mistakes of the first."""
     still = last.predictions.ranked_mistakes.tolist()
     fixed = [index for index in first.predictions.ranked_mistakes.tolist() if index not in set(still)]
     half = WATCHED // 2

@@ -233,7 +233,7 @@ def _smooth(
 
 
 def _noise(values: np.ndarray) -> float:
-    """Returns the standard deviation of a value around the trend, from the differences of neighbors."""
+    """Returns the standard deviation of a value around the trend, from the differences of neighbours."""
     return float(np.median(np.abs(np.diff(values)))) / 0.954
 
 

@@ -1,7 +1,7 @@
 """Reads report.json of earlier versions of lrdiag.
 
-Schema 3 was written by lrdiag 0.1. It said where the pictures lie, which is now in pictures.json. It had no intervals
-of classes and calibration bins, no checks, and the p-value of another test.
+Schema 3 was written by lrdiag 0.1. It contains the layout of the pictures, which is now in pictures.json. It has no
+intervals for classes and calibration bins, no checks, and the p-value of another test.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def from_schema_3(content: bytes) -> tuple[Diagnosis, dict[SheetName, Sheet]]:
     """Converts report.json of lrdiag 0.1.
 
     Returns:
-        The facts, and the sheets that the run's folder holds.
+        The facts, and the sheets in the run folder.
 
     Raises:
         RunFolderError: If its counts contradict each other.
@@ -116,7 +116,7 @@ def from_schema_3(content: bytes) -> tuple[Diagnosis, dict[SheetName, Sheet]]:
 
 
 def _conclusion(comparison: _Comparison) -> dict[str, Any]:
-    """The result of the test, which was another one, and an interval that agrees with it."""
+    """Computes the p-value and the conclusion of the current test, and an interval that agrees with them."""
     broken, fixed = len(comparison.broken), len(comparison.fixed)
     p_value = mcnemar(broken, fixed)
     conclusion = conclude(fixed - broken, p_value)
@@ -135,7 +135,7 @@ def _contradiction(received: str) -> RunFolderError:
 
 
 def _sheets(old: _Schema3) -> dict[SheetName, Sheet]:
-    """The sheets by what they show."""
+    """Returns the sheets by name."""
     found: dict[SheetName, Sheet | None] = {"samples": old.sheets.samples}
     shown = old.sheets.shown
     if old.sheets.photographs:

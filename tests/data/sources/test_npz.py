@@ -170,7 +170,7 @@ def test_a_file_without_such_arrays_lists_what_it_has(write, progress):
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"<html>", b"\x80\x04."])
 def test_a_file_that_is_no_npz_is_an_error(tmp_path, progress, content):
     (tmp_path / "x.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"one that numpy.savez wrote. Received: .*x.npz: .*Write it again"):
+    with pytest.raises(DataError, match=r"written by numpy.savez. Received: .*x.npz: .*Write it again"):
         ImageArrays(tmp_path / "x.npz").load(progress)
 
 
@@ -193,7 +193,7 @@ def test_a_damaged_array_is_named(write, progress):
 def test_a_truncated_file_is_an_error(write, progress):
     path = write(four())
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(DataError, match=r"one that numpy.savez wrote"):
+    with pytest.raises(DataError, match=r"written by numpy.savez"):
         ImageArrays(path).load(progress)
 
 
