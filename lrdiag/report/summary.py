@@ -16,9 +16,9 @@ from lrdiag.report.sections.verdict import verdict_sentence as verdict_sentence
 from lrdiag.report.templates import FILTERS, templates_root
 
 MARKER = "<!-- lrdiag summary -->"
-"""The first line. A bot finds its earlier comment by it."""
+"""The first line, by which a bot finds its earlier comment."""
 LIMIT = 60_000
-"""Characters. GitHub allows 65,536 in a comment; the rest is for lines that others add."""
+"""Characters. GitHub allows 65,536 in a comment, so workflows can add lines."""
 SECTIONS = ("findings", "baseline", "confused pairs", "classes", "settings")
 """Sections that are left out if the summary is too long, most important first."""
 _ROWS = 5

@@ -1,4 +1,4 @@
-"""The run as one picture, for places that take pictures but no pages."""
+"""The run as one picture, for places that show pictures but no HTML."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def summary_picture(run: Run) -> bytes:
 
 
 def shows(file: Path, run: Run) -> bool:
-    """Whether the file is the picture that this version of lrdiag draws of the run."""
+    """Returns whether the file is the picture that this version of lrdiag draws of the run."""
     try:
         with file.open("rb") as content:
             return _origin(run).encode() in content.read(1000)
@@ -81,7 +81,7 @@ def _draw(run: Run) -> Image:
 
 
 class _Pen:
-    """Draws on a picture. Text is cut to the room that it has."""
+    """Draws on a picture. Text is cut to the available width."""
 
     def __init__(self, picture: Image) -> None:
         self.picture = picture
@@ -218,7 +218,7 @@ def _confusion(pen: _Pen, diagnosis: Diagnosis) -> None:
 
 
 def _mixed(share: float) -> tuple[int, int, int]:
-    """The colour of heat of this opacity over paper."""
+    """Returns the colour of a heatmap of this opacity over the background."""
     red, green, blue = (round(255 + share * (colour - 255)) for colour in _HEAT)
     return red, green, blue
 

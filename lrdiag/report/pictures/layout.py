@@ -8,19 +8,19 @@ import numpy as np
 
 from lrdiag.record.arrays import Heatmaps, LabelledImages, MeanHeatmaps, Predictions
 from lrdiag.record.pictures import FILES, LARGEST_SIDE, Pictures, Sheet, SheetName, shrunk
-from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, padding_of, photograph_sheet
+from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, padding_of, image_sheet
 
 SAMPLES_PER_CLASS = 10
 _SAMPLES = 400
-"""Number of training images that are shown, about, if there are many classes; at least one of each class."""
+"""Approximate number of training images that are shown if there are many classes. At least one of each class."""
 _SMALL_SIDE = 62
 """Pixels of the longer side of an image if there are many. With its padding, it fills whole blocks of WebP."""
 _MOST_PIXELS = 25_000_000
-"""Most pixels on a sheet of images: about seven megabytes."""
+"""Maximum number of pixels on a sheet of images: about seven megabytes."""
 _MOST_TILES = 10_000
-"""Most mistakes that a browser lays out in a few seconds."""
+"""Maximum number of mistakes that a browser lays out in a few seconds."""
 _OF_EACH_PAIR = 3
-"""If not every mistake can be shown, this many of each confused pair come first."""
+"""Number of mistakes of each confused pair that are shown first if there is no room for all mistakes."""
 
 
 def lay_out(
@@ -46,7 +46,7 @@ def lay_out(
     chosen = _choose_samples(train.labels, predictions.log_probabilities.shape[1], seed)
     if len(chosen):
         images = [train.images[index] for index in chosen]
-        pictures.add("samples", photograph_sheet(images, FILES["samples"], _SMALL_SIDE))
+        pictures.add("samples", image_sheet(images, FILES["samples"], _SMALL_SIDE))
     return pictures
 
 
@@ -66,7 +66,7 @@ def _lay_out_mistakes(
         pictures.add(name, (dataclasses.replace(sheet, items=items), content))
 
     rows = np.searchsorted(predictions.misclassified, ranked)
-    add("mistakes", photograph_sheet([mistakes[row] for row in rows], FILES["mistakes"], side))
+    add("mistakes", image_sheet([mistakes[row] for row in rows], FILES["mistakes"], side))
     if heatmaps:
         predicted, true = heatmaps.predicted[rows], heatmaps.true[rows]
         peaks = np.maximum(predicted, true).max(axis=(1, 2))
@@ -76,7 +76,7 @@ def _lay_out_mistakes(
 
 
 def _room(count: int, height: int, width: int) -> tuple[int, int]:
-    """The side that images are scaled down to, and the number of images that a page can hold."""
+    """Returns the side that images are scaled down to, and the number of images that fit on a page."""
     for side in (LARGEST_SIDE, _SMALL_SIDE):
         small = shrunk(height, width, side)
         padding = 2 * padding_of(*small)
@@ -87,9 +87,9 @@ def _room(count: int, height: int, width: int) -> tuple[int, int]:
 
 
 def most_informative(true: np.ndarray, predicted: np.ndarray, most: int) -> np.ndarray:
-    """Which mistakes to show if not all can be shown.
+    """Chooses the mistakes to show if not all can be shown.
 
-    Half of them are the first mistakes of each confused pair, largest pairs first; the others are the first of all.
+    Half of them are the first mistakes of each confused pair, largest pairs first. The others are the first overall.
 
     Args:
         true: Integer array of shape `(n,)`: the true classes of the mistakes, highest loss first.
@@ -121,7 +121,7 @@ def _over_classes(maps: np.ndarray) -> np.ndarray:
 
 
 def _choose_samples(labels: np.ndarray, classes: int, seed: int) -> np.ndarray:
-    """Indices of training images: the same number of each class, so that the place on the sheet gives the class."""
+    """Returns indices of training images, the same number of each class, so that the position gives the class."""
     wanted = min(SAMPLES_PER_CLASS, max(1, _SAMPLES // classes))
     per_class = min(wanted, int(np.bincount(labels, minlength=classes).min()))
     rng = np.random.default_rng(seed)
