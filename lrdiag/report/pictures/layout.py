@@ -8,7 +8,7 @@ import numpy as np
 
 from lrdiag.record.arrays import Heatmaps, LabelledImages, MeanHeatmaps, Predictions
 from lrdiag.record.pictures import FILES, LARGEST_SIDE, Pictures, Sheet, SheetName, shrunk
-from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, padding_of, image_sheet
+from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, image_sheet, padding_of
 
 SAMPLES_PER_CLASS = 10
 _SAMPLES = 400
