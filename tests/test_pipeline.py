@@ -108,7 +108,7 @@ def test_fail_if_worse_needs_a_baseline(started_with: list[Settings]) -> None:
     assert not started_with
 
 
-def test_the_listener_hears_every_stage(tmp_path: Path) -> None:
+def test_the_listener_receives_every_stage(tmp_path: Path) -> None:
     titles: list[str] = []
 
     class Listener(Silence):
@@ -165,7 +165,7 @@ def test_other_values_are_refused(started_with: list[Settings], plain: dict[str,
     assert not started_with
 
 
-def test_settings_as_one_argument_are_deprecated_and_work(tmp_path: Path) -> None:
+def test_settings_as_one_argument_are_deprecated_but_work(tmp_path: Path) -> None:
     settings = Settings(**{**TINY, "learning_rate": LearningRate(0.1)}, out=tmp_path)
     with pytest.warns(DeprecationWarning, match="keyword arguments") as caught:
         report = train_and_report(settings)
@@ -314,7 +314,7 @@ def no_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_cifar10")
-def test_without_cifar10_the_digits_stand_in_with_a_warning(tmp_path: Path) -> None:
+def test_without_cifar10_the_digits_are_used_with_a_warning(tmp_path: Path) -> None:
     small = ["--limit-train", "200", "--limit-test", "40", "--epochs", "1", "--learning-rate", "0.1", "--no-open"]
     result = CliRunner().invoke(main, ["train-and-report", *small, "--out", str(tmp_path / "run")])
     assert result.exit_code == 0, result.stderr

@@ -26,7 +26,7 @@ def net() -> keras.Model:
     return keras.Model(inputs, scores)
 
 
-def judged(net: keras.Model, labels: np.ndarray, answers: np.ndarray, pictures: int = 0) -> Report:
+def report_of(net: keras.Model, labels: np.ndarray, answers: np.ndarray, pictures: int = 0) -> Report:
     display = np.arange(pictures, pictures + len(labels), dtype="uint8").reshape(-1, 1, 1, 1)
     images = answers.astype("float32").reshape(-1, 1, 1, 1)
     return lrdiag.diagnose(net, images, labels, class_names=list(SIZES), display=display)
@@ -40,13 +40,13 @@ def answers(*wrong: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def perfect(net: keras.Model) -> Report:
-    return judged(net, LABELS, answers())
+    return report_of(net, LABELS, answers())
 
 
 @pytest.fixture(scope="module")
 def worse(net: keras.Model) -> Report:
     """One cat of four and one dog of five are taken for another."""
-    return judged(net, LABELS, answers(0, 4))
+    return report_of(net, LABELS, answers(0, 4))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def worse(net: keras.Model) -> Report:
         ),
     ],
 )
-def test_what_is_worse_by_more_than_allowed_fails(
+def test_more_than_the_allowed_loss_fails(
     perfect: Report, worse: Report, arguments: dict[str, Any], failed: list[str]
 ) -> None:
     if not failed:
@@ -78,7 +78,7 @@ def test_what_is_worse_by_more_than_allowed_fails(
     assert all(line.startswith(start) for line, start in zip(lines, failed, strict=True))
 
 
-def test_what_is_better_passes(perfect: Report, worse: Report) -> None:
+def test_a_better_model_passes(perfect: Report, worse: Report) -> None:
     assert_no_regression(perfect, worse, recall=0)
     assert_no_regression(perfect, baseline=perfect, accuracy=0.01)
 
@@ -101,19 +101,19 @@ def test_folders_and_files_are_read(perfect: Report, worse: Report, tmp_path: Pa
         ({"recall": {"cta": 0.1}}, "'recall.cta'.*recall.cat"),
     ],
 )
-def test_what_is_no_share_or_no_class_is_refused(perfect: Report, arguments: dict[str, Any], message: str) -> None:
+def test_invalid_shares_and_classes_are_refused(perfect: Report, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         assert_no_regression(perfect, perfect, **arguments)
 
 
-def test_a_class_without_images_is_not_held_against_the_model(net: keras.Model) -> None:
-    no_owls = judged(net, LABELS[:9], LABELS[:9])
+def test_a_class_without_images_does_not_fail(net: keras.Model) -> None:
+    no_owls = report_of(net, LABELS[:9], LABELS[:9])
     assert_no_regression(no_owls, no_owls, recall=0)
 
 
 def test_other_images_are_refused(net: keras.Model, perfect: Report) -> None:
     with pytest.raises(ComparisonError):
-        assert_no_regression(judged(net, LABELS, answers(), pictures=1), perfect)
+        assert_no_regression(report_of(net, LABELS, answers(), pictures=1), perfect)
 
 
 def test_a_folder_without_a_report_is_refused(perfect: Report, tmp_path: Path) -> None:

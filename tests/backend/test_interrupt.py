@@ -30,7 +30,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         self._ask()
 
 
-def test_fit_is_found_on_the_stack_with_its_own_callbacks_only() -> None:
+def test_fit_is_found_on_the_stack_only_with_its_own_callbacks() -> None:
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     data, watch = (np.ones((4, 2)), np.ones((4, 1))), Watch()

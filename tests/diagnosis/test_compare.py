@@ -29,11 +29,11 @@ PARTS = ("range_test", "range_test_note", "training", "heatmaps")
 BEFORE = [0, 1, 0, 1, 1, 2]  # wrong:  1  2     4
 NOW = [0, 0, 1, 0, 1, 1]  # wrong:           3  4  5; fixed: 1, 2; broken: 3, 5
 
-Judge = Callable[[list[int]], Diagnosis]
+Diagnosed = Callable[[list[int]], Diagnosis]
 
 
 @pytest.fixture
-def judge(sound: Diagnosis, dataset: Dataset) -> Judge:
+def diagnosed(sound: Diagnosis, dataset: Dataset) -> Diagnosed:
     """The diagnosis of a network that says this of the test images; the surer, the later in the test set."""
 
     def diagnose(predicted: list[int], *, of: Dataset = dataset, **run: object) -> Diagnosis:
@@ -47,8 +47,8 @@ def judge(sound: Diagnosis, dataset: Dataset) -> Judge:
 
 
 @pytest.fixture
-def comparison(judge: Judge) -> Comparison:
-    return compare(judge(BEFORE), judge(NOW))
+def comparison(diagnosed: Diagnosed) -> Comparison:
+    return compare(diagnosed(BEFORE), diagnosed(NOW))
 
 
 # broken, fixed, size, low, high
@@ -67,7 +67,7 @@ def test_the_interval_is_that_of_bonett_and_price(broken: int, fixed: int, size:
     assert paired_interval(broken, fixed, size) == pytest.approx((low, high), abs=digits / 2)
 
 
-def test_the_interval_turns_with_the_change() -> None:
+def test_the_interval_is_mirrored_if_the_change_is_reversed() -> None:
     low, high = paired_interval(3, 9, 100)
     assert paired_interval(9, 3, 100) == pytest.approx((-high, -low))
     assert paired_interval(5, 5, 100)[0] == -paired_interval(5, 5, 100)[1]
@@ -75,7 +75,7 @@ def test_the_interval_turns_with_the_change() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 10, 10_000])
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_the_interval_holds_the_difference_and_stays_within_what_can_be(size: int, share: float) -> None:
+def test_the_interval_contains_the_difference_and_stays_between_minus_one_and_one(size: int, share: float) -> None:
     fixed = int(share * size)
     low, high = paired_interval(0, fixed, size)
     assert -1 <= low < fixed / size <= high <= 1 or fixed == 0
@@ -97,7 +97,7 @@ def test_more_images_give_a_narrower_interval() -> None:
         (0, 1.0, "no detectable difference"),
     ],
 )
-def test_the_test_decides(gained: int, p_value: float, conclusion: str) -> None:
+def test_the_conclusion_is_that_of_the_test(gained: int, p_value: float, conclusion: str) -> None:
     assert conclude(gained, p_value) == conclusion
 
 
@@ -131,51 +131,51 @@ def _two_runs(broken: int, fixed: int, size: int) -> tuple[Diagnosis, Diagnosis]
     return base, head
 
 
-def test_broken_images_are_among_the_mistakes_of_this_run(judge: Judge, comparison: Comparison) -> None:
-    mistakes = judge(NOW).misclassified.items
+def test_broken_images_are_among_the_mistakes_of_this_run(diagnosed: Diagnosed, comparison: Comparison) -> None:
+    mistakes = diagnosed(NOW).misclassified.items
     assert [mistakes[place].index for place in comparison.broken] == [5, 3]  # the highest loss first
 
 
-def test_fixed_images_are_mistakes_of_the_earlier_run(judge: Judge, comparison: Comparison) -> None:
+def test_fixed_images_are_mistakes_of_the_earlier_run(diagnosed: Diagnosed, comparison: Comparison) -> None:
     assert [each.index for each in comparison.fixed] == [2, 1]
-    assert all(each in judge(BEFORE).misclassified.items for each in comparison.fixed)
+    assert all(each in diagnosed(BEFORE).misclassified.items for each in comparison.fixed)
 
 
-def test_the_figures_are_counted_on_fingers(judge: Judge, comparison: Comparison) -> None:
+def test_the_figures_equal_a_manual_count(diagnosed: Diagnosed, comparison: Comparison) -> None:
     assert comparison.difference == 0
     assert (comparison.difference_low, comparison.difference_high) == paired_interval(2, 2, 6)
     assert comparison.p_value == 1
-    assert comparison.base == judge(BEFORE).test
-    assert comparison.base_calibration_error == judge(BEFORE).calibration.error
+    assert comparison.base == diagnosed(BEFORE).test
+    assert comparison.base_calibration_error == diagnosed(BEFORE).calibration.error
     assert comparison.classes == [ClassChange(0, 0.5, 1.0), ClassChange(1, 0.5, 0.5), ClassChange(2, 0.5, 0.0)]
 
 
-def test_the_difference_is_this_run_minus_the_earlier_one(judge: Judge) -> None:
-    better = compare(judge(BEFORE), judge([0, 0, 1, 1, 1, 2]))
+def test_the_difference_is_this_run_minus_the_earlier_one(diagnosed: Diagnosed) -> None:
+    better = compare(diagnosed(BEFORE), diagnosed([0, 0, 1, 1, 1, 2]))
     assert (better.difference, len(better.fixed), len(better.broken)) == (pytest.approx(2 / 6), 2, 0)
-    worse = compare(judge([0, 0, 1, 1, 1, 2]), judge(BEFORE))
+    worse = compare(diagnosed([0, 0, 1, 1, 1, 2]), diagnosed(BEFORE))
     assert (worse.difference, len(worse.fixed), len(worse.broken)) == (pytest.approx(-2 / 6), 0, 2)
 
 
-def test_a_run_beside_itself_has_not_changed(judge: Judge) -> None:
-    same = compare(judge(NOW), judge(NOW))
+def test_a_run_compared_with_itself_has_not_changed(diagnosed: Diagnosed) -> None:
+    same = compare(diagnosed(NOW), diagnosed(NOW))
     assert (same.broken, same.fixed, same.difference, same.p_value, same.changes) == ([], [], 0, 1, [])
 
 
-def test_a_baseline_without_any_confidence_has_no_calibration_error(judge: Judge) -> None:
-    base = dataclasses.replace(judge(BEFORE), calibration=Calibration(None, []))
-    assert compare(base, judge(NOW)).base_calibration_error is None
+def test_a_baseline_without_any_confidence_has_no_calibration_error(diagnosed: Diagnosed) -> None:
+    base = dataclasses.replace(diagnosed(BEFORE), calibration=Calibration(None, []))
+    assert compare(base, diagnosed(NOW)).base_calibration_error is None
 
 
-def test_an_absent_class_has_no_recall_before_or_after(judge: Judge, dataset: Dataset) -> None:
+def test_an_absent_class_has_no_recall_before_or_after(diagnosed: Diagnosed, dataset: Dataset) -> None:
     labels = np.array([0, 0, 1, 1, 1, 1])
     two = dataclasses.replace(dataset, test=dataclasses.replace(dataset.test, labels=labels))
-    assert compare(judge(BEFORE, of=two), judge(NOW, of=two)).classes[2] == ClassChange(2, None, None)
+    assert compare(diagnosed(BEFORE, of=two), diagnosed(NOW, of=two)).classes[2] == ClassChange(2, None, None)
 
 
-def test_what_was_set_otherwise_is_told(judge: Judge) -> None:
-    base = judge(BEFORE, model="slow", git_commit="a1", settings={"seed": 0, "old": 1}, versions={"keras": "3.14"})
-    head = judge(NOW, model="fast", git_commit=None, settings={"seed": 0, "new": True}, versions={"keras": "3.15"})
+def test_changed_settings_are_listed(diagnosed: Diagnosed) -> None:
+    base = diagnosed(BEFORE, model="slow", git_commit="a1", settings={"seed": 0, "old": 1}, versions={"keras": "3.14"})
+    head = diagnosed(NOW, model="fast", git_commit=None, settings={"seed": 0, "new": True}, versions={"keras": "3.15"})
     changes = compare(base, head).changes
     assert changes == [
         SettingChange("new", None, True),
@@ -186,15 +186,15 @@ def test_what_was_set_otherwise_is_told(judge: Judge) -> None:
     assert (compare(base, head).base_model, compare(base, head).base_commit) == ("slow", "a1")
 
 
-def test_other_test_images_are_refused(judge: Judge, dataset: Dataset) -> None:
+def test_other_test_images_are_refused(diagnosed: Diagnosed, dataset: Dataset) -> None:
     fewer = dataclasses.replace(dataset, test=dataset.test.take(np.array([2, 1, 0, 3, 4, 5])), name="photos")
     with pytest.raises(ComparisonError, match=r"same test images.*Received: 6 of toys .* in the run, 6 of photos"):
-        compare(judge(BEFORE, of=fewer), judge(NOW))
+        compare(diagnosed(BEFORE, of=fewer), diagnosed(NOW))
 
 
-def test_training_images_may_differ(judge: Judge, dataset: Dataset) -> None:
+def test_training_images_may_differ(diagnosed: Diagnosed, dataset: Dataset) -> None:
     fewer = dataclasses.replace(dataset, train=dataset.train.take(np.array([0, 1])))
-    assert compare(judge(BEFORE, of=fewer), judge(NOW)).difference == 0
+    assert compare(diagnosed(BEFORE, of=fewer), diagnosed(NOW)).difference == 0
 
 
 @pytest.mark.parametrize(
@@ -205,9 +205,9 @@ def test_training_images_may_differ(judge: Judge, dataset: Dataset) -> None:
         (("cat", "dog", "frog", "newt"), "Received: 3 classes in the run, 4 classes in the baseline"),
     ],
 )
-def test_other_classes_are_refused(judge: Judge, classes: tuple[str, ...], words: str) -> None:
-    base = judge(BEFORE)
+def test_other_classes_are_refused(diagnosed: Diagnosed, classes: tuple[str, ...], words: str) -> None:
+    base = diagnosed(BEFORE)
     other = dataclasses.replace(base, dataset=dataclasses.replace(base.dataset, classes=list(classes)))
     with pytest.raises(ComparisonError, match="same classes") as error:
-        compare(other, judge(NOW))
+        compare(other, diagnosed(NOW))
     assert words in str(error.value)

@@ -193,7 +193,7 @@ def test_the_maps_are_those_of_a_direct_call_on_the_logits(
         np.testing.assert_allclose(found, expected[method], atol=1e-6, err_msg=method)
 
 
-def test_the_model_was_not_changed_by_that(before: Before, images: np.ndarray) -> None:
+def test_the_model_is_not_changed(before: Before, images: np.ndarray) -> None:
     assert snapshot(before.model) == before.attributes
     np.testing.assert_array_equal(before.model(images), before.probabilities)
 

@@ -56,7 +56,7 @@ def steps(images: np.ndarray, maps: np.ndarray, **peak: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("blend", BLENDS)
 @pytest.mark.parametrize("colormap", COLORMAPS)
-def test_without_opacity_the_photograph_is_untouched(
+def test_without_opacity_the_image_is_unchanged(
     photographs: np.ndarray, maps: np.ndarray, colormap: Any, blend: Any
 ) -> None:
     pictures = lrdiag.overlay(photographs, maps, colormap=colormap, blend=blend, opacity=0)
@@ -66,7 +66,7 @@ def test_without_opacity_the_photograph_is_untouched(
 
 @pytest.mark.parametrize("blend", BLENDS)
 @pytest.mark.parametrize("colormap", COLORMAPS)
-def test_a_map_of_zeros_leaves_its_photograph_unmarked(photographs: np.ndarray, colormap: Any, blend: Any) -> None:
+def test_a_map_of_zeros_leaves_its_image_unchanged(photographs: np.ndarray, colormap: Any, blend: Any) -> None:
     maps = np.zeros((6, 4, 4), np.float32)
     maps[0] = 1
     with warnings.catch_warnings():
@@ -80,7 +80,7 @@ def test_a_map_of_zeros_leaves_its_photograph_unmarked(photographs: np.ndarray, 
     ("heat", "colour", "picture"),
     [(1.0, (128, 0, 0), (45, 70, 140)), (0.5, (130, 255, 126), (46, 146, 178)), (1e-9, (0, 0, 128), (7, 70, 178))],
 )
-def test_the_look_of_the_article(heat: float, colour: tuple[int, ...], picture: tuple[int, ...]) -> None:
+def test_the_style_of_the_article(heat: float, colour: tuple[int, ...], picture: tuple[int, ...]) -> None:
     """OpenCV's JET, three parts of ten over seven of the photograph."""
     colours = np.full((4, 4, 3), jet()[round(255 * heat)])
     photograph = np.full((4, 4, 3), (10, 100, 200), np.uint8)
@@ -95,7 +95,7 @@ def test_the_look_of_the_article(heat: float, colour: tuple[int, ...], picture: 
 
 @pytest.mark.parametrize("opacity", [None, 0.3, 1])
 @pytest.mark.parametrize("blend", BLENDS)
-def test_the_nearest_whole_number_is_drawn(blend: Any, opacity: Any) -> None:
+def test_colours_are_rounded_to_the_nearest_integer(blend: Any, opacity: Any) -> None:
     """`(1 - a) photograph + a colour`, where `a` grows with the heat or does not."""
     heat = np.arange(256) / 255
     images = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 256, axis=1)[None, ..., None]
@@ -116,7 +116,7 @@ def test_the_colours_are_those_of_matplotlib_in_rgb(colormap: Any, reach: float)
     np.testing.assert_allclose(found[:, 0, 0], expected, rtol=0, atol=0.51)
 
 
-def test_turbo_is_what_one_gets(photographs: np.ndarray, maps: np.ndarray) -> None:
+def test_turbo_is_the_default(photographs: np.ndarray, maps: np.ndarray) -> None:
     pictures = lrdiag.overlay(photographs, maps)
     np.testing.assert_array_equal(pictures, lrdiag.overlay(photographs, maps, colormap="turbo", blend="heat"))
     others = [lrdiag.overlay(photographs, maps, colormap=name) for name in SEQUENTIAL[1:]]  # type: ignore[arg-type]
@@ -131,7 +131,7 @@ def test_a_map_is_enlarged_as_keras_does(photographs: np.ndarray, maps: np.ndarr
     np.testing.assert_allclose(found, 255 * expected, rtol=0, atol=0.5 + 255e-5)
 
 
-def test_a_map_finer_than_its_photograph_is_reduced() -> None:
+def test_a_map_larger_than_its_image_is_reduced() -> None:
     maps = np.kron([[1, 0], [0, 0.2]], np.ones((4, 4)))[None]
     found = steps(np.zeros((1, 2, 2, 1)), maps)
     np.testing.assert_array_equal(found, [[[255, 0], [0, 51]]])
@@ -159,7 +159,7 @@ def test_each_map_has_its_own_peak_unless_one_is_given() -> None:
     assert found(peak=2) == [128, 255, 255]  # hotter than the peak is drawn like the peak
 
 
-def test_a_peak_may_be_zero_where_the_map_is() -> None:
+def test_the_peak_of_a_map_of_zeros_may_be_zero() -> None:
     pictures = lrdiag.overlay(grey(9, 2), flat(0, 3), peak=[0, 3])
     assert pictures[0].tolist() == [[[9, 9, 9]]]
     assert pictures[1].tolist() != [[[9, 9, 9]]]
@@ -180,7 +180,7 @@ def test_a_difference_is_blue_below_and_red_above_zero() -> None:
     ]
 
 
-def test_the_peak_of_a_difference_is_one_of_absolute_values() -> None:
+def test_the_peak_of_a_difference_is_an_absolute_value() -> None:
     only_negative = lrdiag.overlay(grey(0, 3), flat(-2, -3, -9), colormap="difference", **ONLY_COLOURS)
     assert only_negative[:, 0, 0].tolist() == 3 * [BLUE]
     common = lrdiag.overlay(grey(0, 3), flat(-2, -3, 9), colormap="difference", peak=3, **ONLY_COLOURS)[:, 0, 0]
@@ -192,7 +192,7 @@ def test_a_difference_without_negative_values_stays_red() -> None:
     assert lrdiag.overlay(grey(0), flat(2), colormap="difference", opacity=1).tolist() == [[[RED]]]
 
 
-def test_grey_photographs_come_out_in_rgb(photographs: np.ndarray, maps: np.ndarray) -> None:
+def test_grey_images_are_converted_to_rgb(photographs: np.ndarray, maps: np.ndarray) -> None:
     one_channel = photographs[..., :1]
     expected = lrdiag.overlay(np.repeat(one_channel, 3, axis=3), maps)
     assert expected.shape == (6, 32, 24, 3)
@@ -216,7 +216,7 @@ def test_maps_may_be_any_floats(photographs: np.ndarray, maps: np.ndarray, dtype
     )
 
 
-def test_a_picture_does_not_depend_on_those_beside_it(photographs: np.ndarray, maps: np.ndarray) -> None:
+def test_a_picture_does_not_depend_on_other_images(photographs: np.ndarray, maps: np.ndarray) -> None:
     """And one photograph gives one picture."""
     together = lrdiag.overlay(photographs, maps)
     arguments: Any = {"colormap": "jet", "blend": "constant", "opacity": 0.4, "peak": 2}
@@ -226,11 +226,11 @@ def test_a_picture_does_not_depend_on_those_beside_it(photographs: np.ndarray, m
         np.testing.assert_array_equal(lrdiag.overlay(photograph, heatmap, **arguments), changed[place])
 
 
-def test_no_mistakes_give_no_pictures() -> None:
+def test_without_images_there_are_no_pictures() -> None:
     assert lrdiag.overlay(np.empty((0, 32, 24, 3), np.uint8), np.empty((0, 8, 8), np.float32)).shape == (0, 32, 24, 3)
 
 
-def test_photographs_and_maps_stay_as_they_were(photographs: np.ndarray, maps: np.ndarray) -> None:
+def test_images_and_maps_are_not_changed(photographs: np.ndarray, maps: np.ndarray) -> None:
     images, heat = photographs.copy(), maps.copy()
     images.flags.writeable = heat.flags.writeable = False
     pictures = lrdiag.overlay(images, heat)
@@ -291,6 +291,6 @@ def test_a_difference_must_be_finite_too() -> None:
         ({"peak": [1, 2, 3]}, r"`peak` must be one number, or one for each of the 2 heatmaps. Received: shape=\(3,\)"),
     ],
 )
-def test_arguments_outside_their_values_are_refused(arguments: dict[str, Any], message: str) -> None:
+def test_arguments_outside_their_range_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         lrdiag.overlay(IMAGES, MAPS, **arguments)

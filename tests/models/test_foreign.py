@@ -162,7 +162,7 @@ def test_a_file_that_would_run_code_is_refused(photographs: LabelledImages) -> N
         build_network("lambda.keras", photographs, CLASSES)
 
 
-def test_a_saved_model_is_loaded_as_it_was(photographs: LabelledImages) -> None:
+def test_a_saved_model_is_loaded_unchanged(photographs: LabelledImages) -> None:
     original = build_network(f"{MODULE}:build", photographs, CLASSES).model
     original.save("mine.keras")
     loaded = build_network("mine.keras", photographs, CLASSES)
@@ -267,7 +267,7 @@ class Silent(keras.Model):  # type: ignore[misc]
         return images
 
 
-def test_a_subclassed_model_is_given_rgb_images() -> None:
+def test_a_subclassed_model_gets_rgb_images() -> None:
     assert takes_images(Silent()) == (None, None, 3)
 
 

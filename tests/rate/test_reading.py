@@ -110,7 +110,7 @@ def test_an_adaptive_optimizer_has_a_lower_limit() -> None:
 
 
 @pytest.mark.parametrize("falls_to", [0.1, 0.3])
-def test_below_a_fifth_of_the_plateau_no_rate_is_too_high(falls_to: float) -> None:
+def test_below_a_fifth_of_the_plateau_sgd_has_no_upper_limit(falls_to: float) -> None:
     """There the updates of SGD are very small. Those of an adaptive optimizer aren't."""
     rates = np.geomspace(1e-6, 10, 1000)
     losses = falls_to + (2 - falls_to) * np.clip(-np.log10(rates / 1e-2) / 2, 0, 1)
@@ -193,7 +193,7 @@ def test_the_unit_of_the_loss_does_not_matter(factor: float, offset: float) -> N
 
 
 @pytest.mark.parametrize("factor", [1e-3, 0.5, 7.0])
-def test_scaled_rates_scale_what_is_read(factor: float) -> None:
+def test_scaled_rates_scale_the_results(factor: float) -> None:
     losses = descent(1e-3) + noise(0.1)
     shifted = decades(read(RATES, losses)) + np.log10(factor)
     np.testing.assert_allclose(decades(read(factor * RATES, losses)), shifted, atol=1e-6)
@@ -251,7 +251,7 @@ def test_losses_after_the_divergence_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("rebound", [0.5, 0.95, 1.0])
-def test_of_two_descents_the_first_is_read(rebound: float) -> None:
+def test_the_first_of_two_descents_is_read(rebound: float) -> None:
     """From 2 nearly to 0, up again to `rebound` of the height, and down to 0, staying a while at each."""
     corners = [-6, -5, -4.5, -3.5, -3, -2, -1.5, 1]
     losses = np.interp(np.log10(RATES), corners, [2, 2, 0.02, 0.02, 2 * rebound, 2 * rebound, 0, 0])

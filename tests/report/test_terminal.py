@@ -18,7 +18,7 @@ def printed(run: Run, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out.replace("\u00a0", " ")
 
 
-def test_says_difference_interval_test_and_counts(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_difference_interval_test_and_counts(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(runs["compared"], capsys).splitlines()
     assert lines[0] == (
         "No detectable difference from the baseline: accuracy is 80.0 % and was 79.5 %; the 95 % interval of the "
@@ -47,7 +47,7 @@ def test_a_calibration_error_that_is_not_known_is_a_dash(
     assert ["calibration error", "6.2 %", "–"] in [re.split(r"\s{2,}", line.strip()) for line in said.splitlines()]
 
 
-def test_of_many_classes_those_that_changed_most_are_shown(
+def test_with_many_classes_those_that_changed_most_are_shown(
     runs: dict[str, Run], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(terminal, "_CLASSES", 3)
@@ -56,7 +56,7 @@ def test_of_many_classes_those_that_changed_most_are_shown(
     assert "airplane" not in said
 
 
-def test_hostile_names_cannot_command_the_terminal(
+def test_hostile_names_cannot_control_the_terminal(
     runs: dict[str, Run], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
@@ -65,5 +65,5 @@ def test_hostile_names_cannot_command_the_terminal(
     assert """</script><script>alert("1")</script>""" in said
 
 
-def test_nothing_is_said_without_a_baseline(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_nothing_without_a_baseline(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(runs["ordinary"], capsys) == ""

@@ -113,7 +113,7 @@ def test_any_size_is_accepted(pixels_of, height, width):
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_what_juts_out_is_cut_off_at_both_sides(pixels_of, turned):
+def test_an_image_is_cropped_equally_on_both_sides(pixels_of, turned):
     wide = np.zeros((64, 192, 3), np.uint8)
     wide[:, 64:128] = 255
     wide = wide.swapaxes(0, 1) if turned else wide
@@ -159,11 +159,11 @@ def test_a_file_of_another_format_is_skipped(why_skipped, content):
     assert reason == f"its {len(content)} bytes are not a JPEG, PNG, WebP or BMP image"
 
 
-def test_a_file_that_is_not_there_is_skipped(why_skipped):
+def test_a_missing_file_is_skipped(why_skipped):
     assert why_skipped(lambda path: None) == "there is no such file"
 
 
-def test_a_link_to_nowhere_is_skipped(why_skipped):
+def test_a_broken_link_is_skipped(why_skipped):
     assert why_skipped(lambda path: path.symlink_to("nowhere")) == "there is no such file"
 
 
@@ -171,11 +171,11 @@ def test_a_link_to_itself_is_skipped(why_skipped):
     assert why_skipped(lambda path: path.symlink_to(path.name)) == "there is no such file"
 
 
-def test_a_pipe_is_skipped_and_not_waited_for(why_skipped):
+def test_a_pipe_is_skipped_without_waiting(why_skipped):
     assert why_skipped(os.mkfifo) == "there is no such file"
 
 
-def test_a_file_that_may_not_be_read_is_skipped(why_skipped, monkeypatch):
+def test_an_unreadable_file_is_skipped(why_skipped, monkeypatch):
     def refuse(_):
         raise PermissionError(13, "Permission denied", "/somewhere/x.png")
 
@@ -193,7 +193,7 @@ def test_a_reason_is_one_short_line(why_skipped, monkeypatch):
     assert len(reason) == 200
 
 
-def test_a_jpeg_with_something_behind_it_is_whole(pixels_of):
+def test_a_jpeg_followed_by_other_data_is_complete(pixels_of):
     """Cameras append previews and films; that these look like an open picture must not matter."""
 
     def save(path):
@@ -203,7 +203,7 @@ def test_a_jpeg_with_something_behind_it_is_whole(pixels_of):
     assert np.abs(pixels_of(save, "x.jpg").astype(int) - gradient()).mean() < 3
 
 
-def test_the_suffix_does_not_decide_how_a_file_is_read(pixels_of):
+def test_the_format_does_not_depend_on_the_suffix(pixels_of):
     loaded = pixels_of(lambda path: Image.fromarray(gradient()).save(path, "PNG"), "x.bmp")
     np.testing.assert_array_equal(loaded, gradient())
 
@@ -218,7 +218,7 @@ def number_of_pictures(folder, count, broken=()):
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 250])
-def test_images_labels_and_files_stay_together_where_some_are_skipped(tmp_path, progress, monkeypatch, chunk):
+def test_images_labels_and_files_still_match_if_some_are_skipped(tmp_path, progress, monkeypatch, chunk):
     monkeypatch.setattr("lrdiag.data.sources.image_files._CHUNK", chunk)
     files = number_of_pictures(tmp_path, 20, broken=(0, 7, 19))
     parts, skipped = read_parts(tmp_path, {"train": files}, (4, 4), 1, progress)
@@ -232,7 +232,7 @@ def test_images_labels_and_files_stay_together_where_some_are_skipped(tmp_path, 
     assert progress.steps == 20
 
 
-def test_each_part_is_read_by_itself(tmp_path, progress):
+def test_each_part_is_read_separately(tmp_path, progress):
     files = number_of_pictures(tmp_path, 9, broken=(1, 8))
     one, other = LabelledFiles(files.names[:2], files.labels[:2]), LabelledFiles(files.names[2:], files.labels[2:])
     parts, skipped = read_parts(tmp_path, {"train": one, "test": other}, (8, 8), 3, progress)

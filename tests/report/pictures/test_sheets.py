@@ -37,7 +37,7 @@ def checkerboard_of_images(count: int, height: int, width: int, channels: int) -
 
 
 @pytest.mark.parametrize(("height", "width", "channels"), [(32, 32, 3), (28, 28, 1), (8, 8, 1), (17, 40, 3)])
-def test_photographs_are_at_their_places(height: int, width: int, channels: int) -> None:
+def test_images_are_at_their_positions(height: int, width: int, channels: int) -> None:
     images = checkerboard_of_images(7, height, width, channels)
     sheet, encoded = image_sheet(images, "a.webp")
     assert (sheet.file, sheet.count, sheet.height, sheet.width) == ("a.webp", 7, height, width)
@@ -45,17 +45,17 @@ def test_photographs_are_at_their_places(height: int, width: int, channels: int)
         assert np.abs(cut_out(sheet, encoded, place)[..., :3] - int(image[0, 0, 0])).max() <= 24
 
 
-def test_large_photographs_are_scaled_down() -> None:
+def test_large_images_are_scaled_down() -> None:
     sheet, _ = image_sheet(np.zeros((3, 300, 200, 3), np.uint8), "a.webp")
     assert (sheet.height, sheet.width) == (94, 63)
 
 
-def test_large_grey_photographs_are_scaled_down() -> None:
+def test_large_grey_images_are_scaled_down() -> None:
     sheet, _ = image_sheet(np.zeros((3, 224, 224, 1), np.uint8), "a.webp")
     assert (sheet.height, sheet.width) == (94, 94)
 
 
-def test_photographs_are_scaled_down_to_the_side_that_is_asked_for() -> None:
+def test_images_are_scaled_down_to_the_given_side() -> None:
     sheet, encoded = image_sheet(np.full((3, 96, 192, 3), 255, np.uint8), "a.webp", side=62)
     assert (sheet.height, sheet.width) == (31, 62)
     assert cut_out(sheet, encoded, 2)[..., :3].min() >= 250
@@ -64,27 +64,27 @@ def test_photographs_are_scaled_down_to_the_side_that_is_asked_for() -> None:
 @pytest.mark.parametrize(
     ("height", "width", "padding"), [(32, 32, 0), (16, 48, 0), (28, 28, 1), (32, 31, 1), (8, 8, 1), (64, 64, 1)]
 )
-def test_only_what_lies_on_blocks_and_is_shown_sharp_has_no_padding(height: int, width: int, padding: int) -> None:
+def test_only_sharp_images_on_whole_blocks_have_no_padding(height: int, width: int, padding: int) -> None:
     sheet, encoded = image_sheet(np.zeros((4, height, width, 3), np.uint8), "a.webp")
     assert sheet.padding == padding
     assert Image.open(BytesIO(encoded)).size == (2 * (width + 2 * padding), 2 * (height + 2 * padding))
 
 
-def test_photographs_shown_smooth_are_padded_with_their_edge() -> None:
+def test_smoothly_scaled_images_are_padded_with_their_edge() -> None:
     _, encoded = image_sheet(checkerboard_of_images(4, 64, 64, 3), "a.webp")
     picture = np.asarray(Image.open(BytesIO(encoded)).convert("L")).astype(int)
     assert picture[:, 65].min() >= 231  # the last column of the first cell
     assert picture[:65, 66].max() <= 24  # the first of the second
 
 
-def test_so_many_photographs_that_they_must_shrink_still_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_very_many_images_are_scaled_down_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lrdiag.report.pictures.sheets._WEBP_LIMIT", 100)
     sheet, encoded = image_sheet(np.zeros((20, 32, 32, 3), np.uint8), "a.webp")
     assert (sheet.height, sheet.width) == (18, 18)
     assert max(Image.open(BytesIO(encoded)).size) <= 100
 
 
-def test_maps_are_the_hotter_the_more_opaque() -> None:
+def test_higher_values_of_maps_are_more_opaque() -> None:
     ramp = np.linspace(0, 1, 16, dtype=np.float32).reshape(1, 4, 4)
     sheet, encoded = heatmap_sheet(ramp, np.ones(1), "a.png")
     opacity = cut_out(sheet, encoded, 0)[..., 3].ravel()
@@ -138,7 +138,7 @@ def test_padding_repeats_the_edge() -> None:
     np.testing.assert_array_equal(opacity, np.kron([[1, 0, 0, 0], [0, 0, 0, 1]], np.ones((2, 2))))
 
 
-def test_photographs_and_maps_lie_in_the_same_places() -> None:
+def test_images_and_maps_are_at_the_same_positions() -> None:
     for count in (1, 2, 7, 2200):
         photographs, _ = image_sheet(np.zeros((count, 8, 8, 3), np.uint8), "a.webp")
         maps, _ = heatmap_sheet(np.zeros((count, 4, 4), np.float32), np.ones(count), "a.png")
@@ -150,7 +150,7 @@ def test_files_are_the_same_every_time() -> None:
     assert image_sheet(images, "a.webp") == image_sheet(images, "a.webp")
 
 
-def test_a_map_covers_its_photograph(runs: dict[str, Run]) -> None:
+def test_a_map_covers_its_image(runs: dict[str, Run]) -> None:
     run = runs["ordinary"]
     sheets = run.pictures.sheets
     maps = layer(run.pictures, sheets["mistakes-predicted"], over=sheets["mistakes"])
@@ -161,7 +161,7 @@ def test_a_map_covers_its_photograph(runs: dict[str, Run]) -> None:
     assert maps.cells == (7, 6)
 
 
-def test_small_photographs_are_shown_pixel_by_pixel_and_maps_are_not(runs: dict[str, Run]) -> None:
+def test_small_images_are_shown_pixel_by_pixel_and_maps_are_not(runs: dict[str, Run]) -> None:
     run = runs["ordinary"]
     sheets = run.pictures.sheets
     assert layer(run.pictures, sheets["mistakes"]).sharp
@@ -170,7 +170,7 @@ def test_small_photographs_are_shown_pixel_by_pixel_and_maps_are_not(runs: dict[
 
 
 @pytest.mark.parametrize(("width", "height", "scale"), [(8, 8, 12), (28, 28, 3), (32, 32, 3), (64, 64, 1), (96, 40, 1)])
-def test_photographs_grow_by_a_whole_number(runs: dict[str, Run], width: int, height: int, scale: int) -> None:
+def test_images_are_enlarged_by_a_whole_number(runs: dict[str, Run], width: int, height: int, scale: int) -> None:
     run = runs["ordinary"]
     shown = Sheet("samples.webp", 1, 1, width, height, 1)
     assert layer(run.pictures, shown).scale(96) == scale
@@ -241,7 +241,7 @@ def test_the_maps_of_a_mistake_share_one_scale() -> None:
             np.testing.assert_allclose(opacity, 255 * 0.65 * (maps[index] / peak) ** 0.75, atol=7)
 
 
-def test_without_maps_there_are_photographs() -> None:
+def test_without_maps_there_are_images() -> None:
     dataset, predictions, _ = make_dataset()
     assert laid(dataset, predictions, None).sheets.keys() == {"mistakes", "samples"}
 
@@ -250,7 +250,7 @@ def test_without_mistakes_there_are_samples() -> None:
     assert laid_out(mistakes=0).sheets.keys() == {"samples"}
 
 
-def test_samples_are_as_many_of_each_class_and_chosen_by_the_seed() -> None:
+def test_samples_have_the_same_number_of_each_class_and_depend_on_the_seed() -> None:
     dataset, predictions, heatmaps = make_dataset()
     pictures = laid(dataset, predictions, heatmaps)
     assert pictures.sheets["samples"].count == 8  # the rarest of the four classes has two images
@@ -267,12 +267,12 @@ def test_without_training_images_there_are_no_samples() -> None:
     assert "samples.webp" not in pictures.files
 
 
-def test_of_many_classes_there_are_fewer_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_classes_have_fewer_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "_SAMPLES", 3)
     assert laid_out().sheets["samples"].count == CLASSES
 
 
-def test_many_photographs_are_scaled_down_further_before_any_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_are_scaled_down_further_before_any_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "_MOST_PIXELS", 6 * 64 * 64)
     sheet = laid_out(side=200).sheets["mistakes"]
     assert (sheet.width, sheet.count, sheet.items) == (62, 6, None)
@@ -286,13 +286,13 @@ def test_if_there_is_no_room_for_all_some_are_left_out(monkeypatch: pytest.Monke
     np.testing.assert_allclose(value(pictures, "mistakes", 3, at=30), 20, atol=3)
 
 
-def test_small_photographs_are_limited_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_images_are_limited_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "_MOST_TILES", 5)
     assert laid_out().sheets["mistakes"].items == [0, 1, 2, 3, 4]
 
 
 class TestMostInformative:
-    def test_half_of_the_room_is_for_the_pairs_the_largest_first(self) -> None:
+    def test_half_of_the_images_are_chosen_by_pair_largest_first(self) -> None:
         true = np.array([0, 0, 0, 0, 0, 1, 1, 2])
         predicted = np.array([1, 2, 3, 1, 1, 0, 0, 0])
         assert most_informative(true, predicted, 2).tolist() == [0, 1]  # one of the largest pair, (0, 1)
@@ -304,11 +304,11 @@ class TestMostInformative:
         true[:90], predicted[:90] = np.arange(90), np.arange(90) + 1  # ninety pairs of one
         assert set(most_informative(true, predicted, 20)) >= {90, 91, 92}
 
-    def test_of_a_pair_only_the_first_come_before_the_highest_losses(self) -> None:
+    def test_only_the_first_of_a_pair_precede_the_highest_losses(self) -> None:
         true, predicted = np.repeat([0, 1], [20, 95]), np.repeat([1, 0], [20, 95])
         assert most_informative(true, predicted, 12).tolist() == [*range(9), 20, 21, 22]
 
-    def test_as_many_as_there_is_room_for(self) -> None:
+    def test_the_number_is_that_requested(self) -> None:
         rng = np.random.default_rng(0)
         true = rng.integers(0, 50, 1000)
         shown = most_informative(true, (true + rng.integers(1, 50, 1000)) % 50, 333)
