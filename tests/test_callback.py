@@ -1,4 +1,4 @@
-"""`ReportCallback`: the record of a training, and its page, however the training ends."""
+"""`ReportCallback`: the record and the page of a training run, also if it is interrupted."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def fit(net: keras.Model, *callbacks: keras.callbacks.Callback, epochs: int = 2,
 
 
 class At(keras.callbacks.Callback):  # type: ignore[misc]
-    """Does something once, at the end of one batch of training or of validation."""
+    """Calls a function once, at the end of one batch of training or of validation."""
 
     def __init__(self, act: Callable[[], Any], *, step: int = 0, validating: bool = False) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ def training_of(callback: ReportCallback) -> TrainingRun:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[ReportCallback, Any, Path]:
-    """A training with validation that nothing disturbs: callback, history and folder."""
+    """An undisturbed training run with validation: callback, history and folder."""
     folder = tmp_path_factory.mktemp("undisturbed")
     callback = ReportCallback(folder, DATA)
     return callback, fit(network(), callback, validation_data=DATA), folder
@@ -155,7 +155,7 @@ def test_training_is_bit_identical(tmp_path: Path, every: int | None, validation
 
 
 def test_a_second_run_begins_a_new_record(tmp_path: Path) -> None:
-    """Also of the evolution: it shows the two epochs of the second run, not a third of the first."""
+    """The evolution too: it shows only the two epochs of the second run."""
     net, callback = network(), ReportCallback(tmp_path, DATA, every=1)
     fit(net, callback, epochs=3)
     first = list(callback.losses)
@@ -321,7 +321,7 @@ def test_a_baseline_on_other_images_does_not_prevent_the_page(
 
 
 def events(folder: Path) -> dict[str, dict[int, Any]]:
-    """What TensorBoard reads of a folder: for each name, the values by step."""
+    """The content of a log folder: the values of each name, by step."""
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
     (file,) = folder.glob("events.*")
@@ -358,7 +358,7 @@ def test_without_tensorboard_training_does_not_begin(tmp_path: Path, monkeypatch
     assert int(net.optimizer.iterations) == 0
 
 
-# --- what cannot be used is refused before training -------------------------------------------------------------------
+# --- errors before training -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -427,7 +427,7 @@ def test_a_dataset_that_changes_between_passes_is_refused(tmp_path: Path) -> Non
 
 @pytest.fixture
 def usual_handler() -> Iterator[None]:
-    """Python's own handler of Ctrl-C, whatever the tests run under."""
+    """Sets Python's default handler of Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -508,7 +508,7 @@ def test_after_an_error_of_another_callback_ctrl_c_is_restored(tmp_path: Path) -
     net, callback = network(), ReportCallback(tmp_path, DATA)
     with pytest.raises(Fault):
         fit(net, At(fail), callback)
-    with pytest.raises(KeyboardInterrupt):  # in a training that this callback does not watch
+    with pytest.raises(KeyboardInterrupt):  # in a `fit` without this callback
         fit(net, At(press))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with pytest.raises(Fault):
@@ -558,7 +558,7 @@ def test_ctrl_c_from_a_terminal_leaves_the_page(tmp_path: Path) -> None:
     assert process.stdout.readline() == "epoch\n"
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
-    assert process.returncode == -signal.SIGINT, said  # as Python ends by itself
+    assert process.returncode == -signal.SIGINT, said  # as Python does by default
     assert said.rstrip().endswith("KeyboardInterrupt")
     training = run_folder.load(tmp_path).diagnosis.training
     assert training is not None

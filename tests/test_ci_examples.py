@@ -1,4 +1,4 @@
-"""The workflows: they follow the schema of their host, and their scripts do what they say."""
+"""The workflows: they follow the schema of their host, and their scripts work."""
 
 from __future__ import annotations
 

@@ -272,7 +272,7 @@ def test_the_settings_are_checked_before_anything_is_read(tmp_path: Path) -> Non
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test has a current folder of its own."""
+    """Gives each test its own current folder."""
     monkeypatch.chdir(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""`diagnose`: the same facts whatever a test set comes as, and one clear message for what cannot be used."""
+"""`diagnose`: every form of data gives the same facts, and unusable data gives one clear message."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def layers(units: int = CLASSES, activation: str | None = None) -> list[Any]:
 def network(
     shape: tuple[int, ...] = SHAPE, units: int = CLASSES, activation: str | None = None, *first: Any
 ) -> keras.Sequential:
-    """A convolutional net with the same weights, however it ends; `first` scales what it is given to 0–1."""
+    """A convolutional net with the same weights for every head. `first` scales its input to 0–1."""
     keras.utils.set_random_seed(1)
     return keras.Sequential([keras.Input(shape), *(first or [L.Rescaling(1 / 255)]), *layers(units, activation)])
 
@@ -91,7 +91,7 @@ class Generator:
 
 
 def facts(report: Report) -> dict[str, Any]:
-    """What the report says of the test, but for times; somebody may commit while the tests run."""
+    """The facts except the times and the commit, which may change while the tests run."""
     return {name: value for name, value in report.to_dict().items() if name not in ("seconds", "git_commit")}
 
 
@@ -99,7 +99,7 @@ def pixels(report: Report, file: str = "misclassified.webp") -> np.ndarray:
     return np.asarray(Image.open(BytesIO(report.run.pictures.files[file]))).astype(int)
 
 
-# --- what a test set comes as -----------------------------------------------------------------------------------------
+# --- forms of a test set ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ UNDOING = {
 def test_scaled_images_give_the_same_report_as_raw_images(report: Report, how: Any, said: bool) -> None:
     scaled = preprocess(IMAGES, how)
     other = diagnose(network(SHAPE, CLASSES, None, UNDOING[how]()), scaled, LABELS, preprocess=how if said else None)
-    # the lots of removed pixels fall on other roundings
+    # rounding may change the order of removed pixels
     _assert_alike(other, report, but=("model", "value_range", "settings", "heatmaps", "parameters", "findings"))
     np.testing.assert_array_equal(other.mistakes, report.mistakes)
     assert other.diagnosis.value_range == (scaled.min(), scaled.max())
@@ -238,7 +238,7 @@ def test_large_images_are_kept_at_the_size_of_the_page() -> None:
 
 
 def test_batches_are_not_kept() -> None:
-    """Of the images only the mistakes' small pictures stay."""
+    """Only small pictures of the mistakes stay in memory."""
     alive: list[weakref.ref[np.ndarray]] = []
     most = 0
 
@@ -262,7 +262,7 @@ def test_batches_are_not_kept() -> None:
 
 
 def branches(named: bool) -> tuple[keras.Model, Any]:
-    """A net of a picture and a number, and its inputs."""
+    """A net that takes an image and a number, and its inputs."""
     picture, number = keras.Input(SHAPE, name="picture"), keras.Input((2,), name="number")
     keras.utils.set_random_seed(1)
     pooled = L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(L.Rescaling(1 / 255)(picture)))
@@ -302,7 +302,7 @@ def test_one_of_two_outputs_must_be_named(two_outputs: keras.Model) -> None:
 
 
 class Subclassed(keras.Model):  # type: ignore[misc]
-    """Its sigmoid, if any, is no layer; it does not say what it takes."""
+    """Its sigmoid, if any, is not a layer, and it states no input shape."""
 
     def __init__(self, units: int, sigmoid: bool) -> None:
         super().__init__()
@@ -352,7 +352,7 @@ def binary(activation: str | None) -> keras.Sequential:
 
 
 def test_one_unit_gives_the_same_report_as_logit_and_as_probability() -> None:
-    """Said by the layer, by the compiled loss of a logit, or by that of a probability which no layer makes."""
+    """Recognised by the layer or, for the logit, by the compiled loss."""
     logit, sigmoid = binary(None), binary("sigmoid")
     logit.compile(loss=keras.losses.BinaryCrossentropy(from_logits=True))
     expected = diagnose(logit, IMAGES, BINARY)
@@ -443,7 +443,7 @@ def test_a_thousand_classes_most_without_images(tmp_path: Path) -> None:
 def test_classes_without_images_or_correct_predictions_are_supported(net: keras.Model, tmp_path: Path) -> None:
     predicted = diagnose(net, IMAGES, LABELS).predictions.predicted
     never = next(label for label in range(CLASSES) if label != predicted[0])
-    missed = np.full(COUNT, never)  # one class has all images; what is predicted otherwise is no hit
+    missed = np.full(COUNT, never)  # one class has all images, so other predictions are wrong
     other = diagnose(net, IMAGES, missed)
     absent = [each.name for each in other.diagnosis.per_class if each.recall is None]
     assert len(absent) == CLASSES - 1
@@ -580,7 +580,7 @@ def test_images_of_another_shape_are_refused_with_both_shapes(dense: bool, image
     for layer in tail:
         outputs = layer(outputs)
     if not dense and images.shape[1:] == (4, 8, 3):
-        return  # this net pools whatever it is given
+        return  # this net pools images of any size
     received = str(("n", *images.shape[1:])).replace("'", "")
     with pytest.raises(ModelError) as error:
         diagnose(keras.Model(inputs, outputs), images, LABELS)
@@ -645,7 +645,7 @@ def test_nan_outputs_give_a_report(tmp_path: Path) -> None:
 
 
 def _learnt(scaled: bool) -> keras.Model:
-    """A net that tells bright images from dark ones, given as it has learnt them."""
+    """A net that separates bright from dark images, if they are scaled as in training."""
     inputs = keras.Input(SHAPE)
     pooled = L.GlobalAveragePooling2D()(L.Conv2D(1, 1, kernel_initializer="ones", use_bias=False)(inputs))
     dense = L.Dense(2)
@@ -777,7 +777,7 @@ def test_a_notebook_shows_the_page_in_an_iframe(report: Report) -> None:
 
 @pytest.fixture(scope="module")
 def better(net: keras.Model, report: Report) -> Report:
-    """The same images, judged by a net that knows one answer more."""
+    """A report on the same images, with one more correct prediction."""
     other = network()
     other.set_weights(net.get_weights())
     other.layers[-1].bias.assign_add([0.0, 0.01, 0.0])

@@ -1,4 +1,4 @@
-"""What may be asked for."""
+"""Settings: valid values, and errors."""
 
 from __future__ import annotations
 

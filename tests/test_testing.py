@@ -20,7 +20,7 @@ LABELS = np.repeat(np.arange(3), list(SIZES.values()))
 
 @pytest.fixture(scope="module")
 def net() -> keras.Model:
-    """It reads the class off the only pixel."""
+    """Predicts the class that its single pixel contains."""
     inputs = keras.Input((1, 1, 1))
     scores = keras.ops.one_hot(keras.ops.cast(keras.layers.Flatten()(inputs)[:, 0], "int32"), 3)
     return keras.Model(inputs, scores)
@@ -45,7 +45,7 @@ def perfect(net: keras.Model) -> Report:
 
 @pytest.fixture(scope="module")
 def worse(net: keras.Model) -> Report:
-    """One cat of four and one dog of five are taken for another."""
+    """One of four cats and one of five dogs are misclassified."""
     return report_of(net, LABELS, answers(0, 4))
 
 

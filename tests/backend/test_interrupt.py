@@ -1,4 +1,4 @@
-"""Whether `fit` is running, as the stack says. These tests fail if Keras renames what is looked for."""
+"""Whether `fit` is running, determined from the stack. The tests fail if Keras renames `fit` or its variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The measures of the benchmarks, on cases that can be worked out by hand."""
+"""The measures of the benchmarks, on cases that can be computed by hand."""
 
 from __future__ import annotations
 

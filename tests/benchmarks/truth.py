@@ -1,4 +1,4 @@
-"""Is a heatmap true to the network? Three measures of every method, each compared with chance.
+"""How faithful heatmaps are to the network: three measures of every method, each compared with chance.
 
     python tests/benchmarks/truth.py --data-dir DIR [--model FILE.keras] [--methods gradcam,hirescam]
 
@@ -349,7 +349,7 @@ def main() -> None:
 
 
 def row(method: str, curves: dict[str, Any], similar: dict[str, Any], peaks: dict[str, Any]) -> list[str]:
-    """The cells of a method; they state where it is no better than chance."""
+    """The cells of a method; they state if it is no better than chance."""
     first, *_, last = similar["stages"].values()
     left = similar["all anew, minus chance"]
     chance = max(peaks["digit, random map"][2], peaks["digit, centre"])

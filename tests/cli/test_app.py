@@ -1,4 +1,4 @@
-"""The commands, most of them run in this process; one process of each kind is a smoke test."""
+"""The commands. Most tests run them in this process; one separate process of each kind is a smoke test."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_every_setting_has_an_option_and_every_option_is_a_setting(command: str,
 
 
 def test_find_lr_has_the_options_that_affect_a_range_test() -> None:
-    """A new setting must be sorted: it either has an option here or stands in this list."""
+    """A new setting needs an option of `find-lr` or an entry in this list."""
     not_for_a_range_test = {
         "epochs", "limit_test", "schedule", "learning_rate", "out", "baseline", "gates", "assets", "templates",
     }  # fmt: skip
@@ -101,7 +101,7 @@ def without_times(folder: Path) -> dict[str, Any]:
 
 
 def test_a_separate_process_gives_the_same_result(finished: FinishedRun, tmp_path: Path) -> None:
-    """The same seed gives the same report, but for times; stdout is the summary, stderr one line a stage."""
+    """The same seed gives the same report, except for times. stdout has the summary, stderr one line per stage."""
     step = tmp_path / "step"
     process = subprocess.run(
         [sys.executable, "-m", "lrdiag", "train-and-report", *SMALL, "--out", "run", "--json"],
@@ -329,7 +329,7 @@ def edited(finished: Path, folder: Path, **changes: Any) -> Path:
 
 @pytest.fixture
 def better(finished: FinishedRun, tmp_path: Path) -> Path:
-    """A baseline that made six mistakes fewer than the run that was finished, of 60, and none of another kind."""
+    """A baseline that misclassifies six images of 60 fewer than the finished run, and no others."""
     diagnosis = run_folder.load(finished.folder).diagnosis
     items = diagnosis.misclassified.items[6:]
     classes = [dataclasses.replace(each, recall=1.0) for each in diagnosis.per_class]
@@ -679,7 +679,7 @@ UNREADABLE = ["--start-lr", "1e-8", "--end-lr", "1e-7", "--iterations", "20"]
 
 
 def find_lr(*arguments: str | Path) -> Result:
-    """Sweeps a network so small that it takes a second."""
+    """Sweeps a small network, which takes about a second."""
     small = ["--data", "digits", "--limit-train", "300", "--batch-size", "16", "--model", "nets:dense"]
     return invoke("find-lr", *small, *SWEEP, *arguments)
 

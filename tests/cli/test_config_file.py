@@ -1,4 +1,4 @@
-"""Options from a file: which file, what it may say, who wins, and what `lrdiag config` prints of it."""
+"""Options from a file: which file is read, its content, its precedence, and the output of `lrdiag config`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMANDS = ("train-and-report", "diagnose", "find-lr", "report", "compare")
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: empty, below none that holds a pyproject.toml."""
+    """The current folder: it is empty, and none of its parents contains a pyproject.toml."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LRDIAG_DATA_DIR", raising=False)
     return tmp_path
@@ -108,7 +108,7 @@ def test_gates_of_the_file_are_overridden_by_name(monkeypatch: pytest.MonkeyPatc
     assert set(settings_of(monkeypatch, "train-and-report", "--fail-under", "accuracy=0.5").gates) == {
         Gate("fail-under", "accuracy", 0.5),
         Gate("fail-under", "recall.cat", 0.6),
-        Gate("fail-if-worse", "accuracy", 0.01),  # without a baseline: the file does not insist on one
+        Gate("fail-if-worse", "accuracy", 0.01),  # no baseline is given, and the file does not require one
     }
     assert "name it with --baseline" in refusal("train-and-report", "--fail-if-worse", "accuracy=0.01")
 

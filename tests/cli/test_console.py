@@ -1,4 +1,4 @@
-"""Progress, as a terminal and as a log see it."""
+"""Progress on a terminal and in a log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told to the machine that started a run."""
+"""The summary of a job on GitHub Actions."""
 
 from __future__ import annotations
 

@@ -105,6 +105,6 @@ def test_keras_learns_from_the_batches(train):
 
 
 def test_every_pipeline_runs_without_autotuning(train, numbered_images):
-    """With it, the end of an epoch waits for the tuning thread, which sleeps ever longer."""
+    """With it, the end of an epoch waits for the tuning thread, which sleeps longer each time."""
     for batches in (train(), train(augment=("flip",)), evaluation_batches(numbered_images(70), 32)):
         assert not batches.options().autotune.enabled

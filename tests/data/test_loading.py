@@ -147,7 +147,7 @@ def test_the_home_folder_may_be_written_as_a_tilde(write_images, progress, monke
     assert load_dataset(Settings(data="~/photos"), progress).name == "photos"
 
 
-# --- what the reader must not miss ------------------------------------------------------------------------------------
+# --- warnings ---------------------------------------------------------------------------------------------------------
 
 
 def test_skipped_files_are_reported_and_kept(write_images, progress):

@@ -1,4 +1,4 @@
-"""How pixels are scaled: as `keras.applications` does it, and back again."""
+"""Scaling of pixels as in `keras.applications`, and its inverse."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ CLASSES = ("ant", "bee", "cat")
 
 
 def images_of(counts) -> LabelledImages:
-    """Images in random order; the two first pixels tell their place, so that a selection can be traced."""
+    """Images in random order. The first two pixels contain the index, so that a selection can be traced."""
     labels = np.random.default_rng(5).permutation(np.repeat(np.arange(len(counts)), counts))
     images = np.zeros((len(labels), 1, 2, 1), np.uint8)
     images[:, 0, 0, 0], images[:, 0, 1, 0] = np.divmod(np.arange(len(labels)), 256)

@@ -1,4 +1,4 @@
-"""Which parts are read, and how what is not divided is divided."""
+"""Which parts are read, and how undivided data is divided."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_names_of_parts(name, part):
 
 
 @pytest.mark.parametrize(
-    ("present", "all_of_them", "to_judge"),
+    ("present", "all_of_them", "for_evaluation"),
     [
         (["whole"], ["whole"], ["whole"]),
         (["test", "train"], ["train", "test"], ["test"]),
@@ -27,9 +27,9 @@ def test_names_of_parts(name, part):
         (["whole", "test", "train"], ["train", "test"], ["test"]),
     ],
 )
-def test_which_parts_are_read(present, all_of_them, to_judge):
+def test_which_parts_are_read(present, all_of_them, for_evaluation):
     assert parts_to_read(present, "here", test_only=False) == all_of_them
-    assert parts_to_read(present, "here", test_only=True) == to_judge
+    assert parts_to_read(present, "here", test_only=True) == for_evaluation
 
 
 def test_training_images_are_required_only_for_training():

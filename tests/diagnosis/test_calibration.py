@@ -18,7 +18,7 @@ CLASSES = 20
 
 
 def calibrated(*images: tuple[float, bool]) -> Calibration:
-    """Of images whose answer, class 0, has this confidence and is right or wrong."""
+    """The calibration of images that are predicted as class 0 with this confidence, correctly or not."""
     confidence = np.array([[each] for each, _ in images])
     rest = np.repeat((1 - confidence) / (CLASSES - 1), CLASSES - 1, axis=1)
     with np.errstate(divide="ignore"):

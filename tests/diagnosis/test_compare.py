@@ -1,4 +1,4 @@
-"""Two runs on the same images: what is counted, against published figures, and what is refused."""
+"""Two runs on the same images: counts, intervals compared with published ones, and errors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Diagnosed = Callable[[list[int]], Diagnosis]
 
 @pytest.fixture
 def diagnosed(sound: Diagnosis, dataset: Dataset) -> Diagnosed:
-    """The diagnosis of a network that says this of the test images; the surer, the later in the test set."""
+    """Returns a function to the diagnosis of these predictions. Confidence increases with the index."""
 
     def diagnose(predicted: list[int], *, of: Dataset = dataset, **run: object) -> Diagnosis:
         scores = np.eye(3)[predicted] * np.arange(1, 7)[:, None]
@@ -101,7 +101,7 @@ def test_the_conclusion_is_that_of_the_test(gained: int, p_value: float, conclus
     assert conclude(gained, p_value) == conclusion
 
 
-# Broken and fixed images for which the interval alone would say something else than the test.
+# Broken and fixed images for which the interval alone would contradict the test.
 @pytest.mark.parametrize(("broken", "fixed", "size"), [(1, 7, 1000), (4, 12, 200), (10, 21, 50), (13, 25, 50)])
 def test_interval_and_test_never_contradict_each_other(broken: int, fixed: int, size: int) -> None:
     raw = paired_interval(broken, fixed, size)
@@ -116,7 +116,7 @@ def test_interval_and_test_never_contradict_each_other(broken: int, fixed: int, 
 
 
 def _two_runs(broken: int, fixed: int, size: int) -> tuple[Diagnosis, Diagnosis]:
-    """Two runs of which the second classifies so many other images correctly."""
+    """Two runs. `broken` images are correct only in the first, `fixed` images only in the second."""
     labels = np.zeros(size, int)
     data = LabelledImages(np.zeros((size, 1, 1, 1), "uint8"), labels)
     facts = dataset_facts(Dataset("toys", "", ("cat", "dog"), data, data))

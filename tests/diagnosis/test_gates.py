@@ -1,4 +1,4 @@
-"""Gates: what is let through, what is not, and what is refused before anything is started."""
+"""Gates: which runs pass and fail, and which gates are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ranking of what went wrong."""
+"""The ranking of the misclassified images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small examples whose figures can be counted on fingers."""
+"""Small examples whose figures can be counted by hand."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from lrdiag.record.facts import Averages, ClassFacts, ConfusedPair, TrainingSamp
 
 
 def predictions_of(predicted: list[int], labels: list[int], classes: int) -> Predictions:
-    """Predictions that give 0.7 to the class named and share the rest among the others."""
+    """Predictions with probability 0.7 for the named class. The other classes share the rest."""
     probabilities = np.where(np.eye(classes)[predicted] == 1, 0.7, 0.3 / (classes - 1))
     return Predictions.from_scores(probabilities, np.array(labels))
 
 
-# right:  0 0 . 1 . . 2 2   of classes 0, 1, 2; class 3 is never predicted and 4 is never shown
+# right:  0 0 . 1 . . 2 2   of classes 0, 1, 2; class 3 is never predicted and class 4 has no image
 PREDICTED, LABELS = [0, 0, 4, 1, 0, 0, 2, 2, 0], [0, 0, 0, 1, 1, 1, 2, 2, 3]
 NAMES = ("zero", "one", "two", "three", "four")
 
@@ -106,7 +106,7 @@ def test_with_classes_of_equal_size_the_balanced_accuracy_is_the_accuracy() -> N
 
 
 def ranked(ranks: list[int], classes: int) -> Predictions:
-    """Predictions of images of class 0 that hold so many other classes more probable."""
+    """Predictions of images of class 0, with this number of more probable classes for each."""
     scores = np.tile(-np.arange(1.0, classes + 1), (len(ranks), 1))
     scores[:, 0] = [-rank - 1.5 for rank in ranks]
     return Predictions.from_scores(scores, np.zeros(len(ranks), int))
@@ -122,7 +122,7 @@ def test_with_five_classes_or_fewer_there_is_no_top_five(classes: int) -> None:
 
 
 def test_the_five_most_probable_classes_are_those_listed_for_a_mistake() -> None:
-    """Equals keep their order: of eight equal classes, the first five."""
+    """Equally probable classes keep their order: of eight, the first five."""
     equal = Predictions.from_scores(np.zeros((8, 8)), np.arange(8))
     told = rank_mistakes(equal).items
     assert score(equal).top5_accuracy == 5 / 8

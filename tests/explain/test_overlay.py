@@ -1,4 +1,4 @@
-"""Heatmaps over images: places, opacity, colours, and errors."""
+"""Heatmaps over images: positions, opacity, colours, and errors."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def grey(value: int, count: int = 1) -> np.ndarray:
 
 
 def jet() -> np.ndarray:
-    """OpenCV's 256 colours in RGB, no two the same."""
+    """OpenCV's 256 colours in RGB, all different."""
     colours = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_JET)
     return cv2.cvtColor(colours, cv2.COLOR_BGR2RGB).reshape(256, 3)
 
 
 def steps(images: np.ndarray, maps: np.ndarray, **peak: Any) -> np.ndarray:
-    """How many 255ths of the peak each pixel is drawn with."""
+    """The value that each pixel is drawn with, in 255ths of the peak."""
     step_of = {tuple(colour): step for step, colour in enumerate(jet().tolist())}
     assert len(step_of) == 256
     pictures = lrdiag.overlay(images, maps, colormap="jet", blend="constant", opacity=1, **peak)
@@ -81,7 +81,7 @@ def test_a_map_of_zeros_leaves_its_image_unchanged(photographs: np.ndarray, colo
     [(1.0, (128, 0, 0), (45, 70, 140)), (0.5, (130, 255, 126), (46, 146, 178)), (1e-9, (0, 0, 128), (7, 70, 178))],
 )
 def test_the_style_of_the_article(heat: float, colour: tuple[int, ...], picture: tuple[int, ...]) -> None:
-    """OpenCV's JET, three parts of ten over seven of the photograph."""
+    """OpenCV's JET with opacity 0.3 over the image."""
     colours = np.full((4, 4, 3), jet()[round(255 * heat)])
     photograph = np.full((4, 4, 3), (10, 100, 200), np.uint8)
     expected = cv2.addWeighted(photograph, 0.7, colours, 0.3, 0)
@@ -96,7 +96,7 @@ def test_the_style_of_the_article(heat: float, colour: tuple[int, ...], picture:
 @pytest.mark.parametrize("opacity", [None, 0.3, 1])
 @pytest.mark.parametrize("blend", BLENDS)
 def test_colours_are_rounded_to_the_nearest_integer(blend: Any, opacity: Any) -> None:
-    """`(1 - a) photograph + a colour`, where `a` grows with the heat or does not."""
+    """`(1 - a) * image + a * colour`. `a` increases with the heat or is constant."""
     heat = np.arange(256) / 255
     images = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 256, axis=1)[None, ..., None]
     maps = np.tile(heat.astype(np.float32), (1, 256, 1))
@@ -124,7 +124,7 @@ def test_turbo_is_the_default(photographs: np.ndarray, maps: np.ndarray) -> None
 
 
 def test_a_map_is_enlarged_as_keras_does(photographs: np.ndarray, maps: np.ndarray) -> None:
-    """Among so many pixels some lie so close between two steps that an error of 1e-5 would show."""
+    """Among so many pixels, some are so close to a rounding boundary that an error of 1e-5 would be visible."""
     expected = keras.ops.image.resize(maps[..., None], (320, 240), interpolation="bilinear")
     expected = keras.ops.convert_to_numpy(expected)[..., 0] / maps.max(axis=(1, 2), keepdims=True)
     found = steps(np.zeros((6, 320, 240, 1)), maps)
@@ -156,7 +156,7 @@ def test_each_map_has_its_own_peak_unless_one_is_given() -> None:
     assert found(peak=5) == [51, 102, 204]
     assert found(peak=maps.max()) == [64, 128, 255]
     assert found(peak=[5, 10, 4]) == [51, 51, 255]
-    assert found(peak=2) == [128, 255, 255]  # hotter than the peak is drawn like the peak
+    assert found(peak=2) == [128, 255, 255]  # values above the peak are drawn like the peak
 
 
 def test_the_peak_of_a_map_of_zeros_may_be_zero() -> None:
@@ -217,7 +217,7 @@ def test_maps_may_be_any_floats(photographs: np.ndarray, maps: np.ndarray, dtype
 
 
 def test_a_picture_does_not_depend_on_other_images(photographs: np.ndarray, maps: np.ndarray) -> None:
-    """And one photograph gives one picture."""
+    """A single image gives a single picture."""
     together = lrdiag.overlay(photographs, maps)
     arguments: Any = {"colormap": "jet", "blend": "constant", "opacity": 0.4, "peak": 2}
     changed = lrdiag.overlay(photographs, maps, **arguments)

@@ -1,4 +1,4 @@
-"""Deletion curves of a network so simple that they can be worked out by hand."""
+"""Deletion curves of a simple network, compared with closed forms."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_the_right_map_is_better_than_chance_and_the_reversed_map_is_worse(netwo
 
 
 def test_a_coarse_map_is_enlarged_bilinearly() -> None:
-    """Otherwise the first sixteenth to go would be any of the four pixels of the corner."""
+    """With nearest neighbours, the first sixteenth could be any of the four pixels of the corner."""
     images = np.random.default_rng(0).random((20, 4, 4, 3))
     corner = np.tile([[0.0, 1.0], [0.0, 0.0]], (20, 1, 1))
     one_step, two_steps = (seen(deletion_curve, images, corner, steps=steps)[1] for steps in (16, 4))

@@ -377,7 +377,7 @@ def test_a_saved_model_continues_in_mid_cycle(
 
 
 def warned(run: Callable[[], None]) -> list[str]:
-    """The warnings of lrdiag that say where training ends."""
+    """The warnings of lrdiag about the end of training."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run()

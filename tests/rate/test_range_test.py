@@ -23,7 +23,7 @@ RATES = np.geomspace(1e-5, 10, 100)
 
 
 def sweep(place: float = 1e-2, count: int = 100, **fields: list[float]) -> Sweep:
-    """A descent that is steepest at `place` decades-wise, then a rise."""
+    """Losses that fall around the rate `place` and then rise."""
     losses = 1 + 2 / (1 + (RATES / place) ** 1.5) + (RATES / 3) ** 2
     return Sweep(RATES[:count].tolist(), losses[:count].tolist(), losses[:count].tolist(), **fields)
 

@@ -33,7 +33,7 @@ def noise(scale: float, count: int = len(RATES), seed: int = 0) -> np.ndarray:
 
 
 def decades(reading: Reading) -> np.ndarray:
-    """The three rates that are read off the curve itself, as logarithms."""
+    """The logarithms of the three rates that don't depend on another one."""
     return np.log10([reading.onset, reading.suggestion, reading.max_lr])
 
 
@@ -58,8 +58,8 @@ def test_the_median_error_on_curves_of_known_truth_is_below_a_sixth_of_a_decade(
         off.append([np.log10(getattr(reading, name) / true) for name, true in curve.truth.items()])
     assert len(curves) == 200
     assert unanswered <= 0.03 * len(curves)
-    assert (np.median(np.abs(off), axis=0) <= 0.15).all()  # what is asked for
-    assert (np.median(np.abs(off), axis=0) <= 0.06).all()  # what is reached, with something to spare
+    assert (np.median(np.abs(off), axis=0) <= 0.15).all()  # the requirement
+    assert (np.median(np.abs(off), axis=0) <= 0.06).all()  # the result, with a margin
     assert (np.quantile(np.abs(off), 0.9, axis=0) <= 0.25).all()
     assert (np.abs(np.median(off, axis=0)) <= 0.03).all(), "no lag: as often too high as too low"
 
@@ -131,7 +131,7 @@ def test_a_negative_loss_may_have_any_offset(start: float) -> None:
 
 @pytest.mark.parametrize("step", [68, 70, 73])
 def test_the_upper_boundary_is_half_of_the_rate_of_a_sudden_divergence(step: int) -> None:
-    """Before it the loss still falls; the running median, of seven, sees the wall at its very step."""
+    """The loss falls until it jumps. The running median of seven losses jumps at the same step."""
     losses = sigmoid(1e-3)
     losses[step:] = 50.0
     assert read(RATES, losses).max_lr == pytest.approx(RATES[step] / 2)
@@ -205,7 +205,7 @@ def test_the_number_of_iterations_changes_little(iterations: int, deviation: flo
     rates = np.geomspace(1e-6, 10, iterations)
     reading = read(rates, descent(1e-3, rates) + noise(deviation, iterations))
     off = decades(reading) - [-3.64, -3.0, -3.64 + REACH]
-    nearly_level = 0.25 + 2.5 * deviation  # is the floor where the upper boundary lies, so that noise moves it
+    nearly_level = 0.25 + 2.5 * deviation  # here the upper boundary is on the floor, so noise moves it
     assert (np.abs(off) <= [0.25, 0.25, nearly_level]).all()
 
 

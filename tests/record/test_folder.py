@@ -77,7 +77,7 @@ MEANS = Averages(0.25, 0.5, 1 / 3)
 
 @pytest.fixture
 def run() -> Run:
-    """Every optional field once set and once `None`, and text that is hard to write."""
+    """Every optional field once set and once `None`, and text with special characters."""
     diagnosis = Diagnosis(
         dataset=DatasetFacts(
             "toys",

@@ -1,4 +1,4 @@
-"""The page in a browser: no errors, fits a phone, enough contrast by day and night, works without its script.
+"""The page in a browser: no errors, fits a phone, enough contrast in light and dark, works without its script.
 
 Every variant of a run is opened by the slow tests; by default only `VARIANTS` are.
 """
@@ -119,7 +119,7 @@ def find(browser: Any, selector: str) -> Any:
 
 
 def pixels(element: Any) -> np.ndarray:
-    """What an element looks like, as RGB."""
+    """The pixels of an element, as RGB."""
     return np.asarray(Image.open(BytesIO(element.screenshot_as_png)).convert("RGB")).astype(int)
 
 
@@ -414,7 +414,7 @@ class TestFilter:
 
 
 def test_the_keyboard_reaches_everything(ordinary: Any) -> None:
-    """Tab by tab through the page: skip link, contents, matrix, controls, groups and tiles, and nothing is a trap."""
+    """The tab key reaches skip link, contents, matrix, controls, groups and tiles, and leaves each of them."""
     script = """
     const e = document.activeElement;
     return e === document.body ? null : [e.tagName, e.getAttribute('href') ?? e.name ?? e.parentElement.id ?? '',
@@ -505,7 +505,7 @@ def test_a_screenshot_of_a_crowded_page_can_be_taken(browser: Any, crowded_page:
     assert browser.get_log("browser") == []
 
 
-AXE = importlib.util.find_spec("axe_playwright_python")  # carries axe-core as a file; neither is imported
+AXE = importlib.util.find_spec("axe_playwright_python")  # contains axe-core as a file; neither is imported
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 

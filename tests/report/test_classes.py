@@ -67,7 +67,7 @@ def test_a_bar_is_drawn_to_scale(shown: Tag) -> None:
     assert bars[3].rect["width"] == "30.0"
     low, high = wilson(6, 20)
     assert bars[3].path["d"] == f"M{100 * low:.1f} 5H{100 * high:.1f}"
-    assert {bar["aria-hidden"] for bar in bars} == {"true"}  # the number stands beside it
+    assert {bar["aria-hidden"] for bar in bars} == {"true"}  # the number is beside it
 
 
 def test_a_class_without_test_images_has_no_bar(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""The Markdown summary: short, and safe to put into a pull request whatever the names are."""
+"""The Markdown summary: short, and safe in a pull request for any names."""
 
 from __future__ import annotations
 

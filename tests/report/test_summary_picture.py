@@ -1,4 +1,4 @@
-"""The run as one picture: of one size, the same every time, drawn again only if something changed."""
+"""The run as one picture: of one size, reproducible, drawn again only if something changed."""
 
 from __future__ import annotations
 

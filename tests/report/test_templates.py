@@ -1,4 +1,4 @@
-"""The user's own templates: they replace ours file by file, and their errors have clear messages."""
+"""Custom templates: they replace the built-in ones file by file, and their errors have clear messages."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_decaying_cycles_are_three_or_more_and_end_at_the_base(steps_per_epoch: 
     ("steps_per_epoch", "epochs", "cycles"), [(50, 1, 1), (50, 2, 1), (20, 3, 2), (20, 7, 3), (3, 40, 3)]
 )
 def test_cosine_cycles_double_and_end_with_the_run(steps_per_epoch: int, epochs: int, cycles: int) -> None:
-    """Keras's own schedule, to which this package has nothing to add."""
+    """The schedule is that of Keras."""
     steps = steps_per_epoch * epochs
     policy = plan("cosine-restarts", RATES, steps_per_epoch, epochs)
     assert type(policy.rate) is keras.optimizers.schedules.CosineDecayRestarts
@@ -180,7 +180,7 @@ def test_momentum_is_recorded_if_it_changed(network: Network, monkeypatch: pytes
 
 
 def test_an_epoch_equals_the_history_of_keras(network: Network) -> None:
-    """The mean of the steps' losses, weighted by their batches, and what `evaluate` says afterwards."""
+    """The mean of the steps' losses, weighted by their batches, and the result of `evaluate`."""
     training = run(network, Policy(0.1, (), "constant"))
     expected = np.average(np.reshape(training.loss_per_step, (3, 3)), axis=1, weights=[8, 8, 4])
     np.testing.assert_allclose([epoch.loss for epoch in training.epochs], expected, rtol=1e-5)
@@ -191,7 +191,7 @@ def test_an_epoch_equals_the_history_of_keras(network: Network) -> None:
 
 
 def test_a_plateau_lowers_the_rate(network: Network) -> None:
-    """Nothing improves on a rate this small, so it is cut after two epochs."""
+    """At so small a rate the loss does not improve, so the rate is reduced after two epochs."""
     network.model.layers[2].trainable = False  # its averages would move
     training = run(network, plan("plateau", Rates(1e-9, 1e-7, 1e-8), 3, 5), epochs=5)
     per_epoch = training.learning_rate_per_step[::3]

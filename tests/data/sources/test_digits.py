@@ -15,7 +15,7 @@ def test_digits_are_colour_images_of_the_full_range(progress):
 
 
 def test_digits_keep_their_labels_and_shapes(progress):
-    """Averaging 4 × 4 pixels takes an enlarged digit back to the one that it came from."""
+    """Averaging 4 × 4 pixels restores the original digit."""
     original = load_digits()
     dataset = Digits().load(progress)
     small = dataset.test.images[..., 0].reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4)) * (16 / 255)

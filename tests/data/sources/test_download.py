@@ -18,7 +18,7 @@ NAME = "cifar-10-python.tar.gz"
 
 @pytest.fixture(autouse=True)
 def direct(monkeypatch):
-    """Asks servers of this machine directly, whatever proxy the environment names; urllib remembers the first one."""
+    """Connects to local servers without the proxy of the environment, which urllib would cache."""
     monkeypatch.setattr(urllib.request, "_opener", None)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -26,7 +26,7 @@ def direct(monkeypatch):
 
 @contextlib.contextmanager
 def serve(body: bytes, *, sent: int | None = None, then: str = "close", status: int = 200):
-    """A server that promises `body`, sends `sent` bytes of it, and then closes or stalls."""
+    """A server that announces `body`, sends `sent` bytes of it, and then closes or stalls."""
     over = threading.Event()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -95,7 +95,7 @@ def test_an_interrupted_download_leaves_no_file(archive, keras_home, progress, m
 
 @pytest.mark.parametrize("kept", [0, 1000, -1])
 def test_a_killed_download_is_started_again(archive, keras_home, progress, monkeypatch, kept):
-    """get_file writes under the final name, so that kill -9 leaves the beginning of the file there."""
+    """get_file writes under the final name, so after kill -9 the file there is incomplete."""
     target = keras_home / "datasets" / NAME
     target.parent.mkdir(parents=True)
     target.write_bytes(archive[:kept])

@@ -13,7 +13,7 @@ from lrdiag.record.arrays import SkippedFile
 
 @pytest.fixture
 def load_one(tmp_path, progress):
-    """Loads one picture that `save` has written; `(images, skipped)`."""
+    """Loads one image written by `save`. Returns `(images, skipped)`."""
 
     def load(save, name="x.png", size=(32, 32), channels=3):
         save(tmp_path / name)
@@ -26,7 +26,7 @@ def load_one(tmp_path, progress):
 
 @pytest.fixture
 def pixels_of(load_one):
-    """The pixels of the one picture."""
+    """The pixels of a single image."""
 
     def load(*args, **options):
         images, skipped = load_one(*args, **options)
@@ -38,7 +38,7 @@ def pixels_of(load_one):
 
 @pytest.fixture
 def why_skipped(load_one):
-    """Why the one picture was left out."""
+    """The reason why a single image was skipped."""
 
     def load(save, name="x.png"):
         images, skipped = load_one(save, name)
@@ -50,7 +50,7 @@ def why_skipped(load_one):
 
 
 def gradient(height=32, width=32) -> np.ndarray:
-    """A smooth picture without symmetry, `uint8` of shape (height, width, 3)."""
+    """A smooth image without symmetry, `uint8` of shape (height, width, 3)."""
     rows, columns = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     return np.stack([255 * rows, 255 * columns, 128 * (1 - rows) + 60], axis=-1).astype(np.uint8)
 
@@ -194,7 +194,7 @@ def test_a_reason_is_one_short_line(why_skipped, monkeypatch):
 
 
 def test_a_jpeg_followed_by_other_data_is_complete(pixels_of):
-    """Cameras append previews and films; that these look like an open picture must not matter."""
+    """Cameras append previews and videos, which may look like an incomplete image."""
 
     def save(path):
         Image.fromarray(gradient()).save(path, quality=95)
@@ -209,7 +209,7 @@ def test_the_format_does_not_depend_on_the_suffix(pixels_of):
 
 
 def number_of_pictures(folder, count, broken=()):
-    """Writes `count` pictures that are filled with their number, and `broken` among them."""
+    """Writes `count` images that are filled with their number, those in `broken` truncated."""
     for number in range(count):
         Image.new("L", (8, 8), number).save(folder / f"{number}.png")
     for number in broken:
@@ -251,4 +251,4 @@ def test_any_name_of_a_file_can_be_shown(tmp_path, progress, name, shown):
     assert parts["test"].files == (shown,)
     assert parts["test"].images[0, 0, 0, 0] == 5
     assert [each.file for each in skipped] == ["no" + shown]
-    (shown + skipped[0].file).encode()  # what JSON and HTML are written in
+    (shown + skipped[0].file).encode()  # the encoding of JSON and HTML

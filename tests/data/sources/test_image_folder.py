@@ -1,4 +1,4 @@
-"""How a folder of images may be laid out."""
+"""Layouts of a folder of images."""
 
 import os
 import shutil
@@ -127,7 +127,7 @@ def test_a_missing_part_is_named_with_what_to_do(write_images, progress, parts, 
         ImageFolder(root).load(progress)
 
 
-# --- judging only -----------------------------------------------------------------------------------------------------
+# --- evaluation only --------------------------------------------------------------------------------------------------
 
 
 def test_an_evaluation_reads_only_the_test_images(write_images, progress):
@@ -280,7 +280,7 @@ def test_a_part_of_broken_files_is_an_error(write_images, progress, test_only):
 def test_peak_memory_is_at_most_twice_the_images(write_images, progress):
     root = write_images(count=30) / "train"
     (root / "dog" / "3.png").write_bytes(b"")
-    ImageFolder(root).load(progress)  # what is imported is not counted
+    ImageFolder(root).load(progress)  # imports are not counted
     tracemalloc.start()
     try:
         dataset = ImageFolder(root, (256, 256)).load(progress)
@@ -290,7 +290,7 @@ def test_peak_memory_is_at_most_twice_the_images(write_images, progress):
     assert peak < 2.2 * (dataset.train.images.nbytes + dataset.test.images.nbytes)
 
 
-# --- what file systems may hold ---------------------------------------------------------------------------------------
+# --- links, permissions and names -------------------------------------------------------------------------------------
 
 
 def test_links_are_followed_except_circular_ones(tmp_path, write_images, progress):
@@ -317,7 +317,7 @@ def test_a_broken_link_is_skipped(write_images, progress):
 
 @pytest.fixture
 def lock(monkeypatch):
-    """Makes folders of this name unreadable, for the administrator too."""
+    """Makes folders of this name unreadable, also for root."""
 
     def refuse(function, name):
         def guarded(place="."):
@@ -367,7 +367,7 @@ def test_any_name_of_a_folder_can_be_shown(tmp_path, write_images, progress, nam
     assert set(dataset.classes) == {"cat", shown}
     assert (dataset.name, dataset.source) == (shown, f"the folder {tmp_path}/{shown}")
     assert dataset.skipped[0].file == f"train/{shown}/2.png"
-    repr(dataset).encode()  # what JSON and HTML are written in
+    repr(dataset).encode()  # the encoding of JSON and HTML
 
 
 def test_relative_paths_work(write_images, progress, monkeypatch):
@@ -382,7 +382,7 @@ def test_relative_paths_work(write_images, progress, monkeypatch):
 
 
 def test_the_real_images_equal_those_of_the_batches(tmp_path, cifar10_root, progress):
-    """The folder holds the photographs of CIFAR-10 as JPEG: alike, but for compression."""
+    """The folder contains the images of CIFAR-10 as JPEG. They differ only by compression."""
     from lrdiag.data.sources.cifar10 import Cifar10
 
     root = tmp_path / "some"

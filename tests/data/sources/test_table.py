@@ -15,7 +15,7 @@ from lrdiag.record.arrays import SkippedFile
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes a CSV of text and twenty pictures beside it, filled with their numbers."""
+    """Writes a CSV file and, in the same folder, twenty images that are filled with their numbers."""
     (tmp_path / "photos").mkdir()
     for number in range(20):
         Image.new("RGB", (8, 8), 3 * (number,)).save(tmp_path / "photos" / f"{number}.png")
@@ -28,7 +28,7 @@ def write(tmp_path):
 
 
 def listed(labels, header="path,label"):
-    """The text of a table of the first pictures."""
+    """The text of a table of the first images."""
     rows = [f"photos/{number}.png,{label}" for number, label in enumerate(labels)]
     return "\n".join([header, *rows, ""])
 

@@ -1,4 +1,4 @@
-"""Folders of TensorFlow Datasets: with a stand-in for the library, and with the library where it is installed."""
+"""Folders of TensorFlow Datasets: with a substitute for the library, and with the library if it is installed."""
 
 import sys
 from types import SimpleNamespace
@@ -35,7 +35,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def prepared(monkeypatch):
-    """Makes `tensorflow_datasets` find the given splits in whatever folder."""
+    """Makes `tensorflow_datasets` find the given splits in any folder."""
 
     def prepare(splits=SPLITS, features=None):
         def as_dataset(split, shuffle_files):

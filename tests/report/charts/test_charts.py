@@ -1,4 +1,4 @@
-"""Charts: the numbers decide the drawing, the page decides its looks."""
+"""Charts: they draw the numbers, in the colours of the page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMES = 84
 
 
 class Frame(NamedTuple):
-    """Where a chart stands, in the units of its drawing, and what its axes span."""
+    """The position of a chart, in units of its drawing, and the range of its axes."""
 
     bottom: float
     top: float
@@ -39,11 +39,11 @@ class Frame(NamedTuple):
     last: float = 100.0
 
     def x(self, place: float) -> float:
-        """The number at this place across."""
+        """The number at this horizontal position."""
         return self.first + (place - self.left) / (self.right - self.left) * (self.last - self.first)
 
     def y(self, place: float) -> float:
-        """The number at this place up."""
+        """The number at this vertical position."""
         return self.low + (self.bottom - place) / (self.bottom - self.top) * (self.high - self.low)
 
 
@@ -57,7 +57,7 @@ class Box(NamedTuple):
 
 
 def texts(chart: str) -> list[str]:
-    """What is written in the chart."""
+    """The texts in the chart."""
     return re.findall(r"<text[^>]*>([^<]*)</text>", chart)
 
 
@@ -80,7 +80,7 @@ def marks(chart: str, kind: str, frame: Frame) -> list[Box]:
 
 
 def height(chart: str) -> float:
-    """Of the drawing."""
+    """The height of the drawing."""
     found = re.search(r'viewBox="0 0 480 ([\d.]+)"', chart)
     assert found
     return float(found[1])
@@ -210,7 +210,7 @@ def test_few_accuracies_are_not_smoothed(measured: RangeTestFacts) -> None:
 
 
 def test_the_losses_are_those_that_the_rates_were_read_from(measured: RangeTestFacts) -> None:
-    """The rates are read from the validation losses where there are any; so are line and axis."""
+    """The rates are read from the validation losses if they were measured. Line and axis show them too."""
     lifted = dataclasses.replace(
         measured,
         trend=[loss + 1 for loss in measured.trend],
@@ -295,7 +295,7 @@ def test_the_label_names_the_curves(training: TrainingRun) -> None:
 
 
 def test_an_epoch_that_was_not_measured_is_a_gap() -> None:
-    """The name of the line stands where the last number is; a curve without numbers has none."""
+    """The name of the line is at its last number. A curve without numbers has no name."""
     chart = training_chart(epochs_of((2.0, 0.5, None, None), (None, None, None, None), (1.0, 0.75, 1.5, None)), None)
     written = texts(chart)
     assert (written.count("training"), written.count("validation")) == (2, 1)
@@ -387,7 +387,7 @@ def test_line_ends_where_the_losses_leave_it(measured: RangeTestFacts) -> None:
 
 
 def test_line_ends_where_it_exceeds_its_start(measured: RangeTestFacts) -> None:
-    """The median of a divergence comes down again, and says nothing."""
+    """The median of a divergence may fall again, which has no meaning."""
     trend = [*measured.trend[:50], *[9.0] * 5, *[1.0 + 1.0] * 5]
     losses = [*measured.losses[:50], *[9.0] * 5, *[2.0] * 5]
     assert len(smooth_line(dataclasses.replace(measured, trend=trend, losses=losses))) == 51

@@ -30,7 +30,7 @@ def cut_out(sheet: Sheet, encoded: bytes, place: int) -> np.ndarray:
 
 
 def checkerboard_of_images(count: int, height: int, width: int, channels: int) -> np.ndarray:
-    """Black and white images in turn: the hardest neighbours."""
+    """Alternating black and white images, so that any mixing of neighbours is visible."""
     images = np.zeros((count, height, width, channels), np.uint8)
     images[::2] = 255
     return images
