@@ -336,17 +336,17 @@ def test_tensorboard_gets_the_steps_and_each_page(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     callback = ReportCallback(tmp_path / "run", DATA, every=1, log_dir=tmp_path / "log")
     fit(network(), callback)
-    told = events(tmp_path / "log")
+    logged = events(tmp_path / "log")
     np.testing.assert_allclose(
-        [told["lrdiag/batch_loss"][step] for step in range(2 * STEPS)], callback.losses, rtol=1e-6
+        [logged["lrdiag/batch_loss"][step] for step in range(2 * STEPS)], callback.losses, rtol=1e-6
     )
-    np.testing.assert_allclose([*told["lrdiag/learning_rate"].values()], callback.learning_rates, rtol=1e-6)
+    np.testing.assert_allclose([*logged["lrdiag/learning_rate"].values()], callback.learning_rates, rtol=1e-6)
     assert callback.report is not None
-    assert [*told["lrdiag/accuracy"]] == [*told["lrdiag/confusion"]] == [*told["lrdiag/mistakes"]] == [1, 2]
-    assert told["lrdiag/accuracy"][2] == pytest.approx(callback.report.accuracy)
-    *size, first = told["lrdiag/mistakes"][2][:3]
+    assert [*logged["lrdiag/accuracy"]] == [*logged["lrdiag/confusion"]] == [*logged["lrdiag/mistakes"]] == [1, 2]
+    assert logged["lrdiag/accuracy"][2] == pytest.approx(callback.report.accuracy)
+    *size, first = logged["lrdiag/mistakes"][2][:3]
     assert [int(side) for side in size] == [8, 8]
-    assert len(told["lrdiag/mistakes"][2]) == 2 + min(16, callback.report.diagnosis.misclassified.count)
+    assert len(logged["lrdiag/mistakes"][2]) == 2 + min(16, callback.report.diagnosis.misclassified.count)
     assert tf.io.decode_png(first).shape == (8, 8, 3)
 
 
@@ -557,9 +557,9 @@ def test_ctrl_c_from_a_terminal_leaves_the_page(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "epoch\n"
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate()
-    assert process.returncode == -signal.SIGINT, said  # as Python does by default
-    assert said.rstrip().endswith("KeyboardInterrupt")
+    _, stderr = process.communicate()
+    assert process.returncode == -signal.SIGINT, stderr  # as Python does by default
+    assert stderr.rstrip().endswith("KeyboardInterrupt")
     training = run_folder.load(tmp_path).diagnosis.training
     assert training is not None
     assert training.interrupted

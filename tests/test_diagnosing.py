@@ -157,15 +157,15 @@ UNDOING = {
 }
 
 
-@pytest.mark.parametrize(("how", "said"), [("0..1", True), ("0..1", False), ("-1..1", False), ("torch", True)])
-def test_scaled_images_give_the_same_report_as_raw_images(report: Report, how: Any, said: bool) -> None:
+@pytest.mark.parametrize(("how", "given"), [("0..1", True), ("0..1", False), ("-1..1", False), ("torch", True)])
+def test_scaled_images_give_the_same_report_as_raw_images(report: Report, how: Any, given: bool) -> None:
     scaled = preprocess(IMAGES, how)
-    other = diagnose(network(SHAPE, CLASSES, None, UNDOING[how]()), scaled, LABELS, preprocess=how if said else None)
+    other = diagnose(network(SHAPE, CLASSES, None, UNDOING[how]()), scaled, LABELS, preprocess=how if given else None)
     # rounding may change the order of removed pixels
     _assert_alike(other, report, but=("model", "value_range", "settings", "heatmaps", "parameters", "findings"))
     np.testing.assert_array_equal(other.mistakes, report.mistakes)
     assert other.diagnosis.value_range == (scaled.min(), scaled.max())
-    assert other.diagnosis.settings.get("preprocess") == (how if said else None)
+    assert other.diagnosis.settings.get("preprocess") == (how if given else None)
 
 
 def test_caffe_images_are_shown_in_their_original_colours(net: keras.Model, report: Report) -> None:
@@ -479,14 +479,14 @@ def test_history_and_range_test_are_on_the_page() -> None:
     model.compile(keras.optimizers.SGD(0.01), loss=logits, metrics=["accuracy"])
     history = model.fit(IMAGES, LABELS, epochs=2, validation_split=0.2, verbose=0)
     test = lrdiag.find_lr(model, IMAGES, LABELS, iterations=20, batch_size=8)
-    told = diagnose(model, IMAGES, LABELS, history=history, range_test=test)
-    assert told.diagnosis.training is not None
-    assert [epoch.loss for epoch in told.diagnosis.training.epochs] == pytest.approx(history.history["loss"])
-    assert told.diagnosis.range_test == test.facts()
+    complete = diagnose(model, IMAGES, LABELS, history=history, range_test=test)
+    assert complete.diagnosis.training is not None
+    assert [epoch.loss for epoch in complete.diagnosis.training.epochs] == pytest.approx(history.history["loss"])
+    assert complete.diagnosis.range_test == test.facts()
     by_facts = diagnose(model, IMAGES, LABELS, history=history.history, range_test=test.facts())
     assert by_facts.diagnosis.range_test == test.facts()
-    assert by_facts.diagnosis.training == told.diagnosis.training
-    assert "no-range-test" not in codes(told)
+    assert by_facts.diagnosis.training == complete.diagnosis.training
+    assert "no-range-test" not in codes(complete)
     plain = diagnose(model, IMAGES, LABELS)
     assert (plain.diagnosis.training, plain.diagnosis.range_test) == (None, None)
 
@@ -550,23 +550,23 @@ def test_the_seed_chooses_the_sample_of_the_heatmap_check() -> None:
 def test_progress_counts_the_images(net: keras.Model) -> None:
     from contextlib import contextmanager
 
-    told: list[Any] = []
+    events: list[Any] = []
 
     class Listener:
         @contextmanager
         def stage(self, name: str, total: int | None = None, unit: str = "") -> Iterator[Any]:
-            told.append((name, total))
+            events.append((name, total))
             yield self
 
         def advance(self, count: int, *_: Any) -> None:
-            told.append(count)
+            events.append(count)
 
         def say(self, *_: Any) -> None: ...
 
         def warn(self, *_: Any) -> None: ...
 
     diagnose(net, IMAGES, LABELS, batch_size=20, progress=Listener())  # type: ignore[arg-type]
-    assert told[:3] == [("Predicting and explaining", COUNT), 20, 3]
+    assert events[:3] == [("Predicting and explaining", COUNT), 20, 3]
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
@@ -644,7 +644,7 @@ def test_nan_outputs_give_a_report(tmp_path: Path) -> None:
     assert other.save(tmp_path).exists()
 
 
-def _learnt(scaled: bool) -> keras.Model:
+def _trained(scaled: bool) -> keras.Model:
     """A net that separates bright from dark images, if they are scaled as in training."""
     inputs = keras.Input(SHAPE)
     pooled = L.GlobalAveragePooling2D()(L.Conv2D(1, 1, kernel_initializer="ones", use_bias=False)(inputs))
@@ -668,7 +668,7 @@ def test_images_scaled_differently_than_in_training_are_a_finding(
         :, None, None, None
     ].astype("uint8")
     images[0, 0, 0], images[1, 0, 0] = 0, 255
-    model = _learnt(scaled)
+    model = _trained(scaled)
     right = diagnose(model, preprocess(images, "0..1" if scaled else "raw").astype("float32"), bright)
     assert right.accuracy == 1
     assert "at-chance" not in codes(right)

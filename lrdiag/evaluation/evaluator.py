@@ -243,8 +243,8 @@ def _shapes(arrays: list[Any]) -> str:
 
 def _gist(error: Exception) -> str:
     """Returns the message of an error, without the text and the colours that Keras adds."""
-    said = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received by")[0]
-    return " ".join(re.sub(r"^Exception encountered when calling .*", "", said, flags=re.MULTILINE).split())
+    message = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received by")[0]
+    return " ".join(re.sub(r"^Exception encountered when calling .*", "", message, flags=re.MULTILINE).split())
 
 
 def _first_of(arrays: Any) -> Any:

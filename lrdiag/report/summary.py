@@ -30,7 +30,7 @@ _LINKS = re.compile(r"@|#(?=\d)|(?<=\bGH)-(?=\d)|:(?=//|[\w+-]+:)|www(?=\.)", re
 def render_summary(diagnosis: Diagnosis) -> str:
     """Writes the result, the change since the baseline, the worst pairs and the findings as GitHub Markdown.
 
-    The summary always fits into a comment. A section that does not fit is left out as a whole, and the summary says so.
+    The summary always fits into a comment. A section that does not fit is left out, and the summary names it.
     """
     facts = _facts(diagnosis)
     template = _environment().get_template("summary.md.j2")

@@ -134,19 +134,19 @@ class _Pen:
 
 def _head(pen: _Pen, diagnosis: Diagnosis) -> None:
     width = WIDTH - 2 * _MARGIN
-    said = cautions(diagnosis)
+    found = cautions(diagnosis)
     on = f" on {formats.short(diagnosis.dataset.name)}" if diagnosis.dataset.name else ""
     subject = f"{formats.short(diagnosis.model)}{on}"
     pen.text((_MARGIN, 62), subject, 20, width=width - 120, colour=_QUIET)
     pen.text((WIDTH - _MARGIN, 62), "lrdiag", 20, width=100, colour=_QUIET, anchor="rs")
     sentence = f"{verdict_sentence(diagnosis)}."
-    sizes = (28, 24) if said else (36, 32, 28, 24)
+    sizes = (28, 24) if found else (36, 32, 28, 24)
     size = next((size for size in sizes if len(pen.lines(sentence, size, width)) <= 2), 20)
     for number, line in enumerate(pen.lines(sentence, size, width)[:3]):
         pen.text((_MARGIN, 72 + 1.2 * size + 1.25 * size * number), line, size, width=width, bold=True)
-    if said:
+    if found:
         pen.draw.rectangle([(_MARGIN, 154), (_MARGIN + 3, 174)], fill=_MARK)
-        warning = f"{said[0].title}: {formats.short(said[0].text, 200)}"
+        warning = f"{found[0].title}: {formats.short(found[0].text, 200)}"
         pen.text((_MARGIN + 14, 170), warning, 17, width=width - 14, colour=_MARK)
 
 

@@ -551,11 +551,11 @@ def test_a_run_with_baseline_and_gates(finished: FinishedRun, tmp_path: Path, mo
     )  # fmt: skip
     assert process.exit_code == 3, process.stderr
     assert {"report.html", "report.json", "summary.md", "summary.png", "model.keras"} <= set(os.listdir(out))
-    said = json.loads(process.stdout)
+    printed = json.loads(process.stdout)
     diagnosis = run_folder.load(out).diagnosis
     comparison, before = diagnosis.comparison, run_folder.load(finished.folder).diagnosis
     assert comparison
-    assert said["comparison"] == {
+    assert printed["comparison"] == {
         "difference": comparison.difference,
         "difference_low": comparison.difference_low,
         "difference_high": comparison.difference_high,
@@ -565,8 +565,8 @@ def test_a_run_with_baseline_and_gates(finished: FinishedRun, tmp_path: Path, mo
     }
     assert comparison.difference == pytest.approx(diagnosis.test.accuracy - before.test.accuracy)
     assert {each.name for each in comparison.changes} >= {"optimizer", "learning_rate"}
-    assert [(each["name"], each["passed"]) for each in said["gates"]] == [("accuracy", False), ("accuracy", True)]
-    assert said["gates"][0]["actual"] == diagnosis.test.accuracy
+    assert [(each["name"], each["passed"]) for each in printed["gates"]] == [("accuracy", False), ("accuracy", True)]
+    assert printed["gates"][0]["actual"] == diagnosis.test.accuracy
     assert f"Gate FAILED accuracy: expected at least 1, actual {diagnosis.test.accuracy:.6g}\n" in process.stderr
     assert 'id="comparison"' in (out / "report.html").read_text()
     assert (out / "assets" / "fixed.webp").exists()

@@ -155,8 +155,8 @@ def test_every_option_except_trust_can_be_in_the_file() -> None:
                 continue
             value = not default if isinstance(default, bool) else {**values, **rates, **choices}.get(name, "x")
             write(f"[tool.lrdiag.{command}]\n{name} = {json.dumps(value)}")
-            told, source = values_of(command)[name]
-            assert told != default
+            value, source = values_of(command)[name]
+            assert value != default
             assert source == "pyproject.toml"
 
 
@@ -379,10 +379,10 @@ def test_config_prints_aligned_columns() -> None:
 
 def test_config_shows_the_effective_values() -> None:
     write("epochs = 3\nfail-under = {accuracy = 0.7}")
-    said = values_of("train-and-report", "--epochs", "4", "--fail-under", "accuracy=0.5", "-v")
-    assert said["epochs"] == (4, "command line")
-    assert said["fail-under.accuracy"] == (0.5, "command line")
-    assert said["verbose"] == (True, "command line")
+    values = values_of("train-and-report", "--epochs", "4", "--fail-under", "accuracy=0.5", "-v")
+    assert values["epochs"] == (4, "command line")
+    assert values["fail-under.accuracy"] == (0.5, "command line")
+    assert values["verbose"] == (True, "command line")
     assert values_of("--epochs", "4") == values_of("train-and-report", "--epochs", "4")
     assert json.loads(invoke("config", "find-lr", "--json").stdout)["command"] == "find-lr"
 
@@ -449,6 +449,6 @@ def test_completion_ignores_a_broken_file() -> None:
 def test_trust_is_read_only_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pyproject.toml").write_text("[tool.lrdiag.diagnose]\ntrust = true\n")
-    told = CliRunner().invoke(main, ["diagnose", "model.keras"])
-    assert told.exit_code == 2
-    assert "`trust` in [tool.lrdiag.diagnose] of pyproject.toml: It works only on the command line" in told.output
+    result = CliRunner().invoke(main, ["diagnose", "model.keras"])
+    assert result.exit_code == 2
+    assert "`trust` in [tool.lrdiag.diagnose] of pyproject.toml: It works only on the command line" in result.output

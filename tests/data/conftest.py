@@ -120,7 +120,7 @@ def write_images(tmp_path) -> Callable[..., Path]:
 
 @pytest.fixture
 def numbered_images() -> Callable[..., LabelledImages]:
-    """Images that can be told apart: image `i` is filled with `i % 256` and has the class `i % classes`."""
+    """Images of different values: image `i` is filled with `i % 256` and has the class `i % classes`."""
 
     def make(count: int, classes: int = 2) -> LabelledImages:
         pixels = np.broadcast_to((np.arange(count) % 256).astype(np.uint8)[:, None, None, None], (count, 32, 32, 3))

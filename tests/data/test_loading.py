@@ -156,10 +156,10 @@ def test_skipped_files_are_reported_and_kept(write_images, progress):
     (root / "test" / "dog" / "4.png").write_bytes(b"")
     dataset = load_dataset(Settings(data=str(root), limit_train=10), progress)
     assert [each.file for each in dataset.skipped] == ["train/dog/3.png", "test/dog/4.png"]
-    said = "Files that could not be read and are left out: 2, the first train/dog/3.png: it is empty."
-    assert progress.warnings == [said]
+    warning = "Files that could not be read and are left out: 2, the first train/dog/3.png: it is empty."
+    assert progress.warnings == [warning]
     load_test(str(root), progress)
-    assert progress.warnings[1:] == [said.replace("2", "1").replace("train/dog/3", "test/dog/4")]
+    assert progress.warnings[1:] == [warning.replace("2", "1").replace("train/dog/3", "test/dog/4")]
 
 
 def test_classes_without_test_images_are_reported(write_images, progress):

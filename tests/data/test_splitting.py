@@ -92,8 +92,8 @@ def test_undivided_data_is_divided_for_training_and_used_whole_for_evaluation():
     divided = assemble("d", "here", ["a", "b"], whole, test_only=False)
     assert np.bincount(divided.train.labels).tolist() == [8, 8]
     assert np.bincount(divided.test.labels).tolist() == [2, 2]
-    judged = assemble("d", "here", ["a", "b"], whole, test_only=True)
-    assert (len(judged.train), judged.test) == (0, whole["whole"])
+    evaluated = assemble("d", "here", ["a", "b"], whole, test_only=True)
+    assert (len(evaluated.train), evaluated.test) == (0, whole["whole"])
 
 
 def test_too_few_images_to_divide_is_an_error():

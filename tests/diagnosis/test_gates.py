@@ -121,7 +121,7 @@ def test_only_accuracy_and_recall_can_get_worse(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "limit", "passed", "said"),
+    ("name", "limit", "passed", "text"),
     [
         ("accuracy", 0.78, True, "passed accuracy: expected at least 0.78, actual 0.78"),
         ("accuracy", 0.7801, False, "FAILED accuracy: expected at least 0.7801, actual 0.78"),
@@ -134,16 +134,16 @@ def test_only_accuracy_and_recall_can_get_worse(name: str) -> None:
         ("recall.a=b", 1.0, True, "passed recall.a=b: expected at least 1, actual 1"),
     ],
 )
-def test_a_figure_must_reach_its_limit(diagnosis: Diagnosis, name: str, limit: float, passed: bool, said: str) -> None:
+def test_a_figure_must_reach_its_limit(diagnosis: Diagnosis, name: str, limit: float, passed: bool, text: str) -> None:
     (outcome,) = check([Gate("fail-under", name, limit)], diagnosis)
-    assert (outcome.passed, str(outcome)) == (passed, said)
+    assert (outcome.passed, str(outcome)) == (passed, text)
 
 
 RECALLS = (0.7, 0.6), (0.2, 0.5), (None, None), (1.0, 1.0)
 
 
 @pytest.mark.parametrize(
-    ("name", "limit", "passed", "said"),
+    ("name", "limit", "passed", "text"),
     [
         # 0.77 - 0.78 is -0.010000000000000009
         ("accuracy", 0.01, True, "passed accuracy: expected worse by at most 0.01, actual worse by 0.01"),
@@ -157,11 +157,11 @@ RECALLS = (0.7, 0.6), (0.2, 0.5), (None, None), (1.0, 1.0)
     ],
 )  # fmt: skip
 def test_a_figure_may_get_worse_by_the_limit(
-    diagnosis: Diagnosis, name: str, limit: float, passed: bool, said: str
+    diagnosis: Diagnosis, name: str, limit: float, passed: bool, text: str
 ) -> None:
     beside = dataclasses.replace(diagnosis, comparison=compared(0.77 - 0.78, *RECALLS))
     (outcome,) = check([Gate("fail-if-worse", name, limit)], beside)
-    assert (outcome.passed, str(outcome)) == (passed, said)
+    assert (outcome.passed, str(outcome)) == (passed, text)
 
 
 def test_failed_gates_come_first(diagnosis: Diagnosis) -> None:

@@ -124,9 +124,9 @@ def test_with_five_classes_or_fewer_there_is_no_top_five(classes: int) -> None:
 def test_the_five_most_probable_classes_are_those_listed_for_a_mistake() -> None:
     """Equally probable classes keep their order: of eight, the first five."""
     equal = Predictions.from_scores(np.zeros((8, 8)), np.arange(8))
-    told = rank_mistakes(equal).items
+    listed = rank_mistakes(equal).items
     assert score(equal).top5_accuracy == 5 / 8
-    assert sorted(each.true for each in told if each.true in each.top_classes) == [1, 2, 3, 4]
+    assert sorted(each.true for each in listed if each.true in each.top_classes) == [1, 2, 3, 4]
 
 
 def test_nan_scores_have_figures() -> None:

@@ -385,7 +385,7 @@ def warned(run: Callable[[], None]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("step_size", "arguments", "said"),
+    ("step_size", "arguments", "expected"),
     [
         (6, {"epochs": 4}, []),
         (5.5, {"epochs": 4}, []),
@@ -397,12 +397,12 @@ def warned(run: Callable[[], None]) -> list[str]:
     ],
 )
 def test_a_run_that_will_not_end_with_a_cycle_gives_one_warning(
-    make_line: Callable[..., keras.Model], fit: Fit, step_size: float, arguments: dict[str, int], said: list[str]
+    make_line: Callable[..., keras.Model], fit: Fit, step_size: float, arguments: dict[str, int], expected: list[str]
 ) -> None:
     callback = CyclicLR(0.01, 0.1, step_size)
     found = warned(lambda: fit(make_line(run_eagerly=True), arguments.pop("epochs"), callback, **arguments))
-    assert len(found) == len(said)
-    assert all(f"CyclicLR: The training ends {part}" in text for part, text in zip(said, found, strict=True))
+    assert len(found) == len(expected)
+    assert all(f"CyclicLR: The training ends {part}" in text for part, text in zip(expected, found, strict=True))
 
 
 def test_the_warning_comes_before_the_first_step(make_line: Callable[..., keras.Model], fit: Fit) -> None:

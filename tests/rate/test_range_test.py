@@ -119,7 +119,7 @@ def test_the_interval_contains_the_suggestion_even_if_it_is_outside_of_the_singl
         singles = [RangeTest((each,)).suggest() for each in test.sweeps]
         outside += not min(singles) <= test.suggest() <= max(singles)
         assert test.interval()[0] <= test.suggest() <= test.interval()[1]
-    assert outside, "else this says nothing"
+    assert outside, "otherwise nothing is checked"
 
 
 @pytest.mark.parametrize(

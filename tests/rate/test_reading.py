@@ -183,7 +183,7 @@ def _read_measured(losses: list[float]) -> np.ndarray:
     return decades(read(np.geomspace(1e-5, 10, len(losses)), losses))
 
 
-# --- what changes nothing ---------------------------------------------------------------------------------------------
+# --- invariances ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("factor", "offset"), [(1e-3, 0.0), (50.0, 0.0), (1.0, -5.0), (3.0, 20.0)])

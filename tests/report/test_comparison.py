@@ -79,7 +79,7 @@ def test_the_conclusion_is_one_sentence(changes: dict[str, float], headline: str
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({}, "Of 10,000 test images, 400 were fixed and 250 broken (McNemar's mid-p test: p = 1.6e-8)."),
         (
@@ -89,8 +89,8 @@ def test_the_conclusion_is_one_sentence(changes: dict[str, float], headline: str
         ({"fixed": [], "broken": []}, "None of 10,000 test images was fixed or broken."),
     ],
 )
-def test_fixed_and_broken_images_are_counted(changes: dict[str, object], said: str) -> None:
-    assert section.evidence(make(**changes), 10_000).replace("\u00a0", " ") == said
+def test_fixed_and_broken_images_are_counted(changes: dict[str, object], expected: str) -> None:
+    assert section.evidence(make(**changes), 10_000).replace("\u00a0", " ") == expected
 
 
 def test_classes_are_listed_by_their_loss_of_recall(runs: dict[str, Run]) -> None:
@@ -131,8 +131,8 @@ def test_follows_the_findings_and_is_in_the_contents(pages: dict[str, str]) -> N
 
 def test_without_a_baseline_it_is_absent_and_only_the_checks_mention_one(pages: dict[str, str]) -> None:
     assert found(pages["ordinary"]) is None
-    said = parse(pages["ordinary"]).body.get_text()
-    assert said.count("aseline") == said.count("the run was not compared with a baseline") == 1
+    content = parse(pages["ordinary"]).body.get_text()
+    assert content.count("aseline") == content.count("the run was not compared with a baseline") == 1
 
 
 def test_the_verdict_states_the_change(pages: dict[str, str]) -> None:
@@ -145,13 +145,13 @@ def test_the_verdict_states_the_change(pages: dict[str, str]) -> None:
 
 
 def test_names_the_baseline_and_the_changed_settings(runs: dict[str, Run], pages: dict[str, str]) -> None:
-    said = words(found(pages["compared"]))
-    assert "The baseline: model “ fast 0 ”, commit 3f2a91c ." in said
-    assert "Changed since the baseline: epochs 2 → 3 ; fast fast → not set ." in said
+    content = words(found(pages["compared"]))
+    assert "The baseline: model “ fast 0 ”, commit 3f2a91c ." in content
+    assert "Changed since the baseline: epochs 2 → 3 ; fast fast → not set ." in content
     other = beside(runs["compared"], base_commit=None, changes=[SettingChange("mixed_precision", True, False)])
-    said = words(found(render_page(other)))
-    assert "model “ fast 0 ”." in said
-    assert "mixed precision yes → no" in said
+    content = words(found(render_page(other)))
+    assert "model “ fast 0 ”." in content
+    assert "mixed precision yes → no" in content
     assert "Changed since" not in words(found(render_page(beside(runs["compared"], changes=[]))))
 
 
@@ -186,9 +186,9 @@ def test_a_broken_image_links_to_its_larger_view(pages: dict[str, str]) -> None:
 
 
 def test_states_that_each_run_has_its_own_maps(pages: dict[str, str]) -> None:
-    said = words(found(pages["compared"]))
-    assert "The heatmap is this run's, for the predicted class. Heatmaps are made for misclassified images only" in said
-    assert "The heatmap is the baseline's, for the predicted class." in said
+    text = words(found(pages["compared"]))
+    assert "The heatmap is this run's, for the predicted class. Heatmaps are made for misclassified images only" in text
+    assert "The heatmap is the baseline's, for the predicted class." in text
 
 
 def test_missing_pictures_are_mentioned(runs: dict[str, Run]) -> None:
@@ -207,9 +207,9 @@ def test_without_maps_there_are_images(runs: dict[str, Run]) -> None:
 @pytest.mark.parametrize(("side", "other"), [("broken", "Fixed"), ("fixed", "Broken")])
 def test_a_side_without_images_is_left_out(runs: dict[str, Run], side: str, other: str) -> None:
     run = without_sheets(beside(runs["compared"], **{side: []}), "fixed", "fixed-predicted")
-    said = words(found(render_page(run)))
-    assert f"{other} " in said
-    assert f"{side.capitalize()} 0 images" not in said
+    content = words(found(render_page(run)))
+    assert f"{other} " in content
+    assert f"{side.capitalize()} 0 images" not in content
 
 
 def test_few_pictures_are_visible_and_the_rest_is_folded(runs: dict[str, Run]) -> None:

@@ -36,7 +36,7 @@ def run(runs: dict[str, Run]) -> Run:
     return runs["ordinary"]
 
 
-def said(section: Confidence) -> str:
+def conclusion_of(section: Confidence) -> str:
     return section.sentence.replace("\u00a0", " ")
 
 
@@ -51,19 +51,19 @@ def said(section: Confidence) -> str:
 def test_a_difference_that_chance_explains_is_not_overconfidence(run: Run, confidence: float, verdict: str) -> None:
     """160 of 200 are correct: the 95 % interval is 73.9 % to 84.9 %."""
     section = build(with_bins(run, (200, 160, confidence)))
-    assert said(section) == (
+    assert conclusion_of(section) == (
         f"{verdict}: mean confidence {100 * confidence:.1f} %, accuracy 80.0 %, expected calibration error 12.5 %."
     )
 
 
 def test_the_same_distance_is_more_significant_with_more_images(run: Run) -> None:
-    assert said(build(with_bins(run, (200, 160, 0.83)))).startswith("Overall")
-    assert said(build(with_bins(run, (2000, 1600, 0.83)))).startswith("The model is overconfident")
+    assert conclusion_of(build(with_bins(run, (200, 160, 0.83)))).startswith("Overall")
+    assert conclusion_of(build(with_bins(run, (2000, 1600, 0.83)))).startswith("The model is overconfident")
 
 
 def test_the_mean_confidence_is_weighted_by_the_images(run: Run) -> None:
     section = build(with_bins(run, (30, 15, 0.5), (10, 10, 0.9)))
-    assert "mean confidence 60.0 %, accuracy 62.5 %" in said(section)
+    assert "mean confidence 60.0 %, accuracy 62.5 %" in conclusion_of(section)
 
 
 def test_groups_have_the_numbers_of_the_bins(run: Run) -> None:

@@ -63,7 +63,7 @@ class TestVerdict:
         assert sentence.endswith("; 40 images are misclassified")
 
     @pytest.mark.parametrize(
-        ("variant", "said"),
+        ("variant", "expected"),
         [
             ("fallback", "Do not trust this run: This is not CIFAR-10: the digits data is used instead."),
             (
@@ -72,9 +72,9 @@ class TestVerdict:
             ),
         ],
     )
-    def test_begins_with_the_error_of_the_run(self, pages: dict[str, str], variant: str, said: str) -> None:
+    def test_begins_with_the_error_of_the_run(self, pages: dict[str, str], variant: str, expected: str) -> None:
         first = parse(pages[variant]).header.find(True)
-        assert first.text == said
+        assert first.text == expected
 
     def test_states_the_error_of_the_run_once(self, pages: dict[str, str]) -> None:
         assert pages["diverged"].count('class="caution"') == 1
@@ -96,8 +96,8 @@ class TestVerdict:
             "stop_reason": "interrupted in epoch 2",
         }
         training = dataclasses.replace(run.diagnosis.training, **stop)
-        said = verdict.build(changed(run, training=training)).cautions
-        assert said == [Caution("Training stopped after 1 of 3 epochs", "interrupted in epoch 2.")]
+        cautions = verdict.build(changed(run, training=training)).cautions
+        assert cautions == [Caution("Training stopped after 1 of 3 epochs", "interrupted in epoch 2.")]
 
     def test_data_without_a_name_are_not_named(self, pages: dict[str, str]) -> None:
         header = parse(pages["without training"]).header
@@ -105,35 +105,37 @@ class TestVerdict:
         assert header.find(class_="subject").text == "fast, 1,218,346 parameters"
 
     @pytest.mark.parametrize(
-        ("variant", "told"),
+        ("variant", "expected"),
         [("ordinary", ("12.0\u00a0s", "3 epochs")), ("epochs only", ("3 epochs", "")), ("without training", None)],
     )
     def test_states_the_known_facts_of_training(
-        self, runs: dict[str, Run], variant: str, told: tuple[str, str] | None
+        self, runs: dict[str, Run], variant: str, expected: tuple[str, str] | None
     ) -> None:
-        assert figures(runs[variant]).get("Training") == told
+        assert figures(runs[variant]).get("Training") == expected
 
     @pytest.mark.parametrize(
-        ("counts", "told"), [([40, 20, 20], True), ([39, 20, 20], False), ([20, 0, 20], False), ([20, 0, 40], True)]
+        ("counts", "shown"), [([40, 20, 20], True), ([39, 20, 20], False), ([20, 0, 20], False), ([20, 0, 40], True)]
     )
     def test_states_the_balanced_accuracy_if_classes_differ_in_size(
-        self, runs: dict[str, Run], counts: list[int], told: bool
+        self, runs: dict[str, Run], counts: list[int], shown: bool
     ) -> None:
         run = runs["ordinary"]
         dataset = dataclasses.replace(run.diagnosis.dataset, test_counts=counts)
         assert figures(changed(run, dataset=dataset)).get("Balanced accuracy") == (
-            ("75.0\u00a0%", "every class has the same weight") if told else None
+            ("75.0\u00a0%", "every class has the same weight") if shown else None
         )
 
-    @pytest.mark.parametrize(("classes", "share", "told"), [(20, 0.9375, True), (19, 0.9375, False), (20, None, False)])
+    @pytest.mark.parametrize(
+        ("classes", "share", "shown"), [(20, 0.9375, True), (19, 0.9375, False), (20, None, False)]
+    )
     def test_states_the_top_five_accuracy_of_many_classes(
-        self, runs: dict[str, Run], classes: int, share: float | None, told: bool
+        self, runs: dict[str, Run], classes: int, share: float | None, shown: bool
     ) -> None:
         run = runs["ordinary"]
         dataset = dataclasses.replace(run.diagnosis.dataset, classes=[f"class {place}" for place in range(classes)])
         test = dataclasses.replace(run.diagnosis.test, top5_accuracy=share)
         assert figures(changed(run, dataset=dataset, test=test)).get("Top-5 accuracy") == (
-            ("93.8\u00a0%", "the true class is among the five most probable") if told else None
+            ("93.8\u00a0%", "the true class is among the five most probable") if shown else None
         )
 
     def test_states_no_calibration_error_without_confidences(self, runs: dict[str, Run]) -> None:
@@ -186,8 +188,8 @@ class TestFindings:
 
 class TestLearningRate:
     def test_states_the_suggestion_and_the_boundaries(self, pages: dict[str, str]) -> None:
-        said = "Suggestion: 5.0e-2, where the loss falls fastest. A cycle may run from 1.0e-2 to 2.5e-1."
-        assert section(pages["ordinary"], "learning-rate").find(class_="answer").text == said
+        expected = "Suggestion: 5.0e-2, where the loss falls fastest. A cycle may run from 1.0e-2 to 2.5e-1."
+        assert section(pages["ordinary"], "learning-rate").find(class_="answer").text == expected
 
     def test_a_rate_or_an_option_is_never_broken_between_lines(self, pages: dict[str, str]) -> None:
         held = [whole.text for whole in section(pages["ordinary"], "learning-rate")("span", class_="whole")]
@@ -203,23 +205,23 @@ class TestLearningRate:
         assert section(pages["no range test"], "learning-rate").svg is None
 
     def test_shows_a_test_without_suggestion(self, pages: dict[str, str]) -> None:
-        said = words(pages["unread range test"], "learning-rate")
-        assert "No learning rate can be read from this range test. The loss never descends clearly." in said
+        content = words(pages["unread range test"], "learning-rate")
+        assert "No learning rate can be read from this range test. The loss never descends clearly." in content
         assert section(pages["unread range test"], "learning-rate").svg
 
 
 class TestTraining:
     def test_names_the_best_epoch(self, pages: dict[str, str]) -> None:
-        said = words(pages["ordinary"], "training").replace("\u00a0", " ")
-        assert "The best epoch was epoch 2, with 68.8 % in validation." in said
+        content = words(pages["ordinary"], "training").replace("\u00a0", " ")
+        assert "The best epoch was epoch 2, with 68.8 % in validation." in content
 
     def test_shows_the_steps_of_an_incomplete_epoch(self, pages: dict[str, str]) -> None:
         assert "None of 3 epochs was completed." in words(pages["diverged"], "training")
         assert section(pages["diverged"], "training").svg
 
     def test_without_accuracy_it_states_the_losses(self, runs: dict[str, Run], pages: dict[str, str]) -> None:
-        said = "After 3 epochs: training loss 0.750, validation loss 1.000. Accuracy was not measured."
-        assert said in words(pages["losses only"], "training")
+        expected = "After 3 epochs: training loss 0.750, validation loss 1.000. Accuracy was not measured."
+        assert expected in words(pages["losses only"], "training")
         epochs = [dataclasses.replace(each, val_loss=None) for each in runs["losses only"].diagnosis.training.epochs]
         unvalidated = dataclasses.replace(runs["losses only"].diagnosis.training, epochs=epochs)
         assert training.build(changed(runs["losses only"], training=unvalidated)).sentence == (
@@ -308,8 +310,8 @@ class TestConfusion:
 
 class TestClasses:
     def test_names_best_and_worst(self, pages: dict[str, str]) -> None:
-        said = words(pages["ordinary"], "classes").replace("\u00a0", " ")
-        assert "Highest recall: frog, 100.0 %; lowest: cat, 30.0 %." in said
+        content = words(pages["ordinary"], "classes").replace("\u00a0", " ")
+        assert "Highest recall: frog, 100.0 %; lowest: cat, 30.0 %." in content
 
     def test_means_are_in_the_table_footer(self, pages: dict[str, str]) -> None:
         rows = [
@@ -394,20 +396,20 @@ class TestMisclassified:
         assert len(section(pages["many pairs"], "misclassified")("details", class_="pair")) == 132
 
     def test_states_what_is_left_out_and_where_to_find_it(self, pages: dict[str, str]) -> None:
-        said = words(pages["left out"], "misclassified")
-        assert "40 mistakes in 8 confused pairs" in said
-        assert "The page shows 3 of the 40 mistakes" in said
-        assert "predictions.csv lists every prediction." in said
-        assert "cat → dog 14 of 20 images, 2 shown" in said
+        content = words(pages["left out"], "misclassified")
+        assert "40 mistakes in 8 confused pairs" in content
+        assert "The page shows 3 of the 40 mistakes" in content
+        assert "predictions.csv lists every prediction." in content
+        assert "cat → dog 14 of 20 images, 2 shown" in content
         assert [tile["id"] for tile in tiles(pages["left out"])] == ["i0", "i14", "i266"]
 
     def test_if_all_are_shown_nothing_is_left_out(self, pages: dict[str, str]) -> None:
         assert "The page shows" not in words(pages["ordinary"], "misclassified")
 
     def test_states_how_reliable_the_maps_are(self, pages: dict[str, str]) -> None:
-        said = words(pages["ordinary"], "misclassified").replace("\u00a0", " ")
-        assert "Measured on 100 mistakes. 2.0 % of the heatmaps are empty" in said
-        assert "faster than removing random patches (area under the deletion curve 0.310, random 0.420" in said
+        content = words(pages["ordinary"], "misclassified").replace("\u00a0", " ")
+        assert "Measured on 100 mistakes. 2.0 % of the heatmaps are empty" in content
+        assert "faster than removing random patches (area under the deletion curve 0.310, random 0.420" in content
 
     def test_warns_of_maps_no_better_than_chance(self) -> None:
         assert "do not rely on these heatmaps" in trust_sentence(HeatmapTrust(100, 0.02, 0.42, 0.42))
@@ -486,8 +488,8 @@ class TestData:
 
 class TestEvolution:
     def test_states_how_the_accuracy_changed(self, pages: dict[str, str]) -> None:
-        said = words(pages["followed"], "evolution").replace("\u00a0", " ")
-        assert "Accuracy was 62.5 % after epoch 1 and 80.0 % after epoch 3. The table follows 5 images." in said
+        content = words(pages["followed"], "evolution").replace("\u00a0", " ")
+        assert "Accuracy was 62.5 % after epoch 1 and 80.0 % after epoch 3. The table follows 5 images." in content
 
     def test_is_left_out_if_no_image_was_followed(self, pages: dict[str, str]) -> None:
         assert section(pages["ordinary"], "evolution") is None
@@ -537,11 +539,11 @@ class TestEvolution:
 
 class TestReproduce:
     def test_has_command_commit_settings_and_versions(self, pages: dict[str, str]) -> None:
-        said = words(pages["ordinary"], "reproduce")
-        assert "lrdiag train-and-report --data cifar10" in said
-        assert "Git commit 3f2a91c" in said
-        assert "mixed precision no limit train not set" in said
-        assert "keras 3.15.1" in said
+        content = words(pages["ordinary"], "reproduce")
+        assert "lrdiag train-and-report --data cifar10" in content
+        assert "Git commit 3f2a91c" in content
+        assert "mixed precision no limit train not set" in content
+        assert "keras 3.15.1" in content
 
     def test_states_that_there_was_no_command(self, pages: dict[str, str]) -> None:
         assert "This run was started from Python" in words(pages["from python"], "reproduce")

@@ -37,8 +37,8 @@ def test_begins_with_the_marker_for_bots(summaries: dict[str, str], variant: str
 
 
 def test_continues_with_the_verdict(summaries: dict[str, str]) -> None:
-    said = "**80.0 % on 200 cifar10 test images; the most confused pair: cat predicted as dog.**"
-    assert after_marker(summaries["ordinary"]).startswith(said)
+    expected = "**80.0 % on 200 cifar10 test images; the most confused pair: cat predicted as dog.**"
+    assert after_marker(summaries["ordinary"]).startswith(expected)
 
 
 def test_begins_with_the_error_of_the_run(summaries: dict[str, str]) -> None:
@@ -51,8 +51,8 @@ def test_a_failed_gate_comes_first(runs: dict[str, Run]) -> None:
         GateFacts("fail-under", "accuracy", 0.7, 0.8, True),
     ]
     summary = render_summary(dataclasses.replace(runs["fallback"].diagnosis, gates=gates))
-    said = "> **Gate failed:** recall.cat: expected at least 0.6, actual 0.3.\n\n> **Do not trust this run:** "
-    assert after_marker(summary).startswith(said)
+    expected = "> **Gate failed:** recall.cat: expected at least 0.6, actual 0.3.\n\n> **Do not trust this run:** "
+    assert after_marker(summary).startswith(expected)
     assert summary.count("Gate failed") == 1
 
 

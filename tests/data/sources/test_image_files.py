@@ -208,8 +208,8 @@ def test_the_format_does_not_depend_on_the_suffix(pixels_of):
     np.testing.assert_array_equal(loaded, gradient())
 
 
-def number_of_pictures(folder, count, broken=()):
-    """Writes `count` images that are filled with their number, those in `broken` truncated."""
+def write_numbered_images(folder, count, broken=()):
+    """Writes `count` images that are filled with their number, those in `broken` empty."""
     for number in range(count):
         Image.new("L", (8, 8), number).save(folder / f"{number}.png")
     for number in broken:
@@ -220,7 +220,7 @@ def number_of_pictures(folder, count, broken=()):
 @pytest.mark.parametrize("chunk", [1, 4, 250])
 def test_images_labels_and_files_still_match_if_some_are_skipped(tmp_path, progress, monkeypatch, chunk):
     monkeypatch.setattr("lrdiag.data.sources.image_files._CHUNK", chunk)
-    files = number_of_pictures(tmp_path, 20, broken=(0, 7, 19))
+    files = write_numbered_images(tmp_path, 20, broken=(0, 7, 19))
     parts, skipped = read_parts(tmp_path, {"train": files}, (4, 4), 1, progress)
     kept = [number for number in range(20) if number not in (0, 7, 19)]
     train = parts["train"]
@@ -233,7 +233,7 @@ def test_images_labels_and_files_still_match_if_some_are_skipped(tmp_path, progr
 
 
 def test_each_part_is_read_separately(tmp_path, progress):
-    files = number_of_pictures(tmp_path, 9, broken=(1, 8))
+    files = write_numbered_images(tmp_path, 9, broken=(1, 8))
     one, other = LabelledFiles(files.names[:2], files.labels[:2]), LabelledFiles(files.names[2:], files.labels[2:])
     parts, skipped = read_parts(tmp_path, {"train": one, "test": other}, (8, 8), 3, progress)
     assert {part: len(images) for part, images in parts.items()} == {"train": 1, "test": 6}

@@ -199,7 +199,7 @@ def test_a_class_without_training_images_is_named(write_images, progress):
     message = r"needs .jpg, .* files to train on.* none of class 'dog' and of 1 more in the folder"
     with pytest.raises(DataError, match=message):
         ImageFolder(root).load(progress)
-    assert not progress.stages, "it is said before anything is read"
+    assert not progress.stages, "it is raised before anything is read"
 
 
 @pytest.mark.parametrize("empty", [True, False])

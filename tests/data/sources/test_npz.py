@@ -72,9 +72,9 @@ def test_undivided_arrays_are_divided(write, progress, names):
     dataset = ImageArrays(path).load(progress)
     assert np.bincount(dataset.train.labels).tolist() == [8, 8]
     assert np.bincount(dataset.test.labels).tolist() == [2, 2]
-    judged = ImageArrays(path).load(progress, test_only=True)
-    np.testing.assert_array_equal(judged.test.images, images)
-    assert len(judged.train) == 0
+    evaluated = ImageArrays(path).load(progress, test_only=True)
+    np.testing.assert_array_equal(evaluated.test.images, images)
+    assert len(evaluated.train) == 0
 
 
 @pytest.mark.parametrize("shape", [(9, 7), (9, 7, 1), (9, 7, 3)])
