@@ -333,8 +333,8 @@ def test_a_nested_backbone_is_explained_inside() -> None:
     features = backbone(keras.applications.mobilenet.preprocess_input(inputs))
     pooled = L.GlobalAveragePooling2D()(features)
     net = keras.Model(inputs, L.Dense(CLASSES, kernel_initializer="random_normal")(pooled))
-    photographs = np.kron(IMAGES, np.ones((1, 4, 4, 1), "uint8"))
-    other = diagnose(net, photographs.astype("float32"), LABELS)
+    enlarged = np.kron(IMAGES, np.ones((1, 4, 4, 1), "uint8"))
+    other = diagnose(net, enlarged.astype("float32"), LABELS)
     assert other.heatmaps is not None
     assert other.heatmaps.layer.startswith(f"{backbone.name}/")
     assert other.diagnosis.parameters == net.count_params()

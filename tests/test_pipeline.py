@@ -334,12 +334,12 @@ def test_cifar10_by_name_is_never_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_same_images_as_batches_and_as_a_folder(tmp_path: Path, photographs: Path) -> None:
+def test_the_same_images_as_batches_and_as_a_folder(tmp_path: Path, real_images: Path) -> None:
     small: dict[str, Any] = {"limit_train": 400, "limit_test": 100, "epochs": 1, "learning_rate": 0.1}
-    batches = train_and_report(data_dir=photographs, out=tmp_path / "batches", **small).diagnosis
+    batches = train_and_report(data_dir=real_images, out=tmp_path / "batches", **small).diagnosis
     assert batches.dataset.fallback is None
     assert batches.dataset.test_size == 100
-    folder = train_and_report(photographs / "images", out=tmp_path / "folder", **small).diagnosis
+    folder = train_and_report(real_images / "images", out=tmp_path / "folder", **small).diagnosis
     assert folder.dataset.classes == batches.dataset.classes
     assert all((item.file or "").startswith("test/") for item in folder.misclassified.items)
 

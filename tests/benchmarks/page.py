@@ -57,7 +57,7 @@ def crops(count: int, side: int) -> np.ndarray:
     )
 
 
-def photographs(size: Size, data_dir: str | None) -> np.ndarray:
+def test_images(size: Size, data_dir: str | None) -> np.ndarray:
     """Returns the test images."""
     if data_dir is None or size.side != 32:
         return crops(size.images, size.side)
@@ -115,7 +115,7 @@ def make_run(size: Size, folder: Path, data_dir: str | None) -> dict[str, float]
     from lrdiag.report.write import write_page
 
     labels = np.arange(size.images) % size.classes
-    test = LabelledImages(photographs(size, data_dir), labels)
+    test = LabelledImages(test_images(size, data_dir), labels)
     classes = tuple(f"a class with a name of some length {index}" for index in range(size.classes))
     if size.classes == 10:
         classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -84,7 +84,7 @@ class Nets:
         return workbench
 
     @cached_property
-    def photographs(self) -> Any:
+    def trained(self) -> Any:
         """The network for CIFAR-10."""
         from lrdiag import OneCycleLR
 
@@ -95,7 +95,7 @@ class Nets:
     def accuracy(self) -> float:
         """The accuracy of the network on the test images."""
         test = self.workbench.dataset.test
-        return float((scores(self.photographs, test.images).argmax(axis=1) == test.labels).mean())
+        return float((scores(self.trained, test.images).argmax(axis=1) == test.labels).mean())
 
     def sample(self, size: int) -> np.ndarray:
         """Test images, the same number of each class."""
@@ -139,11 +139,11 @@ class Nets:
         from lrdiag.data.sources.digits import Digits
         from lrdiag.progress import Silence
 
-        photographs, digits = (getattr(data, split) for data in (self.workbench.dataset, Digits().load(Silence())))
-        return plant(photographs.images, digits, count, seed)
+        images, digits = (getattr(data, split) for data in (self.workbench.dataset, Digits().load(Silence())))
+        return plant(images.images, digits, count, seed)
 
 
-def plant(photographs: np.ndarray, digits: Any, count: int, seed: int) -> Planted:
+def plant(images: np.ndarray, digits: Any, count: int, seed: int) -> Planted:
     """Pastes a digit and a decoy on each of `count` images, so that they do not overlap."""
     from lrdiag.record.arrays import LabelledImages
 
@@ -151,7 +151,7 @@ def plant(photographs: np.ndarray, digits: Any, count: int, seed: int) -> Plante
     named, decoys = (
         random.choice(np.flatnonzero(each), count) for each in (digits.labels < NAMED, digits.labels >= NAMED)
     )
-    chosen = photographs[random.choice(len(photographs), count)]
+    chosen = images[random.choice(len(images), count)]
     images = np.stack([cv2.resize(each, (PICTURE, PICTURE), interpolation=cv2.INTER_LINEAR) for each in chosen])
     masks = np.zeros((2, count, PICTURE, PICTURE), bool)
     for picture in range(count):
@@ -195,7 +195,7 @@ def faithfulness(method: str, nets: Nets) -> dict[str, Any]:
     """Areas under the curves, and their differences from chance, image by image."""
     from measures import insertion_curve
 
-    model, images = nets.photographs, nets.sample(number(method))
+    model, images = nets.trained, nets.sample(number(method))
     classes = scores(model, images).argmax(axis=1)
     maps = explainer(method, model)(images, classes)
     measured: dict[str, Any] = {"images": len(maps), "map": maps.shape[1:], "empty": trust.share_of_empty(maps)}
@@ -215,7 +215,7 @@ def randomisation(method: str, nets: Nets) -> dict[str, Any]:
     """The similarity to the original maps after each stage, and by chance."""
     from measures import similarity
 
-    model, images = nets.photographs, nets.sample(number(method))
+    model, images = nets.trained, nets.sample(number(method))
     before = scores(model, images)
     classes = before.argmax(axis=1)
     explain = explainer(method, model)

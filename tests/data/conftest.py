@@ -45,7 +45,7 @@ def cifar10_root() -> Path:
     """The folder of the real images: cifar-10-batches-py/ and images/."""
     root = os.environ.get("LRDIAG_DATA_DIR")
     if not root:
-        pytest.skip("LRDIAG_DATA_DIR names no folder of real photographs")
+        pytest.skip("LRDIAG_DATA_DIR names no folder of real images")
     return Path(root)
 
 

@@ -22,7 +22,7 @@ ONLY_COLOURS: Any = {"blend": "constant", "opacity": 1}
 
 
 @pytest.fixture(scope="module")
-def photographs() -> np.ndarray:
+def originals() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (6, 32, 24, 3), dtype=np.uint8)
 
 
@@ -57,23 +57,23 @@ def steps(images: np.ndarray, maps: np.ndarray, **peak: Any) -> np.ndarray:
 @pytest.mark.parametrize("blend", BLENDS)
 @pytest.mark.parametrize("colormap", COLORMAPS)
 def test_without_opacity_the_image_is_unchanged(
-    photographs: np.ndarray, maps: np.ndarray, colormap: Any, blend: Any
+    originals: np.ndarray, maps: np.ndarray, colormap: Any, blend: Any
 ) -> None:
-    pictures = lrdiag.overlay(photographs, maps, colormap=colormap, blend=blend, opacity=0)
+    pictures = lrdiag.overlay(originals, maps, colormap=colormap, blend=blend, opacity=0)
     assert pictures.dtype == np.uint8
-    np.testing.assert_array_equal(pictures, photographs)
+    np.testing.assert_array_equal(pictures, originals)
 
 
 @pytest.mark.parametrize("blend", BLENDS)
 @pytest.mark.parametrize("colormap", COLORMAPS)
-def test_a_map_of_zeros_leaves_its_image_unchanged(photographs: np.ndarray, colormap: Any, blend: Any) -> None:
+def test_a_map_of_zeros_leaves_its_image_unchanged(originals: np.ndarray, colormap: Any, blend: Any) -> None:
     maps = np.zeros((6, 4, 4), np.float32)
     maps[0] = 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        pictures = lrdiag.overlay(photographs, maps, colormap=colormap, blend=blend)
-    np.testing.assert_array_equal(pictures[1:], photographs[1:])
-    assert (pictures[0] != photographs[0]).any()
+        pictures = lrdiag.overlay(originals, maps, colormap=colormap, blend=blend)
+    np.testing.assert_array_equal(pictures[1:], originals[1:])
+    assert (pictures[0] != originals[0]).any()
 
 
 @pytest.mark.parametrize(
@@ -83,14 +83,12 @@ def test_a_map_of_zeros_leaves_its_image_unchanged(photographs: np.ndarray, colo
 def test_the_style_of_the_article(heat: float, colour: tuple[int, ...], picture: tuple[int, ...]) -> None:
     """OpenCV's JET with opacity 0.3 over the image."""
     colours = np.full((4, 4, 3), jet()[round(255 * heat)])
-    photograph = np.full((4, 4, 3), (10, 100, 200), np.uint8)
-    expected = cv2.addWeighted(photograph, 0.7, colours, 0.3, 0)
+    original = np.full((4, 4, 3), (10, 100, 200), np.uint8)
+    expected = cv2.addWeighted(original, 0.7, colours, 0.3, 0)
     assert tuple(colours[0, 0]) == colour
     assert tuple(expected[0, 0]) == picture
     heatmap = np.full((2, 2), heat, np.float32)
-    np.testing.assert_array_equal(
-        lrdiag.overlay(photograph, heatmap, colormap="jet", blend="constant", peak=1), expected
-    )
+    np.testing.assert_array_equal(lrdiag.overlay(original, heatmap, colormap="jet", blend="constant", peak=1), expected)
 
 
 @pytest.mark.parametrize("opacity", [None, 0.3, 1])
@@ -116,14 +114,14 @@ def test_the_colours_are_those_of_matplotlib_in_rgb(colormap: Any, reach: float)
     np.testing.assert_allclose(found[:, 0, 0], expected, rtol=0, atol=0.51)
 
 
-def test_turbo_is_the_default(photographs: np.ndarray, maps: np.ndarray) -> None:
-    pictures = lrdiag.overlay(photographs, maps)
-    np.testing.assert_array_equal(pictures, lrdiag.overlay(photographs, maps, colormap="turbo", blend="heat"))
-    others = [lrdiag.overlay(photographs, maps, colormap=name) for name in SEQUENTIAL[1:]]  # type: ignore[arg-type]
+def test_turbo_is_the_default(originals: np.ndarray, maps: np.ndarray) -> None:
+    pictures = lrdiag.overlay(originals, maps)
+    np.testing.assert_array_equal(pictures, lrdiag.overlay(originals, maps, colormap="turbo", blend="heat"))
+    others = [lrdiag.overlay(originals, maps, colormap=name) for name in SEQUENTIAL[1:]]  # type: ignore[arg-type]
     assert all((pictures != other).any() for other in others)
 
 
-def test_a_map_is_enlarged_as_keras_does(photographs: np.ndarray, maps: np.ndarray) -> None:
+def test_a_map_is_enlarged_as_keras_does(originals: np.ndarray, maps: np.ndarray) -> None:
     """Among so many pixels, some are so close to a rounding boundary that an error of 1e-5 would be visible."""
     expected = keras.ops.image.resize(maps[..., None], (320, 240), interpolation="bilinear")
     expected = keras.ops.convert_to_numpy(expected)[..., 0] / maps.max(axis=(1, 2), keepdims=True)
@@ -192,8 +190,8 @@ def test_a_difference_without_negative_values_stays_red() -> None:
     assert lrdiag.overlay(grey(0), flat(2), colormap="difference", opacity=1).tolist() == [[[RED]]]
 
 
-def test_grey_images_are_converted_to_rgb(photographs: np.ndarray, maps: np.ndarray) -> None:
-    one_channel = photographs[..., :1]
+def test_grey_images_are_converted_to_rgb(originals: np.ndarray, maps: np.ndarray) -> None:
+    one_channel = originals[..., :1]
     expected = lrdiag.overlay(np.repeat(one_channel, 3, axis=3), maps)
     assert expected.shape == (6, 32, 24, 3)
     np.testing.assert_array_equal(lrdiag.overlay(one_channel, maps), expected)
@@ -202,40 +200,40 @@ def test_grey_images_are_converted_to_rgb(photographs: np.ndarray, maps: np.ndar
 @pytest.mark.parametrize("off", [-0.4, 0, 0.4])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_floats_between_zero_and_one_are_rounded_to_the_nearest_of_256(
-    photographs: np.ndarray, maps: np.ndarray, dtype: str, off: float
+    originals: np.ndarray, maps: np.ndarray, dtype: str, off: float
 ) -> None:
-    floats = np.clip((photographs + off) / 255, 0, 1).astype(dtype)
-    np.testing.assert_array_equal(lrdiag.overlay(floats, maps), lrdiag.overlay(photographs, maps))
+    floats = np.clip((originals + off) / 255, 0, 1).astype(dtype)
+    np.testing.assert_array_equal(lrdiag.overlay(floats, maps), lrdiag.overlay(originals, maps))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
-def test_maps_may_be_any_floats(photographs: np.ndarray, maps: np.ndarray, dtype: str) -> None:
+def test_maps_may_be_any_floats(originals: np.ndarray, maps: np.ndarray, dtype: str) -> None:
     maps = maps.astype("float16")
     np.testing.assert_array_equal(
-        lrdiag.overlay(photographs, maps.astype(dtype)), lrdiag.overlay(photographs, maps.astype("float32"))
+        lrdiag.overlay(originals, maps.astype(dtype)), lrdiag.overlay(originals, maps.astype("float32"))
     )
 
 
-def test_a_picture_does_not_depend_on_other_images(photographs: np.ndarray, maps: np.ndarray) -> None:
+def test_a_picture_does_not_depend_on_other_images(originals: np.ndarray, maps: np.ndarray) -> None:
     """A single image gives a single picture."""
-    together = lrdiag.overlay(photographs, maps)
+    together = lrdiag.overlay(originals, maps)
     arguments: Any = {"colormap": "jet", "blend": "constant", "opacity": 0.4, "peak": 2}
-    changed = lrdiag.overlay(photographs, maps, **arguments)
-    for place, (photograph, heatmap) in enumerate(zip(photographs, maps, strict=True)):
-        np.testing.assert_array_equal(lrdiag.overlay(photograph, heatmap), together[place])
-        np.testing.assert_array_equal(lrdiag.overlay(photograph, heatmap, **arguments), changed[place])
+    changed = lrdiag.overlay(originals, maps, **arguments)
+    for place, (original, heatmap) in enumerate(zip(originals, maps, strict=True)):
+        np.testing.assert_array_equal(lrdiag.overlay(original, heatmap), together[place])
+        np.testing.assert_array_equal(lrdiag.overlay(original, heatmap, **arguments), changed[place])
 
 
 def test_without_images_there_are_no_pictures() -> None:
     assert lrdiag.overlay(np.empty((0, 32, 24, 3), np.uint8), np.empty((0, 8, 8), np.float32)).shape == (0, 32, 24, 3)
 
 
-def test_images_and_maps_are_not_changed(photographs: np.ndarray, maps: np.ndarray) -> None:
-    images, heat = photographs.copy(), maps.copy()
+def test_images_and_maps_are_not_changed(originals: np.ndarray, maps: np.ndarray) -> None:
+    images, heat = originals.copy(), maps.copy()
     images.flags.writeable = heat.flags.writeable = False
     pictures = lrdiag.overlay(images, heat)
     assert pictures.flags.writeable
-    np.testing.assert_array_equal(images, photographs)
+    np.testing.assert_array_equal(images, originals)
     np.testing.assert_array_equal(heat, maps)
 
 

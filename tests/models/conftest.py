@@ -9,7 +9,7 @@ from lrdiag.record.arrays import LabelledImages
 
 
 @pytest.fixture(scope="session")
-def photographs() -> LabelledImages:
+def colour_images() -> LabelledImages:
     """Twenty-four images of 32×32 pixels: red dark, green even, blue bright."""
     generator = np.random.default_rng(0)
     means, spreads = np.array([40.0, 128.0, 200.0]), np.array([10.0, 30.0, 15.0])

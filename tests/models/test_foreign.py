@@ -93,25 +93,25 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "positional",
     ],
 )
-def test_a_function_receives_the_parameters_that_it_has(photographs: LabelledImages, function: str) -> None:
-    network = build_network(f"{MODULE}:{function}", photographs, CLASSES)
+def test_a_function_receives_the_parameters_that_it_has(colour_images: LabelledImages, function: str) -> None:
+    network = build_network(f"{MODULE}:{function}", colour_images, CLASSES)
     assert network.name == f"{MODULE}:{function}"
     assert network.model.output_shape == (None, CLASSES)
     assert not network.from_logits
     assert network.weight_decay is None
 
 
-def test_logits_are_recognised(photographs: LabelledImages) -> None:
-    assert build_network(f"{MODULE}:logits", photographs, CLASSES).from_logits
+def test_logits_are_recognised(colour_images: LabelledImages) -> None:
+    assert build_network(f"{MODULE}:logits", colour_images, CLASSES).from_logits
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_probabilities_of_half_precision_are_recognised(photographs: LabelledImages, policy: str) -> None:
+def test_probabilities_of_half_precision_are_recognised(colour_images: LabelledImages, policy: str) -> None:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
         keras.utils.set_random_seed(0)
-        assert not build_network(f"{MODULE}:build", photographs, CLASSES).from_logits
+        assert not build_network(f"{MODULE}:build", colour_images, CLASSES).from_logits
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -137,36 +137,36 @@ def test_probabilities_of_half_precision_are_recognised(photographs: LabelledIma
         (f"{MODULE}:two_outputs", "one score per class.*Received: list"),
     ],
 )
-def test_an_unusable_model_is_refused_with_the_reason(photographs: LabelledImages, spec: str, rule: str) -> None:
+def test_an_unusable_model_is_refused_with_the_reason(colour_images: LabelledImages, spec: str, rule: str) -> None:
     with pytest.raises(ModelError, match=rule):
-        build_network(spec, photographs, CLASSES)
+        build_network(spec, colour_images, CLASSES)
 
 
 @pytest.mark.parametrize("source", ["def build(:", "raise RuntimeError('no')", "1 / 0"])
-def test_a_module_that_cannot_be_imported_is_refused(photographs: LabelledImages, module: Path, source: str) -> None:
+def test_a_module_that_cannot_be_imported_is_refused(colour_images: LabelledImages, module: Path, source: str) -> None:
     module.write_text(source)
     with pytest.raises(ModelError, match="can be imported"):
-        build_network(f"{MODULE}:build", photographs, CLASSES)
+        build_network(f"{MODULE}:build", colour_images, CLASSES)
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x05\x06" + bytes(18)], ids=["empty", "text", "empty-zip"])
-def test_a_file_without_a_model_is_refused(photographs: LabelledImages, content: bytes) -> None:
+def test_a_file_without_a_model_is_refused(colour_images: LabelledImages, content: bytes) -> None:
     Path("broken.keras").write_bytes(content)
     with pytest.raises(ModelError, match=r"must load in Keras 3.*Received: broken.keras"):
-        build_network("broken.keras", photographs, CLASSES)
+        build_network("broken.keras", colour_images, CLASSES)
 
 
-def test_a_file_that_would_run_code_is_refused(photographs: LabelledImages) -> None:
+def test_a_file_that_would_run_code_is_refused(colour_images: LabelledImages) -> None:
     keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Lambda(lambda images: images)]).save("lambda.keras")
     with pytest.raises(ModelError, match="Lambda layers are refused"):
-        build_network("lambda.keras", photographs, CLASSES)
+        build_network("lambda.keras", colour_images, CLASSES)
 
 
-def test_a_saved_model_is_loaded_unchanged(photographs: LabelledImages) -> None:
-    original = build_network(f"{MODULE}:build", photographs, CLASSES).model
+def test_a_saved_model_is_loaded_unchanged(colour_images: LabelledImages) -> None:
+    original = build_network(f"{MODULE}:build", colour_images, CLASSES).model
     original.save("mine.keras")
-    loaded = build_network("mine.keras", photographs, CLASSES)
-    np.testing.assert_array_equal(loaded.model(photographs.images), original(photographs.images))
+    loaded = build_network("mine.keras", colour_images, CLASSES)
+    np.testing.assert_array_equal(loaded.model(colour_images.images), original(colour_images.images))
     assert not loaded.from_logits
 
 
@@ -180,14 +180,14 @@ def trained(shape: tuple[int | None, ...] = (32, 32, 3), activation: str = "soft
 
 
 @pytest.mark.parametrize("file", ["mine.keras", "mine.h5", "mine.hdf5", "saved"])
-def test_a_trained_model_is_loaded_from_every_format_of_keras(photographs: LabelledImages, file: str) -> None:
+def test_a_trained_model_is_loaded_from_every_format_of_keras(colour_images: LabelledImages, file: str) -> None:
     original = trained()
     if "." in file:
         original.save(file)
     else:
         original.export(file, verbose=False)
     loaded = load_model(file)
-    images = photographs.images.astype("float32")
+    images = colour_images.images.astype("float32")
     np.testing.assert_allclose(loaded.predict(images, verbose=0), original.predict(images, verbose=0), rtol=1e-5)
     assert takes_images(loaded) == (32, 32, 3)
 
@@ -217,7 +217,7 @@ def test_a_model_with_an_unknown_loss_is_loaded() -> None:
     assert says_from_logits(loaded) is None
 
 
-def test_code_in_a_file_runs_only_if_it_is_trusted(photographs: LabelledImages) -> None:
+def test_code_in_a_file_runs_only_if_it_is_trusted(colour_images: LabelledImages) -> None:
     images = keras.Input((32, 32, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Lambda(lambda pixels: 255 - pixels)(images))
     original = keras.Model(images, keras.layers.Dense(CLASSES)(pooled))
@@ -225,7 +225,7 @@ def test_code_in_a_file_runs_only_if_it_is_trusted(photographs: LabelledImages) 
     with pytest.raises(ModelError, match="Lambda layers are refused unless `lrdiag diagnose` is given --trust"):
         load_model("lambda.keras")
     loaded = load_model("lambda.keras", trust=True)
-    pixels = photographs.images.astype("float32")
+    pixels = colour_images.images.astype("float32")
     np.testing.assert_allclose(loaded.predict(pixels, verbose=0), original.predict(pixels, verbose=0), rtol=1e-5)
 
 

@@ -18,13 +18,13 @@ CLASSES = 4
 
 
 @pytest.fixture(scope="module")
-def article(photographs: LabelledImages) -> Network:
-    return build_network("article", photographs, CLASSES)
+def article(colour_images: LabelledImages) -> Network:
+    return build_network("article", colour_images, CLASSES)
 
 
 @pytest.fixture(scope="module", params=["article", "fast"])
-def own(request: pytest.FixtureRequest, photographs: LabelledImages) -> Network:
-    return build_network(request.param, photographs, CLASSES)
+def own(request: pytest.FixtureRequest, colour_images: LabelledImages) -> Network:
+    return build_network(request.param, colour_images, CLASSES)
 
 
 def test_the_layers_of_the_article(article: Network) -> None:
@@ -65,23 +65,23 @@ def test_the_number_of_parameters_of_the_article(article: Network) -> None:
     assert trainable == kernels + scales + head == 451_876
 
 
-def test_the_article_ends_in_probabilities(article: Network, photographs: LabelledImages) -> None:
-    probabilities = article.model.predict(photographs.images, verbose=0)
+def test_the_article_ends_in_probabilities(article: Network, colour_images: LabelledImages) -> None:
+    probabilities = article.model.predict(colour_images.images, verbose=0)
     assert probabilities.shape == (24, CLASSES)
     assert probabilities.min() >= 0
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
     assert not article.from_logits
 
 
-def test_the_fast_network_ends_in_logits(photographs: LabelledImages) -> None:
-    network = build_network("fast", photographs, CLASSES)
+def test_the_fast_network_ends_in_logits(colour_images: LabelledImages) -> None:
+    network = build_network("fast", colour_images, CLASSES)
     assert network.from_logits
     assert network.weight_decay
     assert network.model.output_shape == (None, CLASSES)
 
 
-def test_the_first_layer_centres_and_scales_each_channel(own: Network, photographs: LabelledImages) -> None:
-    normalised = keras.ops.convert_to_numpy(own.model.layers[0](photographs.images.astype("float32")))
+def test_the_first_layer_centres_and_scales_each_channel(own: Network, colour_images: LabelledImages) -> None:
+    normalised = keras.ops.convert_to_numpy(own.model.layers[0](colour_images.images.astype("float32")))
     np.testing.assert_allclose(normalised.mean(axis=(0, 1, 2)), 0, atol=1e-3)
     np.testing.assert_allclose(normalised.std(axis=(0, 1, 2)), 1, atol=1e-3)
 
@@ -95,16 +95,16 @@ def test_a_constant_channel_becomes_zero() -> None:
     assert (normalised[..., 1] == 0).all()
 
 
-def test_integers_and_floats_give_the_same_scores(own: Network, photographs: LabelledImages) -> None:
-    np.testing.assert_array_equal(own.model(photographs.images), own.model(photographs.images.astype("float32")))
+def test_integers_and_floats_give_the_same_scores(own: Network, colour_images: LabelledImages) -> None:
+    np.testing.assert_array_equal(own.model(colour_images.images), own.model(colour_images.images.astype("float32")))
 
 
 @pytest.mark.slow
-def test_a_saved_network_predicts_the_same_without_lrdiag(photographs: LabelledImages, tmp_path: Path) -> None:
-    networks = {name: build_network(name, photographs, CLASSES) for name in ("article", "fast")}
+def test_a_saved_network_predicts_the_same_without_lrdiag(colour_images: LabelledImages, tmp_path: Path) -> None:
+    networks = {name: build_network(name, colour_images, CLASSES) for name in ("article", "fast")}
     for name, network in networks.items():
         network.model.save(tmp_path / f"{name}.keras")
-    np.save(tmp_path / "images.npy", photographs.images)
+    np.save(tmp_path / "images.npy", colour_images.images)
     code = (
         "import keras, numpy, sys\n"
         "images = numpy.load('images.npy')\n"
@@ -115,7 +115,7 @@ def test_a_saved_network_predicts_the_same_without_lrdiag(photographs: LabelledI
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
     for name, network in networks.items():
-        expected = network.model.predict(photographs.images, verbose=0)
+        expected = network.model.predict(colour_images.images, verbose=0)
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), expected)
 
 

@@ -66,13 +66,13 @@ def make_run(confused: dict[tuple[int, int], int], classes: list[str], each: int
     """A run with these numbers of mistakes of each pair of classes. Images are noise."""
     rng = np.random.default_rng(0)
     pairs = [pair for pair, number in confused.items() for _ in range(number)]
-    photographs = rng.integers(0, 256, (len(pairs), 32, 32, 3)).astype(np.uint8)
+    images = rng.integers(0, 256, (len(pairs), 32, 32, 3)).astype(np.uint8)
     maps = rng.random((len(pairs), 4, 4)).astype(np.float32)
-    return assemble(confused, classes, each, photographs, maps)
+    return assemble(confused, classes, each, images, maps)
 
 
 def assemble(
-    confused: dict[tuple[int, int], int], classes: list[str], each: int, photographs: np.ndarray, maps: np.ndarray
+    confused: dict[tuple[int, int], int], classes: list[str], each: int, images: np.ndarray, maps: np.ndarray
 ) -> Run:
     """The run with these images and heatmaps of its mistakes."""
     matrix = np.diag([each] * len(classes))
@@ -86,7 +86,7 @@ def assemble(
     pictures.add("samples", image_sheet(samples, FILES["samples"]))
     if items:
         peaks = maps.max(axis=(1, 2))
-        pictures.add("mistakes", image_sheet(photographs, FILES["mistakes"]))
+        pictures.add("mistakes", image_sheet(images, FILES["mistakes"]))
         pictures.add("mistakes-predicted", heatmap_sheet(maps, peaks, FILES["mistakes-predicted"]))
         pictures.add("mistakes-true", heatmap_sheet(maps[::-1], peaks, FILES["mistakes-true"]))
         difference = difference_sheet(maps - maps[::-1], peaks, FILES["mistakes-difference"])
@@ -436,10 +436,10 @@ def crowded() -> Run:
     centres = np.random.default_rng(2).uniform(0, 3, (CROWD, 2, 1, 1))
     maps = np.exp(-((x - centres[:, 0]) ** 2 + (y - centres[:, 1]) ** 2) / 2).astype(np.float32)
     confused = dict(zip(pairs, numbers.tolist(), strict=True))
-    return assemble(confused, CLASSES, 1000, _photographs(CROWD), maps)
+    return assemble(confused, CLASSES, 1000, _crowd_of_images(CROWD), maps)
 
 
-def _photographs(count: int) -> np.ndarray:
+def _crowd_of_images(count: int) -> np.ndarray:
     folder = os.environ.get("LRDIAG_DATA_DIR")
     batches = sorted(Path(folder).rglob("test_batch")) if folder else []
     if batches:

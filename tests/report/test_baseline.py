@@ -25,12 +25,12 @@ def with_mistakes(run: Run, indices: list[int], shown: list[int] | None = None) 
     """A run with these mistakes. The grey of an image and the heat of its heatmap give its index."""
     items = [Mistake(index, 0, 1, 0.5, 1.0, [1], [0.5]) for index in indices]
     pictured = [indices[place] for place in (range(len(indices)) if shown is None else shown)]
-    photographs = np.stack([np.full((17, 40, 3), GREYS[index], np.uint8) for index in pictured])
+    images = np.stack([np.full((17, 40, 3), GREYS[index], np.uint8) for index in pictured])
     maps = np.stack([np.full((2, 3), index / 10, np.float32) for index in pictured])
     ones = np.ones(len(maps))
     pictures = run.pictures.only(("samples",))
     for name, (sheet, content) in {
-        "mistakes": image_sheet(photographs, "photographs.webp"),
+        "mistakes": image_sheet(images, "photographs.webp"),
         "mistakes-predicted": heatmap_sheet(maps, ones, "predicted.png"),
         "mistakes-true": heatmap_sheet(maps, ones, "true.png"),
         "mistakes-difference": difference_sheet(maps, ones, "difference.png"),

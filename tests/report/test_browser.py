@@ -201,12 +201,12 @@ def test_can_be_printed_to_a_file(ordinary: Any) -> None:
 
 class TestPictures:
     def test_a_tile_shows_its_image_and_a_map_over_it(self, ordinary: Any, runs: dict[str, Run]) -> None:
-        photograph, mapped = (pixels(each) for each in ordinary.find_elements("css selector", "#i0 summary i"))
-        assert photograph.shape == mapped.shape == (96, 96, 3)
+        image, mapped = (pixels(each) for each in ordinary.find_elements("css selector", "#i0 summary i"))
+        assert image.shape == mapped.shape == (96, 96, 3)
         sheet = Image.open(BytesIO(runs["ordinary"].pictures.files["misclassified.webp"])).convert("RGB")
         expected = np.asarray(sheet.crop((0, 0, 32, 32)).resize((96, 96), Image.Resampling.NEAREST)).astype(int)
-        assert np.abs(photograph - expected).mean() < 2
-        assert np.abs(mapped - photograph).mean() > 20
+        assert np.abs(image - expected).mean() < 2
+        assert np.abs(mapped - image).mean() > 20
 
     def test_an_open_tile_shows_four_pictures(self, ordinary: Any) -> None:
         find(ordinary, "#i7 summary").click()
@@ -219,20 +219,20 @@ class TestPictures:
     ) -> None:
         run = runs["followed"]
         open_page(browser, render_page(without_sheets(run, "evolution-maps")), tmp_path)
-        photographs = [pixels(each) for each in browser.find_elements("css selector", ".watched")]
+        plain = [pixels(each) for each in browser.find_elements("css selector", ".watched")]
         open_page(browser, render_page(run), tmp_path)
         mapped = [pixels(each) for each in browser.find_elements("css selector", ".watched")]
         sheets = [Image.open(BytesIO(run.pictures.files[name])) for name in ("watched.webp", "watched-maps.png")]
-        for place, (photograph, warm) in enumerate(zip(photographs, mapped, strict=True)):
+        for place, (image, warm) in enumerate(zip(plain, mapped, strict=True)):
             y, x = divmod(place // 2, 3)  # two epochs of each image, five images in three columns
             expected = sheets[0].convert("RGB").crop((32 * x, 32 * y, 32 * x + 32, 32 * y + 32)).resize((64, 64), 0)
-            assert np.abs(photograph - np.asarray(expected)).mean() < 2
+            assert np.abs(image - np.asarray(expected)).mean() < 2
             y, x = divmod(place, 4)  # ten maps of four pixels and a padding of one, in four columns
             heat = sheets[1].convert("RGBA").crop((6 * x, 6 * y, 6 * x + 6, 6 * y + 6))
             over = heat.resize((96, 96), Image.Resampling.BILINEAR).crop((16, 16, 80, 80))
             expected = Image.alpha_composite(expected.convert("RGBA"), over).convert("RGB")
             assert np.abs(warm - np.asarray(expected)).mean() < 8
-        assert len(photographs) == 10
+        assert len(plain) == 10
 
     def test_pictures_have_names_for_screen_readers(self, ordinary: Any) -> None:
         tree = ordinary.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]

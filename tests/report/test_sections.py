@@ -504,11 +504,11 @@ class TestEvolution:
         assert [[bold.text for bold in row("b")] for row in table.tbody("tr")] == [[name] for name in CLASSES]
 
     def test_an_image_and_its_maps_have_their_positions_in_the_sheets(self, pages: dict[str, str]) -> None:
-        """Five photographs in three columns, ten maps in four."""
+        """Five images in three columns, ten maps in four."""
         rows = section(pages["followed"], "evolution").tbody("tr")
-        photographs = [[cell["class"] for cell in row("i")] for row in rows]
-        assert photographs[3] == [["watched", "x0", "y1"]] * 2
-        assert photographs[4] == [["watched", "x1", "y1"]] * 2
+        places = [[cell["class"] for cell in row("i")] for row in rows]
+        assert places[3] == [["watched", "x0", "y1"]] * 2
+        assert places[4] == [["watched", "x1", "y1"]] * 2
         maps = [cell.s["class"] for row in rows for cell in row("i")]
         assert maps == [[f"x{place % 4}", f"y{place // 4}"] for place in range(2 * FOLLOWED)]
 

@@ -115,11 +115,11 @@ def test_the_worst_mistakes_are_on_the_right_with_their_maps(runs: dict[str, Run
     box = differing(summary_picture(without_sheets(run, "mistakes-predicted")), drawn["ordinary"])
     assert box
     assert box[1].start > 720
-    photograph = pixels(drawn["ordinary"])[240:336, 738:834]
+    image = pixels(drawn["ordinary"])[240:336, 738:834]
     warm = pixels(drawn["ordinary"])[240:336, 836:932]
-    assert len(np.unique(photograph.reshape(-1, 3), axis=0)) > 500  # noise, pixel by pixel
-    np.testing.assert_array_equal(photograph[::3, ::3], photograph[1::3, 2::3])
-    assert np.abs(photograph - warm).max() > 50
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 500  # noise, pixel by pixel
+    np.testing.assert_array_equal(image[::3, ::3], image[1::3, 2::3])
+    assert np.abs(image - warm).max() > 50
 
 
 def test_the_change_has_its_interval(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:

@@ -391,8 +391,8 @@ def test_the_real_images_equal_those_of_the_batches(tmp_path, cifar10_root, prog
             (root / split / name).mkdir(parents=True)
             for file in sorted((cifar10_root / "images" / "test" / name).iterdir())[:20]:
                 (root / split / name / file.name).symlink_to(file)
-    photographs = ImageFolder(root).load(progress).test
+    decoded = ImageFolder(root).load(progress).test
     official = Cifar10(cifar10_root).load(progress).test
     planes = official.images[official.labels == 0].astype(np.int16)
-    distances = [np.abs(planes - image).mean(axis=(1, 2, 3)).min() for image in photographs.images[:20]]
+    distances = [np.abs(planes - image).mean(axis=(1, 2, 3)).min() for image in decoded.images[:20]]
     assert max(distances) < 6

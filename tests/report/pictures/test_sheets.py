@@ -140,9 +140,9 @@ def test_padding_repeats_the_edge() -> None:
 
 def test_images_and_maps_are_at_the_same_positions() -> None:
     for count in (1, 2, 7, 2200):
-        photographs, _ = image_sheet(np.zeros((count, 8, 8, 3), np.uint8), "a.webp")
+        images, _ = image_sheet(np.zeros((count, 8, 8, 3), np.uint8), "a.webp")
         maps, _ = heatmap_sheet(np.zeros((count, 4, 4), np.float32), np.ones(count), "a.png")
-        assert photographs.columns == maps.columns
+        assert images.columns == maps.columns
 
 
 def test_files_are_the_same_every_time() -> None:
