@@ -233,7 +233,7 @@ def randomisation(method: str, nets: Nets) -> dict[str, Any]:
         "images": len(images),
         "stages": {stage: interval(mean_similarity(original, each)) for stage, each in stages.items()},
         "chance": interval(chance),
-        "all anew, minus chance": interval(mean_similarity(original, untrained) - chance),
+        "all randomised, minus chance": interval(mean_similarity(original, untrained) - chance),
         "two images": interval(similarity(original, of_others(original))),
         "two untrained nets": interval(mean_similarity(untrained[0], untrained[1:])),
         "empty, untrained": trust.share_of_empty(np.concatenate(untrained)),
@@ -320,7 +320,7 @@ QUESTIONS = {"deletion and insertion": faithfulness, "randomisation": randomisat
 COLUMNS = (
     "method", "map", "images", "empty maps",
     "deletion AUC", "− random map", "− another image’s", "insertion AUC", "− random map", "− another image’s",
-    "similarity, logits anew", "all anew", "− chance",
+    "similarity, logits randomised", "all randomised", "− chance",
     "peak on the digit", "on the decoy", "random map", "centre",
 )  # fmt: skip
 
@@ -351,7 +351,7 @@ def main() -> None:
 def row(method: str, curves: dict[str, Any], similar: dict[str, Any], peaks: dict[str, Any]) -> list[str]:
     """The cells of a method; they state if it is no better than chance."""
     first, *_, last = similar["stages"].values()
-    left = similar["all anew, minus chance"]
+    left = similar["all randomised, minus chance"]
     chance = max(peaks["digit, random map"][2], peaks["digit, centre"])
     return [
         method,
