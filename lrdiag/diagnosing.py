@@ -162,7 +162,7 @@ class Stopwatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Reporter:
-    """Evaluates a model on one test set and builds its report: what `diagnose`, the callback and the commands share.
+    """Evaluates a model on one test set and builds its report, for `diagnose`, the callback and the commands.
 
     Attributes:
         data: The test set, `(x, y)` or `(x,)` as `Evaluator.evaluate` takes them.

@@ -245,7 +245,7 @@ def run_range_test(
 
 
 def _model_in(folder: Path, settings: DiagnoseSettings) -> list[str]:
-    """Returns the name of the model file if the diagnosed model is that of the run folder, which must then stay."""
+    """Returns the name of the model file if it is in the run folder, where it must then be kept."""
     own = folder / run_folder.MODEL
     return [run_folder.MODEL] if Path(settings.model).resolve() == own.resolve() else []
 

@@ -1,4 +1,4 @@
-"""What a run can be asked to do, as validated records. The command line and Python both use them."""
+"""The settings of a run, as validated records. The command line and Python both use them."""
 
 from __future__ import annotations
 

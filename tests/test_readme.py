@@ -56,7 +56,7 @@ def make_model() -> keras.Model:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
-    """The variables that the pages say are your own: one step for each epoch, one cycle for the training run."""
+    """The variables that the pages leave to the user: one step for each epoch, one cycle for the training run."""
     import tensorflow as tf
 
     monkeypatch.chdir(tmp_path)

@@ -77,7 +77,7 @@ def class_indices(labels: Any) -> np.ndarray:
 
 
 def _classes_of_rows(rows: np.ndarray) -> np.ndarray:
-    """The class of each one-hot or soft row."""
+    """Returns the class of each one-hot or soft row, `int64` of shape `(n,)`."""
     numbers = rows.astype(np.float64)
     is_distribution = (numbers >= 0).all(axis=1) & (np.abs(numbers.sum(axis=1) - 1) <= _ROUNDING)
     wrong = np.flatnonzero(~is_distribution)
@@ -97,8 +97,7 @@ def _shortened(row: np.ndarray) -> str:
 def _labelled(batch: Any) -> tuple[Any, np.ndarray]:
     if not isinstance(batch, tuple | list) or len(batch) < 2:
         raise DataError(
-            "An evaluation needs labels. Pass `y`, or batches `(x, y)`. "
-            f"Received: {type(batch).__name__} without labels"
+            f"Evaluation needs labels. Pass `y`, or batches `(x, y)`. Received: {type(batch).__name__} without labels"
         )
     labelled = batch[0], class_indices(batch[1])
     _number_of_examples(labelled)

@@ -45,7 +45,7 @@ class Source(Protocol):
 
 
 class PathSource(Protocol):
-    """A kind of source that is found at a path: a class that takes path, size and channels."""
+    """A kind of source that reads a path: a class that takes path, size and channels."""
 
     def __call__(self, path: Path, image_size: tuple[int, int] | None, channels: int) -> Source:
         """Returns the source at `path`."""
@@ -56,7 +56,7 @@ class PathSource(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """What a named source may depend on.
+    """The settings that a source requested by name can use.
 
     Attributes:
         data_dir: The folder that contains CIFAR-10. `None` looks in Keras's cache.
@@ -174,7 +174,7 @@ def _source(data: str, request: Request) -> Source:
     for kind in BY_PATH.values() if data else ():  # an empty path would be the current folder
         if kind.reads(path):
             return kind(path, request.image_size, request.channels)
-    problem = "which is none of these" if data and os.path.exists(path) else "and there is no such file or folder"
+    problem = "which is not one of these" if data and os.path.exists(path) else "and there is no such file or folder"
     kinds = f"{', '.join(NAMED)}, or the path of {', '.join(BY_PATH)}"
     raise SettingsError(f"`data` must be {kinds}. Received: {data!r}, {problem}{did_you_mean(data.lower(), NAMED)}")
 

@@ -1,7 +1,7 @@
 """Measures whether the model uses what a heatmap marks, by removing it from the image.
 
-Every figure is compared with chance: `random_maps` are the control, and where a map ranks pixels equally, a random map
-decides.
+Every figure is compared with chance: `random_maps` are the control. If a map ranks pixels equally, a random map
+decides their order.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ def deletion_curve(
 ) -> np.ndarray:
     """The probability of a class while pixels are removed, the most important first; it falls fast for a good map.
 
-    A removed pixel takes the mean colour of its image. Maps are enlarged bilinearly. Where a map ranks pixels equally,
-    a random map of the same resolution decides, so an empty map scores as `random_maps` do.
+    A removed pixel takes the mean colour of its image. Maps are enlarged bilinearly. If a map ranks pixels equally, a
+    random map of the same resolution decides their order, so an empty map scores as `random_maps` do.
 
     Source: Petsiuk et al., "RISE" (2018), section 4.2.
 
     Example:
-        A model that uses the left half only, an image that is white there, and a map that marks it:
+        A model that uses the left half only, an image that is white there, and a map that marks that half:
 
         >>> def score(images):
         ...     left = images[:, :, :2].mean(axis=(1, 2, 3))

@@ -16,7 +16,7 @@ WEIGHT_PENALTY = 1e-4  # L2 penalty on every kernel, added to the loss
 
 
 def build_article(classes: int) -> list[Any]:
-    """The layers from the normalised image, 32×32 pixels, to the probabilities.
+    """Returns the layers from the normalised image of 32×32 pixels to the probabilities.
 
     Args:
         classes: Number of classes.

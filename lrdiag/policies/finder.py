@@ -182,7 +182,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         return self._sweep.finished(self._stop_reason, adaptive=self._adaptive)
 
     def _discard_interrupted_sweep(self) -> None:
-        """Forgets how to undo an interrupted sweep. Undoing it now would also undo the training after it."""
+        """Discards the state before an interrupted sweep. Restoring it would also undo the training after the sweep."""
         if self._undo:
             self._undo.clear()
             warnings.warn(

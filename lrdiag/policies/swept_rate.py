@@ -87,7 +87,7 @@ def restore_schedules(model: keras.Model) -> None:
 
 
 class _Replacement(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A schedule that returns the value of a variable, in place of another schedule for a while."""
+    """A schedule that temporarily replaces another one and returns the value of a variable."""
 
     def __init__(self, rate: float, replaced: Any) -> None:
         self.replaced = replaced

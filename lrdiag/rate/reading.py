@@ -231,7 +231,7 @@ def _smooth(
 
 
 def _noise(values: np.ndarray) -> float:
-    """Returns the standard deviation of a value around the trend, from the differences of neighbors."""
+    """Returns the standard deviation of a value around the trend, from the differences of neighbours."""
     return float(np.median(np.abs(np.diff(values)))) / 0.954
 
 
@@ -245,7 +245,7 @@ def _middle_of_crest(grid: np.ndarray, slope: np.ndarray, steepest: int) -> floa
 
 
 def _no_descent(values: np.ndarray, medians: np.ndarray) -> NoSuggestion:
-    """Returns an error that says why there is no descent, and what to change."""
+    """Returns an error with the reason why there is no descent, and with advice."""
     first = float(np.median(medians[: max(5, len(medians) // 10)]))
     noise = _noise(values)
     risen = medians > first + max(OUTLIER * noise, 1e-6 * abs(first))

@@ -127,7 +127,7 @@ class TrainingRun:
         stop_reason: Why training stopped early; `None` if it ran to its end.
         seconds: Wall time, or `None` if it was not measured.
         momentum_per_step: Momentum of each update, in order; `None` if it did not change.
-        interrupted: Whether a person stopped it.
+        interrupted: Whether the user stopped it.
     """
 
     epochs: list[Epoch]
@@ -328,8 +328,8 @@ class IndependentCheck:
     """How many heatmaps an independent implementation, tf-keras-vis, reproduces.
 
     Attributes:
-        images: How many misclassified images were compared; 0 if `skipped` says why none was.
-        same: For how many both maps differ by 0.01 at most, after each is scaled to 0–1.
+        images: Number of misclassified images that were compared; 0 if the comparison was skipped.
+        same: Number of images whose maps differ by 0.01 at most, after each is scaled to 0–1.
         largest_difference: The largest difference at any position of any map; `None` if none was compared.
         skipped: Why the maps were not compared, or `None`.
     """

@@ -267,7 +267,7 @@ class Silent(keras.Model):  # type: ignore[misc]
         return images
 
 
-def test_a_subclassed_model_is_given_rgb_images() -> None:
+def test_a_subclassed_model_gets_rgb_images() -> None:
     assert takes_images(Silent()) == (None, None, 3)
 
 

@@ -193,7 +193,7 @@ def test_a_callback_has_the_checks_of_its_curve(arguments: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("value", [0.1, CyclicSchedule(**CYCLE), keras.optimizers.schedules.CosineDecay(0.1, 100)])
-def test_a_callback_of_anything_but_a_curve_is_refused(value: Any) -> None:
+def test_a_callback_needs_a_curve(value: Any) -> None:
     with pytest.raises(SettingsError, match=rf"`curve` must be a curve.*Received: {type(value).__name__}"):
         CurveLR(value)
 
@@ -377,7 +377,7 @@ def test_a_saved_model_continues_in_mid_cycle(
 
 
 def warned(run: Callable[[], None]) -> list[str]:
-    """The warnings of lrdiag that say where training ends."""
+    """The warnings of lrdiag about the end of training."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run()
@@ -385,7 +385,7 @@ def warned(run: Callable[[], None]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("step_size", "arguments", "said"),
+    ("step_size", "arguments", "expected"),
     [
         (6, {"epochs": 4}, []),
         (5.5, {"epochs": 4}, []),
@@ -397,12 +397,12 @@ def warned(run: Callable[[], None]) -> list[str]:
     ],
 )
 def test_a_run_that_will_not_end_with_a_cycle_gives_one_warning(
-    make_line: Callable[..., keras.Model], fit: Fit, step_size: float, arguments: dict[str, int], said: list[str]
+    make_line: Callable[..., keras.Model], fit: Fit, step_size: float, arguments: dict[str, int], expected: list[str]
 ) -> None:
     callback = CyclicLR(0.01, 0.1, step_size)
     found = warned(lambda: fit(make_line(run_eagerly=True), arguments.pop("epochs"), callback, **arguments))
-    assert len(found) == len(said)
-    assert all(f"CyclicLR: The training ends {part}" in text for part, text in zip(said, found, strict=True))
+    assert len(found) == len(expected)
+    assert all(f"CyclicLR: The training ends {part}" in text for part, text in zip(expected, found, strict=True))
 
 
 def test_the_warning_comes_before_the_first_step(make_line: Callable[..., keras.Model], fit: Fit) -> None:

@@ -485,7 +485,7 @@ def test_a_validation_loss_that_is_not_finite_ends_the_sweep(
 
 
 @pytest.mark.parametrize("weights", [None, np.linspace(0, 2, 10)])
-def test_validation_data_may_carry_weights(
+def test_validation_data_may_have_weights(
     make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray], weights: np.ndarray | None
 ) -> None:
     model = make_line()
@@ -546,7 +546,7 @@ def test_a_train_step_without_a_loss_is_refused(lab: Laboratory) -> None:
         find_lr(model, lab.inputs, lab.labels.astype("float32"))
 
 
-def test_several_inputs_may_come_as_a_list(lab: Laboratory) -> None:
+def test_several_inputs_may_be_a_list(lab: Laboratory) -> None:
     first, second = keras.Input((1,)), keras.Input((3,))
     model = keras.Model([first, second], keras.layers.Dense(3)(keras.layers.Concatenate()([first, second])))
     model.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))

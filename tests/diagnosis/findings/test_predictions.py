@@ -99,7 +99,7 @@ class TestAtChance:
         assert found.value == pytest.approx(found.threshold)
 
     def test_fires_on_an_accuracy_just_above_the_most_frequent_class(self) -> None:
-        """Version 0.1 was satisfied with one image more than the share of the most frequent class."""
+        """Version 0.1 accepted an accuracy one image above the share of the most frequent class."""
         assert finding(facts_of([[51, 49], [50, 50]]), "at-chance")
 
     @pytest.mark.parametrize(

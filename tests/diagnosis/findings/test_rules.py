@@ -28,7 +28,7 @@ def passed(evidence: Evidence) -> Answer:
     return Passed(0.125, 0.25)
 
 
-def undecided(evidence: Evidence) -> Answer:
+def unchecked(evidence: Evidence) -> Answer:
     return NotChecked("3 images are too few", 0.5, 0.25)
 
 
@@ -49,7 +49,11 @@ def test_a_sound_run_has_no_findings_and_a_result_for_every_rule() -> None:
 
 
 def test_answers_become_findings_and_checks() -> None:
-    rules = [Rule("a", "note", "data", found), Rule("b", "note", "data", passed), Rule("c", "note", "data", undecided)]
+    rules = [
+        Rule("a", "note", "data", found),
+        Rule("b", "note", "data", passed),
+        Rule("c", "note", "data", unchecked),
+    ]
     facts = check_all(Evidence(facts_of(SOUND)), rules)
     assert facts.findings == [
         Finding("a", "note", "A title.", "The evidence.", "The advice.", 0.5, 0.25, [3, 1], "data")
@@ -67,7 +71,7 @@ def test_findings_are_most_severe_first_then_in_the_order_of_the_table() -> None
     assert [each.code for each in check_all(Evidence(facts_of(SOUND)), rules).findings] == ["2", "4", "1", "3", "0"]
 
 
-def test_a_rule_is_not_asked_if_its_evidence_is_missing() -> None:
+def test_a_rule_is_not_checked_if_its_evidence_is_missing() -> None:
     rule = Rule("a", "note", "data", fails, needs=("training", "train_sample"))
     (check,) = check_all(Evidence(facts_of(SOUND)), [rule]).checks
     assert (check.status, check.reason) == ("not checked", "the training images were not evaluated")

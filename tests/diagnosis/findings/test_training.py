@@ -29,7 +29,7 @@ class TestTrainingStopped:
     @pytest.mark.parametrize(
         ("command", "named"), [("lrdiag train-and-report", "--learning-rate auto"), ("", " learning_rate ")]
     )
-    def test_the_advice_names_what_the_reader_used(self, command: str, named: str) -> None:
+    def test_the_advice_names_the_command_or_the_argument(self, command: str, named: str) -> None:
         facts = facts_of(SOUND, command, training=history([], **STOPPED), made_by="train_and_report")
         advice = finding(facts, "training-stopped").advice.replace("(", " ").replace(")", " ")
         assert named in advice
@@ -110,7 +110,7 @@ class TestOverfitting:
             ("diagnose", "lrdiag diagnose", []),
         ],
     )
-    def test_the_advice_names_what_the_reader_used(self, made_by: str, command: str, names: list[str]) -> None:
+    def test_the_advice_names_the_command_or_the_argument(self, made_by: str, command: str, names: list[str]) -> None:
         facts = facts_of(SOUND, command, train_sample=sample(1000, 1000), made_by=made_by)
         advice = finding(facts, "overfitting").advice
         assert all(name in advice for name in names)
@@ -128,7 +128,7 @@ class TestLaggingStatistics:
         test = balanced(10, 100, 12)
         return facts_of(test, training=history(accuracies), train_sample=sample(121, 1000), **others)
 
-    def test_a_batch_norm_network_trained_briefly_is_not_told_that_it_overfits(self) -> None:
+    def test_a_batch_norm_network_trained_briefly_does_not_count_as_overfitting(self) -> None:
         facts = self.facts((0.3, 0.1), (0.414, 0.117))
         found = finding(facts, "lagging-statistics")
         assert found.title == (
