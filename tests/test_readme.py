@@ -116,7 +116,7 @@ def test_the_lines_for_your_own_training_train_one_cycle(names: dict[str, Any]) 
     (block,) = blocks(ROOT / "docs/learning-rate.md", "python")
     run(block, names)
     assert int(names["model"].optimizer.iterations) == 7
-    assert names["cyclic"].summary(1, 7).endswith("The training ends with a cycle.")
+    assert names["cyclic"].summary(1, 7).endswith("Training ends with a cycle.")
 
 
 def test_the_calls_for_users_of_other_tools_run(names: dict[str, Any]) -> None:

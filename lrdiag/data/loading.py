@@ -171,7 +171,7 @@ def _source(data: str, request: Request) -> Source:
     for kind in BY_PATH.values() if data else ():  # an empty path would be the current folder
         if kind.reads(path):
             return kind(path, request.image_size, request.channels)
-    problem = "which is none of these" if data and os.path.exists(path) else "and there is no such file or folder"
+    problem = "which is not one of these" if data and os.path.exists(path) else "and there is no such file or folder"
     kinds = f"{', '.join(NAMED)}, or the path of {', '.join(BY_PATH)}"
     raise SettingsError(f"`data` must be {kinds}. Received: {data!r}, {problem}{did_you_mean(data.lower(), NAMED)}")
 
@@ -194,7 +194,7 @@ def _warn(dataset: Dataset, progress: Progress) -> None:
     absent = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
     if absent:
         more = f" and {len(absent) - _NAMES_SHOWN:,} more" if len(absent) > _NAMES_SHOWN else ""
-        progress.warn(f"There are no test images of {', '.join(absent[:_NAMES_SHOWN])}{more}: these are not evaluated.")
+        progress.warn(f"There are no test images of {', '.join(absent[:_NAMES_SHOWN])}{more}. They are not evaluated.")
 
 
 def _limit(images: LabelledImages, size: int | None, classes: tuple[str, ...], seed: int) -> LabelledImages:

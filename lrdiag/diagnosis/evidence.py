@@ -1,4 +1,4 @@
-"""The evidence that the rules examine."""
+"""The evidence that the rules check."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from lrdiag.errors import DataError
 from lrdiag.evaluation.evaluator import Evaluated
 from lrdiag.record.facts import Evolution, Moment, WatchedImage
 from lrdiag.record.pictures import FILES, Pictures
-from lrdiag.report.pictures.sheets import heatmap_sheet, photograph_sheet
+from lrdiag.report.pictures.sheets import heatmap_sheet, image_sheet
 
 WATCHED = 12  # images: half of them still misclassified, half corrected, if there are as many
 SHOWN = 10  # epochs at most, the first and the last among them
@@ -69,7 +69,7 @@ class Memory:
         indices, images = _chosen(states[0], states[-1])
         if not indices:
             return None, pictures
-        pictures.add("evolution", photograph_sheet(images, FILES["evolution"]))
+        pictures.add("evolution", image_sheet(images, FILES["evolution"]))
         maps = _maps(indices, states)
         if maps is not None:  # each is scaled to its own peak
             pictures.add("evolution-maps", heatmap_sheet(maps, maps.max(axis=(1, 2)), FILES["evolution-maps"]))

@@ -12,7 +12,7 @@ BATCH_NORM_MOMENTUM = 0.9
 
 
 def convolution(name: str, filters: int, size: int, *, pool_early: bool = False, **arguments: Any) -> list[Any]:
-    """A convolution without bias, batch normalisation and ReLU.
+    """A convolution without bias, batch normalization and ReLU.
 
     Args:
         name: Name of the convolution; its ReLU is `<name>_relu`.

@@ -128,7 +128,7 @@ def test_the_image_size_scales_the_digits_that_stand_in(progress):
         ("~nobody-of-this-name/x", "and there is no such file or folder"),
         ("a\0b", "and there is no such file or folder"),
         ("", "and there is no such file or folder"),
-        ("notes.txt", "which is none of these"),
+        ("notes.txt", "which is not one of these"),
     ],
 )
 def test_what_cannot_be_read_lists_the_choices(tmp_path, progress, monkeypatch, data, message):

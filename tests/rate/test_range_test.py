@@ -60,7 +60,7 @@ def test_a_column_that_one_sweep_lacks_is_left_out() -> None:
 def test_the_reason_to_stop_is_that_of_the_shortest_sweep() -> None:
     short = dataclasses.replace(sweep(count=80), stop_reason="the loss diverged")
     assert RangeTest((sweep(), short)).stop_reason == "the loss diverged"
-    assert RangeTest((sweep(),)).stop_reason == "the range was swept to its end"
+    assert RangeTest((sweep(),)).stop_reason == "the last learning rate was reached"
 
 
 def test_the_boundaries_are_a_decade_that_ends_above_the_suggestion() -> None:
@@ -136,7 +136,7 @@ def test_without_two_readable_sweeps_there_is_no_interval(sweeps: tuple[Sweep, .
 
 
 def test_what_cannot_be_read_says_how_far_the_sweep_went_and_why_it_ended() -> None:
-    with pytest.raises(NoSuggestion, match=r"\(100 updates, then the range was swept to its end\)"):
+    with pytest.raises(NoSuggestion, match=r"\(100 updates, then the last learning rate was reached\)"):
         RangeTest((FLAT,)).suggest()
 
 

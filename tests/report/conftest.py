@@ -42,7 +42,7 @@ from lrdiag.record.facts import (
 from lrdiag.record.pictures import FILES, Pictures
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
-from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, photograph_sheet
+from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, image_sheet
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 CONFUSED = {(3, 5): 14, (5, 3): 9, (1, 9): 6, (0, 8): 4, (4, 7): 3, (2, 6): 2, (9, 1): 1, (8, 0): 1}
@@ -83,10 +83,10 @@ def assemble(
     items = [make_mistake(place, true, predicted, len(classes)) for place, (true, predicted) in enumerate(pairs)]
     samples = np.random.default_rng(1).integers(0, 256, (2 * len(classes), 32, 32, 3)).astype(np.uint8)
     pictures = Pictures()
-    pictures.add("samples", photograph_sheet(samples, FILES["samples"]))
+    pictures.add("samples", image_sheet(samples, FILES["samples"]))
     if items:
         peaks = maps.max(axis=(1, 2))
-        pictures.add("mistakes", photograph_sheet(photographs, FILES["mistakes"]))
+        pictures.add("mistakes", image_sheet(photographs, FILES["mistakes"]))
         pictures.add("mistakes-predicted", heatmap_sheet(maps, peaks, FILES["mistakes-predicted"]))
         pictures.add("mistakes-true", heatmap_sheet(maps[::-1], peaks, FILES["mistakes-true"]))
         difference = difference_sheet(maps - maps[::-1], peaks, FILES["mistakes-difference"])
@@ -224,7 +224,8 @@ def make_training() -> TrainingRun:
 def _fallback() -> Run:
     run = make_run(CONFUSED, CLASSES)
     reason = "CIFAR-10 could not be downloaded."
-    finding = Finding("stand-in-data", "error", "This is not CIFAR-10: the digits data is used instead.", reason, "…")
+    title = "CIFAR-10 was not available. The digits data was used instead."
+    finding = Finding("stand-in-data", "error", title, reason, "…")
     return changed(run, dataset=dataclasses.replace(run.diagnosis.dataset, fallback=reason), findings=[finding])
 
 
@@ -373,7 +374,7 @@ def followed(run: Run) -> Run:
     noise = rng.integers(0, 256, (FOLLOWED, 32, 32, 3)).astype(np.uint8)
     maps = rng.random((2 * FOLLOWED, 4, 4)).astype(np.float32)
     pictures = Pictures()
-    pictures.add("evolution", photograph_sheet(noise, FILES["evolution"]))
+    pictures.add("evolution", image_sheet(noise, FILES["evolution"]))
     pictures.add("evolution-maps", heatmap_sheet(maps, maps.max(axis=(1, 2)), FILES["evolution-maps"]))
     images = [WatchedImage(7 * true, true, [Moment(true + 1, 0.5), Moment(true, 0.75)]) for true in range(FOLLOWED)]
     evolution = Evolution([1, 3], [0.625, 0.8], images)

@@ -16,7 +16,7 @@ from lrdiag.record.facts import Comparison, Misclassified, Mistake, Run
 from lrdiag.report import baseline
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.pictures.cutting import Cells
-from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, photograph_sheet
+from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, image_sheet
 
 GREYS = np.arange(0, 240, 24)  # ten images and ten heatmaps that differ
 
@@ -30,7 +30,7 @@ def with_mistakes(run: Run, indices: list[int], shown: list[int] | None = None) 
     ones = np.ones(len(maps))
     pictures = run.pictures.only(("samples",))
     for name, (sheet, content) in {
-        "mistakes": photograph_sheet(photographs, "photographs.webp"),
+        "mistakes": image_sheet(photographs, "photographs.webp"),
         "mistakes-predicted": heatmap_sheet(maps, ones, "predicted.png"),
         "mistakes-true": heatmap_sheet(maps, ones, "true.png"),
         "mistakes-difference": difference_sheet(maps, ones, "difference.png"),

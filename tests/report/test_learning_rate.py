@@ -33,7 +33,7 @@ def test_repeats_give_an_interval(run: Run) -> None:
 
 
 def test_one_sweep_has_no_interval(run: Run, pages: dict[str, str]) -> None:
-    assert build(run).interval.startswith("One sweep was made. lrdiag find-lr --repeats 5 ")
+    assert build(run).interval.startswith("One sweep shows no uncertainty. ")
     assert "The sweep ended because the loss diverged." in pages["ordinary"]
     assert "the bar through it" not in pages["ordinary"]
 

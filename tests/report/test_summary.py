@@ -40,7 +40,7 @@ def test_then_says_the_verdict(summaries: dict[str, str]) -> None:
 
 
 def test_says_first_what_spoils_the_run(summaries: dict[str, str]) -> None:
-    assert after_marker(summaries["fallback"]).startswith("> **Do not trust this run:** This is not CIFAR-10: ")
+    assert after_marker(summaries["fallback"]).startswith("> **Do not trust this run:** CIFAR-10 was not available. ")
 
 
 def test_a_failed_gate_comes_first(runs: dict[str, Run]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lrdiag.record.arrays import Heatmaps, LabelledImages, MeanHeatmaps, Predictions
 from lrdiag.record.pictures import FILES, LARGEST_SIDE, Pictures, Sheet, SheetName, shrunk
-from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, padding_of, photograph_sheet
+from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, image_sheet, padding_of
 
 SAMPLES_PER_CLASS = 10
 _SAMPLES = 400
@@ -28,7 +28,7 @@ def lay_out(
 ) -> Pictures:
     """Lays out the misclassified images, their heatmaps, and a few training images of each class.
 
-    Images are scaled down further if there are many. If a page cannot hold every mistake, it shows the highest losses
+    Images are scaled down further if there are many. If not every mistake fits on a page, it shows the highest losses
     of each confused pair and the highest losses of all.
 
     Args:
@@ -46,7 +46,7 @@ def lay_out(
     chosen = _choose_samples(train.labels, predictions.log_probabilities.shape[1], seed)
     if len(chosen):
         images = [train.images[index] for index in chosen]
-        pictures.add("samples", photograph_sheet(images, FILES["samples"], _SMALL_SIDE))
+        pictures.add("samples", image_sheet(images, FILES["samples"], _SMALL_SIDE))
     return pictures
 
 
@@ -66,7 +66,7 @@ def _lay_out_mistakes(
         pictures.add(name, (dataclasses.replace(sheet, items=items), content))
 
     rows = np.searchsorted(predictions.misclassified, ranked)
-    add("mistakes", photograph_sheet([mistakes[row] for row in rows], FILES["mistakes"], side))
+    add("mistakes", image_sheet([mistakes[row] for row in rows], FILES["mistakes"], side))
     if heatmaps:
         predicted, true = heatmaps.predicted[rows], heatmaps.true[rows]
         peaks = np.maximum(predicted, true).max(axis=(1, 2))
@@ -76,7 +76,7 @@ def _lay_out_mistakes(
 
 
 def _room(count: int, height: int, width: int) -> tuple[int, int]:
-    """The side that images are scaled down to, and the number of images that a page can hold."""
+    """The side that images are scaled down to, and the number of images that fit on a page."""
     for side in (LARGEST_SIDE, _SMALL_SIDE):
         small = shrunk(height, width, side)
         padding = 2 * padding_of(*small)

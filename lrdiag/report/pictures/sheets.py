@@ -24,7 +24,7 @@ _MAP_PADDING = 1
 _LEVELS = 64
 
 
-def photograph_sheet(images: Sequence[np.ndarray], file: str, side: int = LARGEST_SIDE) -> tuple[Sheet, bytes]:
+def image_sheet(images: Sequence[np.ndarray], file: str, side: int = LARGEST_SIDE) -> tuple[Sheet, bytes]:
     """Lays images side by side in one WebP file.
 
     Larger images are scaled down to `side` pixels, and further if the file could not hold them all.

@@ -52,13 +52,13 @@ class Gallery:
     Attributes:
         count: Number of images.
         tiles: Those that have a picture, at most `SHOWN`.
-        photographs: The sheet of the images, or `None`.
+        images: The sheet of the images, or `None`.
         heatmaps: The sheet of their heatmaps, or `None`.
     """
 
     count: int
     tiles: list[Tile]
-    photographs: Layer | None
+    images: Layer | None
     heatmaps: Layer | None
 
 

@@ -49,7 +49,7 @@ class Evolution:
         epochs: The epochs after which the model was evaluated.
         accuracies: Accuracy after each of them.
         rows: The images.
-        photographs: The sheet of the images.
+        images: The sheet of the images.
         maps: The sheet of their heatmaps, or `None`.
     """
 
@@ -57,7 +57,7 @@ class Evolution:
     epochs: list[int]
     accuracies: list[float]
     rows: list[Row]
-    photographs: Layer
+    images: Layer
     maps: Layer | None
 
 
@@ -72,7 +72,7 @@ def build(run: Run) -> Evolution | None:
         epochs=facts.epochs,
         accuracies=facts.accuracies,
         rows=_rows(facts, run.diagnosis.dataset.classes, images, maps),
-        photographs=layer(run.pictures, images),
+        images=layer(run.pictures, images),
         maps=layer(run.pictures, maps, over=images) if maps else None,
     )
 

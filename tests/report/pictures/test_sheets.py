@@ -16,7 +16,7 @@ from lrdiag.record.facts import Run
 from lrdiag.record.pictures import FILES, Pictures, Sheet, SheetName
 from lrdiag.report.pictures import layout
 from lrdiag.report.pictures.layout import lay_out, most_informative
-from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, photograph_sheet
+from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, image_sheet
 from lrdiag.report.pictures.tiles import layer
 
 
@@ -39,24 +39,24 @@ def checkerboard_of_images(count: int, height: int, width: int, channels: int) -
 @pytest.mark.parametrize(("height", "width", "channels"), [(32, 32, 3), (28, 28, 1), (8, 8, 1), (17, 40, 3)])
 def test_photographs_are_at_their_places(height: int, width: int, channels: int) -> None:
     images = checkerboard_of_images(7, height, width, channels)
-    sheet, encoded = photograph_sheet(images, "a.webp")
+    sheet, encoded = image_sheet(images, "a.webp")
     assert (sheet.file, sheet.count, sheet.height, sheet.width) == ("a.webp", 7, height, width)
     for place, image in enumerate(images):
         assert np.abs(cut_out(sheet, encoded, place)[..., :3] - int(image[0, 0, 0])).max() <= 24
 
 
 def test_large_photographs_are_scaled_down() -> None:
-    sheet, _ = photograph_sheet(np.zeros((3, 300, 200, 3), np.uint8), "a.webp")
+    sheet, _ = image_sheet(np.zeros((3, 300, 200, 3), np.uint8), "a.webp")
     assert (sheet.height, sheet.width) == (94, 63)
 
 
 def test_large_grey_photographs_are_scaled_down() -> None:
-    sheet, _ = photograph_sheet(np.zeros((3, 224, 224, 1), np.uint8), "a.webp")
+    sheet, _ = image_sheet(np.zeros((3, 224, 224, 1), np.uint8), "a.webp")
     assert (sheet.height, sheet.width) == (94, 94)
 
 
 def test_photographs_are_scaled_down_to_the_side_that_is_asked_for() -> None:
-    sheet, encoded = photograph_sheet(np.full((3, 96, 192, 3), 255, np.uint8), "a.webp", side=62)
+    sheet, encoded = image_sheet(np.full((3, 96, 192, 3), 255, np.uint8), "a.webp", side=62)
     assert (sheet.height, sheet.width) == (31, 62)
     assert cut_out(sheet, encoded, 2)[..., :3].min() >= 250
 
@@ -65,13 +65,13 @@ def test_photographs_are_scaled_down_to_the_side_that_is_asked_for() -> None:
     ("height", "width", "padding"), [(32, 32, 0), (16, 48, 0), (28, 28, 1), (32, 31, 1), (8, 8, 1), (64, 64, 1)]
 )
 def test_only_what_lies_on_blocks_and_is_shown_sharp_has_no_padding(height: int, width: int, padding: int) -> None:
-    sheet, encoded = photograph_sheet(np.zeros((4, height, width, 3), np.uint8), "a.webp")
+    sheet, encoded = image_sheet(np.zeros((4, height, width, 3), np.uint8), "a.webp")
     assert sheet.padding == padding
     assert Image.open(BytesIO(encoded)).size == (2 * (width + 2 * padding), 2 * (height + 2 * padding))
 
 
 def test_photographs_shown_smooth_are_padded_with_their_edge() -> None:
-    _, encoded = photograph_sheet(checkerboard_of_images(4, 64, 64, 3), "a.webp")
+    _, encoded = image_sheet(checkerboard_of_images(4, 64, 64, 3), "a.webp")
     picture = np.asarray(Image.open(BytesIO(encoded)).convert("L")).astype(int)
     assert picture[:, 65].min() >= 231  # the last column of the first cell
     assert picture[:65, 66].max() <= 24  # the first of the second
@@ -79,7 +79,7 @@ def test_photographs_shown_smooth_are_padded_with_their_edge() -> None:
 
 def test_so_many_photographs_that_they_must_shrink_still_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lrdiag.report.pictures.sheets._WEBP_LIMIT", 100)
-    sheet, encoded = photograph_sheet(np.zeros((20, 32, 32, 3), np.uint8), "a.webp")
+    sheet, encoded = image_sheet(np.zeros((20, 32, 32, 3), np.uint8), "a.webp")
     assert (sheet.height, sheet.width) == (18, 18)
     assert max(Image.open(BytesIO(encoded)).size) <= 100
 
@@ -140,14 +140,14 @@ def test_padding_repeats_the_edge() -> None:
 
 def test_photographs_and_maps_lie_in_the_same_places() -> None:
     for count in (1, 2, 7, 2200):
-        photographs, _ = photograph_sheet(np.zeros((count, 8, 8, 3), np.uint8), "a.webp")
+        photographs, _ = image_sheet(np.zeros((count, 8, 8, 3), np.uint8), "a.webp")
         maps, _ = heatmap_sheet(np.zeros((count, 4, 4), np.float32), np.ones(count), "a.png")
         assert photographs.columns == maps.columns
 
 
 def test_files_are_the_same_every_time() -> None:
     images = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3)).astype(np.uint8)
-    assert photograph_sheet(images, "a.webp") == photograph_sheet(images, "a.webp")
+    assert image_sheet(images, "a.webp") == image_sheet(images, "a.webp")
 
 
 def test_a_map_covers_its_photograph(runs: dict[str, Run]) -> None:
