@@ -21,8 +21,8 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
     The callback form of `CurveSchedule`. The policy follows the optimizer's own count of updates. Training that
     continues from `BackupAndRestore` or from a saved model therefore continues in the middle of the cycle. To start the
     policy from its beginning, compile the model again. Updates that loss scaling skips don't count. With data of
-    unknown length Keras counts one extra update per epoch. Each epoch logs the rate of its last update as `learning_rate`, for
-    the progress bar and the history.
+    unknown length Keras counts one extra update per epoch. Each epoch logs the rate of its last update as
+    `learning_rate`, for the progress bar and the history.
 
     No other callback may set the rate. If one does, such as `ReduceLROnPlateau`, training stops with an error at the
     next step.

@@ -72,7 +72,7 @@ def layer(pictures: Pictures, sheet: Sheet, over: Sheet | None = None) -> Layer:
 
 
 def layer_over(pictures: Pictures, name: SheetName, images: Sheet) -> Layer | None:
-    """The background of the heatmaps `name`, which lie in the same places as `images`; `None` if there are none.
+    """The background of the heatmaps `name`, in the same places as `images`; `None` if there are none.
 
     Raises:
         RunFolderError: If they lie in other places, or as `layer` does.
@@ -92,7 +92,7 @@ def require_same_places(images: Sheet, heatmaps: Sheet) -> None:
     """
     if (heatmaps.columns, heatmaps.shown) != (images.columns, images.shown):
         raise RunFolderError(
-            "Images and heatmaps must lie in the same places of their sheets. Make the run again. "
+            "Images and heatmaps must be in the same places of their sheets. Make the run again. "
             f"Received: {images.count} in {images.columns} columns and {heatmaps.count} in {heatmaps.columns}"
         )
 
