@@ -58,7 +58,7 @@ class ReportingCallback(RunRecorder):
         self._assets, self._templates, self._own = assets, templates, own
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Begins a new record, and listens for Ctrl-C."""
+        """Starts a new record, evaluates the first batch, and handles Ctrl-C from now on."""
         self._memory = Memory()
         self._evaluator = self._reporter.evaluator(self.model)
         self._reporter.rehearse(self._evaluator)
@@ -146,7 +146,8 @@ class ReportCallback(ReportingCallback):
     its loss is the mean over its batches.
 
     Make it the last callback in the list. It then sees the learning rate that another callback sets, and evaluates the
-    weights that `EarlyStopping` restores. The first batch of `validation_data` is tried before training begins.
+    weights that `EarlyStopping` restores. The first batch of `validation_data` is evaluated before training begins, so
+    that errors appear early.
 
     Example:
         >>> import tempfile
@@ -210,7 +211,7 @@ class ReportCallback(ReportingCallback):
         if every is not None:
             require_count("every", every)
         if validation_data is None:
-            raise DataError("`validation_data` must be given: the report evaluates the model on it. Received: None")
+            raise DataError("`validation_data` is required: the model is evaluated on it. Received: None")
         if isinstance(validation_data, Iterator):
             raise DataError(
                 "`validation_data` must give the same images in each pass. Give arrays, a tf.data.Dataset, a "

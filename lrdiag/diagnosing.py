@@ -162,7 +162,7 @@ class Stopwatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Reporter:
-    """Evaluates a model on one test set and builds its report, for `diagnose`, the callback and the commands.
+    """Evaluates a model on one test set and builds its report. `diagnose`, the callback and the commands use it.
 
     Attributes:
         data: The test set, `(x, y)` or `(x,)` as `Evaluator.evaluate` takes them.
@@ -213,7 +213,7 @@ class Reporter:
         return Evaluator(model, output=self.output, batch_size=self.batch_size)
 
     def rehearse(self, evaluator: Evaluator) -> None:
-        """Tries the first batch, so that errors appear before training.
+        """Evaluates the first batch, so that errors appear before training.
 
         Raises:
             LrdiagError: If the data, the names or the model can't be used.

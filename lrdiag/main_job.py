@@ -1,4 +1,4 @@
-"""The main job: data, range test, training and report, made of the same parts as a script of a user."""
+"""The main job: data, range test, training and report. It uses the same functions and callbacks as a user's script."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run_main_job(
     """Does what `train_and_report` does, with validated settings.
 
     Args:
-        settings: What to do.
+        settings: The settings.
         progress: The listener.
         command: The command line that repeats the run, for the page.
         started: When the work began, in seconds of `time.perf_counter`. Defaults to now.

@@ -31,7 +31,7 @@ MAX_SEED = 2**31 - 1
 
 @dataclass(frozen=True)
 class LearningRate:
-    """The learning rate of a training run: a number, two boundaries, or the choice of a range test.
+    """The learning rate of a training run: a number, two boundaries, or `auto`, which runs a range test.
 
     Example:
         >>> LearningRate(rate=0.4, base_lr=0.01), LearningRate()  # the second: a range test chooses
@@ -194,7 +194,7 @@ class Settings:
     Attributes:
         data: `"cifar10"`, `"digits"`, or the path of your own data. `None` uses CIFAR-10 if it is available, and the
             digits if it isn't.
-        data_dir: The folder that contains CIFAR-10. `None` looks in Keras's cache.
+        data_dir: The folder that contains CIFAR-10. `None` uses Keras's cache, or downloads CIFAR-10 to it.
         image_size: Height and width that images are scaled to, in pixels. `None` uses what the model or the file of
             arrays says, or 32 × 32.
         model: `"fast"`, `"article"`, a `.keras` file, or `module:function`.
@@ -306,12 +306,12 @@ class DiagnoseSettings:
     """All settings of `lrdiag diagnose`, validated.
 
     Example:
-        >>> DiagnoseSettings("flowers.keras", data="photographs/").preprocess
+        >>> DiagnoseSettings("flowers.keras", data="flowers/").preprocess
         'raw'
 
     Attributes:
         model: A `.keras` or `.h5` file, the folder of a SavedModel, or `module:function`.
-        data: As `Settings.data`. Data without a test set is evaluated as a whole.
+        data: As `Settings.data`, but `None` always means CIFAR-10. Data without a test set is evaluated as a whole.
         data_dir: As `Settings.data_dir`.
         image_size: Height and width that images are scaled to, in pixels. `None` uses what the model takes.
         preprocess: How pixels are scaled before they reach the model.

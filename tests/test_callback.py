@@ -366,7 +366,7 @@ def test_without_tensorboard_training_does_not_begin(tmp_path: Path, monkeypatch
     [
         (DATA, {"every": 0}, SettingsError, r"`every` must be a whole number, 1 or more. Received: 0"),
         (DATA, {"baseline": "nowhere"}, RunFolderError, "nowhere"),
-        (None, {}, DataError, r"`validation_data` must be given.*Received: None"),
+        (None, {}, DataError, r"`validation_data` is required.*Received: None"),
         (iter([DATA]), {}, DataError, r"same images in each pass.*Received: list_iterator"),
     ],
 )

@@ -731,7 +731,7 @@ def test_a_folder_that_is_used_again_keeps_no_file_of_the_earlier_run(
 ) -> None:
     history = {"loss": [1.0, 0.5], "accuracy": [0.25, 0.5]}
     rates = np.geomspace(1e-4, 1, 30)
-    test = RangeTestFacts(rates.tolist(), [1.0] * 30, [1.0] * 30, "the range was swept to its end")
+    test = RangeTestFacts(rates.tolist(), [1.0] * 30, [1.0] * 30, "the last learning rate was reached")
     (tmp_path / "model.keras").write_bytes(b"the model of the first run")
     (tmp_path / "weights.h5").write_bytes(b"the user's own")
     first = diagnose(net, IMAGES, LABELS, history=history, range_test=test)

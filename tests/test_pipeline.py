@@ -323,7 +323,7 @@ def test_without_cifar10_the_digits_are_used_with_a_warning(tmp_path: Path) -> N
     assert report.dataset.fallback
     assert report.findings[0].code == "stand-in-data"
     page = (tmp_path / "run" / "report.html").read_text("utf-8")
-    assert 0 < page.index("This is not CIFAR-10") < page.index("<h2")
+    assert 0 < page.index("CIFAR-10 was not available") < page.index("<h2")
 
 
 @pytest.mark.usefixtures("no_cifar10")

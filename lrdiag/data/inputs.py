@@ -27,7 +27,7 @@ def labelled_batches(x: Any, y: Any, batch_size: int) -> Iterator[tuple[Any, np.
         batch_size: Number of images in a batch if `x` is arrays.
 
     Raises:
-        DataError: If images or labels are missing, differ in number, or are infinite.
+        DataError: If images or labels are missing or differ in number, or the data has no end.
     """
     if isinstance(x, LabelledImages):
         x, y = x.images, x.labels

@@ -197,7 +197,7 @@ def _warn(dataset: Dataset, progress: Progress) -> None:
     absent = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
     if absent:
         more = f" and {len(absent) - _NAMES_SHOWN:,} more" if len(absent) > _NAMES_SHOWN else ""
-        progress.warn(f"There are no test images of {', '.join(absent[:_NAMES_SHOWN])}{more}: these are not evaluated.")
+        progress.warn(f"There are no test images of {', '.join(absent[:_NAMES_SHOWN])}{more}. They are not evaluated.")
 
 
 def _limit(images: LabelledImages, size: int | None, classes: tuple[str, ...], seed: int) -> LabelledImages:

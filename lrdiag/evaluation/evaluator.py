@@ -89,7 +89,7 @@ class Evaluator:
     def rehearse(
         self, x: Any, y: Any = None, *, display: Display | None = None, preprocess: Preprocessing | None = None
     ) -> int:
-        """Checks data and model on the first batch. Call it before a long training run.
+        """Checks data and model on the first batch, so that errors appear before training.
 
         Args:
             x: As in `evaluate`.

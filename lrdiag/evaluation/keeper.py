@@ -101,7 +101,7 @@ class Keeper:
         """
         if isinstance(self._display, np.ndarray) and len(self._display) != self._seen:
             raise DataError(
-                "`display` must hold one image for each input. "
+                "`display` must contain one image for each input. "
                 f"Received: {len(self._display)} images for {self._seen} inputs"
             )
 

@@ -69,7 +69,7 @@ class OpenedModel:
             final = _array(self._call(example))
         if final.ndim != 2:
             raise ModelError(
-                "The output must hold one score per class, with the shape (n, classes). "
+                "The output must contain one score per class, with the shape (n, classes). "
                 f"Received: a model whose output has the shape {('n', *final.shape[1:])}"
             )
         self.steps = _steps(seen)

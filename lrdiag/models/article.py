@@ -1,6 +1,6 @@
 """The convolutional network of the learning-rate article that lrdiag is based on.
 
-It has nine convolutions of 3×3 and 1×1, with batch normalisation and ReLU after each but the last, and no dense layer:
+It has nine convolutions of 3×3 and 1×1, with batch normalization and ReLU after each but the last, and no dense layer:
 the last 1×1 convolution returns a map of logits, which is averaged over the image.
 """
 

@@ -24,7 +24,7 @@ def load_foreign(spec: str, image_shape: tuple[int, ...], classes: int) -> keras
 
     Args:
         spec: The path of a `.keras` file, or `"module:function"`. The function is called with `image_shape` and
-            `classes` if it has parameters of these names. `module` may lie in the current folder.
+            `classes` if it has parameters of these names. `module` may be in the current folder.
         image_shape: `(height, width, channels)`.
         classes: Number of classes.
 
@@ -92,8 +92,8 @@ def _load_file(path: Path, trust: bool, compiled: bool = False) -> keras.Model:
         if compiled:  # its loss or optimizer may be unknown here
             return _load_file(path, trust)
         raise ModelError(
-            "A model file must load in Keras 3 without running code that it contains: Lambda layers are refused unless "
-            "`lrdiag diagnose` is given --trust. "
+            "Keras 3 must be able to load the model file without running code that it contains, such as Lambda layers. "
+            "If you trust the file, use `lrdiag diagnose --trust`. "
             f"Received: {path}: {type(error).__name__}: {error}"
         ) from error
 

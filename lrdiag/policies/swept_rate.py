@@ -59,9 +59,8 @@ class SweptRate:
         found = self._scalars[0].read()
         if found != self._expected:
             raise SettingsError(
-                f"No other callback may set the learning rate during a range test, which left it at "
-                f"{self._expected:g}. Remove the other callback, such as a policy, ReduceLROnPlateau or "
-                f"LearningRateScheduler. Received: {found:g}"
+                "No other callback may set the learning rate during a range test. Remove the other one, such as a "
+                f"policy, ReduceLROnPlateau or LearningRateScheduler. Received: {found:g} instead of {self._expected:g}"
             )
 
     def give_back(self) -> None:

@@ -42,7 +42,7 @@ class Reading:
         onset: The rate at which 10 % of the descent are complete. It limits `max_lr`.
         base_lr: Lower boundary of a cycle: a tenth of `max_lr`, or the onset if that is higher.
         suggestion: A constant rate: the middle of the steepest stretch of the descent.
-        max_lr: Upper boundary of a cycle: twice the rate of the lowest loss, at most half of the rate that diverges.
+        max_lr: Upper boundary of a cycle: twice the rate of the lowest loss, at most half the rate where it diverges.
     """
 
     trend: np.ndarray

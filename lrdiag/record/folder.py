@@ -1,6 +1,6 @@
-"""The run folder: it stores a run, and its page can be made again from it.
+"""The run folder, which contains everything that is needed to write the page again.
 
-Every file is written under a temporary name and then renamed, so no file is ever incomplete.
+Every file is written under a temporary name and then renamed, so other programs never read an incomplete file.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _unwritable(path: Path, error: OSError) -> RunFolderError:
 
 
 def create(folder: Path) -> None:
-    """Creates the folder and checks that it is writable. Call it before a long computation.
+    """Creates the folder and checks that it can be written, before anything slow starts.
 
     Raises:
         RunFolderError: If it cannot be created or written.
@@ -95,7 +95,7 @@ def create(folder: Path) -> None:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[None]:
-    """Creates a run folder, checks that it is writable, and removes it if an error leaves it empty.
+    """Creates a run folder, checks that it can be written, and removes it if it is empty after an error.
 
     Raises:
         RunFolderError: If it can't be created or written.
@@ -201,7 +201,7 @@ def _is_of_0_1(report: Path) -> bool:
 
 @dataclass(frozen=True)
 class PictureIndex:
-    """Where the pictures of a run lie: the content of pictures.json.
+    """The positions of the pictures of a run: the content of pictures.json.
 
     Attributes:
         report: Identifies the report.json that the pictures belong to.
@@ -261,7 +261,7 @@ def load(folder: Path) -> Run:
     """Reads a run with its pictures.
 
     Raises:
-        RunFolderError: If the folder holds no run, or one that this version cannot read.
+        RunFolderError: If the folder contains no run, or one that this version cannot read.
     """
     return load_report(folder / REPORT)
 
@@ -286,7 +286,7 @@ def report_of(path: Path) -> Path:
 
 
 def load_baseline(path: Path) -> Run:
-    """Reads a run to compare with. Pictures that do not lie beside its report.json are left out.
+    """Reads a run to compare with. Pictures that are not in the folder of its report.json are left out.
 
     Args:
         path: A run folder or a report.json.
@@ -305,7 +305,7 @@ def load_baseline(path: Path) -> Run:
 
 
 def _read(report: Path) -> tuple[Diagnosis, dict[SheetName, Sheet] | None]:
-    """Returns the facts, and the sheets if report.json contains them."""
+    """The facts, and the sheets if report.json contains them itself."""
     content = report.read_bytes()
     version = msgspec.json.decode(content, type=_Version).schema_version
     if version == conversion.OLDEST:
@@ -342,7 +342,7 @@ def _readable(report: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunFolderError(
-            f"A run folder holds {REPORT}, {PICTURES} and the pictures that it names. Make one with `lrdiag "
+            f"A run folder must contain {REPORT}, {PICTURES} and the pictures that it names. Make one with `lrdiag "
             f"train-and-report`. Received: {report.parent} ({error.strerror}: {error.filename})"
         ) from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""The picture sheets of a run: where each picture lies, and the content of each file."""
+"""The picture sheets of a run: the position of each picture, and the content of each file."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Sheet:
     """Many small pictures of one size in one image file, row by row.
 
     Attributes:
-        file: Image file, beside report.json.
+        file: Image file, in the folder of report.json.
         count: Number of pictures.
         columns: Pictures in a row.
         width: Width of one picture in pixels, without padding.
@@ -72,7 +72,7 @@ class Sheet:
 
     def __post_init__(self) -> None:
         if min(self.count, self.columns, self.width, self.height) < 1 or self.padding < 0:
-            raise RunFolderError(f"A picture sheet must have pictures of positive size. Received: {self}")
+            raise RunFolderError(f"A picture sheet must have pictures of at least one pixel. Received: {self}")
         if self.items is not None and (len(self.items) != self.count or min(self.items) < 0):
             raise RunFolderError(
                 "A picture sheet must name one entry for each of its pictures. "
@@ -95,7 +95,7 @@ class Pictures:
     """The picture sheets of a run.
 
     Attributes:
-        sheets: Where the pictures lie, by what they show: the content of pictures.json.
+        sheets: Positions of the pictures, by what they show: the content of pictures.json.
         files: Content of each image file, by its name.
     """
 

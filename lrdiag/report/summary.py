@@ -20,7 +20,7 @@ MARKER = "<!-- lrdiag summary -->"
 LIMIT = 60_000
 """Characters. GitHub allows 65,536 in a comment, so workflows can add lines."""
 SECTIONS = ("findings", "baseline", "confused pairs", "classes", "settings")
-"""Sections that are left out if the summary is too long, most important first."""
+"""Sections that may be left out if the summary is too long, most important first."""
 _ROWS = 5
 _CAUTIONS = 10
 _MARKS = re.compile(r"[\\`*_\[\]<>#|~$&!]")

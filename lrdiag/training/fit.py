@@ -105,7 +105,7 @@ def _cosine_restarts(max_lr: float, steps_per_epoch: int, epochs: int) -> Policy
     restarts = keras.optimizers.schedules.CosineDecayRestarts(
         max_lr, steps_per_epoch * epochs / (2**cycles - 1), t_mul=2.0
     )
-    number = "one cosine cycle" if cycles == 1 else f"{cycles} cosine cycles, each twice as long as the last,"
+    number = "one cosine cycle" if cycles == 1 else f"{cycles} cosine cycles, each twice as long as the previous one,"
     return Policy(restarts, (), f"{number} from {rate(max_lr)} down to 0")
 
 
@@ -119,7 +119,7 @@ def _cycles(schedule: ScheduleName, rates: Rates, steps_per_epoch: int, epochs: 
     gamma = 1.0
     if schedule == "triangular2":
         mode = "triangular2"
-        words += ", each half as high as the last"
+        words += ", each half as high as the previous one"
     if schedule == "exp-range":
         mode, gamma = "exp_range", EXP_RANGE_LAST ** (1 / last_step)
         words += f", decaying to {EXP_RANGE_LAST:.0%} of their height"

@@ -296,7 +296,7 @@ def test_gradients_may_be_accumulated_in_a_custom_train_step() -> None:
     model.compile(keras.optimizers.SGD(0.1))
     before = weights(model)
     test = find_lr(model, INPUTS, TARGETS, **SWEEP)
-    assert (test.iterations, test.stop_reason) == (6, "the range was swept to its end")
+    assert (test.iterations, test.stop_reason) == (6, "the last learning rate was reached")
     np.testing.assert_array_equal(weights(model), before)
 
 

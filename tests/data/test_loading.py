@@ -30,9 +30,7 @@ def test_cifar10_by_default(tmp_path, write_cifar10, progress):
 def test_the_digits_replace_unavailable_default_data_with_a_warning(progress):
     dataset = load_dataset(Settings(), progress)
     assert dataset.name == "Digits"
-    assert dataset.fallback.startswith(
-        "CIFAR-10 is neither on disk nor can it be downloaded: nowhere.invalid cannot be"
-    )
+    assert dataset.fallback.startswith("CIFAR-10 is not on disk and cannot be downloaded: nowhere.invalid cannot be")
     assert "\n" not in dataset.fallback
     assert "digits of scikit-learn" in progress.warnings[-1]
     assert "--data-dir" in progress.warnings[-1]

@@ -60,7 +60,7 @@ def test_a_column_that_one_sweep_lacks_is_left_out() -> None:
 def test_the_stop_reason_is_that_of_the_shortest_sweep() -> None:
     short = dataclasses.replace(sweep(count=80), stop_reason="the loss diverged")
     assert RangeTest((sweep(), short)).stop_reason == "the loss diverged"
-    assert RangeTest((sweep(),)).stop_reason == "the range was swept to its end"
+    assert RangeTest((sweep(),)).stop_reason == "the last learning rate was reached"
 
 
 def test_the_boundaries_span_a_decade_that_ends_above_the_suggestion() -> None:
@@ -136,7 +136,7 @@ def test_without_two_readable_sweeps_there_is_no_interval(sweeps: tuple[Sweep, .
 
 
 def test_an_error_gives_the_number_of_updates_and_the_stop_reason() -> None:
-    with pytest.raises(NoSuggestion, match=r"\(100 updates, then the range was swept to its end\)"):
+    with pytest.raises(NoSuggestion, match=r"\(100 updates, then the last learning rate was reached\)"):
         RangeTest((FLAT,)).suggest()
 
 

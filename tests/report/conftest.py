@@ -224,7 +224,8 @@ def make_training() -> TrainingRun:
 def _fallback() -> Run:
     run = make_run(CONFUSED, CLASSES)
     reason = "CIFAR-10 could not be downloaded."
-    finding = Finding("stand-in-data", "error", "This is not CIFAR-10: the digits data is used instead.", reason, "…")
+    title = "CIFAR-10 was not available. The digits data was used instead."
+    finding = Finding("stand-in-data", "error", title, reason, "…")
     return changed(run, dataset=dataclasses.replace(run.diagnosis.dataset, fallback=reason), findings=[finding])
 
 

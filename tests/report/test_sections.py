@@ -65,7 +65,7 @@ class TestVerdict:
     @pytest.mark.parametrize(
         ("variant", "expected"),
         [
-            ("fallback", "Do not trust this run: This is not CIFAR-10: the digits data is used instead."),
+            ("fallback", "Do not trust this run: CIFAR-10 was not available. The digits data was used instead."),
             (
                 "diverged",
                 "Do not trust this run: Training stopped early: the loss was not finite at step 5 of epoch 1.",
@@ -213,7 +213,7 @@ class TestLearningRate:
 class TestTraining:
     def test_names_the_best_epoch(self, pages: dict[str, str]) -> None:
         content = words(pages["ordinary"], "training").replace("\u00a0", " ")
-        assert "The best epoch was epoch 2, with 68.8 % in validation." in content
+        assert "The best epoch was epoch 2, with a validation accuracy of 68.8 %." in content
 
     def test_shows_the_steps_of_an_incomplete_epoch(self, pages: dict[str, str]) -> None:
         assert "None of 3 epochs was completed." in words(pages["diverged"], "training")

@@ -42,7 +42,7 @@ def test_continues_with_the_verdict(summaries: dict[str, str]) -> None:
 
 
 def test_begins_with_the_error_of_the_run(summaries: dict[str, str]) -> None:
-    assert after_marker(summaries["fallback"]).startswith("> **Do not trust this run:** This is not CIFAR-10: ")
+    assert after_marker(summaries["fallback"]).startswith("> **Do not trust this run:** CIFAR-10 was not available. ")
 
 
 def test_a_failed_gate_comes_first(runs: dict[str, Run]) -> None:

@@ -68,7 +68,7 @@ def test_decaying_cycles_are_three_or_more_and_end_at_the_base(steps_per_epoch: 
     steps = steps_per_epoch * epochs
     step_size = (steps - 1) / (2 * cycles)
     for schedule, curve, words in (
-        ("triangular2", Cyclic(0.01, 0.4, step_size, "triangular2"), ", each half as high as the last"),
+        ("triangular2", Cyclic(0.01, 0.4, step_size, "triangular2"), ", each half as high as the previous one"),
         (
             "exp-range",
             Cyclic(0.01, 0.4, step_size, "exp_range", 0.1 ** (1 / (steps - 1))),
@@ -95,7 +95,7 @@ def test_cosine_cycles_double_and_end_with_the_run(steps_per_epoch: int, epochs:
     np.testing.assert_allclose(rates, CosineRestarts(0.4, first)(np.arange(steps)), rtol=1e-3, atol=1e-6)
     assert sum(np.diff(rates) > 0) == cycles - 1
     assert (rates[0], rates[-1]) == pytest.approx((0.4, 0.0), abs=0.005)
-    number = "one cosine cycle" if cycles == 1 else f"{cycles} cosine cycles, each twice as long as the last,"
+    number = "one cosine cycle" if cycles == 1 else f"{cycles} cosine cycles, each twice as long as the previous one,"
     assert policy.description == f"{number} from 4.0e-1 down to 0"
 
 

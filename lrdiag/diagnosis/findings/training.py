@@ -29,7 +29,7 @@ def training_stopped(evidence: Evidence) -> Answer:
         f"{_completed(training)} The figures below are those of the model at the start of the epoch that failed.",
         f"Lower the learning rate ({rate}), or let the range test choose it ({rate} auto)."
         if facts.made_by == "train_and_report"
-        else "Lower the learning rate. lrdiag.find_lr measures a suitable one.",
+        else "Lower the learning rate. lrdiag.find_lr suggests one.",
     )
 
 
@@ -60,9 +60,9 @@ def lagging_statistics(evidence: Evidence) -> Answer:
     return Found(
         f"On training images, the model is {_points(gap)} points less accurate in inference mode than while training.",
         f"Accuracy was {percent(while_training)} while training and is {percent(sample.accuracy)} on "
-        f"{plural(sample.size, 'training image')} in inference mode. This is typical of batch normalisation after a "
+        f"{plural(sample.size, 'training image')} in inference mode. This is typical of batch normalization after a "
         "short training run: inference uses moving averages, which lag behind the weights.",
-        f"Train for more epochs{_named(facts, 'epochs')}, or lower the momentum of the batch normalisation layers "
+        f"Train for more epochs{_named(facts, 'epochs')}, or lower the momentum of the batch normalization layers "
         "(0.9 instead of 0.99).",
         gap,
         LAG_GAP,
@@ -131,11 +131,11 @@ def _gap_in_the_history(facts: Diagnosis, accuracy: float, val_accuracy: float, 
         return NotChecked(f"{plural(size, 'validation image')} are too few", gap, threshold)
     return Found(
         f"Training accuracy is {_points(gap)} points above validation accuracy.",
-        f"In the last epoch it was {percent(accuracy)}, against {percent(val_accuracy)}. Either the model overfits, or "
+        f"In the last epoch they were {percent(accuracy)} and {percent(val_accuracy)}. Either the model overfits, or "
         "it behaves differently in inference mode: training accuracy is measured while training, when dropout is "
-        "active and batch normalisation uses the statistics of the batch.",
+        "active and batch normalization uses the statistics of the batch.",
         "Evaluate the model on its training images. If it reaches the training accuracy, it overfits: "
-        f"{_against_overfitting(facts)} If it does not, the moving averages of batch normalisation lag: train longer.",
+        f"{_against_overfitting(facts)} If it does not, the moving averages of batch normalization lag: train longer.",
         gap,
         threshold,
     )
@@ -158,4 +158,4 @@ def _points(difference: float) -> str:
 
 
 def _completed(training: TrainingRun) -> str:
-    return f"{count(len(training.epochs))} of {plural(training.epochs_planned, 'epoch')} were completed."
+    return f"Completed: {count(len(training.epochs))} of {plural(training.epochs_planned, 'epoch')}."

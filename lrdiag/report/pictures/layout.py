@@ -28,7 +28,7 @@ def lay_out(
 ) -> Pictures:
     """Lays out the misclassified images, their heatmaps, and a few training images of each class.
 
-    Images are scaled down further if there are many. If a page cannot hold every mistake, it shows the highest losses
+    Images are scaled down further if there are many. If not every mistake fits on a page, it shows the highest losses
     of each confused pair and the highest losses of all.
 
     Args:

@@ -49,7 +49,7 @@ def layer(pictures: Pictures, sheet: Sheet, over: Sheet | None = None) -> Layer:
     encoded = pictures.files.get(sheet.file)
     if encoded is None or encoded[:4] not in MEDIA_TYPES:
         raise RunFolderError(
-            f"A run must hold the picture file {sheet.file!r} as WebP or PNG. Make the run again. "
+            f"A run must contain the picture file {sheet.file!r} as WebP or PNG. Make the run again. "
             f"Received: {'no such file' if encoded is None else 'another format'}"
         )
     shown = over or sheet
@@ -92,7 +92,7 @@ def require_same_places(images: Sheet, heatmaps: Sheet) -> None:
     """
     if (heatmaps.columns, heatmaps.shown) != (images.columns, images.shown):
         raise RunFolderError(
-            "Images and heatmaps must lie in the same places of their sheets. Make the run again. "
+            "Images and heatmaps must be in the same places of their sheets. Make the run again. "
             f"Received: {images.count} in {images.columns} columns and {heatmaps.count} in {heatmaps.columns}"
         )
 

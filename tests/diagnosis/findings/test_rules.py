@@ -95,7 +95,7 @@ def test_a_rule_that_uses_evidence_without_naming_it_is_a_mistake() -> None:
 def test_an_effect_is_silent_if_its_cause_was_found() -> None:
     effect = Rule("effect", "note", "data", fails, unless=("other", "cause"))
     facts = check_all(Evidence(facts_of(SOUND)), [Rule("cause", "note", "data", found), effect])
-    assert facts.checks[1] == Check("effect", "not checked", reason="see cause")
+    assert facts.checks[1] == Check("effect", "not checked", reason="the finding cause explains it")
     assert cause_of("effect", facts, [effect]) == "cause"
     quiet = check_all(Evidence(facts_of(SOUND)), [Rule("cause", "note", "data", passed)])
     assert cause_of("effect", quiet, [effect]) is None

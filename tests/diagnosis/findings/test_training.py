@@ -23,7 +23,7 @@ class TestTrainingStopped:
     def test_fires(self) -> None:
         found = finding(facts_of(SOUND, training=history([(0.5, 0.5)], **STOPPED)), "training-stopped")
         assert found.title == "Training stopped early: the loss was not finite at step 5 of epoch 2."
-        assert found.evidence.startswith("1 of 1,000 epochs were completed.")
+        assert found.evidence.startswith("Completed: 1 of 1,000 epochs.")
         assert "lrdiag.find_lr" in found.advice
 
     @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ class TestOverfitting:
     def test_a_history_alone_names_both_causes(self) -> None:
         found = finding(trained((0.99, 0.1), (0.75, 0.5)), "overfitting")
         assert found.title == "Training accuracy is 25.0 points above validation accuracy."
-        assert "75.0 %, against 50.0 %" in found.evidence
+        assert "75.0 % and 50.0 %" in found.evidence
         assert "dropout" in found.evidence
-        assert "batch normalisation" in found.evidence
+        assert "batch normalization" in found.evidence
         assert found.advice.startswith("Evaluate the model on its training images.")
 
     @pytest.mark.parametrize(("val", "status"), [(0.649, "found"), (0.651, "passed"), (0.9, "passed")])
