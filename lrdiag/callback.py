@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrdiag.backend.interrupt import Interrupt
+from lrdiag.data.inputs import DEFAULT_BATCH_SIZE
 from lrdiag.diagnosing import Reporter, Stopwatch
 from lrdiag.errors import ComparisonError, DataError, require_count
 from lrdiag.evaluation.evolution import Memory
@@ -57,7 +58,7 @@ class ReportingCallback(RunRecorder):
         self._assets, self._templates, self._own = assets, templates, own
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Begins a new record, and listens for Ctrl-C."""
+        """Starts a new record, evaluates the first batch, and handles Ctrl-C from now on."""
         self._memory = Memory()
         self._evaluator = self._reporter.evaluator(self.model)
         self._reporter.rehearse(self._evaluator)
@@ -145,7 +146,8 @@ class ReportCallback(ReportingCallback):
     its loss is the mean over its batches.
 
     Make it the last callback in the list. It then sees the learning rate that another callback sets, and evaluates the
-    weights that `EarlyStopping` restores. The first batch of `validation_data` is tried before training begins.
+    weights that `EarlyStopping` restores. The first batch of `validation_data` is evaluated before training begins, so
+    that errors appear early.
 
     Example:
         >>> import tempfile
@@ -204,12 +206,12 @@ class ReportCallback(ReportingCallback):
         output: str | int | None = None,
         baseline: str | Path | Report | None = None,
         name: str = "",
-        batch_size: int = 256,
+        batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> None:
         if every is not None:
             require_count("every", every)
         if validation_data is None:
-            raise DataError("`validation_data` must be given: the report evaluates the model on it. Received: None")
+            raise DataError("`validation_data` is required: the model is evaluated on it. Received: None")
         if isinstance(validation_data, Iterator):
             raise DataError(
                 "`validation_data` must give the same images in each pass. Give arrays, a tf.data.Dataset, a "

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrdiag.backend.device import device
+from lrdiag.data.inputs import DEFAULT_BATCH_SIZE
 from lrdiag.data.sampling import random_subset
 from lrdiag.diagnosis.gates import Gate, check, with_outcomes
 from lrdiag.diagnosis.scores import training_sample
@@ -58,7 +59,7 @@ def diagnose(
     baseline: str | Path | Report | None = None,
     name: str = "",
     files: Sequence[str] = (),
-    batch_size: int = 256,
+    batch_size: int = DEFAULT_BATCH_SIZE,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Report:
@@ -162,7 +163,7 @@ class Stopwatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Reporter:
-    """Evaluates a model on one test set and builds its report: what `diagnose`, the callback and the commands share.
+    """Evaluates a model on one test set and builds its report. `diagnose`, the callback and the commands use it.
 
     Attributes:
         data: The test set, `(x, y)` or `(x,)` as `Evaluator.evaluate` takes them.
@@ -213,7 +214,7 @@ class Reporter:
         return Evaluator(model, output=self.output, batch_size=self.batch_size)
 
     def rehearse(self, evaluator: Evaluator) -> None:
-        """Tries the first batch, so that errors appear before training.
+        """Evaluates the first batch, so that errors appear before training.
 
         Raises:
             LrdiagError: If the data, the names or the model can't be used.

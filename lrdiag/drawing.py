@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def thin(x: np.ndarray, y: np.ndarray, limit: int = 300) -> tuple[np.ndarray, np.ndarray]:
-    """At most `limit` points of a curve that keep its highs and lows. Values that are not finite are left out.
+    """Returns at most `limit` points of a curve, with its highs and lows. Values that are not finite are left out.
 
     Args:
         x: `float64` array of shape `(n,)`, ascending.
         y: `float64` array of shape `(n,)`.
-        limit: Most points that are kept. Each of about `limit // 2` windows gives its lowest and its highest.
+        limit: Maximum number of points. Each of about `limit // 2` windows gives its lowest and its highest.
     """
     finite = np.isfinite(y)
     x, y = x[finite], y[finite]

@@ -1,10 +1,10 @@
-"""Every error that lrdiag raises on purpose.
+"""The errors of lrdiag.
 
     LrdiagError
     ├── SettingsError           an option or argument is invalid
     ├── DataError               images or labels are invalid
-    │   └── DataUnavailable     data is neither on disk nor can be downloaded
-    ├── ModelError              a model does not load or does not fit the data
+    │   └── DataUnavailable     data isn't on disk and can't be downloaded
+    ├── ModelError              a model can't be loaded or doesn't fit the data
     ├── NoSuggestion            a range test gives no learning rate
     ├── ComparisonError         two runs have different test images or classes
     ├── TemplateError           a custom template can't be rendered
@@ -21,7 +21,7 @@ from typing import SupportsIndex
 
 
 class LrdiagError(Exception):
-    """Base class of every error that lrdiag raises on purpose.
+    """Base class of all errors that lrdiag raises.
 
     Example:
         >>> import lrdiag
@@ -42,11 +42,11 @@ class DataError(LrdiagError, ValueError):
 
 
 class DataUnavailable(DataError):
-    """Data is neither on disk nor can be downloaded."""
+    """Data isn't on disk and can't be downloaded."""
 
 
 class ModelError(LrdiagError, ValueError):
-    """A model does not load or does not fit the data."""
+    """A model can't be loaded or doesn't fit the data."""
 
 
 class NoSuggestion(LrdiagError):

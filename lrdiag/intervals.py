@@ -84,7 +84,7 @@ def mcnemar(broken: int, fixed: int) -> float:
 
 
 def at_most(hits: int, trials: int, share: float) -> float:
-    """Probability of so few hits, or fewer, if each trial succeeds with probability `share`.
+    """Returns the probability of at most `hits` successes if each trial succeeds with probability `share`.
 
     Example:
         >>> round(at_most(1, 4, 0.5), 4)
@@ -115,7 +115,7 @@ def conclude(gained: float, p_value: float) -> Conclusion:
 
 
 def consistent(interval: tuple[float, float], conclusion: Conclusion) -> tuple[float, float]:
-    """The interval of a difference, with its nearer end moved to 0 if it disagrees with the conclusion of the test."""
+    """Returns the interval of a difference. Its nearer end is moved to 0 if it disagrees with the conclusion."""
     low, high = interval
     if conclusion == "better":
         return max(low, 0.0), high

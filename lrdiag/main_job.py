@@ -1,4 +1,4 @@
-"""The main job: data, range test, training and report, made of the same parts as a user's own script."""
+"""The main job: data, range test, training and report. It uses the same functions and callbacks as a user's script."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run_main_job(
     """Does what `train_and_report` does, with validated settings.
 
     Args:
-        settings: What to do.
+        settings: The settings.
         progress: The listener.
         command: The command line that repeats the run, for the page.
         started: When the work began, in seconds of `time.perf_counter`. Defaults to now.
@@ -71,7 +71,7 @@ def run_main_job(
 
 @dataclass(frozen=True)
 class Job:
-    """What is trained, on what, and for how long.
+    """The network, the data and the length of a training run.
 
     Attributes:
         settings: The settings.
@@ -150,7 +150,7 @@ def _fit(job: Job, rates: Rates, reporter: Reporter, clock: Stopwatch) -> Report
 
 
 class _JobCallback(ReportingCallback):
-    """Saves the model before it is evaluated, and leaves an epoch that was undone out of the record."""
+    """Saves the model before it is evaluated, and omits an undone epoch from the record."""
 
     def __init__(self, job: Job, policy: Policy, guard: DivergenceGuard, reporter: Reporter, clock: Stopwatch) -> None:
         given = job.settings

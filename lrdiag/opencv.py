@@ -16,7 +16,7 @@ _REPAIR = (
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("__"):  # what Python itself asks a module for
+    if name.startswith("__"):  # attributes that Python itself looks up
         raise AttributeError(name)
     try:
         import cv2

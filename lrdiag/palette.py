@@ -27,7 +27,7 @@ LIGHT = {
 
 `training` and `validation` are the blue and the vermilion of Okabe and Ito, which people with any of the common colour
 vision deficiencies can tell apart. `heat-rgb` is the colour of an error in the confusion matrix, `heat-most` its
-greatest opacity, `mean-ground` the ground of a mean heatmap.
+maximum opacity, `mean-ground` the background of a mean heatmap.
 """
 DARK = {
     "paper": "#15171a",
@@ -51,9 +51,9 @@ DARK = {
 OPACITY = 0.65
 """Opacity of a heatmap at its peak."""
 GROWTH = 0.75
-"""The opacity grows with this power of the heat: where a heatmap is cold, the image stays visible."""
+"""The opacity grows with this power of the heat: the image stays visible under low values."""
 _BRIGHT = 0.9
-"""Share of TURBO that is used. Its last tenth turns dark again, which reads as less."""
+"""Share of TURBO that is used. Its last tenth turns dark again, which looks like a lower value."""
 _NEGATIVE, _POSITIVE = np.array([0, 80, 255]), np.array([255, 50, 0])
 """Blue and vermilion stay apart in each of the three dichromacies (ΔE*ab ≥ 125, where red and green fall to 7)."""
 _SATURATION = 0.25
@@ -61,7 +61,7 @@ _SATURATION = 0.25
 
 
 def opacity(heat: np.ndarray, peak: float = OPACITY) -> np.ndarray:
-    """How opaque a heatmap is.
+    """Returns the opacity of a heatmap.
 
     Args:
         heat: Array of any shape, values from -1 to 1; of signed values the distance from 0 counts.
@@ -74,7 +74,7 @@ def opacity(heat: np.ndarray, peak: float = OPACITY) -> np.ndarray:
 
 
 def turbo(heat: np.ndarray) -> np.ndarray:
-    """Colours of a heatmap.
+    """Returns the colours of a heatmap.
 
     Example:
         >>> turbo(np.array([0.0, 1.0])).tolist()
@@ -91,7 +91,7 @@ def turbo(heat: np.ndarray) -> np.ndarray:
 
 
 def difference(heat: np.ndarray) -> np.ndarray:
-    """Colours of the difference of two heatmaps: blue below 0, white at 0, vermilion above.
+    """Returns the colours of the difference of two heatmaps: blue below 0, white at 0, vermilion above.
 
     Example:
         >>> difference(np.array([-1.0, 0.0, 1.0])).tolist()

@@ -58,7 +58,8 @@ def train_and_report(
 ) -> Report:
     """Finds a learning rate, trains a model, evaluates it, and writes the report to a run folder.
 
-    The run folder also contains the trained model, `model.keras`, which is saved before the evaluation.
+    The run folder also contains the trained model, `model.keras`, which is saved before the evaluation. Ctrl-C during
+    training saves and evaluates the model as it is, writes the report, and raises `KeyboardInterrupt`.
 
     Example:
         >>> import tempfile
@@ -66,15 +67,16 @@ def train_and_report(
         >>> import lrdiag
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     report = lrdiag.train_and_report(
-        ...         "digits", epochs=1, learning_rate=0.1, limit_train=200, limit_test=50, out=folder
+        ...         data="digits", epochs=1, learning_rate=0.1, limit_train=200, limit_test=50, out=folder
         ...     )
         ...     (Path(folder) / "report.html").exists(), report.diagnosis.test.size
         (True, 50)
 
     Args:
         data: `"cifar10"`, `"digits"`, or the path of your own data: a folder of images sorted into classes, a `.npz`
-            file, a CSV or Parquet table. `None` uses CIFAR-10 if it is available, and the digits if it isn't.
-        data_dir: The folder that contains CIFAR-10. `None` looks in Keras's cache.
+            file, a CSV or Parquet table, or a folder of TensorFlow Datasets. `None` uses CIFAR-10 if it is available,
+            and the digits if it isn't.
+        data_dir: The folder that contains CIFAR-10. `None` uses Keras's cache, or downloads CIFAR-10 to it.
         image_size: Size that images are scaled to, in pixels: one number, or height and width, such as `(48, 64)` or
             `"48x64"`. `None` uses what the model or the file of arrays says, or 32.
         model: `"fast"`, `"article"`, a `.keras` file, or `module:function`.
@@ -92,8 +94,8 @@ def train_and_report(
             test chooses.
         mixed_precision: Whether to compute in 16 bits where the layers allow it.
         baseline: An earlier run on the same test images to compare with: its run folder or its report.json.
-        fail_under: Least values of figures, shares from 0 to 1, such as `{"accuracy": 0.78, "recall.cat": 0.6}`. The
-            page and `report.diagnosis` show the outcome. Nothing is raised.
+        fail_under: Minimum values of figures, from 0 to 1, such as `{"accuracy": 0.78, "recall.cat": 0.6}`. The page
+            and `report.diagnosis.gates` show the outcome. A failed gate raises no error.
         fail_if_worse: How much figures may be lower than those of the baseline, such as `{"accuracy": 0.01}`.
         assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
         templates: A folder of templates that replace the built-in ones of the same name.
@@ -154,11 +156,11 @@ def diagnose_saved(
 
     Example:
         ```python
-        report = diagnose_saved(DiagnoseSettings("flowers.keras", data="photographs/", out=Path("flowers-report")))
+        report = diagnose_saved(DiagnoseSettings("flowers.keras", data="flowers/", out=Path("flowers-report")))
         ```
 
     Args:
-        settings: What to do.
+        settings: The settings.
         progress: The listener.
         command: The command line that repeats the run, for the page.
         started: When the work began, in seconds of `time.perf_counter`. Defaults to now.
@@ -245,7 +247,7 @@ def run_range_test(
 
 
 def _model_in(folder: Path, settings: DiagnoseSettings) -> list[str]:
-    """Returns the name of the model file if the diagnosed model is that of the run folder, which must then stay."""
+    """Returns the name of the model file if it is in the run folder, where it must then be kept."""
     own = folder / run_folder.MODEL
     return [run_folder.MODEL] if Path(settings.model).resolve() == own.resolve() else []
 

@@ -11,7 +11,7 @@ class Stage(Protocol):
     """A stage of a run."""
 
     def advance(self, steps: int = 1, note: str = "") -> None:
-        """Reports that `steps` more steps are done. `note` is shown beside the bar."""
+        """Reports that `steps` more steps are done. `note` is shown next to the bar."""
 
 
 class Progress(Protocol):

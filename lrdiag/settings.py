@@ -1,4 +1,4 @@
-"""What a run can be asked to do, as validated records. The command line and Python both use them."""
+"""The settings of a run, as validated records. The command line and Python both use them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lrdiag.errors import SettingsError, require_choice, require_count
 from lrdiag.vocabulary import (
     ASSETS,
     AUGMENTATIONS,
+    BOUNDED_SCHEDULES,
     OPTIMIZERS,
     PREPROCESSINGS,
     SCHEDULES,
-    SINGLE_RATE_SCHEDULES,
     AssetsName,
     AugmentationName,
     GateRule,
@@ -32,7 +32,7 @@ MAX_SEED = 2**31 - 1
 
 @dataclass(frozen=True)
 class LearningRate:
-    """The learning rate of a training run: a number, two boundaries, or the choice of a range test.
+    """The learning rate of a training run: a number, two boundaries, or `auto`, which runs a range test.
 
     Example:
         >>> LearningRate(rate=0.4, base_lr=0.01), LearningRate()  # the second: a range test chooses
@@ -195,7 +195,7 @@ class Settings:
     Attributes:
         data: `"cifar10"`, `"digits"`, or the path of your own data. `None` uses CIFAR-10 if it is available, and the
             digits if it isn't.
-        data_dir: The folder that contains CIFAR-10. `None` looks in Keras's cache.
+        data_dir: The folder that contains CIFAR-10. `None` uses Keras's cache, or downloads CIFAR-10 to it.
         image_size: Height and width that images are scaled to, in pixels. `None` uses what the model or the file of
             arrays says, or 32 × 32.
         model: `"fast"`, `"article"`, a `.keras` file, or `module:function`.
@@ -249,11 +249,10 @@ class Settings:
         for name, allowed in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("assets", ASSETS)):
             require_choice(name, getattr(self, name), allowed)
         _require_augmentations(tuple(self.augment))
-        if self.learning_rate.base_lr is not None and self.schedule in SINGLE_RATE_SCHEDULES:
+        if self.learning_rate.base_lr is not None and self.schedule not in BOUNDED_SCHEDULES:
             raise SettingsError(
                 f"The schedule `{self.schedule}` takes one learning rate, not boundaries. Give one number, or choose "
-                f"one of {', '.join(each for each in SCHEDULES if each not in SINGLE_RATE_SCHEDULES)}. "
-                f"Received: {self.learning_rate}"
+                f"one of {', '.join(BOUNDED_SCHEDULES)}. Received: {self.learning_rate}"
             )
 
     @classmethod
@@ -316,12 +315,12 @@ class DiagnoseSettings:
     """All settings of `lrdiag diagnose`, validated.
 
     Example:
-        >>> DiagnoseSettings("flowers.keras", data="photographs/").preprocess
+        >>> DiagnoseSettings("flowers.keras", data="flowers/").preprocess
         'raw'
 
     Attributes:
         model: A `.keras` or `.h5` file, the folder of a SavedModel, or `module:function`.
-        data: As `Settings.data`. Data without a test set is evaluated as a whole.
+        data: As `Settings.data`, but `None` always means CIFAR-10. Data without a test set is evaluated as a whole.
         data_dir: As `Settings.data_dir`.
         image_size: Height and width that images are scaled to, in pixels. `None` uses what the model takes.
         preprocess: How pixels are scaled before they reach the model.

@@ -21,5 +21,5 @@ DATA_NAMES = ("cifar10", "digits")  # requested by name; anything else is a path
 GATE_RULES: tuple[GateRule, ...] = get_args(GateRule)
 RULES: tuple[str, ...] = get_args(RuleName)
 PREPROCESSINGS: tuple[str, ...] = get_args(Preprocessing)
-SINGLE_RATE_SCHEDULES = ("cosine-restarts", "plateau", "decay", "constant")
+BOUNDED_SCHEDULES = ("cyclic", "triangular2", "exp-range", "one-cycle")  # take two rates; the others take one
 CYCLE_RATIO = 10.0  # a cycle starts and ends at a tenth of its peak

@@ -57,7 +57,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits the home folder
 
 
 @pytest.fixture(scope="session")
-def photographs() -> Path:
+def real_images() -> Path:
     """The folder of the real images: `cifar-10-batches-py/` and `images/{train,test}/<class>/`."""
     folder = os.environ.get("LRDIAG_DATA_DIR")
     if folder is None:

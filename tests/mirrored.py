@@ -52,7 +52,7 @@ def sweep(model: keras.Model) -> list[float]:
 
 
 def main(folder: Path) -> None:
-    """Runs all trainings."""
+    """Runs all training runs."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     both = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -1,4 +1,4 @@
-"""`ReportCallback`: the record of a training, and its page, however the training ends."""
+"""`ReportCallback`: the record and the page of a training run, also if it is interrupted."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def fit(net: keras.Model, *callbacks: keras.callbacks.Callback, epochs: int = 2,
 
 
 class At(keras.callbacks.Callback):  # type: ignore[misc]
-    """Does something once, at the end of one batch of training or of validation."""
+    """Calls a function once, at the end of one batch of training or of validation."""
 
     def __init__(self, act: Callable[[], Any], *, step: int = 0, validating: bool = False) -> None:
         super().__init__()
@@ -83,14 +83,14 @@ def training_of(callback: ReportCallback) -> TrainingRun:
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[ReportCallback, Any, Path]:
-    """A training with validation that nothing disturbs: callback, history and folder."""
-    folder = tmp_path_factory.mktemp("recorded")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[ReportCallback, Any, Path]:
+    """An undisturbed training run with validation: callback, history and folder."""
+    folder = tmp_path_factory.mktemp("undisturbed")
     callback = ReportCallback(folder, DATA)
     return callback, fit(network(), callback, validation_data=DATA), folder
 
 
-def test_losses_and_rates_are_those_of_each_step(recorded: tuple[ReportCallback, Any, Path]) -> None:
+def test_losses_and_rates_are_those_of_each_step(undisturbed: tuple[ReportCallback, Any, Path]) -> None:
     twin = network()
     keras.utils.set_random_seed(2)
     expected = []
@@ -98,15 +98,15 @@ def test_losses_and_rates_are_those_of_each_step(recorded: tuple[ReportCallback,
         twin.reset_metrics()
         batch = slice(start, start + BATCH)
         expected.append(float(twin.train_on_batch(IMAGES[batch], LABELS[batch])[0]))
-    callback, _, _ = recorded
+    callback, _, _ = undisturbed
     np.testing.assert_allclose(callback.losses, expected, rtol=1e-5)
     assert callback.learning_rates == pytest.approx([0.05] * 8)
     assert training_of(callback).loss_per_step == callback.losses
     assert training_of(callback).learning_rate_per_step == callback.learning_rates
 
 
-def test_the_epochs_are_those_of_the_history(recorded: tuple[ReportCallback, Any, Path]) -> None:
-    callback, history, _ = recorded
+def test_the_epochs_are_those_of_the_history(undisturbed: tuple[ReportCallback, Any, Path]) -> None:
+    callback, history, _ = undisturbed
     training = training_of(callback)
     for ours, theirs in (("loss", "loss"), ("accuracy", "accuracy"), ("val_loss", "val_loss")):
         assert [getattr(epoch, ours) for epoch in training.epochs] == history.history[theirs]
@@ -121,8 +121,8 @@ def test_the_epochs_are_those_of_the_history(recorded: tuple[ReportCallback, Any
     assert 0 < sum(filter(None, seconds)) <= (training.seconds or 0)
 
 
-def test_the_page_is_that_of_the_network_at_the_end(recorded: tuple[ReportCallback, Any, Path]) -> None:
-    callback, _, folder = recorded
+def test_the_page_shows_the_network_at_the_end(undisturbed: tuple[ReportCallback, Any, Path]) -> None:
+    callback, _, folder = undisturbed
     predicted = callback.model.predict(IMAGES, verbose=0).argmax(axis=1)
     assert callback.report is not None
     assert callback.report.accuracy == np.mean(predicted == LABELS)
@@ -132,7 +132,7 @@ def test_the_page_is_that_of_the_network_at_the_end(recorded: tuple[ReportCallba
 
 
 @pytest.mark.parametrize("how", ["schedule", "callback"])
-def test_the_rates_are_those_that_the_updates_were_made_with(tmp_path: Path, how: str) -> None:
+def test_the_rates_are_those_of_the_updates(tmp_path: Path, how: str) -> None:
     cycle = {"base_lr": 0.01, "max_lr": 0.1, "step_size": 4}
     callback = ReportCallback(tmp_path, DATA)
     if how == "schedule":
@@ -145,7 +145,7 @@ def test_the_rates_are_those_that_the_updates_were_made_with(tmp_path: Path, how
 
 
 @pytest.mark.parametrize(("every", "validation"), [(None, DATA), (1, None)], ids=["at-the-end", "every-epoch"])
-def test_the_training_is_the_same_to_the_bit(tmp_path: Path, every: int | None, validation: Any) -> None:
+def test_training_is_bit_identical(tmp_path: Path, every: int | None, validation: Any) -> None:
     alone, watched = network(dropout=0.5), network(dropout=0.5)
     expected = fit(alone, validation_data=validation)
     history = fit(watched, ReportCallback(tmp_path, DATA, every=every), validation_data=validation)
@@ -155,7 +155,7 @@ def test_the_training_is_the_same_to_the_bit(tmp_path: Path, every: int | None, 
 
 
 def test_a_second_run_begins_a_new_record(tmp_path: Path) -> None:
-    """Also of the evolution: it shows the two epochs of the second run, not a third of the first."""
+    """The evolution too: it shows only the two epochs of the second run."""
     net, callback = network(), ReportCallback(tmp_path, DATA, every=1)
     fit(net, callback, epochs=3)
     first = list(callback.losses)
@@ -172,7 +172,7 @@ def test_a_second_run_begins_a_new_record(tmp_path: Path) -> None:
     assert evolution.epochs == [1, 2]
 
 
-def test_a_training_that_goes_on_was_asked_for_the_epochs_that_are_left(tmp_path: Path) -> None:
+def test_a_resumed_run_plans_the_remaining_epochs(tmp_path: Path) -> None:
     callback = ReportCallback(tmp_path, DATA)
     fit(network(), callback, initial_epoch=3, epochs=5)
     training = training_of(callback)
@@ -188,7 +188,7 @@ def test_a_training_that_goes_on_was_asked_for_the_epochs_that_are_left(tmp_path
     ],
     ids=["steps_per_execution", "jit_compile", "gradient-accumulation"],
 )
-def test_however_steps_are_run_each_is_recorded(tmp_path: Path, compiled: Any, optimizer: Any, steps: int) -> None:
+def test_each_step_is_recorded_in_every_mode(tmp_path: Path, compiled: Any, optimizer: Any, steps: int) -> None:
     callback = ReportCallback(tmp_path, DATA)
     history = fit(network(keras.optimizers.SGD(0.05, **optimizer), **compiled), callback)
     losses = np.reshape(callback.losses, (2, steps))
@@ -209,7 +209,7 @@ def test_a_loss_that_is_not_finite_is_none_in_the_record(tmp_path: Path) -> None
 # --- every argument ---------------------------------------------------------------------------------------------------
 
 
-def test_every_so_many_epochs_the_page_is_written_and_shows_how_mistakes_evolved(tmp_path: Path) -> None:
+def test_the_page_is_written_every_few_epochs_and_shows_the_evolution(tmp_path: Path) -> None:
     written = []
 
     class Watch(keras.callbacks.Callback):  # type: ignore[misc]
@@ -262,7 +262,7 @@ def test_the_batch_size_is_that_of_the_evaluation(tmp_path: Path) -> None:
     assert sizes == [8, 8, 8, 4]
 
 
-def test_a_dataset_is_taken_as_arrays_are(tmp_path: Path) -> None:
+def test_a_dataset_gives_the_same_report_as_arrays(tmp_path: Path) -> None:
     batches = tf.data.Dataset.from_tensor_slices(DATA).batch(5)
     callback = ReportCallback(tmp_path, batches, every=1)
     net = network()
@@ -280,15 +280,15 @@ def two_outputs() -> keras.Model:
     return net
 
 
-def test_of_two_outputs_the_named_one_is_evaluated(tmp_path: Path) -> None:
+def test_the_named_one_of_two_outputs_is_evaluated(tmp_path: Path) -> None:
     callback = ReportCallback(tmp_path, DATA, output="a")
     two_outputs().fit(IMAGES, [LABELS, LABELS % 2], verbose=0, callbacks=[callback])
     assert callback.report is not None
     assert callback.report.confusion.shape == (3, 3)
 
 
-def test_a_baseline_is_compared_with(tmp_path: Path, recorded: tuple[ReportCallback, Any, Path]) -> None:
-    _, _, folder = recorded
+def test_a_baseline_is_compared_with(tmp_path: Path, undisturbed: tuple[ReportCallback, Any, Path]) -> None:
+    _, _, folder = undisturbed
     callback = ReportCallback(tmp_path, DATA, baseline=folder)
     fit(network(), callback)
     assert callback.report is not None
@@ -307,8 +307,10 @@ def test_a_baseline_may_be_the_folder_that_is_written(tmp_path: Path) -> None:
     assert callback.report.diagnosis.comparison.base.accuracy == before
 
 
-def test_a_baseline_on_other_images_costs_no_page(tmp_path: Path, recorded: tuple[ReportCallback, Any, Path]) -> None:
-    _, _, folder = recorded
+def test_a_baseline_on_other_images_does_not_prevent_the_page(
+    tmp_path: Path, undisturbed: tuple[ReportCallback, Any, Path]
+) -> None:
+    _, _, folder = undisturbed
     callback = ReportCallback(tmp_path, (IMAGES[::-1], LABELS[::-1]), baseline=folder)
     with pytest.raises(ComparisonError):
         fit(network(), callback, epochs=1)
@@ -319,7 +321,7 @@ def test_a_baseline_on_other_images_costs_no_page(tmp_path: Path, recorded: tupl
 
 
 def events(folder: Path) -> dict[str, dict[int, Any]]:
-    """What TensorBoard reads of a folder: for each name, the values by step."""
+    """The content of a log folder: the values of each name, by step."""
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
     (file,) = folder.glob("events.*")
@@ -330,21 +332,21 @@ def events(folder: Path) -> dict[str, dict[int, Any]]:
     return found
 
 
-def test_tensorboard_is_told_of_steps_and_of_each_page(tmp_path: Path) -> None:
+def test_tensorboard_gets_the_steps_and_each_page(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     callback = ReportCallback(tmp_path / "run", DATA, every=1, log_dir=tmp_path / "log")
     fit(network(), callback)
-    told = events(tmp_path / "log")
+    logged = events(tmp_path / "log")
     np.testing.assert_allclose(
-        [told["lrdiag/batch_loss"][step] for step in range(2 * STEPS)], callback.losses, rtol=1e-6
+        [logged["lrdiag/batch_loss"][step] for step in range(2 * STEPS)], callback.losses, rtol=1e-6
     )
-    np.testing.assert_allclose([*told["lrdiag/learning_rate"].values()], callback.learning_rates, rtol=1e-6)
+    np.testing.assert_allclose([*logged["lrdiag/learning_rate"].values()], callback.learning_rates, rtol=1e-6)
     assert callback.report is not None
-    assert [*told["lrdiag/accuracy"]] == [*told["lrdiag/confusion"]] == [*told["lrdiag/mistakes"]] == [1, 2]
-    assert told["lrdiag/accuracy"][2] == pytest.approx(callback.report.accuracy)
-    *size, first = told["lrdiag/mistakes"][2][:3]
+    assert [*logged["lrdiag/accuracy"]] == [*logged["lrdiag/confusion"]] == [*logged["lrdiag/mistakes"]] == [1, 2]
+    assert logged["lrdiag/accuracy"][2] == pytest.approx(callback.report.accuracy)
+    *size, first = logged["lrdiag/mistakes"][2][:3]
     assert [int(side) for side in size] == [8, 8]
-    assert len(told["lrdiag/mistakes"][2]) == 2 + min(16, callback.report.diagnosis.misclassified.count)
+    assert len(logged["lrdiag/mistakes"][2]) == 2 + min(16, callback.report.diagnosis.misclassified.count)
     assert tf.io.decode_png(first).shape == (8, 8, 3)
 
 
@@ -356,7 +358,7 @@ def test_without_tensorboard_training_does_not_begin(tmp_path: Path, monkeypatch
     assert int(net.optimizer.iterations) == 0
 
 
-# --- what cannot be used is refused before training -------------------------------------------------------------------
+# --- errors before training -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -364,18 +366,18 @@ def test_without_tensorboard_training_does_not_begin(tmp_path: Path, monkeypatch
     [
         (DATA, {"every": 0}, SettingsError, r"`every` must be a whole number, 1 or more. Received: 0"),
         (DATA, {"baseline": "nowhere"}, RunFolderError, "nowhere"),
-        (None, {}, DataError, r"`validation_data` must be given.*Received: None"),
+        (None, {}, DataError, r"`validation_data` is required.*Received: None"),
         (iter([DATA]), {}, DataError, r"same images in each pass.*Received: list_iterator"),
     ],
 )
-def test_what_cannot_be_is_refused_at_once(
+def test_invalid_arguments_are_refused_at_once(
     tmp_path: Path, data: Any, arguments: Any, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         ReportCallback(tmp_path, data, **arguments)
 
 
-def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunFolderError, match="cannot be written"):
         ReportCallback(tmp_path / "file" / "run", DATA)
@@ -396,7 +398,7 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> N
         ([], {}, DataError, "at least one image"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_the_first_step(
+def test_mismatched_data_is_refused_before_the_first_step(
     tmp_path: Path, data: Any, arguments: Any, error: type[Exception], message: str
 ) -> None:
     net = network()
@@ -407,7 +409,7 @@ def test_what_does_not_fit_is_refused_before_the_first_step(
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_two_outputs_of_which_none_is_named_are_refused_before_the_first_step(tmp_path: Path) -> None:
+def test_two_outputs_without_a_name_are_refused_before_the_first_step(tmp_path: Path) -> None:
     net = two_outputs()
     with pytest.raises(ModelError, match=r"one of 0, 1, 'a', 'b'.*Received: output=None"):
         net.fit(IMAGES, [LABELS, LABELS % 2], verbose=0, callbacks=[ReportCallback(tmp_path, DATA)])
@@ -425,7 +427,7 @@ def test_a_dataset_that_changes_between_passes_is_refused(tmp_path: Path) -> Non
 
 @pytest.fixture
 def usual_handler() -> Iterator[None]:
-    """Python's own handler of Ctrl-C, whatever the tests run under."""
+    """Sets Python's default handler of Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -461,7 +463,7 @@ def test_ctrl_c_ends_the_training_with_its_page(
 
 
 @pytest.mark.usefixtures("usual_handler")
-def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
+def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     callback = ReportCallback(tmp_path, DATA)
     with pytest.raises(KeyboardInterrupt):
         fit(network(), At(lambda: (press(), press())), callback)
@@ -471,7 +473,7 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ignored", [True, False])
-def test_who_handled_ctrl_c_before_handles_it_again(tmp_path: Path, ignored: bool) -> None:
+def test_the_previous_handler_of_ctrl_c_is_restored(tmp_path: Path, ignored: bool) -> None:
     heard = []
 
     def listen(number: int, frame: Any) -> None:
@@ -502,11 +504,11 @@ def fail() -> None:
 
 
 @pytest.mark.usefixtures("usual_handler")
-def test_after_a_fault_of_another_callback_ctrl_c_is_what_it_was(tmp_path: Path) -> None:
+def test_after_an_error_of_another_callback_ctrl_c_is_restored(tmp_path: Path) -> None:
     net, callback = network(), ReportCallback(tmp_path, DATA)
     with pytest.raises(Fault):
         fit(net, At(fail), callback)
-    with pytest.raises(KeyboardInterrupt):  # in a training that this callback does not watch
+    with pytest.raises(KeyboardInterrupt):  # in a `fit` without this callback
         fit(net, At(press))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with pytest.raises(Fault):
@@ -522,7 +524,7 @@ def test_after_a_fault_of_another_callback_ctrl_c_is_what_it_was(tmp_path: Path)
         press()
 
 
-def test_a_training_in_a_thread_is_recorded(tmp_path: Path) -> None:
+def test_training_in_a_thread_is_recorded(tmp_path: Path) -> None:
     callback = ReportCallback(tmp_path, DATA)
     before = signal.getsignal(signal.SIGINT)
     thread = threading.Thread(target=fit, args=(network(), callback))
@@ -555,9 +557,9 @@ def test_ctrl_c_from_a_terminal_leaves_the_page(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "epoch\n"
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate()
-    assert process.returncode == -signal.SIGINT, said  # as Python ends by itself
-    assert said.rstrip().endswith("KeyboardInterrupt")
+    _, stderr = process.communicate()
+    assert process.returncode == -signal.SIGINT, stderr  # as Python does by default
+    assert stderr.rstrip().endswith("KeyboardInterrupt")
     training = run_folder.load(tmp_path).diagnosis.training
     assert training is not None
     assert training.interrupted

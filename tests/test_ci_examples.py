@@ -1,4 +1,4 @@
-"""The workflows: they follow the schema of their host, and their scripts do what they say."""
+"""The workflows: they follow the schema of their host, and their scripts work."""
 
 from __future__ import annotations
 
@@ -147,10 +147,10 @@ def test_the_exit_code_of_a_comparison(
         (tmp_path / "baseline").mkdir()
         (tmp_path / "baseline" / "report.json").touch()
     stub(tmp_path, "lrdiag", f'case "$*" in *baseline*) exit {compared};; *) exit {alone};; esac')
-    ended, called, said = run(comparing(host), tmp_path, CI_COMMIT_BRANCH="feature", CI_DEFAULT_BRANCH="main")
+    ended, called, printed = run(comparing(host), tmp_path, CI_COMMIT_BRANCH="feature", CI_DEFAULT_BRANCH="main")
     assert (ended, called) == (code, calls)
-    assert ("cannot be compared" in said) == (baseline and compared == 2)
-    assert ("to compare with" in said) == (not baseline)
+    assert ("cannot be compared" in printed) == (baseline and compared == 2)
+    assert ("to compare with" in printed) == (not baseline)
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_a_keras_file_is_evaluated(run: Any, model: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", ["h5", "SavedModel", "module:function"])
-def test_other_kinds_of_models_are_evaluated_alike(
+def test_other_kinds_of_models_give_the_same_result(
     run: Any, model: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = outcome(run(model), tmp_path)
@@ -125,7 +125,7 @@ def test_other_kinds_of_models_are_evaluated_alike(
         assert diagnosis.heatmaps.count == expected.heatmaps.count
 
 
-def test_code_in_a_file_runs_only_where_it_is_trusted(run: Any, tmp_path: Path) -> None:
+def test_code_in_a_file_runs_only_if_it_is_trusted(run: Any, tmp_path: Path) -> None:
     images = keras.Input((SIDE, SIDE, 3))
     net = keras.Model(images, network()(L.Lambda(lambda pixels: 255 - pixels)(images)))
     net.save(tmp_path / "lambda.keras")
@@ -137,7 +137,7 @@ def test_code_in_a_file_runs_only_where_it_is_trusted(run: Any, tmp_path: Path) 
     assert diagnosis.confusion == expected.confusion
 
 
-def test_pixels_are_scaled_as_preprocess_says(run: Any, tmp_path: Path) -> None:
+def test_pixels_are_scaled_by_preprocess(run: Any, tmp_path: Path) -> None:
     network(scaled=True).save(tmp_path / "scaled.keras")
     right = outcome(run(tmp_path / "scaled.keras", "--preprocess", "0..1"), tmp_path)
     assert right.confusion == diagnose_in_python(network(), IMAGES, LABELS).diagnosis.confusion
@@ -149,7 +149,7 @@ def test_pixels_are_scaled_as_preprocess_says(run: Any, tmp_path: Path) -> None:
     assert run(tmp_path / "scaled.keras", "--preprocess", "vgg").exit_code == 2
 
 
-def test_one_of_several_outputs_is_named(run: Any, tmp_path: Path) -> None:
+def test_one_of_several_outputs_is_chosen_by_name(run: Any, tmp_path: Path) -> None:
     inputs = keras.Input((SIDE, SIDE, 3))
     features = L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(inputs))
     keras.Model(inputs, {"kind": L.Dense(3)(features), "sex": L.Dense(2)(features)}).save(tmp_path / "two.keras")
@@ -203,7 +203,7 @@ def test_one_sigmoid_scores_two_classes(run: Any, tmp_path: Path, saved_model: b
     assert diagnosis.test.accuracy == pytest.approx(np.mean(predicted == LABELS[:12]))
 
 
-def test_a_loss_that_takes_other_numbers_is_found(run: Any, tmp_path: Path) -> None:
+def test_a_mismatched_loss_is_found(run: Any, tmp_path: Path) -> None:
     net = network()
     net.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     net.save(tmp_path / "mismatched.keras")
@@ -211,7 +211,7 @@ def test_a_loss_that_takes_other_numbers_is_found(run: Any, tmp_path: Path) -> N
     assert diagnosis.findings[0].code == "loss-mismatch"
 
 
-def test_json_is_all_that_is_printed(run: Any, model: Path) -> None:
+def test_only_json_is_printed(run: Any, model: Path) -> None:
     summary = json.loads(run(model, "--json").stdout)
     assert summary["test_size"] == 18
     assert summary["dataset"] == "creatures"
@@ -231,7 +231,7 @@ def test_gates_and_a_baseline_decide_the_exit_code(run: Any, model: Path, tmp_pa
 
 
 @pytest.mark.parametrize("how", ["no-model", "no-data", "no-baseline"])
-def test_what_is_not_there_is_refused(run: Any, model: Path, tmp_path: Path, how: str) -> None:
+def test_missing_files_are_refused(run: Any, model: Path, tmp_path: Path, how: str) -> None:
     result = {
         "no-model": lambda: run(tmp_path / "absent.keras"),
         "no-data": lambda: run(model, folder=tmp_path / "absent"),
@@ -272,13 +272,11 @@ def test_the_settings_are_checked_before_anything_is_read(tmp_path: Path) -> Non
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test has a current folder of its own."""
+    """Gives each test its own current folder."""
     monkeypatch.chdir(tmp_path)
 
 
-def test_a_model_of_an_earlier_run_does_not_stay_beside_the_page_of_another(
-    finished: FinishedRun, model: Path, run: Any, tmp_path: Path
-) -> None:
+def test_the_model_of_an_earlier_run_is_removed(finished: FinishedRun, model: Path, run: Any, tmp_path: Path) -> None:
     shutil.copytree(finished.folder, tmp_path / "run")
     outcome(run(model), tmp_path)
     left = {path.name for path in (tmp_path / "run").iterdir()}

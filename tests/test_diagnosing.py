@@ -1,4 +1,4 @@
-"""`diagnose`: the same facts whatever a test set comes as, and one clear message for what cannot be used."""
+"""`diagnose`: every form of data gives the same facts, and unusable data gives one clear message."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def layers(units: int = CLASSES, activation: str | None = None) -> list[Any]:
 def network(
     shape: tuple[int, ...] = SHAPE, units: int = CLASSES, activation: str | None = None, *first: Any
 ) -> keras.Sequential:
-    """A convolutional net with the same weights, however it ends; `first` scales what it is given to 0–1."""
+    """A convolutional net with the same weights for every head. `first` scales its input to 0–1."""
     keras.utils.set_random_seed(1)
     return keras.Sequential([keras.Input(shape), *(first or [L.Rescaling(1 / 255)]), *layers(units, activation)])
 
@@ -91,7 +91,7 @@ class Generator:
 
 
 def facts(report: Report) -> dict[str, Any]:
-    """What the report says of the test, but for times; somebody may commit while the tests run."""
+    """The facts except the times and the commit, which may change while the tests run."""
     return {name: value for name, value in report.to_dict().items() if name not in ("seconds", "git_commit")}
 
 
@@ -99,7 +99,7 @@ def pixels(report: Report, file: str = "misclassified.webp") -> np.ndarray:
     return np.asarray(Image.open(BytesIO(report.run.pictures.files[file]))).astype(int)
 
 
-# --- what a test set comes as -----------------------------------------------------------------------------------------
+# --- forms of a test set ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def pixels(report: Report, file: str = "misclassified.webp") -> np.ndarray:
     ],
     ids=["tf.data", "PyDataset", "generator-with-length", "list"],
 )
-def test_whatever_a_test_set_comes_as_the_report_is_the_same(
+def test_every_form_of_test_set_gives_the_same_report(
     net: keras.Model, report: Report, given: Callable[[], Any]
 ) -> None:
     other = diagnose(net, given())
@@ -157,24 +157,24 @@ UNDOING = {
 }
 
 
-@pytest.mark.parametrize(("how", "said"), [("0..1", True), ("0..1", False), ("-1..1", False), ("torch", True)])
-def test_scaled_images_give_the_report_of_the_raw_ones(report: Report, how: Any, said: bool) -> None:
+@pytest.mark.parametrize(("how", "given"), [("0..1", True), ("0..1", False), ("-1..1", False), ("torch", True)])
+def test_scaled_images_give_the_same_report_as_raw_images(report: Report, how: Any, given: bool) -> None:
     scaled = preprocess(IMAGES, how)
-    other = diagnose(network(SHAPE, CLASSES, None, UNDOING[how]()), scaled, LABELS, preprocess=how if said else None)
-    # the lots of removed pixels fall on other roundings
+    other = diagnose(network(SHAPE, CLASSES, None, UNDOING[how]()), scaled, LABELS, preprocess=how if given else None)
+    # rounding may change the order of removed pixels
     _assert_alike(other, report, but=("model", "value_range", "settings", "heatmaps", "parameters", "findings"))
     np.testing.assert_array_equal(other.mistakes, report.mistakes)
     assert other.diagnosis.value_range == (scaled.min(), scaled.max())
-    assert other.diagnosis.settings.get("preprocess") == (how if said else None)
+    assert other.diagnosis.settings.get("preprocess") == (how if given else None)
 
 
-def test_caffe_pictures_are_shown_in_their_own_colours(net: keras.Model, report: Report) -> None:
+def test_caffe_images_are_shown_in_their_original_colours(net: keras.Model, report: Report) -> None:
     other = diagnose(net, preprocess(IMAGES, "caffe"), LABELS, preprocess="caffe")
     shown = dict(zip(other.predictions.misclassified, other.mistakes, strict=True))
     np.testing.assert_array_equal(shown[other.predictions.misclassified[0]], IMAGES[other.predictions.misclassified[0]])
 
 
-def test_values_that_do_not_tell_their_scale_are_refused_with_the_way_out(net: keras.Model) -> None:
+def test_ambiguous_scaling_is_refused_with_advice(net: keras.Model) -> None:
     standardized = preprocess(IMAGES, "standardized")
     with pytest.raises(DataError, match=r"preprocess=.*standardized.*display=.*Received: values from -"):
         diagnose(net, standardized, LABELS)
@@ -190,7 +190,7 @@ def test_an_unknown_preprocessing_is_refused(net: keras.Model) -> None:
 
 @pytest.mark.parametrize("display", [255 - IMAGES, lambda batch: 255 - batch], ids=["array", "callable"])
 @pytest.mark.parametrize("size", [5, 256])
-def test_display_gives_the_pictures_to_show(net: keras.Model, report: Report, display: Any, size: int) -> None:
+def test_display_gives_the_images_to_show(net: keras.Model, report: Report, display: Any, size: int) -> None:
     other = diagnose(net, IMAGES, LABELS, display=display, batch_size=size)
     np.testing.assert_array_equal(other.mistakes, 255 - IMAGES[report.predictions.misclassified])
     assert other.diagnosis.dataset.test_fingerprint != report.diagnosis.dataset.test_fingerprint
@@ -206,7 +206,7 @@ def test_display_gives_the_pictures_to_show(net: keras.Model, report: Report, di
         (lambda batch: batch[:4], r"\(4, 8, 8, 3\)"),
     ],
 )
-def test_pictures_of_another_number_or_kind_are_refused(net: keras.Model, display: Any, received: str) -> None:
+def test_display_images_of_another_number_or_dtype_are_refused(net: keras.Model, display: Any, received: str) -> None:
     with pytest.raises(DataError, match=rf"`display` must.*Received: .*{received}"):
         diagnose(net, IMAGES, LABELS, display=display)
 
@@ -222,7 +222,7 @@ def test_grey_images_with_and_without_a_channel_axis(channel_axis: bool) -> None
     assert other.diagnosis.heatmaps.trust is not None
 
 
-def test_two_channels_are_shown_as_display_says() -> None:
+def test_images_of_two_channels_are_shown_by_display() -> None:
     net, radar = network((8, 8, 2)), IMAGES[..., :2]
     with pytest.raises(DataError, match=r"display=.*Received: shape \(23, 8, 8, 2\)"):
         diagnose(net, radar, LABELS)
@@ -230,7 +230,7 @@ def test_two_channels_are_shown_as_display_says() -> None:
     np.testing.assert_array_equal(other.mistakes, radar[other.predictions.misclassified][..., :1])
 
 
-def test_large_images_are_kept_no_larger_than_they_are_shown() -> None:
+def test_large_images_are_kept_at_the_size_of_the_page() -> None:
     large = np.kron(IMAGES, np.ones((1, 30, 30, 1), "uint8"))
     other = diagnose(network((240, 240, 3)), large, LABELS)
     assert other.mistakes.shape[1:] == (94, 94, 3)
@@ -238,7 +238,7 @@ def test_large_images_are_kept_no_larger_than_they_are_shown() -> None:
 
 
 def test_batches_are_not_kept() -> None:
-    """Of the images only the mistakes' small pictures stay."""
+    """Only small pictures of the mistakes stay in memory."""
     alive: list[weakref.ref[np.ndarray]] = []
     most = 0
 
@@ -262,7 +262,7 @@ def test_batches_are_not_kept() -> None:
 
 
 def branches(named: bool) -> tuple[keras.Model, Any]:
-    """A net of a picture and a number, and its inputs."""
+    """A net that takes an image and a number, and its inputs."""
     picture, number = keras.Input(SHAPE, name="picture"), keras.Input((2,), name="number")
     keras.utils.set_random_seed(1)
     pooled = L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(L.Rescaling(1 / 255)(picture)))
@@ -274,7 +274,7 @@ def branches(named: bool) -> tuple[keras.Model, Any]:
 
 
 @pytest.mark.parametrize("named", [False, True], ids=["list", "dict"])
-def test_of_several_inputs_the_image_is_shown(named: bool) -> None:
+def test_the_image_among_several_inputs_is_shown(named: bool) -> None:
     net, inputs = branches(named)
     other = diagnose(net, inputs, LABELS, batch_size=7)
     np.testing.assert_array_equal(other.mistakes, IMAGES[other.predictions.misclassified])
@@ -290,7 +290,7 @@ def two_outputs() -> keras.Model:
     return keras.Model(inputs, {"kind": L.Dense(CLASSES)(pooled), "sex": L.Dense(2)(pooled)})
 
 
-def test_of_two_outputs_one_must_be_named(two_outputs: keras.Model) -> None:
+def test_one_of_two_outputs_must_be_named(two_outputs: keras.Model) -> None:
     with pytest.raises(ModelError, match=r"`output=` must name.*'kind', 'sex'.*Received: output=None"):
         diagnose(two_outputs, IMAGES, LABELS)
     kind = diagnose(two_outputs, IMAGES, LABELS, output="kind")
@@ -302,7 +302,7 @@ def test_of_two_outputs_one_must_be_named(two_outputs: keras.Model) -> None:
 
 
 class Subclassed(keras.Model):  # type: ignore[misc]
-    """Its sigmoid, if any, is no layer; it does not say what it takes."""
+    """Its sigmoid, if any, is not a layer, and it states no input shape."""
 
     def __init__(self, units: int, sigmoid: bool) -> None:
         super().__init__()
@@ -315,14 +315,14 @@ class Subclassed(keras.Model):  # type: ignore[misc]
         return ops.sigmoid(20 * (x - 0.02)) if self.sigmoid else x
 
 
-def test_a_subclassed_model_gives_the_report_of_its_twin(net: keras.Model, report: Report) -> None:
+def test_a_subclassed_model_gives_the_same_report_as_a_functional_one(net: keras.Model, report: Report) -> None:
     model = Subclassed(CLASSES, sigmoid=False)
     model(IMAGES[:1])
     model.set_weights(net.get_weights())
     _assert_alike(diagnose(model, IMAGES, LABELS), report, but=("model", "heatmaps"))
 
 
-def test_a_subclassed_model_need_not_have_been_called() -> None:
+def test_a_subclassed_model_may_be_unbuilt() -> None:
     assert diagnose(Subclassed(CLASSES, sigmoid=False), IMAGES, LABELS).heatmaps is not None
 
 
@@ -333,8 +333,8 @@ def test_a_nested_backbone_is_explained_inside() -> None:
     features = backbone(keras.applications.mobilenet.preprocess_input(inputs))
     pooled = L.GlobalAveragePooling2D()(features)
     net = keras.Model(inputs, L.Dense(CLASSES, kernel_initializer="random_normal")(pooled))
-    photographs = np.kron(IMAGES, np.ones((1, 4, 4, 1), "uint8"))
-    other = diagnose(net, photographs.astype("float32"), LABELS)
+    enlarged = np.kron(IMAGES, np.ones((1, 4, 4, 1), "uint8"))
+    other = diagnose(net, enlarged.astype("float32"), LABELS)
     assert other.heatmaps is not None
     assert other.heatmaps.layer.startswith(f"{backbone.name}/")
     assert other.diagnosis.parameters == net.count_params()
@@ -351,8 +351,8 @@ def binary(activation: str | None) -> keras.Sequential:
     return net
 
 
-def test_one_unit_gives_the_same_report_as_logit_or_as_probability() -> None:
-    """Said by the layer, by the compiled loss of a logit, or by that of a probability which no layer makes."""
+def test_one_unit_gives_the_same_report_as_logit_and_as_probability() -> None:
+    """Recognised by the layer or, for the logit, by the compiled loss."""
     logit, sigmoid = binary(None), binary("sigmoid")
     logit.compile(loss=keras.losses.BinaryCrossentropy(from_logits=True))
     expected = diagnose(logit, IMAGES, BINARY)
@@ -363,7 +363,7 @@ def test_one_unit_gives_the_same_report_as_logit_or_as_probability() -> None:
     _assert_alike(diagnose(sigmoid, IMAGES, BINARY), expected, but=("model", "checks"))
 
 
-def test_a_probability_that_call_makes_is_told_by_the_compiled_loss() -> None:
+def test_a_probability_computed_in_call_is_recognised_by_the_compiled_loss() -> None:
     model = Subclassed(1, sigmoid=True)
     model.compile(loss=keras.losses.BinaryCrossentropy(from_logits=False))
     with pytest.warns(UserWarning, match="none of its layers computes them"):
@@ -386,9 +386,7 @@ def codes(report: Report) -> list[str]:
     ("activation", "from_logits", "mismatch"),
     [("softmax", True, True), ("softmax", False, False), (None, True, False), (None, False, True), (None, None, False)],
 )
-def test_a_loss_that_takes_other_numbers_is_a_finding(
-    activation: str | None, from_logits: bool | None, mismatch: bool
-) -> None:
+def test_a_mismatched_loss_is_a_finding(activation: str | None, from_logits: bool | None, mismatch: bool) -> None:
     model = network(SHAPE, CLASSES, activation)
     if from_logits is not None:
         model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits))
@@ -398,7 +396,7 @@ def test_a_loss_that_takes_other_numbers_is_a_finding(
         assert f"from_logits={not from_logits}" in found[0].advice
 
 
-def test_half_precision_is_evaluated_as_such(report: Report) -> None:
+def test_half_precision_is_supported(report: Report) -> None:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
     try:
@@ -412,7 +410,7 @@ def test_half_precision_is_evaluated_as_such(report: Report) -> None:
     assert not np.array_equal(other.predictions.log_probabilities, report.predictions.log_probabilities)
 
 
-def test_a_dense_net_is_evaluated_without_heatmaps_and_the_page_says_why(tmp_path: Path) -> None:
+def test_a_dense_net_has_no_heatmaps_and_the_page_gives_the_reason(tmp_path: Path) -> None:
     dense = keras.Sequential([keras.Input(SHAPE), L.Rescaling(1 / 255), L.Flatten(), L.Dense(CLASSES)])
     other = diagnose(dense, IMAGES, LABELS)
     assert other.heatmaps is None
@@ -423,7 +421,7 @@ def test_a_dense_net_is_evaluated_without_heatmaps_and_the_page_says_why(tmp_pat
     assert "needs a convolution" in other.save(tmp_path).read_text()
 
 
-def test_the_model_is_as_it_was(net: keras.Model) -> None:
+def test_the_model_is_not_changed(net: keras.Model) -> None:
     before = [weight.copy() for weight in net.get_weights()]
     diagnose(net, IMAGES, LABELS)
     for mine, theirs in zip(net.get_weights(), before, strict=True):
@@ -433,7 +431,7 @@ def test_the_model_is_as_it_was(net: keras.Model) -> None:
 # --- two to a thousand classes ----------------------------------------------------------------------------------------
 
 
-def test_a_thousand_classes_of_which_most_have_no_image(tmp_path: Path) -> None:
+def test_a_thousand_classes_most_without_images(tmp_path: Path) -> None:
     labels = np.random.default_rng(2).integers(0, 1000, COUNT)
     other = diagnose(network(SHAPE, 1000), IMAGES, labels)
     page = other.save(tmp_path)
@@ -442,10 +440,10 @@ def test_a_thousand_classes_of_which_most_have_no_image(tmp_path: Path) -> None:
     assert page.stat().st_size < 3e6
 
 
-def test_classes_without_images_or_without_a_hit_break_nothing(net: keras.Model, tmp_path: Path) -> None:
+def test_classes_without_images_or_correct_predictions_are_supported(net: keras.Model, tmp_path: Path) -> None:
     predicted = diagnose(net, IMAGES, LABELS).predictions.predicted
     never = next(label for label in range(CLASSES) if label != predicted[0])
-    missed = np.full(COUNT, never)  # one class has all images; what is predicted otherwise is no hit
+    missed = np.full(COUNT, never)  # one class has all images, so other predictions are wrong
     other = diagnose(net, IMAGES, missed)
     absent = [each.name for each in other.diagnosis.per_class if each.recall is None]
     assert len(absent) == CLASSES - 1
@@ -453,7 +451,7 @@ def test_classes_without_images_or_without_a_hit_break_nothing(net: keras.Model,
     assert other.save(tmp_path).stat().st_size > 10_000
 
 
-def test_where_nothing_is_wrong_there_is_a_page_all_the_same(net: keras.Model, report: Report, tmp_path: Path) -> None:
+def test_a_perfect_model_has_a_page(net: keras.Model, report: Report, tmp_path: Path) -> None:
     other = diagnose(net, IMAGES, report.predictions.predicted)
     assert other.accuracy == 1
     assert other.mistakes.shape == (0, *SHAPE)
@@ -481,19 +479,19 @@ def test_history_and_range_test_are_on_the_page() -> None:
     model.compile(keras.optimizers.SGD(0.01), loss=logits, metrics=["accuracy"])
     history = model.fit(IMAGES, LABELS, epochs=2, validation_split=0.2, verbose=0)
     test = lrdiag.find_lr(model, IMAGES, LABELS, iterations=20, batch_size=8)
-    told = diagnose(model, IMAGES, LABELS, history=history, range_test=test)
-    assert told.diagnosis.training is not None
-    assert [epoch.loss for epoch in told.diagnosis.training.epochs] == pytest.approx(history.history["loss"])
-    assert told.diagnosis.range_test == test.facts()
+    complete = diagnose(model, IMAGES, LABELS, history=history, range_test=test)
+    assert complete.diagnosis.training is not None
+    assert [epoch.loss for epoch in complete.diagnosis.training.epochs] == pytest.approx(history.history["loss"])
+    assert complete.diagnosis.range_test == test.facts()
     by_facts = diagnose(model, IMAGES, LABELS, history=history.history, range_test=test.facts())
     assert by_facts.diagnosis.range_test == test.facts()
-    assert by_facts.diagnosis.training == told.diagnosis.training
-    assert "no-range-test" not in codes(told)
+    assert by_facts.diagnosis.training == complete.diagnosis.training
+    assert "no-range-test" not in codes(complete)
     plain = diagnose(model, IMAGES, LABELS)
     assert (plain.diagnosis.training, plain.diagnosis.range_test) == (None, None)
 
 
-def test_a_training_that_was_recorded_is_taken_as_it_is(net: keras.Model) -> None:
+def test_a_recorded_training_run_is_used_unchanged(net: keras.Model) -> None:
     training = TrainingRun([], [0.1], [1.0], 1, 1, "SGD", "", None, None)
     assert diagnose(net, IMAGES, LABELS, history=training).diagnosis.training is training
 
@@ -520,7 +518,7 @@ def test_files_of_another_number_are_refused(net: keras.Model) -> None:
         diagnose(net, IMAGES, LABELS, files=["a", "b"])
 
 
-def test_the_batch_size_is_that_of_the_passes(report: Report) -> None:
+def test_the_batch_size_is_used(report: Report) -> None:
     sizes: list[int] = []
 
     def show(batch: np.ndarray) -> np.ndarray:
@@ -537,7 +535,7 @@ def test_a_batch_size_below_one_is_refused(net: keras.Model) -> None:
         diagnose(net, IMAGES, LABELS, batch_size=0)
 
 
-def test_the_seed_draws_the_sample_whose_maps_are_tested() -> None:
+def test_the_seed_chooses_the_sample_of_the_heatmap_check() -> None:
     many = np.random.default_rng(3).integers(0, 256, (400, *SHAPE), dtype="uint8")
     net, labels = network(), np.random.default_rng(4).integers(0, CLASSES, 400)
     trusts = [diagnose(net, many, labels, seed=seed).diagnosis.heatmaps.trust for seed in (0, 1)]
@@ -549,26 +547,26 @@ def test_the_seed_draws_the_sample_whose_maps_are_tested() -> None:
     assert in_batches.deletion_auc == pytest.approx(trusts[0].deletion_auc, abs=1e-5)
 
 
-def test_progress_is_told_of_the_images(net: keras.Model) -> None:
+def test_progress_counts_the_images(net: keras.Model) -> None:
     from contextlib import contextmanager
 
-    told: list[Any] = []
+    events: list[Any] = []
 
     class Listener:
         @contextmanager
         def stage(self, name: str, total: int | None = None, unit: str = "") -> Iterator[Any]:
-            told.append((name, total))
+            events.append((name, total))
             yield self
 
         def advance(self, count: int, *_: Any) -> None:
-            told.append(count)
+            events.append(count)
 
         def say(self, *_: Any) -> None: ...
 
         def warn(self, *_: Any) -> None: ...
 
     diagnose(net, IMAGES, LABELS, batch_size=20, progress=Listener())  # type: ignore[arg-type]
-    assert told[:3] == [("Predicting and explaining", COUNT), 20, 3]
+    assert events[:3] == [("Predicting and explaining", COUNT), 20, 3]
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
@@ -582,7 +580,7 @@ def test_images_of_another_shape_are_refused_with_both_shapes(dense: bool, image
     for layer in tail:
         outputs = layer(outputs)
     if not dense and images.shape[1:] == (4, 8, 3):
-        return  # this net pools whatever it is given
+        return  # this net pools images of any size
     received = str(("n", *images.shape[1:])).replace("'", "")
     with pytest.raises(ModelError) as error:
         diagnose(keras.Model(inputs, outputs), images, LABELS)
@@ -592,7 +590,7 @@ def test_images_of_another_shape_are_refused_with_both_shapes(dense: bool, image
     assert "Arguments received" not in str(error.value)
 
 
-def test_a_subclassed_model_that_cannot_take_the_images_is_refused_likewise() -> None:
+def test_a_subclassed_model_that_rejects_the_images_gives_the_same_error() -> None:
     model = Subclassed(CLASSES, sigmoid=False)
     model(IMAGES[:1])
     with pytest.raises(ModelError, match=r"Received: \(n, 8, 8, 1\) for .* does not state its input shape"):
@@ -619,24 +617,24 @@ def test_labels_that_exceed_the_outputs_are_refused(net: keras.Model, shift: int
     ],
     ids=["no-images", "no-batches", "empty-tf.data", "no-labels", "fewer-labels", "names", "endless", "sizes"],
 )
-def test_data_that_cannot_be_evaluated_are_refused(net: keras.Model, x: Any, y: Any, message: str) -> None:
+def test_unusable_data_is_refused(net: keras.Model, x: Any, y: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         diagnose(net, x, y)
 
 
-def test_what_is_no_model_is_refused(net: keras.Model) -> None:
+def test_other_objects_than_models_are_refused(net: keras.Model) -> None:
     with pytest.raises(ModelError, match=r"must be a keras.Model. Received: method"):
         diagnose(net.predict, IMAGES, LABELS)
 
 
-def test_images_that_are_not_numbers_are_refused_and_named(net: keras.Model) -> None:
+def test_nan_images_are_refused_and_named(net: keras.Model) -> None:
     spoilt = IMAGES.astype("float32")
     spoilt[7, 0, 0, 0] = np.nan
     with pytest.raises(DataError, match=r"must be finite.*Received: NaN or infinite values in images 5 to 9"):
         diagnose(net, spoilt, LABELS, batch_size=5)
 
 
-def test_outputs_that_are_not_numbers_leave_a_report(tmp_path: Path) -> None:
+def test_nan_outputs_give_a_report(tmp_path: Path) -> None:
     broken = network()
     broken.layers[-1].bias.assign([np.nan] * CLASSES)
     other = diagnose(broken, IMAGES, LABELS)
@@ -646,8 +644,8 @@ def test_outputs_that_are_not_numbers_leave_a_report(tmp_path: Path) -> None:
     assert other.save(tmp_path).exists()
 
 
-def _learnt(scaled: bool) -> keras.Model:
-    """A net that tells bright images from dark ones, given as it has learnt them."""
+def _trained(scaled: bool) -> keras.Model:
+    """A net that separates bright from dark images, if they are scaled as in training."""
     inputs = keras.Input(SHAPE)
     pooled = L.GlobalAveragePooling2D()(L.Conv2D(1, 1, kernel_initializer="ones", use_bias=False)(inputs))
     dense = L.Dense(2)
@@ -662,7 +660,7 @@ def _learnt(scaled: bool) -> keras.Model:
     [(False, "0..1", "between 0 and 1"), (True, "raw", "between 0 and 255")],
     ids=["scaled-for-raw", "raw-for-scaled"],
 )
-def test_images_scaled_otherwise_than_in_training_are_called_so_in_the_head(
+def test_images_scaled_differently_than_in_training_are_a_finding(
     scaled: bool, given: Any, values: str, tmp_path: Path
 ) -> None:
     bright = np.arange(COUNT) % 2
@@ -670,7 +668,7 @@ def test_images_scaled_otherwise_than_in_training_are_called_so_in_the_head(
         :, None, None, None
     ].astype("uint8")
     images[0, 0, 0], images[1, 0, 0] = 0, 255
-    model = _learnt(scaled)
+    model = _trained(scaled)
     right = diagnose(model, preprocess(images, "0..1" if scaled else "raw").astype("float32"), bright)
     assert right.accuracy == 1
     assert "at-chance" not in codes(right)
@@ -683,7 +681,7 @@ def test_images_scaled_otherwise_than_in_training_are_called_so_in_the_head(
     assert page.index(html.escape(finding.title)) < page.index("<h2")
 
 
-def test_the_range_test_of_an_uncompiled_model_says_what_to_do(net: keras.Model) -> None:
+def test_the_range_test_of_an_uncompiled_model_gives_advice(net: keras.Model) -> None:
     with pytest.raises(ModelError, match=r"call model.compile\(optimizer, loss\)"):
         lrdiag.find_lr(network(), IMAGES, LABELS)
 
@@ -691,7 +689,7 @@ def test_the_range_test_of_an_uncompiled_model_says_what_to_do(net: keras.Model)
 # --- the report -------------------------------------------------------------------------------------------------------
 
 
-def test_a_report_is_asked(report: Report, net: keras.Model) -> None:
+def test_a_report_has_attributes(report: Report, net: keras.Model) -> None:
     predicted = net.predict(IMAGES, verbose=0).argmax(axis=1)
     assert report.accuracy == np.mean(predicted == LABELS)
     for true, named in ((0, 0), (1, 2), (2, 1)):
@@ -703,7 +701,7 @@ def test_a_report_is_asked(report: Report, net: keras.Model) -> None:
     )
 
 
-def test_a_report_is_plain_data(report: Report) -> None:
+def test_a_report_converts_to_plain_data(report: Report) -> None:
     plain = report.to_dict()
     assert plain == json.loads(json.dumps(plain))
     assert plain["test"]["accuracy"] == report.accuracy
@@ -738,7 +736,7 @@ def test_a_folder_that_is_used_again_keeps_no_file_of_the_earlier_run(
 ) -> None:
     history = {"loss": [1.0, 0.5], "accuracy": [0.25, 0.5]}
     rates = np.geomspace(1e-4, 1, 30)
-    test = RangeTestFacts(rates.tolist(), [1.0] * 30, [1.0] * 30, "the range was swept to its end")
+    test = RangeTestFacts(rates.tolist(), [1.0] * 30, [1.0] * 30, "the last learning rate was reached")
     (tmp_path / "model.keras").write_bytes(b"the model of the first run")
     (tmp_path / "weights.h5").write_bytes(b"the user's own")
     first = diagnose(net, IMAGES, LABELS, history=history, range_test=test)
@@ -772,7 +770,7 @@ def test_a_table_of_a_sweep_without_smoothed_losses_is_written(net: keras.Model,
     assert (tmp_path / "range_test.csv").read_text().splitlines()[1] == "0,0.0001,1.0,"
 
 
-def test_templates_of_ones_own_are_used(report: Report, tmp_path: Path) -> None:
+def test_custom_templates_are_used(report: Report, tmp_path: Path) -> None:
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates" / "report.html.j2").write_text("mine")
     assert report.save(tmp_path / "run", templates=tmp_path / "templates").read_text() == "mine"
@@ -784,7 +782,7 @@ def test_a_folder_that_cannot_be_written_is_refused(report: Report, tmp_path: Pa
         report.save(tmp_path / "file" / "run")
 
 
-def test_a_notebook_shows_the_page_in_a_frame_of_its_own(report: Report) -> None:
+def test_a_notebook_shows_the_page_in_an_iframe(report: Report) -> None:
     from bs4 import BeautifulSoup
 
     frame = BeautifulSoup(report._repr_html_(), "html.parser")
@@ -797,7 +795,7 @@ def test_a_notebook_shows_the_page_in_a_frame_of_its_own(report: Report) -> None
 
 @pytest.fixture(scope="module")
 def better(net: keras.Model, report: Report) -> Report:
-    """The same images, evaluated by a net that knows one answer more."""
+    """A report on the same images, with one more correct prediction."""
     other = network()
     other.set_weights(net.get_weights())
     other.layers[-1].bias.assign_add([0.0, 0.01, 0.0])

@@ -156,13 +156,13 @@ def test_the_notebook_shows_the_report() -> None:
     assert "Digits test images" in shown[1]
 
 
-@pytest.fixture(scope="module", params=["digits", "photographs"])
+@pytest.fixture(scope="module", params=["digits", "real_images"])
 def article(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The figures and the output of the article: on digits, and on real images as in the article."""
     out = tmp_path_factory.mktemp("article") / "figures"
     if request.param == "digits":
         return out, run("article", "--data", "digits", "--out", out)
-    return out, run("article", "--data-dir", request.getfixturevalue("photographs"), "--out", out)
+    return out, run("article", "--data-dir", request.getfixturevalue("real_images"), "--out", out)
 
 
 def test_the_article_writes_its_figures_and_nothing_else(article: tuple[Path, str]) -> None:

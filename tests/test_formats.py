@@ -68,7 +68,7 @@ def test_plural() -> None:
     ]
 
 
-def test_a_name_cannot_turn_the_text_around_it() -> None:
+def test_a_name_cannot_reverse_the_text_around_it() -> None:
     assert formats.short("\u202egnp.tac\u202c") == "gnp.tac"
     assert formats.short("\u05d0\u05d1") == "\u2068\u05d0\u05d1\u2069"
 
@@ -81,6 +81,6 @@ def test_a_long_name_is_cut() -> None:
     assert formats.short("x" * 10_000) == "x" * 39 + "…"
 
 
-def test_what_html_forbids_is_replaced() -> None:
+def test_characters_that_html_forbids_are_replaced() -> None:
     assert formats.legible("a\x00\ud800\ufffeb") == "a\ufffd\ufffd\ufffdb"
     assert formats.legible(7) == 7

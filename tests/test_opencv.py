@@ -22,14 +22,14 @@ def test_its_attributes_are_those_of_cv2() -> None:
         _ = opencv.no_such_function
 
 
-def test_a_package_that_another_has_emptied_is_refused_with_its_repair(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_emptied_package_gives_an_error_with_the_repair(monkeypatch: pytest.MonkeyPatch) -> None:
     """Removing `opencv-python` beside the headless package leaves a folder `cv2` without content."""
     monkeypatch.setitem(sys.modules, "cv2", ModuleType("cv2"))
     with pytest.raises(LrdiagError, match=r"pip install --force-reinstall --no-deps opencv-python-headless"):
         opencv.resize(np.zeros((2, 2)), (4, 4))
 
 
-def test_a_package_that_cannot_be_imported_is_refused_with_its_repair(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_import_error_gives_an_error_with_the_repair(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(LrdiagError, match=r"must be importable.*opencv-python-headless"):
         _ = opencv.INTER_AREA

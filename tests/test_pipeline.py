@@ -108,7 +108,7 @@ def test_fail_if_worse_needs_a_baseline(started_with: list[Settings]) -> None:
     assert not started_with
 
 
-def test_the_listener_hears_every_stage(tmp_path: Path) -> None:
+def test_the_listener_receives_every_stage(tmp_path: Path) -> None:
     titles: list[str] = []
 
     class Listener(Silence):
@@ -165,7 +165,7 @@ def test_other_values_are_refused(started_with: list[Settings], plain: dict[str,
     assert not started_with
 
 
-def test_settings_as_one_argument_are_deprecated_and_work(tmp_path: Path) -> None:
+def test_settings_as_one_argument_are_deprecated_but_work(tmp_path: Path) -> None:
     settings = Settings(**{**TINY, "learning_rate": LearningRate(0.1)}, out=tmp_path)
     with pytest.warns(DeprecationWarning, match="keyword arguments") as caught:
         report = train_and_report(settings)
@@ -314,7 +314,7 @@ def no_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_cifar10")
-def test_without_cifar10_the_digits_stand_in_with_a_warning(tmp_path: Path) -> None:
+def test_without_cifar10_the_digits_are_used_with_a_warning(tmp_path: Path) -> None:
     small = ["--limit-train", "200", "--limit-test", "40", "--epochs", "1", "--learning-rate", "0.1", "--no-open"]
     result = CliRunner().invoke(main, ["train-and-report", *small, "--out", str(tmp_path / "run")])
     assert result.exit_code == 0, result.stderr
@@ -323,7 +323,7 @@ def test_without_cifar10_the_digits_stand_in_with_a_warning(tmp_path: Path) -> N
     assert report.dataset.fallback
     assert report.findings[0].code == "stand-in-data"
     page = (tmp_path / "run" / "report.html").read_text("utf-8")
-    assert 0 < page.index("This is not CIFAR-10") < page.index("<h2")
+    assert 0 < page.index("CIFAR-10 was not available") < page.index("<h2")
 
 
 @pytest.mark.usefixtures("no_cifar10")
@@ -334,12 +334,12 @@ def test_cifar10_by_name_is_never_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_same_images_as_batches_and_as_a_folder(tmp_path: Path, photographs: Path) -> None:
+def test_the_same_images_as_batches_and_as_a_folder(tmp_path: Path, real_images: Path) -> None:
     small: dict[str, Any] = {"limit_train": 400, "limit_test": 100, "epochs": 1, "learning_rate": 0.1}
-    batches = train_and_report(data_dir=photographs, out=tmp_path / "batches", **small).diagnosis
+    batches = train_and_report(data_dir=real_images, out=tmp_path / "batches", **small).diagnosis
     assert batches.dataset.fallback is None
     assert batches.dataset.test_size == 100
-    folder = train_and_report(photographs / "images", out=tmp_path / "folder", **small).diagnosis
+    folder = train_and_report(real_images / "images", out=tmp_path / "folder", **small).diagnosis
     assert folder.dataset.classes == batches.dataset.classes
     assert all((item.file or "").startswith("test/") for item in folder.misclassified.items)
 

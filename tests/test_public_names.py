@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,13 @@ def test_the_public_names() -> None:
     assert lrdiag.__all__ == ["__version__", *NAMES, "testing"]
     assert set(dir(lrdiag)) == set(lrdiag.__all__)
     assert lrdiag.testing is testing
+
+
+def test_every_public_name_has_a_type() -> None:
+    """Without an import under `TYPE_CHECKING`, the type of a name is `Any`."""
+    tree = ast.parse(Path(lrdiag.__file__).read_text(encoding="utf-8"))
+    typed = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert set(NAMES) <= typed
 
 
 def test_every_public_name_has_an_example() -> None:

@@ -1,4 +1,4 @@
-"""What may be asked for."""
+"""Settings: valid values, and errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lrdiag.vocabulary import ASSETS, AUGMENTATIONS, OPTIMIZERS, SCHEDULES
     ("text", "rate", "base_lr"),
     [("auto", None, None), ("0.1", 0.1, None), ("1e-3", 0.001, None), ("0.01:0.4", 0.4, 0.01), ("1e-4:1", 1.0, 1e-4)],
 )
-def test_a_learning_rate_is_read(text: str, rate: float | None, base_lr: float | None) -> None:
+def test_a_learning_rate_is_parsed(text: str, rate: float | None, base_lr: float | None) -> None:
     assert LearningRate.parse(text) == LearningRate(rate, base_lr)
 
 
@@ -28,7 +28,7 @@ def test_a_learning_rate_is_read(text: str, rate: float | None, base_lr: float |
     ["", "fast", "0", "-0.1", "nan", "inf", "0.1:", ":0.1", "0.4:0.01", "0.1:0.1", "0:1", "0.1:inf", "nan:1", "1:2:3",
      "AUTO", "0,1", "0.1;0.2"],
 )  # fmt: skip
-def test_a_learning_rate_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_learning_rate_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match=r"must be `auto`.*Received") as error:
         LearningRate.parse(text)
     assert repr(text) in str(error.value)
@@ -44,7 +44,7 @@ def test_a_learning_rate_that_is_none_is_refused(text: str) -> None:
         "0.12345678",
     ],
 )
-def test_a_learning_rate_reads_what_it_writes(text: str) -> None:
+def test_a_learning_rate_parses_its_own_text(text: str) -> None:
     assert str(LearningRate.parse(text)) == text
     assert LearningRate.parse(str(LearningRate.parse(text))) == LearningRate.parse(text)
 
@@ -87,13 +87,13 @@ def test_an_unknown_choice_is_refused_with_the_known_ones(name: str, value: Any,
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_every_known_choice_is_taken(schedule: Any, optimizer: Any) -> None:
+def test_every_known_choice_is_accepted(schedule: Any, optimizer: Any) -> None:
     settings = Settings(schedule=schedule, optimizer=optimizer, augment=AUGMENTATIONS)
     assert (settings.schedule, settings.optimizer) == (schedule, optimizer)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_boundaries_go_with_cycles_only(schedule: Any) -> None:
+def test_boundaries_are_accepted_only_for_cycles(schedule: Any) -> None:
     boundaries = LearningRate.parse("0.01:0.4")
     if schedule in ("cyclic", "triangular2", "exp-range", "one-cycle"):
         assert Settings(schedule=schedule, learning_rate=boundaries).learning_rate == boundaries
@@ -111,12 +111,12 @@ def test_rates_given_in_python_follow_the_same_rules(arguments: tuple[Any, ...])
         Settings(learning_rate=LearningRate(*arguments))
 
 
-def test_settings_can_be_told_apart_and_kept_in_a_set() -> None:
+def test_settings_can_be_compared_and_hashed() -> None:
     gated = Settings(gates=(Gate("fail-under", "accuracy", 0.5),))
     others = [Settings(assets="folder"), Settings(templates=Path("t")), Settings(baseline=Path("b")), gated]
     assert len({Settings(), *others}) == 5
 
 
-def test_settings_do_not_change() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().seed = 1

@@ -1,4 +1,4 @@
-"""What TensorBoard is shown of a report."""
+"""The logs of a report for TensorBoard."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ LABELS = np.repeat(np.arange(3), list(SIZES.values()))
 
 @pytest.fixture(scope="module")
 def net() -> keras.Model:
-    """It reads the class off the only pixel."""
+    """Predicts the class that its single pixel contains."""
     inputs = keras.Input((1, 1, 1))
     scores = keras.ops.one_hot(keras.ops.cast(keras.layers.Flatten()(inputs)[:, 0], "int32"), 3)
     return keras.Model(inputs, scores)
@@ -65,7 +65,7 @@ def worse(net: keras.Model) -> Report:
         ),
     ],
 )
-def test_what_is_worse_by_more_than_allowed_fails(
+def test_more_than_the_allowed_loss_fails(
     perfect: Report, worse: Report, arguments: dict[str, Any], failed: list[str]
 ) -> None:
     if not failed:
@@ -78,7 +78,7 @@ def test_what_is_worse_by_more_than_allowed_fails(
     assert all(line.startswith(start) for line, start in zip(lines, failed, strict=True))
 
 
-def test_what_is_better_passes(perfect: Report, worse: Report) -> None:
+def test_a_better_model_passes(perfect: Report, worse: Report) -> None:
     assert_no_regression(perfect, worse, recall=0)
     assert_no_regression(perfect, baseline=perfect, accuracy=0.01)
 
@@ -101,7 +101,7 @@ def test_folders_and_files_are_read(perfect: Report, worse: Report, tmp_path: Pa
         ({"recall": {"cta": 0.1}}, "'recall.cta'.*recall.cat"),
     ],
 )
-def test_what_is_no_share_or_no_class_is_refused(perfect: Report, arguments: dict[str, Any], message: str) -> None:
+def test_invalid_shares_and_classes_are_refused(perfect: Report, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         assert_no_regression(perfect, perfect, **arguments)
 

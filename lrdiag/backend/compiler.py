@@ -1,8 +1,8 @@
 """Compiled passes over a model, on the engine that Keras runs on.
 
-An engine is a module of this package with the two functions below. They share one seam: a function
+An engine is a module of this package with the two functions below. Both work on a function
 `(inputs, delta) -> (scores, features)` that adds `delta` to the output of the explained layer. The gradient of a score
-is taken with respect to `delta`, at `delta = 0`, so the layer itself need not be touched and one formula serves every
+is taken with respect to `delta`, at `delta = 0`, so the layer stays unchanged and one formula works for every
 engine.
 """
 
@@ -41,7 +41,7 @@ def with_gradients(
 
     Returns:
         The scores, the features of each call of the layer, and for each target the gradient at each call: a tensor of
-        the features' shape, or `None` where the target does not depend on that call.
+        the features' shape, or `None` if the target does not depend on that call.
     """
     return _engine().with_gradients(forward, inputs, targets)  # type: ignore[no-any-return]
 

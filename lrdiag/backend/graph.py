@@ -11,7 +11,7 @@ from keras import tree
 
 
 def example_input(model: keras.Model) -> Any:
-    """An input of noise for one image, a nest of arrays; `None` if the model does not state the shape of its inputs."""
+    """Returns an input of noise for one image, a nest of arrays, or `None` if the model states no input shape."""
     inputs = _symbolic_input(model)
     if inputs is None or any(None in tensor.shape[1:] for tensor in tree.flatten(inputs)):
         return None
@@ -26,7 +26,7 @@ def example_input(model: keras.Model) -> Any:
 
 
 def parts(model: keras.Operation, prefix: str = "") -> Iterator[tuple[str, keras.Operation]]:
-    """Every layer and bare operation inside `model`, at any depth, with its path: `"backbone/block5"`."""
+    """Yields every layer and bare operation inside `model`, at any depth, with its path: `"backbone/block5"`."""
     bare = [each for each in getattr(model, "operations", []) if not isinstance(each, keras.Layer)]
     for part in (*_sublayers(model), *bare):
         yield prefix + part.name, part
@@ -34,7 +34,7 @@ def parts(model: keras.Operation, prefix: str = "") -> Iterator[tuple[str, keras
 
 
 def outputs_in_graph(model: keras.Model, layer: keras.Operation) -> list[Any]:
-    """The symbolic output of each call of `layer` in the graph of a Functional or Sequential model.
+    """Returns the symbolic output of each call of `layer` in the graph of a Functional or Sequential model.
 
     Graphs of nested models are not searched.
     """
@@ -53,7 +53,7 @@ def outputs_in_graph(model: keras.Model, layer: keras.Operation) -> list[Any]:
 
 
 def _symbolic_input(model: keras.Model) -> Any:
-    """The nest of tensors that a Functional or built Sequential model takes, `None` for other models."""
+    """Returns the nest of tensors that a Functional or built Sequential model takes, or `None` for other models."""
     if not getattr(model, "inputs", None):
         return None
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input

@@ -14,13 +14,13 @@ class Interrupt:
     """Records Ctrl-C instead of raising `KeyboardInterrupt`, while `fit` runs with a given callback.
 
     Python allows a signal handler only in the main thread, and only one. The previous handler is called at a second
-    Ctrl-C, and where `fit` is no longer running because an error left it without `on_train_end`.
+    Ctrl-C, or if `fit` has ended with an error and therefore without `on_train_end`.
 
     Attributes:
         pressed: Whether Ctrl-C was pressed.
 
     Args:
-        callback: The callback on whose behalf this listens.
+        callback: The callback that `fit` must be running with.
     """
 
     def __init__(self, callback: keras.callbacks.Callback) -> None:

@@ -50,7 +50,7 @@ def build_multi_optimizer(model: keras.Model) -> None:
 
 
 def held_rate(optimizer: keras.Optimizer) -> Any:
-    """Returns what an optimizer holds as its learning rate: a variable, a schedule, or a function.
+    """Returns the learning rate as the optimizer stores it: a variable, a schedule, or a function.
 
     `optimizer.learning_rate` returns only the current value of a schedule or function, so the private attribute is
     read. Its setter is public.
@@ -168,7 +168,7 @@ def require_settable_rate(model: keras.Model, caller: str) -> None:
 
 
 class UpdateCounter:
-    """Counts the batches of an optimizer, and tells which of them complete an update.
+    """Counts the batches of an optimizer, and determines which of them complete an update.
 
     Attributes:
         batches: Number of batches when they were last counted. `iterations` counts updates instead.

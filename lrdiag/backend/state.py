@@ -1,4 +1,4 @@
-"""Everything that a few steps of training change, and how to restore it."""
+"""Saves and restores everything that a few steps of training change."""
 
 from __future__ import annotations
 

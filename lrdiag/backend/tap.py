@@ -56,7 +56,7 @@ def all_tapped(layers: list[keras.Operation], on_output: Callable[[keras.Operati
 
 
 def makes_probabilities(layer: keras.Operation) -> bool:
-    """Whether `layer` ends in a softmax or a sigmoid, or the logarithm of one."""
+    """Returns whether `layer` ends in a softmax or a sigmoid, or the logarithm of one."""
     return type(layer).__name__ in _PROBABILITIES or getattr(layer, "activation", None) in _ACTIVATIONS
 
 

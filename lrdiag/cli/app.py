@@ -80,7 +80,7 @@ def main() -> None:
 
 @main.command(context_settings={"show_default": True})
 @training_options
-@click.option("--epochs", type=AT_LEAST_ONE, help="Passes over the training set.  [default: by its size]")
+@click.option("--epochs", type=AT_LEAST_ONE, help="Passes over the training set.  [default: depends on its size]")
 @click.option("--limit-test", type=AT_LEAST_ONE, metavar="N", help="Use only N test images.")
 @click.option("--schedule", type=click.Choice(SCHEDULES), default=Settings.schedule, help="Learning-rate schedule.")
 @click.option(
@@ -88,7 +88,7 @@ def main() -> None:
     metavar="auto|FLOAT|MIN:MAX",
     callback=read_learning_rate,
     default=str(Settings.learning_rate),
-    help="Learning rate or its boundaries. auto: a range test chooses.",
+    help="Learning rate, or the boundaries of a cycle. auto: a range test chooses.",
 )
 @run_options
 @config_option
@@ -151,7 +151,7 @@ def diagnose(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...
     "--rule",
     type=click.Choice(RULES),
     default="steepest",
-    help="How the suggestion is read: by lrdiag's rule or another tool's.",
+    help="The rule that reads the suggestion: lrdiag's own (steepest) or that of another tool.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print all measurements and rates as JSON.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg|png", help="Draw the sweep.")
@@ -213,7 +213,7 @@ def _check_plot(file: Path | None) -> None:
 @config_option
 @verbose_option
 def report(run_dir: Path, baseline: Path | None, gates: tuple[Gate, ...], **page: Any) -> None:
-    """Write the page of RUN_DIR again, from the facts in the run folder, with a baseline if one is given."""
+    """Write the page of the run folder RUN_DIR again, and compare the run with a baseline if one is given."""
     from lrdiag.record import folder as run_folder
 
     loaded = run = run_folder.load(run_dir)

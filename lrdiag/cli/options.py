@@ -48,14 +48,15 @@ image_size_option = click.option(
     "--image-size",
     metavar="N|HxW",
     callback=_read_image_size,
-    help="Size that images are scaled to, in pixels.  [default: what the model takes, else 32]",
+    help="Size that images are scaled to, in pixels.  [default: the input size of the model, or 32]",
 )
 data_options = _options(
     click.option(
         "--data",
         metavar=f"{'|'.join(DATA_NAMES)}|PATH",
-        help="CIFAR-10, the built-in digits, a folder of images sorted into classes, an .npz file, or a CSV or Parquet "
-        "table of path and label.  [default: cifar10 if available, else digits]",
+        help="CIFAR-10, the built-in digits, a folder of images sorted into classes, an .npz file, a CSV or Parquet "
+        "table of path and label, or a folder of TensorFlow Datasets.  [default: cifar10; when training, digits if it "
+        "is not available]",
     ),
     click.option(
         "--data-dir",
@@ -73,7 +74,9 @@ training_options = _options(
         "--model", default=Settings.model, metavar="fast|article|FILE.keras|module:function", help="Model to train."
     ),
     click.option(
-        "--batch-size", type=AT_LEAST_ONE, help="Images in an update.  [default: by the size of the training set]"
+        "--batch-size",
+        type=AT_LEAST_ONE,
+        help="Images in an update.  [default: depends on the size of the training set]",
     ),
     click.option("--seed", type=SEED, default=Settings.seed, help="Random seed of the whole run."),
     click.option("--limit-train", type=AT_LEAST_ONE, metavar="N", help="Use only N training images."),
@@ -131,7 +134,7 @@ page_options = _options(
         "--assets",
         type=click.Choice(ASSETS),
         default=Settings.assets,
-        help="inline: the page is one file. folder: pictures and style are in assets/ beside it.",
+        help="inline: the page is one file. folder: its pictures and style are in the folder assets/.",
     ),
     click.option(
         "--templates",
@@ -151,7 +154,7 @@ run_options = _options(
         "--open/--no-open",
         "open_page",
         default=True,
-        help="Open the page at the end. Only on a terminal and outside CI.",
+        help="Open the page at the end, if the command runs on a terminal and outside CI.",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON."),
     quiet_option,

@@ -25,7 +25,7 @@ ERASE_ASPECT = (0.3, 3.3)  # height / width
 
 @keras.saving.register_keras_serializable("lrdiag")
 class RandomCrop(keras.layers.RandomCrop):  # type: ignore[misc]
-    """Pads each image by reflection and crops it at a random position of its own.
+    """Pads each image by reflection and crops each one at an independent random position.
 
     `keras.layers.RandomCrop` crops all images of a batch at the same position.
 
@@ -37,8 +37,8 @@ class RandomCrop(keras.layers.RandomCrop):  # type: ignore[misc]
     Args:
         height: Height of the crop, in pixels.
         width: Width of the crop, in pixels.
-        padding: Number of reflected pixels at each edge before the crop. An image of the size of the crop shifts by at
-            most this number.
+        padding: Number of reflected pixels at each edge before the crop. An image of the crop's size is shifted by
+            at most this number.
         **kwargs: Arguments of `keras.layers.RandomCrop`: `seed`, `name`, `dtype`.
     """
 

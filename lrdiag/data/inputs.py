@@ -13,6 +13,8 @@ from lrdiag.backend.pipelines import is_infinite
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import LabelledImages
 
+DEFAULT_BATCH_SIZE = 256
+"""Number of images in a batch of a user's arrays, if the user does not choose it."""
 _ROUNDING = 0.01  # of the sum of a row of soft labels, in half precision
 
 
@@ -25,7 +27,7 @@ def labelled_batches(x: Any, y: Any, batch_size: int) -> Iterator[tuple[Any, np.
         batch_size: Number of images in a batch if `x` is arrays.
 
     Raises:
-        DataError: If images or labels are missing, differ in number, or are infinite.
+        DataError: If images or labels are missing or differ in number, or the data has no end.
     """
     if isinstance(x, LabelledImages):
         x, y = x.images, x.labels
@@ -75,7 +77,7 @@ def class_indices(labels: Any) -> np.ndarray:
 
 
 def _classes_of_rows(rows: np.ndarray) -> np.ndarray:
-    """The class of each one-hot or soft row."""
+    """Returns the class of each one-hot or soft row, `int64` of shape `(n,)`."""
     numbers = rows.astype(np.float64)
     is_distribution = (numbers >= 0).all(axis=1) & (np.abs(numbers.sum(axis=1) - 1) <= _ROUNDING)
     wrong = np.flatnonzero(~is_distribution)
@@ -95,8 +97,7 @@ def _shortened(row: np.ndarray) -> str:
 def _labelled(batch: Any) -> tuple[Any, np.ndarray]:
     if not isinstance(batch, tuple | list) or len(batch) < 2:
         raise DataError(
-            "An evaluation needs labels. Pass `y`, or batches `(x, y)`. "
-            f"Received: {type(batch).__name__} without labels"
+            f"Evaluation needs labels. Pass `y`, or batches `(x, y)`. Received: {type(batch).__name__} without labels"
         )
     labelled = batch[0], class_indices(batch[1])
     _number_of_examples(labelled)

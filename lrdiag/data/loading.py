@@ -45,7 +45,7 @@ class Source(Protocol):
 
 
 class PathSource(Protocol):
-    """A kind of source that is found at a path: a class that takes path, size and channels."""
+    """A kind of source that reads a path: a class that takes path, size and channels."""
 
     def __call__(self, path: Path, image_size: tuple[int, int] | None, channels: int) -> Source:
         """Returns the source at `path`."""
@@ -56,7 +56,7 @@ class PathSource(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """What a named source may depend on.
+    """The settings that a source requested by name can use.
 
     Attributes:
         data_dir: The folder that contains CIFAR-10. `None` looks in Keras's cache.
@@ -81,7 +81,10 @@ BY_PATH: dict[str, PathSource] = {
     "a .npz file of arrays": ImageArrays,
     "a .csv or .parquet table of path and label": ImageTable,
 }
-"""Sources that are requested by path, with their description. The first that reads the path is used."""
+"""Sources that are requested by path, with their description. The first that reads the path is used.
+
+`ImageFolder` reads every folder, so a source that reads certain folders stands before it.
+"""
 
 
 def load_dataset(settings: Settings, progress: Progress) -> Dataset:
@@ -171,7 +174,7 @@ def _source(data: str, request: Request) -> Source:
     for kind in BY_PATH.values() if data else ():  # an empty path would be the current folder
         if kind.reads(path):
             return kind(path, request.image_size, request.channels)
-    problem = "which is none of these" if data and os.path.exists(path) else "and there is no such file or folder"
+    problem = "which is not one of these" if data and os.path.exists(path) else "and there is no such file or folder"
     kinds = f"{', '.join(NAMED)}, or the path of {', '.join(BY_PATH)}"
     raise SettingsError(f"`data` must be {kinds}. Received: {data!r}, {problem}{did_you_mean(data.lower(), NAMED)}")
 
@@ -194,7 +197,7 @@ def _warn(dataset: Dataset, progress: Progress) -> None:
     absent = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
     if absent:
         more = f" and {len(absent) - _NAMES_SHOWN:,} more" if len(absent) > _NAMES_SHOWN else ""
-        progress.warn(f"There are no test images of {', '.join(absent[:_NAMES_SHOWN])}{more}: these are not evaluated.")
+        progress.warn(f"There are no test images of {', '.join(absent[:_NAMES_SHOWN])}{more}. They are not evaluated.")
 
 
 def _limit(images: LabelledImages, size: int | None, classes: tuple[str, ...], seed: int) -> LabelledImages:

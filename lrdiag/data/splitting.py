@@ -85,9 +85,10 @@ def assemble(
     test_only: bool,
     skipped: Sequence[SkippedFile] = (),
 ) -> Dataset:
-    """Builds a dataset from the parts that were read. A whole is divided 80 to 20 within each class.
+    """Builds a dataset from the parts that were read.
 
-    The same images are divided in the same way in each run, so runs can be compared.
+    Undivided data is divided into 80 % training and 20 % test images of each class, in the same way in each run, so
+    runs can be compared.
 
     Example:
         >>> images = LabelledImages(np.zeros((20, 1, 1, 3), np.uint8), np.arange(20) % 2)
@@ -100,7 +101,7 @@ def assemble(
         source: Where the data is, in words.
         classes: Name of each class.
         parts: The parts that `parts_to_read` chose.
-        test_only: Whether to use a whole as test images.
+        test_only: Whether to use undivided data as test images.
         skipped: Files that could not be read.
 
     Raises:
@@ -147,7 +148,7 @@ def require_images_of_each_class(
         what: What a class needs, in words.
 
     Raises:
-        DataError: With the class.
+        DataError: If a class has no training images. The message names it.
     """
     counts = np.bincount(labels, minlength=len(classes))
     absent = [name for name, count in zip(classes, counts, strict=True) if not count]

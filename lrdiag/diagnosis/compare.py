@@ -16,7 +16,7 @@ def compare(base: Diagnosis, head: Diagnosis) -> Comparison:
     """Compares two runs on one test set, image by image.
 
     The test decides whether a difference is detectable. If the interval disagrees, its nearer end is moved to 0, so
-    that both say the same; the two approximations differ by less than 0.3 points.
+    that both agree; the two approximations differ by less than 0.3 points.
 
     Args:
         base: The earlier run.

@@ -1,4 +1,4 @@
-"""The evidence that the rules examine."""
+"""The evidence that the rules use."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Evidence:
         return self.facts.comparison
 
     def lacks(self, need: Need) -> bool:
-        """Whether a piece of evidence is missing."""
+        """Returns whether a piece of evidence is missing."""
         return getattr(self, need) is None
 
 
@@ -79,11 +79,11 @@ Piece = TypeVar("Piece")
 
 
 def given(piece: Piece | None) -> Piece:
-    """Returns a piece of evidence that the rule needs, and that is therefore there.
+    """Returns evidence that the rule needs, which therefore is not `None`.
 
     Raises:
         ValueError: If the rule does not name it in `needs`.
     """
     if piece is None:
-        raise ValueError("A rule must name the evidence that it can't do without in `needs`. Received: None")
+        raise ValueError("A rule must name the evidence that it requires in `needs`. Received: None")
     return piece

@@ -102,7 +102,7 @@ def _measured(rule: GateRule, actual: float | None) -> str:
 
 def with_outcomes(diagnosis: Diagnosis, outcomes: Iterable[Outcome]) -> Diagnosis:
     """Returns the facts with these outcomes, in place of earlier ones."""
-    from lrdiag.record.facts import GateFacts  # here, because the command line imports this module and facts are slow
+    from lrdiag.record.facts import GateFacts  # slow to import, and the command line imports this module
 
     gates = [GateFacts(each.gate.rule, each.gate.name, each.gate.limit, each.actual, each.passed) for each in outcomes]
     return dataclasses.replace(diagnosis, gates=gates)
@@ -157,7 +157,7 @@ def _figure(name: str, diagnosis: Diagnosis) -> float | None:
 
 
 def _decrease(name: str, diagnosis: Diagnosis) -> float | None:
-    """By how much the figure is below the baseline; negative if it is above."""
+    """Returns by how much the figure is below the baseline, or `None` if it is not defined. Negative if it is above."""
     comparison = diagnosis.comparison
     if comparison is None:
         return None
@@ -203,5 +203,5 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def overridden(gates: Iterable[Gate], by: Iterable[Gate]) -> tuple[Gate, ...]:
-    """Joins two sets of gates; `by` wins if both have a gate with the same rule and name."""
+    """Joins two sets of gates; `by` has precedence if both have a gate with the same rule and name."""
     return tuple({(gate.rule, gate.name): gate for gate in [*gates, *by]}.values())

@@ -29,6 +29,7 @@ from lrdiag.record.facts import HeatmapFacts, IndependentCheck
 from lrdiag.vocabulary import Preprocessing
 
 BATCH_SIZE = 512
+"""Number of images in a batch when lrdiag evaluates data that it has read itself."""
 METHOD = "Grad-CAM"
 
 
@@ -88,7 +89,7 @@ class Evaluator:
     def rehearse(
         self, x: Any, y: Any = None, *, display: Display | None = None, preprocess: Preprocessing | None = None
     ) -> int:
-        """Checks data and model on the first batch, before hours of training depend on them.
+        """Checks data and model on the first batch, so that errors appear before training.
 
         Args:
             x: As in `evaluate`.
@@ -129,8 +130,8 @@ class Evaluator:
         Args:
             x: As in `GradCAM.predict_and_explain`.
             y: As in `GradCAM.predict_and_explain`.
-            display: The images to show, an array of `uint8` with one for each input, or a function from a batch of
-                inputs to them.
+            display: The images to show: a `uint8` array with one image for each input, or a function that converts a
+                batch of inputs to images.
             preprocess: The preprocessing that the images went through, which is undone before they are shown. By
                 default it is inferred from the values of the first batch.
             seed: Random seed of the sample of misclassified images whose maps are measured.
@@ -189,7 +190,7 @@ class Evaluator:
         return self._open(*first).predict(chain([first], batches))
 
     def _open(self, images: Any, labels: np.ndarray) -> Predictor:
-        """Compiles the pass, with heatmaps if the model has feature maps, unless that has been done."""
+        """Compiles the pass, with heatmaps if the model has feature maps, unless it is already compiled."""
         if self._predictor is None:
             one_image, its_label = _first_of((images, labels))
             with _refusals_explained(self._model, images):
@@ -197,7 +198,7 @@ class Evaluator:
                     explainer = GradCAM(self._model, output=self._output, batch_size=self._batch_size)
                     explainer.explain(one_image, its_label)
                     self._explainer, self._predictor = explainer, explainer.predictor
-                except ModelError as error:  # without feature maps a model is evaluated all the same
+                except ModelError as error:  # a model without feature maps is evaluated without heatmaps
                     predictor = Predictor(OpenedModel.of(self._model, images, self._output), self._batch_size)
                     predictor.scores(one_image)
                     self._predictor, self._unavailable = predictor, str(error)
@@ -205,7 +206,7 @@ class Evaluator:
 
 
 def _heatmap_facts(predictor: Predictor, sample: Sample, predictions: Predictions, heatmaps: Heatmaps) -> HeatmapFacts:
-    """How the maps were made, and how far they can be trusted, measured on a random sample of the mistakes."""
+    """Returns how the maps were made, and how reliable they are on a random sample of the mistakes."""
     facts = HeatmapFacts(METHOD, heatmaps.layer, len(heatmaps.indices))
     if sample.images is None:
         reason = "the model does not take a single array of images"
@@ -244,9 +245,9 @@ def _shapes(arrays: list[Any]) -> str:
 
 
 def _gist(error: Exception) -> str:
-    """The message of an error, without the frame and the colours that Keras adds."""
-    said = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received by")[0]
-    return " ".join(re.sub(r"^Exception encountered when calling .*", "", said, flags=re.MULTILINE).split())
+    """Returns the message of an error, without the text and the colours that Keras adds."""
+    message = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received by")[0]
+    return " ".join(re.sub(r"^Exception encountered when calling .*", "", message, flags=re.MULTILINE).split())
 
 
 def _first_of(arrays: Any) -> Any:
@@ -254,5 +255,5 @@ def _first_of(arrays: Any) -> Any:
 
 
 def _size(x: Any) -> int | None:
-    """The number of images, or `None` if it is not known in advance."""
+    """Returns the number of images, or `None` if it is not known in advance."""
     return len(x) if isinstance(x, np.ndarray | LabelledImages) else None

@@ -10,7 +10,7 @@ from lrdiag.errors import DataError
 from lrdiag.evaluation.evaluator import Evaluated
 from lrdiag.record.facts import Evolution, Moment, WatchedImage
 
-WATCHED = 12  # images: half of them still misclassified, half corrected, if there are as many
+WATCHED = 12  # images: half still misclassified, half corrected, if there are enough of both
 SHOWN = 10  # epochs at most, the first and the last among them
 
 
@@ -22,7 +22,7 @@ class Checkpoint:
     evaluated: Evaluated
 
     def forget_images(self) -> None:
-        """Keeps the predictions and the small maps of every image only."""
+        """Deletes the images. The predictions and the small maps stay."""
         self.evaluated = replace(self.evaluated, mistakes=self.evaluated.mistakes[:0].copy(), heatmaps=None)
 
 
@@ -45,7 +45,7 @@ class Watched:
 class Memory:
     """The checkpoints of one training run.
 
-    Predictions and maps are kept of each; images only of the first and the last checkpoint.
+    Predictions and maps of all checkpoints are kept, images only of the first and the last one.
     """
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Memory:
 
 
 def _chosen(first: Evaluated, last: Evaluated) -> tuple[list[int], list[np.ndarray]]:
-    """The images to follow: mistakes of the last checkpoint, then mistakes of the first that were corrected."""
+    """Returns the images to follow: mistakes of the last checkpoint, then corrected mistakes of the first."""
     still = last.predictions.ranked_mistakes.tolist()
     fixed = [index for index in first.predictions.ranked_mistakes.tolist() if index not in set(still)]
     half = WATCHED // 2

@@ -1,4 +1,4 @@
-"""What the evaluation keeps of each batch: images of the mistakes, a sample of inputs, the fingerprint."""
+"""Keeps parts of each evaluated batch: images of the mistakes, a sample of inputs, the fingerprint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Display = Callable[[Any], Any] | np.ndarray
 
 
 class Shown(NamedTuple):
-    """One batch as it is shown.
+    """One batch and the images that the page shows of it.
 
     Attributes:
         first: The index of its first image in the test set.
@@ -57,7 +57,7 @@ class Keeper:
         self.value_range = (np.inf, -np.inf)
 
     def look(self, inputs: Any, count: int) -> Shown:
-        """Checks a batch of `count` images and returns it as it is shown.
+        """Checks a batch of `count` images and returns it with the images to show.
 
         Raises:
             DataError: If values are not finite, images differ in size, or `display` does not fit.
@@ -94,14 +94,14 @@ class Keeper:
         return self._known_fingerprint or self._fingerprint.of(labels)
 
     def refuse_images_left_over(self) -> None:
-        """Raises if `display` holds more images than the data.
+        """Raises if `display` contains more images than the data.
 
         Raises:
             DataError: If it does.
         """
         if isinstance(self._display, np.ndarray) and len(self._display) != self._seen:
             raise DataError(
-                "`display` must hold one image for each input. "
+                "`display` must contain one image for each input. "
                 f"Received: {len(self._display)} images for {self._seen} inputs"
             )
 

@@ -1,4 +1,4 @@
-"""Grad-CAM in one compiled pass: the scores of every image, and the maps of the classes that matter."""
+"""Grad-CAM in one compiled pass: the scores of every image, and maps for the predicted and the true class."""
 
 from __future__ import annotations
 

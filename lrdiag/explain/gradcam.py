@@ -12,7 +12,7 @@ import numpy as np
 from keras import tree
 
 from lrdiag.backend.graph import example_input
-from lrdiag.data.inputs import labelled_batches, slices
+from lrdiag.data.inputs import DEFAULT_BATCH_SIZE, labelled_batches, slices
 from lrdiag.errors import SettingsError, require_choice, require_count
 from lrdiag.explain.collector import Collector, joined
 from lrdiag.explain.engine import WEIGHTINGS, Engine, Explained
@@ -29,7 +29,7 @@ OF_THE_IMAGE = ("saliency", "smoothgrad")
 
 
 class GradCAM:
-    """Shows which regions of an image a class score comes from, in one compiled pass over many images.
+    """Shows which regions of an image support the score of a class, in one compiled pass over many images.
 
     The model is neither cloned nor changed. It may be Functional, Sequential, nested or subclassed, with one or several
     inputs, in any precision. Scores are logits: a softmax or sigmoid at the end of the model is removed while the pass
@@ -51,8 +51,8 @@ class GradCAM:
         >>> lrdiag.overlay(images, explainer.maps(images)).shape
         (6, 8, 8, 3)
 
-    There are seven methods. All but the first two use the library tf-keras-vis, are slower, explain misclassified
-    images only, and have no signed maps: their maps are ≥ 0.
+    There are seven methods. All but the first two use the library tf-keras-vis, are slower, and provide neither signed
+    maps nor the mean maps of the classes: their maps are ≥ 0.
 
     - `"gradcam"`: weights each feature map of the layer by the mean of its gradient.
     - `"hirescam"`: weights each position of the feature maps by its own gradient.
@@ -72,7 +72,7 @@ class GradCAM:
     Attributes:
         layer: The layer whose feature maps are weighted, as a path through nested models: `"backbone/block5"`.
             `"input"` for `"saliency"` and `"smoothgrad"`. `None` before the first images if the model does not state
-            its input shape, as a subclassed model.
+            its input shape, such as a subclassed model.
 
     Args:
         model: A Keras model that takes images and returns one score per class.
@@ -94,7 +94,7 @@ class GradCAM:
         *,
         output: str | int | None = None,
         method: Method = "gradcam",
-        batch_size: int = 256,
+        batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> None:
         require_choice("method", method, get_args(Method))
         if method in OF_THE_IMAGE and layer is not None:
@@ -154,7 +154,7 @@ class GradCAM:
             The predictions, and the maps of the misclassified images.
 
         Raises:
-            DataError: If images or labels are missing, differ in number, are infinite, or hold an unknown class.
+            DataError: If images or labels are missing or differ in number, the data has no end, or a class is unknown.
             ModelError: If the method does not support the model.
         """
         collector = Collector()

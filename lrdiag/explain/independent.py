@@ -24,7 +24,7 @@ SECONDS = 2.0  # at most, the import of tf-keras-vis included
 def compare_with_keras_vis(
     opened: OpenedModel, layer: str, images: np.ndarray, maps: np.ndarray, classes: np.ndarray
 ) -> IndependentCheck:
-    """Draws the maps of some images with tf-keras-vis and compares them.
+    """Computes the maps of some images with tf-keras-vis and compares them.
 
     tf-keras-vis runs the model itself, not the compiled pass that made `maps`; only the softmax or sigmoid at the end
     of the model is removed in the same way. The comparison is skipped if tf-keras-vis does not support the model, or if
@@ -56,7 +56,7 @@ def compare_with_keras_vis(
 
 
 def _unsupported(opened: OpenedModel, layer: str, image: np.ndarray) -> str | None:
-    """Why tf-keras-vis does not support the model, or `None`."""
+    """Returns why tf-keras-vis does not support the model, or `None` if it does."""
     model = opened.model
     if not getattr(model, "inputs", None):
         return "tf-keras-vis does not support subclassed models"
@@ -79,10 +79,10 @@ def _unsupported(opened: OpenedModel, layer: str, image: np.ndarray) -> str | No
 
 
 def _maps_in_time(opened: OpenedModel, layer: str, images: np.ndarray, classes: np.ndarray) -> np.ndarray | float:
-    """The maps, or the estimated time in seconds if it exceeds `SECONDS`."""
+    """Returns the maps, or the estimated time in seconds if it exceeds `SECONDS`."""
     started = time.perf_counter()
     explain = _keras_vis(opened, layer)
-    first = explain(images[:1], classes[:1])  # includes what happens only once
+    first = explain(images[:1], classes[:1])  # includes one-time costs
     of_one = min(_seconds(lambda: explain(images[:1], classes[:1])) for _ in range(2))
     estimate = time.perf_counter() - started + of_one * (len(images) - 1)
     if estimate > SECONDS:
@@ -122,7 +122,7 @@ def _keras_vis(opened: OpenedModel, layer: str) -> Callable[[np.ndarray, np.ndar
 
 
 class _LayerWithOutput(keras.layers.Layer):  # type: ignore[misc]
-    """Gives tf-keras-vis the output in the model's graph; of a layer, it reads `output`, which may be in another."""
+    """Has the output in the model's graph. tf-keras-vis reads `layer.output`, which may belong to another graph."""
 
     def __init__(self, output: Any) -> None:
         super().__init__()

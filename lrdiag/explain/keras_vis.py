@@ -1,7 +1,7 @@
 """The methods of tf-keras-vis, for every model that `OpenedModel` opens.
 
 tf-keras-vis takes Functional models of float inputs whose layers it can find by name. So the model is wrapped in a
-Functional model of two layers, cut at the layer to explain; nothing of it is cloned or changed.
+Functional model of two layers, cut at the layer to explain. The original model is neither cloned nor changed.
 """
 
 from __future__ import annotations

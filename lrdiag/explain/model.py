@@ -51,7 +51,7 @@ class OpenedModel:
         model: Any Keras model.
         example: An input for one image: an array, or a nest of arrays, whose first dimension is 1.
         output: The output to use if the model has several: its name or its index.
-        images: Inputs from which to infer whether a single unit is a probability or a logit, if nothing else tells.
+        images: Inputs to infer from whether a single unit is a probability or a logit, if nothing else determines it.
 
     Raises:
         ModelError: If there is no such output, or it is not one score per class.
@@ -69,7 +69,7 @@ class OpenedModel:
             final = _array(self._call(example))
         if final.ndim != 2:
             raise ModelError(
-                "The output must hold one score per class, with the shape (n, classes). "
+                "The output must contain one score per class, with the shape (n, classes). "
                 f"Received: a model whose output has the shape {('n', *final.shape[1:])}"
             )
         self.steps = _steps(seen)

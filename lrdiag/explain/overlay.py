@@ -50,14 +50,14 @@ def overlay(
 
     Args:
         images: Images, grey or RGB: an array of shape `(n, height, width, 1 or 3)`, `uint8` with values 0–255 or floats
-            in [0, 1]. The first axis may be left out of one image and its heatmap.
+            in [0, 1]. A single image and its heatmap may have no first axis.
         maps: Heatmaps: floats of shape `(n, h, w)`, at any resolution, not rescaled. Negative values need
             `colormap="difference"`.
         colormap: The colours from 0 to the peak. `"turbo"` is used without its end, which turns dark again;
             `"viridis"` and `"inferno"` suit readers with colour vision deficiency; `"jet"` is the article's.
             `"difference"` is for signed heatmaps: blue is negative, red is positive, and the peak is an absolute value.
-        blend: How the colours cover the image. `"heat"`: the further the heatmap is from 0, the more, so that cold
-            parts of the image stay visible. `"constant"`: equally everywhere, as `cv2.addWeighted` does.
+        blend: How the colours cover the image. `"heat"`: the more, the further the heatmap is from 0, so that the rest
+            of the image stays visible. `"constant"`: equally everywhere, as `cv2.addWeighted` does.
         opacity: Opacity of the colours at the peak, from 0 to 1. Defaults to 0.65 with `blend="heat"`, as on the page,
             and to the article's 0.3 with `blend="constant"`.
         peak: The value that gets the last colour: one number, or one for each heatmap. Defaults to the highest absolute

@@ -1,7 +1,6 @@
 """Measures whether the model uses what a heatmap marks, by removing it from the image.
 
-Every figure is compared with chance: `random_maps` are the control, and where a map ranks pixels equally, a random map
-decides.
+Every figure is compared with chance: `random_maps` are the control, and a random map breaks ties between pixels.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def measure_trust(score: ScoreFunction, images: np.ndarray, maps: np.ndarray, cl
 
     Args:
         score: As in `deletion_curve`.
-        images: As in `deletion_curve`; a random sample, because a dataset may be sorted by class.
+        images: As in `deletion_curve`. Choose them at random, because a dataset may be sorted by class.
         maps: One map for each image, `(n, h, w)`.
         classes: The class that each map explains, integers of shape `(n,)`.
 
@@ -54,15 +53,15 @@ def deletion_curve(
     steps: int = STEPS,
     seed: int = 0,
 ) -> np.ndarray:
-    """The probability of a class while pixels are removed, the most important first; it falls fast for a good map.
+    """The probability of a class while the most important pixels are removed first. It falls fast for a good map.
 
-    A removed pixel takes the mean colour of its image. Maps are enlarged bilinearly. Where a map ranks pixels equally,
-    a random map of the same resolution decides, so an empty map scores as `random_maps` do.
+    A removed pixel takes the mean colour of its image. Maps are enlarged bilinearly. A random map of the same
+    resolution breaks ties between pixels, so an empty map scores as `random_maps` do.
 
     Source: Petsiuk et al., "RISE" (2018), section 4.2.
 
     Example:
-        A model that uses the left half only, an image that is white there, and a map that marks it:
+        A model that uses the left half only, an image that is white there, and a map that marks that half:
 
         >>> def score(images):
         ...     left = images[:, :, :2].mean(axis=(1, 2, 3))
@@ -79,13 +78,13 @@ def deletion_curve(
         maps: Array of shape `(n, h, w)`; higher values are more important.
         classes: The class that each map explains, integers of shape `(n,)`.
         steps: Number of steps of equal size in which pixels are removed.
-        seed: Random seed for ranking pixels that the map ranks equally.
+        seed: Random seed for breaking ties between pixels.
 
     Returns:
         `float64` array of shape `(n, steps + 1)`, from the whole image to its mean colour.
 
     Raises:
-        DataError: If the arrays do not match, or a map holds NaN or infinite values.
+        DataError: If the arrays do not match, or a map contains NaN or infinite values.
         SettingsError: If `steps` is below 1.
         ModelError: If `score` does not return one row for each image and one column for each class.
     """
@@ -155,7 +154,7 @@ def rank_pixels(maps: np.ndarray, size: tuple[int, int], seed: int = 0) -> np.nd
     Args:
         maps: Array of shape `(n, h, w)`, enlarged bilinearly.
         size: Height and width of the images.
-        seed: Random seed for ranking pixels that the map ranks equally.
+        seed: Random seed for breaking ties between pixels.
 
     Returns:
         Integers of shape `(n, height, width)`.

@@ -1,6 +1,6 @@
 """The convolutional network of the learning-rate article that lrdiag is based on.
 
-It has nine convolutions of 3×3 and 1×1, with batch normalisation and ReLU after each but the last, and no dense layer:
+It has nine convolutions of 3×3 and 1×1, with batch normalization and ReLU after each but the last, and no dense layer:
 the last 1×1 convolution returns a map of logits, which is averaged over the image.
 """
 
@@ -16,7 +16,7 @@ WEIGHT_PENALTY = 1e-4  # L2 penalty on every kernel, added to the loss
 
 
 def build_article(classes: int) -> list[Any]:
-    """The layers from the normalised image, 32×32 pixels, to the probabilities.
+    """Returns the layers from the normalised image of 32×32 pixels to the probabilities.
 
     Args:
         classes: Number of classes.

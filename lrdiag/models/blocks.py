@@ -12,14 +12,14 @@ BATCH_NORM_MOMENTUM = 0.9
 
 
 def convolution(name: str, filters: int, size: int, *, pool_early: bool = False, **arguments: Any) -> list[Any]:
-    """A convolution without bias, batch normalisation and ReLU.
+    """Returns a convolution without bias, followed by batch normalisation and ReLU.
 
     Args:
         name: Name of the convolution; its ReLU is `<name>_relu`.
         filters: Number of output channels.
         size: Height and width of the kernel.
-        pool_early: Whether to take the maximum of 2×2 pixels directly after the convolution, which saves three
-            quarters of the work of the layers that follow.
+        pool_early: Whether to take the maximum of 2×2 pixels directly after the convolution, which reduces the cost
+            of the following layers to a quarter.
         **arguments: Arguments of `keras.layers.Conv2D`.
     """
     pooling = [keras.layers.MaxPooling2D(name=f"{name}_pool")] if pool_early else []

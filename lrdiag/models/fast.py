@@ -19,7 +19,7 @@ FEATURE_SCALE = 0.25  # of the maxima over the image: without it the first logit
 
 
 def build_fast(classes: int) -> list[Any]:
-    """The layers from the normalised image to the logits.
+    """Returns the layers from the normalised image to the logits.
 
     Args:
         classes: Number of classes.

@@ -24,12 +24,12 @@ def load_foreign(spec: str, image_shape: tuple[int, ...], classes: int) -> keras
 
     Args:
         spec: The path of a `.keras` file, or `"module:function"`. The function is called with `image_shape` and
-            `classes` if it has parameters of these names. `module` may lie in the current folder.
+            `classes` if it has parameters of these names. `module` may be in the current folder.
         image_shape: `(height, width, channels)`.
         classes: Number of classes.
 
     Raises:
-        ModelError: If there is no such file or function, or it does not give a Keras model.
+        ModelError: If there is no such file or function, or it does not return a Keras model.
     """
     if spec.endswith(".keras"):
         return _load_file(Path(spec), trust=False)
@@ -63,7 +63,7 @@ def load_model(spec: str, *, trust: bool = False) -> keras.Model:
 
 
 def takes_images(model: keras.Model) -> tuple[int | None, int | None, int]:
-    """Height, width and channels of the images that a model takes; `None` if it takes any size.
+    """Returns height, width and channels of the images that a model takes. `None` if it takes any size.
 
     Raises:
         ModelError: If it does not take grey or RGB images.
@@ -92,14 +92,14 @@ def _load_file(path: Path, trust: bool, compiled: bool = False) -> keras.Model:
         if compiled:  # its loss or optimizer may be unknown here
             return _load_file(path, trust)
         raise ModelError(
-            "A model file must load in Keras 3 without running code that it contains: Lambda layers are refused unless "
-            "`lrdiag diagnose` is given --trust. "
+            "Keras 3 must be able to load the model file without running code that it contains, such as Lambda layers. "
+            "If you trust the file, use `lrdiag diagnose --trust`. "
             f"Received: {path}: {type(error).__name__}: {error}"
         ) from error
 
 
 def _load_saved_model(path: Path) -> keras.Model:
-    """A SavedModel as a single layer, which predicts but cannot be explained."""
+    """Wraps a SavedModel in a single layer. The model has predictions but no heatmaps."""
     import tensorflow as tf
 
     try:
@@ -126,7 +126,7 @@ def _call_function(spec: str, offered: dict[str, Any]) -> keras.Model:
         signature = inspect.signature(function)
     except Exception as error:  # the user's module may raise anything
         raise ModelError(
-            "`module:function` must name a function that can be imported from here. "
+            "`module:function` must name a function that can be imported from the current folder. "
             f"Received: {spec!r} ({type(error).__name__}: {error})"
         ) from error
     unknown = [

@@ -20,7 +20,7 @@ ADAPT_BATCH = 4096  # images that are converted to floats at once
 
 @dataclass(frozen=True)
 class Network:
-    """A model and what its training needs.
+    """A model and the properties that training depends on.
 
     Attributes:
         name: The name in the settings.
@@ -66,7 +66,7 @@ def build_network(spec: str, train: LabelledImages, classes: int) -> Network:
 
 
 def _normalization(train: LabelledImages) -> keras.layers.Normalization:
-    """A layer that centres and scales each channel with the statistics of the training images."""
+    """Returns a layer that centres and scales each channel with the statistics of the training images."""
     layer = keras.layers.Normalization(dtype="float32")  # in every precision of the network
     layer.adapt(train.images[start : start + ADAPT_BATCH] for start in range(0, len(train), ADAPT_BATCH))
     return layer

@@ -18,8 +18,8 @@ def endless_batches(
 ) -> tuple[Any, int | None]:
     """Returns batches for one of several sweeps. They start again at the end of the data.
 
-    Each sweep gets other batches: it continues after the previous one. If one pass over the data is too short for all
-    sweeps, they start at places spread evenly over it.
+    Each sweep gets different batches: it continues after the previous one. If one pass over the data is too short for
+    all sweeps, they start at places spread evenly over it.
 
     Args:
         x: Arrays, a `tf.data.Dataset`, a `keras.utils.PyDataset`, or an iterable of batches. An iterator isn't started

@@ -16,13 +16,13 @@ from lrdiag.rate.curves import Anneal, Convention, Curve, CycledMomentum, Cyclic
 
 
 class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
-    """Sets the learning rate of each update from a curve, and optionally the momentum against it.
+    """Sets the learning rate of each update from a curve, and optionally a momentum that moves opposite to it.
 
     The callback form of `CurveSchedule`. The policy follows the optimizer's own count of updates. Training that
-    continues from `BackupAndRestore` or from a saved model therefore continues in mid-cycle; to start the policy from
-    its beginning, compile the model again. Updates that loss scaling skips don't count. With data of unknown length
-    Keras counts one extra update per epoch. Each epoch logs the rate of its last update as `learning_rate`, for the
-    progress bar and the history.
+    continues from `BackupAndRestore` or from a saved model therefore continues in the middle of the cycle. To start the
+    policy from its beginning, compile the model again. Updates that loss scaling skips don't count. With data of
+    unknown length Keras counts one extra update per epoch. Each epoch logs the rate of its last update as
+    `learning_rate`, for the progress bar and the history.
 
     No other callback may set the rate. If one does, such as `ReduceLROnPlateau`, training stops with an error at the
     next step.
@@ -34,7 +34,7 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
         >>> model.compile(keras.optimizers.SGD(0.01), loss="mse")
         >>> warmup = CurveLR(Warmup(InverseTimeDecay(0.1, steps_per_epoch=8), warmup_steps=4))
         >>> history = model.fit(np.ones((6, 2)), np.ones(6), batch_size=2, verbose=0, callbacks=[warmup])
-        >>> round(float(model.optimizer.learning_rate), 4)  # of the third update, half way up
+        >>> round(float(model.optimizer.learning_rate), 4)  # of the third update, halfway up
         0.05
 
     Args:
@@ -70,7 +70,7 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
         self._checked_fit = False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Warns if training doesn't begin or won't end with a cycle.
+        """Warns if training continues from earlier updates, or won't end with a cycle.
 
         Keras restores a resumed run in `on_train_begin`, so the count of updates is known only now.
         """
@@ -141,9 +141,9 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
         if found != self._expected_rate:
             name = type(self).__name__
             raise SettingsError(
-                f"No other callback may set the learning rate besides {name}, which left it at "
-                f"{self._expected_rate:g}. Received: {found:g}. Remove the other callback, such as a second policy, "
-                f"ReduceLROnPlateau or LearningRateScheduler, or remove {name}"
+                f"No callback other than {name} may set the learning rate. Remove the other one, such as a second "
+                f"policy, ReduceLROnPlateau or LearningRateScheduler, or remove {name}. "
+                f"Received: {found:g} instead of {self._expected_rate:g}"
             )
 
     def _require_settable_optimizer(self) -> None:
@@ -151,7 +151,7 @@ class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
         if self.model.steps_per_execution != 1:
             raise SettingsError(
                 f"{name} sets the rate between two steps. Compile the model with `steps_per_execution=1`, or use a "
-                f"schedule, which sets each step inside an execution: `CurveSchedule({self.curve})`. "
+                f"schedule, which sets the rate of each step inside an execution: `CurveSchedule({self.curve})`. "
                 f"Received: steps_per_execution={self.model.steps_per_execution}"
             )
         if hasattr(inner, "optimizers"):

@@ -34,7 +34,7 @@ from lrdiag.rate.sweeping import RunningSweep
 
 Mode = Literal["exponential", "linear"]
 
-DATA_ENDED = "the training ended before the sweep"
+DATA_ENDED = "training ended before the last rate"
 
 
 class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
@@ -76,7 +76,7 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
             each update and the rates are read from it, so keep it small.
         smoothing: Weight of the past in the smoothed loss, in [0, 1).
         diverge_factor: Multiple of the lowest smoothed loss that ends the sweep, more than 1.
-        on_step: Called with each loss.
+        on_step: Called with the loss of each update.
 
     Raises:
         SettingsError: If an argument is outside its range. In training, if another callback sets the rate, or
@@ -174,20 +174,20 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
             self._undo.pop()
 
     def result(self) -> RangeTest:
-        """Returns what was measured so far."""
+        """Returns the range test, with the measurements so far."""
         return RangeTest((self.sweep(),))
 
     def sweep(self) -> Sweep:
-        """Returns the measurements so far, without readings."""
+        """Returns the measurements so far."""
         return self._sweep.finished(self._stop_reason, adaptive=self._adaptive)
 
     def _discard_interrupted_sweep(self) -> None:
-        """Forgets how to undo an interrupted sweep. Undoing it now would also undo the training after it."""
+        """Discards the state before an interrupted sweep. Restoring it would also undo the training after the sweep."""
         if self._undo:
             self._undo.clear()
             warnings.warn(
                 "The previous sweep of this LRFinder was interrupted, and its changes were kept. Use "
-                "`with LRFinder(...) as finder:` around `fit` to have them undone",
+                "`with LRFinder(...) as finder:` around `fit` to undo them",
                 stacklevel=3,
             )
 
@@ -240,13 +240,13 @@ def find_lr(
 
     Four things can't be restored: the elements taken from a generator; the position of a `tf.data.Dataset` that
     shuffles again in each epoch; the state of raw `tf.random` operations in a compiled step (Keras's layers draw from
-    seeds, which are restored); and an optimizer that a custom `train_step` uses beside `model.optimizer`, unless it was
-    built before.
+    seeds, which are restored); and an optimizer that a custom `train_step` uses in addition to `model.optimizer`,
+    unless it was built before.
 
     The suggestion can be misleading. Without normalization layers it may be too high for a constant rate. Fine-tuning
     of transformers needs much lower rates, because warm-up and stability matter more than the first hundred updates. On
-    very small data sets the sweep repeats the same few batches, so that the loss also falls because they were seen
-    before.
+    very small data sets the sweep repeats the same few batches, so the loss also falls because the model memorises
+    them.
 
     Example:
         >>> import numpy as np
@@ -277,7 +277,7 @@ def find_lr(
         on_step: See `LRFinder`.
 
     Returns:
-        What was measured. Its methods `suggest()` and `bounds()` return the rates.
+        The range test. Its methods `suggest()` and `bounds()` return the rates.
 
     Raises:
         SettingsError: If an argument is outside its range.

@@ -61,7 +61,7 @@ class CurveSchedule(Previewed, NumpySchedule):
         return ops.cast(self.curve(ops.cast(step, "float64"), ops), "float32")
 
     def at(self, step: int) -> float:
-        """Returns the rate at `step`, bit-identical to the tensor, in a hundredth of the time.
+        """Returns the rate at `step`, bit-identical to the tensor and a hundred times faster.
 
         Example:
             >>> CyclicSchedule(base_lr=0.5, max_lr=1.0, step_size=4).at(1)
@@ -73,7 +73,7 @@ class CurveSchedule(Previewed, NumpySchedule):
         return float(np.float32(self.curve(step // self.gradient_accumulation_steps)))
 
     def momentum(self, low: float, high: float) -> CurveSchedule:
-        """Returns a schedule of the momentum cycled against this rate, for `lrdiag.SGD`.
+        """Returns a schedule of the momentum that moves opposite to this rate, for `lrdiag.SGD`.
 
         Args:
             low: The momentum at the peak of the rate, usually 0.85.
@@ -85,7 +85,7 @@ class CurveSchedule(Previewed, NumpySchedule):
         return CurveSchedule(CycledMomentum(self.curve, low, high), self.gradient_accumulation_steps)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns plain values from which `from_config` makes this schedule again."""
+        """Returns plain values from which `from_config` rebuilds this schedule."""
         return {"curve": self.curve.get_config(), **self._common_config()}
 
     @classmethod
@@ -151,7 +151,7 @@ class CyclicSchedule(_NamedSchedule):
 
 @keras.saving.register_keras_serializable(package="lrdiag")
 class OneCycleSchedule(_NamedSchedule):
-    """One cycle over the whole of training; see `lrdiag.rate.curves.OneCycle` for the formula.
+    """One cycle over the whole training run; see `lrdiag.rate.curves.OneCycle` for the formula.
 
     Example:
         >>> schedule = OneCycleSchedule(max_lr=0.4, total_steps=1000)

@@ -41,7 +41,7 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
         ema_momentum: See `keras.optimizers.SGD`.
         ema_overwrite_frequency: See `keras.optimizers.SGD`.
         loss_scale_factor: See `keras.optimizers.SGD`.
-        gradient_accumulation_steps: See `keras.optimizers.SGD`. Schedules of lrdiag must have the same number.
+        gradient_accumulation_steps: See `keras.optimizers.SGD`. Schedules of lrdiag must have the same value.
         name: See `keras.optimizers.SGD`.
 
     Raises:
@@ -114,7 +114,7 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
         self._momentum.assign(momentum)
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Creates a velocity for each variable, also if the momentum is 0 now."""
+        """Creates a velocity for each variable, even if the momentum is currently 0."""
         if self.built:
             return
         keras.optimizers.Optimizer.build(self, variables)

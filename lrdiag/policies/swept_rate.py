@@ -59,9 +59,8 @@ class SweptRate:
         found = self._scalars[0].read()
         if found != self._expected:
             raise SettingsError(
-                f"No other callback may set the learning rate during a range test, which left it at "
-                f"{self._expected:g}. Remove the other callback, such as a policy, ReduceLROnPlateau or "
-                f"LearningRateScheduler. Received: {found:g}"
+                "No other callback may set the learning rate during a range test. Remove the other one, such as a "
+                f"policy, ReduceLROnPlateau or LearningRateScheduler. Received: {found:g} instead of {self._expected:g}"
             )
 
     def give_back(self) -> None:
@@ -87,7 +86,7 @@ def restore_schedules(model: keras.Model) -> None:
 
 
 class _Replacement(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A schedule that returns the value of a variable, in place of another schedule for a while."""
+    """A schedule that temporarily replaces another one and returns the value of a variable."""
 
     def __init__(self, rate: float, replaced: Any) -> None:
         self.replaced = replaced

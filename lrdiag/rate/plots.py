@@ -35,12 +35,12 @@ class Colours:
 
 
 def losses_read(test: RangeTestFacts) -> list[float]:
-    """The losses that the rates were read from: the validation losses if they were measured."""
+    """Returns the losses that the rates were read from: the validation losses if they were measured."""
     return test.val_losses or test.losses
 
 
 def positive_rates(test: RangeTestFacts) -> np.ndarray:
-    """The rates that have a place on a logarithmic axis; a sweep may begin with rates of 0.
+    """Returns the positive rates, which a logarithmic axis can show. A sweep may begin with rates of 0.
 
     Returns:
         `float64` array of shape `(n,)`, of the last `n` updates.
@@ -50,11 +50,11 @@ def positive_rates(test: RangeTestFacts) -> np.ndarray:
 
 
 def smooth_line(test: RangeTestFacts) -> np.ndarray:
-    """The line to draw through the losses: the trend that the rates were read from, or else the moving average.
+    """Returns the line through the losses: the trend that the rates were read from, else the moving average.
 
     Returns:
-        `float64` array of shape `(n,)`, for the first `n` updates. A trend ends where it has climbed higher than it
-        began, or where the losses leave it for good: what follows is divergence.
+        `float64` array of shape `(n,)`, for the first `n` updates. A trend is cut at the point where it exceeds its
+        start, or where the losses leave it permanently, because the loss diverges from there on.
     """
     if not test.trend:
         return np.asarray(test.smoothed_losses, dtype=float)
@@ -67,7 +67,7 @@ def smooth_line(test: RangeTestFacts) -> np.ndarray:
 
 
 def y_limit(test: RangeTestFacts) -> float | None:
-    """Where the y axis ends so that divergence does not flatten the descent; `None` if it ends with the losses."""
+    """Returns the end of the y axis, so that divergence does not flatten the descent. `None` shows all losses."""
     line = smooth_line(test)
     if not np.isfinite(line).any():
         return _end_of_axis(losses_read(test))
@@ -76,7 +76,10 @@ def y_limit(test: RangeTestFacts) -> float | None:
 
 
 def _end_of_axis(losses: list[float], start: float | None = None, lowest: float | None = None) -> float | None:
-    """Half of the descent above its start; `None` if no loss is much higher. Without a line, the losses give both."""
+    """Returns the height of half a descent above its start, or `None` if no loss is much higher.
+
+    Without `start` and `lowest`, both are taken from the losses.
+    """
     values = np.asarray(losses, dtype=float)
     if not np.isfinite(values).any():
         return None
@@ -160,7 +163,7 @@ def plot_four(test: RangeTestFacts) -> Figure:
 
 
 def range_test_html(test: RangeTestFacts, summary: str) -> str:
-    """What a notebook shows: the summary and the plot."""
+    """Returns the HTML that a notebook shows: the summary and the plot."""
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6.4, 3.2), layout="constrained")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SWEPT = "the range was swept to its end"
+SWEPT = "the last learning rate was reached"
 DIVERGED = "the loss diverged"
 NOT_FINITE = "the loss was not finite"
 BELOW_THE_CYCLE = (
@@ -36,7 +36,7 @@ class Sweep:
 
     Attributes:
         learning_rates: Learning rate of the update.
-        losses: Loss of the update's batch, before the update.
+        losses: Loss of the batch, before the update.
         smoothed_losses: Bias-corrected exponential moving average of `losses`.
         accuracies: Accuracy on the batch; empty if the model does not measure it.
         val_losses: Loss on the validation data after the update; empty without validation data.
@@ -62,7 +62,7 @@ class Bounds(NamedTuple):
 
     Attributes:
         base_lr: Lower boundary: a tenth of `max_lr`, or the start of the descent if that is higher.
-        max_lr: Upper boundary: twice the rate of the lowest loss, at most half of the rate that diverges.
+        max_lr: Upper boundary: twice the rate of the lowest loss, at most half of the rate where it diverges.
     """
 
     base_lr: float
@@ -73,8 +73,9 @@ class Bounds(NamedTuple):
 class RangeTest:
     """A learning-rate range test: the measurements, and the rates that can be read from them.
 
-    Several sweeps are read as one, from their mean losses, up to the length of the shortest sweep. Their difference
-    gives the interval of the suggestion. If validation losses were measured, the rates are read from them.
+    The rates of several sweeps are read from their mean losses, up to the length of the shortest sweep. The differences
+    between the sweeps give the interval of the suggestion. If validation losses were measured, the rates are read from
+    them.
 
     Example:
         >>> rates = np.geomspace(1e-5, 10, 100)
@@ -230,9 +231,9 @@ class RangeTest:
 
         Args:
             axes: Where to draw. Defaults to a new figure.
-            kind: `"reading"`: losses, trend, boundaries, suggestion and its interval over the learning rate; or one of
-                the four classical plots, `"rate-by-iteration"`, `"loss-by-iteration"`, `"loss-by-rate"` and
-                `"smoothed-loss-by-rate"`.
+            kind: `"reading"`: losses (the mean of several sweeps), trend, boundaries, suggestion and its interval over
+                the learning rate; or one of the four classical plots, `"rate-by-iteration"`, `"loss-by-iteration"`,
+                `"loss-by-rate"` and `"smoothed-loss-by-rate"`.
 
         Raises:
             SettingsError: If there is no such kind.
@@ -248,11 +249,11 @@ class RangeTest:
         return plot_four(self.facts())
 
     def to_dict(self) -> dict[str, list[float]]:
-        """The measurements as columns of one length, for `pandas.DataFrame(test.to_dict())`."""
+        """The measurements as columns of equal length, for `pandas.DataFrame(test.to_dict())`."""
         return {name: column for name in _COLUMNS if (column := getattr(self, name))}
 
     def facts(self) -> RangeTestFacts:
-        """The range test as report.json holds it; without rates if none can be read."""
+        """The range test as report.json contains it, without rates if none can be read."""
         facts: dict[str, Any] = {name: getattr(self, name) for name in (*_COLUMNS, "stop_reason")}
         facts["repeats"] = len(self.sweeps)
         try:

@@ -42,7 +42,7 @@ class Reading:
         onset: The rate at which 10 % of the descent are complete. It limits `max_lr`.
         base_lr: Lower boundary of a cycle: a tenth of `max_lr`, or the onset if that is higher.
         suggestion: A constant rate: the middle of the steepest stretch of the descent.
-        max_lr: Upper boundary of a cycle: twice the rate of the lowest loss, at most half of the rate that diverges.
+        max_lr: Upper boundary of a cycle: twice the rate of the lowest loss, at most half the rate where it diverges.
     """
 
     trend: np.ndarray
@@ -231,7 +231,7 @@ def _smooth(
 
 
 def _noise(values: np.ndarray) -> float:
-    """Returns the standard deviation of a value around the trend, from the differences of neighbors."""
+    """Returns the standard deviation of a value around the trend, from the differences of neighbours."""
     return float(np.median(np.abs(np.diff(values)))) / 0.954
 
 
@@ -245,7 +245,7 @@ def _middle_of_crest(grid: np.ndarray, slope: np.ndarray, steepest: int) -> floa
 
 
 def _no_descent(values: np.ndarray, medians: np.ndarray) -> NoSuggestion:
-    """Returns an error that says why there is no descent, and what to change."""
+    """Returns an error with the reason why there is no descent, and with advice."""
     first = float(np.median(medians[: max(5, len(medians) // 10)]))
     noise = _noise(values)
     risen = medians > first + max(OUTLIER * noise, 1e-6 * abs(first))

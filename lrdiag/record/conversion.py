@@ -99,7 +99,7 @@ def from_schema_3(content: bytes) -> tuple[Diagnosis, dict[SheetName, Sheet]]:
     """Converts report.json of lrdiag 0.1.
 
     Returns:
-        The facts, and the sheets that the run's folder holds.
+        The facts, and the sheets in the run folder.
 
     Raises:
         RunFolderError: If its counts contradict each other.
@@ -134,7 +134,7 @@ def _worst_first(pairs: list[Any], old: _Schema3) -> list[Any]:
 
 
 def _conclusion(comparison: _Comparison) -> dict[str, Any]:
-    """The result of the test, which was another one, and an interval that agrees with it."""
+    """Computes the p-value and the conclusion of the current test, and an interval that agrees with them."""
     broken, fixed = len(comparison.broken), len(comparison.fixed)
     p_value = mcnemar(broken, fixed)
     conclusion = conclude(fixed - broken, p_value)
@@ -153,7 +153,7 @@ def _contradiction(received: str) -> RunFolderError:
 
 
 def _sheets(old: _Schema3) -> dict[SheetName, Sheet]:
-    """The sheets by what they show."""
+    """Returns the sheets by name."""
     found: dict[SheetName, Sheet | None] = {"samples": old.sheets.samples}
     shown = old.sheets.shown
     if old.sheets.photographs:

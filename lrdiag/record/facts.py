@@ -65,7 +65,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class RangeTestFacts:
-    """A learning-rate range test and the rates that were read from it. Lists hold one element for each update.
+    """A learning-rate range test and the rates that were read from it. Lists have one element for each update.
 
     Attributes:
         learning_rates: Learning rate of each update.
@@ -75,7 +75,7 @@ class RangeTestFacts:
         trend: `losses` smoothed without lag, from which the rates below are read; empty if none could be read.
         suggestion: Middle of the steepest part of the descent: a single constant rate.
         base_lr: Lower boundary of a cycle: a tenth of `max_lr`, or the start of the descent if that is higher.
-        max_lr: Upper boundary of a cycle: twice the rate of the lowest loss, at most half of the rate that diverges.
+        max_lr: Upper boundary of a cycle: twice the rate of the lowest loss, at most half the rate where it diverges.
         accuracies: Accuracy on each batch; empty if it was not measured.
         val_losses: Validation loss after each update; empty if it was not measured.
         repeats: Number of sweeps.
@@ -127,7 +127,7 @@ class TrainingRun:
         stop_reason: Why training stopped early; `None` if it ran to its end.
         seconds: Wall time, or `None` if it was not measured.
         momentum_per_step: Momentum of each update, in order; `None` if it did not change.
-        interrupted: Whether a person stopped it.
+        interrupted: Whether it was stopped with Ctrl-C.
     """
 
     epochs: list[Epoch]
@@ -328,8 +328,8 @@ class IndependentCheck:
     """How many heatmaps an independent implementation, tf-keras-vis, reproduces.
 
     Attributes:
-        images: How many misclassified images were compared; 0 if `skipped` says why none was.
-        same: For how many both maps differ by 0.01 at most, after each is scaled to 0–1.
+        images: Number of misclassified images that were compared; 0 if the comparison was skipped.
+        same: Number of images whose maps differ by 0.01 at most, after each is scaled to 0–1.
         largest_difference: The largest difference at any position of any map; `None` if none was compared.
         skipped: Why the maps were not compared, or `None`.
     """
@@ -585,7 +585,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, as a run folder holds it: its facts and its picture sheets."""
+    """A finished run: its facts and its picture sheets."""
 
     diagnosis: Diagnosis
     pictures: Pictures

@@ -20,7 +20,7 @@ class Fingerprint:
         self._digest.update(np.ascontiguousarray(images).data)
 
     def of(self, labels: np.ndarray) -> str:
-        """SHA-256 of the images so far and their labels, integers of shape `(n,)`."""
+        """Returns the hexadecimal SHA-256 of the images so far and their labels, integers of shape `(n,)`."""
         digest = self._digest.copy()
         digest.update(repr((self._shape, labels.tolist())).encode())
         return digest.hexdigest()

@@ -1,6 +1,6 @@
-"""The run folder: where a run is kept, and from which its page can be made again.
+"""The run folder, which contains everything that is needed to write the page again.
 
-Every file is written under a temporary name and then renamed, so no file is ever seen half written.
+Every file is written under a temporary name and then renamed, so other programs never read an incomplete file.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _LISTED = frozenset({*FILES.values(), *_TABLES, MODEL})
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`, which replaces `path` when the block ends without an error.
+    """Yields a temporary path beside `path`. It replaces `path` if the block ends without an error.
 
     Raises:
         RunFolderError: If the file cannot be written.
@@ -78,7 +78,7 @@ def _unwritable(path: Path, error: OSError) -> RunFolderError:
 
 
 def create(folder: Path) -> None:
-    """Creates the folder and checks that it can be written, before hours of work depend on it.
+    """Creates the folder and checks that it can be written, before anything slow starts.
 
     Raises:
         RunFolderError: If it cannot be created or written.
@@ -95,7 +95,7 @@ def create(folder: Path) -> None:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[None]:
-    """Creates a run folder, proves that it is writable, and removes it if an error leaves it empty.
+    """Creates a run folder, checks that it can be written, and removes it if it is empty after an error.
 
     Raises:
         RunFolderError: If it can't be created or written.
@@ -134,20 +134,20 @@ def _disarmed(cell: object) -> object:
 
 
 def earlier_files(folder: Path) -> dict[str, str]:
-    """The files in the folder that an earlier run wrote and a later one may not replace.
+    """Returns the files of an earlier run that the new run does not necessarily overwrite.
 
     Call it before the first file of the new run is written, and give the result to `complete`.
 
     Returns:
-        SHA-256 of each file when it was written, by name. Files of lrdiag 0.1, which kept no list, are those of its
-        names; a model is not among them, because it may be the user's own.
+        SHA-256 of each file when it was written, by name. lrdiag 0.1 wrote no list, so its files are recognised by
+        their names. A model is not included, because it may be a file of the user.
     """
     try:
         lines = (folder / CONTENTS).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return _digests(folder, (*FILES.values(), *_TABLES)) if _is_of_0_1(folder / REPORT) else {}
     entries = (line.partition("  ") for line in lines)
-    return {name: digest for digest, _, name in entries if name in _LISTED}  # anyone may have edited the list
+    return {name: digest for digest, _, name in entries if name in _LISTED}  # the list may have been edited
 
 
 def complete(folder: Path, earlier: dict[str, str], written: Collection[str]) -> None:
@@ -201,7 +201,7 @@ def _is_of_0_1(report: Path) -> bool:
 
 @dataclass(frozen=True)
 class PictureIndex:
-    """Where the pictures of a run lie: the content of pictures.json.
+    """The positions of the pictures of a run: the content of pictures.json.
 
     Attributes:
         report: Identifies the report.json that the pictures belong to.
@@ -229,7 +229,7 @@ def save(folder: Path, run: Run) -> None:
 
 
 def to_json(diagnosis: Diagnosis) -> bytes:
-    """The content of report.json. NaN and infinite numbers become null."""
+    """Returns the content of report.json. NaN and infinite numbers become null."""
     return _json(diagnosis)
 
 
@@ -244,12 +244,12 @@ def _identity(diagnosis: Diagnosis) -> str:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of report.json, published in `lrdiag/report.schema.json`."""
+    """Returns the JSON Schema of report.json, published in `lrdiag/report.schema.json`."""
     return _schema(Diagnosis)
 
 
 def pictures_schema() -> dict[str, Any]:
-    """The JSON Schema of pictures.json, published in `lrdiag/pictures.schema.json`."""
+    """Returns the JSON Schema of pictures.json, published in `lrdiag/pictures.schema.json`."""
     return _schema(PictureIndex)
 
 
@@ -261,7 +261,7 @@ def load(folder: Path) -> Run:
     """Reads a run with its pictures.
 
     Raises:
-        RunFolderError: If the folder holds no run, or one that this version cannot read.
+        RunFolderError: If the folder contains no run, or one that this version cannot read.
     """
     return load_report(folder / REPORT)
 
@@ -286,7 +286,7 @@ def report_of(path: Path) -> Path:
 
 
 def load_baseline(path: Path) -> Run:
-    """Reads a run to compare with. Pictures that do not lie beside its report.json are left out.
+    """Reads a run to compare with. Pictures that are not in the folder of its report.json are left out.
 
     Args:
         path: A run folder or a report.json.
@@ -305,7 +305,7 @@ def load_baseline(path: Path) -> Run:
 
 
 def _read(report: Path) -> tuple[Diagnosis, dict[SheetName, Sheet] | None]:
-    """The facts, and the sheets if report.json holds them itself."""
+    """The facts, and the sheets if report.json contains them itself."""
     content = report.read_bytes()
     version = msgspec.json.decode(content, type=_Version).schema_version
     if version == conversion.OLDEST:
@@ -324,7 +324,7 @@ def _read(report: Path) -> tuple[Diagnosis, dict[SheetName, Sheet] | None]:
 
 
 def _read_index(index: Path, diagnosis: Diagnosis, *, others: bool = False) -> dict[SheetName, Sheet]:
-    """The sheets of a run. Those of another run are an error, or none if `others` may lie there."""
+    """Returns the sheets of a run. If the index belongs to another run, raises, or returns none if `others` is true."""
     found = msgspec.json.decode(index.read_bytes(), type=PictureIndex)
     if found.report != _identity(diagnosis):
         if others:
@@ -342,7 +342,7 @@ def _readable(report: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunFolderError(
-            f"A run folder holds {REPORT}, {PICTURES} and the pictures that it names. Make one with `lrdiag "
+            f"A run folder must contain {REPORT}, {PICTURES} and the pictures that it names. Make one with `lrdiag "
             f"train-and-report`. Received: {report.parent} ({error.strerror}: {error.filename})"
         ) from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -353,7 +353,7 @@ def _readable(report: Path) -> Iterator[None]:
 
 
 def _own(name: str) -> str:
-    # The name comes from a file that anyone may have edited. It must not lead out of the folder, read or written.
+    # The name comes from a file that may have been edited. It must not point to another folder.
     if name in ("", ".", "..") or set(name) & set("/\\:\0"):
         raise RunFolderError(
             f"A picture must be a file in the run folder itself. Make the run again. Received: {name!r}"

@@ -1,4 +1,4 @@
-"""The picture sheets of a run: where each picture lies, and the content of each file."""
+"""The picture sheets of a run: the position of each picture, and the content of each file."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Sheet:
     """Many small pictures of one size in one image file, row by row.
 
     Attributes:
-        file: Image file, beside report.json.
+        file: Image file, in the folder of report.json.
         count: Number of pictures.
         columns: Pictures in a row.
         width: Width of one picture in pixels, without padding.
@@ -72,7 +72,7 @@ class Sheet:
 
     def __post_init__(self) -> None:
         if min(self.count, self.columns, self.width, self.height) < 1 or self.padding < 0:
-            raise RunFolderError(f"A picture sheet must have pictures, and they a size. Received: {self}")
+            raise RunFolderError(f"A picture sheet must have pictures of at least one pixel. Received: {self}")
         if self.items is not None and (len(self.items) != self.count or min(self.items) < 0):
             raise RunFolderError(
                 "A picture sheet must name one entry for each of its pictures. "
@@ -95,7 +95,7 @@ class Pictures:
     """The picture sheets of a run.
 
     Attributes:
-        sheets: Where the pictures lie, by what they show: the content of pictures.json.
+        sheets: Positions of the pictures, by what they show: the content of pictures.json.
         files: Content of each image file, by its name.
     """
 
@@ -108,13 +108,13 @@ class Pictures:
         return laid_out[0]
 
     def only(self, names: Collection[SheetName]) -> Pictures:
-        """The sheets of these names, as far as there are any, with their files."""
+        """Returns the sheets of these names that exist, with their files."""
         sheets = {name: sheet for name, sheet in self.sheets.items() if name in names}
         files = {sheet.file for sheet in sheets.values()}
         return Pictures(sheets, {name: content for name, content in self.files.items() if name in files})
 
     def without(self, *names: SheetName) -> Pictures:
-        """The other sheets, with their files."""
+        """Returns the other sheets, with their files."""
         return self.only([name for name in self.sheets if name not in names])
 
     def __or__(self, other: Pictures) -> Pictures:
@@ -126,13 +126,13 @@ LARGEST_SIDE = 94
 
 
 def shrunk(height: int, width: int, side: int) -> tuple[int, int]:
-    """Height and width of an image scaled down so that its longer side has at most `side` pixels."""
+    """Returns height and width of an image scaled down so that its longer side has at most `side` pixels."""
     factor = min(1.0, side / max(height, width))
     return max(1, round(factor * height)), max(1, round(factor * width))
 
 
 def scaled_down(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The image at that size. Each pixel is the mean of the pixels that it covers."""
+    """Returns the image at that size. Each pixel is the mean of the pixels that it covers."""
     if image.shape[:2] == (height, width):
         return image
     scaled = np.asarray(opencv.resize(image, (width, height), interpolation=opencv.INTER_AREA))

@@ -11,7 +11,7 @@ from lrdiag.report.sections.comparison import SHOWN
 
 
 def set_beside(base: Run, head: Run) -> Run:
-    """The run with its comparison, and with pictures of the images that it fixed, cut out of the sheets of `base`.
+    """Returns the run with its comparison, and with pictures of the fixed images from the sheets of `base`.
 
     Args:
         base: The earlier run. Pictures that it does not hold are left out.
@@ -44,7 +44,7 @@ def _pictures_of_fixed(base: Run, comparison: Comparison) -> Pictures:
 
 
 def _cells_of_fixed(base: Diagnosis, images: Sheet, comparison: Comparison) -> dict[int, int]:
-    """The cells of the earlier run's sheets that show a fixed image, and its index in `Comparison.fixed`."""
+    """Returns the cells of the earlier run's sheets that show a fixed image, with its index in `Comparison.fixed`."""
     items = base.misclassified.items
     fixed = {mistake.index: place for place, mistake in enumerate(comparison.fixed)}
     shown = [items[item].index for item in shown_of(images, len(items))]

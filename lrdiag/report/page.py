@@ -143,7 +143,7 @@ class _PictureFiles:
         self.farthest = 0
 
     def address(self, layer: Layer) -> Markup:
-        """What belongs into `url()`: base64, or a file name in percent-encoding."""
+        """Returns the content of `url()`: base64, or a file name in percent-encoding."""
         picture = self.named[layer.file] = self._files[layer.file]
         self.farthest = max(self.farthest, *layer.cells)
         if self._assets == "folder":
@@ -152,6 +152,6 @@ class _PictureFiles:
 
 
 def _policy(script: str) -> str:
-    """The Content-Security-Policy of a page that loads nothing and runs one script."""
+    """Returns the Content-Security-Policy of a page that loads nothing and runs one script."""
     digest = b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"

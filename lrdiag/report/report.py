@@ -102,14 +102,14 @@ class Report:
         templates: str | Path | None = None,
         own: Sequence[str] = (),
     ) -> Path:
-        """Writes the run folder: report.html, report.json, summary.md, summary.png, tables and raw heatmaps.
+        """Writes the run folder: the page, report.json, the summary, tables, pictures and raw heatmaps.
 
         Args:
             folder: The run folder. It is created if it doesn't exist.
             assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
             templates: A folder of templates that replace the built-in ones of the same name, or `None`.
-            own: Names of further files in the folder that belong to this run, such as `"model.keras"`. Files that an
-                earlier run left in the folder are removed.
+            own: Names of further files in the folder that belong to this run, such as `"model.keras"`. Other files
+                that an earlier run left in the folder are removed.
 
         Returns:
             The path of the page.

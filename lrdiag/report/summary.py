@@ -16,11 +16,11 @@ from lrdiag.report.sections.verdict import verdict_sentence as verdict_sentence
 from lrdiag.report.templates import FILTERS, templates_root
 
 MARKER = "<!-- lrdiag summary -->"
-"""The first line. A bot finds its earlier comment by it."""
+"""The first line, by which a bot finds its earlier comment."""
 LIMIT = 60_000
-"""Characters. GitHub allows 65,536 in a comment; the rest is for lines that others add."""
+"""Characters. GitHub allows 65,536 in a comment, so workflows can add lines."""
 SECTIONS = ("findings", "baseline", "confused pairs", "classes", "settings")
-"""Sections that are left out if the summary is too long, most important first."""
+"""Sections that may be left out if the summary is too long, most important first."""
 _ROWS = 5
 _CAUTIONS = 10
 _MARKS = re.compile(r"[\\`*_\[\]<>#|~$&!]")
@@ -30,7 +30,7 @@ _LINKS = re.compile(r"@|#(?=\d)|(?<=\bGH)-(?=\d)|:(?=//|[\w+-]+:)|www(?=\.)", re
 def render_summary(diagnosis: Diagnosis) -> str:
     """Writes the result, the change since the baseline, the worst pairs and the findings as GitHub Markdown.
 
-    The summary always fits into a comment. A section that does not fit is left out as a whole, and the summary says so.
+    The summary always fits into a comment. A section that does not fit is left out, and the summary names it.
     """
     facts = _facts(diagnosis)
     template = _environment().get_template("summary.md.j2")

@@ -1,4 +1,4 @@
-"""The run as one picture, for places that take pictures but no pages."""
+"""The run as one picture, for places that show pictures but no HTML."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def summary_picture(run: Run) -> bytes:
 
 
 def shows(file: Path, run: Run) -> bool:
-    """Whether the file is the picture that this version of lrdiag draws of the run."""
+    """Returns whether the file is the picture that this version of lrdiag draws of the run."""
     try:
         with file.open("rb") as content:
             return _origin(run).encode() in content.read(1000)
@@ -81,7 +81,7 @@ def _draw(run: Run) -> Image:
 
 
 class _Pen:
-    """Draws on a picture. Text is cut to the room that it has."""
+    """Draws on a picture. Text is cut to the available width."""
 
     def __init__(self, picture: Image) -> None:
         self.picture = picture
@@ -134,19 +134,19 @@ class _Pen:
 
 def _head(pen: _Pen, diagnosis: Diagnosis) -> None:
     width = WIDTH - 2 * _MARGIN
-    said = cautions(diagnosis)
+    found = cautions(diagnosis)
     on = f" on {formats.short(diagnosis.dataset.name)}" if diagnosis.dataset.name else ""
     subject = f"{formats.short(diagnosis.model)}{on}"
     pen.text((_MARGIN, 62), subject, 20, width=width - 120, colour=_QUIET)
     pen.text((WIDTH - _MARGIN, 62), "lrdiag", 20, width=100, colour=_QUIET, anchor="rs")
     sentence = f"{verdict_sentence(diagnosis)}."
-    sizes = (28, 24) if said else (36, 32, 28, 24)
+    sizes = (28, 24) if found else (36, 32, 28, 24)
     size = next((size for size in sizes if len(pen.lines(sentence, size, width)) <= 2), 20)
     for number, line in enumerate(pen.lines(sentence, size, width)[:3]):
         pen.text((_MARGIN, 72 + 1.2 * size + 1.25 * size * number), line, size, width=width, bold=True)
-    if said:
+    if found:
         pen.draw.rectangle([(_MARGIN, 154), (_MARGIN + 3, 174)], fill=_MARK)
-        warning = f"{said[0].title}: {formats.short(said[0].text, 200)}"
+        warning = f"{found[0].title}: {formats.short(found[0].text, 200)}"
         pen.text((_MARGIN + 14, 170), warning, 17, width=width - 14, colour=_MARK)
 
 
@@ -218,7 +218,7 @@ def _confusion(pen: _Pen, diagnosis: Diagnosis) -> None:
 
 
 def _mixed(share: float) -> tuple[int, int, int]:
-    """The colour of heat of this opacity over paper."""
+    """Returns the colour of a heatmap of this opacity over the background."""
     red, green, blue = (round(255 + share * (colour - 255)) for colour in _HEAT)
     return red, green, blue
 

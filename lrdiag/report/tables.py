@@ -15,7 +15,7 @@ from lrdiag.record.facts import Diagnosis, RangeTestFacts, TrainingRun
 def write_tables(
     folder: Path, diagnosis: Diagnosis, predictions: Predictions, heatmaps: Heatmaps | None, files: tuple[str, ...] = ()
 ) -> list[str]:
-    """Writes predictions.csv and, of what the run has, history.csv, range_test.csv and the raw heatmaps, heatmaps.npz.
+    """Writes predictions.csv and, if the run has the data, history.csv, range_test.csv and heatmaps.npz (raw heatmaps).
 
     Args:
         folder: The run folder. It must exist.

@@ -34,14 +34,14 @@ OWN = "lrdiag"
 
 
 def templates_root() -> Path:
-    """The folder of the templates: in the installed package, or at the root of the repository in a checkout."""
+    """Returns the folder of the templates: in the installed package, or at the root of the repository in a checkout."""
     packaged = Path(str(files("lrdiag"))) / "templates"
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "templates"
 
 
 @cache
 def html_environment(templates: Path | None = None) -> Environment:
-    """The environment of templates that write HTML. Every value is escaped, a missing one is an error.
+    """Returns the environment of templates that write HTML. Every value is escaped. A missing value is an error.
 
     Args:
         templates: A folder whose files replace those of lrdiag of the same name. They can extend or include the
@@ -87,7 +87,7 @@ def foreign(templates: Path | None) -> Iterator[None]:
     """Explains errors in the user's templates. An error in a template of lrdiag is a bug and is not changed.
 
     Raises:
-        TemplateError: With the place and the error.
+        TemplateError: With file, line and message of the error.
     """
     try:
         yield
@@ -101,7 +101,7 @@ def foreign(templates: Path | None) -> Iterator[None]:
 
 
 def _place(error: Exception) -> str | None:
-    """File and line of the innermost template, or `None`."""
+    """Returns file and line of the innermost template, or `None`."""
     if isinstance(error, jinja2.TemplateSyntaxError):
         return f"{error.filename}:{error.lineno}"
     calls = [call for call in traceback.extract_tb(error.__traceback__) if call.name in _TEMPLATE_CALLS]

@@ -11,7 +11,7 @@ from lrdiag.record.facts import Comparison, Diagnosis
 from lrdiag.report.sections import comparison as section
 
 _CLASSES = 20
-"""Most classes that are listed; with more, those that changed most."""
+"""Maximum number of classes that are listed: those that changed most."""
 
 
 def print_comparison(diagnosis: Diagnosis) -> None:

@@ -12,11 +12,11 @@ from lrdiag.report.summary_picture import shows, summary_picture
 from lrdiag.vocabulary import AssetsName
 
 _CONTENTS = "contents.txt"
-"""Names the files that we wrote into the folder of assets, so that no other is ever removed."""
+"""Lists the files that lrdiag wrote to the folder of assets, so that no other file is removed."""
 
 
 def write_page(folder: Path, run: Run, *, assets: AssetsName = "inline", templates: Path | None = None) -> None:
-    """Writes report.html, the folder `assets` if it is asked for, summary.md and summary.png.
+    """Writes report.html, the folder `assets` if requested, summary.md and summary.png.
 
     The run itself, its facts and pictures, is not changed. Charts that lrdiag 0.1 kept in the folder are removed.
 
@@ -50,11 +50,11 @@ def write_page(folder: Path, run: Run, *, assets: AssetsName = "inline", templat
 
 
 def _clear_up(folder: Path, names: set[str]) -> None:
-    """Removes what an earlier page wrote and this one did not, and lists what this one wrote."""
+    """Removes the files of an earlier page that this page does not have, and lists the files of this page."""
     contents = folder / _CONTENTS
     earlier = contents.read_text(encoding="utf-8").splitlines() if contents.is_file() else []
     for name in {*earlier, _CONTENTS} - names:
-        # Anyone may have edited the list. It must not lead out of the folder.
+        # The list may have been edited. It must not point to another folder.
         if name == Path(name).name and (folder / name).is_file():
             (folder / name).unlink()
     if names:

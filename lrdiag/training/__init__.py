@@ -1,1 +1,1 @@
-"""Training a network and recording how it goes."""
+"""Trains a network and records the training run."""

@@ -1,4 +1,4 @@
-"""How long to train, and how many images make an update."""
+"""Number of epochs and batch size of a training run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 LARGE_TRAINING_SET = 10_000  # images: from here on, batches of 128
 MIN_EPOCHS = 4
-MIN_UPDATES = 250  # fewer updates leave a network undertrained, however many epochs they are
+MIN_UPDATES = 250  # fewer updates leave a network undertrained, for any number of epochs
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Budget:
 
     @classmethod
     def of(cls, batch_size: int | None, epochs: int | None, train_size: int) -> Budget:
-        """Chooses what is `None` by the size of the training set.
+        """Chooses each argument that is `None` by the size of the training set.
 
         Example:
             >>> Budget.of(None, None, train_size=1300), Budget.of(32, 3, train_size=1300)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import keras
 
@@ -68,33 +68,49 @@ def plan(schedule: ScheduleName, rates: Rates, steps_per_epoch: int, epochs: int
         steps_per_epoch: Number of updates in an epoch.
         epochs: Number of epochs in the run.
     """
-    base_lr, max_lr, static_lr = rates.base_lr, rates.max_lr, rates.static_lr
-    last_step = max(steps_per_epoch * epochs - 1, 1)
-    if schedule in ("cyclic", "triangular2", "exp-range"):
-        return _cycles(schedule, rates, last_step, epochs)
-    if schedule == "one-cycle":
-        one_cycle = OneCycleSchedule(max_lr=max_lr, total_steps=last_step, div_factor=max_lr / base_lr)
-        return Policy(
-            one_cycle, (), f"one cycle from {rate(base_lr)} up to {rate(max_lr)} and down to {rate(max_lr / 1e5)}"
-        )
-    if schedule == "cosine-restarts":
-        cycles = min(MAX_RESTARTS, int(math.log2(epochs + 1)))  # the first cycle lasts at least one epoch
-        restarts = keras.optimizers.schedules.CosineDecayRestarts(
-            max_lr, steps_per_epoch * epochs / (2**cycles - 1), t_mul=2.0
-        )
-        number = "one cosine cycle" if cycles == 1 else f"{cycles} cosine cycles, each twice as long as the last,"
-        return Policy(restarts, (), f"{number} from {rate(max_lr)} down to 0")
-    if schedule == "decay":
-        decay = InverseTimeDecaySchedule(initial_lr=static_lr, steps_per_epoch=steps_per_epoch)
-        return Policy(decay, (), f"{rate(static_lr)} / (1 + 0.1 · epoch)")
-    if schedule == "plateau":
-        plateau = keras.callbacks.ReduceLROnPlateau(factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE)
-        wait = f"{PLATEAU_PATIENCE} epochs without a lower validation loss"
-        return Policy(static_lr, (plateau,), f"{rate(static_lr)}, times {PLATEAU_FACTOR} after {wait}")
-    return Policy(static_lr, (), f"constant {rate(static_lr)}")
+    static_lr = rates.static_lr
+    match schedule:
+        case "cyclic" | "triangular2" | "exp-range":
+            return _cycles(schedule, rates, steps_per_epoch, epochs)
+        case "one-cycle":
+            return _one_cycle(rates, steps_per_epoch, epochs)
+        case "cosine-restarts":
+            return _cosine_restarts(rates.max_lr, steps_per_epoch, epochs)
+        case "decay":
+            decay = InverseTimeDecaySchedule(initial_lr=static_lr, steps_per_epoch=steps_per_epoch)
+            return Policy(decay, (), f"{rate(static_lr)} / (1 + 0.1 · epoch)")
+        case "plateau":
+            plateau = keras.callbacks.ReduceLROnPlateau(factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE)
+            wait = f"{PLATEAU_PATIENCE} epochs without a lower validation loss"
+            return Policy(static_lr, (plateau,), f"{rate(static_lr)}, times {PLATEAU_FACTOR} after {wait}")
+        case "constant":
+            return Policy(static_lr, (), f"constant {rate(static_lr)}")
+        case _:
+            assert_never(schedule)
 
 
-def _cycles(schedule: ScheduleName, rates: Rates, last_step: int, epochs: int) -> Policy:
+def _last_step(steps_per_epoch: int, epochs: int) -> int:
+    return max(steps_per_epoch * epochs - 1, 1)
+
+
+def _one_cycle(rates: Rates, steps_per_epoch: int, epochs: int) -> Policy:
+    base_lr, max_lr = rates.base_lr, rates.max_lr
+    one_cycle = OneCycleSchedule(max_lr, _last_step(steps_per_epoch, epochs), div_factor=max_lr / base_lr)
+    words = f"one cycle from {rate(base_lr)} up to {rate(max_lr)} and down to {rate(max_lr / 1e5)}"
+    return Policy(one_cycle, (), words)
+
+
+def _cosine_restarts(max_lr: float, steps_per_epoch: int, epochs: int) -> Policy:
+    cycles = min(MAX_RESTARTS, int(math.log2(epochs + 1)))  # the first cycle lasts at least one epoch
+    restarts = keras.optimizers.schedules.CosineDecayRestarts(
+        max_lr, steps_per_epoch * epochs / (2**cycles - 1), t_mul=2.0
+    )
+    number = "one cosine cycle" if cycles == 1 else f"{cycles} cosine cycles, each twice as long as the previous one,"
+    return Policy(restarts, (), f"{number} from {rate(max_lr)} down to 0")
+
+
+def _cycles(schedule: ScheduleName, rates: Rates, steps_per_epoch: int, epochs: int) -> Policy:
+    last_step = _last_step(steps_per_epoch, epochs)
     wanted = max(1 if schedule == "cyclic" else MIN_DECAYING_CYCLES, round(epochs / EPOCHS_PER_CYCLE))
     cycles = max(min(wanted, last_step // 2), 1)  # a cycle needs one step up and one down
     number = "one triangular cycle" if cycles == 1 else f"{cycles} triangular cycles"
@@ -103,7 +119,7 @@ def _cycles(schedule: ScheduleName, rates: Rates, last_step: int, epochs: int) -
     gamma = 1.0
     if schedule == "triangular2":
         mode = "triangular2"
-        words += ", each half as high as the last"
+        words += ", each half as high as the previous one"
     if schedule == "exp-range":
         mode, gamma = "exp_range", EXP_RANGE_LAST ** (1 / last_step)
         words += f", decaying to {EXP_RANGE_LAST:.0%} of their height"

@@ -13,7 +13,7 @@ from lrdiag.progress import Progress
 class TrainingProgress(keras.callbacks.Callback):  # type: ignore[misc]
     """Reports each step of a training run to a `Progress`, in a stage that ends with training.
 
-    Use it as a context around `fit`, so that the stage ends with an error too.
+    Use it as a context around `fit`, so that the stage also ends if an error occurs.
 
     Args:
         progress: The listener.
@@ -39,7 +39,7 @@ class TrainingProgress(keras.callbacks.Callback):  # type: ignore[misc]
         self._stage = self._open.enter_context(self._progress.stage("Training", total, "images"))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Notes the number of the epoch."""
+        """Stores the number of the epoch."""
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:

@@ -52,7 +52,7 @@ class RunRecorder(StepRecorder):
 
         Args:
             stop_reason: Why training stopped early, in words. `None` if it didn't.
-            interrupted: Whether a person stopped it.
+            interrupted: Whether the user stopped it.
         """
         last_epoch = (self.params or {}).get("epochs")
         schedule = schedule_of(inner_optimizers(self.model.optimizer)[0])
@@ -71,6 +71,6 @@ class RunRecorder(StepRecorder):
         )
 
     def _steps_per_epoch(self) -> int:
-        """Number of recorded steps in a whole epoch; data of unknown length are counted."""
+        """Number of recorded steps in a complete epoch. If the length of the data is unknown, it is counted."""
         batches = (self.params or {}).get("steps")
         return math.ceil(batches / self.model.steps_per_execution) if batches else max(1, self._steps_in_first_epoch)

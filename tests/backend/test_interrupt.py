@@ -1,4 +1,4 @@
-"""Ctrl-C while `fit` is running, as the stack says. These tests fail if Keras renames what is looked for."""
+"""Whether `fit` is running, determined from the stack. The tests fail if Keras renames `fit` or its variables."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         self._ask()
 
 
-def test_fit_is_found_on_the_stack_with_its_own_callbacks_only() -> None:
+def test_fit_is_found_on_the_stack_only_with_its_own_callbacks() -> None:
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     data, watch = (np.ones((4, 2)), np.ones((4, 1))), Watch()

@@ -11,7 +11,7 @@ from lrdiag.backend.pipelines import is_infinite, length_of, shuffled_batches, s
 
 
 def tuned(enabled: bool | None = None) -> tf.data.Dataset:
-    """A dataset such as users write them."""
+    """A dataset with autotuned parallel calls, as users write it."""
     options = tf.data.Options()
     if enabled is not None:
         options.autotune.enabled = enabled

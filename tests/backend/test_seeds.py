@@ -16,7 +16,7 @@ def draw() -> tuple[float, ...]:
     return random.random(), float(np.random.random()), float(keras.random.uniform(()))  # noqa: NPY002
 
 
-def test_what_was_drawn_is_drawn_again_after_restoring() -> None:
+def test_restoring_repeats_the_same_draws() -> None:
     draw()  # creates Keras's global seed generator
     state = RandomState()
     expected = draw()
@@ -25,7 +25,7 @@ def test_what_was_drawn_is_drawn_again_after_restoring() -> None:
     assert draw() == expected
 
 
-def test_keras_draws_its_first_seed_again_after_restoring() -> None:
+def test_restoring_repeats_the_first_seed_of_keras() -> None:
     """`keras.utils.set_random_seed` removes the global seed generator."""
     keras.utils.set_random_seed(0)
     state = RandomState()

@@ -117,7 +117,7 @@ class Drawing(keras.utils.PyDataset):
         return INPUTS[part] + np.float32(noise), TARGETS[part]
 
 
-def test_random_states_are_restored_that_the_data_draws_from_before_the_first_step() -> None:
+def test_random_states_that_the_data_uses_before_the_first_step_are_restored() -> None:
     losses = []
     for swept in (False, True):
         model = net()
@@ -206,7 +206,7 @@ def test_stop_training_is_restored() -> None:
     assert model.stop_training is False
 
 
-def test_as_the_last_callback_it_undoes_what_others_do_at_the_end() -> None:
+def test_as_the_last_callback_it_undoes_what_others_change_at_the_end() -> None:
     model = net()
     before = weights(model)
     best = keras.callbacks.EarlyStopping("loss", restore_best_weights=True)
@@ -296,7 +296,7 @@ def test_gradients_may_be_accumulated_in_a_custom_train_step() -> None:
     model.compile(keras.optimizers.SGD(0.1))
     before = weights(model)
     test = find_lr(model, INPUTS, TARGETS, **SWEEP)
-    assert (test.iterations, test.stop_reason) == (6, "the range was swept to its end")
+    assert (test.iterations, test.stop_reason) == (6, "the last learning rate was reached")
     np.testing.assert_array_equal(weights(model), before)
 
 
@@ -324,7 +324,7 @@ def test_a_schedule_that_an_interrupted_sweep_replaced_is_restored(same: bool) -
     np.testing.assert_allclose(weights(model), weights(twin), rtol=1e-6)
 
 
-def test_a_refused_sweep_is_not_an_interrupted_one(recwarn: pytest.WarningsRecorder) -> None:
+def test_a_refused_sweep_does_not_count_as_interrupted(recwarn: pytest.WarningsRecorder) -> None:
     by_variable = keras.optimizers.OptimizerMap(
         keras.optimizers.SGD(0.1), {".*kernel": keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)}
     )

@@ -22,10 +22,10 @@ def test_the_batch_size_changes_nothing(
     logits_net: keras.Model, noise: LabelledImages, explained: Any, batch_size: int
 ) -> None:
     expected_predictions, expected = explained
-    told: list[int] = []
+    sizes: list[int] = []
     explainer = GradCAM(logits_net, batch_size=batch_size)
-    predictions, heatmaps = explainer.predict_and_explain(noise, on_batch=lambda batch: told.append(len(batch.scores)))
-    assert told == ([1] * 23 if batch_size == 1 else [23])
+    predictions, heatmaps = explainer.predict_and_explain(noise, on_batch=lambda batch: sizes.append(len(batch.scores)))
+    assert sizes == ([1] * 23 if batch_size == 1 else [23])
     np.testing.assert_allclose(predictions.log_probabilities, expected_predictions.log_probabilities, atol=1e-6)
     np.testing.assert_array_equal(heatmaps.indices, expected.indices)
     np.testing.assert_allclose(heatmaps.signed_predicted, expected.signed_predicted, atol=1e-7)

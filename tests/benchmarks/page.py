@@ -45,7 +45,7 @@ SIZES = {"cifar": Size(10_000, 2_500, 10, 32, 4), "imagenet": Size(50_000, 20_00
 
 
 def crops(count: int, side: int) -> np.ndarray:
-    """Returns `count` crops of two images, as a view that takes no memory of its own."""
+    """Returns `count` crops of two images, as a view that takes no additional memory."""
     from sklearn.datasets import load_sample_images
 
     pixels = np.concatenate(load_sample_images().images)

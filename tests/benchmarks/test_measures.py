@@ -1,4 +1,4 @@
-"""The measures of the benchmarks, on cases that can be worked out by hand."""
+"""The measures of the benchmarks, on cases that can be computed by hand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_insertion_adds_the_most_important_pixels_first() -> None:
     np.testing.assert_allclose(curve, [[0.4, 0.4, 0.4 + 0.16, 0.4 + 0.16, 0.44]])
 
 
-def test_a_peak_beside_the_object_misses() -> None:
+def test_a_peak_outside_the_object_is_a_miss() -> None:
     maps = np.zeros((1, 8, 8))
     maps[0, 3, 5] = 1
     masks = np.zeros((4, 8, 8), bool)

@@ -1,4 +1,4 @@
-"""Is a heatmap true to the network? Three measures of every method, each compared with chance.
+"""How faithful heatmaps are to the network: three measures of every method, each compared with chance.
 
     python tests/benchmarks/truth.py --data-dir DIR [--model FILE.keras] [--methods gradcam,hirescam]
 
@@ -84,7 +84,7 @@ class Nets:
         return workbench
 
     @cached_property
-    def photographs(self) -> Any:
+    def trained(self) -> Any:
         """The network for CIFAR-10."""
         from lrdiag import OneCycleLR
 
@@ -95,7 +95,7 @@ class Nets:
     def accuracy(self) -> float:
         """The accuracy of the network on the test images."""
         test = self.workbench.dataset.test
-        return float((scores(self.photographs, test.images).argmax(axis=1) == test.labels).mean())
+        return float((scores(self.trained, test.images).argmax(axis=1) == test.labels).mean())
 
     def sample(self, size: int) -> np.ndarray:
         """Test images, the same number of each class."""
@@ -139,11 +139,11 @@ class Nets:
         from lrdiag.data.sources.digits import Digits
         from lrdiag.progress import Silence
 
-        photographs, digits = (getattr(data, split) for data in (self.workbench.dataset, Digits().load(Silence())))
-        return plant(photographs.images, digits, count, seed)
+        images, digits = (getattr(data, split) for data in (self.workbench.dataset, Digits().load(Silence())))
+        return plant(images.images, digits, count, seed)
 
 
-def plant(photographs: np.ndarray, digits: Any, count: int, seed: int) -> Planted:
+def plant(images: np.ndarray, digits: Any, count: int, seed: int) -> Planted:
     """Pastes a digit and a decoy on each of `count` images, so that they do not overlap."""
     from lrdiag.record.arrays import LabelledImages
 
@@ -151,7 +151,7 @@ def plant(photographs: np.ndarray, digits: Any, count: int, seed: int) -> Plante
     named, decoys = (
         random.choice(np.flatnonzero(each), count) for each in (digits.labels < NAMED, digits.labels >= NAMED)
     )
-    chosen = photographs[random.choice(len(photographs), count)]
+    chosen = images[random.choice(len(images), count)]
     images = np.stack([cv2.resize(each, (PICTURE, PICTURE), interpolation=cv2.INTER_LINEAR) for each in chosen])
     masks = np.zeros((2, count, PICTURE, PICTURE), bool)
     for picture in range(count):
@@ -195,7 +195,7 @@ def faithfulness(method: str, nets: Nets) -> dict[str, Any]:
     """Areas under the curves, and their differences from chance, image by image."""
     from measures import insertion_curve
 
-    model, images = nets.photographs, nets.sample(number(method))
+    model, images = nets.trained, nets.sample(number(method))
     classes = scores(model, images).argmax(axis=1)
     maps = explainer(method, model)(images, classes)
     measured: dict[str, Any] = {"images": len(maps), "map": maps.shape[1:], "empty": trust.share_of_empty(maps)}
@@ -215,7 +215,7 @@ def randomisation(method: str, nets: Nets) -> dict[str, Any]:
     """The similarity to the original maps after each stage, and by chance."""
     from measures import similarity
 
-    model, images = nets.photographs, nets.sample(number(method))
+    model, images = nets.trained, nets.sample(number(method))
     before = scores(model, images)
     classes = before.argmax(axis=1)
     explain = explainer(method, model)
@@ -233,7 +233,7 @@ def randomisation(method: str, nets: Nets) -> dict[str, Any]:
         "images": len(images),
         "stages": {stage: interval(mean_similarity(original, each)) for stage, each in stages.items()},
         "chance": interval(chance),
-        "all anew, minus chance": interval(mean_similarity(original, untrained) - chance),
+        "all randomised, minus chance": interval(mean_similarity(original, untrained) - chance),
         "two images": interval(similarity(original, of_others(original))),
         "two untrained nets": interval(mean_similarity(untrained[0], untrained[1:])),
         "empty, untrained": trust.share_of_empty(np.concatenate(untrained)),
@@ -320,7 +320,7 @@ QUESTIONS = {"deletion and insertion": faithfulness, "randomisation": randomisat
 COLUMNS = (
     "method", "map", "images", "empty maps",
     "deletion AUC", "− random map", "− another image’s", "insertion AUC", "− random map", "− another image’s",
-    "similarity, logits anew", "all anew", "− chance",
+    "similarity, logits randomised", "all randomised", "− chance",
     "peak on the digit", "on the decoy", "random map", "centre",
 )  # fmt: skip
 
@@ -349,9 +349,9 @@ def main() -> None:
 
 
 def row(method: str, curves: dict[str, Any], similar: dict[str, Any], peaks: dict[str, Any]) -> list[str]:
-    """The cells of a method; they state where it is no better than chance."""
+    """The cells of a method; they state if it is no better than chance."""
     first, *_, last = similar["stages"].values()
-    left = similar["all anew, minus chance"]
+    left = similar["all randomised, minus chance"]
     chance = max(peaks["digit, random map"][2], peaks["digit, centre"])
     return [
         method,

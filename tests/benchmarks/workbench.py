@@ -1,4 +1,4 @@
-"""What the benchmarks that train share: stored results, and networks that can be reset to their initial state."""
+"""Parts shared by the benchmarks that train: stored results, and networks that can be reset to their initial state."""
 
 from __future__ import annotations
 

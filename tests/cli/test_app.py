@@ -1,4 +1,4 @@
-"""The commands, most of them run in this process; one process of each kind is a smoke test."""
+"""The commands. Most tests run them in this process; one separate process of each kind is a smoke test."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def modules_after(statement: str) -> set[str]:
 HEAVY = {"tensorflow", "keras", "sklearn", "scipy", "matplotlib", "cv2", "PIL", "tf_keras_vis"}
 
 
-def test_importing_the_package_brings_in_nothing_heavy() -> None:
+def test_importing_the_package_imports_no_heavy_package() -> None:
     assert not modules_after("import lrdiag") & (HEAVY | {"numpy", "rich", "click"})
 
 
-def test_help_brings_in_nothing_heavy() -> None:
+def test_help_imports_no_heavy_package() -> None:
     assert not modules_after("from lrdiag.cli.app import main\nmain(['--help'], standalone_mode=False)") & (
         HEAVY | {"numpy", "rich"}
     )
@@ -72,8 +72,8 @@ def test_every_setting_has_an_option_and_every_option_is_a_setting(command: str,
     assert options_of(command) == fields - {"gates"} | {"fail_under", "fail_if_worse"}
 
 
-def test_find_lr_takes_what_a_range_test_depends_on() -> None:
-    """A new setting must be sorted: it either has an option here or stands in this list."""
+def test_find_lr_has_the_options_that_affect_a_range_test() -> None:
+    """A new setting needs an option of `find-lr` or an entry in this list."""
     not_for_a_range_test = {
         "epochs", "limit_test", "schedule", "learning_rate", "out", "baseline", "gates", "assets", "templates",
     }  # fmt: skip
@@ -100,8 +100,8 @@ def without_times(folder: Path) -> dict[str, Any]:
     return report
 
 
-def test_a_process_does_what_the_command_does_here(finished: FinishedRun, tmp_path: Path) -> None:
-    """The same seed gives the same report, but for times; stdout is the summary, stderr one line a stage."""
+def test_a_separate_process_gives_the_same_result(finished: FinishedRun, tmp_path: Path) -> None:
+    """The same seed gives the same report, except for times. stdout has the summary, stderr one line per stage."""
     step = tmp_path / "step"
     process = subprocess.run(
         [sys.executable, "-m", "lrdiag", "train-and-report", *SMALL, "--out", "run", "--json"],
@@ -124,7 +124,7 @@ def stages_of(stderr: str) -> list[str]:
     return [line.split(":")[0] for line in stderr.splitlines()]
 
 
-def test_stdout_is_the_summary_alone(finished: FinishedRun) -> None:
+def test_stdout_contains_only_the_summary(finished: FinishedRun) -> None:
     summary = json.loads(finished.stdout)
     assert summary["report"] == str(finished.folder / "report.html")
     assert summary["test_size"] == 60
@@ -132,7 +132,7 @@ def test_stdout_is_the_summary_alone(finished: FinishedRun) -> None:
     assert (summary["comparison"], summary["gates"]) == (None, [])
 
 
-def test_stderr_is_one_line_a_stage_without_log_messages(finished: FinishedRun) -> None:
+def test_stderr_has_one_line_per_stage_and_no_log_messages(finished: FinishedRun) -> None:
     assert stages_of(finished.stderr) == [
         "Starting TensorFlow",
         "Reading the digits",
@@ -167,7 +167,7 @@ def test_the_page_can_be_made_again_without_tensorflow(finished: FinishedRun, tm
 @pytest.mark.parametrize(
     ("option", "watched", "opened"), [("--open", True, True), ("--open", False, False), ("--no-open", True, False)]
 )
-def test_the_page_opens_only_before_a_person(
+def test_the_page_opens_only_in_an_interactive_terminal(
     finished: FinishedRun,
     monkeypatch: pytest.MonkeyPatch,
     option: str,
@@ -183,7 +183,7 @@ def test_the_page_opens_only_before_a_person(
     assert launched == [str(Path("run") / "report.html")] * opened
 
 
-def test_nobody_watches_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ci_is_not_interactive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(isatty=lambda: True))
     monkeypatch.delenv("CI", raising=False)
     assert _is_watched()
@@ -192,9 +192,7 @@ def test_nobody_watches_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("quiet", [True, False])
-def test_quiet_prints_nothing_but_failed_gates(
-    finished: FinishedRun, monkeypatch: pytest.MonkeyPatch, quiet: bool
-) -> None:
+def test_quiet_prints_only_failed_gates(finished: FinishedRun, monkeypatch: pytest.MonkeyPatch, quiet: bool) -> None:
     result = SimpleNamespace(run=run_folder.load(finished.folder))
     monkeypatch.setattr("lrdiag.main_job.run_main_job", lambda *_, **__: result)
     gates = ["--fail-under", "accuracy=0", "--fail-under", "recall.0=0"]
@@ -202,7 +200,7 @@ def test_quiet_prints_nothing_but_failed_gates(
     assert (printed.exit_code, bool(printed.stdout), bool(printed.stderr)) == (0, not quiet, not quiet)
 
 
-def test_one_bar_run_is_quiet_from_beginning_to_end(tmp_path: Path) -> None:
+def test_a_quiet_run_prints_nothing(tmp_path: Path) -> None:
     printed = invoke("train-and-report", *QUICK, "--learning-rate", "0.1", "--out", tmp_path / "run", "-q")
     assert (printed.exit_code, printed.stdout, printed.stderr) == (0, "", "")
 
@@ -257,7 +255,7 @@ def test_a_failed_command_leaves_no_empty_folder(tmp_path: Path, command: list[s
     assert (tmp_path / "kept").exists()
 
 
-def test_an_out_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+def test_an_unwritable_out_folder_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     result = CliRunner().invoke(main, ["train-and-report", *QUICK, "--out", str(tmp_path / "file" / "run")])
     assert result.exit_code == 2
@@ -308,7 +306,7 @@ def test_ctrl_c_before_training_leaves_no_folder(tmp_path: Path, monkeypatch: py
         (RuntimeError("something else"), False),
     ],
 )
-def test_an_interruption_is_one_even_where_tensorflow_has_wrapped_it(
+def test_an_interruption_wrapped_by_tensorflow_is_recognised(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: BaseException, interrupted: bool
 ) -> None:
     def load(folder: Path) -> None:
@@ -331,7 +329,7 @@ def edited(finished: Path, folder: Path, **changes: Any) -> Path:
 
 @pytest.fixture
 def better(finished: FinishedRun, tmp_path: Path) -> Path:
-    """A baseline that made six mistakes fewer than the run that was finished, of 60, and none of another kind."""
+    """A baseline that misclassifies six images of 60 fewer than the finished run, and no others."""
     diagnosis = run_folder.load(finished.folder).diagnosis
     items = diagnosis.misclassified.items[6:]
     classes = [dataclasses.replace(each, recall=1.0) for each in diagnosis.per_class]
@@ -340,7 +338,7 @@ def better(finished: FinishedRun, tmp_path: Path) -> Path:
     return edited(finished.folder, tmp_path / "better", misclassified=mistakes, per_class=classes, test=test)
 
 
-def test_a_comparison_written_over_another_run_keeps_none_of_its_files(
+def test_a_comparison_written_over_another_run_removes_its_files(
     finished: FinishedRun, better: Path, tmp_path: Path
 ) -> None:
     other, own = tmp_path / "other", tmp_path / "own"
@@ -390,7 +388,7 @@ def copied(finished: FinishedRun, folder: Path) -> Path:
     return folder
 
 
-def test_a_report_takes_a_baseline_and_keeps_it(finished: FinishedRun, better: Path, tmp_path: Path) -> None:
+def test_a_report_stores_its_baseline(finished: FinishedRun, better: Path, tmp_path: Path) -> None:
     run = copied(finished, tmp_path / "run")
     picture = (run / "summary.png").read_bytes()
     result = invoke("report", run, "--baseline", better / "report.json")
@@ -401,7 +399,7 @@ def test_a_report_takes_a_baseline_and_keeps_it(finished: FinishedRun, better: P
     assert 'id="comparison"' in (run / "report.html").read_text()
 
 
-def test_a_report_finds_its_pictures_in_a_folder_or_in_itself(finished: FinishedRun, tmp_path: Path) -> None:
+def test_a_report_has_pictures_inline_or_in_a_folder(finished: FinishedRun, tmp_path: Path) -> None:
     run = copied(finished, tmp_path / "run")
     assert invoke("report", run, "--assets", "folder").exit_code == 0
     assert (run / "assets" / "misclassified.webp").exists()
@@ -411,7 +409,7 @@ def test_a_report_finds_its_pictures_in_a_folder_or_in_itself(finished: Finished
     assert (run / "report.html").read_bytes() == (finished.folder / "report.html").read_bytes()
 
 
-def test_a_report_takes_other_templates(finished: FinishedRun, tmp_path: Path) -> None:
+def test_a_report_uses_custom_templates(finished: FinishedRun, tmp_path: Path) -> None:
     run = copied(finished, tmp_path / "run")
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates" / "report.html.j2").write_text("<p>{{ diagnosis.model }}, in our words</p>")
@@ -426,7 +424,7 @@ def gates_of(result: Result) -> list[str]:
     return [line for line in result.stderr.splitlines() if line.startswith("Gate ")]
 
 
-def test_a_gate_that_fails_ends_with_3_after_everything_is_written(
+def test_a_failed_gate_exits_with_3_after_everything_is_written(
     finished: FinishedRun, better: Path, tmp_path: Path
 ) -> None:
     accuracy = run_folder.load(finished.folder).diagnosis.test.accuracy
@@ -449,7 +447,7 @@ def test_a_gate_that_fails_ends_with_3_after_everything_is_written(
     ]  # fmt: skip
 
 
-def test_a_gate_that_failed_stays_on_the_page_when_it_is_made_again(finished: FinishedRun, tmp_path: Path) -> None:
+def test_a_failed_gate_stays_on_a_page_that_is_made_again(finished: FinishedRun, tmp_path: Path) -> None:
     run = copied(finished, tmp_path / "run")
     assert invoke("report", run, "--fail-under", "accuracy=1").exit_code == 3
     failed = (run / "report.html").read_text("utf-8")
@@ -459,7 +457,7 @@ def test_a_gate_that_failed_stays_on_the_page_when_it_is_made_again(finished: Fi
     assert [gate.passed for gate in run_folder.load(run).diagnosis.gates] == [False]
 
 
-def test_gates_that_pass_end_with_0(finished: FinishedRun, tmp_path: Path) -> None:
+def test_passed_gates_exit_with_0(finished: FinishedRun, tmp_path: Path) -> None:
     result = invoke("report", copied(finished, tmp_path / "run"), "--fail-under", "accuracy=0")
     assert result.exit_code == 0
     assert len(gates_of(result)) == 1
@@ -468,7 +466,7 @@ def test_gates_that_pass_end_with_0(finished: FinishedRun, tmp_path: Path) -> No
 PYPROJECT = "[tool.lrdiag]\nfail-under = {accuracy = 1, 'recall.0' = 0}\nfail-if-worse.accuracy = 0"
 
 
-def test_gates_of_pyproject_count_and_the_command_line_wins(
+def test_gates_of_pyproject_apply_and_the_command_line_has_precedence(
     finished: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = copied(finished, tmp_path / "run")
@@ -500,7 +498,7 @@ def test_gates_of_pyproject_count_and_the_command_line_wins(
         (["compare", "nowhere"], [], "nowhere"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_before_anything_is_written(
+def test_invalid_arguments_are_refused_before_anything_is_written(
     finished: FinishedRun,
     tmp_path: Path,
     command: list[str],
@@ -546,9 +544,7 @@ def test_a_summary_that_cannot_be_shown_is_a_warning(
     assert "Warning: The summary can't be appended to GITHUB_STEP_SUMMARY" in result.stderr
 
 
-def test_a_run_beside_its_baseline_behind_gates(
-    finished: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_with_baseline_and_gates(finished: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, step = tmp_path / "run", tmp_path / "step"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(step))
     process = invoke(
@@ -558,11 +554,11 @@ def test_a_run_beside_its_baseline_behind_gates(
     )  # fmt: skip
     assert process.exit_code == 3, process.stderr
     assert {"report.html", "report.json", "summary.md", "summary.png", "model.keras"} <= set(os.listdir(out))
-    said = json.loads(process.stdout)
+    printed = json.loads(process.stdout)
     diagnosis = run_folder.load(out).diagnosis
     comparison, before = diagnosis.comparison, run_folder.load(finished.folder).diagnosis
     assert comparison
-    assert said["comparison"] == {
+    assert printed["comparison"] == {
         "difference": comparison.difference,
         "difference_low": comparison.difference_low,
         "difference_high": comparison.difference_high,
@@ -572,8 +568,8 @@ def test_a_run_beside_its_baseline_behind_gates(
     }
     assert comparison.difference == pytest.approx(diagnosis.test.accuracy - before.test.accuracy)
     assert {each.name for each in comparison.changes} >= {"optimizer", "learning_rate"}
-    assert [(each["name"], each["passed"]) for each in said["gates"]] == [("accuracy", False), ("accuracy", True)]
-    assert said["gates"][0]["actual"] == diagnosis.test.accuracy
+    assert [(each["name"], each["passed"]) for each in printed["gates"]] == [("accuracy", False), ("accuracy", True)]
+    assert printed["gates"][0]["actual"] == diagnosis.test.accuracy
     assert f"Gate FAILED accuracy: expected at least 1, actual {diagnosis.test.accuracy:.6g}\n" in process.stderr
     assert 'id="comparison"' in (out / "report.html").read_text()
     assert (out / "assets" / "fixed.webp").exists()
@@ -591,7 +587,7 @@ def test_a_run_beside_its_baseline_behind_gates(
         (["--templates", "nowhere"], "nowhere"),
     ],
 )
-def test_what_cannot_be_reached_is_refused_before_training(
+def test_invalid_gates_and_baselines_are_refused_before_training(
     finished: FinishedRun, tmp_path: Path, arguments: list[str], words: str
 ) -> None:
     arguments = [argument.format(finished=finished.folder) for argument in arguments]
@@ -634,7 +630,7 @@ def test_a_network_that_does_not_fit_the_classes_is_refused() -> None:
     assert "(8, 2)" in result.stderr
 
 
-def test_a_network_without_convolution_gives_a_page_without_heatmaps_that_says_why(nets: Path) -> None:
+def test_a_network_without_convolution_gives_a_page_that_explains_the_missing_heatmaps(nets: Path) -> None:
     options = ["--model", "nets:dense", "--learning-rate", "0.01", "--out", "run"]
     result = invoke("train-and-report", *QUICK, *options)
     assert result.exit_code == 0, result.stderr
@@ -644,7 +640,7 @@ def test_a_network_without_convolution_gives_a_page_without_heatmaps_that_says_w
     assert "needs a convolution" in (nets / "run" / "report.html").read_text()
 
 
-def test_a_run_that_diverges_gives_a_page_that_says_so_first(nets: Path) -> None:
+def test_a_page_of_a_diverged_run_begins_with_the_divergence(nets: Path) -> None:
     options = ["--model", "nets:exploding", "--learning-rate", "1e30", "--schedule", "constant", "--out", "run"]
     result = invoke("train-and-report", *QUICK, *options)
     assert result.exit_code == 0, result.stderr
@@ -686,7 +682,7 @@ UNREADABLE = ["--start-lr", "1e-8", "--end-lr", "1e-7", "--iterations", "20"]
 
 
 def find_lr(*arguments: str | Path) -> Result:
-    """Sweeps a network so small that it takes a second."""
+    """Sweeps a small network, which takes about a second."""
     small = ["--data", "digits", "--limit-train", "300", "--batch-size", "16", "--model", "nets:dense"]
     return invoke("find-lr", *small, *SWEEP, *arguments)
 
@@ -707,14 +703,14 @@ def swept(measured: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     return measured()
 
 
-def test_find_lr_prints_the_suggestion_alone(swept: dict[str, Any]) -> None:
+def test_find_lr_prints_only_the_suggestion(swept: dict[str, Any]) -> None:
     result = find_lr()
     assert len(result.stdout.split()) == 1
     assert float(result.stdout) == pytest.approx(swept["suggestion"], rel=0.01)
     assert stages_of(result.stderr) == ["Starting TensorFlow", "Reading the digits", "Range test"]
 
 
-def test_find_lr_as_json_holds_the_measurements_and_the_rates(swept: dict[str, Any]) -> None:
+def test_find_lr_as_json_has_the_measurements_and_the_rates(swept: dict[str, Any]) -> None:
     columns = ("learning_rates", "losses", "smoothed_losses", "accuracies", "trend")
     assert {len(swept[name]) for name in columns} == {len(swept["losses"])}
     assert swept["val_losses"] == []
@@ -725,7 +721,7 @@ def test_find_lr_as_json_holds_the_measurements_and_the_rates(swept: dict[str, A
     assert swept["stop_reason"]
 
 
-def test_find_lr_says_nothing_else_when_quiet(nets: Path) -> None:
+def test_find_lr_prints_nothing_else_when_quiet(nets: Path) -> None:
     result = find_lr("--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
     assert float(result.stdout) > 0
@@ -740,7 +736,7 @@ def test_find_lr_draws_the_sweep(nets: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["sweep.pdf", "missing/sweep.png", "folder.svg"])
-def test_find_lr_refuses_other_drawings_before_it_starts(nets: Path, file: str) -> None:
+def test_find_lr_refuses_invalid_plot_files_before_it_starts(nets: Path, file: str) -> None:
     (nets / "folder.svg").mkdir(exist_ok=True)
     result = find_lr("--plot", file)
     assert result.exit_code == 2
@@ -781,14 +777,14 @@ def test_repeated_sweeps_give_an_interval(measured: Callable[..., dict[str, Any]
         (["--iterations", "50"], 1e-5, 0.05, 50),
     ],
 )
-def test_find_lr_sweeps_what_it_is_told(
+def test_find_lr_passes_its_options_to_the_sweep(
     measured: Callable[..., dict[str, Any]], arguments: list[str], first: float, last: float, updates: int
 ) -> None:
     rates = measured(*arguments)["learning_rates"]
     assert rates == pytest.approx(np.geomspace(first, last, updates))
 
 
-def test_find_lr_rises_in_a_straight_line(measured: Callable[..., dict[str, Any]]) -> None:
+def test_find_lr_has_a_linear_mode(measured: Callable[..., dict[str, Any]]) -> None:
     rates = measured("--mode", "linear", "--rule", "fastai-valley")["learning_rates"]
     assert rates == pytest.approx(np.linspace(1e-5, 0.05, 60))
 
@@ -810,7 +806,7 @@ def test_an_invalid_sweep_is_refused(arguments: list[str], word: str) -> None:
     assert "Starting TensorFlow" not in result.stderr
 
 
-def test_a_sweep_that_cannot_be_read_is_drawn_and_explained(nets: Path) -> None:
+def test_a_sweep_without_suggestion_is_drawn_and_explained(nets: Path) -> None:
     result = find_lr(*UNREADABLE, "--plot", "sweep.png")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "flat" in result.stderr
@@ -820,7 +816,7 @@ def test_a_sweep_that_cannot_be_read_is_drawn_and_explained(nets: Path) -> None:
         assert min(drawing.size) >= 300
 
 
-def test_a_sweep_that_cannot_be_read_is_not_lost_as_json(nets: Path) -> None:
+def test_a_sweep_without_suggestion_is_written_as_json(nets: Path) -> None:
     result = find_lr(*UNREADABLE, "--json")
     assert result.exit_code == 2
     facts = json.loads(result.stdout)

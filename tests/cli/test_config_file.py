@@ -1,4 +1,4 @@
-"""Options from a file: which file, what it may say, who wins, and what `lrdiag config` prints of it."""
+"""Options from a file: which file is read, its content, its precedence, and the output of `lrdiag config`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMANDS = ("train-and-report", "diagnose", "find-lr", "report", "compare")
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: empty, below none that holds a pyproject.toml."""
+    """The current folder: it is empty, and none of its parents contains a pyproject.toml."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LRDIAG_DATA_DIR", raising=False)
     return tmp_path
@@ -108,12 +108,12 @@ def test_gates_of_the_file_are_overridden_by_name(monkeypatch: pytest.MonkeyPatc
     assert set(settings_of(monkeypatch, "train-and-report", "--fail-under", "accuracy=0.5").gates) == {
         Gate("fail-under", "accuracy", 0.5),
         Gate("fail-under", "recall.cat", 0.6),
-        Gate("fail-if-worse", "accuracy", 0.01),  # without a baseline: the file does not insist on one
+        Gate("fail-if-worse", "accuracy", 0.01),  # no baseline is given, and the file does not require one
     }
     assert "name it with --baseline" in refusal("train-and-report", "--fail-if-worse", "accuracy=0.01")
 
 
-def test_gates_of_a_command_are_its_own() -> None:
+def test_gates_of_one_command_do_not_apply_to_others() -> None:
     write("fail-under = {accuracy = 0.7, recall.cat = 0.6}\n[tool.lrdiag.report.fail-under]\naccuracy = 0.8")
     assert values_of("report")["fail-under.accuracy"] == (0.8, "pyproject.toml")
     assert values_of("report")["fail-under.recall.cat"] == (0.6, "pyproject.toml")
@@ -122,7 +122,7 @@ def test_gates_of_a_command_are_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", ["find-lr", "find_lr"])
-def test_the_table_of_a_command_wins_and_is_its_own(name: str) -> None:
+def test_the_table_of_a_command_has_precedence_and_applies_only_to_it(name: str) -> None:
     write(f"batch-size = 8\nseed = 1\n[tool.lrdiag.{name}]\nbatch-size = 16\nmode = 'linear'")
     assert values_of("find-lr")["batch-size"] == (16, "pyproject.toml")
     assert values_of("find-lr")["seed"] == (1, "pyproject.toml")
@@ -138,7 +138,7 @@ def test_every_command_reads_the_file(command: str) -> None:
     assert values_of(command, "--config", str(write("verbose = true", "own.toml")))["verbose"] == (True, "own.toml")
 
 
-def test_every_option_but_trust_can_stand_in_the_file() -> None:
+def test_every_option_except_trust_can_be_in_the_file() -> None:
     values = {"repeats": 3, "iterations": 7, "epochs": 7, "seed": 7, "batch-size": 7, "limit-train": 7, "limit-test": 7}
     rates = {"start-lr": 0.5, "end-lr": 0.5, "learning-rate": 0.5}
     choices = {
@@ -155,12 +155,12 @@ def test_every_option_but_trust_can_stand_in_the_file() -> None:
                 continue
             value = not default if isinstance(default, bool) else {**values, **rates, **choices}.get(name, "x")
             write(f"[tool.lrdiag.{command}]\n{name} = {json.dumps(value)}")
-            told, source = values_of(command)[name]
-            assert told != default
+            value, source = values_of(command)[name]
+            assert value != default
             assert source == "pyproject.toml"
 
 
-def test_the_nearest_pyproject_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_nearest_pyproject_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write("epochs = 3")
     below = folder / "a" / "b"
     below.mkdir(parents=True)
@@ -172,7 +172,7 @@ def test_the_nearest_pyproject_counts(folder: Path, monkeypatch: pytest.MonkeyPa
     assert values_of()["epochs"] == (None, "default")
 
 
-def test_config_names_another_file() -> None:
+def test_the_option_config_selects_another_file() -> None:
     write("epochs = 3\nseed = 5")
     own = str(write("epochs = 4\n[find-lr]\nseed = 6", "settings/own.toml"))
     assert values_of("--config", own)["epochs"] == (4, own)
@@ -233,7 +233,7 @@ def test_paths_start_from_the_folder_of_the_file(folder: Path, monkeypatch: pyte
         ("model = 'best.keras'", "settings/best.keras"),
     ],
 )
-def test_names_are_no_paths(line: str, value: str) -> None:
+def test_names_are_not_converted_to_paths(line: str, value: str) -> None:
     own = str(write(line, "settings/own.toml"))
     assert values_of("--config", own)[line.split()[0]][0] == value
 
@@ -256,7 +256,7 @@ def test_names_are_no_paths(line: str, value: str) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("command", [["report", "run"], ["config"]])
-def test_a_key_that_nobody_knows_is_refused_by_every_command(command: list[str], table: str, words: str) -> None:
+def test_an_unknown_key_is_refused_by_every_command(command: list[str], table: str, words: str) -> None:
     write(table)
     assert words in refusal(*command)
 
@@ -294,13 +294,13 @@ def test_a_key_that_nobody_knows_is_refused_by_every_command(command: list[str],
         ("fail-under = {}\nfail_under = {}", "`fail_under` in [tool.lrdiag] of pyproject.toml sets what"),
     ],
 )  # fmt: skip
-def test_a_value_that_the_option_cannot_take_is_refused_with_file_and_key(table: str, words: str) -> None:
+def test_an_invalid_value_is_refused_with_file_and_key(table: str, words: str) -> None:
     write(table)
     assert words in refusal("train-and-report", "--epochs", "1")
 
 
 @pytest.mark.parametrize("file", ["own.toml", "settings/pyproject.toml"])
-def test_a_refusal_names_the_file_as_it_was_given(file: str) -> None:
+def test_an_error_names_the_file_as_given(file: str) -> None:
     write("sed = 1", file)
     table = "[tool.lrdiag] of settings/pyproject.toml" if "/" in file else "own.toml"
     assert f"`sed` in {table} is not an option" in refusal("report", "run", "--config", file)
@@ -318,12 +318,12 @@ def test_a_refusal_names_the_file_as_it_was_given(file: str) -> None:
         (b"[tool]\nlrdiag = 3", "`lrdiag` in [tool] of pyproject.toml must be a table"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_one_message(content: bytes, words: str) -> None:
+def test_an_unreadable_file_gives_one_message(content: bytes, words: str) -> None:
     Path("pyproject.toml").write_bytes(content)
     assert words in refusal("train-and-report")
 
 
-def test_another_file_without_the_heading_may_not_call_an_option_tool() -> None:
+def test_a_value_named_tool_must_be_a_table() -> None:
     write("tool = 3", "own.toml")
     assert "`tool` in own.toml must be a table of options. Received: 3" in refusal("config", "--config", "own.toml")
 
@@ -334,13 +334,13 @@ def test_a_file_may_begin_with_a_byte_order_mark() -> None:
 
 
 @pytest.mark.parametrize("file", ["missing.toml", "folder"])
-def test_a_config_that_is_no_file_is_refused(file: str) -> None:
+def test_a_config_that_is_not_a_file_is_refused(file: str) -> None:
     Path("folder").mkdir()
     assert "--config" in refusal("find-lr", "--config", file)
     assert file in refusal("config", "--config", file)
 
 
-def test_a_folder_called_pyproject_is_none() -> None:
+def test_a_folder_named_pyproject_is_ignored() -> None:
     Path("pyproject.toml").mkdir()
     assert values_of()["epochs"] == (None, "default")
 
@@ -377,12 +377,12 @@ def test_config_prints_aligned_columns() -> None:
     assert re.search(r"^augment  +flip,crop  +pyproject.toml$", invoke("config").stdout, re.MULTILINE)
 
 
-def test_config_tells_what_would_win() -> None:
+def test_config_shows_the_effective_values() -> None:
     write("epochs = 3\nfail-under = {accuracy = 0.7}")
-    said = values_of("train-and-report", "--epochs", "4", "--fail-under", "accuracy=0.5", "-v")
-    assert said["epochs"] == (4, "command line")
-    assert said["fail-under.accuracy"] == (0.5, "command line")
-    assert said["verbose"] == (True, "command line")
+    values = values_of("train-and-report", "--epochs", "4", "--fail-under", "accuracy=0.5", "-v")
+    assert values["epochs"] == (4, "command line")
+    assert values["fail-under.accuracy"] == (0.5, "command line")
+    assert values["verbose"] == (True, "command line")
     assert values_of("--epochs", "4") == values_of("train-and-report", "--epochs", "4")
     assert json.loads(invoke("config", "find-lr", "--json").stdout)["command"] == "find-lr"
 
@@ -397,7 +397,7 @@ def test_config_tells_what_would_win() -> None:
         (["--augment", "spin"], "'spin'"),
     ],
 )
-def test_config_refuses_what_the_command_would(arguments: list[str], words: str) -> None:
+def test_config_refuses_the_same_values_as_the_command(arguments: list[str], words: str) -> None:
     assert words in refusal("config", *arguments)
 
 
@@ -432,23 +432,23 @@ LRDIAG = "from lrdiag.cli.app import main\nmain(prog_name='lrdiag')"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_shell_can_be_taught_to_complete(shell: str) -> None:
+def test_shell_completion_can_be_installed(shell: str) -> None:
     result = process(LRDIAG, _LRDIAG_COMPLETE=f"{shell}_source")
     assert result.returncode == 0, result.stderr
     assert "_LRDIAG_COMPLETE" in result.stdout
     assert f"{shell}_complete" in result.stdout
 
 
-def test_completion_minds_no_broken_file() -> None:
+def test_completion_ignores_a_broken_file() -> None:
     Path("pyproject.toml").write_text("[tool.lrdiag")
     words = {"COMP_WORDS": "lrdiag train-and-report --epo", "COMP_CWORD": "2"}
     result = process(LRDIAG, _LRDIAG_COMPLETE="bash_complete", **words)
     assert (result.stdout, result.stderr) == ("plain,--epochs\n", "")
 
 
-def test_trust_counts_on_the_command_line_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trust_is_read_only_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pyproject.toml").write_text("[tool.lrdiag.diagnose]\ntrust = true\n")
-    told = CliRunner().invoke(main, ["diagnose", "model.keras"])
-    assert told.exit_code == 2
-    assert "`trust` in [tool.lrdiag.diagnose] of pyproject.toml: It works only on the command line" in told.output
+    result = CliRunner().invoke(main, ["diagnose", "model.keras"])
+    assert result.exit_code == 2
+    assert "`trust` in [tool.lrdiag.diagnose] of pyproject.toml: It works only on the command line" in result.output

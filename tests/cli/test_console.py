@@ -1,4 +1,4 @@
-"""Progress, as a terminal and as a log see it."""
+"""Progress on a terminal and in a log."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def run_a_stage(quiet: bool = False) -> None:
     progress.warn("mind [this]")
 
 
-def test_a_log_gets_one_line_a_stage(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_has_one_line_per_stage(capsys: pytest.CaptureFixture[str]) -> None:
     run_a_stage()
     assert re.fullmatch(r"Reading \[images\]: \d+\.\d s · done\nWarning: mind \[this\]\n", capsys.readouterr().err)
 
 
-def test_quiet_lets_warnings_through_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_shows_only_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     run_a_stage(quiet=True)
     assert capsys.readouterr().err == "Warning: mind [this]\n"
 
 
-def test_a_terminal_sees_a_bar_that_ends_at_its_total(
+def test_a_terminal_shows_a_bar_that_ends_at_its_total(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")

@@ -1,4 +1,4 @@
-"""What is told to the machine that started a run."""
+"""The summary of a job on GitHub Actions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", [None, ""])
-def test_where_nobody_asks_nothing_is_written(
+def test_without_a_summary_file_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
 ) -> None:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
@@ -40,13 +40,13 @@ def test_the_summary_is_appended(summary: Path, shown: Path) -> None:
     assert shown.read_text("utf-8") == "tests: 3 passed\n**78.6\u00a0%**\n\n**78.6\u00a0%**\n"
 
 
-def test_a_file_that_is_not_there_yet_is_made(summary: Path, shown: Path) -> None:
+def test_a_missing_file_is_created(summary: Path, shown: Path) -> None:
     assert append_step_summary(summary) is None
     assert shown.read_text("utf-8") == "\n**78.6\u00a0%**\n"
 
 
 @pytest.mark.parametrize(("held", "fits"), [(1024 * 1024 - 13, True), (1024 * 1024 - 12, False)])
-def test_nothing_is_appended_beyond_what_github_takes(summary: Path, shown: Path, held: int, fits: bool) -> None:
+def test_nothing_is_appended_beyond_the_limit_of_github(summary: Path, shown: Path, held: int, fits: bool) -> None:
     assert len(summary.read_bytes()) + 1 == 13
     shown.write_bytes(b"x" * held)
     warning = append_step_summary(summary)
@@ -56,9 +56,7 @@ def test_nothing_is_appended_beyond_what_github_takes(summary: Path, shown: Path
         assert "GITHUB_STEP_SUMMARY: GitHub allows 1 MiB per step, and 1,048,564 bytes are used" in warning
 
 
-def test_a_file_that_cannot_be_written_is_a_warning(
-    summary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unwritable_file_gives_a_warning(summary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
     warning = append_step_summary(summary)
     assert warning == f"The summary can't be appended to GITHUB_STEP_SUMMARY. Received: {tmp_path} (Is a directory)"

@@ -16,7 +16,7 @@ BATCH_FILES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"
 
 
 class Recorder(Silence):
-    """Remembers what a run tells."""
+    """Records the stages and the warnings of a run."""
 
     def __init__(self) -> None:
         self.stages: list[tuple[str, int | None, str]] = []
@@ -55,7 +55,7 @@ def no_network(monkeypatch) -> None:
 
 @pytest.fixture
 def write_cifar10() -> Callable[..., Path]:
-    """Writes small files of the official layout; `changes` replaces what a file holds by bytes or a pickled object."""
+    """Writes small files of the official layout; `changes` replaces the content of a file by bytes or an object."""
 
     def write(folder: Path, rows: int = 4, **changes: Any) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def write_cifar10() -> Callable[..., Path]:
 
 @pytest.fixture
 def write_archive(tmp_path, write_cifar10) -> Callable[[Path], Path]:
-    """Packs small files as the official archive is packed: batches out of order, a page between them."""
+    """Packs small files like the official archive: batches out of order, with a web page between them."""
 
     def write(path: Path) -> Path:
         folder = write_cifar10(tmp_path / "to-pack")
@@ -110,7 +110,7 @@ def write_images(tmp_path) -> Callable[..., Path]:
 
 @pytest.fixture
 def numbered_images() -> Callable[..., LabelledImages]:
-    """Images whose pixels say which they are: image i is filled with i % 256, labels go round the classes."""
+    """Images of different values: image `i` is filled with `i % 256` and has the class `i % classes`."""
 
     def make(count: int, classes: int = 2) -> LabelledImages:
         pixels = np.broadcast_to((np.arange(count) % 256).astype(np.uint8)[:, None, None, None], (count, 32, 32, 3))

@@ -20,7 +20,7 @@ def train(numbered_images):
     return build
 
 
-def test_every_image_comes_once_an_epoch_with_its_label(train):
+def test_every_image_is_in_each_epoch_once_with_its_label(train):
     images, labels = epoch(train())
     order = images[:, 0, 0, 0].astype(int)
     assert sorted(order) == list(range(200))
@@ -30,13 +30,13 @@ def test_every_image_comes_once_an_epoch_with_its_label(train):
     assert labels.dtype == np.int64
 
 
-def test_each_epoch_has_an_order_of_its_own(train):
+def test_each_epoch_has_a_different_order(train):
     batches = train()
     assert not np.array_equal(epoch(batches)[0], epoch(batches)[0])
 
 
 @pytest.mark.parametrize("augment", [(), ("flip",), ("crop", "flip", "erase")])
-def test_two_runs_are_equal_to_the_bit_epoch_by_epoch(train, augment):
+def test_two_runs_are_bit_identical_in_each_epoch(train, augment):
     first, second = train(augment=augment), train(augment=augment)
     for _ in range(3):
         for one, other in zip(epoch(first), epoch(second), strict=True):
@@ -49,7 +49,7 @@ def test_the_seed_changes_order_and_augmentation(train):
     np.testing.assert_array_equal(*same_order)
 
 
-def test_augmentation_changes_from_epoch_to_epoch(train):
+def test_augmentation_differs_between_epochs(train):
     batches = train(augment=("erase",))
     erased = []
     for _ in range(2):
@@ -67,13 +67,13 @@ def test_augment_changes_the_images(train):
     assert 0.3 < has_one_shade(epoch(train(augment=("erase",)))[0]).mean() < 0.7
 
 
-def test_the_last_batch_holds_the_remainder(train):
+def test_the_last_batch_has_the_remaining_images(train):
     assert [len(labels) for _, labels in train()] == [32] * 6 + [8]
     assert [len(labels) for _, labels in train(batch_size=100)] == [100] * 2
 
 
 @pytest.mark.parametrize("augment", [(), ("crop", "flip", "erase")])
-def test_the_length_and_shape_are_known_beforehand(train, augment):
+def test_length_and_shape_are_known_in_advance(train, augment):
     batches = train(augment=augment)
     assert int(batches.cardinality()) == 7
     assert batches.element_spec[0].shape.as_list() == [None, 32, 32, 3]
@@ -105,6 +105,6 @@ def test_keras_learns_from_the_batches(train):
 
 
 def test_every_pipeline_runs_without_autotuning(train, numbered_images):
-    """With it, the end of an epoch waits for the tuning thread, which sleeps ever longer."""
+    """With it, the end of an epoch waits for the tuning thread, which sleeps longer each time."""
     for batches in (train(), train(augment=("flip",)), evaluation_batches(numbered_images(70), 32)):
         assert not batches.options().autotune.enabled

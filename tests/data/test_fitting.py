@@ -9,7 +9,7 @@ from lrdiag.record.arrays import LabelledImages
 
 @pytest.mark.parametrize("shape", [(50, 90), (50, 90, 1), (50, 90, 3), (50, 90, 4)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_kind_of_image_takes_every_shape(shape, channels):
+def test_every_kind_of_image_is_converted_to_every_shape(shape, channels):
     image = np.full(shape, 77, np.uint8)
     for size in ((20, 48), (50, 90), (100, 100)):
         fitted = fit(image, size, channels)
@@ -18,7 +18,7 @@ def test_every_kind_of_image_takes_every_shape(shape, channels):
         assert (fitted == 77).all()
 
 
-def test_grey_weighs_the_colours_as_television_does():
+def test_grey_is_the_luma_of_television():
     """0.299, 0.587 and 0.114 (ITU-R BT.601)."""
     colours = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]], np.uint8)
     assert fit(colours, (1, 4), 1)[0, :, 0].tolist() == [76, 150, 29, 255]
@@ -29,7 +29,7 @@ def test_opacity_is_dropped():
     assert fit(image, (4, 4), 3)[0, 0].tolist() == [10, 20, 30]
 
 
-def test_all_images_are_fitted_as_one_is():
+def test_fit_all_equals_fit_of_each_image():
     random = np.random.default_rng(0)
     images = LabelledImages(random.integers(0, 256, (5, 28, 20, 1), np.uint8), np.arange(5), tuple("abcde"))
     fitted = fit_all(images, (14, 16), 3)

@@ -68,11 +68,11 @@ FORMS: dict[str, Callable[[np.ndarray, np.ndarray], tuple[Any, ...]]] = {
 def test_every_form_of_data_gives_the_same_result(
     form: Any, explainer: GradCAM, noise: LabelledImages, explained: Any
 ) -> None:
-    told: list[int] = []
+    sizes: list[int] = []
     predictions, heatmaps = explainer.predict_and_explain(
-        *form(noise.images, noise.labels), on_batch=lambda batch: told.append(len(batch.scores))
+        *form(noise.images, noise.labels), on_batch=lambda batch: sizes.append(len(batch.scores))
     )
-    assert told == [10, 10, 3]
+    assert sizes == [10, 10, 3]
     assert predictions.labels.dtype == np.int64
     np.testing.assert_array_equal(predictions.labels, noise.labels)
     np.testing.assert_array_equal(predictions.log_probabilities, explained[0].log_probabilities)
@@ -81,10 +81,10 @@ def test_every_form_of_data_gives_the_same_result(
 
 
 def test_batches_keep_their_size(explainer: GradCAM, noise: LabelledImages) -> None:
-    told: list[int] = []
+    sizes: list[int] = []
     dataset = tf.data.Dataset.from_tensor_slices((noise.images, noise.labels)).batch(16)
-    explainer.predict_and_explain(dataset, on_batch=lambda batch: told.append(len(batch.scores)))
-    assert told == [16, 7]
+    explainer.predict_and_explain(dataset, on_batch=lambda batch: sizes.append(len(batch.scores)))
+    assert sizes == [16, 7]
 
 
 def test_a_batch_is_explained_before_the_next_is_read(explainer: GradCAM, noise: LabelledImages) -> None:

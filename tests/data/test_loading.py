@@ -27,12 +27,10 @@ def test_cifar10_by_default(tmp_path, write_cifar10, progress):
 
 
 @pytest.mark.usefixtures("no_network")
-def test_the_digits_stand_in_loudly_where_nothing_was_asked_for(progress):
+def test_the_digits_replace_unavailable_default_data_with_a_warning(progress):
     dataset = load_dataset(Settings(), progress)
     assert dataset.name == "Digits"
-    assert dataset.fallback.startswith(
-        "CIFAR-10 is neither on disk nor can it be downloaded: nowhere.invalid cannot be"
-    )
+    assert dataset.fallback.startswith("CIFAR-10 is not on disk and cannot be downloaded: nowhere.invalid cannot be")
     assert "\n" not in dataset.fallback
     assert "digits of scikit-learn" in progress.warnings[-1]
     assert "--data-dir" in progress.warnings[-1]
@@ -114,7 +112,7 @@ def test_the_image_size_scales_cifar10(tmp_path, write_cifar10, progress):
 
 
 @pytest.mark.usefixtures("no_network")
-def test_the_image_size_scales_the_digits_that_stand_in(progress):
+def test_the_image_size_scales_the_digits_of_the_fallback(progress):
     assert load_dataset(Settings(image_size=(8, 8)), progress).test.images.shape == (360, 8, 8, 3)
 
 
@@ -128,10 +126,10 @@ def test_the_image_size_scales_the_digits_that_stand_in(progress):
         ("~nobody-of-this-name/x", "and there is no such file or folder"),
         ("a\0b", "and there is no such file or folder"),
         ("", "and there is no such file or folder"),
-        ("notes.txt", "which is none of these"),
+        ("notes.txt", "which is not one of these"),
     ],
 )
-def test_what_cannot_be_read_lists_the_choices(tmp_path, progress, monkeypatch, data, message):
+def test_unreadable_data_gives_an_error_with_the_choices(tmp_path, progress, monkeypatch, data, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.txt").touch()
     for load in (lambda: load_dataset(Settings(data=data), progress), lambda: load_test(data, progress)):
@@ -147,22 +145,22 @@ def test_the_home_folder_may_be_written_as_a_tilde(write_images, progress, monke
     assert load_dataset(Settings(data="~/photos"), progress).name == "photos"
 
 
-# --- what the reader must not miss ------------------------------------------------------------------------------------
+# --- warnings ---------------------------------------------------------------------------------------------------------
 
 
-def test_skipped_files_are_told_and_kept(write_images, progress):
+def test_skipped_files_are_reported_and_kept(write_images, progress):
     root = write_images(count=10)
     (root / "train" / "dog" / "3.png").write_bytes(b"")
     (root / "test" / "dog" / "4.png").write_bytes(b"")
     dataset = load_dataset(Settings(data=str(root), limit_train=10), progress)
     assert [each.file for each in dataset.skipped] == ["train/dog/3.png", "test/dog/4.png"]
-    said = "Files that could not be read and are left out: 2, the first train/dog/3.png: it is empty."
-    assert progress.warnings == [said]
+    warning = "Files that could not be read and are left out: 2, the first train/dog/3.png: it is empty."
+    assert progress.warnings == [warning]
     load_test(str(root), progress)
-    assert progress.warnings[1:] == [said.replace("2", "1").replace("train/dog/3", "test/dog/4")]
+    assert progress.warnings[1:] == [warning.replace("2", "1").replace("train/dog/3", "test/dog/4")]
 
 
-def test_classes_without_test_images_are_told(write_images, progress):
+def test_classes_without_test_images_are_reported(write_images, progress):
     root = write_images([f"c{number}" for number in range(8)], ["c3"], count=2)
     load_dataset(Settings(data=str(root)), progress)
     assert progress.warnings == ["There are no test images of c0, c1, c2, c4, c5 and 2 more: these are not evaluated."]
@@ -202,7 +200,7 @@ def test_the_test_images_of_the_digits(progress):
 
 
 @pytest.mark.usefixtures("no_network")
-def test_for_test_images_nothing_stands_in(progress):
+def test_test_images_have_no_fallback(progress):
     with pytest.raises(DataUnavailable):
         load_test(None, progress)
 
@@ -242,7 +240,7 @@ def test_the_seed_chooses_the_limited_training_images_but_not_the_test_images(pr
     np.testing.assert_array_equal(first.test.labels, second.test.labels)
 
 
-def test_importing_the_room_is_cheap():
+def test_importing_the_package_is_fast():
     script = (
         "import sys, lrdiag.data; print({'keras', 'tensorflow', 'sklearn', 'cv2', 'PIL', 'pyarrow'} & set(sys.modules))"
     )

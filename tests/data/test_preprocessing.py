@@ -1,4 +1,4 @@
-"""How pixels are scaled: as `keras.applications` does it, and back again."""
+"""Scaling of pixels as in `keras.applications`, and its inverse."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def test_standardized_images_have_mean_zero_and_deviation_one_each() -> None:
 
 
 @pytest.mark.parametrize("how", [each for each in PREPROCESSINGS if each != "standardized"])
-def test_every_value_comes_back(how: Preprocessing) -> None:
+def test_undo_restores_every_value(how: Preprocessing) -> None:
     back = undo(preprocess(EVERY_VALUE, how), how)
     assert back.dtype == np.uint8
     np.testing.assert_array_equal(back, EVERY_VALUE)
 
 
-def test_the_ways_differ() -> None:
+def test_the_modes_differ() -> None:
     results = [preprocess(IMAGES, how).astype(float) for how in get_args(Preprocessing)]
     assert all(not np.allclose(mine, theirs) for place, mine in enumerate(results) for theirs in results[:place])
 
@@ -55,7 +55,7 @@ def test_raw_floats_are_rounded_and_clipped() -> None:
     assert undo(floats, "raw").ravel().tolist() == [0, 0, 1, 255, 255]
 
 
-def test_standardized_pictures_are_stretched_between_their_extremes() -> None:
+def test_standardized_images_are_stretched_between_their_extremes() -> None:
     pictures = np.stack([np.array([[1.0, 2.0, 3.0]]), np.array([[-5.0, -5.0, 5.0]])])[..., None]
     assert undo(pictures, "standardized")[..., 0].tolist() == [[[0, 128, 255]], [[0, 0, 255]]]
     assert undo(np.full((1, 2, 2, 1), 4.0), "standardized").max() == 0
@@ -73,17 +73,17 @@ def test_standardized_pictures_are_stretched_between_their_extremes() -> None:
         (np.array([0, 255], np.int64), "raw"),
     ],
 )
-def test_values_tell_what_was_done(images: np.ndarray, how: str) -> None:
+def test_the_scaling_is_inferred_from_the_values(images: np.ndarray, how: str) -> None:
     assert read_off(images) == how
 
 
 @pytest.mark.parametrize("images", [np.array([-1.01, 1.0]), np.array([0.0, 255.5]), np.array([-1.0, 1.5])])
-def test_values_that_do_not_tell_are_refused(images: np.ndarray) -> None:
+def test_ambiguous_values_are_refused(images: np.ndarray) -> None:
     with pytest.raises(DataError, match=rf"`preprocess=`.*`display=`.*from {images[0]:.4g} to {images[1]:.4g}"):
         read_off(images)
 
 
 @pytest.mark.parametrize("function", [preprocess, undo])
-def test_other_ways_are_refused(function: object) -> None:
+def test_other_modes_are_refused(function: object) -> None:
     with pytest.raises(SettingsError, match=r"`preprocess` must be one of raw.*Received: 'imagenet'"):
         function(IMAGES, "imagenet")  # type: ignore[operator]

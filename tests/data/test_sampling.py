@@ -9,7 +9,7 @@ CLASSES = ("ant", "bee", "cat")
 
 
 def images_of(counts) -> LabelledImages:
-    """Images in random order; the two first pixels tell their place, so that a selection can be traced."""
+    """Images in random order. The first two pixels contain the index, so that a selection can be traced."""
     labels = np.random.default_rng(5).permutation(np.repeat(np.arange(len(counts)), counts))
     images = np.zeros((len(labels), 1, 2, 1), np.uint8)
     images[:, 0, 0, 0], images[:, 0, 1, 0] = np.divmod(np.arange(len(labels)), 256)
@@ -40,17 +40,17 @@ def test_a_subset_keeps_the_proportions(counts, size, expected):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_an_odd_size_favours_no_class_by_more_than_one_image(seed):
+def test_with_an_odd_size_classes_differ_by_at_most_one_image(seed):
     counts = np.bincount(subset(images_of([90, 90, 90]), 31, CLASSES, seed).labels)
     assert sorted(counts) == [10, 10, 11]
 
 
-def test_the_odd_image_falls_to_every_class_in_turn():
+def test_the_odd_image_may_belong_to_any_class():
     draws = [subset(images_of([90, 90, 90]), 31, CLASSES, seed).labels for seed in range(30)]
     assert {int(np.bincount(labels).argmax()) for labels in draws} == {0, 1, 2}
 
 
-def test_a_subset_is_drawn_without_replacement_and_keeps_the_order():
+def test_a_subset_is_drawn_without_replacement_in_the_original_order():
     images = images_of([300, 100, 100])
     drawn = subset(images, 77, CLASSES, 0)
     assert (np.diff(places(drawn)) > 0).all()

@@ -1,4 +1,4 @@
-"""Which parts are read, and how what is not divided is divided."""
+"""Which parts are read, and how undivided data is divided."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_which_parts_are_read(present, all_of_them, to_evaluate):
     assert parts_to_read(present, "here", test_only=True) == to_evaluate
 
 
-def test_what_to_learn_from_is_missing_only_where_something_is_learnt():
+def test_training_images_are_required_only_for_training():
     assert parts_to_read(["test"], "here", test_only=True) == ["test"]
     with pytest.raises(DataError, match=r"training images, called train.* Received: here with test only"):
         parts_to_read(["test"], "here", test_only=False)
@@ -40,7 +40,7 @@ def test_what_to_learn_from_is_missing_only_where_something_is_learnt():
 
 @pytest.mark.parametrize("test_only", [True, False])
 @pytest.mark.parametrize("present", [["train"], ["train", "validation"], ["validation"], ["whole", "train"]])
-def test_what_to_evaluate_on_must_be_there(present, test_only):
+def test_test_images_are_required(present, test_only):
     with pytest.raises(DataError, match=r"called test\. Add them, or .* Received: here with"):
         parts_to_read(present, "here", test_only=test_only)
 
@@ -62,12 +62,12 @@ def test_a_fifth_of_each_class_is_chosen(counts, expected):
     assert (np.diff(chosen) > 0).all()
 
 
-def test_the_fraction_counts():
+def test_the_fraction_changes_the_number():
     rest, chosen = split_by_class(np.zeros(40, int), 0.25)
     assert (len(rest), len(chosen)) == (30, 10)
 
 
-def test_what_is_chosen_is_random_but_always_the_same():
+def test_the_choice_is_random_and_reproducible():
     _, first = split_by_class(np.zeros(1000, int), 0.5)
     _, second = split_by_class(np.zeros(1000, int), 0.5)
     np.testing.assert_array_equal(first, second)
@@ -79,7 +79,7 @@ def images(*labels):
     return LabelledImages(np.zeros((len(labels), 2, 2, 3), np.uint8), np.array(labels, np.int64))
 
 
-def test_parts_keep_their_places():
+def test_parts_are_assigned_by_name():
     parts = {"train": images(0, 1), "validation": images(0, 0, 1), "test": images(1)}
     dataset = assemble("d", "here", ["a", "b"], parts, test_only=False, skipped=[SkippedFile("x", "y")])
     assert (dataset.name, dataset.source, dataset.classes) == ("d", "here", ("a", "b"))
@@ -87,7 +87,7 @@ def test_parts_keep_their_places():
     assert dataset.skipped == (SkippedFile("x", "y"),)
 
 
-def test_the_whole_is_divided_to_learn_and_used_as_a_whole_to_evaluate():
+def test_undivided_data_is_divided_for_training_and_used_whole_for_evaluation():
     whole = {"whole": images(*[0, 1] * 10)}
     divided = assemble("d", "here", ["a", "b"], whole, test_only=False)
     assert np.bincount(divided.train.labels).tolist() == [8, 8]
@@ -101,7 +101,7 @@ def test_too_few_images_to_divide_is_an_error():
         assemble("d", "here", ["a", "b"], {"whole": images(0, 1)}, test_only=False)
 
 
-def test_a_class_without_images_is_an_error_only_where_something_is_learnt():
+def test_a_class_without_images_is_an_error_only_for_training():
     parts = {"train": images(0, 0), "test": images(0, 1)}
     with pytest.raises(DataError, match=r"Received: none of class 'b' in here$"):
         assemble("d", "here", ["a", "b"], parts, test_only=False)

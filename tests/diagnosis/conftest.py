@@ -39,7 +39,7 @@ def sound(dataset: Dataset, training: TrainingRun) -> Diagnosis:
         dataset_facts(dataset),
         Predictions.from_scores(scores, dataset.test.labels),
         files=dataset.test.files,
-        range_test=RangeTestFacts([0.1], [1.0], [1.0], "the range was swept to its end", [1.0], 0.1, 0.05, 0.2),
+        range_test=RangeTestFacts([0.1], [1.0], [1.0], "the last learning rate was reached", [1.0], 0.1, 0.05, 0.2),
         range_test_note=None,
         training=training,
         heatmaps=HeatmapFacts("Grad-CAM", "relu", 0),

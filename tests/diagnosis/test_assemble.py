@@ -72,7 +72,7 @@ def test_a_sound_run_has_no_findings(sound: Diagnosis) -> None:
     assert sound.confusion == [[2, 0, 0], [0, 2, 0], [0, 0, 2]]
 
 
-def test_mistakes_go_into_every_figure(sound: Diagnosis, dataset: Dataset) -> None:
+def test_mistakes_change_every_figure(sound: Diagnosis, dataset: Dataset) -> None:
     diagnosis = again(sound, dataset, [0, 1, 1, 1, 2, 2])
     assert diagnosis.test.accuracy == 5 / 6
     assert [(each.index, each.file) for each in diagnosis.misclassified.items] == [(1, "test/1.png")]
@@ -99,7 +99,7 @@ def test_without_training_images_their_counts_are_zero(dataset: Dataset) -> None
     assert facts.image_shape == [4, 6, 3]
 
 
-def test_what_was_given_is_part_of_the_facts(sound: Diagnosis, dataset: Dataset) -> None:
+def test_given_facts_are_included(sound: Diagnosis, dataset: Dataset) -> None:
     predictions = Predictions.from_scores(np.eye(3)[[0, 1, 1, 1, 2, 2]] * 5, dataset.test.labels)
     run = RunFacts(**{field.name: getattr(sound, field.name) for field in dataclasses.fields(RunFacts)})
     parts = {name: getattr(sound, name) for name in PARTS}
@@ -129,7 +129,7 @@ class TestFingerprint:
     def test_does_not_depend_on_how_the_images_are_divided(self, batch: int) -> None:
         assert self.of(self.IMAGES, self.LABELS, batch) == self.of(self.IMAGES, self.LABELS)
 
-    def test_does_not_depend_on_how_the_images_lie_in_memory(self) -> None:
+    def test_does_not_depend_on_the_memory_layout(self) -> None:
         assert self.of(np.asfortranarray(self.IMAGES), self.LABELS) == self.of(self.IMAGES, self.LABELS)
 
     def test_does_not_depend_on_the_type_of_the_labels(self) -> None:
@@ -155,7 +155,7 @@ class TestFingerprint:
         wide = self.IMAGES.reshape(7, 6, 4, 3)
         assert self.of(wide, self.LABELS) != self.of(self.IMAGES, self.LABELS)
 
-    def test_can_be_asked_on_the_way(self) -> None:
+    def test_can_be_read_between_batches(self) -> None:
         fingerprint = Fingerprint()
         fingerprint.update(self.IMAGES[:3])
         first = fingerprint.of(self.LABELS[:3])

@@ -18,7 +18,7 @@ CLASSES = 20
 
 
 def calibrated(*images: tuple[float, bool]) -> Calibration:
-    """Of images whose answer, class 0, has this confidence and is right or wrong."""
+    """The calibration of images that are predicted as class 0 with this confidence, correctly or not."""
     confidence = np.array([[each] for each, _ in images])
     rest = np.repeat((1 - confidence) / (CLASSES - 1), CLASSES - 1, axis=1)
     with np.errstate(divide="ignore"):
@@ -38,7 +38,7 @@ def test_the_error_is_weighted_by_the_images_of_each_bin() -> None:
     assert calibration.error == pytest.approx((3 * 0.9 + 1 * 0.3) / 4)
 
 
-def test_too_sure_and_too_modest_cancel_inside_a_bin_only() -> None:
+def test_overconfidence_and_underconfidence_cancel_only_within_a_bin() -> None:
     assert calibrated((0.94, True), (0.99, True), (0.95, True)).error == pytest.approx(1 - 2.88 / 3)
     assert calibrated((0.96, True), (0.96, False), (0.04 + 0.5, True), (0.54, False)).error == pytest.approx(
         (2 * 0.46 + 2 * 0.04) / 4
@@ -46,13 +46,13 @@ def test_too_sure_and_too_modest_cancel_inside_a_bin_only() -> None:
 
 
 @pytest.mark.parametrize(("right", "error"), [(True, 0.0), (False, 1.0)])
-def test_perfect_and_absurd(right: bool, error: float) -> None:
+def test_perfect_and_worst_calibration(right: bool, error: float) -> None:
     calibration = calibrated(*[(1.0, right)] * 5)
     assert calibration.error == error
     assert (calibration.bins[-1].count, calibration.bins[-1].right) == (5, 5 * right)
 
 
-def test_of_a_single_image() -> None:
+def test_a_single_image_has_a_calibration() -> None:
     calibration = calibrated((0.5, True))
     assert calibration.error == pytest.approx(0.5)
     (filled,) = [each for each in calibration.bins if each.count]
@@ -74,7 +74,7 @@ def test_the_bins_are_fixed_and_empty_ones_have_no_confidence() -> None:
 
 
 @pytest.mark.parametrize("place", range(BINS))
-def test_a_bin_holds_its_lower_bound_and_not_its_upper_one(place: int) -> None:
+def test_a_bin_includes_its_lower_bound_and_not_its_upper_bound(place: int) -> None:
     low, high = place / BINS, (place + 1) / BINS
     inside = low, (low + high) / 2, np.nextafter(high, 0)
     predictions: Any = SimpleNamespace(
@@ -95,7 +95,7 @@ def test_images_without_a_confidence_are_left_out(unknown: float) -> None:
     assert sum(each.count for each in calibration.bins) == 2
 
 
-def test_without_any_confidence_there_is_nothing_to_count() -> None:
+def test_without_any_confidence_the_error_is_none() -> None:
     calibration = calibrate(Predictions(np.full((3, 2), np.nan), np.zeros(3, int)))
     assert (calibration.error, {each.count for each in calibration.bins}) == (None, {0})
 

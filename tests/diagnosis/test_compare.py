@@ -1,4 +1,4 @@
-"""Two runs on the same images: what is counted, against published figures, and what is refused."""
+"""Two runs on the same images: counts, intervals compared with published ones, and errors."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_interval_is_that_of_bonett_and_price(broken: int, fixed: int, size:
     assert paired_interval(broken, fixed, size) == pytest.approx((low, high), abs=digits / 2)
 
 
-def test_the_interval_turns_with_the_change() -> None:
+def test_the_interval_is_mirrored_if_the_change_is_reversed() -> None:
     low, high = paired_interval(3, 9, 100)
     assert paired_interval(9, 3, 100) == pytest.approx((-high, -low))
     assert paired_interval(5, 5, 100)[0] == -paired_interval(5, 5, 100)[1]
@@ -75,7 +75,7 @@ def test_the_interval_turns_with_the_change() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 10, 10_000])
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_the_interval_holds_the_difference_and_stays_within_what_can_be(size: int, share: float) -> None:
+def test_the_interval_contains_the_difference_and_stays_between_minus_one_and_one(size: int, share: float) -> None:
     fixed = int(share * size)
     low, high = paired_interval(0, fixed, size)
     assert -1 <= low < fixed / size <= high <= 1 or fixed == 0
@@ -97,11 +97,11 @@ def test_more_images_give_a_narrower_interval() -> None:
         (0, 1.0, "no detectable difference"),
     ],
 )
-def test_the_test_decides(gained: int, p_value: float, conclusion: str) -> None:
+def test_the_conclusion_is_that_of_the_test(gained: int, p_value: float, conclusion: str) -> None:
     assert conclude(gained, p_value) == conclusion
 
 
-# Broken and fixed images for which the interval alone would say something else than the test.
+# Broken and fixed images for which the interval alone would contradict the test.
 @pytest.mark.parametrize(("broken", "fixed", "size"), [(1, 7, 1000), (4, 12, 200), (10, 21, 50), (13, 25, 50)])
 def test_interval_and_test_never_contradict_each_other(broken: int, fixed: int, size: int) -> None:
     raw = paired_interval(broken, fixed, size)
@@ -116,7 +116,7 @@ def test_interval_and_test_never_contradict_each_other(broken: int, fixed: int, 
 
 
 def _two_runs(broken: int, fixed: int, size: int) -> tuple[Diagnosis, Diagnosis]:
-    """Two runs of which the second classifies so many other images correctly."""
+    """Two runs. `broken` images are correct only in the first, `fixed` images only in the second."""
     labels = np.zeros(size, int)
     data = LabelledImages(np.zeros((size, 1, 1, 1), "uint8"), labels)
     facts = dataset_facts(Dataset("toys", "", ("cat", "dog"), data, data))

@@ -1,4 +1,4 @@
-"""Gates: what is let through, what is not, and what is refused before anything is started."""
+"""Gates: which runs pass and fail, and which gates are refused."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def diagnosis() -> Diagnosis:
         ("f1.a=b=0", "f1.a=b", 0.0),
     ],
 )
-def test_a_gate_is_read(text: str, name: str, limit: float) -> None:
+def test_a_gate_is_parsed(text: str, name: str, limit: float) -> None:
     assert Gate.parse("fail-under", text) == Gate("fail-under", name, limit)
 
 
@@ -106,7 +106,7 @@ def test_a_gate_is_read(text: str, name: str, limit: float) -> None:
         ("", "Received: ''"),
     ],
 )  # fmt: skip
-def test_a_gate_that_is_none_is_refused(text: str, words: str) -> None:
+def test_an_invalid_gate_is_refused(text: str, words: str) -> None:
     with pytest.raises(SettingsError) as error:
         Gate.parse("fail-under", text)
     assert str(error.value).startswith("`fail-under` takes ")
@@ -121,7 +121,7 @@ def test_only_accuracy_and_recall_can_get_worse(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "limit", "passed", "said"),
+    ("name", "limit", "passed", "text"),
     [
         ("accuracy", 0.78, True, "passed accuracy: expected at least 0.78, actual 0.78"),
         ("accuracy", 0.7801, False, "FAILED accuracy: expected at least 0.7801, actual 0.78"),
@@ -134,16 +134,16 @@ def test_only_accuracy_and_recall_can_get_worse(name: str) -> None:
         ("recall.a=b", 1.0, True, "passed recall.a=b: expected at least 1, actual 1"),
     ],
 )
-def test_a_figure_must_reach_its_limit(diagnosis: Diagnosis, name: str, limit: float, passed: bool, said: str) -> None:
+def test_a_figure_must_reach_its_limit(diagnosis: Diagnosis, name: str, limit: float, passed: bool, text: str) -> None:
     (outcome,) = check([Gate("fail-under", name, limit)], diagnosis)
-    assert (outcome.passed, str(outcome)) == (passed, said)
+    assert (outcome.passed, str(outcome)) == (passed, text)
 
 
 RECALLS = (0.7, 0.6), (0.2, 0.5), (None, None), (1.0, 1.0)
 
 
 @pytest.mark.parametrize(
-    ("name", "limit", "passed", "said"),
+    ("name", "limit", "passed", "text"),
     [
         # 0.77 - 0.78 is -0.010000000000000009
         ("accuracy", 0.01, True, "passed accuracy: expected worse by at most 0.01, actual worse by 0.01"),
@@ -156,12 +156,12 @@ RECALLS = (0.7, 0.6), (0.2, 0.5), (None, None), (1.0, 1.0)
          "FAILED recall.Saint.Bernard: expected worse by at most 1, actual not defined"),
     ],
 )  # fmt: skip
-def test_a_figure_may_get_worse_by_so_much(
-    diagnosis: Diagnosis, name: str, limit: float, passed: bool, said: str
+def test_a_figure_may_get_worse_by_the_limit(
+    diagnosis: Diagnosis, name: str, limit: float, passed: bool, text: str
 ) -> None:
     beside = dataclasses.replace(diagnosis, comparison=compared(0.77 - 0.78, *RECALLS))
     (outcome,) = check([Gate("fail-if-worse", name, limit)], beside)
-    assert (outcome.passed, str(outcome)) == (passed, said)
+    assert (outcome.passed, str(outcome)) == (passed, text)
 
 
 def test_failed_gates_come_first(diagnosis: Diagnosis) -> None:
@@ -182,7 +182,7 @@ def test_outcomes_are_facts_of_the_run(diagnosis: Diagnosis) -> None:
     assert dataclasses.replace(recorded, gates=[]) == diagnosis
 
 
-def test_without_a_baseline_nothing_got_worse_and_nothing_is_said_of_it(diagnosis: Diagnosis) -> None:
+def test_without_a_baseline_gates_on_the_change_are_left_out(diagnosis: Diagnosis) -> None:
     assert check([Gate("fail-if-worse", "accuracy", 0.0)], diagnosis) == []
 
 
@@ -190,7 +190,7 @@ def test_without_a_baseline_nothing_got_worse_and_nothing_is_said_of_it(diagnosi
     ("name", "words"),
     [("recall.cta", "Did you mean 'recall.cat'?"), ("f1.Saint", "'f1.Saint'"), ("precision.CAT", "'precision.CAT'")],
 )
-def test_a_class_that_the_data_do_not_have_is_refused(diagnosis: Diagnosis, name: str, words: str) -> None:
+def test_an_unknown_class_is_refused(diagnosis: Diagnosis, name: str, words: str) -> None:
     gate = Gate("fail-under", name, 0.5)
     for refuse in (lambda: refuse_unknown_classes([gate], CLASSES), lambda: check([gate], diagnosis)):
         with pytest.raises(SettingsError, match="must name a class of the data") as error:
@@ -221,13 +221,13 @@ def test_gates_are_read_from_a_table() -> None:
         ({"recall": {"cat": "x"}}, "Received: recall.cat = 'x'"),
     ],
 )
-def test_a_table_that_holds_something_else_is_refused(limits: object, words: str) -> None:
+def test_an_invalid_table_is_refused(limits: object, words: str) -> None:
     with pytest.raises(SettingsError, match=r"^`fail-under` takes ") as error:
         from_table("fail-under", limits)
     assert words in str(error.value)
 
 
-def test_the_command_line_wins_gate_by_gate() -> None:
+def test_the_command_line_overrides_single_gates() -> None:
     file = [Gate("fail-under", "accuracy", 0.78), Gate("fail-under", "recall.cat", 0.6)]
     line = [Gate("fail-under", "accuracy", 0.5), Gate("fail-if-worse", "accuracy", 0.01)]
     assert set(overridden(file, by=line)) == {*line, file[1]}

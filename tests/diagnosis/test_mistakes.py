@@ -1,4 +1,4 @@
-"""The ranking of what went wrong."""
+"""The ranking of the misclassified images."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ def test_the_highest_loss_comes_first_and_equal_losses_keep_their_order(predicti
     assert [each.index for each in mistakes.items] == [2, 4, 1, 3, 5]
 
 
-def test_a_mistake_says_what_was_shown_and_what_was_said(predictions: Predictions) -> None:
+def test_a_mistake_has_true_and_predicted_class(predictions: Predictions) -> None:
     mistake = rank_mistakes(predictions, tuple("abcdef")).items[3]
     assert (mistake.index, mistake.true, mistake.predicted, mistake.file) == (3, 1, 0, "d")
     assert mistake.confidence == pytest.approx(0.6)
     assert mistake.loss == pytest.approx(-math.log(0.4))
 
 
-def test_a_mistake_tells_the_likeliest_classes_and_how_likely_they_are() -> None:
+def test_a_mistake_has_the_most_probable_classes_and_their_probabilities() -> None:
     probabilities = np.array([[0.05, 0.3, 0.02, 0.4, 0.03, 0.2]])
     mistake = rank_mistakes(Predictions.from_scores(probabilities, np.array([0]))).items[0]
     assert mistake.top_classes == [3, 1, 5, 0, 4]
     assert mistake.top_probabilities == [0.4, 0.3, 0.2, 0.05, 0.03]
 
 
-def test_of_two_classes_both_are_told(predictions: Predictions) -> None:
+def test_with_two_classes_both_are_listed(predictions: Predictions) -> None:
     mistake = rank_mistakes(predictions).items[0]
     assert (mistake.top_classes, mistake.top_probabilities) == ([1, 0], [0.8, 0.2])
 
 
-def test_classes_that_are_equally_likely_keep_their_order() -> None:
+def test_equally_probable_classes_keep_their_order() -> None:
     mistake = rank_mistakes(Predictions.from_scores(np.full((1, 3), 1 / 3), np.array([2]))).items[0]
     assert (mistake.predicted, mistake.top_classes) == (0, [0, 1, 2])
 
 
-def test_a_file_name_that_is_no_unicode_can_be_written(predictions: Predictions) -> None:
+def test_a_file_name_that_is_not_unicode_can_be_written(predictions: Predictions) -> None:
     files = (os.fsdecode(b"test/caf\xe9.png"),) * 6
     mistakes = rank_mistakes(predictions, files)
     assert b"test/caf" in msgspec.json.encode(mistakes)
@@ -62,7 +62,7 @@ def test_images_without_files_have_none(predictions: Predictions) -> None:
     assert {each.file for each in rank_mistakes(predictions).items} == {None}
 
 
-def test_the_logits_and_their_softmax_are_ranked_alike(predictions: Predictions) -> None:
+def test_logits_and_their_softmax_have_the_same_ranking(predictions: Predictions) -> None:
     logits = Predictions.from_scores(np.log(PROBABILITIES) + np.arange(6)[:, None], LABELS)
     np.testing.assert_allclose(logits.log_probabilities, predictions.log_probabilities, atol=1e-12)
 
@@ -71,5 +71,5 @@ def test_huge_logits_have_a_finite_loss() -> None:
     assert rank_mistakes(Predictions.from_scores(np.array([[0.0, 1e4]]), np.array([0]))).items[0].loss == 1e4
 
 
-def test_nothing_wrong_is_an_empty_list() -> None:
+def test_without_mistakes_the_list_is_empty() -> None:
     assert rank_mistakes(Predictions.from_scores(PROBABILITIES[:1], LABELS[:1])) == Misclassified(0, [])

@@ -1,4 +1,4 @@
-"""Small examples whose figures can be counted on fingers."""
+"""Small examples whose figures can be counted by hand."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from lrdiag.record.arrays import Predictions
 from lrdiag.record.facts import Averages, ClassFacts, ConfusedPair, TrainingSample
 
 
-def said(predicted: list[int], labels: list[int], classes: int) -> Predictions:
-    """Predictions that give 0.7 to the class named and share the rest among the others."""
+def predictions_of(predicted: list[int], labels: list[int], classes: int) -> Predictions:
+    """Predictions with probability 0.7 for the named class. The other classes share the rest."""
     probabilities = np.where(np.eye(classes)[predicted] == 1, 0.7, 0.3 / (classes - 1))
     return Predictions.from_scores(probabilities, np.array(labels))
 
 
-# right:  0 0 . 1 . . 2 2   of classes 0, 1, 2; class 3 is never predicted and 4 is never shown
+# right:  0 0 . 1 . . 2 2   of classes 0, 1, 2; class 3 is never predicted and class 4 has no image
 PREDICTED, LABELS = [0, 0, 4, 1, 0, 0, 2, 2, 0], [0, 0, 0, 1, 1, 1, 2, 2, 3]
 NAMES = ("zero", "one", "two", "three", "four")
 
 
 @pytest.fixture
 def example() -> Predictions:
-    return said(PREDICTED, LABELS, 5)
+    return predictions_of(PREDICTED, LABELS, 5)
 
 
 @pytest.mark.parametrize(
@@ -36,12 +36,12 @@ def example() -> Predictions:
     [(8, 10, 0.4901625, 0.9433178), (0, 10, 0.0, 0.2775328), (10, 10, 0.7224672, 1.0), (1, 1, 0.2065493, 1.0)],
 )
 def test_the_interval_is_that_of_wilson(correct: int, size: int, low: float, high: float) -> None:
-    figures = score(said([0] * correct + [1] * (size - correct), [0] * size, 2))
+    figures = score(predictions_of([0] * correct + [1] * (size - correct), [0] * size, 2))
     assert figures.accuracy == correct / size
     assert (figures.accuracy_low, figures.accuracy_high) == pytest.approx((low, high), abs=1e-6)
 
 
-def test_the_headline_is_accuracy_and_mean_cross_entropy(example: Predictions) -> None:
+def test_the_score_has_accuracy_and_mean_cross_entropy(example: Predictions) -> None:
     figures = score(example)
     assert (figures.size, figures.accuracy) == (9, 5 / 9)
     assert figures.loss == pytest.approx(-(5 * math.log(0.7) + 4 * math.log(0.075)) / 9)
@@ -62,8 +62,8 @@ def test_figures_that_would_divide_by_zero_are_none(example: Predictions) -> Non
     ]
 
 
-def test_a_class_neither_shown_nor_predicted_has_no_figures() -> None:
-    assert class_facts(said([0], [0], 2), ("seen", "unseen"))[1] == ClassFacts("unseen", None, None, None, 0)
+def test_a_class_without_images_and_predictions_has_no_figures() -> None:
+    assert class_facts(predictions_of([0], [0], 2), ("seen", "unseen"))[1] == ClassFacts("unseen", None, None, None, 0)
 
 
 def test_the_confusion_counts_true_classes_in_rows(example: Predictions) -> None:
@@ -90,7 +90,7 @@ def test_every_confused_pair_has_count_and_share(example: Predictions) -> None:
     ]
 
 
-def test_means_over_the_classes_are_those_of_the_classes_that_were_shown(example: Predictions) -> None:
+def test_means_over_the_classes_leave_out_classes_without_images(example: Predictions) -> None:
     """Precision 2/5, 1, 1, 0; recall 2/3, 1/3, 1, 0; F1 1/2, 1/2, 1, 0, of 3, 3, 2 and 1 images."""
     figures = score(example)
     assert figures.macro == Averages(*map(pytest.approx, (2.4 / 4, 2 / 4, 2 / 4)))
@@ -99,14 +99,14 @@ def test_means_over_the_classes_are_those_of_the_classes_that_were_shown(example
     assert figures.weighted.recall == pytest.approx(figures.accuracy)
 
 
-def test_of_classes_of_one_size_the_balanced_accuracy_is_the_accuracy() -> None:
-    figures = score(said([0, 1, 1, 2, 0, 2], [0, 0, 1, 1, 2, 2], 3))
+def test_with_classes_of_equal_size_the_balanced_accuracy_is_the_accuracy() -> None:
+    figures = score(predictions_of([0, 1, 1, 2, 0, 2], [0, 0, 1, 1, 2, 2], 3))
     assert figures.balanced_accuracy == pytest.approx(figures.accuracy)
     assert figures.macro == Averages(*map(pytest.approx, vars(figures.weighted).values()))
 
 
 def ranked(ranks: list[int], classes: int) -> Predictions:
-    """Predictions of images of class 0 that hold so many other classes more probable."""
+    """Predictions of images of class 0, with this number of more probable classes for each."""
     scores = np.tile(-np.arange(1.0, classes + 1), (len(ranks), 1))
     scores[:, 0] = [-rank - 1.5 for rank in ranks]
     return Predictions.from_scores(scores, np.zeros(len(ranks), int))
@@ -118,17 +118,17 @@ def test_the_fifth_most_probable_class_counts_and_the_sixth_does_not() -> None:
 
 @pytest.mark.parametrize("classes", [2, 5, 6])
 def test_with_five_classes_or_fewer_there_is_no_top_five(classes: int) -> None:
-    assert score(said([0], [0], classes)).top5_accuracy == (None if classes <= 5 else 1.0)
+    assert score(predictions_of([0], [0], classes)).top5_accuracy == (None if classes <= 5 else 1.0)
 
 
-def test_the_five_most_probable_are_those_that_are_told_of_a_mistake() -> None:
-    """Equals keep their order: of eight equal classes, the first five."""
+def test_the_five_most_probable_classes_are_those_listed_for_a_mistake() -> None:
+    """Equally probable classes keep their order: of eight, the first five."""
     equal = Predictions.from_scores(np.zeros((8, 8)), np.arange(8))
-    told = rank_mistakes(equal).items
+    listed = rank_mistakes(equal).items
     assert score(equal).top5_accuracy == 5 / 8
-    assert sorted(each.true for each in told if each.true in each.top_classes) == [1, 2, 3, 4]
+    assert sorted(each.true for each in listed if each.true in each.top_classes) == [1, 2, 3, 4]
 
 
-def test_scores_that_are_not_numbers_have_figures_all_the_same() -> None:
+def test_nan_scores_have_figures() -> None:
     figures = score(Predictions(np.full((8, 8), math.nan), np.arange(8)))
     assert (figures.accuracy, figures.top5_accuracy, figures.loss) == (1 / 8, 5 / 8, None)

@@ -164,7 +164,7 @@ class Fussy(keras.Model):  # type: ignore[misc]
         raise RuntimeError("the mask is missing")
 
 
-def test_an_error_of_the_model_is_quoted() -> None:
+def test_an_error_of_the_model_is_part_of_the_message() -> None:
     with pytest.raises(
         ModelError,
         match=r"\(n, 8, 8, 3\) for the model 'fussy', which does not state .*: the mask is missing$",

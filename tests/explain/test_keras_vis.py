@@ -193,7 +193,7 @@ def test_the_maps_are_those_of_a_direct_call_on_the_logits(
         np.testing.assert_allclose(found, expected[method], atol=1e-6, err_msg=method)
 
 
-def test_the_model_was_not_changed_by_that(before: Before, images: np.ndarray) -> None:
+def test_the_model_is_not_changed(before: Before, images: np.ndarray) -> None:
     assert snapshot(before.model) == before.attributes
     np.testing.assert_array_equal(before.model(images), before.probabilities)
 
@@ -393,17 +393,17 @@ def test_the_global_precision_changes_nothing(
 
 
 def two_inputs_two_outputs() -> keras.Model:
-    photograph, facts = keras.Input(SHAPE, name="photograph"), keras.Input((2,), name="facts")
-    features = layers.Conv2D(3, 3, activation="relu", name="features")(layers.Rescaling(1 / 255)(photograph))
+    picture, facts = keras.Input(SHAPE, name="picture"), keras.Input((2,), name="facts")
+    features = layers.Conv2D(3, 3, activation="relu", name="features")(layers.Rescaling(1 / 255)(picture))
     joined = layers.Concatenate()([layers.Flatten()(features), facts])
     outputs = {name: layers.Dense(CLASSES, name=name)(joined) for name in ("animal", "colour")}
-    return keras.Model({"photograph": photograph, "facts": facts}, outputs)
+    return keras.Model({"picture": picture, "facts": facts}, outputs)
 
 
 @pytest.mark.parametrize("method", ["gradcam++", "layercam"])
 def test_several_inputs_and_outputs(method: str, images: np.ndarray, labels: np.ndarray) -> None:
     model = seeded(two_inputs_two_outputs)
-    inputs = {"photograph": images, "facts": np.random.default_rng(2).normal(size=(7, 2))}
+    inputs = {"picture": images, "facts": np.random.default_rng(2).normal(size=(7, 2))}
     found = {}
     for output in ("animal", "colour"):
         found[output] = GradCAM(model, method=method, output=output).maps(inputs, labels)
@@ -426,7 +426,7 @@ def test_several_inputs_and_outputs(method: str, images: np.ndarray, labels: np.
 def test_methods_that_change_the_image_need_one_image(method: str, images: np.ndarray) -> None:
     several = GradCAM(two_inputs_two_outputs(), method=method, output="animal")
     with pytest.raises(ModelError, match=rf"'{method}' needs a model of one input.*'n', 2.*\"hirescam\" explain every"):
-        several.maps({"photograph": images, "facts": np.zeros((7, 2))})
+        several.maps({"picture": images, "facts": np.zeros((7, 2))})
     flat = keras.Sequential([keras.Input((8, 8)), layers.Reshape((8, 8, 1)), layers.Conv2D(3, 3), *head()])
     with pytest.raises(ModelError, match=r"\('n', 8, 8\)"):
         GradCAM(flat, method=method).maps(images[..., 0])

@@ -23,7 +23,7 @@ def model(outputs: int = 1, *, named: bool = False) -> keras.Model:
 
 
 @pytest.mark.parametrize(
-    ("loss", "says"),
+    ("loss", "from_logits"),
     [
         *[
             (kind(from_logits=from_logits), from_logits)
@@ -48,10 +48,10 @@ def model(outputs: int = 1, *, named: bool = False) -> keras.Model:
         (None, None),
     ],
 )
-def test_a_cross_entropy_states_whether_it_takes_logits(loss: Any, says: bool | None) -> None:
+def test_a_cross_entropy_states_whether_it_takes_logits(loss: Any, from_logits: bool | None) -> None:
     net = model()
     net.compile(loss=loss)
-    assert says_from_logits(net) is says
+    assert says_from_logits(net) is from_logits
 
 
 def test_a_model_that_is_not_compiled_states_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Heatmaps over images: places, opacity, colours, and errors."""
+"""Heatmaps over images: positions, opacity, colours, and errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ONLY_COLOURS: Any = {"blend": "constant", "opacity": 1}
 
 
 @pytest.fixture(scope="module")
-def photographs() -> np.ndarray:
+def originals() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (6, 32, 24, 3), dtype=np.uint8)
 
 
@@ -41,13 +41,13 @@ def grey(value: int, count: int = 1) -> np.ndarray:
 
 
 def jet() -> np.ndarray:
-    """OpenCV's 256 colours in RGB, no two the same."""
+    """OpenCV's 256 colours in RGB, all different."""
     colours = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_JET)
     return cv2.cvtColor(colours, cv2.COLOR_BGR2RGB).reshape(256, 3)
 
 
 def steps(images: np.ndarray, maps: np.ndarray, **peak: Any) -> np.ndarray:
-    """How many 255ths of the peak each pixel is drawn with."""
+    """The value that each pixel is drawn with, in 255ths of the peak."""
     step_of = {tuple(colour): step for step, colour in enumerate(jet().tolist())}
     assert len(step_of) == 256
     pictures = lrdiag.overlay(images, maps, colormap="jet", blend="constant", opacity=1, **peak)
@@ -56,47 +56,45 @@ def steps(images: np.ndarray, maps: np.ndarray, **peak: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("blend", BLENDS)
 @pytest.mark.parametrize("colormap", COLORMAPS)
-def test_without_opacity_the_photograph_is_untouched(
-    photographs: np.ndarray, maps: np.ndarray, colormap: Any, blend: Any
+def test_without_opacity_the_image_is_unchanged(
+    originals: np.ndarray, maps: np.ndarray, colormap: Any, blend: Any
 ) -> None:
-    pictures = lrdiag.overlay(photographs, maps, colormap=colormap, blend=blend, opacity=0)
+    pictures = lrdiag.overlay(originals, maps, colormap=colormap, blend=blend, opacity=0)
     assert pictures.dtype == np.uint8
-    np.testing.assert_array_equal(pictures, photographs)
+    np.testing.assert_array_equal(pictures, originals)
 
 
 @pytest.mark.parametrize("blend", BLENDS)
 @pytest.mark.parametrize("colormap", COLORMAPS)
-def test_a_map_of_zeros_leaves_its_photograph_unmarked(photographs: np.ndarray, colormap: Any, blend: Any) -> None:
+def test_a_map_of_zeros_leaves_its_image_unchanged(originals: np.ndarray, colormap: Any, blend: Any) -> None:
     maps = np.zeros((6, 4, 4), np.float32)
     maps[0] = 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        pictures = lrdiag.overlay(photographs, maps, colormap=colormap, blend=blend)
-    np.testing.assert_array_equal(pictures[1:], photographs[1:])
-    assert (pictures[0] != photographs[0]).any()
+        pictures = lrdiag.overlay(originals, maps, colormap=colormap, blend=blend)
+    np.testing.assert_array_equal(pictures[1:], originals[1:])
+    assert (pictures[0] != originals[0]).any()
 
 
 @pytest.mark.parametrize(
     ("heat", "colour", "picture"),
     [(1.0, (128, 0, 0), (45, 70, 140)), (0.5, (130, 255, 126), (46, 146, 178)), (1e-9, (0, 0, 128), (7, 70, 178))],
 )
-def test_the_look_of_the_article(heat: float, colour: tuple[int, ...], picture: tuple[int, ...]) -> None:
-    """OpenCV's JET, three parts of ten over seven of the photograph."""
+def test_the_style_of_the_article(heat: float, colour: tuple[int, ...], picture: tuple[int, ...]) -> None:
+    """OpenCV's JET with opacity 0.3 over the image."""
     colours = np.full((4, 4, 3), jet()[round(255 * heat)])
-    photograph = np.full((4, 4, 3), (10, 100, 200), np.uint8)
-    expected = cv2.addWeighted(photograph, 0.7, colours, 0.3, 0)
+    original = np.full((4, 4, 3), (10, 100, 200), np.uint8)
+    expected = cv2.addWeighted(original, 0.7, colours, 0.3, 0)
     assert tuple(colours[0, 0]) == colour
     assert tuple(expected[0, 0]) == picture
     heatmap = np.full((2, 2), heat, np.float32)
-    np.testing.assert_array_equal(
-        lrdiag.overlay(photograph, heatmap, colormap="jet", blend="constant", peak=1), expected
-    )
+    np.testing.assert_array_equal(lrdiag.overlay(original, heatmap, colormap="jet", blend="constant", peak=1), expected)
 
 
 @pytest.mark.parametrize("opacity", [None, 0.3, 1])
 @pytest.mark.parametrize("blend", BLENDS)
-def test_the_nearest_whole_number_is_drawn(blend: Any, opacity: Any) -> None:
-    """`(1 - a) photograph + a colour`, where `a` grows with the heat or does not."""
+def test_colours_are_rounded_to_the_nearest_integer(blend: Any, opacity: Any) -> None:
+    """`(1 - a) * image + a * colour`. `a` increases with the heat or is constant."""
     heat = np.arange(256) / 255
     images = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 256, axis=1)[None, ..., None]
     maps = np.tile(heat.astype(np.float32), (1, 256, 1))
@@ -116,22 +114,22 @@ def test_the_colours_are_those_of_matplotlib_in_rgb(colormap: Any, reach: float)
     np.testing.assert_allclose(found[:, 0, 0], expected, rtol=0, atol=0.51)
 
 
-def test_turbo_is_what_one_gets(photographs: np.ndarray, maps: np.ndarray) -> None:
-    pictures = lrdiag.overlay(photographs, maps)
-    np.testing.assert_array_equal(pictures, lrdiag.overlay(photographs, maps, colormap="turbo", blend="heat"))
-    others = [lrdiag.overlay(photographs, maps, colormap=name) for name in SEQUENTIAL[1:]]  # type: ignore[arg-type]
+def test_turbo_is_the_default(originals: np.ndarray, maps: np.ndarray) -> None:
+    pictures = lrdiag.overlay(originals, maps)
+    np.testing.assert_array_equal(pictures, lrdiag.overlay(originals, maps, colormap="turbo", blend="heat"))
+    others = [lrdiag.overlay(originals, maps, colormap=name) for name in SEQUENTIAL[1:]]  # type: ignore[arg-type]
     assert all((pictures != other).any() for other in others)
 
 
-def test_a_map_is_enlarged_as_keras_does(photographs: np.ndarray, maps: np.ndarray) -> None:
-    """Among so many pixels some lie so close between two steps that an error of 1e-5 would show."""
+def test_a_map_is_enlarged_as_keras_does(originals: np.ndarray, maps: np.ndarray) -> None:
+    """Among so many pixels, some are so close to a rounding boundary that an error of 1e-5 would be visible."""
     expected = keras.ops.image.resize(maps[..., None], (320, 240), interpolation="bilinear")
     expected = keras.ops.convert_to_numpy(expected)[..., 0] / maps.max(axis=(1, 2), keepdims=True)
     found = steps(np.zeros((6, 320, 240, 1)), maps)
     np.testing.assert_allclose(found, 255 * expected, rtol=0, atol=0.5 + 255e-5)
 
 
-def test_a_map_finer_than_its_photograph_is_reduced() -> None:
+def test_a_map_larger_than_its_image_is_reduced() -> None:
     maps = np.kron([[1, 0], [0, 0.2]], np.ones((4, 4)))[None]
     found = steps(np.zeros((1, 2, 2, 1)), maps)
     np.testing.assert_array_equal(found, [[[255, 0], [0, 51]]])
@@ -156,10 +154,10 @@ def test_each_map_has_its_own_peak_unless_one_is_given() -> None:
     assert found(peak=5) == [51, 102, 204]
     assert found(peak=maps.max()) == [64, 128, 255]
     assert found(peak=[5, 10, 4]) == [51, 51, 255]
-    assert found(peak=2) == [128, 255, 255]  # hotter than the peak is drawn like the peak
+    assert found(peak=2) == [128, 255, 255]  # values above the peak are drawn like the peak
 
 
-def test_a_peak_may_be_zero_where_the_map_is() -> None:
+def test_the_peak_of_a_map_of_zeros_may_be_zero() -> None:
     pictures = lrdiag.overlay(grey(9, 2), flat(0, 3), peak=[0, 3])
     assert pictures[0].tolist() == [[[9, 9, 9]]]
     assert pictures[1].tolist() != [[[9, 9, 9]]]
@@ -180,7 +178,7 @@ def test_a_difference_is_blue_below_and_red_above_zero() -> None:
     ]
 
 
-def test_the_peak_of_a_difference_is_one_of_absolute_values() -> None:
+def test_the_peak_of_a_difference_is_an_absolute_value() -> None:
     only_negative = lrdiag.overlay(grey(0, 3), flat(-2, -3, -9), colormap="difference", **ONLY_COLOURS)
     assert only_negative[:, 0, 0].tolist() == 3 * [BLUE]
     common = lrdiag.overlay(grey(0, 3), flat(-2, -3, 9), colormap="difference", peak=3, **ONLY_COLOURS)[:, 0, 0]
@@ -192,8 +190,8 @@ def test_a_difference_without_negative_values_stays_red() -> None:
     assert lrdiag.overlay(grey(0), flat(2), colormap="difference", opacity=1).tolist() == [[[RED]]]
 
 
-def test_grey_photographs_come_out_in_rgb(photographs: np.ndarray, maps: np.ndarray) -> None:
-    one_channel = photographs[..., :1]
+def test_grey_images_are_converted_to_rgb(originals: np.ndarray, maps: np.ndarray) -> None:
+    one_channel = originals[..., :1]
     expected = lrdiag.overlay(np.repeat(one_channel, 3, axis=3), maps)
     assert expected.shape == (6, 32, 24, 3)
     np.testing.assert_array_equal(lrdiag.overlay(one_channel, maps), expected)
@@ -202,40 +200,40 @@ def test_grey_photographs_come_out_in_rgb(photographs: np.ndarray, maps: np.ndar
 @pytest.mark.parametrize("off", [-0.4, 0, 0.4])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_floats_between_zero_and_one_are_rounded_to_the_nearest_of_256(
-    photographs: np.ndarray, maps: np.ndarray, dtype: str, off: float
+    originals: np.ndarray, maps: np.ndarray, dtype: str, off: float
 ) -> None:
-    floats = np.clip((photographs + off) / 255, 0, 1).astype(dtype)
-    np.testing.assert_array_equal(lrdiag.overlay(floats, maps), lrdiag.overlay(photographs, maps))
+    floats = np.clip((originals + off) / 255, 0, 1).astype(dtype)
+    np.testing.assert_array_equal(lrdiag.overlay(floats, maps), lrdiag.overlay(originals, maps))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
-def test_maps_may_be_any_floats(photographs: np.ndarray, maps: np.ndarray, dtype: str) -> None:
+def test_maps_may_be_any_floats(originals: np.ndarray, maps: np.ndarray, dtype: str) -> None:
     maps = maps.astype("float16")
     np.testing.assert_array_equal(
-        lrdiag.overlay(photographs, maps.astype(dtype)), lrdiag.overlay(photographs, maps.astype("float32"))
+        lrdiag.overlay(originals, maps.astype(dtype)), lrdiag.overlay(originals, maps.astype("float32"))
     )
 
 
-def test_a_picture_does_not_depend_on_those_beside_it(photographs: np.ndarray, maps: np.ndarray) -> None:
-    """And one photograph gives one picture."""
-    together = lrdiag.overlay(photographs, maps)
+def test_a_picture_does_not_depend_on_other_images(originals: np.ndarray, maps: np.ndarray) -> None:
+    """A single image gives a single picture."""
+    together = lrdiag.overlay(originals, maps)
     arguments: Any = {"colormap": "jet", "blend": "constant", "opacity": 0.4, "peak": 2}
-    changed = lrdiag.overlay(photographs, maps, **arguments)
-    for place, (photograph, heatmap) in enumerate(zip(photographs, maps, strict=True)):
-        np.testing.assert_array_equal(lrdiag.overlay(photograph, heatmap), together[place])
-        np.testing.assert_array_equal(lrdiag.overlay(photograph, heatmap, **arguments), changed[place])
+    changed = lrdiag.overlay(originals, maps, **arguments)
+    for place, (original, heatmap) in enumerate(zip(originals, maps, strict=True)):
+        np.testing.assert_array_equal(lrdiag.overlay(original, heatmap), together[place])
+        np.testing.assert_array_equal(lrdiag.overlay(original, heatmap, **arguments), changed[place])
 
 
-def test_no_mistakes_give_no_pictures() -> None:
+def test_without_images_there_are_no_pictures() -> None:
     assert lrdiag.overlay(np.empty((0, 32, 24, 3), np.uint8), np.empty((0, 8, 8), np.float32)).shape == (0, 32, 24, 3)
 
 
-def test_photographs_and_maps_stay_as_they_were(photographs: np.ndarray, maps: np.ndarray) -> None:
-    images, heat = photographs.copy(), maps.copy()
+def test_images_and_maps_are_not_changed(originals: np.ndarray, maps: np.ndarray) -> None:
+    images, heat = originals.copy(), maps.copy()
     images.flags.writeable = heat.flags.writeable = False
     pictures = lrdiag.overlay(images, heat)
     assert pictures.flags.writeable
-    np.testing.assert_array_equal(images, photographs)
+    np.testing.assert_array_equal(images, originals)
     np.testing.assert_array_equal(heat, maps)
 
 
@@ -291,6 +289,6 @@ def test_a_difference_must_be_finite_too() -> None:
         ({"peak": [1, 2, 3]}, r"`peak` must be one number, or one for each of the 2 heatmaps. Received: shape=\(3,\)"),
     ],
 )
-def test_arguments_outside_their_values_are_refused(arguments: dict[str, Any], message: str) -> None:
+def test_arguments_outside_their_range_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         lrdiag.overlay(IMAGES, MAPS, **arguments)

@@ -83,7 +83,7 @@ def logits_of(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs, keras.ops.matmul(before, last.kernel) + last.bias)
 
 
-def their_maps(model: keras.Model, layer: Any, images: Any, score: Any = None) -> np.ndarray:
+def peer_maps(model: keras.Model, layer: Any, images: Any, score: Any = None) -> np.ndarray:
     """The maps of tf-keras-vis, neither enlarged nor scaled."""
 
     def of_the_classes(outputs: Any) -> Any:
@@ -104,25 +104,25 @@ def images_of(channels: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("build", KINDS.values(), ids=KINDS)
-def test_the_maps_are_theirs(build: Callable[[], keras.Model]) -> None:
+def test_the_maps_equal_those_of_keras_vis(build: Callable[[], keras.Model]) -> None:
     keras.utils.set_random_seed(5)
     model = build()
     images = images_of(model.input_shape[-1])
     explainer = GradCAM(model)
     assert explainer.layer == "map"
-    assert_equal(explainer.maps(images, CLASSES), their_maps(logits_of(model), "map", images.astype("float32")))
+    assert_equal(explainer.maps(images, CLASSES), peer_maps(logits_of(model), "map", images.astype("float32")))
 
 
-def test_the_maps_are_theirs_at_another_layer() -> None:
+def test_the_maps_of_another_layer_equal_those_of_keras_vis() -> None:
     keras.utils.set_random_seed(5)
     model = stacked(*trunk(), *head())
     first, images = model.layers[1].name, images_of(3)
     ours = GradCAM(model, first).maps(images, CLASSES)
     assert ours.shape == (6, 8, 8)
-    assert_equal(ours, their_maps(logits_of(model), first, images.astype("float32")))
+    assert_equal(ours, peer_maps(logits_of(model), first, images.astype("float32")))
 
 
-def test_the_maps_of_a_nested_backbone_are_theirs() -> None:
+def test_the_maps_of_a_nested_backbone_equal_those_of_keras_vis() -> None:
     keras.utils.set_random_seed(5)
     backbone = chained(*trunk())
     model = chained(backbone, *head(activation="softmax"))
@@ -132,20 +132,20 @@ def test_the_maps_of_a_nested_backbone_are_theirs() -> None:
     for layer in model.layers[2:]:
         outputs = layer(outputs)
     inlined = keras.Model(backbone.inputs, outputs)
-    assert_equal(explainer.maps(images, CLASSES), their_maps(logits_of(inlined), "map", images.astype("float32")))
+    assert_equal(explainer.maps(images, CLASSES), peer_maps(logits_of(inlined), "map", images.astype("float32")))
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", None])
-def test_the_maps_of_a_single_logit_are_theirs(activation: str | None) -> None:
+def test_the_maps_of_a_single_logit_equal_those_of_keras_vis(activation: str | None) -> None:
     keras.utils.set_random_seed(5)
     model = stacked(*trunk(), L.Flatten(), L.Dense(8, activation="relu"), L.Dense(1, activation=activation))
     images, explainer = images_of(3), GradCAM(model)
     for label, sign in ((1, 1), (0, -1)):
-        theirs = their_maps(logits_of(model), "map", images.astype("float32"), lambda logits, sign=sign: sign * logits)
+        theirs = peer_maps(logits_of(model), "map", images.astype("float32"), lambda logits, sign=sign: sign * logits)
         assert_equal(explainer.maps(images, [label] * 6), theirs)
 
 
-def test_the_maps_of_each_output_are_theirs() -> None:
+def test_the_maps_of_each_output_equal_those_of_keras_vis() -> None:
     keras.utils.set_random_seed(5)
     inputs = outputs = keras.Input((8, 8, 3))
     for layer in trunk():
@@ -155,11 +155,11 @@ def test_the_maps_of_each_output_are_theirs() -> None:
     images = images_of(3)
     for place, name in enumerate(("one", "other")):
         single = keras.Model(inputs, model.outputs[place])
-        theirs = their_maps(single, "map", images.astype("float32"))
+        theirs = peer_maps(single, "map", images.astype("float32"))
         assert_equal(GradCAM(model, output=name).maps(images, CLASSES), theirs)
 
 
-def test_the_maps_of_an_image_beside_other_inputs_are_theirs() -> None:
+def test_the_maps_of_an_image_among_several_inputs_equal_those_of_keras_vis() -> None:
     keras.utils.set_random_seed(5)
     image = outputs = keras.Input((8, 8, 3), name="image")
     numbers = keras.Input((2,), name="numbers")
@@ -169,13 +169,16 @@ def test_the_maps_of_an_image_beside_other_inputs_are_theirs() -> None:
     model = keras.Model([image, numbers], L.Dense(5)(joined))
     images, more = images_of(3), np.random.default_rng(0).normal(size=(6, 2)).astype("float32")
     ours = GradCAM(model).maps([images, more], CLASSES)
-    assert_equal(ours, their_maps(model, "map", [images.astype("float32"), more]))
+    assert_equal(ours, peer_maps(model, "map", [images.astype("float32"), more]))
 
 
 @pytest.mark.parametrize("mixed_precision", ["mixed_float16"], indirect=True)
-def test_the_maps_are_theirs_in_half_precision(mixed_precision: str) -> None:
+def test_the_maps_in_half_precision_equal_those_of_keras_vis(mixed_precision: str) -> None:
     """Up to rounding."""
     keras.utils.set_random_seed(5)
     model, images = stacked(*trunk(), *head()), images_of(3)
-    ours, theirs = GradCAM(model).maps(images, CLASSES), their_maps(logits_of(model), "map", images.astype("float16"))
+    ours, theirs = (
+        GradCAM(model).maps(images, CLASSES),
+        peer_maps(logits_of(model), "map", images.astype("float16")),
+    )
     assert np.abs(ours - theirs).max() < 2e-3 * theirs.max()

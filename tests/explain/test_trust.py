@@ -1,4 +1,4 @@
-"""Deletion curves of a network so simple that they can be worked out by hand."""
+"""Deletion curves of a simple network, compared with closed forms."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_curve_of_a_linear_network_is_a_running_sum(network: Linear, images:
     np.testing.assert_allclose(deletion_curve(network, images, maps, FIRST, steps=steps), whole - lost)
 
 
-def test_the_curve_is_of_the_class_that_was_asked_for(network: Linear, images: np.ndarray) -> None:
+def test_the_curve_is_that_of_the_given_class(network: Linear, images: np.ndarray) -> None:
     maps = network.influence(images)
     first, second = (deletion_curve(network, images, maps, np.full(IMAGES, name)) for name in (0, 1))
     np.testing.assert_allclose(first + second, 1)
@@ -99,7 +99,7 @@ def test_logits_and_probabilities_give_the_same_curve(network: Linear, images: n
     np.testing.assert_allclose(deletion_curve(lambda each: np.log(network(each)) + 3, images, maps, FIRST), expected)
 
 
-def test_the_right_map_beats_chance_and_the_reversed_map_loses_to_it(network: Linear, images: np.ndarray) -> None:
+def test_the_right_map_is_better_than_chance_and_the_reversed_map_is_worse(network: Linear, images: np.ndarray) -> None:
     right = network.influence(images)
     best, chance, worst = (deletion_curve(network, images, maps, FIRST) for maps in (right, random_maps(right), -right))
     assert (best <= chance + 1e-12).all()
@@ -109,7 +109,7 @@ def test_the_right_map_beats_chance_and_the_reversed_map_loses_to_it(network: Li
 
 
 def test_a_coarse_map_is_enlarged_bilinearly() -> None:
-    """Otherwise the first sixteenth to go would be any of the four pixels of the corner."""
+    """With nearest neighbours, the first sixteenth could be any of the four pixels of the corner."""
     images = np.random.default_rng(0).random((20, 4, 4, 3))
     corner = np.tile([[0.0, 1.0], [0.0, 0.0]], (20, 1, 1))
     one_step, two_steps = (seen(deletion_curve, images, corner, steps=steps)[1] for steps in (16, 4))
@@ -146,13 +146,13 @@ def test_a_constant_map_scores_exactly_as_a_random_map(
     assert (first[:, 1:-1] != second[:, 1:-1]).any(axis=1).all()
 
 
-def test_the_seed_changes_nothing_that_the_map_decides(network: Linear, images: np.ndarray) -> None:
+def test_the_seed_changes_only_ties(network: Linear, images: np.ndarray) -> None:
     maps = network.influence(images)
     first, second = (deletion_curve(network, images, maps, FIRST, seed=seed) for seed in (0, 1))
     np.testing.assert_array_equal(first, second)
 
 
-def test_the_control_is_as_coarse_as_the_maps() -> None:
+def test_the_control_has_the_resolution_of_the_maps() -> None:
     """A coarse control removes patches: the first tenth of the pixels is connected."""
     images = np.random.default_rng(0).random((50, 16, 16, 1))
 
@@ -165,7 +165,7 @@ def test_the_control_is_as_coarse_as_the_maps() -> None:
     assert neighbours(16) < 0.2
 
 
-def test_the_control_depends_on_its_seed_alone() -> None:
+def test_the_control_depends_only_on_its_seed() -> None:
     maps = np.zeros((3, 4, 5))
     np.testing.assert_array_equal(random_maps(maps, 1), random_maps(maps + 1, 1))
     assert (random_maps(maps, 1) != random_maps(maps, 2)).all()

@@ -22,7 +22,7 @@ from lrdiag.rate.curves import CosineRestarts, Curve, Cyclic, InverseTimeDecay, 
 
 CYCLE = {"base_lr": 0.01, "max_lr": 0.1, "step_size": 4}
 Fit = Callable[..., None]
-pytestmark = pytest.mark.filterwarnings("ignore:.*The training ends:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*Training ends:UserWarning")
 
 
 class Probe(keras.callbacks.Callback):
@@ -193,7 +193,7 @@ def test_a_callback_has_the_checks_of_its_curve(arguments: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("value", [0.1, CyclicSchedule(**CYCLE), keras.optimizers.schedules.CosineDecay(0.1, 100)])
-def test_a_callback_of_anything_but_a_curve_is_refused(value: Any) -> None:
+def test_a_callback_needs_a_curve(value: Any) -> None:
     with pytest.raises(SettingsError, match=rf"`curve` must be a curve.*Received: {type(value).__name__}"):
         CurveLR(value)
 
@@ -273,7 +273,7 @@ def test_another_callback_that_sets_the_rate_is_refused_at_the_next_step(
     make_other, complete_epochs = OTHERS[other]
     model, ours = make_line(run_eagerly=True), CyclicLR(**CYCLE)
     callbacks = [ours, make_other()] if ours_first else [make_other(), ours]
-    with pytest.raises(SettingsError, match=r"No other callback .* besides CyclicLR.*Received.*ReduceLROnPlateau"):
+    with pytest.raises(SettingsError, match=r"No callback other than CyclicLR .*ReduceLROnPlateau.*Received"):
         fit(model, 5, *callbacks)
     assert 3 * complete_epochs <= int(model.optimizer.iterations) < 3 * (complete_epochs + 1)
 
@@ -377,15 +377,15 @@ def test_a_saved_model_continues_in_mid_cycle(
 
 
 def warned(run: Callable[[], None]) -> list[str]:
-    """The warnings of lrdiag that say where training ends."""
+    """The warnings of lrdiag about the end of training."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run()
-    return [str(each.message) for each in caught if "The training ends" in str(each.message)]
+    return [str(each.message) for each in caught if "Training ends" in str(each.message)]
 
 
 @pytest.mark.parametrize(
-    ("step_size", "arguments", "said"),
+    ("step_size", "arguments", "expected"),
     [
         (6, {"epochs": 4}, []),
         (5.5, {"epochs": 4}, []),
@@ -397,19 +397,19 @@ def warned(run: Callable[[], None]) -> list[str]:
     ],
 )
 def test_a_run_that_will_not_end_with_a_cycle_gives_one_warning(
-    make_line: Callable[..., keras.Model], fit: Fit, step_size: float, arguments: dict[str, int], said: list[str]
+    make_line: Callable[..., keras.Model], fit: Fit, step_size: float, arguments: dict[str, int], expected: list[str]
 ) -> None:
     callback = CyclicLR(0.01, 0.1, step_size)
     found = warned(lambda: fit(make_line(run_eagerly=True), arguments.pop("epochs"), callback, **arguments))
-    assert len(found) == len(said)
-    assert all(f"CyclicLR: The training ends {part}" in text for part, text in zip(said, found, strict=True))
+    assert len(found) == len(expected)
+    assert all(f"CyclicLR: Training ends {part}" in text for part, text in zip(expected, found, strict=True))
 
 
 def test_the_warning_comes_before_the_first_step(make_line: Callable[..., keras.Model], fit: Fit) -> None:
     model = make_line(run_eagerly=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        with pytest.raises(UserWarning, match="The training ends 8 updates before"):
+        with pytest.raises(UserWarning, match="Training ends 8 updates before"):
             fit(model, 4, CyclicLR(0.01, 0.1, 10))
     assert int(model.optimizer.iterations) == 0
 

@@ -256,7 +256,7 @@ def test_each_kind_of_training_is_restored(setup: str) -> None:
     lab = set_up(setup)
     expected_losses, expected = lab.undisturbed(False)
     test = lab.sweep(end_lr=0.5)
-    assert (test.iterations, test.stop_reason) == (12, "the range was swept to its end")
+    assert (test.iterations, test.stop_reason) == (12, "the last learning rate was reached")
     assert lab.fit() == expected_losses
     assert_identical(lab.everything(), expected)
 
@@ -363,7 +363,7 @@ def test_class_weights_change_the_loss(
 @pytest.mark.parametrize(
     ("changes", "stop_reason"),
     [
-        ({}, "the range was swept to its end"),
+        ({}, "the last learning rate was reached"),
         ({"end_lr": 1e6, "diverge_factor": 1.5}, "the loss diverged"),
         ({"start_lr": 1e20, "end_lr": 1e30, "diverge_factor": math.inf}, "the loss was not finite"),
     ],
@@ -371,7 +371,7 @@ def test_class_weights_change_the_loss(
 def test_the_sweep_has_the_reason_why_it_stopped(lab: Laboratory, changes: dict[str, float], stop_reason: str) -> None:
     test = lab.sweep(**changes)
     assert test.stop_reason == stop_reason
-    assert (len(test.losses) == 12) == (stop_reason == "the range was swept to its end")
+    assert (len(test.losses) == 12) == (stop_reason == "the last learning rate was reached")
     assert all(map(math.isfinite, test.losses))
     assert len(test.learning_rates) == len(test.losses) == len(test.smoothed_losses)
 
@@ -427,7 +427,7 @@ def test_updates_that_loss_scaling_skips_do_not_count(half_precision: None) -> N
     lab = Laboratory(sgd())
     before = lab.everything()
     test = lab.sweep(iterations=10, end_lr=0.1)
-    assert (len(test.losses), test.stop_reason) == (10, "the range was swept to its end")
+    assert (len(test.losses), test.stop_reason) == (10, "the last learning rate was reached")
     assert_identical(lab.everything(), before)
 
 
@@ -485,7 +485,7 @@ def test_a_validation_loss_that_is_not_finite_ends_the_sweep(
 
 
 @pytest.mark.parametrize("weights", [None, np.linspace(0, 2, 10)])
-def test_validation_data_may_carry_weights(
+def test_validation_data_may_have_weights(
     make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray], weights: np.ndarray | None
 ) -> None:
     model = make_line()
@@ -522,14 +522,14 @@ def test_batches_from_python_are_swept(make_line: Callable[..., keras.Model], ma
 @pytest.mark.filterwarnings("ignore:.*ran out of data:UserWarning")
 def test_a_generator_that_ends_ends_the_sweep(make_line: Callable[..., keras.Model]) -> None:
     test = find_lr(make_line(), numbered(5), iterations=20, diverge_factor=math.inf)
-    assert test.stop_reason == "the training ended before the sweep"
+    assert test.stop_reason == "training ended before the last rate"
     assert 3 <= test.iterations <= 5
 
 
 def test_a_run_shorter_than_the_sweep_gives_the_reason(lab: Laboratory) -> None:
     finder = LRFinder(iterations=100)
     lab.fit(callbacks=[finder])
-    assert finder.result().stop_reason == "the training ended before the sweep"
+    assert finder.result().stop_reason == "training ended before the last rate"
     assert finder.result().iterations == 12
 
 
@@ -546,7 +546,7 @@ def test_a_train_step_without_a_loss_is_refused(lab: Laboratory) -> None:
         find_lr(model, lab.inputs, lab.labels.astype("float32"))
 
 
-def test_several_inputs_may_come_as_a_list(lab: Laboratory) -> None:
+def test_several_inputs_may_be_a_list(lab: Laboratory) -> None:
     first, second = keras.Input((1,)), keras.Input((3,))
     model = keras.Model([first, second], keras.layers.Dense(3)(keras.layers.Concatenate()([first, second])))
     model.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))

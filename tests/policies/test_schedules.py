@@ -150,7 +150,7 @@ def test_a_schedule_has_the_checks_of_its_curve() -> None:
 
 
 @pytest.mark.parametrize("value", [0.1, CyclicSchedule(**CYCLE), keras.optimizers.schedules.CosineDecay(0.1, 100)])
-def test_a_schedule_of_anything_but_a_curve_is_refused(value: Any) -> None:
+def test_a_schedule_needs_a_curve(value: Any) -> None:
     with pytest.raises(SettingsError, match=rf"`curve` must be a curve.*Received: {type(value).__name__}"):
         CurveSchedule(value)
 

@@ -12,6 +12,7 @@ import pytest
 
 from lrdiag.errors import SettingsError
 from lrdiag.policies.schedules import CyclicSchedule
+from lrdiag.rate import curves
 from lrdiag.rate.curves import (
     CosineRestarts,
     Curve,
@@ -44,6 +45,11 @@ def curve(request: pytest.FixtureRequest) -> Curve:
     return request.param(**VALID[request.param])
 
 
+def test_every_curve_is_in_the_table() -> None:
+    exported = {each for each in vars(curves).values() if isinstance(each, type) and issubclass(each, Curve)}
+    assert exported == {Curve, *VALID}
+
+
 def test_an_array_of_steps_gives_the_rate_of_each(curve: Curve) -> None:
     steps = STEPS.reshape(3, 100)
     rates = curve(steps)
@@ -69,7 +75,7 @@ def test_the_triangle_turns_exactly_at_its_boundaries(amplitude_passed: tuple[in
     assert rate == pytest.approx(0.1 + 0.4 * share, rel=1e-12)
 
 
-def test_half_a_cycle_need_not_be_a_whole_number_of_steps() -> None:
+def test_half_a_cycle_may_be_a_fractional_number_of_steps() -> None:
     rates = Cyclic(base_lr=0.0001, max_lr=1.0001, step_size=2.5)(np.arange(6))
     np.testing.assert_allclose(rates, [0.0001, 0.4001, 0.8001, 0.8001, 0.4001, 0.0001], rtol=1e-9)
 
@@ -247,7 +253,7 @@ def test_the_momentum_begins_its_cycle_after_the_warm_up() -> None:
     np.testing.assert_array_equal(momenta[10:], curve.momentum(STEPS[:-10], 0.85, 0.95))
 
 
-def test_the_boundaries_of_momentum_count() -> None:
+def test_the_boundaries_of_momentum_are_used() -> None:
     momentum = CycledMomentum(Cyclic(0.1, 0.5, 4), low=0.5, high=0.75)
     np.testing.assert_allclose(momentum(np.array([0, 2, 4, 8])), [0.75, 0.625, 0.5, 0.75])
 
@@ -329,7 +335,7 @@ def test_arguments_outside_of_their_range_are_refused(curve_class: type, changes
         (keras.optimizers.schedules.CosineDecay(0.1, 100), "CosineDecay"),
     ],
 )
-def test_a_curve_of_anything_but_a_curve_is_refused(curve_class: type, value: Any, received: str) -> None:
+def test_a_combined_curve_needs_a_curve(curve_class: type, value: Any, received: str) -> None:
     with pytest.raises(SettingsError, match=rf"`curve` must be a curve.*its attribute `curve`\. Received: {received}$"):
         curve_class(**{**VALID[curve_class], "curve": value})
 
@@ -338,6 +344,6 @@ def test_numbers_of_numpy_are_numbers() -> None:
     assert Cyclic(np.float32(0.25), np.float64(0.5), np.int64(4)) == Cyclic(0.25, 0.5, 4)
 
 
-def test_a_curve_does_not_change() -> None:
+def test_a_curve_is_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Cyclic(0.1, 0.5, 4).step_size = 5

@@ -1,4 +1,4 @@
-"""The rules of other tools: bit-identical to the tools' own results. Where they crash, `NoSuggestion`."""
+"""The rules of other tools: bit-identical to the tools' own results. If a tool crashes, `NoSuggestion`."""
 
 from __future__ import annotations
 

@@ -82,9 +82,7 @@ def test_a_run_that_ends_with_a_cycle_fits(curve: Curve, lengths: tuple[int, ...
 def test_a_run_that_ends_within_a_cycle_gets_a_distance_and_a_fix(
     curve: Curve, updates: int, distance: str, fix: str
 ) -> None:
-    assert curve.misfit(updates) == (
-        f"The training ends {distance} the end of a cycle. With `{fix}` it ends with a cycle."
-    )
+    assert curve.misfit(updates) == (f"Training ends {distance} the end of a cycle. With `{fix}` it ends with a cycle.")
 
 
 @pytest.mark.parametrize(("curve", "updates"), TOO_SHORT)
@@ -134,7 +132,7 @@ def test_a_summary_has_cycles_peak_and_end() -> None:
     assert OneCycle(1.0, 300).summary(steps_per_epoch=100, epochs=3).splitlines() == [
         "OneCycle: 1 cycle in 300 updates (3 epochs of 100).",
         "The learning rate begins at 0.04, peaks at 1 (update 75, in epoch 1) and ends at 5.87e-05.",
-        "The training ends with a cycle.",
+        "Training ends with a cycle.",
     ]
     assert InverseTimeDecay(0.1, 8).summary(8, 1).splitlines() == [
         "InverseTimeDecay: 8 updates (1 epoch of 8).",
@@ -156,7 +154,7 @@ def test_a_warm_up_is_not_part_of_the_first_cycle() -> None:
 def test_curve_schedule_and_callback_have_the_same_summary() -> None:
     summaries = {policy(*CYCLE).summary(10, 6) for policy in (Cyclic, CyclicSchedule, CyclicLR)}
     assert len(summaries) == 1
-    assert "The training ends 10 updates after the end of a cycle. With `step_size=29.5`" in summaries.pop()
+    assert "Training ends 10 updates after the end of a cycle. With `step_size=29.5`" in summaries.pop()
 
 
 @pytest.mark.parametrize("policy", [Cyclic, CyclicSchedule, CyclicLR])

@@ -23,7 +23,7 @@ RATES = np.geomspace(1e-5, 10, 100)
 
 
 def sweep(place: float = 1e-2, count: int = 100, **fields: list[float]) -> Sweep:
-    """A descent that is steepest at `place` decades-wise, then a rise."""
+    """Losses that fall around the rate `place` and then rise."""
     losses = 1 + 2 / (1 + (RATES / place) ** 1.5) + (RATES / 3) ** 2
     return Sweep(RATES[:count].tolist(), losses[:count].tolist(), losses[:count].tolist(), **fields)
 
@@ -39,13 +39,13 @@ def close_figures() -> Iterator[None]:
     plt.close("all")
 
 
-def test_one_sweep_is_itself() -> None:
+def test_one_sweep_is_returned_unchanged() -> None:
     assert ONE.losses == ONE.sweeps[0].losses
     assert ONE.learning_rates == ONE.sweeps[0].learning_rates
     assert ONE.iterations == 100
 
 
-def test_several_sweeps_are_their_mean_as_far_as_the_shortest_went() -> None:
+def test_several_sweeps_are_averaged_up_to_the_length_of_the_shortest() -> None:
     expected = np.mean([each.losses[:80] for each in THREE.sweeps], axis=0)
     np.testing.assert_allclose(THREE.losses, expected, rtol=1e-12)
     assert THREE.iterations == len(THREE.learning_rates) == len(THREE.smoothed_losses) == 80
@@ -57,32 +57,32 @@ def test_a_column_that_one_sweep_lacks_is_left_out() -> None:
     assert len(mixed.losses) == 100
 
 
-def test_the_reason_to_stop_is_that_of_the_shortest_sweep() -> None:
+def test_the_stop_reason_is_that_of_the_shortest_sweep() -> None:
     short = dataclasses.replace(sweep(count=80), stop_reason="the loss diverged")
     assert RangeTest((sweep(), short)).stop_reason == "the loss diverged"
-    assert RangeTest((sweep(),)).stop_reason == "the range was swept to its end"
+    assert RangeTest((sweep(),)).stop_reason == "the last learning rate was reached"
 
 
-def test_the_boundaries_are_a_decade_that_ends_above_the_suggestion() -> None:
+def test_the_boundaries_span_a_decade_that_ends_above_the_suggestion() -> None:
     base_lr, max_lr = ONE.bounds()
     assert ONE.suggest() < max_lr == ONE.bounds().max_lr
     assert base_lr == ONE.bounds().base_lr == pytest.approx(max_lr / 10)
 
 
 @pytest.mark.parametrize("reason", ["the loss diverged", "the loss was not finite"])
-def test_a_sweep_that_broke_off_keeps_away_from_where_it_did(reason: str) -> None:
+def test_a_diverged_sweep_has_a_lower_upper_boundary(reason: str) -> None:
     short = sweep(1e-2, 60)  # it falls to its very end
     broken = RangeTest((dataclasses.replace(short, stop_reason=reason),))
     assert broken.bounds().max_lr < RangeTest((short,)).bounds().max_lr
 
 
-def test_one_adaptive_sweep_makes_the_upper_boundary_careful() -> None:
+def test_one_adaptive_sweep_lowers_the_upper_boundary() -> None:
     adaptive = RangeTest((sweep(1e-3), dataclasses.replace(sweep(1e-3), adaptive=True)))
     assert adaptive.reading.onset == RangeTest((sweep(1e-3),)).reading.onset
     assert adaptive.bounds().max_lr < RangeTest((sweep(1e-3),)).bounds().max_lr
 
 
-def test_the_rates_are_read_from_the_validation_loss_where_there_is_one() -> None:
+def test_the_rates_are_read_from_the_validation_loss_if_it_was_measured() -> None:
     validated = RangeTest((dataclasses.replace(sweep(), val_losses=sweep(1e-1).losses),))
     assert validated.suggest() == pytest.approx(RangeTest((sweep(1e-1),)).suggest())
     assert validated.suggest() != pytest.approx(ONE.suggest())
@@ -91,11 +91,11 @@ def test_the_rates_are_read_from_the_validation_loss_where_there_is_one() -> Non
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_the_rules_of_other_tools_are_at_hand(rule: str) -> None:
+def test_the_rules_of_other_tools_are_available(rule: str) -> None:
     assert ONE.suggest(rule) == RULES[rule](ONE.learning_rates, ONE.losses)
 
 
-def test_every_rule_can_be_asked_for_by_its_name() -> None:
+def test_every_rule_is_selected_by_its_name() -> None:
     assert set(vocabulary.RULES) == {"steepest", *RULES}
 
 
@@ -110,7 +110,7 @@ def test_the_interval_spans_the_suggestions_of_the_single_sweeps() -> None:
     assert THREE.interval()[0] < THREE.suggest() < THREE.interval()[1]
 
 
-def test_the_interval_holds_the_suggestion_also_where_the_mean_is_read_outside_of_the_single_ones() -> None:
+def test_the_interval_contains_the_suggestion_even_if_it_is_outside_of_the_single_ones() -> None:
     generator = np.random.default_rng(0)
     outside = 0
     for _ in range(30):
@@ -119,7 +119,7 @@ def test_the_interval_holds_the_suggestion_also_where_the_mean_is_read_outside_o
         singles = [RangeTest((each,)).suggest() for each in test.sweeps]
         outside += not min(singles) <= test.suggest() <= max(singles)
         assert test.interval()[0] <= test.suggest() <= test.interval()[1]
-    assert outside, "else this says nothing"
+    assert outside, "otherwise nothing is checked"
 
 
 @pytest.mark.parametrize(
@@ -135,19 +135,19 @@ def test_without_two_readable_sweeps_there_is_no_interval(sweeps: tuple[Sweep, .
         RangeTest(sweeps).interval()
 
 
-def test_what_cannot_be_read_says_how_far_the_sweep_went_and_why_it_ended() -> None:
-    with pytest.raises(NoSuggestion, match=r"\(100 updates, then the range was swept to its end\)"):
+def test_an_error_gives_the_number_of_updates_and_the_stop_reason() -> None:
+    with pytest.raises(NoSuggestion, match=r"\(100 updates, then the last learning rate was reached\)"):
         RangeTest((FLAT,)).suggest()
 
 
-def test_the_columns_are_of_one_length_and_none_is_empty() -> None:
+def test_the_columns_have_one_length_and_none_is_empty() -> None:
     assert list(ONE.to_dict()) == ["learning_rates", "losses", "smoothed_losses"]
     full = RangeTest((sweep(accuracies=[0.5] * 100, val_losses=[1.0] * 100),)).to_dict()
     assert list(full) == ["learning_rates", "losses", "smoothed_losses", "accuracies", "val_losses"]
     assert {len(column) for column in full.values()} == {100}
 
 
-def test_the_facts_hold_what_was_measured_and_read() -> None:
+def test_the_facts_contain_the_measurements_and_the_rates() -> None:
     facts = THREE.facts()
     assert (facts.base_lr, facts.max_lr) == tuple(THREE.bounds())
     assert facts.suggestion == THREE.suggest()
@@ -159,7 +159,7 @@ def test_the_facts_hold_what_was_measured_and_read() -> None:
     assert (ONE.facts().suggestion_low, ONE.facts().repeats) == (None, 1)
 
 
-def test_the_facts_of_what_cannot_be_read_hold_no_rates() -> None:
+def test_the_facts_without_a_suggestion_contain_no_rates() -> None:
     facts = RangeTest((FLAT,)).facts()
     assert (facts.suggestion, facts.base_lr, facts.max_lr, facts.trend) == (None, None, None, [])
     assert facts.losses == [2.3] * 100
@@ -182,7 +182,7 @@ def test_each_classical_plot_draws_its_numbers(kind: str) -> None:
     assert (axes.get_xlabel(), axes.get_ylabel()) == (across, up)
 
 
-def test_the_four_plots_come_in_one_figure() -> None:
+def test_the_four_plots_are_in_one_figure() -> None:
     assert [axes.get_ylabel() for axes in ONE.plot_all().axes] == ["learning rate", "loss", "loss", "smoothed loss"]
 
 
@@ -219,7 +219,7 @@ def test_several_sweeps_show_their_mean_and_their_interval() -> None:
     assert tuple(marks(axes)[".interval"].get_xdata()) == THREE.interval()
 
 
-def test_a_test_that_cannot_be_read_is_drawn_without_marks() -> None:
+def test_a_test_without_suggestion_is_drawn_without_marks() -> None:
     marked = marks(RangeTest((FLAT, FLAT)).plot())
     assert marked.keys() == {".points", ".smoothed"}
     assert not len(marked[".smoothed"].get_xdata())
@@ -240,7 +240,7 @@ def test_a_sweep_that_begins_at_a_rate_of_zero_is_drawn_from_its_first_positive_
 @pytest.mark.parametrize(
     "kind", ["reading", "rate-by-iteration", "loss-by-iteration", "loss-by-rate", "smoothed-loss-by-rate"]
 )
-def test_a_sweep_that_broke_off_at_once_is_an_empty_plot(kind: str) -> None:
+def test_a_sweep_that_ended_at_once_gives_an_empty_plot(kind: str) -> None:
     empty = RangeTest((Sweep([], [], stop_reason="the loss was not finite"),))
     assert not any(len(line.get_xdata()) for line in empty.plot(kind=kind).lines)
     assert len(empty.plot_all().axes) == 4
@@ -255,7 +255,7 @@ def test_without_a_suggestion_divergence_does_not_flatten_the_rest_either(kind: 
     assert test.plot(kind=kind).get_ylim()[1] < 2
 
 
-def test_a_sweep_that_holds_losses_alone_is_drawn() -> None:
+def test_a_sweep_with_only_losses_is_drawn() -> None:
     axes = RangeTest((Sweep(RATES, sweep().losses),)).plot_all().axes
     assert [len(each.lines[0].get_xdata()) for each in axes] == [100, 100, 100, 0]
 

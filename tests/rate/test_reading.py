@@ -33,7 +33,7 @@ def noise(scale: float, count: int = len(RATES), seed: int = 0) -> np.ndarray:
 
 
 def decades(reading: Reading) -> np.ndarray:
-    """The three rates that are read off the curve itself, as logarithms."""
+    """The logarithms of the three rates that don't depend on another one."""
     return np.log10([reading.onset, reading.suggestion, reading.max_lr])
 
 
@@ -58,8 +58,8 @@ def test_the_median_error_on_curves_of_known_truth_is_below_a_sixth_of_a_decade(
         off.append([np.log10(getattr(reading, name) / true) for name, true in curve.truth.items()])
     assert len(curves) == 200
     assert unanswered <= 0.03 * len(curves)
-    assert (np.median(np.abs(off), axis=0) <= 0.15).all()  # what is asked for
-    assert (np.median(np.abs(off), axis=0) <= 0.06).all()  # what is reached, with something to spare
+    assert (np.median(np.abs(off), axis=0) <= 0.15).all()  # the requirement
+    assert (np.median(np.abs(off), axis=0) <= 0.06).all()  # the result, with a margin
     assert (np.quantile(np.abs(off), 0.9, axis=0) <= 0.25).all()
     assert (np.abs(np.median(off, axis=0)) <= 0.03).all(), "no lag: as often too high as too low"
 
@@ -110,7 +110,7 @@ def test_an_adaptive_optimizer_has_a_lower_limit() -> None:
 
 
 @pytest.mark.parametrize("falls_to", [0.1, 0.3])
-def test_below_a_fifth_of_the_plateau_no_rate_is_too_high(falls_to: float) -> None:
+def test_below_a_fifth_of_the_plateau_sgd_has_no_upper_limit(falls_to: float) -> None:
     """There the updates of SGD are very small. Those of an adaptive optimizer aren't."""
     rates = np.geomspace(1e-6, 10, 1000)
     losses = falls_to + (2 - falls_to) * np.clip(-np.log10(rates / 1e-2) / 2, 0, 1)
@@ -131,7 +131,7 @@ def test_a_negative_loss_may_have_any_offset(start: float) -> None:
 
 @pytest.mark.parametrize("step", [68, 70, 73])
 def test_the_upper_boundary_is_half_of_the_rate_of_a_sudden_divergence(step: int) -> None:
-    """Before it the loss still falls; the running median, of seven, sees the wall at its very step."""
+    """The loss falls until it jumps. The running median of seven losses jumps at the same step."""
     losses = sigmoid(1e-3)
     losses[step:] = 50.0
     assert read(RATES, losses).max_lr == pytest.approx(RATES[step] / 2)
@@ -183,7 +183,7 @@ def _read_measured(losses: list[float]) -> np.ndarray:
     return decades(read(np.geomspace(1e-5, 10, len(losses)), losses))
 
 
-# --- what changes nothing ---------------------------------------------------------------------------------------------
+# --- invariances ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("factor", "offset"), [(1e-3, 0.0), (50.0, 0.0), (1.0, -5.0), (3.0, 20.0)])
@@ -193,7 +193,7 @@ def test_the_unit_of_the_loss_does_not_matter(factor: float, offset: float) -> N
 
 
 @pytest.mark.parametrize("factor", [1e-3, 0.5, 7.0])
-def test_scaled_rates_scale_what_is_read(factor: float) -> None:
+def test_scaled_rates_scale_the_results(factor: float) -> None:
     losses = descent(1e-3) + noise(0.1)
     shifted = decades(read(RATES, losses)) + np.log10(factor)
     np.testing.assert_allclose(decades(read(factor * RATES, losses)), shifted, atol=1e-6)
@@ -205,7 +205,7 @@ def test_the_number_of_iterations_changes_little(iterations: int, deviation: flo
     rates = np.geomspace(1e-6, 10, iterations)
     reading = read(rates, descent(1e-3, rates) + noise(deviation, iterations))
     off = decades(reading) - [-3.64, -3.0, -3.64 + REACH]
-    nearly_level = 0.25 + 2.5 * deviation  # is the floor where the upper boundary lies, so that noise moves it
+    nearly_level = 0.25 + 2.5 * deviation  # here the upper boundary is on the floor, so noise moves it
     assert (np.abs(off) <= [0.25, 0.25, nearly_level]).all()
 
 
@@ -251,7 +251,7 @@ def test_losses_after_the_divergence_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("rebound", [0.5, 0.95, 1.0])
-def test_of_two_descents_the_first_is_read(rebound: float) -> None:
+def test_the_first_of_two_descents_is_read(rebound: float) -> None:
     """From 2 nearly to 0, up again to `rebound` of the height, and down to 0, staying a while at each."""
     corners = [-6, -5, -4.5, -3.5, -3, -2, -1.5, 1]
     losses = np.interp(np.log10(RATES), corners, [2, 2, 0.02, 0.02, 2 * rebound, 2 * rebound, 0, 0])

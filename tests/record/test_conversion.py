@@ -92,7 +92,7 @@ def test_figures_stay_and_new_ones_are_added(runs: dict[str, Run]) -> None:
         assert (each.accuracy_low, each.accuracy_high) == expected
 
 
-def test_a_comparison_is_concluded_by_the_test_of_today(runs: dict[str, Run]) -> None:
+def test_a_comparison_has_the_conclusion_of_the_current_test(runs: dict[str, Run]) -> None:
     comparison = runs["compared"].diagnosis.comparison
     assert comparison
     assert comparison.p_value == mcnemar(len(comparison.broken), len(comparison.fixed))
@@ -125,7 +125,7 @@ def test_a_page_is_made_and_the_run_is_not_changed(runs: dict[str, Run], tmp_pat
 
 
 @pytest.mark.parametrize("name", ["plain", "compared", "followed"])
-def test_saved_again_it_is_a_run_of_today(runs: dict[str, Run], tmp_path: Path, name: str) -> None:
+def test_a_saved_conversion_has_the_current_schema(runs: dict[str, Run], tmp_path: Path, name: str) -> None:
     run_folder.save(tmp_path, runs[name])
     assert run_folder.load(tmp_path) == runs[name]
     jsonschema.validate(json.loads((tmp_path / "report.json").read_text()), run_folder.schema())

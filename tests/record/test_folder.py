@@ -77,7 +77,7 @@ MEANS = Averages(0.25, 0.5, 1 / 3)
 
 @pytest.fixture
 def run() -> Run:
-    """Every optional field once set and once `None`, and text that is hard to write."""
+    """Every optional field once set and once `None`, and text with special characters."""
     diagnosis = Diagnosis(
         dataset=DatasetFacts(
             "toys",
@@ -176,7 +176,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_what_is_saved_is_loaded(run: Run, saved: Path) -> None:
+def test_a_saved_run_is_loaded_unchanged(run: Run, saved: Path) -> None:
     assert run_folder.load(saved) == run
     assert names(saved) == {"report.json", "pictures.json", "contents.txt", *PICTURES}
 
@@ -207,7 +207,7 @@ def test_a_model_that_was_only_evaluated_is_loaded_too(run: Run, tmp_path: Path)
     assert run_folder.load(tmp_path) == Run(bare, Pictures())
 
 
-def test_a_training_without_steps_is_loaded_too(run: Run, tmp_path: Path) -> None:
+def test_a_training_run_without_steps_is_loaded_too(run: Run, tmp_path: Path) -> None:
     epochs = [Epoch(0.5, None, None, None, None)]
     training = TrainingRun(epochs, [], [], 1, 1, "", "", None, None)
     short = Run(dataclasses.replace(run.diagnosis, training=training), run.pictures)
@@ -215,7 +215,7 @@ def test_a_training_without_steps_is_loaded_too(run: Run, tmp_path: Path) -> Non
     assert run_folder.load(tmp_path) == short
 
 
-def test_what_is_saved_follows_the_published_schema(saved: Path) -> None:
+def test_a_saved_run_follows_the_published_schema(saved: Path) -> None:
     jsonschema.validate(json.loads((saved / "report.json").read_text()), run_folder.schema())
     jsonschema.validate(json.loads((saved / "pictures.json").read_text()), run_folder.pictures_schema())
 
@@ -240,7 +240,7 @@ def test_a_mistake_whose_loss_is_not_finite_can_be_loaded(run: Run, tmp_path: Pa
     assert run_folder.load(tmp_path).diagnosis.misclassified.count == 1
 
 
-def test_a_moment_whose_scores_were_not_numbers_can_be_loaded(run: Run, tmp_path: Path) -> None:
+def test_a_moment_with_nan_scores_can_be_loaded(run: Run, tmp_path: Path) -> None:
     evolution = run.diagnosis.evolution
     assert evolution
     lost = dataclasses.replace(evolution, images=[WatchedImage(7, 1, [Moment(0, math.nan)])])
@@ -279,7 +279,7 @@ def test_a_file_is_replaced_at_once_with_ordinary_permissions(tmp_path: Path) ->
     assert names(tmp_path) == {"model.keras", "plain"}
 
 
-def test_a_killed_process_leaves_the_old_file_whole(tmp_path: Path) -> None:
+def test_a_killed_process_leaves_the_old_file_complete(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_text("old and whole")
     code = (
@@ -294,26 +294,26 @@ def test_a_killed_process_leaves_the_old_file_whole(tmp_path: Path) -> None:
     assert path.read_text() == "old and whole"
 
 
-def test_a_folder_is_made_with_its_parents_and_left_empty(tmp_path: Path) -> None:
+def test_a_folder_is_created_empty_with_its_parents(tmp_path: Path) -> None:
     for _ in range(2):
         run_folder.create(tmp_path / "a" / "b")
         assert names(tmp_path / "a" / "b") == set()
 
 
 @pytest.mark.parametrize("below", ["", "run", "deep/run"])
-def test_a_folder_that_cannot_be_is_refused(tmp_path: Path, below: str) -> None:
+def test_a_folder_that_cannot_be_created_is_refused(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RunFolderError, match=r"cannot be written.*Choose another folder.*Received: .*file"):
         run_folder.create(tmp_path / "file" / below)
 
 
-def test_a_file_that_cannot_be_written_says_where(run: Run, tmp_path: Path) -> None:
+def test_an_unwritable_file_gives_an_error_with_its_path(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RunFolderError, match=r"cannot be written.*Received: .*file"):
         run_folder.save(tmp_path / "file", run)
 
 
-def test_a_folder_in_the_place_of_a_file_is_no_traceback(run: Run, tmp_path: Path) -> None:
+def test_a_folder_in_the_place_of_a_file_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "report.json").mkdir()
     with pytest.raises(RunFolderError, match=r"report.json cannot be written"):
         run_folder.save(tmp_path, run)
@@ -380,7 +380,7 @@ def test_a_value_of_the_wrong_type_is_refused_and_named(edit: Any, value: Any, p
         ("items", [0, 1, 2, -3], "name one entry for each"),
     ],
 )
-def test_a_sheet_that_cannot_be_is_refused(edit: Any, field: str, value: Any, message: str) -> None:
+def test_an_invalid_sheet_is_refused(edit: Any, field: str, value: Any, message: str) -> None:
     with pytest.raises(RunFolderError, match=message):
         run_folder.load(edit(value, "sheets", "samples", field, file="pictures.json"))
 
@@ -406,7 +406,7 @@ def test_pictures_of_another_run_are_refused(run: Run, saved: Path, tmp_path: Pa
     assert run_folder.load_baseline(saved) == Run(facts, Pictures()), "a baseline may lie beside another run"
 
 
-def test_fields_of_a_later_version_do_no_harm(edit: Any, run: Run) -> None:
+def test_fields_of_a_later_version_are_ignored(edit: Any, run: Run) -> None:
     edit({"file": "later.png"} | dataclasses.asdict(SHEETS["samples"]), "sheets", "later", file="pictures.json")
     assert run_folder.load(edit("news", "later")) == run
 
@@ -423,7 +423,7 @@ def test_a_baseline_is_a_folder_or_its_report(run: Run, saved: Path, named: str)
     assert run_folder.load_baseline(saved / named) == run
 
 
-def test_a_baseline_may_have_another_name_and_stand_alone(run: Run, saved: Path, tmp_path: Path) -> None:
+def test_a_baseline_may_be_a_single_file_of_another_name(run: Run, saved: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "main.json").write_bytes((saved / "report.json").read_bytes())
@@ -437,7 +437,7 @@ def test_pictures_that_a_baseline_does_not_have_are_left_out(run: Run, saved: Pa
 
 
 @pytest.mark.parametrize("path", ["nowhere", "nowhere/report.json"])
-def test_a_baseline_that_is_not_there_is_refused(tmp_path: Path, path: str) -> None:
+def test_a_missing_baseline_is_refused(tmp_path: Path, path: str) -> None:
     with pytest.raises(RunFolderError, match=r"A run folder holds report.json.*Received: .*nowhere.*No such file"):
         run_folder.load_baseline(tmp_path / path)
 
@@ -466,7 +466,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE, ids=["parent", "absolute", "dots", "empty", "dot", "null-byte", "long"])
 @pytest.mark.parametrize("sheet", ["samples", "evolution-maps"])
-def test_a_sheet_does_not_lead_out_of_the_folder(edit: Any, name: str, sheet: str) -> None:
+def test_a_sheet_cannot_point_to_another_folder(edit: Any, name: str, sheet: str) -> None:
     folder = edit(name, "sheets", sheet, "file", file="pictures.json")
     (folder.parent / "secret.txt").write_text("secret")
     for load in (run_folder.load, run_folder.load_baseline):
@@ -485,7 +485,7 @@ def test_a_run_that_was_loaded_writes_nothing_outside_its_folder(edit: Any, tmp_
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "a\r=1", '=HYPERLINK("http://x")'])
-def test_text_that_a_spreadsheet_would_run_is_disarmed(tmp_path: Path, cell: str) -> None:
+def test_formulas_are_escaped_in_tables(tmp_path: Path, cell: str) -> None:
     run_folder.write_csv(tmp_path / "table.csv", [cell], [[cell, 1, -0.5, None]])
     with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
         header, row = csv.reader(file)
@@ -495,13 +495,13 @@ def test_text_that_a_spreadsheet_would_run_is_disarmed(tmp_path: Path, cell: str
     assert row[1:] == ["1", "-0.5", ""]
 
 
-def test_ordinary_cells_stay_as_they_are(tmp_path: Path) -> None:
+def test_ordinary_cells_are_not_changed(tmp_path: Path) -> None:
     run_folder.write_csv(tmp_path / "table.csv", ["name", "n"], [["a, “b”\nc", 1e-05], ["1-2", -3]])
     with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
         assert list(csv.reader(file)) == [["name", "n"], ["a, “b”\nc", "1e-05"], ["1-2", "-3"]]
 
 
-def test_json_keeps_every_digit(run: Run, saved: Path) -> None:
+def test_json_has_full_precision(run: Run, saved: Path) -> None:
     assert re.search(r"0\.333333333333333\d", (saved / "report.json").read_text())
     assert run_folder.load(saved).diagnosis.training.learning_rate_per_step[1] == 1 / 3
 
@@ -580,7 +580,7 @@ def test_pictures_that_are_saved_belong_to_the_run(run: Run, tmp_path: Path) -> 
     assert set(run_folder.earlier_files(tmp_path)) == {"model.keras", "fixed.webp", "watched.webp", "watched-maps.png"}
 
 
-def test_files_of_lrdiag_0_1_are_known_by_their_names(tmp_path: Path) -> None:
+def test_files_of_lrdiag_0_1_are_recognised_by_their_names(tmp_path: Path) -> None:
     keep(tmp_path, *EVERY_FILE, "notes.txt")
     (tmp_path / "report.json").write_text('{"schema_version": 3}')
     finish(tmp_path, "predictions.csv")

@@ -224,7 +224,8 @@ def make_training() -> TrainingRun:
 def _fallback() -> Run:
     run = make_run(CONFUSED, CLASSES)
     reason = "CIFAR-10 could not be downloaded."
-    finding = Finding("stand-in-data", "error", "This is not CIFAR-10: the digits data is used instead.", reason, "…")
+    title = "CIFAR-10 was not available. The digits data was used instead."
+    finding = Finding("stand-in-data", "error", title, reason, "…")
     return changed(run, dataset=dataclasses.replace(run.diagnosis.dataset, fallback=reason), findings=[finding])
 
 
@@ -343,7 +344,7 @@ def _without_training() -> Run:
 
 
 def _epochs_only() -> Run:
-    """What a history holds: no steps, no times."""
+    """The content of a history: no steps, no times."""
     run = make_run(CONFUSED, CLASSES)
     assert run.diagnosis.training
     epochs = [dataclasses.replace(epoch, seconds=None) for epoch in run.diagnosis.training.epochs]
@@ -352,7 +353,7 @@ def _epochs_only() -> Run:
 
 
 def _losses_only() -> Run:
-    """What a history holds of a model that measures no accuracy and whose learning rate was logged each epoch."""
+    """The history of a model without accuracies, whose learning rate was logged in each epoch."""
     epochs = [Epoch(2.0, None, 1.75, None, None), Epoch(None, None, None, None, None), Epoch(0.75, None, 1.0, None, 4)]
     training = TrainingRun(epochs, [0.1, 0.05, 0.025], [], 1, 3, "", "", None, None)
     return changed(make_run(CONFUSED, CLASSES), training=training)
@@ -429,7 +430,7 @@ def page(pages: dict[str, str], variant: str) -> str:
 
 @pytest.fixture(scope="session")
 def crowded() -> Run:
-    """As many mistakes as a model of 75 % makes on CIFAR-10, with its images if `LRDIAG_DATA_DIR` holds them."""
+    """The mistakes of a model with 75 % accuracy on CIFAR-10, with real images if `LRDIAG_DATA_DIR` has them."""
     numbers = np.full(90, CROWD // 90) + (np.arange(90) < CROWD % 90)
     pairs = [(i, j) for i in range(10) for j in range(10) if i != j]
     y, x = np.mgrid[0:4, 0:4]

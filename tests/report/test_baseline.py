@@ -63,7 +63,7 @@ def pictured(run: Run) -> list[int]:
     return [int(np.abs(GREYS - mean).argmin()) for mean in means]
 
 
-def test_the_pictures_of_what_was_fixed_come_from_the_earlier_run(base: Run, head: Run) -> None:
+def test_the_pictures_of_fixed_images_come_from_the_earlier_run(base: Run, head: Run) -> None:
     run = set_beside(base, head)
     comparison = comparison_of(run)
     assert [each.index for each in comparison.fixed] == [4, 1, 9, 2]
@@ -92,7 +92,7 @@ def test_nothing_else_of_the_run_changes(base: Run, head: Run) -> None:
     assert run.pictures.without("fixed", "fixed-predicted") == head.pictures
 
 
-def test_only_pictures_that_the_earlier_run_shows_can_be_taken(runs: dict[str, Run], head: Run) -> None:
+def test_only_pictures_of_the_earlier_run_are_taken(runs: dict[str, Run], head: Run) -> None:
     run = set_beside(with_mistakes(runs["ordinary"], [4, 7, 1, 9, 2], shown=[1, 2, 4]), head)
     assert run.pictures.sheets["fixed"].items == [1, 3]
     assert pictured(run) == [1, 2]
@@ -167,7 +167,7 @@ def test_the_same_runs_give_the_same_bytes(base: Run, head: Run) -> None:
     assert set_beside(base, head) == set_beside(base, head)
 
 
-def test_pictures_are_in_the_format_that_they_were_in(base: Run, head: Run) -> None:
+def test_pictures_keep_their_format(base: Run, head: Run) -> None:
     run = set_beside(base, head)
     formats = {name: Image.open(BytesIO(run.pictures.files[name])).format for name in ("fixed.webp", "fixed-maps.png")}
     assert formats == {"fixed.webp": "WEBP", "fixed-maps.png": "PNG"}

@@ -1,4 +1,4 @@
-"""The page in a browser: no errors, fits a phone, enough contrast by day and night, works without its script.
+"""The page in a browser: no errors, fits a phone, enough contrast in light and dark, works without its script.
 
 Every variant of a run is opened by the slow tests; by default only `VARIANTS` are.
 """
@@ -122,7 +122,7 @@ def find(browser: Any, selector: str) -> Any:
 
 
 def pixels(element: Any) -> np.ndarray:
-    """What an element looks like, as RGB."""
+    """The pixels of an element, as RGB."""
     return np.asarray(Image.open(BytesIO(element.screenshot_as_png)).convert("RGB")).astype(int)
 
 
@@ -166,11 +166,11 @@ def test_a_rate_is_not_broken_and_can_be_copied(ordinary: Any) -> None:
     assert (lines, float(ordinary.execute_script(script, number))) == (1, 0.05)
 
 
-def test_asks_for_nothing(ordinary: Any) -> None:
+def test_makes_no_request(ordinary: Any) -> None:
     assert ordinary.execute_script("return performance.getEntriesByType('resource').map(each => each.name)") == []
 
 
-def test_a_foreign_script_does_not_run(browser: Any, pages: dict[str, str], tmp_path: Path) -> None:
+def test_an_injected_script_does_not_run(browser: Any, pages: dict[str, str], tmp_path: Path) -> None:
     open_page(browser, pages["ordinary"].replace("<main>", "<main><script>window.ran = 1</script>"), tmp_path)
     assert browser.execute_script("return window.ran") is None
     assert "Content Security Policy" in browser.get_log("browser")[0]["message"]
@@ -187,7 +187,7 @@ def test_text_has_enough_contrast(browser: Any, pages: dict[str, str], tmp_path:
     assert weak == []
 
 
-def test_is_printed_light(browser: Any, pages: dict[str, str], tmp_path: Path) -> None:
+def test_is_printed_in_light_colours(browser: Any, pages: dict[str, str], tmp_path: Path) -> None:
     emulate(browser, "dark", "print")
     open_page(browser, pages["ordinary"], tmp_path)
     ground = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
@@ -203,7 +203,7 @@ def test_can_be_printed_to_a_file(ordinary: Any) -> None:
 
 
 class TestPictures:
-    def test_a_tile_shows_its_picture_and_a_map_over_it(self, ordinary: Any, runs: dict[str, Run]) -> None:
+    def test_a_tile_shows_its_image_and_a_map_over_it(self, ordinary: Any, runs: dict[str, Run]) -> None:
         image, mapped = (pixels(each) for each in ordinary.find_elements("css selector", "#i0 summary i"))
         assert image.shape == mapped.shape == (96, 96, 3)
         sheet = Image.open(BytesIO(runs["ordinary"].pictures.files["misclassified.webp"])).convert("RGB")
@@ -237,7 +237,7 @@ class TestPictures:
             assert np.abs(warm - np.asarray(expected)).mean() < 8
         assert len(images) == 10
 
-    def test_names_of_pictures_are_read_out(self, ordinary: Any) -> None:
+    def test_pictures_have_names_for_screen_readers(self, ordinary: Any) -> None:
         tree = ordinary.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
         names = [node["name"]["value"] for node in tree if node.get("role", {}).get("value") == "DisclosureTriangle"]
         assert "image with heatmap 90.0\u00a0% #0" in names
@@ -267,7 +267,7 @@ class TestLinks:
 
 
 class TestWithoutScript:
-    def test_the_controls_do_not_show(self, without_script: Any, pages: dict[str, str], tmp_path: Path) -> None:
+    def test_the_controls_are_hidden(self, without_script: Any, pages: dict[str, str], tmp_path: Path) -> None:
         open_page(without_script, pages["ordinary"], tmp_path)
         assert not find(without_script, ".filter").is_displayed()
 
@@ -318,11 +318,11 @@ class TestFilter:
         choose(ordinary, "predicted", "9")
         assert shown(ordinary) == [f"i{7 * place}" for place in range(23, 29)]
 
-    def test_by_the_keyboard(self, ordinary: Any) -> None:
+    def test_by_keyboard(self, ordinary: Any) -> None:
         find(ordinary, ".filter [name=true]").send_keys("dog")
         assert count_shown(ordinary) == "9 of 40 mistakes"
 
-    def test_by_both_at_once(self, ordinary: Any) -> None:
+    def test_by_both_classes(self, ordinary: Any) -> None:
         choose(ordinary, "true", "3")
         choose(ordinary, "predicted", "9")
         assert shown(ordinary) == []
@@ -343,7 +343,7 @@ class TestFilter:
         assert not any(group.is_displayed() for group in ordinary.find_elements("css selector", ".pair"))
 
     @pytest.mark.parametrize(("order", "first"), [("confidence", "i200"), ("index", "i100"), ("loss", "i300")])
-    def test_sorts_by_what_is_chosen(
+    def test_sorts_by_the_chosen_order(
         self, browser: Any, runs: dict[str, Run], tmp_path: Path, order: str, first: str
     ) -> None:
         ranked = [  # the first has the highest loss, the second the highest confidence, the third the lowest index
@@ -358,12 +358,12 @@ class TestFilter:
         assert shown(browser)[0] == first
         assert len(shown(browser)) == 3
 
-    def test_sorts_what_the_filter_leaves(self, ordinary: Any) -> None:
+    def test_sorts_the_filtered_images(self, ordinary: Any) -> None:
         choose(ordinary, "order", "index")
         choose(ordinary, "predicted", "5")
         assert shown(ordinary) == [f"i{7 * place}" for place in range(14)]
 
-    def test_names_the_pair_of_each_tile_if_no_heading_does(self, ordinary: Any) -> None:
+    def test_names_the_pair_of_each_tile_without_headings(self, ordinary: Any) -> None:
         label = "return getComputedStyle(document.querySelector('#i7 summary'), '::after').content"
         assert ordinary.execute_script(label) == "none"
         choose(ordinary, "order", "loss")
@@ -387,7 +387,7 @@ class TestFilter:
         choose(browser, "true", "")
         assert browser.execute_script(folded) == before
 
-    def test_opens_what_is_folded_together(self, browser: Any, pages: dict[str, str], tmp_path: Path) -> None:
+    def test_opens_folded_groups(self, browser: Any, pages: dict[str, str], tmp_path: Path) -> None:
         open_page(browser, pages["many pairs"], tmp_path)
         choose(browser, "true", "11")
         assert find(browser, "#pair-11-10 summary").is_displayed()
@@ -417,7 +417,7 @@ class TestFilter:
 
 
 def test_the_keyboard_reaches_everything(ordinary: Any) -> None:
-    """Tab by tab through the page: skip link, contents, matrix, controls, groups and tiles, and nothing is a trap."""
+    """The tab key reaches skip link, contents, matrix, controls, groups and tiles, and leaves each of them."""
     script = """
     const e = document.activeElement;
     return e === document.body ? null : [e.tagName, e.getAttribute('href') ?? e.name ?? e.parentElement.id ?? '',
@@ -488,7 +488,7 @@ class TestFolder:
         assert all("script" in message or "favicon" in message for message in messages), messages
 
     @pytest.mark.parametrize("served", [True, False])
-    def test_works_from_a_server_and_from_a_disk(
+    def test_works_from_a_server_and_from_disk(
         self, browser: Any, runs: dict[str, Run], tmp_path: Path, serve: Callable[[Path, str], str], served: bool
     ) -> None:
         write_page(tmp_path, runs["ordinary"], assets="folder")
@@ -502,13 +502,13 @@ class TestFolder:
         assert [entry for entry in browser.get_log("browser") if "favicon" not in entry["message"]] == []
 
 
-def test_a_crowded_page_can_be_captured(browser: Any, crowded_page: str, tmp_path: Path) -> None:
+def test_a_screenshot_of_a_crowded_page_can_be_taken(browser: Any, crowded_page: str, tmp_path: Path) -> None:
     open_page(browser, crowded_page, tmp_path)
     assert len(browser.get_screenshot_as_png()) > 10_000
     assert browser.get_log("browser") == []
 
 
-AXE = importlib.util.find_spec("axe_playwright_python")  # carries axe-core as a file; neither is imported
+AXE = importlib.util.find_spec("axe_playwright_python")  # contains axe-core as a file; neither is imported
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 

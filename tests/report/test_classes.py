@@ -67,7 +67,7 @@ def test_a_bar_is_drawn_to_scale(shown: Tag) -> None:
     assert bars[3].rect["width"] == "30.0"
     low, high = wilson(6, 20)
     assert bars[3].path["d"] == f"M{100 * low:.1f} 5H{100 * high:.1f}"
-    assert {bar["aria-hidden"] for bar in bars} == {"true"}  # the number stands beside it
+    assert {bar["aria-hidden"] for bar in bars} == {"true"}  # the number is beside it
 
 
 def test_a_class_without_test_images_has_no_bar(run: Run) -> None:
@@ -75,7 +75,7 @@ def test_a_class_without_test_images_has_no_bar(run: Run) -> None:
     assert [row.bar is None for row in rows] == [False, True, False]
 
 
-def test_of_very_many_classes_the_worst_and_the_best_are_shown(run: Run) -> None:
+def test_with_very_many_classes_the_worst_and_the_best_are_shown(run: Run) -> None:
     recalls = [(7 * place) % 100 / 100 for place in range(100)]
     section = build(numbered(run, [*recalls, None]))
     assert [row.facts.recall for row in section.rows] == [*sorted(recalls)[:40], *sorted(recalls)[-20:]]
@@ -87,13 +87,13 @@ def test_of_very_many_classes_the_worst_and_the_best_are_shown(run: Run) -> None
 
 
 @pytest.mark.parametrize("classes", [2, 60])
-def test_not_so_many_are_all_shown_in_their_order(run: Run, classes: int) -> None:
+def test_fewer_classes_are_all_shown_in_their_order(run: Run, classes: int) -> None:
     section = build(numbered(run, [0.9, 0.1] * (classes // 2)))
     assert [row.index for row in section.rows] == list(range(classes))
     assert section.left_out is None
 
 
-def test_mean_maps_stand_at_their_places_in_the_sheet(run: Run) -> None:
+def test_mean_maps_are_at_their_positions_in_the_sheet(run: Run) -> None:
     """22 heatmaps in five columns: ten of correctly classified images, ten of misclassified ones, two over all."""
     means = build(run).means
     assert run.pictures.sheets["class-means"].columns == 5
@@ -120,7 +120,7 @@ def test_mean_maps_are_as_large_as_an_image_of_64_pixels(run: Run) -> None:
     assert sheet.pitch == (64 * 6 / 4, 64 * 6 / 4)  # four pixels and a padding of one at either side
 
 
-def test_a_flat_image_has_a_flat_map(run: Run) -> None:
+def test_a_wide_image_has_a_wide_map(run: Run) -> None:
     sheet = build(with_sheet(run, "samples", width=96, height=48)).sheet
     assert (sheet.width, sheet.height) == (64, 32)
 

@@ -79,7 +79,7 @@ def test_the_conclusion_is_one_sentence(changes: dict[str, float], headline: str
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({}, "Of 10,000 test images, 400 were fixed and 250 broken (McNemar's mid-p test: p = 1.6e-8)."),
         (
@@ -89,11 +89,11 @@ def test_the_conclusion_is_one_sentence(changes: dict[str, float], headline: str
         ({"fixed": [], "broken": []}, "None of 10,000 test images was fixed or broken."),
     ],
 )
-def test_fixed_and_broken_images_are_counted(changes: dict[str, object], said: str) -> None:
-    assert section.evidence(make(**changes), 10_000).replace("\u00a0", " ") == said
+def test_fixed_and_broken_images_are_counted(changes: dict[str, object], expected: str) -> None:
+    assert section.evidence(make(**changes), 10_000).replace("\u00a0", " ") == expected
 
 
-def test_classes_are_listed_by_what_they_lost(runs: dict[str, Run]) -> None:
+def test_classes_are_listed_by_their_loss_of_recall(runs: dict[str, Run]) -> None:
     changes = [
         ClassChange(0, 0.5, 0.75),
         ClassChange(1, 0.75, 0.5),
@@ -110,20 +110,20 @@ def test_classes_are_listed_by_what_they_lost(runs: dict[str, Run]) -> None:
     ]
 
 
-def test_of_many_classes_those_that_changed_most_are_listed_in_their_order() -> None:
+def test_with_many_classes_those_that_changed_most_are_listed_in_their_order() -> None:
     changes = [-0.3, -0.01, 0.0, 0.02, 0.4, None]
     rows = [ClassRow(f"{change}", 0.5, 0.5, change, 0, 0) for change in changes]
     assert [row.change for row in section.most_changed(rows, 3)] == [-0.3, 0.02, 0.4]
     assert section.most_changed(rows, 10) == rows
 
 
-def test_the_section_is_as_it_was(pages: dict[str, str], gold: Callable[[str, str], None]) -> None:
+def test_the_section_equals_its_gold_file(pages: dict[str, str], gold: Callable[[str, str], None]) -> None:
     text = re.search(r'<section id="comparison".*?</section>\n', pages["compared"], flags=re.DOTALL)
     assert text
     gold("comparison.html", text[0])
 
 
-def test_comes_right_after_the_findings_and_is_in_the_contents(pages: dict[str, str]) -> None:
+def test_follows_the_findings_and_is_in_the_contents(pages: dict[str, str]) -> None:
     document = parse(pages["compared"])
     assert [part["id"] for part in document("section")][:2] == ["findings", "comparison"]
     assert document.nav.find("a", href="#comparison")
@@ -131,11 +131,11 @@ def test_comes_right_after_the_findings_and_is_in_the_contents(pages: dict[str, 
 
 def test_without_a_baseline_it_is_absent_and_only_the_checks_mention_one(pages: dict[str, str]) -> None:
     assert found(pages["ordinary"]) is None
-    said = parse(pages["ordinary"]).body.get_text()
-    assert said.count("aseline") == said.count("the run was not compared with a baseline") == 1
+    content = parse(pages["ordinary"]).body.get_text()
+    assert content.count("aseline") == content.count("the run was not compared with a baseline") == 1
 
 
-def test_the_verdict_says_the_change(pages: dict[str, str]) -> None:
+def test_the_verdict_states_the_change(pages: dict[str, str]) -> None:
     header = words(parse(pages["compared"]).header)
     assert (
         "test images, no detectable difference from the baseline; the most confused pair: cat predicted as dog"
@@ -144,14 +144,14 @@ def test_the_verdict_says_the_change(pages: dict[str, str]) -> None:
     assert "Change +0.5 points 95 % interval −2.7 to +3.7; 5 fixed, 4 broken" in header
 
 
-def test_says_what_the_baseline_was_and_what_was_set_otherwise(runs: dict[str, Run], pages: dict[str, str]) -> None:
-    said = words(found(pages["compared"]))
-    assert "The baseline: model “ fast 0 ”, commit 3f2a91c ." in said
-    assert "Changed since the baseline: epochs 2 → 3 ; fast fast → not set ." in said
+def test_names_the_baseline_and_the_changed_settings(runs: dict[str, Run], pages: dict[str, str]) -> None:
+    content = words(found(pages["compared"]))
+    assert "The baseline: model “ fast 0 ”, commit 3f2a91c ." in content
+    assert "Changed since the baseline: epochs 2 → 3 ; fast fast → not set ." in content
     other = beside(runs["compared"], base_commit=None, changes=[SettingChange("mixed_precision", True, False)])
-    said = words(found(render_page(other)))
-    assert "model “ fast 0 ”." in said
-    assert "mixed precision yes → no" in said
+    content = words(found(render_page(other)))
+    assert "model “ fast 0 ”." in content
+    assert "mixed precision yes → no" in content
     assert "Changed since" not in words(found(render_page(beside(runs["compared"], changes=[]))))
 
 
@@ -159,14 +159,14 @@ def tiles(page: str, side: str) -> list[Tag]:
     return found(page).select(f".{side} .moved")
 
 
-def test_shows_every_image_that_was_broken_or_fixed(runs: dict[str, Run], pages: dict[str, str]) -> None:
+def test_shows_every_broken_or_fixed_image(runs: dict[str, Run], pages: dict[str, str]) -> None:
     comparison = runs["compared"].diagnosis.comparison
     assert comparison
     assert len(tiles(pages["compared"], "broken")) == len(comparison.broken) == 4
     assert len(tiles(pages["compared"], "fixed")) == len(comparison.fixed) == 5
 
 
-def test_a_tile_says_what_happened_and_stands_at_its_place(runs: dict[str, Run], pages: dict[str, str]) -> None:
+def test_a_tile_names_the_change_and_has_its_position(runs: dict[str, Run], pages: dict[str, str]) -> None:
     sheet = runs["compared"].pictures.sheets["mistakes"]
     tile = tiles(pages["compared"], "broken")[0]
     place = 36  # the first four that the baseline knew
@@ -178,20 +178,20 @@ def test_a_tile_says_what_happened_and_stands_at_its_place(runs: dict[str, Run],
     assert words(fixed) == "truck → airplane 51.1 % #260"
 
 
-def test_a_broken_image_leads_to_its_larger_view(pages: dict[str, str]) -> None:
+def test_a_broken_image_links_to_its_larger_view(pages: dict[str, str]) -> None:
     document = parse(pages["compared"])
     for link in (tile.a for tile in tiles(pages["compared"], "broken")):
         assert document.find(id=link["href"][1:]).find_parent(id="misclassified")
     assert not [tile.a for tile in tiles(pages["compared"], "fixed") if tile.a]
 
 
-def test_says_that_each_side_has_maps_of_its_own(pages: dict[str, str]) -> None:
-    said = words(found(pages["compared"]))
-    assert "The heatmap is this run's, for the predicted class. Heatmaps are made for misclassified images only" in said
-    assert "The heatmap is the baseline's, for the predicted class." in said
+def test_states_that_each_run_has_its_own_maps(pages: dict[str, str]) -> None:
+    text = words(found(pages["compared"]))
+    assert "The heatmap is this run's, for the predicted class. Heatmaps are made for misclassified images only" in text
+    assert "The heatmap is the baseline's, for the predicted class." in text
 
 
-def test_where_pictures_are_missing_it_says_so(runs: dict[str, Run]) -> None:
+def test_missing_pictures_are_mentioned(runs: dict[str, Run]) -> None:
     page = render_page(without_sheets(runs["compared"], "fixed", "fixed-predicted"))
     assert tiles(page, "fixed") == []
     assert "Fixed 5 images" in words(found(page))
@@ -207,12 +207,12 @@ def test_without_maps_there_are_images(runs: dict[str, Run]) -> None:
 @pytest.mark.parametrize(("side", "other"), [("broken", "Fixed"), ("fixed", "Broken")])
 def test_a_side_without_images_is_left_out(runs: dict[str, Run], side: str, other: str) -> None:
     run = without_sheets(beside(runs["compared"], **{side: []}), "fixed", "fixed-predicted")
-    said = words(found(render_page(run)))
-    assert f"{other} " in said
-    assert f"{side.capitalize()} 0 images" not in said
+    content = words(found(render_page(run)))
+    assert f"{other} " in content
+    assert f"{side.capitalize()} 0 images" not in content
 
 
-def test_few_pictures_are_in_sight_and_the_rest_is_folded(runs: dict[str, Run]) -> None:
+def test_few_pictures_are_visible_and_the_rest_is_folded(runs: dict[str, Run]) -> None:
     broken = list(range(40))
     page = render_page(beside(runs["compared"], broken=broken))
     folded = found(page).find("summary", string="20 more").parent
@@ -221,14 +221,14 @@ def test_few_pictures_are_in_sight_and_the_rest_is_folded(runs: dict[str, Run]) 
     assert not folded.has_attr("open")
 
 
-def test_no_more_pictures_are_shown_than_help(runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_pictures_is_limited(runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(section, "SHOWN", 3)
     page = render_page(runs["compared"])
     assert len(tiles(page, "broken")) == 3
     assert "Broken 4 images, 3 shown" in words(found(page))
 
 
-def test_of_many_classes_some_are_left_out_and_counted(runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_many_classes_some_are_left_out_and_counted(runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(section, "CLASSES_LISTED", 4)
     page = render_page(runs["compared"])
     assert len(found(page).tbody("tr")) == 4
@@ -244,7 +244,7 @@ def test_of_many_classes_some_are_left_out_and_counted(runs: dict[str, Run], mon
         ([(None, None)], (0.0, 1.0), None),
     ],
 )
-def test_the_line_runs_around_every_recall(
+def test_the_line_includes_every_recall(
     runs: dict[str, Run], recalls: list[tuple[float | None, float | None]], axis: tuple[float, float], places: list[str]
 ) -> None:
     run = beside(runs["compared"], classes=[ClassChange(0, *each) for each in recalls])

@@ -16,7 +16,7 @@ from lrdiag.report.page import render_page
 from lrdiag.report.sections.confidence import Confidence, Group, build
 
 
-def held(run: Run, *filled: tuple[int, int, float], error: float = 0.125) -> Run:
+def with_bins(run: Run, *filled: tuple[int, int, float], error: float = 0.125) -> Run:
     """The run with bins of these numbers of images, correct predictions and mean confidences."""
     known = {
         int(confidence * 15): (count, right, confidence, *wilson(right, count)) for count, right, confidence in filled
@@ -36,7 +36,7 @@ def run(runs: dict[str, Run]) -> Run:
     return runs["ordinary"]
 
 
-def said(section: Confidence) -> str:
+def conclusion_of(section: Confidence) -> str:
     return section.sentence.replace("\u00a0", " ")
 
 
@@ -50,24 +50,24 @@ def said(section: Confidence) -> str:
 )
 def test_a_difference_that_chance_explains_is_not_overconfidence(run: Run, confidence: float, verdict: str) -> None:
     """160 of 200 are correct: the 95 % interval is 73.9 % to 84.9 %."""
-    section = build(held(run, (200, 160, confidence)))
-    assert said(section) == (
+    section = build(with_bins(run, (200, 160, confidence)))
+    assert conclusion_of(section) == (
         f"{verdict}: mean confidence {100 * confidence:.1f} %, accuracy 80.0 %, expected calibration error 12.5 %."
     )
 
 
-def test_the_same_distance_says_more_of_more_images(run: Run) -> None:
-    assert said(build(held(run, (200, 160, 0.83)))).startswith("Overall")
-    assert said(build(held(run, (2000, 1600, 0.83)))).startswith("The model is overconfident")
+def test_the_same_distance_is_more_significant_with_more_images(run: Run) -> None:
+    assert conclusion_of(build(with_bins(run, (200, 160, 0.83)))).startswith("Overall")
+    assert conclusion_of(build(with_bins(run, (2000, 1600, 0.83)))).startswith("The model is overconfident")
 
 
 def test_the_mean_confidence_is_weighted_by_the_images(run: Run) -> None:
-    section = build(held(run, (30, 15, 0.5), (10, 10, 0.9)))
-    assert "mean confidence 60.0 %, accuracy 62.5 %" in said(section)
+    section = build(with_bins(run, (30, 15, 0.5), (10, 10, 0.9)))
+    assert "mean confidence 60.0 %, accuracy 62.5 %" in conclusion_of(section)
 
 
-def test_groups_hold_the_numbers_of_the_bins(run: Run) -> None:
-    groups = build(held(run, (40, 10, 0.35))).groups
+def test_groups_have_the_numbers_of_the_bins(run: Run) -> None:
+    groups = build(with_bins(run, (40, 10, 0.35))).groups
     assert len(groups) == 15
     assert groups[5] == Group(5 / 15, 6 / 15, 10, 30, 0.25, 0.35, pytest.approx(0.1))
     assert {(each.right, each.wrong, each.accuracy, each.gap) for place, each in enumerate(groups) if place != 5} == {
@@ -76,7 +76,7 @@ def test_groups_hold_the_numbers_of_the_bins(run: Run) -> None:
 
 
 def test_images_without_a_confidence_are_counted(run: Run) -> None:
-    known = held(run, (40, 10, 0.35))
+    known = with_bins(run, (40, 10, 0.35))
     test = dataclasses.replace(known.diagnosis.test, size=43)
     section = build(changed(known, test=test))
     assert (section.left_out, build(known).left_out) == (3, 0)
@@ -84,14 +84,14 @@ def test_images_without_a_confidence_are_counted(run: Run) -> None:
 
 
 def test_without_any_confidence_nothing_is_drawn(run: Run) -> None:
-    empty = held(run)
+    empty = with_bins(run)
     test = dataclasses.replace(empty.diagnosis.test, size=200)
     section = build(changed(empty, test=test))
     assert section == Confidence("No image has a confidence: the scores of the model are not finite.", 200, [])
 
 
 def test_a_bar_has_the_interval_of_the_facts(run: Run) -> None:
-    known = held(run, (40, 10, 0.35))
+    known = with_bins(run, (40, 10, 0.35))
     bins = [dataclasses.replace(each, accuracy_low=None) for each in known.diagnosis.calibration.bins]
     bare = changed(known, calibration=dataclasses.replace(known.diagnosis.calibration, bins=bins))
     assert "drawn-interval" in str(build(known).reliability)
@@ -112,7 +112,7 @@ def test_every_group_is_a_row_of_the_folded_table(shown: Tag, runs: dict[str, Ru
     assert sum(images) == runs["ordinary"].diagnosis.test.size
 
 
-def test_each_chart_says_how_to_read_it(shown: Tag) -> None:
+def test_each_chart_has_an_explanation(shown: Tag) -> None:
     figures = shown("figure")
     assert len(figures) == 2
     for figure in figures:
@@ -121,8 +121,8 @@ def test_each_chart_says_how_to_read_it(shown: Tag) -> None:
         assert len(figure.figcaption.text) > 100
 
 
-def test_the_page_says_what_was_left_out(run: Run) -> None:
-    known = held(run, (40, 10, 0.35))
+def test_the_page_counts_images_that_were_left_out(run: Run) -> None:
+    known = with_bins(run, (40, 10, 0.35))
     test = dataclasses.replace(known.diagnosis.test, size=41)
     page = render_page(changed(known, test=test))
     assert "<p>1 image left out: the scores are not finite.</p>" in page

@@ -24,8 +24,8 @@ def run(runs: dict[str, Run]) -> Run:
 
 def test_repeats_give_an_interval(run: Run) -> None:
     repeated = measured(run, repeats=5, suggestion_low=0.02, suggestion_high=0.125)
-    said = "The suggestions of the 5 single sweeps and of their mean lie between 2.0e-2 and 1.2e-1."
-    assert build(repeated).interval == said
+    expected = "The suggestions of the 5 single sweeps and of their mean lie between 2.0e-2 and 1.2e-1."
+    assert build(repeated).interval == expected
     page = render_page(repeated)
     assert "the mean of 5 sweeps, 60 updates in total" in page
     assert "the bar through it spans the suggestions of the single sweeps" in page
@@ -39,20 +39,20 @@ def test_one_sweep_has_no_interval(run: Run, pages: dict[str, str]) -> None:
     assert "the bar through it" not in pages["ordinary"]
 
 
-def test_sweeps_that_cannot_be_read_alone_have_no_interval(run: Run) -> None:
+def test_sweeps_without_single_suggestions_have_no_interval(run: Run) -> None:
     unread = measured(run, repeats=3)
     assert build(unread).interval == (
         "The suggestion has no interval: the 3 sweeps saw the same batches, or one of them cannot be read on its own."
     )
 
 
-def test_what_was_not_read_has_no_interval_and_no_marks_to_explain(runs: dict[str, Run], pages: dict[str, str]) -> None:
+def test_without_a_suggestion_there_is_no_interval_and_no_legend(runs: dict[str, Run], pages: dict[str, str]) -> None:
     assert build(runs["unread range test"]).interval is None
     assert "The shaded band" not in pages["unread range test"]
     assert "The shaded band" in pages["ordinary"]
 
 
-def test_points_are_called_what_they_are(run: Run) -> None:
+def test_the_caption_names_the_points(run: Run) -> None:
     losses = run.diagnosis.range_test.losses
     assert "Each point is the validation loss after one update, 60" in render_page(measured(run, val_losses=losses))
 
@@ -68,7 +68,7 @@ def test_a_suggestion_below_the_cycle_is_explained(run: Run, base_lr: float, bel
     assert ("The suggestion lies below the boundaries: use it for a constant learning rate." in page) == below
 
 
-def test_a_test_of_one_update_has_words_but_no_chart(run: Run) -> None:
+def test_a_test_of_one_update_has_text_but_no_chart(run: Run) -> None:
     short = RangeTestFacts([0.1], [2.0], [2.0], "the loss diverged", accuracies=[0.1])
     section = build(changed(run, range_test=short))
     assert section.chart is None

@@ -71,7 +71,7 @@ def test_every_link_leads_to_a_place_on_the_page(page: str) -> None:
     assert {link["href"] for link in document.find_all("a")} <= {f"#{name}" for name in ids}
 
 
-def test_asks_for_nothing_and_runs_only_its_own_script(page: str) -> None:
+def test_makes_no_request_and_runs_only_its_own_script(page: str) -> None:
     document = parse(page)
     script = (templates_root() / "report.js").read_text(encoding="utf-8").rstrip("\n")
     assert [element.text for element in document("script")] == [script]
@@ -101,7 +101,7 @@ def folders(runs: dict[str, Run]) -> dict[str, Page]:
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_beside_a_folder_it_carries_nothing_that_a_server_may_forbid(folders: dict[str, Page], name: str) -> None:
+def test_with_a_folder_it_has_no_inline_content(folders: dict[str, Page], name: str) -> None:
     page = folders[name]
     html5lib.HTMLParser(strict=True).parse(page.html)
     document = parse(page.html)
@@ -112,9 +112,7 @@ def test_beside_a_folder_it_carries_nothing_that_a_server_may_forbid(folders: di
     assert document.find("link", rel="stylesheet")["href"] == "assets/report.css"
 
 
-def test_the_folder_holds_each_picture_that_its_stylesheet_names(
-    runs: dict[str, Run], folders: dict[str, Page]
-) -> None:
+def test_the_folder_contains_each_picture_of_its_stylesheet(runs: dict[str, Run], folders: dict[str, Page]) -> None:
     page = folders["ordinary"]
     named = re.findall(r"url\(([^)]*)\)", page.assets["report.css"].decode())
     maps = ["maps-difference.png", "maps-mean.png", "maps-predicted.png", "maps-true.png"]
@@ -123,9 +121,7 @@ def test_the_folder_holds_each_picture_that_its_stylesheet_names(
     assert all(page.assets[name] == runs["ordinary"].pictures.files[name] for name in named)
 
 
-def test_the_page_says_the_same_within_itself_and_beside_a_folder(
-    pages: dict[str, str], folders: dict[str, Page]
-) -> None:
+def test_the_page_has_the_same_text_inline_and_with_a_folder(pages: dict[str, str], folders: dict[str, Page]) -> None:
     inline, beside = (parse(page) for page in (pages["ordinary"], folders["ordinary"].html))
     assert inline.main.decode() == beside.main.decode()
 
@@ -153,20 +149,20 @@ def test_every_picture_and_chart_has_a_name(page: str) -> None:
     assert all(picture["aria-label"] for picture in pictures)
 
 
-def test_every_table_has_a_caption_and_heads_with_a_scope(page: str) -> None:
+def test_every_table_has_a_caption_and_headers_with_a_scope(page: str) -> None:
     for table in parse(page).find_all("table"):
         assert table.caption.text.strip()
         assert {head.get("scope") for head in table.find_all("th")} <= {"row", "col"}
 
 
-def test_everything_that_scrolls_can_be_reached_by_keyboard(page: str) -> None:
+def test_every_scrollable_element_can_be_reached_by_keyboard(page: str) -> None:
     for scrolling in parse(page).find_all(class_="scroll"):
         assert scrolling["tabindex"] == "0"
         assert scrolling["aria-label"]
 
 
 @pytest.mark.parametrize("name", ["hostile names", "hostile and followed", "skipped"])
-def test_hostile_names_start_nothing(pages: dict[str, str], name: str) -> None:
+def test_hostile_names_run_no_code(pages: dict[str, str], name: str) -> None:
     document = parse(pages[name], "html5lib")
     assert len(document("script")) == 1
     assert document.body.find("style") is None
@@ -185,17 +181,17 @@ def test_a_long_name_is_not_repeated_in_full(pages: dict[str, str]) -> None:
     assert len(pages["hostile names"]) < 600_000
 
 
-def test_an_ordinary_page_is_light_without_its_pictures(pages: dict[str, str]) -> None:
+def test_an_ordinary_page_without_pictures_is_small(pages: dict[str, str]) -> None:
     assert len(re.sub(r"base64,[\w+/=]+", "", pages["ordinary"]).encode()) <= 150 * 1024
 
 
-def test_a_tile_is_light(crowded_page: str) -> None:
+def test_a_tile_is_small(crowded_page: str) -> None:
     tiles = re.findall(r"<details id=i.*</details>\n", crowded_page)
     assert len(tiles) == 2500
     assert sum(len(tile.encode()) for tile in tiles) / len(tiles) < 300
 
 
-def test_a_crowded_page_is_light_enough_to_attach(crowded_page: str) -> None:
+def test_a_crowded_page_is_small_enough_to_attach(crowded_page: str) -> None:
     assert len(crowded_page.encode()) <= 2 * 1024 * 1024
 
 

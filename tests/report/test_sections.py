@@ -34,23 +34,23 @@ def words(page: str, key: str) -> str:
 
 
 @pytest.mark.parametrize("key", [section.key for section in SECTIONS if section.key != "comparison"])
-def test_section_is_as_it_was(pages: dict[str, str], gold: Callable[[str, str], None], key: str) -> None:
+def test_each_section_equals_its_gold_file(pages: dict[str, str], gold: Callable[[str, str], None], key: str) -> None:
     page = pages["followed" if key == "evolution" else "ordinary"]
     found = re.search(rf'<section id="{key}".*?</section>\n', page, flags=re.DOTALL)
     assert found
     gold(f"{key}.html", re.sub(r"<svg.*?</svg>", "<svg></svg>", found[0], flags=re.DOTALL))
 
 
-def test_header_is_as_it_was(pages: dict[str, str], gold: Callable[[str, str], None]) -> None:
+def test_the_header_equals_its_gold_file(pages: dict[str, str], gold: Callable[[str, str], None]) -> None:
     gold("header.html", re.search(r"<header>.*</header>\n", pages["ordinary"], flags=re.DOTALL)[0])
 
 
 class TestVerdict:
-    def test_says_the_result_as_a_person_would(self, pages: dict[str, str]) -> None:
+    def test_states_the_result(self, pages: dict[str, str]) -> None:
         heading = parse(pages["ordinary"]).h1.text
         assert heading == "80.0\u00a0% on 200 cifar10 test images; the most confused pair: cat predicted as dog."
 
-    def test_says_that_there_is_no_mistake(self, pages: dict[str, str]) -> None:
+    def test_states_that_there_are_no_mistakes(self, pages: dict[str, str]) -> None:
         heading = parse(pages["no mistakes"]).h1.text
         assert heading == "100.0\u00a0% on 200 cifar10 test images; no image is misclassified."
 
@@ -63,20 +63,20 @@ class TestVerdict:
         assert sentence.endswith("; 40 images are misclassified")
 
     @pytest.mark.parametrize(
-        ("variant", "said"),
+        ("variant", "expected"),
         [
-            ("fallback", "Do not trust this run: This is not CIFAR-10: the digits data is used instead."),
+            ("fallback", "Do not trust this run: CIFAR-10 was not available. The digits data was used instead."),
             (
                 "diverged",
                 "Do not trust this run: Training stopped early: the loss was not finite at step 5 of epoch 1.",
             ),
         ],
     )
-    def test_says_first_what_spoils_the_run(self, pages: dict[str, str], variant: str, said: str) -> None:
+    def test_begins_with_the_error_of_the_run(self, pages: dict[str, str], variant: str, expected: str) -> None:
         first = parse(pages[variant]).header.find(True)
-        assert first.text == said
+        assert first.text == expected
 
-    def test_says_what_spoils_the_run_once(self, pages: dict[str, str]) -> None:
+    def test_states_the_error_of_the_run_once(self, pages: dict[str, str]) -> None:
         assert pages["diverged"].count('class="caution"') == 1
 
     def test_a_failed_gate_comes_first(self, runs: dict[str, Run]) -> None:
@@ -88,7 +88,7 @@ class TestVerdict:
         assert first == Caution("Gate failed", "accuracy: expected worse by at most 0.01, actual worse by 0.02.")
         assert second.title == "Do not trust this run"
 
-    def test_says_that_a_person_stopped_the_training(self, runs: dict[str, Run]) -> None:
+    def test_states_that_the_user_stopped_training(self, runs: dict[str, Run]) -> None:
         run = runs["ordinary"]
         stop = {
             "epochs": run.diagnosis.training.epochs[:1],
@@ -96,8 +96,8 @@ class TestVerdict:
             "stop_reason": "interrupted in epoch 2",
         }
         training = dataclasses.replace(run.diagnosis.training, **stop)
-        said = verdict.build(changed(run, training=training)).cautions
-        assert said == [Caution("Training stopped after 1 of 3 epochs", "interrupted in epoch 2.")]
+        cautions = verdict.build(changed(run, training=training)).cautions
+        assert cautions == [Caution("Training stopped after 1 of 3 epochs", "interrupted in epoch 2.")]
 
     def test_data_without_a_name_are_not_named(self, pages: dict[str, str]) -> None:
         header = parse(pages["without training"]).header
@@ -105,65 +105,67 @@ class TestVerdict:
         assert header.find(class_="subject").text == "fast, 1,218,346 parameters"
 
     @pytest.mark.parametrize(
-        ("variant", "told"),
+        ("variant", "expected"),
         [("ordinary", ("12.0\u00a0s", "3 epochs")), ("epochs only", ("3 epochs", "")), ("without training", None)],
     )
-    def test_tells_of_training_what_is_known(
-        self, runs: dict[str, Run], variant: str, told: tuple[str, str] | None
+    def test_states_the_known_facts_of_training(
+        self, runs: dict[str, Run], variant: str, expected: tuple[str, str] | None
     ) -> None:
-        assert figures(runs[variant]).get("Training") == told
+        assert figures(runs[variant]).get("Training") == expected
 
     @pytest.mark.parametrize(
-        ("counts", "told"), [([40, 20, 20], True), ([39, 20, 20], False), ([20, 0, 20], False), ([20, 0, 40], True)]
+        ("counts", "shown"), [([40, 20, 20], True), ([39, 20, 20], False), ([20, 0, 20], False), ([20, 0, 40], True)]
     )
-    def test_tells_the_balanced_accuracy_where_classes_differ_in_size(
-        self, runs: dict[str, Run], counts: list[int], told: bool
+    def test_states_the_balanced_accuracy_if_classes_differ_in_size(
+        self, runs: dict[str, Run], counts: list[int], shown: bool
     ) -> None:
         run = runs["ordinary"]
         dataset = dataclasses.replace(run.diagnosis.dataset, test_counts=counts)
         assert figures(changed(run, dataset=dataset)).get("Balanced accuracy") == (
-            ("75.0\u00a0%", "every class has the same weight") if told else None
+            ("75.0\u00a0%", "every class has the same weight") if shown else None
         )
 
-    @pytest.mark.parametrize(("classes", "share", "told"), [(20, 0.9375, True), (19, 0.9375, False), (20, None, False)])
-    def test_tells_the_top_five_of_many_classes(
-        self, runs: dict[str, Run], classes: int, share: float | None, told: bool
+    @pytest.mark.parametrize(
+        ("classes", "share", "shown"), [(20, 0.9375, True), (19, 0.9375, False), (20, None, False)]
+    )
+    def test_states_the_top_five_accuracy_of_many_classes(
+        self, runs: dict[str, Run], classes: int, share: float | None, shown: bool
     ) -> None:
         run = runs["ordinary"]
         dataset = dataclasses.replace(run.diagnosis.dataset, classes=[f"class {place}" for place in range(classes)])
         test = dataclasses.replace(run.diagnosis.test, top5_accuracy=share)
         assert figures(changed(run, dataset=dataset, test=test)).get("Top-5 accuracy") == (
-            ("93.8\u00a0%", "the true class is among the five most probable") if told else None
+            ("93.8\u00a0%", "the true class is among the five most probable") if shown else None
         )
 
-    def test_tells_no_calibration_error_where_there_is_no_confidence(self, runs: dict[str, Run]) -> None:
+    def test_states_no_calibration_error_without_confidences(self, runs: dict[str, Run]) -> None:
         assert "Calibration error" in figures(runs["ordinary"])
         assert "Calibration error" not in figures(runs["not numbers"])
 
-    def test_has_no_caution_to_give_of_an_ordinary_run(self, pages: dict[str, str]) -> None:
+    def test_an_ordinary_run_has_no_warning(self, pages: dict[str, str]) -> None:
         assert 'class="caution"' not in pages["ordinary"]
 
 
 class TestFindings:
-    def test_come_worst_first(self, pages: dict[str, str]) -> None:
+    def test_are_most_severe_first(self, pages: dict[str, str]) -> None:
         assert [item["class"] for item in section(pages["ordinary"], "findings").ol("li")] == [["warning"], ["note"]]
 
     def test_are_counted(self, pages: dict[str, str]) -> None:
         assert "1 warning, 1 note." in words(pages["ordinary"], "findings")
 
-    def test_lead_to_what_shows_them(self, pages: dict[str, str]) -> None:
+    def test_link_to_their_section(self, pages: dict[str, str]) -> None:
         links = section(pages["ordinary"], "findings")("a")
         assert [(link.text, link["href"]) for link in links] == [("Training", "#training"), ("Confusion", "#confusion")]
 
-    def test_do_not_lead_to_what_is_left_out(self, pages: dict[str, str]) -> None:
+    def test_do_not_link_to_a_missing_section(self, pages: dict[str, str]) -> None:
         links = section(pages["without training"], "findings")("a")
         assert [link["href"] for link in links] == ["#confusion"]
         assert not re.search('"#(training|learning-rate)"', pages["without training"])
 
-    def test_one_without_a_section_leads_nowhere(self, pages: dict[str, str]) -> None:
+    def test_one_without_a_section_has_no_link(self, pages: dict[str, str]) -> None:
         assert section(pages["hostile names"], "findings")("a") == []
 
-    def test_one_expandable_line_says_what_was_checked_and_why_not(self, pages: dict[str, str]) -> None:
+    def test_one_expandable_line_lists_the_checks_and_the_reasons(self, pages: dict[str, str]) -> None:
         folded = section(pages["ordinary"], "findings").details
         assert not folded.has_attr("open")
         assert folded.summary.text == "2 checks passed, 1 not checked"
@@ -174,59 +176,59 @@ class TestFindings:
         run = changed(runs["ordinary"], findings=[])
         assert findings.build(run).sentence == "No findings, but not every check could be made."
 
-    def test_says_that_all_checks_passed(self, runs: dict[str, Run]) -> None:
+    def test_states_that_all_checks_passed(self, runs: dict[str, Run]) -> None:
         passed = [Check("at-chance", "passed"), Check("overfitting", "passed", 0.01, 0.05)]
         assert findings.build(changed(runs["ordinary"], findings=[], checks=passed)).sentence == "All 2 checks passed."
 
-    def test_a_run_of_version_01_says_that_it_recorded_no_checks(self, runs: dict[str, Run]) -> None:
+    def test_a_run_of_version_01_states_that_it_recorded_no_checks(self, runs: dict[str, Run]) -> None:
         run = changed(runs["ordinary"], findings=[], checks=[])
         assert findings.build(run).sentence == "No findings, but lrdiag 0.1 did not record its checks."
         assert "lrdiag 0.1 did not record its checks" in words(render_page(run), "findings")
 
 
 class TestLearningRate:
-    def test_says_what_was_read(self, pages: dict[str, str]) -> None:
-        said = "Suggestion: 5.0e-2, where the loss falls fastest. A cycle may run from 1.0e-2 to 2.5e-1."
-        assert section(pages["ordinary"], "learning-rate").find(class_="answer").text == said
+    def test_states_the_suggestion_and_the_boundaries(self, pages: dict[str, str]) -> None:
+        expected = "Suggestion: 5.0e-2, where the loss falls fastest. A cycle may run from 1.0e-2 to 2.5e-1."
+        assert section(pages["ordinary"], "learning-rate").find(class_="answer").text == expected
 
     def test_a_rate_or_an_option_is_never_broken_between_lines(self, pages: dict[str, str]) -> None:
         held = [whole.text for whole in section(pages["ordinary"], "learning-rate")("span", class_="whole")]
         assert held == ["5.0e-2", "1.0e-2", "2.5e-1", "--repeats"]
 
-    def test_says_where_the_axis_is_cut(self, pages: dict[str, str]) -> None:
+    def test_states_where_the_axis_is_cut(self, pages: dict[str, str]) -> None:
         assert "The vertical axis ends at 3.000; higher losses are not shown." in words(
             pages["ordinary"], "learning-rate"
         )
 
-    def test_says_why_there_is_none(self, pages: dict[str, str]) -> None:
+    def test_states_why_there_is_none(self, pages: dict[str, str]) -> None:
         assert "The learning rate was given" in words(pages["no range test"], "learning-rate")
         assert section(pages["no range test"], "learning-rate").svg is None
 
-    def test_shows_a_test_that_could_not_be_read(self, pages: dict[str, str]) -> None:
-        said = words(pages["unread range test"], "learning-rate")
-        assert "No learning rate can be read from this range test. The loss never descends clearly." in said
+    def test_shows_a_test_without_suggestion(self, pages: dict[str, str]) -> None:
+        content = words(pages["unread range test"], "learning-rate")
+        assert "No learning rate can be read from this range test. The loss never descends clearly." in content
         assert section(pages["unread range test"], "learning-rate").svg
 
 
 class TestTraining:
     def test_names_the_best_epoch(self, pages: dict[str, str]) -> None:
-        said = words(pages["ordinary"], "training").replace("\u00a0", " ")
-        assert "The best epoch was epoch 2, with 68.8 % in validation." in said
+        content = words(pages["ordinary"], "training").replace("\u00a0", " ")
+        assert "The best epoch was epoch 2, with a validation accuracy of 68.8 %." in content
 
-    def test_shows_steps_that_never_became_an_epoch(self, pages: dict[str, str]) -> None:
+    def test_shows_the_steps_of_an_incomplete_epoch(self, pages: dict[str, str]) -> None:
         assert "None of 3 epochs was completed." in words(pages["diverged"], "training")
         assert section(pages["diverged"], "training").svg
 
-    def test_without_accuracy_it_says_the_losses(self, runs: dict[str, Run], pages: dict[str, str]) -> None:
-        said = "After 3 epochs: training loss 0.750, validation loss 1.000. Accuracy was not measured."
-        assert said in words(pages["losses only"], "training")
+    def test_without_accuracy_it_states_the_losses(self, runs: dict[str, Run], pages: dict[str, str]) -> None:
+        expected = "After 3 epochs: training loss 0.750, validation loss 1.000. Accuracy was not measured."
+        assert expected in words(pages["losses only"], "training")
         epochs = [dataclasses.replace(each, val_loss=None) for each in runs["losses only"].diagnosis.training.epochs]
         unvalidated = dataclasses.replace(runs["losses only"].diagnosis.training, epochs=epochs)
         assert training.build(changed(runs["losses only"], training=unvalidated)).sentence == (
             "After 3 epochs: training loss 0.750. Accuracy was not measured."
         )
 
-    def test_what_was_not_measured_is_a_dash(self, pages: dict[str, str]) -> None:
+    def test_missing_measurements_are_dashes(self, pages: dict[str, str]) -> None:
         rows = [row.get_text("|") for row in section(pages["losses only"], "training").tbody("tr")]
         assert [row.replace("\u00a0", " ") for row in rows] == [
             "1|2.000|–|1.750|–|–",
@@ -234,7 +236,7 @@ class TestTraining:
             "3|0.750|–|1.000|–|4.0 s",
         ]
 
-    def test_a_validation_loss_that_is_not_finite_is_no_dash(self, runs: dict[str, Run]) -> None:
+    def test_a_validation_loss_that_is_not_finite_is_not_a_dash(self, runs: dict[str, Run]) -> None:
         run = runs["epochs only"]
         epochs = [dataclasses.replace(run.diagnosis.training.epochs[0], val_loss=None)]
         page = render_page(changed(run, training=dataclasses.replace(run.diagnosis.training, epochs=epochs)))
@@ -247,14 +249,14 @@ class TestTraining:
         assert "Each faint point is the loss of one batch." in section(pages["ordinary"], "training").figcaption.text
         assert "After 3 epochs: training accuracy 75.0" in words(pages["epochs only"], "training")
 
-    def test_says_how_many_batches_a_window_has(self, runs: dict[str, Run]) -> None:
+    def test_states_how_many_batches_a_window_has(self, runs: dict[str, Run]) -> None:
         run = runs["ordinary"]
         steps = dataclasses.replace(run.diagnosis.training, loss_per_step=[1.0 + step / 600 for step in range(600)])
         facts = training.build(changed(run, training=steps))
         assert facts.batches.startswith("The thin line is the median loss of 10 consecutive batches")
         assert facts.cut is None
 
-    def test_an_axis_that_ends_early_is_said(self, runs: dict[str, Run], pages: dict[str, str]) -> None:
+    def test_states_where_the_axis_ends(self, runs: dict[str, Run], pages: dict[str, str]) -> None:
         run = runs["ordinary"]
         losses: list[float | None] = [*np.linspace(2, 1, 595), *[1e6] * 5]
         diverged = changed(run, training=dataclasses.replace(run.diagnosis.training, loss_per_step=losses))
@@ -263,7 +265,7 @@ class TestTraining:
         assert f"The axis of the losses ends at {end:.3f}; higher losses are not shown." in render_page(diverged)
         assert "The axis of the losses ends at" not in pages["ordinary"]
 
-    def test_says_the_recipe_that_is_known(self, pages: dict[str, str]) -> None:
+    def test_states_the_known_settings(self, pages: dict[str, str]) -> None:
         recipes = [section(pages[name], "training")("p")[1:] for name in ("ordinary", "epochs only", "losses only")]
         assert [[each.text for each in recipe] for recipe in recipes] == [
             ["SGD, momentum 0.9; one triangular cycle."],
@@ -271,7 +273,7 @@ class TestTraining:
             [],
         ]
 
-    def test_a_training_of_which_nothing_was_recorded_has_no_chart(self, runs: dict[str, Run]) -> None:
+    def test_a_training_run_without_records_has_no_chart(self, runs: dict[str, Run]) -> None:
         nothing = TrainingRun([], [], [], 1, 3, "", "", "interrupted after 0 steps", None, interrupted=True)
         page = render_page(changed(runs["epochs only"], training=nothing))
         assert "None of 3 epochs was completed." in words(page, "training")
@@ -279,7 +281,7 @@ class TestTraining:
 
 
 class TestConfusion:
-    def test_a_cell_names_both_classes_and_leads_to_its_images(self, pages: dict[str, str]) -> None:
+    def test_a_cell_names_both_classes_and_links_to_its_images(self, pages: dict[str, str]) -> None:
         cell = section(pages["ordinary"], "confusion").find("a", href="#pair-3-5")
         assert (cell.text, cell["aria-label"]) == ("14", "14 cat predicted as dog, 70.0\u00a0%")
 
@@ -288,7 +290,7 @@ class TestConfusion:
         assert table.find("a", href="#pair-3-5").parent["class"] == ["p100"]
         assert table.find("a", href="#pair-1-9").parent["class"] == ["p43"]
 
-    def test_right_answers_have_no_heat(self, pages: dict[str, str]) -> None:
+    def test_correct_predictions_have_no_heat(self, pages: dict[str, str]) -> None:
         cells = section(pages["ordinary"], "confusion")("td", class_="right")
         assert len(cells) == 10
         assert all(cell["class"] == ["right"] for cell in cells)
@@ -297,21 +299,21 @@ class TestConfusion:
         rows = section(pages["many classes"], "confusion").tbody("tr")
         assert [row.find("a")["href"] for row in rows] == ["#pair-0-41", "#pair-7-8"]
 
-    def test_a_number_without_pictures_leads_nowhere(self, pages: dict[str, str]) -> None:
+    def test_a_number_without_pictures_has_no_link(self, pages: dict[str, str]) -> None:
         table = section(pages["left out"], "confusion")
         assert [link["href"] for link in table("a")] == ["#pair-3-5", "#pair-9-1"]
         assert [cell.text for cell in table("td", class_="p64")] == ["9"]
 
-    def test_says_that_nothing_is_confused(self, pages: dict[str, str]) -> None:
+    def test_states_that_nothing_is_confused(self, pages: dict[str, str]) -> None:
         assert "No image is misclassified." in words(pages["no mistakes"], "confusion")
 
 
 class TestClasses:
     def test_names_best_and_worst(self, pages: dict[str, str]) -> None:
-        said = words(pages["ordinary"], "classes").replace("\u00a0", " ")
-        assert "Highest recall: frog, 100.0 %; lowest: cat, 30.0 %." in said
+        content = words(pages["ordinary"], "classes").replace("\u00a0", " ")
+        assert "Highest recall: frog, 100.0 %; lowest: cat, 30.0 %." in content
 
-    def test_means_stand_at_the_foot(self, pages: dict[str, str]) -> None:
+    def test_means_are_in_the_table_footer(self, pages: dict[str, str]) -> None:
         rows = [
             [cell.text.replace("\u00a0", " ") for cell in row(["th", "td"])]
             for row in section(pages["ordinary"], "classes").tfoot("tr")
@@ -321,7 +323,7 @@ class TestClasses:
             ["Weighted average", "", "80.0 %", "84.0 %", "82.0 %", "", "", ""],
         ]
 
-    def test_says_what_each_is_taken_for(self, pages: dict[str, str]) -> None:
+    def test_names_the_most_frequent_wrong_prediction(self, pages: dict[str, str]) -> None:
         assert section(pages["ordinary"], "classes").find("a", href="#pair-3-5").text == "dog, 14"
 
 
@@ -341,10 +343,10 @@ class TestMisclassified:
         pictures = (1, 1) if diagnosis.heatmaps.unavailable else (2, 4)
         assert {(len(tile.summary("i")), len(tile.p("i"))) for tile in tiles(page)} <= {pictures}
 
-    def test_a_tile_says_how_sure_the_network_was_and_which_image_it_is(self, pages: dict[str, str]) -> None:
+    def test_a_tile_has_the_confidence_and_the_index_of_its_image(self, pages: dict[str, str]) -> None:
         assert tiles(pages["ordinary"])[0].summary.get_text() == "90.0\u00a0% #0"
 
-    def test_an_open_tile_tells_the_five_most_probable_classes_and_the_loss(self, pages: dict[str, str]) -> None:
+    def test_an_open_tile_lists_the_five_most_probable_classes_and_the_loss(self, pages: dict[str, str]) -> None:
         tile = tiles(pages["ordinary"])[1]
         assert [item.text.replace("\u00a0", " ") for item in tile.ol("li")] == [
             "70.0 %\tdog",
@@ -357,18 +359,18 @@ class TestMisclassified:
         assert [right.text for right in tile.ol("b")] == ["cat"]
         assert tile.ol.next_sibling == "loss 2.500"
 
-    def test_two_classes_are_two_guesses(self, pages: dict[str, str]) -> None:
+    def test_with_two_classes_both_are_listed(self, pages: dict[str, str]) -> None:
         assert {len(tile.ol("li")) for tile in tiles(pages["two classes"])} == {2}
 
     def test_a_tile_names_its_file(self, pages: dict[str, str]) -> None:
         assert tiles(pages["from files"])[1].find_all("bdi")[-1].text == "test/3/IMG_7.png"
         assert tiles(pages["ordinary"])[1].bdi is None
 
-    def test_a_tile_whose_scores_are_not_numbers_says_so(self, pages: dict[str, str]) -> None:
+    def test_a_tile_with_nan_scores_states_it(self, pages: dict[str, str]) -> None:
         tile = tiles(pages["not numbers"])[0]
         assert (tile.summary.text, tile.li.text, tile.ol.next_sibling) == ("– #0", "–\tdog", "loss not finite")
 
-    def test_a_tile_stands_at_its_place_in_the_sheet(self, runs: dict[str, Run], pages: dict[str, str]) -> None:
+    def test_a_tile_has_its_position_in_the_sheet(self, runs: dict[str, Run], pages: dict[str, str]) -> None:
         columns = runs["ordinary"].pictures.sheets["mistakes"].columns
         places = {tile["id"]: tile["class"] for tile in tiles(pages["ordinary"])}
         assert places == {f"i{7 * place}": [f"x{place % columns}", f"y{place // columns}"] for place in range(40)}
@@ -387,29 +389,29 @@ class TestMisclassified:
         groups = section(crowded_page, "misclassified")("details", class_="pair")
         assert [group.has_attr("open") for group in groups] == [True, True] + [False] * 88
 
-    def test_pairs_that_are_too_many_for_a_list_are_folded_together(self, pages: dict[str, str]) -> None:
+    def test_pairs_beyond_the_limit_are_folded_together(self, pages: dict[str, str]) -> None:
         rarer = section(pages["many pairs"], "misclassified").find("details", class_="rarer")
         assert rarer.summary.text == "32 rarer pairs"
         assert len(rarer("details", class_="pair")) == 32
         assert len(section(pages["many pairs"], "misclassified")("details", class_="pair")) == 132
 
-    def test_says_what_is_left_out_and_where_it_stands(self, pages: dict[str, str]) -> None:
-        said = words(pages["left out"], "misclassified")
-        assert "40 mistakes in 8 confused pairs" in said
-        assert "The page shows 3 of the 40 mistakes" in said
-        assert "predictions.csv lists every prediction." in said
-        assert "cat → dog 14 of 20 images, 2 shown" in said
+    def test_states_what_is_left_out_and_where_to_find_it(self, pages: dict[str, str]) -> None:
+        content = words(pages["left out"], "misclassified")
+        assert "40 mistakes in 8 confused pairs" in content
+        assert "The page shows 3 of the 40 mistakes" in content
+        assert "predictions.csv lists every prediction." in content
+        assert "cat → dog 14 of 20 images, 2 shown" in content
         assert [tile["id"] for tile in tiles(pages["left out"])] == ["i0", "i14", "i266"]
 
     def test_if_all_are_shown_nothing_is_left_out(self, pages: dict[str, str]) -> None:
         assert "The page shows" not in words(pages["ordinary"], "misclassified")
 
-    def test_says_how_far_the_maps_can_be_trusted(self, pages: dict[str, str]) -> None:
-        said = words(pages["ordinary"], "misclassified").replace("\u00a0", " ")
-        assert "Measured on 100 mistakes. 2.0 % of the heatmaps are empty" in said
-        assert "faster than removing random patches (area under the deletion curve 0.310, random 0.420" in said
+    def test_states_how_reliable_the_maps_are(self, pages: dict[str, str]) -> None:
+        content = words(pages["ordinary"], "misclassified").replace("\u00a0", " ")
+        assert "Measured on 100 mistakes. 2.0 % of the heatmaps are empty" in content
+        assert "faster than removing random patches (area under the deletion curve 0.310, random 0.420" in content
 
-    def test_warns_of_maps_that_are_no_better_than_chance(self) -> None:
+    def test_warns_of_maps_no_better_than_chance(self) -> None:
         assert "do not rely on these heatmaps" in trust_sentence(HeatmapTrust(100, 0.02, 0.42, 0.42))
 
     @pytest.mark.parametrize(
@@ -429,29 +431,29 @@ class TestMisclassified:
     def test_the_comparison_with_tf_keras_vis_is_stated(self, check: IndependentCheck, sentence: str) -> None:
         assert sentence in independent_sentence(check)
 
-    def test_says_why_maps_were_not_compared_also_if_nothing_else_was_measured(self, runs: dict[str, Run]) -> None:
+    def test_states_why_maps_were_not_compared_even_if_nothing_else_was_measured(self, runs: dict[str, Run]) -> None:
         check = IndependentCheck(0, 0, None, "the model does not take a single array of images")
         heatmaps = dataclasses.replace(runs["ordinary"].diagnosis.heatmaps, trust=None, independent=check)
         said = section(render_page(changed(runs["ordinary"], heatmaps=heatmaps)), "misclassified").find(class_="trust")
         assert said.p.get_text() == independent_sentence(check)
 
-    def test_says_nothing_of_trust_that_was_not_measured(self, pages: dict[str, str]) -> None:
+    def test_without_a_measurement_states_no_reliability(self, pages: dict[str, str]) -> None:
         assert section(pages["not numbers"], "misclassified").find(class_="trust") is None
 
-    def test_says_why_there_are_no_maps(self, pages: dict[str, str]) -> None:
+    def test_states_why_there_are_no_maps(self, pages: dict[str, str]) -> None:
         assert "There are no heatmaps: The network has no convolution." in words(pages["no heatmaps"], "misclassified")
         assert "image/png" not in pages["no heatmaps"]
 
-    def test_says_that_there_is_no_mistake(self, pages: dict[str, str]) -> None:
+    def test_states_that_there_are_no_mistakes(self, pages: dict[str, str]) -> None:
         assert "Every test image is classified correctly." in words(pages["no mistakes"], "misclassified")
         assert section(pages["no mistakes"], "misclassified").form is None
 
-    def test_an_image_of_no_mistake_is_an_error(self, runs: dict[str, Run]) -> None:
+    def test_an_image_without_a_mistake_is_an_error(self, runs: dict[str, Run]) -> None:
         with pytest.raises(RunFolderError, match=r"entry 40 of 40 in 'misclassified.webp'"):
             misclassified.build(with_sheet(runs["ordinary"], "mistakes", items=[*range(39), 40]))
 
     @pytest.mark.parametrize("name", ["mistakes-predicted", "mistakes-true", "mistakes-difference"])
-    def test_maps_in_other_places_are_an_error(self, runs: dict[str, Run], name: SheetName) -> None:
+    def test_maps_at_other_positions_are_an_error(self, runs: dict[str, Run], name: SheetName) -> None:
         with pytest.raises(RunFolderError, match="40 in 7 columns and 40 in 5"):
             misclassified.build(with_sheet(runs["ordinary"], name, columns=5))
 
@@ -463,7 +465,7 @@ class TestData:
         assert rows[3].get_text(" ", strip=True) == "cat 450 20"
         assert len(rows[3].select(".sample")) == 2
 
-    def test_without_training_images_there_are_test_images_alone(self, pages: dict[str, str]) -> None:
+    def test_without_training_images_there_are_only_test_images(self, pages: dict[str, str]) -> None:
         found = section(pages["without training"], "data")
         assert found.find(class_="answer").text == "200 test images in 10 classes, 32 × 32 pixels in colour."
         assert [head.text for head in found.thead("th")] == ["Class", "Test"]
@@ -491,11 +493,11 @@ class TestData:
 
 
 class TestEvolution:
-    def test_says_how_the_accuracy_went(self, pages: dict[str, str]) -> None:
-        said = words(pages["followed"], "evolution").replace("\u00a0", " ")
-        assert "Accuracy was 62.5 % after epoch 1 and 80.0 % after epoch 3. The table follows 5 images." in said
+    def test_states_how_the_accuracy_changed(self, pages: dict[str, str]) -> None:
+        content = words(pages["followed"], "evolution").replace("\u00a0", " ")
+        assert "Accuracy was 62.5 % after epoch 1 and 80.0 % after epoch 3. The table follows 5 images." in content
 
-    def test_is_left_out_where_no_image_was_followed(self, pages: dict[str, str]) -> None:
+    def test_is_left_out_if_no_image_was_followed(self, pages: dict[str, str]) -> None:
         assert section(pages["ordinary"], "evolution") is None
         assert "#evolution" not in pages["ordinary"]
 
@@ -543,11 +545,11 @@ class TestEvolution:
 
 class TestReproduce:
     def test_has_command_commit_settings_and_versions(self, pages: dict[str, str]) -> None:
-        said = words(pages["ordinary"], "reproduce")
-        assert "lrdiag train-and-report --data cifar10" in said
-        assert "Git commit 3f2a91c" in said
-        assert "mixed precision no limit train not set" in said
-        assert "keras 3.15.1" in said
+        content = words(pages["ordinary"], "reproduce")
+        assert "lrdiag train-and-report --data cifar10" in content
+        assert "Git commit 3f2a91c" in content
+        assert "mixed precision no limit train not set" in content
+        assert "keras 3.15.1" in content
 
-    def test_says_that_there_was_no_command(self, pages: dict[str, str]) -> None:
+    def test_states_that_there_was_no_command(self, pages: dict[str, str]) -> None:
         assert "This run was started from Python" in words(pages["from python"], "reproduce")

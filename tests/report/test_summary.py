@@ -1,4 +1,4 @@
-"""The Markdown summary: short, and safe to put into a pull request whatever the names are."""
+"""The Markdown summary: short, and safe in a pull request for any names."""
 
 from __future__ import annotations
 
@@ -24,23 +24,25 @@ def after_marker(summary: str) -> str:
 
 
 @pytest.mark.parametrize(("variant", "file"), [("ordinary", "summary.md"), ("compared", "summary-compared.md")])
-def test_is_as_it_was(summaries: dict[str, str], gold: Callable[[str, str], None], variant: str, file: str) -> None:
+def test_equals_its_gold_file(
+    summaries: dict[str, str], gold: Callable[[str, str], None], variant: str, file: str
+) -> None:
     gold(file, summaries[variant])
 
 
-def test_begins_with_a_mark_by_which_a_bot_finds_its_comment(summaries: dict[str, str], variant: str) -> None:
+def test_begins_with_the_marker_for_bots(summaries: dict[str, str], variant: str) -> None:
     assert re.fullmatch(r"<!-- [a-z ]+ -->", MARKER)
     assert summaries[variant].startswith(f"{MARKER}\n\n")
     assert summaries[variant].count(MARKER) == 1
 
 
-def test_then_says_the_verdict(summaries: dict[str, str]) -> None:
-    said = "**80.0 % on 200 cifar10 test images; the most confused pair: cat predicted as dog.**"
-    assert after_marker(summaries["ordinary"]).startswith(said)
+def test_continues_with_the_verdict(summaries: dict[str, str]) -> None:
+    expected = "**80.0 % on 200 cifar10 test images; the most confused pair: cat predicted as dog.**"
+    assert after_marker(summaries["ordinary"]).startswith(expected)
 
 
-def test_says_first_what_spoils_the_run(summaries: dict[str, str]) -> None:
-    assert after_marker(summaries["fallback"]).startswith("> **Do not trust this run:** This is not CIFAR-10: ")
+def test_begins_with_the_error_of_the_run(summaries: dict[str, str]) -> None:
+    assert after_marker(summaries["fallback"]).startswith("> **Do not trust this run:** CIFAR-10 was not available. ")
 
 
 def test_a_failed_gate_comes_first(runs: dict[str, Run]) -> None:
@@ -49,22 +51,22 @@ def test_a_failed_gate_comes_first(runs: dict[str, Run]) -> None:
         GateFacts("fail-under", "accuracy", 0.7, 0.8, True),
     ]
     summary = render_summary(dataclasses.replace(runs["fallback"].diagnosis, gates=gates))
-    said = "> **Gate failed:** recall.cat: expected at least 0.6, actual 0.3.\n\n> **Do not trust this run:** "
-    assert after_marker(summary).startswith(said)
+    expected = "> **Gate failed:** recall.cat: expected at least 0.6, actual 0.3.\n\n> **Do not trust this run:** "
+    assert after_marker(summary).startswith(expected)
     assert summary.count("Gate failed") == 1
 
 
-def test_says_in_one_expandable_line_what_was_checked(summaries: dict[str, str]) -> None:
+def test_lists_the_checks_in_one_expandable_line(summaries: dict[str, str]) -> None:
     assert "<details><summary>2 checks passed, 1 not checked</summary>" in summaries["ordinary"]
     assert "- not checked: regression (the run was not compared with a baseline)\n" in summaries["ordinary"]
     assert "- passed: at-chance, no-heatmaps\n" in summaries["ordinary"]
 
 
-def test_holds_the_worst_pairs(summaries: dict[str, str]) -> None:
+def test_contains_the_worst_pairs(summaries: dict[str, str]) -> None:
     assert "| cat | dog | 14 | 70.0\u00a0% |" in summaries["ordinary"]
 
 
-def test_says_what_the_change_did(summaries: dict[str, str]) -> None:
+def test_states_the_effect_of_the_change(summaries: dict[str, str]) -> None:
     summary = summaries["compared"].replace("\u00a0", " ")
     assert "80.0 % on 200 cifar10 test images, no detectable difference from the baseline; the most" in summary
     assert "No detectable difference from the baseline: accuracy is 80.0 % and was 79.5 %;" in summary
@@ -75,16 +77,16 @@ def test_says_what_the_change_did(summaries: dict[str, str]) -> None:
     assert "Changed since the baseline: epochs 2 → 3; fast fast → not set." in summary
 
 
-def test_says_nothing_of_a_baseline_where_there_is_none(summaries: dict[str, str]) -> None:
+def test_without_a_baseline_does_not_mention_one(summaries: dict[str, str]) -> None:
     assert summaries["ordinary"].count("aseline") == 1
     assert "(the run was not compared with a baseline)" in summaries["ordinary"]
 
 
-def test_says_how_to_get_the_page(summaries: dict[str, str], variant: str) -> None:
+def test_states_how_to_get_the_page(summaries: dict[str, str], variant: str) -> None:
     assert "`report.html`" in summaries[variant]
 
 
-def test_without_training_or_a_name_it_says_what_there_is(summaries: dict[str, str]) -> None:
+def test_states_the_known_facts_without_training_or_a_name(summaries: dict[str, str]) -> None:
     summary = summaries["without training"].replace("\u00a0", " ")
     assert after_marker(summary).startswith(
         "**80.0 % on 200 test images; the most confused pair: cat predicted as dog.**"
@@ -94,7 +96,7 @@ def test_without_training_or_a_name_it_says_what_there_is(summaries: dict[str, s
     assert "Range test" not in summary
 
 
-def test_wall_time_is_told_where_it_was_measured(summaries: dict[str, str]) -> None:
+def test_wall_time_is_stated_if_it_was_measured(summaries: dict[str, str]) -> None:
     assert "parameters, 3 epochs of cifar10 on CPU." in summaries["epochs only"]
     assert "parameters, 3 epochs of cifar10 in 12.0\u00a0s on CPU." in summaries["ordinary"]
 
@@ -128,7 +130,7 @@ def test_a_calibration_error_that_is_not_known_has_no_change(
     assert f"| Calibration error {row}\n" in summary.replace("\u00a0", " ")
 
 
-def test_every_row_of_a_table_has_as_many_cells_as_its_head(summaries: dict[str, str], variant: str) -> None:
+def test_every_row_of_a_table_has_as_many_cells_as_its_header(summaries: dict[str, str], variant: str) -> None:
     tables = re.findall(r"(?:^\|.*\n)+", summaries[variant], flags=re.MULTILINE)
     assert tables
     for table in tables:
@@ -136,7 +138,7 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head(summaries: dict[str,
         assert len(cells) == 1
 
 
-def test_fits_into_the_text_of_a_pull_request(summaries: dict[str, str], variant: str) -> None:
+def test_fits_into_a_pull_request(summaries: dict[str, str], variant: str) -> None:
     assert len(summaries[variant]) <= LIMIT < 65_536
 
 
@@ -150,7 +152,7 @@ def with_findings(run: Run, number: int) -> str:
     return render_summary(dataclasses.replace(run.diagnosis, findings=findings))
 
 
-def test_a_section_for_which_there_is_no_room_is_left_out_whole_and_named(runs: dict[str, Run]) -> None:
+def test_a_section_without_room_is_left_out_and_named(runs: dict[str, Run]) -> None:
     summary = with_findings(runs["compared"], 200)
     assert len(summary) <= LIMIT
     assert "**note**" not in summary
@@ -160,7 +162,7 @@ def test_a_section_for_which_there_is_no_room_is_left_out_whole_and_named(runs: 
         assert kept in summary
 
 
-def test_a_section_for_which_there_is_room_is_whole(runs: dict[str, Run]) -> None:
+def test_a_section_that_fits_is_complete(runs: dict[str, Run]) -> None:
     summary = with_findings(runs["compared"], 20)
     assert summary.count("**note**") == 20
     assert "Left out" not in summary
@@ -229,5 +231,5 @@ def test_a_hostile_name_is_still_legible(summaries: dict[str, str]) -> None:
         ("|" * 10_000, r"\|" * 39 + "…"),
     ],
 )
-def test_no_mark_has_a_meaning(text: str, escaped: str) -> None:
+def test_no_character_is_markup(text: str, escaped: str) -> None:
     assert markdown(text) == escaped

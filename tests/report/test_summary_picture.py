@@ -1,4 +1,4 @@
-"""The run as one picture: of one size, the same every time, drawn again only if something changed."""
+"""The run as one picture: of one size, reproducible, drawn again only if something changed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def differing(one: bytes, other: bytes) -> tuple[slice, slice] | None:
     return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
 
 
-def test_is_a_png_of_the_size_that_previews_take(drawn: dict[str, bytes], variant: str) -> None:
+def test_is_a_png_of_the_size_of_previews(drawn: dict[str, bytes], variant: str) -> None:
     picture = Image.open(BytesIO(drawn[variant]))
     assert (picture.format, picture.size) == ("PNG", (1200, 630))
     assert len(drawn[variant]) < 1_000_000
@@ -76,7 +76,7 @@ def test_a_file_shows_a_run_if_this_version_drew_it_of_these_facts_and_pictures(
     assert not shows(file, run)
 
 
-def test_the_figures_stand_on_the_left(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
+def test_the_figures_are_on_the_left(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
     test = dataclasses.replace(runs["ordinary"].diagnosis.test, loss=0.9)
     box = differing(again(runs["ordinary"], test=test), drawn["ordinary"])
     assert box
@@ -102,7 +102,7 @@ def test_an_unknown_calibration_error_is_left_out(runs: dict[str, Run], drawn: d
     assert (pixels(unknown)[box] == 255).all()
 
 
-def test_the_confusion_stands_in_the_middle(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
+def test_the_confusion_matrix_is_in_the_middle(runs: dict[str, Run], drawn: dict[str, bytes]) -> None:
     confusion = [list(row) for row in runs["ordinary"].diagnosis.confusion]
     confusion[4][7], confusion[4][8] = 1, 2
     box = differing(again(runs["ordinary"], confusion=confusion), drawn["ordinary"])
@@ -140,7 +140,7 @@ def test_the_change_has_its_interval(runs: dict[str, Run], drawn: dict[str, byte
     assert box[1].stop < 340
 
 
-def test_a_caution_stands_out(drawn: dict[str, bytes]) -> None:
+def test_a_warning_is_highlighted(drawn: dict[str, bytes]) -> None:
     marked = [(pixels(drawn[name]) == (0xB1, 0x4E, 0)).all(axis=2).any() for name in ("fallback", "ordinary")]
     assert marked == [True, False]
 

@@ -1,4 +1,4 @@
-"""The user's own templates: they replace ours file by file, and their errors have clear messages."""
+"""Custom templates: they replace the built-in ones file by file, and their errors have clear messages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(runs: dict[str, Run], pages: dict[str, str]) -> Run:
     return runs["ordinary"]  # its charts are drawn
 
 
-def test_the_example_adds_a_section_after_ours(run: Run, pages: dict[str, str]) -> None:
+def test_the_example_adds_a_section_after_the_built_in_ones(run: Run, pages: dict[str, str]) -> None:
     page = render_page(run, templates=EXAMPLE)
     html5lib.HTMLParser(strict=True).parse(page)
     document, ours = BeautifulSoup(page, "html.parser"), BeautifulSoup(pages["ordinary"], "html.parser")
@@ -58,24 +58,24 @@ def test_the_example_adds_a_style_in_both_kinds_of_page(run: Run) -> None:
     assert rule in lay_out_page(run, assets="folder", templates=EXAMPLE).assets["report.css"].decode()
 
 
-def test_a_file_replaces_ours_of_the_same_name(run: Run, templates: WriteTemplates) -> None:
+def test_a_file_replaces_the_built_in_one_of_the_same_name(run: Run, templates: WriteTemplates) -> None:
     page = render_page(run, templates=templates({"sections/data.html.j2": "<p>{{ facts.source }} & mine</p>"}))
     section = BeautifulSoup(page, "html.parser").find(id="data")
     assert section.get_text(" ", strip=True) == "Data a folder & mine"
 
 
-def test_foreign_templates_are_escaped_as_ours_are(run: Run, templates: WriteTemplates) -> None:
+def test_custom_templates_are_escaped_like_built_in_ones(run: Run, templates: WriteTemplates) -> None:
     page = render_page(run, templates=templates({"sections/data.html.j2": """{{ "<script>" }}"""}))
     assert "&lt;script&gt;" in page
 
 
-def test_a_script_of_ones_own_is_allowed_by_the_policy(run: Run, templates: WriteTemplates) -> None:
+def test_a_custom_script_is_allowed_by_the_policy(run: Run, templates: WriteTemplates) -> None:
     page = render_page(run, templates=templates({"report.js": "document.title = 'mine';"}))
     digest = b64encode(hashlib.sha256(b"document.title = 'mine';").digest()).decode()
     assert f"script-src 'sha256-{digest}'" in page
 
 
-def test_the_next_page_is_ours_again(run: Run, pages: dict[str, str], templates: WriteTemplates) -> None:
+def test_the_next_page_uses_the_built_in_templates(run: Run, pages: dict[str, str], templates: WriteTemplates) -> None:
     render_page(run, templates=templates({"sections/data.html.j2": ""}))
     assert render_page(run) == pages["ordinary"]
 
@@ -97,7 +97,7 @@ def test_a_broken_template_is_an_error_that_names_its_line(
         render_page(run, templates=folder)
 
 
-def test_a_template_that_is_no_text_is_an_error(run: Run, tmp_path: Path) -> None:
+def test_a_template_that_is_not_text_is_an_error(run: Run, tmp_path: Path) -> None:
     (tmp_path / "report.css").write_bytes(b"\xff\xfe")
     with pytest.raises(TemplateError, match=r"Received: .*UnicodeDecodeError"):
         render_page(run, templates=tmp_path)
@@ -125,5 +125,5 @@ def test_a_folder_that_replaces_nothing_is_an_error(run: Run, templates: WriteTe
         ("\x00", "\ufffd"),
     ],
 )
-def test_a_rate_or_an_option_stays_on_its_line_and_the_rest_is_text(text: str, written: str) -> None:
+def test_a_rate_or_an_option_is_not_broken_and_the_rest_is_text(text: str, written: str) -> None:
     assert unbroken(text) == written

@@ -18,7 +18,7 @@ def printed(run: Run, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out.replace("\u00a0", " ")
 
 
-def test_says_difference_interval_test_and_counts(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_difference_interval_test_and_counts(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(runs["compared"], capsys).splitlines()
     assert lines[0] == (
         "No detectable difference from the baseline: accuracy is 80.0 % and was 79.5 %; the 95 % interval of the "
@@ -43,27 +43,27 @@ def test_a_calibration_error_that_is_not_known_is_a_dash(
 ) -> None:
     diagnosis = runs["compared"].diagnosis
     unknown = dataclasses.replace(diagnosis.calibration, error=None)
-    said = printed(Run(dataclasses.replace(diagnosis, calibration=unknown), Pictures()), capsys)
-    assert ["calibration error", "6.2 %", "–"] in [re.split(r"\s{2,}", line.strip()) for line in said.splitlines()]
+    text = printed(Run(dataclasses.replace(diagnosis, calibration=unknown), Pictures()), capsys)
+    assert ["calibration error", "6.2 %", "–"] in [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
 
 
-def test_of_many_classes_those_that_changed_most_are_shown(
+def test_with_many_classes_those_that_changed_most_are_shown(
     runs: dict[str, Run], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(terminal, "_CLASSES", 3)
-    said = printed(runs["compared"], capsys)
-    assert "7 of 10 classes changed less and are not listed." in said
-    assert "airplane" not in said
+    text = printed(runs["compared"], capsys)
+    assert "7 of 10 classes changed less and are not listed." in text
+    assert "airplane" not in text
 
 
-def test_hostile_names_cannot_command_the_terminal(
+def test_hostile_names_cannot_control_the_terminal(
     runs: dict[str, Run], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    said = printed(runs["hostile and compared"], capsys)
-    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", said)
-    assert """</script><script>alert("1")</script>""" in said
+    text = printed(runs["hostile and compared"], capsys)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", text)
+    assert """</script><script>alert("1")</script>""" in text
 
 
-def test_nothing_is_said_without_a_baseline(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_nothing_without_a_baseline(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(runs["ordinary"], capsys) == ""

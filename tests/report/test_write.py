@@ -51,14 +51,14 @@ def test_a_page_in_one_file_leaves_no_assets_behind(run: Run, tmp_path: Path) ->
     assert not (tmp_path / "assets").exists()
 
 
-def test_what_is_not_ours_stays(run: Run, tmp_path: Path) -> None:
+def test_files_of_the_user_stay(run: Run, tmp_path: Path) -> None:
     write_page(tmp_path, run, assets="folder")
     (tmp_path / "assets" / "mine.png").write_bytes(b"")
     write_page(tmp_path, run)
     assert names(tmp_path / "assets") == {"mine.png"}
 
 
-def test_a_folder_that_was_never_ours_stays(run: Run, tmp_path: Path) -> None:
+def test_a_folder_of_the_user_stays(run: Run, tmp_path: Path) -> None:
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "report.css").write_text("mine")
     write_page(tmp_path, run)
@@ -71,7 +71,7 @@ def test_pictures_that_the_page_no_longer_has_are_removed(runs: dict[str, Run], 
     assert names(tmp_path / "assets") == {"report.css", "report.js", "samples.webp", "contents.txt"}
 
 
-def test_a_list_that_leads_out_of_the_folder_is_not_followed(run: Run, tmp_path: Path) -> None:
+def test_a_list_with_paths_outside_of_the_folder_is_not_followed(run: Run, tmp_path: Path) -> None:
     write_page(tmp_path, run, assets="folder")
     (tmp_path / "precious").write_text("mine")
     (tmp_path / "assets" / "contents.txt").write_text("../precious\n..\n")

@@ -24,7 +24,7 @@ from lrdiag.training.guard import DivergenceGuard
 from lrdiag.training.history import describe_optimizer
 from lrdiag.training.progress_bar import TrainingProgress
 from lrdiag.training.run_recorder import RunRecorder
-from lrdiag.vocabulary import OPTIMIZERS, SCHEDULES
+from lrdiag.vocabulary import BOUNDED_SCHEDULES, OPTIMIZERS, SCHEDULES
 
 RATES = Rates(base_lr=0.01, max_lr=0.4, static_lr=0.1)
 
@@ -34,7 +34,7 @@ def rates_of(policy: Policy, steps: int) -> list[float]:
 
 
 @pytest.mark.parametrize(("steps_per_epoch", "epochs"), [(3, 4), (4, 16), (7, 24), (5, 40), (3, 1)])
-def test_cycles_end_at_the_base_on_the_very_last_step(steps_per_epoch: int, epochs: int) -> None:
+def test_cycles_end_at_the_base_at_the_last_step(steps_per_epoch: int, epochs: int) -> None:
     policy = plan("cyclic", RATES, steps_per_epoch, epochs)
     rates = rates_of(policy, steps_per_epoch * epochs)
     assert (rates[0], rates[-1]) == pytest.approx((0.01, 0.01), rel=1e-4)
@@ -47,14 +47,14 @@ def test_cycles_end_at_the_base_on_the_very_last_step(steps_per_epoch: int, epoc
 
 
 @pytest.mark.parametrize(("updates", "words"), [(1, "one"), (2, "one"), (3, "one"), (5, "2"), (9, "3")])
-def test_a_training_of_few_updates_has_as_many_decaying_cycles_as_fit(updates: int, words: str) -> None:
+def test_a_short_run_has_as_many_decaying_cycles_as_fit(updates: int, words: str) -> None:
     policy = plan("triangular2", RATES, steps_per_epoch=updates, epochs=1)
     assert policy.description.startswith(f"{words} triangular cycle")
     assert policy.rate.curve.step_size == max((updates - 1) / {"one": 2, "2": 4, "3": 6}[words], 1)
 
 
 @pytest.mark.parametrize(("steps_per_epoch", "epochs"), [(5, 20), (1, 8)])
-def test_one_cycle_ends_far_below_its_beginning_on_the_very_last_step(steps_per_epoch: int, epochs: int) -> None:
+def test_one_cycle_ends_far_below_its_beginning_at_the_last_step(steps_per_epoch: int, epochs: int) -> None:
     steps = steps_per_epoch * epochs
     rates = rates_of(plan("one-cycle", RATES, steps_per_epoch, epochs), steps)
     assert rates[0] == pytest.approx(0.01, rel=1e-5)
@@ -68,7 +68,7 @@ def test_decaying_cycles_are_three_or_more_and_end_at_the_base(steps_per_epoch: 
     steps = steps_per_epoch * epochs
     step_size = (steps - 1) / (2 * cycles)
     for schedule, curve, words in (
-        ("triangular2", Cyclic(0.01, 0.4, step_size, "triangular2"), ", each half as high as the last"),
+        ("triangular2", Cyclic(0.01, 0.4, step_size, "triangular2"), ", each half as high as the previous one"),
         (
             "exp-range",
             Cyclic(0.01, 0.4, step_size, "exp_range", 0.1 ** (1 / (steps - 1))),
@@ -85,8 +85,8 @@ def test_decaying_cycles_are_three_or_more_and_end_at_the_base(steps_per_epoch: 
 @pytest.mark.parametrize(
     ("steps_per_epoch", "epochs", "cycles"), [(50, 1, 1), (50, 2, 1), (20, 3, 2), (20, 7, 3), (3, 40, 3)]
 )
-def test_cosine_cycles_double_and_end_low_with_the_training(steps_per_epoch: int, epochs: int, cycles: int) -> None:
-    """Keras's own schedule, to which this package has nothing to add."""
+def test_cosine_cycles_double_and_end_with_the_run(steps_per_epoch: int, epochs: int, cycles: int) -> None:
+    """The schedule is that of Keras."""
     steps = steps_per_epoch * epochs
     policy = plan("cosine-restarts", RATES, steps_per_epoch, epochs)
     assert type(policy.rate) is keras.optimizers.schedules.CosineDecayRestarts
@@ -95,7 +95,7 @@ def test_cosine_cycles_double_and_end_low_with_the_training(steps_per_epoch: int
     np.testing.assert_allclose(rates, CosineRestarts(0.4, first)(np.arange(steps)), rtol=1e-3, atol=1e-6)
     assert sum(np.diff(rates) > 0) == cycles - 1
     assert (rates[0], rates[-1]) == pytest.approx((0.4, 0.0), abs=0.005)
-    number = "one cosine cycle" if cycles == 1 else f"{cycles} cosine cycles, each twice as long as the last,"
+    number = "one cosine cycle" if cycles == 1 else f"{cycles} cosine cycles, each twice as long as the previous one,"
     assert policy.description == f"{number} from 4.0e-1 down to 0"
 
 
@@ -106,11 +106,17 @@ def test_decay_goes_by_epochs() -> None:
 
 
 @pytest.mark.parametrize("schedule", ["constant", "plateau"])
-def test_one_rate_is_the_static_one(schedule: Any) -> None:
+def test_a_single_rate_is_the_static_rate(schedule: Any) -> None:
     policy = plan(schedule, RATES, 8, 5)
     assert policy.rate == 0.1
     assert [type(each).__name__ for each in policy.callbacks] == ["ReduceLROnPlateau"] * (schedule == "plateau")
     assert "1.0e-1" in policy.description
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_only_a_bounded_schedule_uses_the_lower_boundary(schedule: Any) -> None:
+    lower, higher = (rates_of(plan(schedule, Rates(base_lr, 0.4, 0.1), 3, 4), 12) for base_lr in (0.01, 0.02))
+    assert (lower != higher) == (schedule in BOUNDED_SCHEDULES)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -170,7 +176,7 @@ def test_the_recorded_rates_are_the_policy_and_the_losses_are_finite(network: Ne
     assert not training.interrupted
 
 
-def test_momentum_is_kept_where_it_moved(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_momentum_is_recorded_if_it_changed(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     cycle = OneCycleSchedule(max_lr=0.1, total_steps=8)
     moving = SGD(cycle, momentum=cycle.momentum(0.85, 0.95))
     assert run(network, Policy(0.1, (), "constant")).momentum_per_step is None
@@ -179,8 +185,8 @@ def test_momentum_is_kept_where_it_moved(network: Network, monkeypatch: pytest.M
     assert (momentums[0], len(momentums)) == (pytest.approx(0.95), 9)
 
 
-def test_an_epoch_is_what_keras_says_of_it(network: Network) -> None:
-    """The mean of the steps' losses, weighted by their batches, and what `evaluate` says afterwards."""
+def test_an_epoch_equals_the_history_of_keras(network: Network) -> None:
+    """The mean of the steps' losses, weighted by their batches, and the result of `evaluate`."""
     training = run(network, Policy(0.1, (), "constant"))
     expected = np.average(np.reshape(training.loss_per_step, (3, 3)), axis=1, weights=[8, 8, 4])
     np.testing.assert_allclose([epoch.loss for epoch in training.epochs], expected, rtol=1e-5)
@@ -191,7 +197,7 @@ def test_an_epoch_is_what_keras_says_of_it(network: Network) -> None:
 
 
 def test_a_plateau_lowers_the_rate(network: Network) -> None:
-    """Nothing improves on a rate this small, so it is cut after two epochs."""
+    """At so small a rate the loss does not improve, so the rate is reduced after two epochs."""
     network.model.layers[2].trainable = False  # its averages would move
     training = run(network, plan("plateau", Rates(1e-9, 1e-7, 1e-8), 3, 5), epochs=5)
     per_epoch = training.learning_rate_per_step[::3]
@@ -209,7 +215,7 @@ def test_every_optimizer_trains(network: Network, optimizer: Any) -> None:
 
 
 @pytest.mark.parametrize(("decay", "kept"), [(None, 0.004), (0.25, 0.25)])
-def test_adamw_has_the_decay_of_the_network_else_its_own(network: Network, decay: float | None, kept: float) -> None:
+def test_adamw_has_the_decay_of_the_network_or_its_default(network: Network, decay: float | None, kept: float) -> None:
     compile_network(Network("tiny", network.model, True, decay), "adamw", 0.001)
     assert network.model.optimizer.weight_decay == kept
     assert describe_optimizer(network.model) == f"AdamW, weight decay {kept}"
@@ -271,7 +277,7 @@ def test_a_loss_that_is_not_finite_stops_training_and_restores_the_start_of_the_
 
 
 @pytest.mark.parametrize("updates", [3, 9], ids=["first-epoch", "last-epoch"])
-def test_a_network_that_the_last_update_of_an_epoch_broke_is_restored(network: Network, updates: int) -> None:
+def test_a_divergence_at_the_last_update_of_an_epoch_is_undone(network: Network, updates: int) -> None:
     """No loss of that epoch shows it, only the validation loss."""
     guard = DivergenceGuard()
     run(network, Policy(0.1, (Poison(updates),), "constant"), guard)
@@ -280,7 +286,7 @@ def test_a_network_that_the_last_update_of_an_epoch_broke_is_restored(network: N
     assert all(np.isfinite(weights).all() for weights in network.model.get_weights())
 
 
-def test_the_guard_leaves_a_sound_run_alone(network: Network) -> None:
+def test_the_guard_does_not_change_a_sound_run(network: Network) -> None:
     start = [weights.copy() for weights in network.model.get_weights()]
     expected = run(network, Policy(0.1, (), "constant")).loss_per_step
     network.model.set_weights(start)

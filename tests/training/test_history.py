@@ -86,7 +86,7 @@ def test_the_history_of_another_model_is_refused() -> None:
 
 
 def test_a_shorter_list_is_left_out() -> None:
-    """Two validations in four epochs don't say which epochs they belong to."""
+    """It is not known to which of four epochs two validations belong."""
     figures = {"loss": [4.0, 3.0, 2.0, 1.0], "val_loss": [3.5, 1.5], "accuracy": [0.1, 0.2, 0.3, 0.4]}
     assert [epoch.val_loss for epoch in epochs_of(figures)] == [None] * 4
     assert [epoch.accuracy for epoch in epochs_of(figures)] == [0.1, 0.2, 0.3, 0.4]

@@ -54,7 +54,7 @@ class Cifar10:
 
         Raises:
             DataError: If the files in `data_dir` are broken or of another format.
-            DataUnavailable: If CIFAR-10 is neither on disk nor can be downloaded.
+            DataUnavailable: If CIFAR-10 isn't on disk and can't be downloaded.
         """
         dataset = self._read(progress, test_only)
         train, test = (fit_all(part, self.image_size, self.channels) for part in (dataset.train, dataset.test))
@@ -75,7 +75,7 @@ class Cifar10:
             return download(URL, SHA256, progress, title=self.name, megabytes=MEGABYTES)
         except OSError as error:
             raise DataUnavailable(
-                f"CIFAR-10 is neither on disk nor can it be downloaded: {error}.\n"
+                f"CIFAR-10 is not on disk and cannot be downloaded: {error}.\n"
                 f"Download {URL} on a machine with a network, and pass the folder that contains it as --data-dir or "
                 "LRDIAG_DATA_DIR. Or use data that needs no download: --data digits."
             ) from error

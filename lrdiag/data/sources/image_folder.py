@@ -73,7 +73,7 @@ class ImageFolder:
         unreadable: list[SkippedFile] = []
         files = {part: self._files(folders[part], classes, unreadable) for part in wanted}
         names = [printable(each) for each in classes]
-        if not test_only:  # raises before a long time of reading
+        if not test_only:  # raises before the images are read
             training = files.get("train") or files["whole"]
             require_images_of_each_class(training.labels, names, source, unreadable, f"{_SUFFIXES} files")
         parts, broken = read_parts(self.path, files, self.image_size or DEFAULT_SIZE, self.channels, progress)
@@ -123,7 +123,7 @@ class ImageFolder:
         return LabelledFiles(names, labels.astype(np.int64))
 
     def _below(self, folder: Path, unreadable: list[SkippedFile]) -> Iterator[str]:
-        """Yields the image files in `folder` and below, relative to `path`. Links are followed, except in a circle.
+        """Yields the image files in `folder` and below, relative to `path`. Follows links, except circular ones.
 
         Unreadable folders are added to `unreadable`.
         """

@@ -100,7 +100,7 @@ class ImageArrays:
                 file, reason = None, str(error)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise DataError(
-                    f"A .npz file must be one that numpy.savez wrote. Received: {printable(str(self.path))}: {reason}. "
+                    f"A .npz file must be written by numpy.savez. Received: {printable(str(self.path))}: {reason}. "
                     "Write it again"
                 )
             yield stack.enter_context(file)
@@ -108,7 +108,7 @@ class ImageArrays:
 
 @dataclass(frozen=True)
 class _Labels:
-    """The class of each image, `int64` of shape `(n,)`, and the least number of classes."""
+    """The class of each image, `int64` of shape `(n,)`, and the smallest possible number of classes."""
 
     numbers: npt.NDArray[np.int64]
     classes: int

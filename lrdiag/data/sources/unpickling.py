@@ -29,7 +29,8 @@ def load_arrays(file: IO[bytes]) -> Any:
         The pickled object.
 
     Raises:
-        pickle.UnpicklingError: If the pickle is damaged or truncated, or names anything but a numpy array.
+        pickle.UnpicklingError: If the pickle is damaged or truncated, or contains objects other than plain values and
+            arrays of numbers.
     """
     try:
         return _ArrayUnpickler(file, encoding="bytes").load()
@@ -41,7 +42,7 @@ def load_arrays(file: IO[bytes]) -> Any:
 
 class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """Allows what pickled arrays need, by its name in numpy 1 and 2."""
+        """Returns the replacement of a global that pickled arrays need, by its name in numpy 1 and 2."""
         key = (module.replace("numpy.core.", "numpy._core."), name)
         if key not in _ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, and only numpy arrays are allowed")

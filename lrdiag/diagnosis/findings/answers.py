@@ -1,4 +1,4 @@
-"""What a rule answers, and the wording that the rules share."""
+"""The answers of a rule, and the wording that the rules share."""
 
 from __future__ import annotations
 

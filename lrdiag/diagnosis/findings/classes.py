@@ -18,7 +18,7 @@ FEWEST_OF_CLASS = 10
 WEAK_RECALL_GAP = 0.15
 """Accuracy minus the recall of the class."""
 WEAK_BY_CHANCE = 0.01
-"""Probability that chance makes the weakest of all classes so weak."""
+"""Probability that the weakest of all classes is so weak by chance."""
 OVER_PREDICTED = 2.0
 """Images predicted as the class, divided by its test images."""
 FEWEST_PREDICTED = 20
@@ -37,7 +37,7 @@ class Candidate:
 
 
 def decisive(candidates: Sequence[Candidate], threshold: float) -> Candidate | None:
-    """The candidate that decides a rule: a clear one above the threshold if there is one, then the largest value."""
+    """The candidate that decides a rule: the largest value, but a clear one above the threshold comes first."""
     return max(candidates, key=lambda each: (each.clear and each.value > threshold, each.value), default=None)
 
 
@@ -61,7 +61,7 @@ def weak_class(evidence: Evidence) -> Answer:
         return NotChecked(f"{plural(weak.support, 'image')} of a class are too few", worst.value, WEAK_RECALL_GAP)
     return Found(
         f"“{short(weak.name)}” is the weakest class.",
-        f"{percent(weak.recall)} of its {count(weak.support)} images are classified correctly, against "
+        f"{percent(weak.recall)} of its {count(weak.support)} images are classified correctly, compared with "
         f"{percent(accuracy)} of all images.",
         "Look at its misclassified images below. Add training images of this class, or check their labels.",
         worst.value,
@@ -105,7 +105,7 @@ def confused_pair(evidence: Evidence) -> Answer:
     """Many images of one class are predicted as one other class."""
     facts = evidence.facts
     if len(facts.dataset.classes) == 2:
-        return NotChecked("there are only two classes, so every mistake is of this kind")
+        return NotChecked("there are only two classes, so every mistake belongs to a confused pair")
     worst = worst_pair(facts)
     if worst is None:
         if max(facts.dataset.test_counts) < FEWEST_OF_CLASS:

@@ -13,7 +13,7 @@ def stand_in_data(evidence: Evidence) -> Answer:
     if facts.dataset.fallback is None:
         return Passed()
     return Found(
-        f"This is not CIFAR-10: the {facts.dataset.name} data is used instead.",
+        f"CIFAR-10 was not available. The {facts.dataset.name} data was used instead.",
         facts.dataset.fallback,
         f"Download CIFAR-10 into a folder and name it with {option(facts, 'data-dir')}, or request the digits with "
         f"{option(facts, 'data')} digits.",

@@ -19,7 +19,7 @@ COLLAPSED_SHARE = 0.90
 COLLAPSED_EXCESS = 0.30
 """By how much this share exceeds the class's share of the test images."""
 CHANCE_POWER = 0.30
-"""Highest value that Cohen's kappa may have, given the number of images, for the model to be called no better."""
+"""The model is called no better than chance only if Cohen's kappa is unlikely to exceed this value."""
 _ROUNDING = 1e-9
 
 
@@ -39,7 +39,7 @@ def not_finite(evidence: Evidence) -> Answer:
 
 
 def collapsed_predictions(evidence: Evidence) -> Answer:
-    """The model predicts one class for nearly every image, whatever the image shows."""
+    """The model predicts one class for nearly every image."""
     facts = evidence.facts
     confusion, size = np.asarray(facts.confusion), facts.test.size
     if size < FEWEST_IMAGES:
@@ -62,7 +62,7 @@ def collapsed_predictions(evidence: Evidence) -> Answer:
 
 
 def at_chance(evidence: Evidence) -> Answer:
-    """The accuracy is what predictions would reach that do not depend on the images."""
+    """The accuracy is no higher than that of predictions that do not depend on the images."""
     facts = evidence.facts
     size = facts.test.size
     if size < FEWEST_IMAGES:
@@ -77,9 +77,9 @@ def at_chance(evidence: Evidence) -> Answer:
         return NotChecked(_too_few(size), accuracy, chance_high)
     return Found(
         "The model is no better than chance.",
-        f"{percent(accuracy)} of the images are classified correctly. Predictions that do not depend on the image, but "
-        f"name each class as often as the model does, are correct for {percent(expected)} on average and for up to "
-        f"{percent(chance_high)} by chance.{_values(facts)}",
+        f"{percent(accuracy)} of the images are classified correctly. If the same predictions are assigned to the "
+        f"images at random, {percent(expected)} are correct on average, and up to {percent(chance_high)} by chance."
+        f"{_values(facts)}",
         _remedy(facts),
         accuracy,
         chance_high,
@@ -87,7 +87,7 @@ def at_chance(evidence: Evidence) -> Answer:
 
 
 def _chance(confusion: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation of the accuracy if the predictions are dealt to the images at random.
+    """Mean and standard deviation of the accuracy if the predictions are assigned to the images at random.
 
     Source: Hoeffding, "A combinatorial central limit theorem" (1951).
     """
@@ -104,7 +104,7 @@ def _values(facts: Diagnosis) -> str:
     low, high = facts.value_range
     if facts.made_by == "train_and_report":
         return ""
-    return f" The values that the model received are between {low:.4g} and {high:.4g}."
+    return f" The model received values from {low:.4g} to {high:.4g}."
 
 
 def _remedy(facts: Diagnosis) -> str:
@@ -116,10 +116,10 @@ def _remedy(facts: Diagnosis) -> str:
     scaling = f" ({option(facts, 'preprocess')})" if facts.command else ""
     return (
         f"Check that the images are scaled as in training{scaling}: pixels of 0–255 if the model scales them itself. "
-        "Check that the classes are in the same order. If both are right, the model has not learned: train it longer "
+        "Check that the classes are in the same order. If both are correct, the model has not learned: train it longer "
         "or with a lower learning rate."
     )
 
 
 def _too_few(size: int) -> str:
-    return f"{plural(size, 'test image')} are too few"
+    return f"{plural(size, 'test image')} {'is' if size == 1 else 'are'} too few"

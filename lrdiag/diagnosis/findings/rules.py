@@ -1,4 +1,4 @@
-"""The table of rules. It alone knows the order, severity and section of each finding.
+"""The table of rules. Only it defines the order, severity and section of each finding.
 
 To add a rule, write a function from `Evidence` to an answer in a module of this room, and add a row here, a test and a
 paragraph in docs/findings.md.
@@ -29,7 +29,7 @@ class Rule:
         check: Pure function from the evidence to the answer.
         needs: Evidence that the check cannot do without. The rule is not checked if any is missing.
         unless: Codes of rules that name the cause. The rule is not checked if one of them found a problem, because it
-            would only describe the effect. They stand earlier in the table.
+            would only describe the effect. They come earlier in the table.
     """
 
     code: str
@@ -84,7 +84,7 @@ def check_all(evidence: Evidence, rules: Sequence[Rule] = RULES) -> Diagnosis:
 
 
 def check_again(evidence: Evidence, need: Need, rules: Sequence[Rule] = RULES) -> Diagnosis:
-    """Applies the rules that need a piece of evidence which is new; keeps the results of all others.
+    """Applies the rules that need a new piece of evidence, and keeps the results of all others.
 
     Args:
         evidence: The facts, with the earlier findings and checks and with the new evidence.
@@ -109,7 +109,7 @@ def recorded_checks(facts: Diagnosis, rules: Sequence[Rule] = RULES) -> list[Che
 
 
 def cause_of(code: str, facts: Diagnosis, rules: Sequence[Rule] = RULES) -> str | None:
-    """The finding that explains whatever this rule would find, or `None`."""
+    """The finding that already explains the problem that this rule checks, or `None`."""
     rule = next(rule for rule in rules if rule.code == code)
     return _cause(rule, [finding.code for finding in facts.findings])
 
@@ -121,7 +121,7 @@ def _cause(rule: Rule, found: Collection[str]) -> str | None:
 def _answer(rule: Rule, evidence: Evidence, found: Collection[str]) -> Answer:
     cause = _cause(rule, found)
     if cause is not None:
-        return NotChecked(f"see {cause}")
+        return NotChecked(f"the finding {cause} explains it")
     for need in rule.needs:
         if evidence.lacks(need):
             return NotChecked(MISSING[need])

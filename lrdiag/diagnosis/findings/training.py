@@ -8,8 +8,12 @@ from lrdiag.formats import count, percent, plural
 from lrdiag.intervals import newcombe, wilson
 from lrdiag.record.facts import Diagnosis, Epoch, TrainingRun, TrainingSample
 
-OVERFITTING_GAP = 0.05
-"""Accuracy on training images minus accuracy on other images."""
+OVERFITTING_GAP = 0.10
+"""Accuracy on training images minus accuracy on other images. A model that trained well has a gap of 5 to 9 points."""
+OVERFITTING_GAP_AT_RISING_LOSS = 0.05
+"""The same if the validation loss has risen since its minimum."""
+RISEN_LOSS = 1.1
+"""Last validation loss, divided by the lowest, from which on it has risen."""
 LAG_GAP = 0.10
 """Accuracy while training minus accuracy in inference mode, on training images."""
 
@@ -25,7 +29,7 @@ def training_stopped(evidence: Evidence) -> Answer:
         f"{_completed(training)} The figures below are those of the model at the start of the epoch that failed.",
         f"Lower the learning rate ({rate}), or let the range test choose it ({rate} auto)."
         if facts.made_by == "train_and_report"
-        else "Lower the learning rate. lrdiag.find_lr measures a suitable one.",
+        else "Lower the learning rate. lrdiag.find_lr suggests one.",
     )
 
 
@@ -56,9 +60,9 @@ def lagging_statistics(evidence: Evidence) -> Answer:
     return Found(
         f"On training images, the model is {_points(gap)} points less accurate in inference mode than while training.",
         f"Accuracy was {percent(while_training)} while training and is {percent(sample.accuracy)} on "
-        f"{plural(sample.size, 'training image')} in inference mode. This is typical of batch normalisation after a "
+        f"{plural(sample.size, 'training image')} in inference mode. This is typical of batch normalization after a "
         "short training run: inference uses moving averages, which lag behind the weights.",
-        f"Train for more epochs{_named(facts, 'epochs')}, or lower the momentum of the batch normalisation layers "
+        f"Train for more epochs{_named(facts, 'epochs')}, or lower the momentum of the batch normalization layers "
         "(0.9 instead of 0.99).",
         gap,
         LAG_GAP,
@@ -78,20 +82,27 @@ def _epochs_of_the_weights(facts: Diagnosis, training: TrainingRun) -> list[Epoc
 def overfitting(evidence: Evidence) -> Answer:
     """The model is much more accurate on its training images than on others."""
     if evidence.train_sample is not None:
-        return _measured_gap(evidence.facts, evidence.train_sample)
+        return _measured_gap(evidence.facts, evidence.train_sample, _overfitting_gap(evidence.training))
     last = evidence.training.epochs[-1] if evidence.training and evidence.training.epochs else None
     if last is None or last.accuracy is None or last.val_accuracy is None:
         return NotChecked(
             "the training images were not evaluated, and no training and validation accuracy was recorded"
         )
-    return _gap_in_the_history(evidence.facts, last.accuracy, last.val_accuracy)
+    return _gap_in_the_history(evidence.facts, last.accuracy, last.val_accuracy, _overfitting_gap(evidence.training))
 
 
-def _measured_gap(facts: Diagnosis, sample: TrainingSample) -> Answer:
+def _overfitting_gap(training: TrainingRun | None) -> float:
+    """The gap that counts as overfitting: smaller if the validation loss has risen as well."""
+    losses = [epoch.val_loss for epoch in training.epochs if epoch.val_loss is not None] if training else []
+    has_risen = bool(losses) and losses[-1] > RISEN_LOSS * min(losses)
+    return OVERFITTING_GAP_AT_RISING_LOSS if has_risen else OVERFITTING_GAP
+
+
+def _measured_gap(facts: Diagnosis, sample: TrainingSample, threshold: float) -> Answer:
     test = facts.test
     gap = sample.accuracy - test.accuracy
-    if gap <= OVERFITTING_GAP:
-        return Passed(gap, OVERFITTING_GAP)
+    if gap <= threshold:
+        return Passed(gap, threshold)
     low, high = newcombe(
         (round(sample.accuracy * sample.size), sample.size), (round(test.accuracy * test.size), test.size)
     )
@@ -99,7 +110,7 @@ def _measured_gap(facts: Diagnosis, sample: TrainingSample) -> Answer:
         return NotChecked(
             f"{plural(sample.size, 'training image')} and {plural(test.size, 'test image')} are too few",
             gap,
-            OVERFITTING_GAP,
+            threshold,
         )
     return Found(
         f"The model overfits: it is {_points(gap)} points more accurate on training images than on test images.",
@@ -108,25 +119,25 @@ def _measured_gap(facts: Diagnosis, sample: TrainingSample) -> Answer:
         f"of the difference is {_points(low)} to {_points(high)} points.",
         _against_overfitting(facts),
         gap,
-        OVERFITTING_GAP,
+        threshold,
     )
 
 
-def _gap_in_the_history(facts: Diagnosis, accuracy: float, val_accuracy: float) -> Answer:
+def _gap_in_the_history(facts: Diagnosis, accuracy: float, val_accuracy: float, threshold: float) -> Answer:
     gap, size = accuracy - val_accuracy, facts.dataset.validation_size
-    if gap <= OVERFITTING_GAP:
-        return Passed(gap, OVERFITTING_GAP)
+    if gap <= threshold:
+        return Passed(gap, threshold)
     if size and accuracy <= wilson(round(val_accuracy * size), size)[1]:
-        return NotChecked(f"{plural(size, 'validation image')} are too few", gap, OVERFITTING_GAP)
+        return NotChecked(f"{plural(size, 'validation image')} are too few", gap, threshold)
     return Found(
         f"Training accuracy is {_points(gap)} points above validation accuracy.",
-        f"In the last epoch it was {percent(accuracy)}, against {percent(val_accuracy)}. Either the model overfits, or "
+        f"In the last epoch they were {percent(accuracy)} and {percent(val_accuracy)}. Either the model overfits, or "
         "it behaves differently in inference mode: training accuracy is measured while training, when dropout is "
-        "active and batch normalisation uses the statistics of the batch.",
+        "active and batch normalization uses the statistics of the batch.",
         "Evaluate the model on its training images. If it reaches the training accuracy, it overfits: "
-        f"{_against_overfitting(facts)} If it does not, the moving averages of batch normalisation lag: train longer.",
+        f"{_against_overfitting(facts)} If it does not, the moving averages of batch normalization lag: train longer.",
         gap,
-        OVERFITTING_GAP,
+        threshold,
     )
 
 
@@ -147,4 +158,4 @@ def _points(difference: float) -> str:
 
 
 def _completed(training: TrainingRun) -> str:
-    return f"{count(len(training.epochs))} of {plural(training.epochs_planned, 'epoch')} were completed."
+    return f"Completed: {count(len(training.epochs))} of {plural(training.epochs_planned, 'epoch')}."

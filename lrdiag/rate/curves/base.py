@@ -64,23 +64,23 @@ class Curve(ABC):
         """Returns the arguments with which a cycle ends after `updates`, as written in a call.
 
         Returns:
-            Such as `"step_size=29.5"`. Empty if so few updates can't hold a cycle.
+            Such as `"step_size=29.5"`. Empty if there are too few updates for a cycle.
         """
         return ""
 
     def momentum(self, step: Any, low: float, high: float, ops: Any = np) -> Any:
-        """Returns the momentum cycled against the rate: `low` at the peak of the rate, `high` at its lowest.
+        """Returns the momentum, which moves opposite to the rate: `low` at the peak of the rate, `high` at its lowest.
 
         Raises:
             SettingsError: If the policy has no cycle.
         """
         raise SettingsError(
-            "Momentum is cycled against a cycle of the learning rate: use `Cyclic` or `OneCycle`, with or without "
+            "The momentum moves opposite to a cycle of the learning rate: use `Cyclic` or `OneCycle`, with or without "
             f"`Warmup`. Received: {type(self).__name__}"
         )
 
     def get_config(self) -> dict[str, Any]:
-        """Returns plain values from which `curve_from_config` makes this curve again."""
+        """Returns plain values from which `curve_from_config` rebuilds this curve."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
         plain = {name: value.get_config() if isinstance(value, Curve) else value for name, value in values.items()}
         return {"class_name": type(self).__name__, **plain}
@@ -93,7 +93,7 @@ class Curve(ABC):
             >>> print(Cyclic(base_lr=0.1, max_lr=0.5, step_size=150).summary(steps_per_epoch=100, epochs=8))
             Cyclic: 2.7 cycles in 800 updates (8 epochs of 100).
             The learning rate begins at 0.1, peaks at 0.5 (update 150, in epoch 2) and ends at 0.369.
-            The training ends 100 updates before the end of a cycle. With `step_size=133.167` it ends with a cycle.
+            Training ends 100 updates before the end of a cycle. With `step_size=133.167` it ends with a cycle.
 
         Args:
             steps_per_epoch: Number of updates in an epoch.
@@ -114,7 +114,7 @@ class Curve(ABC):
             f"{turn // steps_per_epoch + 1}) and ends at {values[-1]:.3g}.",
         ]
         if cycles:
-            lines.append(self.misfit(updates) or "The training ends with a cycle.")
+            lines.append(self.misfit(updates) or "Training ends with a cycle.")
         return "\n".join(lines)
 
     def plot(self, steps_per_epoch: int | None = None, epochs: int | None = None, *, axes: Axes | None = None) -> Axes:
@@ -160,7 +160,7 @@ class Curve(ABC):
         if -tolerance <= late and (late < 1 if self.jumps else late <= tolerance):
             return None
         distance = f"{formats.plural(max(1, round(abs(late))), 'update')} {'after' if late > 0 else 'before'}"
-        ends, arguments = f"The training ends {distance} the end of a cycle", self.fitting(updates)
+        ends, arguments = f"Training ends {distance} the end of a cycle", self.fitting(updates)
         return (
             f"{ends}. With `{arguments}` it ends with a cycle."
             if arguments

@@ -84,7 +84,7 @@ class Warmup(Curve):
 
 @dataclass(frozen=True)
 class CycledMomentum(Curve):
-    """Momentum cycled against a curve: Smith (2018), section 4.3.
+    """Momentum that moves opposite to a curve: Smith (2018), section 4.3.
 
     Example:
         >>> from lrdiag.rate.curves import OneCycle
@@ -112,7 +112,7 @@ class CycledMomentum(Curve):
         require_curve(self.curve)
         if not (is_number(self.low) and is_number(self.high) and 0 <= self.low < self.high < 1):
             raise SettingsError(
-                "Momentum is cycled between two numbers, 0 <= low < high < 1. "
+                "The momentum must cycle between two numbers, 0 <= low < high < 1. "
                 f"Received: low={self.low!r}, high={self.high!r}"
             )
         self.curve.momentum(0, self.low, self.high)  # raises for a curve without cycles

@@ -14,7 +14,7 @@ from lrdiag.rate.curves.checks import require_ascending, require_positive
 
 @dataclass(frozen=True)
 class _Sweep(Curve):
-    """What both ladders share: they reach both ends."""
+    """The common part of both ladders, which reach both ends."""
 
     start_lr: float
     end_lr: float

@@ -19,7 +19,7 @@ Anneal = Literal["cos", "linear"]
 
 @dataclass(frozen=True)
 class OneCycle(Curve):
-    """One cycle over the whole of training: Smith, "A disciplined approach to neural network hyper-parameters" (2018).
+    """One cycle over a training run: Smith, "A disciplined approach to neural network hyper-parameters" (2018).
 
     Section 4.1 describes the cycle and section 4.3 the momentum. The formulas are those of fastai and PyTorch.
     The rate rises from `first` to `max_lr` and falls to `last`, along a cosine or a straight line. With `three_phase`,

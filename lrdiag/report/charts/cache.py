@@ -1,7 +1,7 @@
 """Keeps charts in the user's cache folder: importing matplotlib costs more than the rest of a page.
 
-What comes from the cache goes on the page as it is. Therefore the folder must belong to the user, and no one else may
-write to it; the same holds for each file.
+Cached charts are put on the page unchanged. Therefore the folder and each file must belong to the user, and no one
+else may write to them.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from markupsafe import Markup
 
 FOLDER_VARIABLE = "LRDIAG_CACHE_DIR"
 _MOST_BYTES = 16 * 2**20
-"""The oldest charts are removed when all together have more."""
+"""Size of the cache. The oldest charts are removed if it is exceeded."""
 
 
 def drawn(name: str, numbers: object, draw: Callable[[], Markup]) -> Markup:
-    """The chart from the cache if this version of lrdiag drew it of these numbers. Otherwise draws it and keeps it.
+    """Returns the chart from the cache if this version drew it from these numbers. Otherwise draws and caches it.
 
-    A cache that cannot be used is no error.
+    An unusable cache is not an error.
 
     Args:
         name: Kind of chart.
@@ -47,7 +47,7 @@ def drawn(name: str, numbers: object, draw: Callable[[], Markup]) -> Markup:
 
 
 def _cache_folder() -> Path | None:
-    """The folder of the user's caches; `None` if the user has no home folder."""
+    """Returns the folder of the user's caches, or `None` if the user has no home folder."""
     if own := os.environ.get(FOLDER_VARIABLE):
         return Path(own)
     try:
@@ -63,7 +63,7 @@ def _cache_folder() -> Path | None:
 
 
 def _private(folder: Path | None) -> Path | None:
-    """The folder of the charts; `None` if it cannot be made, or if someone else may write to it."""
+    """Returns the folder of the charts, or `None` if it cannot be created or someone else may write to it."""
     if folder is None:
         return None
     charts = folder / "charts"
@@ -75,7 +75,7 @@ def _private(folder: Path | None) -> Path | None:
 
 
 def _is_ours(state: os.stat_result, is_kind: Callable[[int], bool]) -> bool:
-    """Whether a file is of this kind, belongs to the user, and can be written by no one else."""
+    """Returns whether a file is of this kind, belongs to the user, and cannot be written by anyone else."""
     if not is_kind(state.st_mode):
         return False
     if sys.platform == "win32":  # its access rights are not in the mode; the default folder is the user's own
@@ -84,7 +84,7 @@ def _is_ours(state: os.stat_result, is_kind: Callable[[int], bool]) -> bool:
 
 
 def _read(file: Path) -> Markup | None:
-    """The chart in a file; `None` if there is none, or none that is whole and ours."""
+    """Returns the chart in a file, or `None` if it is missing, incomplete, or may have been written by someone else."""
     try:
         with open(os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as opened:
             if not _is_ours(os.fstat(opened.fileno()), stat.S_ISREG):

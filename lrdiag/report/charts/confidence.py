@@ -19,7 +19,7 @@ _OPAQUE, _FAINTEST = 0.8, 0.2
 
 
 def reliability_chart(calibration: Calibration) -> Markup:
-    """Accuracy over confidence as bars, with the diagonal and the number of images above each bar.
+    """Draws accuracy over confidence as bars, with the diagonal and the number of images above each bar.
 
     Args:
         calibration: Calibration of one image or more.
@@ -61,7 +61,7 @@ def _reliability_label(calibration: Calibration) -> str:
 
 
 def confidence_chart(calibration: Calibration) -> Markup:
-    """Histograms of the confidence of correct and, below, of wrong predictions, on one scale.
+    """Draws histograms of the confidence of correct and, below, of wrong predictions, on one scale.
 
     Args:
         calibration: Calibration of one image or more.
@@ -115,7 +115,7 @@ def _name_confidence(axes: Axes) -> None:
 
 
 def compact(count: int) -> str:
-    """A count in at most four characters: `999`, `1.2k`, `12k`, `1.2M`.
+    """Formats a count in at most four characters: `999`, `1.2k`, `12k`, `1.2M`.
 
     >>> compact(999), compact(1234), compact(12_345), compact(1_234_567)
     ('999', '1.2k', '12k', '1.2M')

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 _COLOURS = Colours(svg.INK, svg.PAPER, svg.TRAINING, svg.VALIDATION, svg.VALIDATION_TEXT)
 _FEWEST_SMOOTHED = 10
-"""The accuracy of fewer batches is not smoothed."""
+"""With fewer batches, the accuracy is not smoothed."""
 _ACCURACY_BANDWIDTH = 0.25
 """Decades of the learning rate over which the accuracy is smoothed."""
 
 
 def range_test_chart(test: RangeTestFacts) -> Markup:
-    """The loss over the learning rate and, if it was measured, the accuracy below it.
+    """Draws the loss over the learning rate and, if it was measured, the accuracy below it.
 
     Args:
         test: A range test of two updates or more at positive rates.
@@ -67,7 +67,7 @@ def _label(test: RangeTestFacts) -> str:
 
 
 def rate_ticks(low: float, high: float) -> list[float]:
-    """Whole powers of ten between two rates, at most eight; if there are few, 1, 2 and 5 times each of them."""
+    """Returns the powers of ten between two rates, at most eight. If there are few, 1, 2 and 5 times each of them."""
     exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     powers = [10.0**exponent for exponent in exponents if low * 0.999 <= 10.0**exponent <= high * 1.001]
     if len(powers) >= 3:

@@ -1,7 +1,7 @@
 """A matplotlib figure as inline SVG: its colours, its text and its width are those of the page.
 
-Matplotlib writes a file that stands alone: fixed colours, a style rule for `*`, ids that two charts share. Here each
-colour becomes a CSS variable, so that one drawing serves light, dark and print. The text loses its font, so that the
+Matplotlib writes a standalone file: fixed colours, a style rule for `*`, and the same ids in every chart. Here each
+colour becomes a CSS variable, so that one drawing works in light, dark and print. The text loses its font, so that the
 page can keep it legible at every width. The bytes depend on the data alone.
 """
 
@@ -94,7 +94,7 @@ def drawing(
 
 
 def name_axis(axes: Axes, name: str, above: float = 12) -> None:
-    """Writes the name of the y axis above it, so that it need not be rotated."""
+    """Writes the name of the y axis above it, so that it is not rotated."""
     axes.annotate(name, (0, 1), xycoords="axes fraction", xytext=(-46, above), textcoords="offset points")
 
 

@@ -20,9 +20,9 @@ _GAP = 6
 _NAMES = 84
 """Pixels beside a chart for the labels of its lines."""
 _MARKED_EPOCHS = 30
-"""Up to this number of epochs, each has a marker."""
+"""Maximum number of epochs that are drawn with markers."""
 _FEWEST_IN_WINDOW = 10
-"""Batches in a window at least."""
+"""Minimum number of batches in a window."""
 _MOST_WINDOWS = 120
 _FEWEST_WINDOWS = 5
 """With fewer windows, every batch is drawn as a point."""
@@ -31,7 +31,7 @@ _IN_VIEW, _HEADROOM = 0.98, 1.5
 
 
 class Windows(NamedTuple):
-    """The losses of consecutive batches, summed up.
+    """Percentiles of the losses of consecutive batches.
 
     Attributes:
         size: Number of batches in a window; the last may have fewer.
@@ -49,7 +49,7 @@ class Windows(NamedTuple):
 
 
 def windows(training: TrainingRun) -> Windows | None:
-    """The losses of the batches in windows; `None` if there are so few that each is drawn as a point."""
+    """Returns the losses of the batches in windows, or `None` if there are so few that each is drawn as a point."""
     losses = np.asarray(training.loss_per_step, dtype=float)
     size = max(_FEWEST_IN_WINDOW, -(-len(losses) // _MOST_WINDOWS))
     count = -(-len(losses) // size)
@@ -71,7 +71,7 @@ def windows(training: TrainingRun) -> Windows | None:
 
 
 def loss_limit(training: TrainingRun) -> float | None:
-    """Where the axis of the losses ends so that few high losses do not flatten it; `None` if it shows all losses.
+    """Returns the end of the axis of the losses, so that few high losses do not flatten it. `None` shows all losses.
 
     It shows the losses of all epochs.
     """
@@ -208,7 +208,7 @@ def _curves(axes: Axes, training: Sequence[float | None], validation: Sequence[f
 
 
 def _spread(heights: list[float], axes: Axes) -> list[float]:
-    """How far to move two labels apart, in pixels, so that they do not overlap."""
+    """Returns how far to move two labels apart, in pixels, so that they do not overlap."""
     if len(heights) < 2:
         return [0.0] * len(heights)
     low, high = axes.get_ylim()

@@ -35,7 +35,7 @@ class Cells:
                 picture.load()
         except (OSError, ValueError) as error:  # what Pillow raises for a file that is truncated or not a picture
             raise RunFolderError(
-                f"A run must hold the whole picture file {sheet.file!r}. Make the run again. Received: {error}"
+                f"A run must contain the whole picture file {sheet.file!r}. Make the run again. Received: {error}"
             ) from error
         self._picture, self._sheet = picture, sheet
 

@@ -12,15 +12,15 @@ from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, image
 
 SAMPLES_PER_CLASS = 10
 _SAMPLES = 400
-"""Number of training images that are shown, about, if there are many classes; at least one of each class."""
+"""Approximate number of training images that are shown if there are many classes. At least one of each class."""
 _SMALL_SIDE = 62
 """Pixels of the longer side of an image if there are many. With its padding, it fills whole blocks of WebP."""
 _MOST_PIXELS = 25_000_000
-"""Most pixels on a sheet of images: about seven megabytes."""
+"""Maximum number of pixels on a sheet of images: about seven megabytes."""
 _MOST_TILES = 10_000
-"""Most mistakes that a browser lays out in a few seconds."""
+"""Maximum number of mistakes that a browser lays out in a few seconds."""
 _OF_EACH_PAIR = 3
-"""If not every mistake can be shown, this many of each confused pair come first."""
+"""Number of mistakes of each confused pair that are shown first if there is no room for all mistakes."""
 
 
 def lay_out(
@@ -28,7 +28,7 @@ def lay_out(
 ) -> Pictures:
     """Lays out the misclassified images, their heatmaps, and a few training images of each class.
 
-    Images are scaled down further if there are many. If a page cannot hold every mistake, it shows the highest losses
+    Images are scaled down further if there are many. If not every mistake fits on a page, it shows the highest losses
     of each confused pair and the highest losses of all.
 
     Args:
@@ -90,7 +90,7 @@ def _lay_out_mistakes(
 
 
 def _room(count: int, height: int, width: int) -> tuple[int, int]:
-    """The side that images are scaled down to, and the number of images that a page can hold."""
+    """Returns the side that images are scaled down to, and the number of images that fit on a page."""
     for side in (LARGEST_SIDE, _SMALL_SIDE):
         small = shrunk(height, width, side)
         padding = 2 * padding_of(*small)
@@ -101,9 +101,9 @@ def _room(count: int, height: int, width: int) -> tuple[int, int]:
 
 
 def most_informative(true: np.ndarray, predicted: np.ndarray, most: int) -> np.ndarray:
-    """Which mistakes to show if not all can be shown.
+    """Chooses the mistakes to show if not all can be shown.
 
-    Half of them are the first mistakes of each confused pair, largest pairs first; the others are the first of all.
+    Half of them are the first mistakes of each confused pair, largest pairs first. The others are the first overall.
 
     Args:
         true: Integer array of shape `(n,)`: the true classes of the mistakes, highest loss first.
@@ -135,7 +135,7 @@ def _over_classes(maps: np.ndarray) -> np.ndarray:
 
 
 def _choose_samples(labels: np.ndarray, classes: int, seed: int) -> np.ndarray:
-    """Indices of training images: the same number of each class, so that the place on the sheet gives the class."""
+    """Returns indices of training images, the same number of each class, so that the position gives the class."""
     wanted = min(SAMPLES_PER_CLASS, max(1, _SAMPLES // classes))
     per_class = min(wanted, int(np.bincount(labels, minlength=classes).min()))
     rng = np.random.default_rng(seed)

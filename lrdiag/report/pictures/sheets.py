@@ -50,18 +50,18 @@ def image_sheet(images: Sequence[np.ndarray] | np.ndarray, file: str, side: int 
 
 
 def padding_of(height: int, width: int) -> int:
-    """Pixels around an image that repeat its edge, so that smooth scaling never shows a neighbour.
+    """Returns how many pixels around an image repeat its edge, so that smooth scaling never shows a neighbour.
 
-    None for images that are shown pixel by pixel and lie on whole blocks of WebP. Padding would move them off the
-    blocks: on CIFAR-10 that costs a seventh more bytes, and the smaller error at the edge of an image (RMSE 8.8 → 4.9
-    of 255) is paid for with a larger one inside (4.6 → 5.1).
+    Images that are shown pixel by pixel and lie on whole blocks of WebP have no padding. It would move them off the
+    blocks: on CIFAR-10 that costs a seventh more bytes, and reduces the error at the edge of an image (RMSE 8.8 → 4.9
+    of 255) but increases it inside (4.6 → 5.1).
     """
     on_blocks = height % _WEBP_BLOCK == width % _WEBP_BLOCK == 0
     return 0 if on_blocks and max(height, width) <= SHARP_SIDE else 1
 
 
 def heatmap_sheet(maps: np.ndarray, peaks: np.ndarray, file: str) -> tuple[Sheet, bytes]:
-    """Lays heatmaps side by side in one PNG file. The hotter, the more opaque.
+    """Lays heatmaps side by side in one PNG file. Higher values are more opaque.
 
     Args:
         maps: `float32` array of shape `(n, h, w)`, one heatmap or more. Values of 0 and below are transparent.
@@ -78,7 +78,7 @@ def heatmap_sheet(maps: np.ndarray, peaks: np.ndarray, file: str) -> tuple[Sheet
 
 
 def difference_sheet(maps: np.ndarray, peaks: np.ndarray, file: str) -> tuple[Sheet, bytes]:
-    """Lays signed heatmaps side by side in one PNG file: red above zero, blue below. The farther, the more opaque.
+    """Lays signed heatmaps side by side in one PNG file: red above zero, blue below. Larger values are more opaque.
 
     Args:
         maps: `float32` array of shape `(n, h, w)`, one heatmap or more.
@@ -111,7 +111,7 @@ def _palette_sheet(levels: np.ndarray, colours: np.ndarray, opacity: np.ndarray,
 
 
 def _columns(count: int) -> int:
-    # From the count alone, so that images and their heatmaps lie in the same places.
+    # Depends on the count only, so that images and their heatmaps are at the same positions.
     return ceil(sqrt(count))
 
 

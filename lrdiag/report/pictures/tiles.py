@@ -1,4 +1,4 @@
-"""Where each picture of a sheet lies, in the terms of CSS backgrounds."""
+"""Positions of the pictures of a sheet, as CSS backgrounds."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Layer:
     sharp: bool
 
     def scale(self, side: int) -> int:
-        """The whole number by which an image is enlarged, so that its longer side has at most `side` pixels."""
+        """Returns the whole number by which an image is enlarged, so that its longer side has at most `side` pixels."""
         return max(1, side // max(self.width, self.height))
 
 
 def layer(pictures: Pictures, sheet: Sheet, over: Sheet | None = None) -> Layer:
-    """The background that shows one picture of `sheet`, in the size of one picture of `over` if that is given.
+    """Returns the background that shows one picture of `sheet`, in the size of one picture of `over` if it is given.
 
     Raises:
         RunFolderError: If the sheet's file is missing or is neither WebP nor PNG.
@@ -49,7 +49,7 @@ def layer(pictures: Pictures, sheet: Sheet, over: Sheet | None = None) -> Layer:
     encoded = pictures.files.get(sheet.file)
     if encoded is None or encoded[:4] not in MEDIA_TYPES:
         raise RunFolderError(
-            f"A run must hold the picture file {sheet.file!r} as WebP or PNG. Make the run again. "
+            f"A run must contain the picture file {sheet.file!r} as WebP or PNG. Make the run again. "
             f"Received: {'no such file' if encoded is None else 'another format'}"
         )
     shown = over or sheet
@@ -72,7 +72,7 @@ def layer(pictures: Pictures, sheet: Sheet, over: Sheet | None = None) -> Layer:
 
 
 def layer_over(pictures: Pictures, name: SheetName, images: Sheet) -> Layer | None:
-    """The background of the heatmaps `name`, which lie in the same places as `images`; `None` if there are none.
+    """Returns the background of the heatmaps `name`, at the same positions as `images`, or `None` without heatmaps.
 
     Raises:
         RunFolderError: If they lie in other places, or as `layer` does.
@@ -92,7 +92,7 @@ def require_same_places(images: Sheet, heatmaps: Sheet) -> None:
     """
     if (heatmaps.columns, heatmaps.shown) != (images.columns, images.shown):
         raise RunFolderError(
-            "Images and heatmaps must lie in the same places of their sheets. Make the run again. "
+            "Images and heatmaps must be in the same places of their sheets. Make the run again. "
             f"Received: {images.count} in {images.columns} columns and {heatmaps.count} in {heatmaps.columns}"
         )
 

@@ -139,7 +139,7 @@ def _worst_and_best(rows: list[ClassRow]) -> list[ClassRow]:
 def _left_out(classes: int) -> str:
     return (
         f"Of {formats.count(classes)} classes, the {_WORST} with the lowest and the {_BEST} with the highest recall "
-        "are shown; report.json has all of them."
+        "are shown. report.json contains all of them."
     )
 
 
@@ -148,7 +148,7 @@ def _mean_maps(rows: list[ClassRow], shown: list[ClassRow], means: Sheet) -> lis
     classes = len(rows)
     if means.count != 2 * classes + 2:
         raise RunFolderError(
-            f"A run must hold two mean heatmaps for each of its {classes} classes and two for all, "
+            f"A run must contain two mean heatmaps for each of its {classes} classes and two for all, "
             f"{2 * classes + 2} together. Make the run again. Received: {means.count}"
         )
 
@@ -166,7 +166,9 @@ def _size(pictures: Pictures) -> Sheet:
     """A sheet with pictures of the size of a mean heatmap: the shape of the images, scaled to 64 pixels."""
     images = pictures.sheets.get("samples") or pictures.sheets.get("mistakes")
     if images is None:
-        raise RunFolderError("A run with mean heatmaps must hold images too. Make the run again. Received: no images")
+        raise RunFolderError(
+            "A run with mean heatmaps must contain images too. Make the run again. Received: no images"
+        )
     zoom = _SIDE / max(images.width, images.height)
     width, height = (max(1, round(zoom * side)) for side in (images.width, images.height))
     return dataclasses.replace(images, width=width, height=height)

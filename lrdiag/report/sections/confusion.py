@@ -90,7 +90,7 @@ def _sentence(diagnosis: Diagnosis) -> str:
     worst = worst_pair(diagnosis)
     if worst is None:
         images = f"{formats.plural(wrong, 'image')} {'is' if wrong == 1 else 'are'}"
-        return f"{images} misclassified; no two classes are confused {FEWEST_IN_PAIR} times."
+        return f"{images} misclassified; no pair of classes has {FEWEST_IN_PAIR} or more of them."
     true, predicted = (formats.short(diagnosis.dataset.classes[index]) for index in (worst.true, worst.predicted))
     support = formats.count(sum(diagnosis.confusion[worst.true]))
     return (

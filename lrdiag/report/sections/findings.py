@@ -17,7 +17,7 @@ class Checks:
     Attributes:
         sentence: How many checks passed and how many were not checked.
         passed: The checks that passed.
-        not_checked: Each reason, with the codes of the checks that were not made because of it.
+        not_checked: Each reason, with the codes of the checks that it applies to.
     """
 
     sentence: str

@@ -21,12 +21,12 @@ class LearningRate:
     """The range test in words and as a chart.
 
     Attributes:
-        sentence: The rates, or why there are none.
-        advice: Which of them to use, if that is not obvious.
-        note: What else the run says about it.
+        sentence: The rates, or that none can be read.
+        advice: Which of them to use, if the suggestion is below the cycle.
+        note: Why there is no range test, or why it gave no rate.
         interval: How far the suggestions of the single sweeps differ, or `None` without a suggestion.
         test: The range test, or `None` without one.
-        chart: The losses over the rates, or `None` if there is no line to draw.
+        chart: The losses over the rates, or `None` if it has fewer than two points.
         cut: The loss at which the y axis ends, or `None` if it shows all losses.
     """
 
@@ -40,7 +40,7 @@ class LearningRate:
 
 
 def build(run: Run) -> LearningRate | None:
-    """Computes the content of the section; `None` if there was no range test and nothing to say about it."""
+    """Computes the content of the section; `None` without a range test and a note about it."""
     test, note = run.diagnosis.range_test, run.diagnosis.range_test_note
     if test is None:
         return LearningRate(sentence=note, note=None) if note else None

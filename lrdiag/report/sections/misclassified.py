@@ -12,9 +12,9 @@ from lrdiag.report.pictures.tiles import Layer, layer, layer_over, shown_of
 
 PICTURES: tuple[SheetName, ...] = ("mistakes", "mistakes-predicted", "mistakes-true", "mistakes-difference")
 _OPEN_TILES = 60
-"""Groups are open until this number of tiles is in sight; the first always is."""
+"""Groups are open until they have this number of tiles together; the first one always is."""
 _PAIRS_IN_SIGHT = 100
-"""Most groups in one list; the rarer ones are folded together."""
+"""Most groups that are shown at once; the rarer ones are in one folded list."""
 
 
 @dataclass(frozen=True)
@@ -200,13 +200,13 @@ def trust_sentence(trust: HeatmapTrust) -> str:
     """How far the heatmaps can be trusted, in words and numbers."""
     informed, chance = trust.deletion_auc, trust.random_deletion_auc
     result = (
-        "lowers the probability of that class faster than removing random patches"
+        "lowers the probability of that class faster than removing random regions"
         if informed < chance
-        else "lowers the probability of that class no faster than removing random patches, so do not rely on these "
+        else "lowers the probability of that class no faster than removing random regions, so do not rely on these "
         "heatmaps"
     )
     return (
         f"Measured on {formats.plural(trust.images, 'mistake')}. {formats.percent(trust.empty_share)} of the heatmaps "
-        "are empty: nothing supported the predicted class. Removing the hottest patches of an image first "
+        "are empty: no region supported the predicted class. Removing the regions with the highest values first "
         f"{result} (area under the deletion curve {informed:.3f}, random {chance:.3f}; lower is better)."
     )

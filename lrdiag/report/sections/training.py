@@ -85,6 +85,6 @@ def _sentence(training: TrainingRun, best: int | None) -> str:
     which = "the last" if best == len(training.epochs) else f"epoch {best}"
     return (
         f"{done}: training accuracy {formats.percent(last.accuracy)}, validation accuracy "
-        f"{formats.percent(last.val_accuracy)}. The best epoch was {which}, with "
-        f"{formats.percent(training.epochs[best - 1].val_accuracy)} in validation."
+        f"{formats.percent(last.val_accuracy)}. The best epoch was {which}, with a validation accuracy of "
+        f"{formats.percent(training.epochs[best - 1].val_accuracy)}."
     )

@@ -27,7 +27,7 @@ class Caution:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a reviewer with one minute needs.
+    """The most important facts of a run.
 
     Attributes:
         sentence: The result in one sentence, without a full stop.

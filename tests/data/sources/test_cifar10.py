@@ -85,7 +85,7 @@ RUNS_CODE = b"cposix\nsystem\n(S'false'\ntR."
         ({"meta": {b"label_names": [b"cat", b"dog"], b"num_cases_per_batch": 5}}, "5 images per batch. Received: 4"),
     ],
 )
-def test_what_is_broken_or_foreign_in_data_dir_is_named(tmp_path, write_cifar10, progress, changes, message):
+def test_broken_or_foreign_files_in_data_dir_are_named(tmp_path, write_cifar10, progress, changes, message):
     write_cifar10(tmp_path / NAME, **changes)
     with pytest.raises(DataError, match=message):
         Cifar10(tmp_path).load(progress)
@@ -125,7 +125,7 @@ def test_keras_cache_is_used_without_data_dir(keras_home, write_cifar10, progres
     assert len(Cifar10().load(progress).train) == 20
 
 
-def test_data_dir_without_cifar10_is_told_and_the_cache_used(tmp_path, keras_home, write_cifar10, progress):
+def test_without_cifar10_in_data_dir_the_cache_is_used_with_a_warning(tmp_path, keras_home, write_cifar10, progress):
     write_cifar10(keras_home / "datasets" / NAME)
     assert len(Cifar10(tmp_path / "absent").load(progress).train) == 20
     assert "absent contains neither" in progress.warnings[0]
@@ -133,7 +133,7 @@ def test_data_dir_without_cifar10_is_told_and_the_cache_used(tmp_path, keras_hom
 
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
-def test_an_extraction_that_was_broken_off_counts_for_nothing(keras_home, write_cifar10, progress, damage):
+def test_an_incomplete_extraction_is_ignored(keras_home, write_cifar10, progress, damage):
     batch = write_cifar10(keras_home / "datasets" / NAME) / "test_batch"
     batch.unlink() if damage == "missing" else os.truncate(batch, 100)
     with pytest.raises(DataUnavailable):
@@ -142,7 +142,7 @@ def test_an_extraction_that_was_broken_off_counts_for_nothing(keras_home, write_
 
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("name", ["cifar-10-python.tar.gz", f"{NAME}-target_archive", f"{NAME}.tar.gz"])
-def test_an_archive_in_the_cache_counts_only_if_it_is_whole(keras_home, write_archive, progress, monkeypatch, name):
+def test_an_archive_in_the_cache_is_used_only_if_it_is_complete(keras_home, write_archive, progress, monkeypatch, name):
     archive = write_archive(keras_home / "datasets" / name)
     with pytest.raises(DataUnavailable):
         Cifar10().load(progress)
@@ -151,25 +151,25 @@ def test_an_archive_in_the_cache_counts_only_if_it_is_whole(keras_home, write_ar
 
 
 @pytest.mark.usefixtures("no_network")
-def test_what_cannot_be_had_says_what_to_do(progress):
+def test_unavailable_data_gives_an_error_with_advice(progress):
     with pytest.raises(DataUnavailable) as caught:
         Cifar10().load(progress)
     for advice in ("nowhere.invalid", "--data-dir", "LRDIAG_DATA_DIR", "--data digits"):
         assert advice in str(caught.value)
 
 
-def test_the_real_files(photographs, progress):
-    dataset = Cifar10(photographs).load(progress)
+def test_the_real_files(real_images, progress):
+    dataset = Cifar10(real_images).load(progress)
     assert dataset.train.images.shape == (50_000, 32, 32, 3)
     assert np.bincount(dataset.train.labels).tolist() == [5000] * 10
     assert np.bincount(dataset.test.labels).tolist() == [1000] * 10
     assert dataset.classes[0] == "airplane"
-    with (photographs / NAME / "data_batch_5").open("rb") as file:
+    with (real_images / NAME / "data_batch_5").open("rb") as file:
         last = pickle.load(file, encoding="bytes")
     np.testing.assert_array_equal(dataset.train.images[-1, 5, 7], last[b"data"][-1].reshape(3, 32, 32)[:, 5, 7])
 
 
-def test_an_unreadable_file_is_an_error_of_ours(tmp_path, write_cifar10, progress, monkeypatch):
+def test_an_unreadable_file_is_a_data_error(tmp_path, write_cifar10, progress, monkeypatch):
     write_cifar10(tmp_path / NAME)
 
     def refuse(*_):

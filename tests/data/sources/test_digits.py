@@ -15,7 +15,7 @@ def test_digits_are_colour_images_of_the_full_range(progress):
 
 
 def test_digits_keep_their_labels_and_shapes(progress):
-    """Averaging 4 × 4 pixels takes an enlarged digit back to the one that it came from."""
+    """Averaging 4 × 4 pixels restores the original digit."""
     original = load_digits()
     dataset = Digits().load(progress)
     small = dataset.test.images[..., 0].reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4)) * (16 / 255)
@@ -24,7 +24,7 @@ def test_digits_keep_their_labels_and_shapes(progress):
     assert distances.min(axis=1).max() < 1.5
 
 
-def test_every_class_is_split_alike_and_always_the_same(progress):
+def test_every_class_is_split_in_the_same_proportion_and_reproducibly(progress):
     first, second = Digits().load(progress), Digits().load(progress)
     share = np.bincount(first.test.labels) / np.bincount(load_digits().target)
     assert np.abs(share - 0.2).max() < 0.006, "one image of a class of 180 at most"

@@ -18,7 +18,7 @@ NAME = "cifar-10-python.tar.gz"
 
 @pytest.fixture(autouse=True)
 def direct(monkeypatch):
-    """Asks servers of this machine directly, whatever proxy the environment names; urllib remembers the first one."""
+    """Connects to local servers without the proxy of the environment, which urllib would cache."""
     monkeypatch.setattr(urllib.request, "_opener", None)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -26,7 +26,7 @@ def direct(monkeypatch):
 
 @contextlib.contextmanager
 def serve(body: bytes, *, sent: int | None = None, then: str = "close", status: int = 200):
-    """A server that promises `body`, sends `sent` bytes of it, and then closes or stalls."""
+    """A server that announces `body`, sends `sent` bytes of it, and then closes or stalls."""
     over = threading.Event()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -64,7 +64,7 @@ def archive(tmp_path, write_archive, monkeypatch) -> bytes:
     return data
 
 
-def test_what_is_downloaded_is_read_and_kept(archive, keras_home, progress, monkeypatch, capsys):
+def test_a_downloaded_file_is_read_and_kept(archive, keras_home, progress, monkeypatch, capsys):
     with serve(archive) as url:
         monkeypatch.setattr("lrdiag.data.sources.cifar10.URL", url)
         assert len(Cifar10().load(progress).train) == 20
@@ -83,7 +83,7 @@ def test_progress_counts_megabytes(progress):
 
 
 @pytest.mark.parametrize("then", ["close", "stall"])
-def test_a_download_that_breaks_off_leaves_nothing(archive, keras_home, progress, monkeypatch, then):
+def test_an_interrupted_download_leaves_no_file(archive, keras_home, progress, monkeypatch, then):
     monkeypatch.setattr(room, "STALL_SECONDS", 0.5)
     with serve(archive, sent=len(archive) // 2, then=then) as url:
         monkeypatch.setattr("lrdiag.data.sources.cifar10.URL", url)
@@ -94,8 +94,8 @@ def test_a_download_that_breaks_off_leaves_nothing(archive, keras_home, progress
 
 
 @pytest.mark.parametrize("kept", [0, 1000, -1])
-def test_a_download_that_was_killed_is_begun_anew(archive, keras_home, progress, monkeypatch, kept):
-    """get_file writes under the final name, so that kill -9 leaves the beginning of the file there."""
+def test_a_killed_download_is_started_again(archive, keras_home, progress, monkeypatch, kept):
+    """get_file writes under the final name, so after kill -9 the file there is incomplete."""
     target = keras_home / "datasets" / NAME
     target.parent.mkdir(parents=True)
     target.write_bytes(archive[:kept])
@@ -105,17 +105,17 @@ def test_a_download_that_was_killed_is_begun_anew(archive, keras_home, progress,
     assert target.read_bytes() == archive
 
 
-def test_another_file_than_the_expected_is_refused(archive, progress):
+def test_an_unexpected_file_is_refused(archive, progress):
     with serve(archive) as url, pytest.raises(OSError, match="hash does not match"):
         download(url, "0" * 64, progress, title="archive", megabytes=1)
 
 
-def test_an_answer_other_than_the_file_is_an_error(progress):
+def test_an_http_error_is_an_error(progress):
     with serve(b"", status=404) as url, pytest.raises(OSError, match=r"127\.0\.0\.1 cannot be reached .*404"):
         download(url, "0" * 64, progress, title="archive", megabytes=1)
 
 
-def test_a_host_that_never_answers_costs_the_deadline(progress, monkeypatch):
+def test_a_silent_host_fails_after_the_deadline(progress, monkeypatch):
     monkeypatch.setattr(room, "PROBE_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/{NAME}"
@@ -125,7 +125,7 @@ def test_a_host_that_never_answers_costs_the_deadline(progress, monkeypatch):
     assert time.monotonic() - start < 3
 
 
-def test_a_name_server_that_never_answers_costs_the_deadline(progress, monkeypatch):
+def test_a_silent_name_server_fails_after_the_deadline(progress, monkeypatch):
     over = threading.Event()
     monkeypatch.setattr(room, "PROBE_SECONDS", 0.5)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(30))
@@ -136,11 +136,11 @@ def test_a_name_server_that_never_answers_costs_the_deadline(progress, monkeypat
     over.set()
 
 
-def test_the_deadline_keeps_to_ten_seconds():
+def test_the_deadline_is_at_most_ten_seconds():
     assert room.PROBE_SECONDS <= 8
 
 
-def test_a_proxy_is_asked(progress, monkeypatch):
+def test_a_proxy_is_used(progress, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
     with pytest.raises(OSError, match="refused"):

@@ -13,7 +13,7 @@ from lrdiag.record.arrays import SkippedFile
 
 @pytest.fixture
 def load_one(tmp_path, progress):
-    """Loads one picture that `save` has written; `(images, skipped)`."""
+    """Loads one image written by `save`. Returns `(images, skipped)`."""
 
     def load(save, name="x.png", size=(32, 32), channels=3):
         save(tmp_path / name)
@@ -26,7 +26,7 @@ def load_one(tmp_path, progress):
 
 @pytest.fixture
 def pixels_of(load_one):
-    """The pixels of the one picture."""
+    """The pixels of a single image."""
 
     def load(*args, **options):
         images, skipped = load_one(*args, **options)
@@ -38,7 +38,7 @@ def pixels_of(load_one):
 
 @pytest.fixture
 def why_skipped(load_one):
-    """Why the one picture was left out."""
+    """The reason why a single image was skipped."""
 
     def load(save, name="x.png"):
         images, skipped = load_one(save, name)
@@ -50,7 +50,7 @@ def why_skipped(load_one):
 
 
 def gradient(height=32, width=32) -> np.ndarray:
-    """A smooth picture without symmetry, `uint8` of shape (height, width, 3)."""
+    """A smooth image without symmetry, `uint8` of shape (height, width, 3)."""
     rows, columns = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     return np.stack([255 * rows, 255 * columns, 128 * (1 - rows) + 60], axis=-1).astype(np.uint8)
 
@@ -113,7 +113,7 @@ def test_any_size_is_accepted(pixels_of, height, width):
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_what_juts_out_is_cut_off_at_both_sides(pixels_of, turned):
+def test_an_image_is_cropped_equally_on_both_sides(pixels_of, turned):
     wide = np.zeros((64, 192, 3), np.uint8)
     wide[:, 64:128] = 255
     wide = wide.swapaxes(0, 1) if turned else wide
@@ -159,11 +159,11 @@ def test_a_file_of_another_format_is_skipped(why_skipped, content):
     assert reason == f"its {len(content)} bytes are not a JPEG, PNG, WebP or BMP image"
 
 
-def test_a_file_that_is_not_there_is_skipped(why_skipped):
+def test_a_missing_file_is_skipped(why_skipped):
     assert why_skipped(lambda path: None) == "there is no such file"
 
 
-def test_a_link_to_nowhere_is_skipped(why_skipped):
+def test_a_broken_link_is_skipped(why_skipped):
     assert why_skipped(lambda path: path.symlink_to("nowhere")) == "there is no such file"
 
 
@@ -171,11 +171,11 @@ def test_a_link_to_itself_is_skipped(why_skipped):
     assert why_skipped(lambda path: path.symlink_to(path.name)) == "there is no such file"
 
 
-def test_a_pipe_is_skipped_and_not_waited_for(why_skipped):
+def test_a_pipe_is_skipped_without_waiting(why_skipped):
     assert why_skipped(os.mkfifo) == "there is no such file"
 
 
-def test_a_file_that_may_not_be_read_is_skipped(why_skipped, monkeypatch):
+def test_an_unreadable_file_is_skipped(why_skipped, monkeypatch):
     def refuse(_):
         raise PermissionError(13, "Permission denied", "/somewhere/x.png")
 
@@ -193,8 +193,8 @@ def test_a_reason_is_one_short_line(why_skipped, monkeypatch):
     assert len(reason) == 200
 
 
-def test_a_jpeg_with_something_behind_it_is_whole(pixels_of):
-    """Cameras append previews and films; that these look like an open picture must not matter."""
+def test_a_jpeg_followed_by_other_data_is_complete(pixels_of):
+    """Cameras append previews and videos, which may look like an incomplete image."""
 
     def save(path):
         Image.fromarray(gradient()).save(path, quality=95)
@@ -203,13 +203,13 @@ def test_a_jpeg_with_something_behind_it_is_whole(pixels_of):
     assert np.abs(pixels_of(save, "x.jpg").astype(int) - gradient()).mean() < 3
 
 
-def test_the_suffix_does_not_decide_how_a_file_is_read(pixels_of):
+def test_the_format_does_not_depend_on_the_suffix(pixels_of):
     loaded = pixels_of(lambda path: Image.fromarray(gradient()).save(path, "PNG"), "x.bmp")
     np.testing.assert_array_equal(loaded, gradient())
 
 
-def number_of_pictures(folder, count, broken=()):
-    """Writes `count` pictures that are filled with their number, and `broken` among them."""
+def write_numbered_images(folder, count, broken=()):
+    """Writes `count` images that are filled with their number, those in `broken` empty."""
     for number in range(count):
         Image.new("L", (8, 8), number).save(folder / f"{number}.png")
     for number in broken:
@@ -218,9 +218,9 @@ def number_of_pictures(folder, count, broken=()):
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 250])
-def test_images_labels_and_files_stay_together_where_some_are_skipped(tmp_path, progress, monkeypatch, chunk):
+def test_images_labels_and_files_still_match_if_some_are_skipped(tmp_path, progress, monkeypatch, chunk):
     monkeypatch.setattr("lrdiag.data.sources.image_files._CHUNK", chunk)
-    files = number_of_pictures(tmp_path, 20, broken=(0, 7, 19))
+    files = write_numbered_images(tmp_path, 20, broken=(0, 7, 19))
     parts, skipped = read_parts(tmp_path, {"train": files}, (4, 4), 1, progress)
     kept = [number for number in range(20) if number not in (0, 7, 19)]
     train = parts["train"]
@@ -232,8 +232,8 @@ def test_images_labels_and_files_stay_together_where_some_are_skipped(tmp_path, 
     assert progress.steps == 20
 
 
-def test_each_part_is_read_by_itself(tmp_path, progress):
-    files = number_of_pictures(tmp_path, 9, broken=(1, 8))
+def test_each_part_is_read_separately(tmp_path, progress):
+    files = write_numbered_images(tmp_path, 9, broken=(1, 8))
     one, other = LabelledFiles(files.names[:2], files.labels[:2]), LabelledFiles(files.names[2:], files.labels[2:])
     parts, skipped = read_parts(tmp_path, {"train": one, "test": other}, (8, 8), 3, progress)
     assert {part: len(images) for part, images in parts.items()} == {"train": 1, "test": 6}
@@ -251,4 +251,4 @@ def test_any_name_of_a_file_can_be_shown(tmp_path, progress, name, shown):
     assert parts["test"].files == (shown,)
     assert parts["test"].images[0, 0, 0, 0] == 5
     assert [each.file for each in skipped] == ["no" + shown]
-    (shown + skipped[0].file).encode()  # what JSON and HTML are written in
+    (shown + skipped[0].file).encode()  # the encoding of JSON and HTML

@@ -1,4 +1,4 @@
-"""How a folder of images may be laid out."""
+"""Layouts of a folder of images."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from lrdiag.errors import DataError
 from lrdiag.record.arrays import SkippedFile
 
 
-def test_classes_and_images_come_in_sorted_order(write_images, progress):
+def test_classes_and_images_are_sorted(write_images, progress):
     dataset = ImageFolder(write_images(("dog", "Ape", "cat"))).load(progress)
     assert dataset.classes == ("Ape", "cat", "dog")
     np.testing.assert_array_equal(dataset.train.labels, [0, 0, 0, 1, 1, 1, 2, 2, 2])
@@ -31,7 +31,7 @@ def test_size_and_channels_choose_the_shape(write_images, progress):
     assert ImageFolder(root, channels=1).load(progress).train.images.shape == (6, 32, 32, 1)
 
 
-def test_other_files_and_hidden_ones_are_ignored(write_images, progress):
+def test_other_and_hidden_files_are_ignored(write_images, progress):
     root = write_images()
     (root / "train" / "cat" / "notes.txt").write_text("not an image")
     (root / "train" / "cat" / ".hidden.png").write_text("not an image")
@@ -77,7 +77,7 @@ def test_other_spellings_of_train_and_test(write_images, progress):
     assert (dataset.train.files[0], dataset.test.files[0]) == ("Training/cat/0.png", "Testing/cat/0.png")
 
 
-def test_a_part_that_is_there_twice_is_an_error(write_images, progress):
+def test_a_part_that_exists_twice_is_an_error(write_images, progress):
     root = write_images()
     shutil.copytree(root / "test", root / "val")
     shutil.copytree(root / "test", root / "valid")
@@ -85,7 +85,7 @@ def test_a_part_that_is_there_twice_is_an_error(write_images, progress):
         ImageFolder(root).load(progress)
 
 
-def test_one_tree_is_divided_class_by_class_and_always_alike(write_images, progress):
+def test_undivided_images_are_divided_by_class_and_reproducibly(write_images, progress):
     root = write_images(("ant", "bee", "cat"), count=20) / "train"
     for number in range(10):
         (root / "bee" / f"{number}.png").unlink()
@@ -99,7 +99,7 @@ def test_one_tree_is_divided_class_by_class_and_always_alike(write_images, progr
     assert first.test.files == second.test.files
 
 
-def test_a_class_of_one_image_is_learnt_and_not_evaluated(write_images, progress):
+def test_the_only_image_of_a_class_is_a_training_image(write_images, progress):
     root = write_images(("cat", "dog"), count=5) / "train"
     for number in range(1, 5):
         (root / "dog" / f"{number}.png").unlink()
@@ -127,10 +127,10 @@ def test_a_missing_part_is_named_with_what_to_do(write_images, progress, parts, 
         ImageFolder(root).load(progress)
 
 
-# --- judging only -----------------------------------------------------------------------------------------------------
+# --- evaluation only --------------------------------------------------------------------------------------------------
 
 
-def test_to_evaluate_only_the_test_images_are_read(write_images, progress):
+def test_an_evaluation_reads_only_the_test_images(write_images, progress):
     root = write_images(("cat", "dog", "emu"), ("dog", "emu"))
     (root / "train" / "cat" / "0.png").write_bytes(b"")
     dataset = ImageFolder(root).load(progress, test_only=True)
@@ -140,7 +140,7 @@ def test_to_evaluate_only_the_test_images_are_read(write_images, progress):
     assert progress.stages == [("Reading images", 6, "images")]
 
 
-def test_to_evaluate_test_alone_will_do(write_images, progress):
+def test_an_evaluation_needs_only_a_test_folder(write_images, progress):
     root = write_images(("cat",), ("dog", "Ape"))
     shutil.rmtree(root / "train")
     dataset = ImageFolder(root).load(progress, test_only=True)
@@ -148,13 +148,13 @@ def test_to_evaluate_test_alone_will_do(write_images, progress):
     assert len(dataset.test) == 6
 
 
-def test_to_evaluate_one_tree_is_taken_whole(write_images, progress):
+def test_an_evaluation_uses_all_undivided_images(write_images, progress):
     dataset = ImageFolder(write_images() / "test").load(progress, test_only=True)
     assert dataset.test.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert len(dataset.train) == 0
 
 
-def test_to_evaluate_there_must_be_test_images(write_images, progress):
+def test_an_evaluation_needs_test_images(write_images, progress):
     root = write_images()
     (root / "test").rename(root / "val")
     with pytest.raises(DataError, match=r"must contain test images.* with train and validation only"):
@@ -199,7 +199,7 @@ def test_a_class_without_training_images_is_named(write_images, progress):
     message = r"needs .jpg, .* files to train on.* none of class 'dog' and of 1 more in the folder"
     with pytest.raises(DataError, match=message):
         ImageFolder(root).load(progress)
-    assert not progress.stages, "it is said before anything is read"
+    assert not progress.stages, "it is raised before anything is read"
 
 
 @pytest.mark.parametrize("empty", [True, False])
@@ -224,7 +224,7 @@ def test_a_class_that_train_does_not_have_is_named(write_images, progress, test_
         ImageFolder(write_images(test_classes=test_classes)).load(progress, test_only=test_only)
 
 
-def test_the_classes_of_validation_are_held_against_train(write_images, progress):
+def test_the_classes_of_validation_are_compared_with_train(write_images, progress):
     root = write_images()
     shutil.copytree(root / "test", root / "val")
     (root / "val" / "dog").rename(root / "val" / "hog")
@@ -249,7 +249,7 @@ def test_broken_files_are_skipped_and_named(write_images, progress):
     assert dataset.test.labels.tolist() == [0, 0, 0, 1, 1]
 
 
-def test_broken_files_of_one_tree_are_left_out_before_it_is_divided(write_images, progress):
+def test_broken_files_are_removed_before_images_are_divided(write_images, progress):
     root = write_images(count=6) / "train"
     (root / "dog" / "3.png").write_bytes(b"")
     dataset = ImageFolder(root).load(progress)
@@ -258,7 +258,7 @@ def test_broken_files_of_one_tree_are_left_out_before_it_is_divided(write_images
     assert dataset.skipped == (SkippedFile("dog/3.png", "it is empty"),)
 
 
-def test_a_class_that_is_broken_altogether_is_an_error(write_images, progress):
+def test_a_class_of_broken_files_is_an_error(write_images, progress):
     root = write_images()
     for file in (root / "train" / "dog").iterdir():
         file.write_bytes(b"")
@@ -268,7 +268,7 @@ def test_a_class_that_is_broken_altogether_is_an_error(write_images, progress):
 
 
 @pytest.mark.parametrize("test_only", [True, False])
-def test_a_part_that_is_broken_altogether_is_an_error(write_images, progress, test_only):
+def test_a_part_of_broken_files_is_an_error(write_images, progress, test_only):
     root = write_images()
     for file in (root / "test").glob("*/*"):
         file.write_bytes(b"")
@@ -277,10 +277,10 @@ def test_a_part_that_is_broken_altogether_is_an_error(write_images, progress, te
         ImageFolder(root).load(progress, test_only=test_only)
 
 
-def test_twice_the_images_is_all_the_memory_that_it_takes(write_images, progress):
+def test_peak_memory_is_at_most_twice_the_images(write_images, progress):
     root = write_images(count=30) / "train"
     (root / "dog" / "3.png").write_bytes(b"")
-    ImageFolder(root).load(progress)  # what is imported is not counted
+    ImageFolder(root).load(progress)  # imports are not counted
     tracemalloc.start()
     try:
         dataset = ImageFolder(root, (256, 256)).load(progress)
@@ -290,10 +290,10 @@ def test_twice_the_images_is_all_the_memory_that_it_takes(write_images, progress
     assert peak < 2.2 * (dataset.train.images.nbytes + dataset.test.images.nbytes)
 
 
-# --- what file systems may hold ---------------------------------------------------------------------------------------
+# --- links, permissions and names -------------------------------------------------------------------------------------
 
 
-def test_links_are_followed_but_not_round(tmp_path, write_images, progress):
+def test_links_are_followed_except_circular_ones(tmp_path, write_images, progress):
     root = write_images()
     (root / "train" / "dog").rename(tmp_path / "elsewhere")
     (root / "train" / "dog").symlink_to(tmp_path / "elsewhere")
@@ -309,7 +309,7 @@ def test_links_are_followed_but_not_round(tmp_path, write_images, progress):
     ]
 
 
-def test_a_link_to_nowhere_is_skipped(write_images, progress):
+def test_a_broken_link_is_skipped(write_images, progress):
     root = write_images()
     (root / "train" / "cat" / "x.png").symlink_to("nowhere.png")
     assert ImageFolder(root).load(progress).skipped == (SkippedFile("train/cat/x.png", "there is no such file"),)
@@ -317,7 +317,7 @@ def test_a_link_to_nowhere_is_skipped(write_images, progress):
 
 @pytest.fixture
 def lock(monkeypatch):
-    """Makes folders of this name unreadable, for the administrator too."""
+    """Makes folders of this name unreadable, also for root."""
 
     def refuse(function, name):
         def guarded(place="."):
@@ -334,14 +334,14 @@ def lock(monkeypatch):
     return lock
 
 
-def test_a_nested_folder_that_may_not_be_read_is_named(write_images, progress, lock):
+def test_an_unreadable_nested_folder_is_named(write_images, progress, lock):
     root = write_images()
     (root / "train" / "cat" / "locked").mkdir()
     lock("locked")
     assert ImageFolder(root).load(progress).skipped == (SkippedFile("train/cat/locked", "Permission denied"),)
 
 
-def test_a_class_that_may_not_be_read_is_an_error(write_images, progress, lock):
+def test_an_unreadable_class_is_an_error(write_images, progress, lock):
     root = write_images()
     lock("dog")
     with pytest.raises(DataError, match=r"none of class 'dog' .* the first train/dog: Permission denied"):
@@ -349,7 +349,7 @@ def test_a_class_that_may_not_be_read_is_an_error(write_images, progress, lock):
 
 
 @pytest.mark.parametrize("name", ["photos", "train", "test"])
-def test_a_part_that_may_not_be_read_is_an_error(write_images, progress, lock, name):
+def test_an_unreadable_part_is_an_error(write_images, progress, lock, name):
     root = write_images()
     lock(name)
     with pytest.raises(DataError, match=f"must be readable. Received: .*{name}: Permission denied"):
@@ -367,7 +367,7 @@ def test_any_name_of_a_folder_can_be_shown(tmp_path, write_images, progress, nam
     assert set(dataset.classes) == {"cat", shown}
     assert (dataset.name, dataset.source) == (shown, f"the folder {tmp_path}/{shown}")
     assert dataset.skipped[0].file == f"train/{shown}/2.png"
-    repr(dataset).encode()  # what JSON and HTML are written in
+    repr(dataset).encode()  # the encoding of JSON and HTML
 
 
 def test_relative_paths_work(write_images, progress, monkeypatch):
@@ -381,18 +381,18 @@ def test_relative_paths_work(write_images, progress, monkeypatch):
         assert [each.file for each in dataset.skipped] == ["train/cat/1.png"]
 
 
-def test_the_real_photographs_show_what_the_batches_show(tmp_path, photographs, progress):
-    """The folder holds the photographs of CIFAR-10 as JPEG: alike, but for compression."""
+def test_the_real_images_equal_those_of_the_batches(tmp_path, real_images, progress):
+    """The folder contains the images of CIFAR-10 as JPEG. They differ only by compression."""
     from lrdiag.data.sources.cifar10 import Cifar10
 
     root = tmp_path / "some"
     for split in ("train", "test"):
         for name in ("airplane", "frog"):
             (root / split / name).mkdir(parents=True)
-            for file in sorted((photographs / "images" / "test" / name).iterdir())[:20]:
+            for file in sorted((real_images / "images" / "test" / name).iterdir())[:20]:
                 (root / split / name / file.name).symlink_to(file)
-    read = ImageFolder(root).load(progress).test
-    official = Cifar10(photographs).load(progress).test
+    decoded = ImageFolder(root).load(progress).test
+    official = Cifar10(real_images).load(progress).test
     planes = official.images[official.labels == 0].astype(np.int16)
-    distances = [np.abs(planes - image).mean(axis=(1, 2, 3)).min() for image in read.images[:20]]
+    distances = [np.abs(planes - image).mean(axis=(1, 2, 3)).min() for image in decoded.images[:20]]
     assert max(distances) < 6

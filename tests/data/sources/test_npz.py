@@ -66,7 +66,7 @@ def test_other_names(write, progress, names):
 
 
 @pytest.mark.parametrize("names", [("x", "y"), ("images", "labels"), ("X", "y")])
-def test_arrays_that_are_not_divided_are(write, progress, names):
+def test_undivided_arrays_are_divided(write, progress, names):
     images = pixels(20, 8, 8, 3)
     path = write(dict(zip(names, (images, np.repeat([0, 1], 10)), strict=True)))
     dataset = ImageArrays(path).load(progress)
@@ -115,7 +115,7 @@ def test_class_names_name_the_classes(write, progress, names):
     assert dataset.classes == ("cat", "dog")
 
 
-def test_to_evaluate_only_the_test_images_are_read(write, progress):
+def test_an_evaluation_reads_only_the_test_images(write, progress):
     arrays = four(x_train=np.array(["broken"]), y_train=np.arange(6) % 5)
     dataset = ImageArrays(write(arrays)).load(progress, test_only=True)
     np.testing.assert_array_equal(dataset.test.images, arrays["x_test"])
@@ -157,7 +157,7 @@ def test_to_evaluate_only_the_test_images_are_read(write, progress):
         ({"x_train": pixels(0, 8, 8), "y_train": np.zeros(0, int)}, "none in train of the file"),
     ],
 )
-def test_arrays_that_cannot_be_used_are_named(write, progress, changes, message):
+def test_unusable_arrays_are_named(write, progress, changes, message):
     with pytest.raises(DataError, match=message):
         ImageArrays(write(four(**changes))).load(progress)
 
@@ -168,9 +168,9 @@ def test_a_file_without_such_arrays_lists_what_it_has(write, progress):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"<html>", b"\x80\x04."])
-def test_a_file_that_is_no_npz_is_an_error(tmp_path, progress, content):
+def test_a_file_of_another_format_is_an_error(tmp_path, progress, content):
     (tmp_path / "x.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"one that numpy.savez wrote. Received: .*x.npz: .*Write it again"):
+    with pytest.raises(DataError, match=r"written by numpy.savez. Received: .*x.npz: .*Write it again"):
         ImageArrays(tmp_path / "x.npz").load(progress)
 
 
@@ -193,12 +193,12 @@ def test_a_damaged_array_is_named(write, progress):
 def test_a_truncated_file_is_an_error(write, progress):
     path = write(four())
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(DataError, match=r"one that numpy.savez wrote"):
+    with pytest.raises(DataError, match=r"written by numpy.savez"):
         ImageArrays(path).load(progress)
 
 
 @pytest.mark.parametrize(("name", "reads"), [("a.npz", True), ("a.NPZ", True), ("a.npy", False), ("none.npz", False)])
-def test_what_is_read(tmp_path, name, reads):
+def test_which_paths_are_read(tmp_path, name, reads):
     if not name.startswith("none"):
         (tmp_path / name).touch()
     assert ImageArrays.reads(tmp_path / name) is reads

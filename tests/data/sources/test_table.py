@@ -15,7 +15,7 @@ from lrdiag.record.arrays import SkippedFile
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes a CSV of text and twenty pictures beside it, filled with their numbers."""
+    """Writes a CSV file and, in the same folder, twenty images that are filled with their numbers."""
     (tmp_path / "photos").mkdir()
     for number in range(20):
         Image.new("RGB", (8, 8), 3 * (number,)).save(tmp_path / "photos" / f"{number}.png")
@@ -28,7 +28,7 @@ def write(tmp_path):
 
 
 def listed(labels, header="path,label"):
-    """The text of a table of the first pictures."""
+    """The text of a table of the first images."""
     rows = [f"photos/{number}.png,{label}" for number, label in enumerate(labels)]
     return "\n".join([header, *rows, ""])
 
@@ -43,7 +43,7 @@ def places(images) -> list[int]:
     return images.images[:, 0, 0, 0].tolist()
 
 
-def test_the_column_split_divides_the_rows_in_their_order(write, progress):
+def test_the_column_split_divides_the_rows_and_keeps_their_order(write, progress):
     dataset = ImageTable(write(DIVIDED)).load(progress)
     assert (dataset.name, dataset.classes) == ("flowers", ("cat", "dog"))
     assert (places(dataset.train), dataset.train.labels.tolist()) == ([0, 1, 5], [1, 0, 1])
@@ -59,7 +59,7 @@ def test_size_and_channels_choose_the_shape(write, progress):
     assert ImageTable(path, (20, 48), channels=1).load(progress).train.images.shape == (3, 20, 48, 1)
 
 
-def test_without_split_the_rows_are_divided_class_by_class(write, progress):
+def test_without_split_the_rows_are_divided_by_class(write, progress):
     path = write(listed(["cat", "dog"] * 10))
     dataset = ImageTable(path).load(progress)
     assert np.bincount(dataset.train.labels).tolist() == [8, 8]
@@ -68,7 +68,7 @@ def test_without_split_the_rows_are_divided_class_by_class(write, progress):
     assert len(dataset.validation) == 0
 
 
-def test_to_evaluate_only_the_test_rows_are_read(write, progress):
+def test_an_evaluation_reads_only_the_test_rows(write, progress):
     dataset = ImageTable(write(DIVIDED)).load(progress, test_only=True)
     assert (places(dataset.test), len(dataset.train), len(dataset.validation)) == ([2, 3], 0, 0)
     assert progress.stages == [("Reading images", 2, "images")]
@@ -76,7 +76,7 @@ def test_to_evaluate_only_the_test_rows_are_read(write, progress):
     assert places(whole.test) == list(range(20))
 
 
-def test_to_evaluate_the_classes_are_those_of_all_rows(write, progress):
+def test_an_evaluation_uses_the_classes_of_all_rows(write, progress):
     dataset = ImageTable(write(listed(["cat,train", "dog,test", "ant,train"], "path,label,split"))).load(
         progress, test_only=True
     )
@@ -106,7 +106,7 @@ def test_integers_are_sorted_by_value(write, progress):
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_how_programs_write_csv(write, progress, delimiter, ending, encoding):
+def test_dialects_of_csv(write, progress, delimiter, ending, encoding):
     text = listed(["Löwe", "猫"]).replace(",", delimiter).replace("\n", ending)
     dataset = ImageTable(write(text, encoding=encoding)).load(progress, test_only=True)
     assert dataset.classes == ("Löwe", "猫")
@@ -146,7 +146,7 @@ def test_broken_and_absent_files_are_skipped_and_named(tmp_path, write, progress
     )
 
 
-def test_a_class_that_is_broken_altogether_is_an_error(write, progress):
+def test_a_class_of_broken_files_is_an_error(write, progress):
     text = listed(["a"] * 10) + "lost/1.png,b\nlost/2.png,b\n"
     message = r"none of class 'b' in the table .*could not be read: 2, the first lost/1.png: there is no such file$"
     with pytest.raises(DataError, match=message):
@@ -173,7 +173,7 @@ def test_a_class_that_is_broken_altogether_is_an_error(write, progress):
         (listed(["a", "a"]), r"two classes or more. Received: \['a'\]"),
     ],
 )
-def test_tables_that_cannot_be_used_are_named(write, progress, text, message):
+def test_unusable_tables_are_named(write, progress, text, message):
     with pytest.raises(DataError, match=message):
         ImageTable(write(text)).load(progress)
 
@@ -183,13 +183,13 @@ def test_a_table_in_another_encoding_is_an_error(write, progress):
         ImageTable(write(listed(["Löwe", "Bär"]), encoding="latin-1")).load(progress)
 
 
-def test_a_cell_beyond_reason_is_an_error(write, progress):
+def test_a_huge_cell_is_an_error(write, progress):
     text = listed(["x" * (csv.field_size_limit() + 1)])
     with pytest.raises(DataError, match=r"Received: .*field larger than field limit"):
         ImageTable(write(text)).load(progress)
 
 
-def test_a_table_that_may_not_be_read_is_an_error(write, progress, monkeypatch):
+def test_an_unreadable_table_is_an_error(write, progress, monkeypatch):
     path = write(listed(["a", "b"]))
 
     def refuse(*_, **__):
@@ -212,7 +212,7 @@ def test_the_name_of_a_table_can_be_shown(tmp_path, write, progress):
     [("a.csv", True), ("a.CSV", True), ("a.tsv", True), ("a.parquet", True), ("a.pq", True), ("a.xlsx", False),
      ("none.csv", False)],
 )  # fmt: skip
-def test_what_is_read(tmp_path, name, reads):
+def test_which_paths_are_read(tmp_path, name, reads):
     if not name.startswith("none"):
         (tmp_path / name).touch()
     assert ImageTable.reads(tmp_path / name) is reads
@@ -235,7 +235,7 @@ def write_parquet(write):
     return write_columns
 
 
-def test_parquet_is_read_as_csv_is(write, write_parquet, progress):
+def test_parquet_gives_the_same_data_as_csv(write, write_parquet, progress):
     lines = [line.split(",") for line in DIVIDED.splitlines()]
     columns = dict(zip(lines[0], zip(*lines[1:], strict=True), strict=True))
     from_csv = ImageTable(write(DIVIDED)).load(progress)
@@ -268,19 +268,19 @@ def test_parquet_with_integers_and_without_split(write_parquet, progress):
         ({"path": ["a"], "label": ["x"], "split": [None]}, "must be train, val or test. Received: None in row 1"),
     ],
 )
-def test_parquet_that_cannot_be_used_is_named(write_parquet, progress, columns, message):
+def test_unusable_parquet_is_named(write_parquet, progress, columns, message):
     with pytest.raises(DataError, match=message):
         ImageTable(write_parquet(**columns)).load(progress)
 
 
-def test_a_file_that_is_no_parquet_is_an_error(tmp_path, progress):
+def test_a_file_of_another_format_is_an_error(tmp_path, progress):
     pytest.importorskip("pyarrow")
     (tmp_path / "x.parquet").write_bytes(b"path,label\n")
     with pytest.raises(DataError, match=r"must be readable, .*x.parquet: .*Save it again"):
         ImageTable(tmp_path / "x.parquet").load(progress)
 
 
-def test_without_pyarrow_it_is_said_how_to_get_it(tmp_path, progress, monkeypatch):
+def test_without_pyarrow_the_error_names_the_package(tmp_path, progress, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (tmp_path / "x.parquet").touch()

@@ -1,4 +1,4 @@
-"""Folders of TensorFlow Datasets: with a stand-in for the library, and with the library where it is installed."""
+"""Folders of TensorFlow Datasets: with a substitute for the library, and with the library if it is installed."""
 
 import sys
 from types import SimpleNamespace
@@ -35,7 +35,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def prepared(monkeypatch):
-    """Makes `tensorflow_datasets` find the given splits in whatever folder."""
+    """Makes `tensorflow_datasets` find the given splits in any folder."""
 
     def prepare(splits=SPLITS, features=None):
         def as_dataset(split, shuffle_files):
@@ -53,7 +53,7 @@ def prepared(monkeypatch):
     return prepare
 
 
-def test_splits_are_read_and_images_of_every_size_fitted(folder, prepared, progress):
+def test_splits_are_read_and_images_of_every_size_are_fitted(folder, prepared, progress):
     prepared()
     dataset = TfdsFolder(folder).load(progress)
     assert (dataset.name, dataset.classes) == ("pets", ("dog", "cat"))
@@ -71,21 +71,21 @@ def test_size_and_channels_choose_the_shape(folder, prepared, progress):
     assert TfdsFolder(folder, (20, 48), channels=1).load(progress).test.images.shape == (3, 20, 48, 1)
 
 
-def test_to_evaluate_only_the_test_images_are_read(folder, prepared, progress):
+def test_an_evaluation_reads_only_the_test_images(folder, prepared, progress):
     prepared()
     dataset = TfdsFolder(folder).load(progress, test_only=True)
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (0, 0, 3)
     assert progress.steps == 3
 
 
-def test_train_alone_is_divided_or_evaluated_whole(folder, prepared, progress):
+def test_train_alone_is_divided_or_evaluated_as_a_whole(folder, prepared, progress):
     prepared({"train": SPLITS["train"]})
     dataset = TfdsFolder(folder).load(progress)
     assert (len(dataset.train), len(dataset.test)) == (8, 2)
     assert len(TfdsFolder(folder).load(progress, test_only=True).test) == 10
 
 
-def test_the_folder_names_the_data_where_it_is_no_version(tmp_path):
+def test_the_folder_names_the_data_unless_it_is_a_version(tmp_path):
     assert TfdsFolder(tmp_path / "pets" / "10.0.2").name == "pets"
     assert TfdsFolder(tmp_path / "my-pets").name == "my-pets"
 
@@ -109,19 +109,19 @@ def test_the_folder_names_the_data_where_it_is_no_version(tmp_path):
         ({**SPLITS, "test": [{"image": picture(0, 8, 8, 7), "label": 0}]}, None, r"must be complete.* KeyError: \(7,"),
     ],
 )
-def test_data_that_cannot_be_used_is_named(folder, prepared, progress, splits, features, message):
+def test_unusable_data_is_named(folder, prepared, progress, splits, features, message):
     prepared(splits, features)
     with pytest.raises(DataError, match=message):
         TfdsFolder(folder).load(progress)
 
 
-def test_without_the_library_it_is_said_how_to_get_it(folder, progress, monkeypatch):
+def test_without_the_library_the_error_names_the_package(folder, progress, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(DataError, match=r"needs tensorflow-datasets. Run `pip install tensorflow-datasets`"):
         TfdsFolder(folder).load(progress)
 
 
-def test_what_is_read(tmp_path, folder):
+def test_which_paths_are_read(tmp_path, folder):
     assert TfdsFolder.reads(folder)
     assert not TfdsFolder.reads(tmp_path)
     (folder / "features.json").unlink()
@@ -152,7 +152,7 @@ def written(tmp_path):
     return tmp_path / "pets" / "1.0.0", splits
 
 
-def test_what_the_library_has_written_is_read(written, progress):
+def test_a_folder_written_by_the_library_is_read(written, progress):
     path, splits = written
     assert TfdsFolder.reads(path)
     dataset = TfdsFolder(path, (12, 16)).load(progress)
@@ -164,7 +164,7 @@ def test_what_the_library_has_written_is_read(written, progress):
     np.testing.assert_array_equal(again.test.images, dataset.test.images)
 
 
-def test_a_folder_that_is_cut_short_is_an_error(written, progress):
+def test_an_incomplete_folder_is_an_error(written, progress):
     path, _ = written
     for file in path.glob("*tfrecord*"):
         file.write_bytes(file.read_bytes()[:-20])
@@ -172,7 +172,7 @@ def test_a_folder_that_is_cut_short_is_an_error(written, progress):
         TfdsFolder(path).load(progress)
 
 
-def test_a_description_that_is_broken_is_an_error(folder, progress):
+def test_a_broken_description_is_an_error(folder, progress):
     pytest.importorskip("tensorflow_datasets")
     with pytest.raises(DataError, match=r"must be complete. Prepare it again. Received: .*Error: "):
         TfdsFolder(folder).load(progress)

@@ -12,7 +12,7 @@ def loads(data: bytes):
 
 
 class Calls:
-    """Pickles as a call of `function`: what a hostile pickle does."""
+    """Is pickled as a call of `function`, as in a hostile pickle."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -23,7 +23,7 @@ class Calls:
 
 @pytest.mark.parametrize("protocol", [3, 4, 5])
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "bool"])
-def test_arrays_of_numbers_come_back_as_they_were(protocol, dtype):
+def test_arrays_of_numbers_are_loaded_unchanged(protocol, dtype):
     array = np.arange(12).reshape(3, 4).astype(dtype)
     loaded = loads(pickle.dumps({"a": array}, protocol))["a"]
     np.testing.assert_array_equal(loaded, array)
@@ -31,7 +31,7 @@ def test_arrays_of_numbers_come_back_as_they_were(protocol, dtype):
 
 
 def test_a_pickle_of_python_2_and_numpy_1_loads():
-    """Non-regression: the official files name numpy.core and hold Python 2 strings."""
+    """Non-regression: the official files name numpy.core and contain Python 2 strings."""
     data = (
         b"\x80\x02}q\x01(U\x04dataq\x02cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04K\x00\x85U\x01b"
         b"\x87Rq\x05(K\x01K\x01K\x02\x86cnumpy\ndtype\nq\x06U\x02u1K\x00K\x01\x87Rq\x07(K\x03U\x01|NNNJ\xff\xff\xff\xff"
@@ -65,8 +65,8 @@ def test_a_hostile_pickle_is_refused_and_does_not_run(tmp_path):
         io.BytesIO(),
     ],
 )
-def test_nothing_but_arrays_of_numbers_is_admitted(hostile):
-    """`ndarray((1,), object, buffer)` would take any bytes for a pointer: arrays are admitted, the class is not."""
+def test_only_arrays_of_numbers_are_allowed(hostile):
+    """`ndarray((1,), object, buffer)` would use any bytes as a pointer: arrays are allowed, the class is not."""
     with pytest.raises(pickle.UnpicklingError):
         loads(pickle.dumps(hostile))
 

@@ -36,7 +36,9 @@ class TestWeakClass:
     def test_fires(self) -> None:
         found = finding(facts_of(weakened(60)), "weak-class")
         assert found.title == "“2” is the weakest class."
-        assert found.evidence == "60.0 % of its 100 images are classified correctly, against 87.0 % of all images."
+        assert (
+            found.evidence == "60.0 % of its 100 images are classified correctly, compared with 87.0 % of all images."
+        )
         assert found.value == pytest.approx(0.27)
         assert len(found.images) == 40
         assert {place // 100 for place in found.images} == {2}

@@ -21,7 +21,7 @@ def with_data(command: str = "", **changes: object) -> Diagnosis:
 
 def test_stand_in_data() -> None:
     found = finding(with_data(fallback="There is no connection."), "stand-in-data")
-    assert found.title == "This is not CIFAR-10: the toys data is used instead."
+    assert found.title == "CIFAR-10 was not available. The toys data was used instead."
     assert found.evidence == "There is no connection."
     assert "data_dir" in found.advice
     assert "--data-dir" in finding(with_data("lrdiag …", fallback="There is none."), "stand-in-data").advice

@@ -37,7 +37,7 @@ class TestNotFinite:
         assert "119 misclassified images have no confidence" in found.evidence
         assert len(found.images) == 100
         for code in ("collapsed-predictions", *EFFECTS, "overfitting"):
-            assert result(self.facts(), code).reason == "see not-finite"
+            assert result(self.facts(), code).reason == "the finding not-finite explains it"
 
     def test_is_quiet(self) -> None:
         assert result(facts_of(balanced(4, 50, 20)), "not-finite").status == "passed"
@@ -54,7 +54,7 @@ class TestCollapsedPredictions:
         assert (found.value, found.threshold) == (pytest.approx(337 / 360), 0.9)
         assert len(found.images) == 100
         for code in EFFECTS:
-            assert result(facts_of(self.COUNTS), code).reason == "see collapsed-predictions"
+            assert result(facts_of(self.COUNTS), code).reason == "the finding collapsed-predictions explains it"
 
     def test_images_that_lrdiag_prepared_are_not_to_be_rescaled(self) -> None:
         main = finding(facts_of(self.COUNTS, "lrdiag …", made_by="train_and_report"), "collapsed-predictions")
@@ -91,7 +91,7 @@ class TestAtChance:
         assert "for 10.0 % on average and for up to 12.9 % by chance" in found.evidence
         assert (found.value, found.threshold) == (0.1, pytest.approx(0.129, abs=5e-4))
         for code in EFFECTS[1:]:
-            assert result(facts_of(counts), code).reason == "see at-chance"
+            assert result(facts_of(counts), code).reason == "the finding at-chance explains it"
 
     def test_fires_on_a_constant_prediction_of_the_most_frequent_class(self) -> None:
         found = finding(facts_of([[950, 0], [50, 0]]), "at-chance")
@@ -99,7 +99,7 @@ class TestAtChance:
         assert found.value == pytest.approx(found.threshold)
 
     def test_fires_on_an_accuracy_just_above_the_most_frequent_class(self) -> None:
-        """Version 0.1 was satisfied with one image more than the share of the most frequent class."""
+        """Version 0.1 accepted an accuracy one image above the share of the most frequent class."""
         assert finding(facts_of([[51, 49], [50, 50]]), "at-chance")
 
     @pytest.mark.parametrize(

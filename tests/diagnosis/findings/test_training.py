@@ -23,13 +23,13 @@ class TestTrainingStopped:
     def test_fires(self) -> None:
         found = finding(facts_of(SOUND, training=history([(0.5, 0.5)], **STOPPED)), "training-stopped")
         assert found.title == "Training stopped early: the loss was not finite at step 5 of epoch 2."
-        assert found.evidence.startswith("1 of 1,000 epochs were completed.")
+        assert found.evidence.startswith("Completed: 1 of 1,000 epochs.")
         assert "lrdiag.find_lr" in found.advice
 
     @pytest.mark.parametrize(
         ("command", "named"), [("lrdiag train-and-report", "--learning-rate auto"), ("", " learning_rate ")]
     )
-    def test_the_advice_names_what_the_reader_used(self, command: str, named: str) -> None:
+    def test_the_advice_names_the_command_or_the_argument(self, command: str, named: str) -> None:
         facts = facts_of(SOUND, command, training=history([], **STOPPED), made_by="train_and_report")
         advice = finding(facts, "training-stopped").advice.replace("(", " ").replace(")", " ")
         assert named in advice
@@ -62,25 +62,30 @@ class TestOverfitting:
             "95.0 % of 1,000 training images and 80.0 % of 200 test images are classified correctly" in found.evidence
         )
         assert "is 9.8 to 21.2 points" in found.evidence
-        assert (found.value, found.threshold) == (pytest.approx(0.15), 0.05)
+        assert (found.value, found.threshold) == (pytest.approx(0.15), 0.1)
 
     def test_a_measured_gap_at_the_threshold_passes(self) -> None:
-        check = result(trained((1.0, 0.1), train_sample=sample(850, 1000)), "overfitting")
-        assert (check.status, check.value) == ("passed", pytest.approx(0.05))
+        check = result(trained((1.0, 0.1), train_sample=sample(900, 1000)), "overfitting")
+        assert (check.status, check.value) == ("passed", pytest.approx(0.1))
+
+    @pytest.mark.parametrize(("last", "status"), [(0.775, "found"), (0.785, "passed")])
+    def test_a_smaller_gap_counts_if_the_validation_loss_has_risen_by_a_tenth(self, last: float, status: str) -> None:
+        facts = trained((0.5, 0.8), (0.9, last), train_sample=sample(870, 1000))  # the loss rises from 0.2 to 1 - last
+        assert result(facts, "overfitting").status == status
 
     def test_few_images_do_not_decide(self) -> None:
-        check = result(trained((1.0, 0.1), train_sample=sample(26, 30)), "overfitting")
+        check = result(trained((1.0, 0.1), train_sample=sample(28, 30)), "overfitting")
         assert (check.status, check.reason) == ("not checked", "30 training images and 200 test images are too few")
 
     def test_a_history_alone_names_both_causes(self) -> None:
         found = finding(trained((0.99, 0.1), (0.75, 0.5)), "overfitting")
         assert found.title == "Training accuracy is 25.0 points above validation accuracy."
-        assert "75.0 %, against 50.0 %" in found.evidence
+        assert "75.0 % and 50.0 %" in found.evidence
         assert "dropout" in found.evidence
-        assert "batch normalisation" in found.evidence
+        assert "batch normalization" in found.evidence
         assert found.advice.startswith("Evaluate the model on its training images.")
 
-    @pytest.mark.parametrize(("val", "status"), [(0.699, "found"), (0.701, "passed"), (0.9, "passed")])
+    @pytest.mark.parametrize(("val", "status"), [(0.649, "found"), (0.651, "passed"), (0.9, "passed")])
     def test_a_history_has_the_same_threshold(self, val: float, status: str) -> None:
         assert result(trained((0.75, val)), "overfitting").status == status
 
@@ -105,7 +110,7 @@ class TestOverfitting:
             ("diagnose", "lrdiag diagnose", []),
         ],
     )
-    def test_the_advice_names_what_the_reader_used(self, made_by: str, command: str, names: list[str]) -> None:
+    def test_the_advice_names_the_command_or_the_argument(self, made_by: str, command: str, names: list[str]) -> None:
         facts = facts_of(SOUND, command, train_sample=sample(1000, 1000), made_by=made_by)
         advice = finding(facts, "overfitting").advice
         assert all(name in advice for name in names)
@@ -123,7 +128,7 @@ class TestLaggingStatistics:
         test = balanced(10, 100, 12)
         return facts_of(test, training=history(accuracies), train_sample=sample(121, 1000), **others)
 
-    def test_a_batch_norm_network_trained_briefly_is_not_told_that_it_overfits(self) -> None:
+    def test_a_batch_norm_network_trained_briefly_does_not_count_as_overfitting(self) -> None:
         facts = self.facts((0.3, 0.1), (0.414, 0.117))
         found = finding(facts, "lagging-statistics")
         assert found.title == (

@@ -130,7 +130,7 @@ def test_a_link_in_place_of_the_folder_is_not_used(pen: Pen, charts: Path, tmp_p
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-def test_a_cache_that_cannot_be_written_is_no_error(pen: Pen, charts: Path) -> None:
+def test_an_unwritable_cache_is_not_an_error(pen: Pen, charts: Path) -> None:
     charts.parent.write_text("a file")
     assert is_drawn_again(pen)
     assert is_drawn_again(pen)

@@ -1,4 +1,4 @@
-"""Charts: the numbers decide the drawing, the page decides its looks."""
+"""Charts: they draw the numbers, in the colours of the page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMES = 84
 
 
 class Frame(NamedTuple):
-    """Where a chart stands, in the units of its drawing, and what its axes span."""
+    """The position of a chart, in units of its drawing, and the range of its axes."""
 
     bottom: float
     top: float
@@ -39,11 +39,11 @@ class Frame(NamedTuple):
     last: float = 100.0
 
     def x(self, place: float) -> float:
-        """The number at this place across."""
+        """The number at this horizontal position."""
         return self.first + (place - self.left) / (self.right - self.left) * (self.last - self.first)
 
     def y(self, place: float) -> float:
-        """The number at this place up."""
+        """The number at this vertical position."""
         return self.low + (self.bottom - place) / (self.bottom - self.top) * (self.high - self.low)
 
 
@@ -57,7 +57,7 @@ class Box(NamedTuple):
 
 
 def texts(chart: str) -> list[str]:
-    """What is written in the chart."""
+    """The texts in the chart."""
     return re.findall(r"<text[^>]*>([^<]*)</text>", chart)
 
 
@@ -80,7 +80,7 @@ def marks(chart: str, kind: str, frame: Frame) -> list[Box]:
 
 
 def height(chart: str) -> float:
-    """Of the drawing."""
+    """The height of the drawing."""
     found = re.search(r'viewBox="0 0 480 ([\d.]+)"', chart)
     assert found
     return float(found[1])
@@ -103,7 +103,7 @@ def charts(measured: RangeTestFacts, training: TrainingRun) -> tuple[str, str]:
     return range_test_chart(measured), training_chart(training, 2)
 
 
-def test_every_colour_is_the_page_s(charts: tuple[str, str]) -> None:
+def test_every_colour_is_a_colour_of_the_page(charts: tuple[str, str]) -> None:
     for chart in charts:
         assert not re.search(r"#[0-9a-f]{6}\b", chart)
         assert "currentColor" in chart
@@ -111,14 +111,14 @@ def test_every_colour_is_the_page_s(charts: tuple[str, str]) -> None:
         assert "var(--validation)" in chart
 
 
-def test_no_style_that_a_policy_would_forbid_and_no_font_of_its_own(charts: tuple[str, str]) -> None:
+def test_there_are_no_inline_styles_and_no_fonts(charts: tuple[str, str]) -> None:
     for chart in charts:
         assert not re.search("<style| style=", chart)
         assert "font-family" not in chart
         assert "font-size" not in chart
 
 
-def test_ids_of_two_charts_never_clash(charts: tuple[str, str]) -> None:
+def test_ids_of_two_charts_differ(charts: tuple[str, str]) -> None:
     first, second = (set(re.findall(r' id="([^"]+)"', chart)) for chart in charts)
     assert first
     assert second
@@ -132,11 +132,11 @@ def test_every_reference_is_defined(charts: tuple[str, str]) -> None:
         assert set(used) == set(re.findall(r' id="([^"]+)"', chart))
 
 
-def test_rate_and_boundaries_stand_in_the_chart(charts: tuple[str, str]) -> None:
+def test_rate_and_boundaries_are_in_the_chart(charts: tuple[str, str]) -> None:
     assert {"5.0e-2", "1.0e-2", "2.5e-1", "1e-4", "1e1", "learning rate", "loss"} <= set(texts(charts[0]))
 
 
-def test_lines_carry_their_names(charts: tuple[str, str]) -> None:
+def test_lines_have_labels(charts: tuple[str, str]) -> None:
     written = texts(charts[1])
     assert written.count("training") == written.count("validation") == 2
     assert "best" in written
@@ -154,7 +154,7 @@ def decades(test: RangeTestFacts) -> Frame:
     return Frame(0, 1, 0, 1, first=ends[0], last=ends[1])
 
 
-def test_the_shaded_band_runs_between_the_boundaries(measured: RangeTestFacts) -> None:
+def test_the_shaded_band_spans_the_boundaries(measured: RangeTestFacts) -> None:
     (band,) = marks(range_test_chart(measured), "boundaries", decades(measured))
     assert 10**band.left == pytest.approx(0.01, rel=0.01)
     assert 10**band.right == pytest.approx(0.25, rel=0.01)
@@ -182,7 +182,7 @@ def test_one_sweep_has_no_interval(measured: RangeTestFacts) -> None:
     assert outlines(range_test_chart(measured), "interval") == []
 
 
-def test_nothing_read_is_nothing_marked(measured: RangeTestFacts) -> None:
+def test_without_a_suggestion_nothing_is_marked(measured: RangeTestFacts) -> None:
     unread = dataclasses.replace(measured, trend=[], suggestion=None, base_lr=None, max_lr=None)
     chart = range_test_chart(unread)
     assert outlines(chart, "boundaries") == []
@@ -190,7 +190,7 @@ def test_nothing_read_is_nothing_marked(measured: RangeTestFacts) -> None:
     assert "no suggestion" in chart
 
 
-def test_accuracy_has_a_chart_of_its_own_where_it_was_measured(measured: RangeTestFacts) -> None:
+def test_accuracy_has_its_own_chart_if_it_was_measured(measured: RangeTestFacts) -> None:
     accuracies = np.linspace(0.1, 0.7, 60).tolist()
     alone, both = range_test_chart(measured), range_test_chart(dataclasses.replace(measured, accuracies=accuracies))
     assert "accuracy, %" not in texts(alone)
@@ -209,8 +209,8 @@ def test_few_accuracies_are_not_smoothed(measured: RangeTestFacts) -> None:
     assert outlines(chart, "accuracy") == []
 
 
-def test_the_losses_are_those_that_were_read(measured: RangeTestFacts) -> None:
-    """The rates are read from the validation losses where there are any; so are line and axis."""
+def test_the_losses_are_those_that_the_rates_were_read_from(measured: RangeTestFacts) -> None:
+    """The rates are read from the validation losses if they were measured. Line and axis show them too."""
     lifted = dataclasses.replace(
         measured,
         trend=[loss + 1 for loss in measured.trend],
@@ -223,7 +223,7 @@ def test_the_losses_are_those_that_were_read(measured: RangeTestFacts) -> None:
     assert "4.0" in set(texts(chart)) - set(texts(plain))
 
 
-def test_momentum_has_a_chart_where_it_moved(training: TrainingRun) -> None:
+def test_momentum_has_a_chart_if_it_changed(training: TrainingRun) -> None:
     momentum = [0.95 - 0.1 * step / 23 for step in range(24)]
     chart = training_chart(dataclasses.replace(training, momentum_per_step=momentum), 2)
     assert "momentum" in texts(chart)
@@ -274,7 +274,7 @@ def label(chart: str) -> str:
     return re.search('aria-label="([^"]*)"', chart)[1].replace("\u00a0", " ")
 
 
-def test_what_was_not_measured_has_no_row() -> None:
+def test_missing_measurements_have_no_row() -> None:
     bare = epochs_of((2.0, None, None, None), (1.0, None, None, None))
     chart = training_chart(bare, None)
     assert {"loss", "epoch", "training"} <= set(texts(chart))
@@ -282,7 +282,7 @@ def test_what_was_not_measured_has_no_row() -> None:
     assert label(chart) == "Loss over 2 epochs"
 
 
-def test_the_label_names_what_is_drawn(training: TrainingRun) -> None:
+def test_the_label_names_the_curves(training: TrainingRun) -> None:
     assert label(training_chart(training, 2)) == (
         "Loss, accuracy and learning rate over 3 epochs; at the end training accuracy 75.0 %, validation 62.5 %"
     )
@@ -295,14 +295,14 @@ def test_the_label_names_what_is_drawn(training: TrainingRun) -> None:
 
 
 def test_an_epoch_that_was_not_measured_is_a_gap() -> None:
-    """The name of the line stands where the last number is; a curve without numbers has none."""
+    """The name of the line is at its last number. A curve without numbers has no name."""
     chart = training_chart(epochs_of((2.0, 0.5, None, None), (None, None, None, None), (1.0, 0.75, 1.5, None)), None)
     written = texts(chart)
     assert (written.count("training"), written.count("validation")) == (2, 1)
     assert "nan" not in chart.lower()
 
 
-def test_only_validation_was_measured() -> None:
+def test_validation_alone_is_drawn() -> None:
     chart = training_chart(epochs_of((2.0, None, 1.0, 0.5), (1.0, None, 1.0, 0.75)), 2)
     assert "accuracy, %" in texts(chart)
     assert texts(chart).count("validation") == 2
@@ -325,7 +325,7 @@ def test_rates_of_epochs_are_drawn_at_their_ends() -> None:
     assert (ground - rate.bottom) / (ground - rate.top) == pytest.approx(0.25, abs=0.01)
 
 
-def test_a_single_rate_is_to_be_seen() -> None:
+def test_a_single_rate_has_a_marker() -> None:
     one = dataclasses.replace(epochs_of((1.0, None, None, None)), learning_rate_per_step=[0.1])
     assert re.search(r'class="drawn-rate">.*?<use ', training_chart(one, None))
     two = dataclasses.replace(one, learning_rate_per_step=[0.1, 0.1])
@@ -348,7 +348,7 @@ def test_thinning_keeps_the_ends_and_the_extremes(count: int) -> None:
     assert (np.diff(kept_x) > 0).all()
 
 
-def test_thinning_leaves_out_what_is_not_finite() -> None:
+def test_thinning_leaves_out_values_that_are_not_finite() -> None:
     x, y = thin(np.arange(3.0), np.array([1.0, np.nan, 3.0]))
     assert (x.tolist(), y.tolist()) == ([0, 2], [1, 3])
 
@@ -386,8 +386,8 @@ def test_line_ends_where_the_losses_leave_it(measured: RangeTestFacts) -> None:
     assert len(smooth_line(measured)) == 53  # the losses double from step 52 on, and pass its top at step 53
 
 
-def test_line_ends_where_it_climbs_higher_than_it_began(measured: RangeTestFacts) -> None:
-    """The median of a divergence comes down again, and says nothing."""
+def test_line_ends_where_it_exceeds_its_start(measured: RangeTestFacts) -> None:
+    """The median of a divergence may fall again, which has no meaning."""
     trend = [*measured.trend[:50], *[9.0] * 5, *[1.0 + 1.0] * 5]
     losses = [*measured.losses[:50], *[9.0] * 5, *[2.0] * 5]
     assert len(smooth_line(dataclasses.replace(measured, trend=trend, losses=losses))) == 51
@@ -445,14 +445,14 @@ class TestBatches:
         assert (frame.y(points[:, 1].max()), frame.y(points[:, 1].min())) == pytest.approx((1, 9), abs=0.05)
         assert frame.y(median.top) == frame.y(median.bottom) == pytest.approx(5, abs=0.05)
 
-    def test_an_ordinary_run_is_shown_whole(self) -> None:
+    def test_an_ordinary_run_is_shown_completely(self) -> None:
         assert loss_limit(batches(np.geomspace(2.5, 0.3, 500))) is None
 
     def test_divergence_does_not_flatten_the_rest(self) -> None:
         losses = np.concatenate([np.linspace(2, 1, 495), [1e6] * 5])
         assert loss_limit(batches(losses)) == pytest.approx(1 + 1.5 * (np.quantile(losses, 0.98) - 1))
 
-    def test_every_epoch_is_in_view(self) -> None:
+    def test_every_epoch_is_within_the_axis(self) -> None:
         run = batches(np.concatenate([np.full(495, 0.5), [1e6] * 5]), epochs=1)
         assert loss_limit(run) == 0.5 + 1.5 * (1.5 - 0.5)
 
@@ -461,12 +461,12 @@ class TestBatches:
         losses[250] = 1e6
         assert loss_limit(batches(losses)) is None
 
-    def test_without_losses_of_batches_there_is_no_end(self) -> None:
+    def test_without_losses_of_batches_the_axis_has_no_limit(self) -> None:
         assert loss_limit(batches(np.array([]), epochs=2)) is None
         assert loss_limit(batches(np.full(500, np.nan), epochs=2)) is None
 
 
-def test_best_epoch_is_the_first_of_equals(training: TrainingRun) -> None:
+def test_the_best_epoch_is_the_first_of_equal_ones(training: TrainingRun) -> None:
     equal = [dataclasses.replace(epoch, val_accuracy=0.5) for epoch in training.epochs]
     assert best_epoch(training.epochs) == 2
     assert best_epoch(equal) == 1
@@ -520,7 +520,7 @@ class TestReliability:
         (line,) = marks(chart, "diagonal", frame)
         assert line == pytest.approx((0, 100, 0, 100))
 
-    def test_the_number_of_images_stands_over_every_bar(self, chart: str, frame: Frame) -> None:
+    def test_every_bar_has_the_number_of_images_above_it(self, chart: str, frame: Frame) -> None:
         numbers = re.findall(r'<g class="drawn-number"> <text[^>]* x="([\d.]+)"[^>]*>([^<]*)<', chart)
         assert [number for _, number in numbers] == ["40", "200", "12k"]
         assert [frame.x(float(x)) for x, _ in numbers] == pytest.approx([350 / 15, 950 / 15, 1450 / 15], abs=0.1)
@@ -531,10 +531,10 @@ class TestReliability:
         expected = [0.2 + 0.6 * (count / 12_345) ** 0.5 for count in (40, 200, 12_345)]
         assert opacities == pytest.approx(expected, abs=1e-5)
 
-    def test_screen_readers_read_its_error(self, chart: str) -> None:
+    def test_the_label_for_screen_readers_has_the_error(self, chart: str) -> None:
         assert "expected calibration error 12.5\u00a0%" in re.search('aria-label="([^"]*)"', chart)[1]
 
-    def test_of_a_single_image(self) -> None:
+    def test_a_single_image_is_drawn(self) -> None:
         chart = reliability_chart(calibration(bin_0=(1, 0)))
         (bar,) = outlines(chart, "accuracy")
         assert bar.top == bar.bottom
@@ -554,13 +554,13 @@ class TestHistogram:
         assert {"correct: % of 100 images", "wrong: % of 50 images"} <= set(texts(chart))
 
     @pytest.mark.parametrize(("right", "there", "missing"), [(7, "correct", "wrong"), (0, "wrong", "correct")])
-    def test_predictions_that_do_not_occur_have_no_chart(self, right: int, there: str, missing: str) -> None:
+    def test_missing_kinds_of_predictions_have_no_chart(self, right: int, there: str, missing: str) -> None:
         chart = confidence_chart(calibration(bin_8=(7, right)))
         assert f"{there}: % of 7 images" in texts(chart)
         assert len(outlines(chart, there)) == 1
         assert f"drawn-{missing}" not in chart
 
-    def test_of_a_single_image(self) -> None:
+    def test_a_single_image_is_drawn(self) -> None:
         chart = confidence_chart(calibration(bin_8=(1, 1)))
         assert "correct: % of 1 image" in texts(chart)
         (bar,) = outlines(chart, "correct")
@@ -569,7 +569,7 @@ class TestHistogram:
 
 
 @pytest.mark.parametrize("draw_it", [reliability_chart, confidence_chart])
-def test_charts_of_confidence_are_the_page_s_too(draw_it: Callable[[Calibration], str]) -> None:
+def test_charts_of_confidence_use_the_colours_of_the_page(draw_it: Callable[[Calibration], str]) -> None:
     chart = draw_it(THREE_BINS)
     assert chart == draw_it(THREE_BINS)
     assert not re.search(r"#[0-9a-f]{6}\b|<style| style=|font-size|font-family", chart)
@@ -582,5 +582,5 @@ def test_charts_of_confidence_are_the_page_s_too(draw_it: Callable[[Calibration]
     ("count", "written"),
     [(0, "0"), (999, "999"), (1000, "1.0k"), (9949, "9.9k"), (9951, "10k"), (999_499, "999k"), (999_500, "1.0M")],
 )
-def test_a_count_takes_four_letters_at_most(count: int, written: str) -> None:
+def test_a_count_has_at_most_four_characters(count: int, written: str) -> None:
     assert compact(count) == written

@@ -30,7 +30,7 @@ def cut_out(sheet: Sheet, encoded: bytes, place: int) -> np.ndarray:
 
 
 def checkerboard_of_images(count: int, height: int, width: int, channels: int) -> np.ndarray:
-    """Black and white images in turn: the hardest neighbours."""
+    """Alternating black and white images, so that any mixing of neighbours is visible."""
     images = np.zeros((count, height, width, channels), np.uint8)
     images[::2] = 255
     return images
@@ -64,27 +64,27 @@ def test_images_are_scaled_down_to_the_side_that_is_asked_for() -> None:
 @pytest.mark.parametrize(
     ("height", "width", "padding"), [(32, 32, 0), (16, 48, 0), (28, 28, 1), (32, 31, 1), (8, 8, 1), (64, 64, 1)]
 )
-def test_only_what_lies_on_blocks_and_is_shown_sharp_has_no_padding(height: int, width: int, padding: int) -> None:
+def test_only_sharp_images_on_whole_blocks_have_no_padding(height: int, width: int, padding: int) -> None:
     sheet, encoded = image_sheet(np.zeros((4, height, width, 3), np.uint8), "a.webp")
     assert sheet.padding == padding
     assert Image.open(BytesIO(encoded)).size == (2 * (width + 2 * padding), 2 * (height + 2 * padding))
 
 
-def test_images_shown_smooth_are_padded_with_their_edge() -> None:
+def test_smoothly_scaled_images_are_padded_with_their_edge() -> None:
     _, encoded = image_sheet(checkerboard_of_images(4, 64, 64, 3), "a.webp")
     picture = np.asarray(Image.open(BytesIO(encoded)).convert("L")).astype(int)
     assert picture[:, 65].min() >= 231  # the last column of the first cell
     assert picture[:65, 66].max() <= 24  # the first of the second
 
 
-def test_so_many_images_that_they_must_shrink_still_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_very_many_images_are_scaled_down_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lrdiag.report.pictures.sheets._WEBP_LIMIT", 100)
     sheet, encoded = image_sheet(np.zeros((20, 32, 32, 3), np.uint8), "a.webp")
     assert (sheet.height, sheet.width) == (18, 18)
     assert max(Image.open(BytesIO(encoded)).size) <= 100
 
 
-def test_maps_are_the_hotter_the_more_opaque() -> None:
+def test_higher_values_of_maps_are_more_opaque() -> None:
     ramp = np.linspace(0, 1, 16, dtype=np.float32).reshape(1, 4, 4)
     sheet, encoded = heatmap_sheet(ramp, np.ones(1), "a.png")
     opacity = cut_out(sheet, encoded, 0)[..., 3].ravel()
@@ -250,7 +250,7 @@ def test_without_mistakes_there_are_samples() -> None:
     assert laid_out(mistakes=0).sheets.keys() == {"samples"}
 
 
-def test_samples_are_as_many_of_each_class_and_chosen_by_the_seed() -> None:
+def test_samples_have_the_same_number_of_each_class_and_depend_on_the_seed() -> None:
     dataset, predictions, heatmaps = make_dataset()
     pictures = laid(dataset, predictions, heatmaps)
     assert pictures.sheets["samples"].count == 8  # the rarest of the four classes has two images
@@ -267,7 +267,7 @@ def test_without_training_images_there_are_no_samples() -> None:
     assert "samples.webp" not in pictures.files
 
 
-def test_of_many_classes_there_are_fewer_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_classes_have_fewer_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "_SAMPLES", 3)
     assert laid_out().sheets["samples"].count == CLASSES
 
@@ -311,7 +311,7 @@ def test_without_maps_watched_images_have_one_sheet() -> None:
 
 
 class TestMostInformative:
-    def test_half_of_the_room_is_for_the_pairs_the_largest_first(self) -> None:
+    def test_half_of_the_images_are_chosen_by_pair_largest_first(self) -> None:
         true = np.array([0, 0, 0, 0, 0, 1, 1, 2])
         predicted = np.array([1, 2, 3, 1, 1, 0, 0, 0])
         assert most_informative(true, predicted, 2).tolist() == [0, 1]  # one of the largest pair, (0, 1)
@@ -323,11 +323,11 @@ class TestMostInformative:
         true[:90], predicted[:90] = np.arange(90), np.arange(90) + 1  # ninety pairs of one
         assert set(most_informative(true, predicted, 20)) >= {90, 91, 92}
 
-    def test_of_a_pair_only_the_first_come_before_the_highest_losses(self) -> None:
+    def test_only_the_first_of_a_pair_precede_the_highest_losses(self) -> None:
         true, predicted = np.repeat([0, 1], [20, 95]), np.repeat([1, 0], [20, 95])
         assert most_informative(true, predicted, 12).tolist() == [*range(9), 20, 21, 22]
 
-    def test_as_many_as_there_is_room_for(self) -> None:
+    def test_the_number_is_that_requested(self) -> None:
         rng = np.random.default_rng(0)
         true = rng.integers(0, 50, 1000)
         shown = most_informative(true, (true + rng.integers(1, 50, 1000)) % 50, 333)

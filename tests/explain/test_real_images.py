@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from lrdiag.data import Cifar10
+from lrdiag.data.sources.cifar10 import Cifar10
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.models import build_network
 from lrdiag.models.fast import FEATURE_SCALE
@@ -19,9 +19,9 @@ from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
 
 
 @pytest.fixture(scope="module")
-def trained(photographs: Path) -> tuple[keras.Model, LabelledImages]:
+def trained(real_images: Path) -> tuple[keras.Model, LabelledImages]:
     """The `fast` network after one epoch of 1,000 images, and every twentieth of the test images."""
-    dataset = Cifar10(photographs).load(Silence())
+    dataset = Cifar10(real_images).load(Silence())
     train, test = dataset.train.take(np.arange(0, 50_000, 50)), dataset.test.take(np.arange(0, 10_000, 20))
     keras.utils.set_random_seed(0)
     model = build_network("fast", train, classes=10).model
