@@ -409,7 +409,7 @@ class TestMisclassified:
     def test_states_how_reliable_the_maps_are(self, pages: dict[str, str]) -> None:
         content = words(pages["ordinary"], "misclassified").replace("\u00a0", " ")
         assert "Measured on 100 mistakes. 2.0 % of the heatmaps are empty" in content
-        assert "faster than removing random patches (area under the deletion curve 0.310, random 0.420" in content
+        assert "faster than removing random regions (area under the deletion curve 0.310, random 0.420" in content
 
     def test_warns_of_maps_no_better_than_chance(self) -> None:
         assert "do not rely on these heatmaps" in trust_sentence(HeatmapTrust(100, 0.02, 0.42, 0.42))
