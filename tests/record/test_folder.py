@@ -438,7 +438,9 @@ def test_pictures_that_a_baseline_does_not_have_are_left_out(run: Run, saved: Pa
 
 @pytest.mark.parametrize("path", ["nowhere", "nowhere/report.json"])
 def test_a_baseline_that_is_not_there_is_refused(tmp_path: Path, path: str) -> None:
-    with pytest.raises(RunFolderError, match=r"A run folder holds report.json.*Received: .*nowhere.*No such file"):
+    with pytest.raises(
+        RunFolderError, match=r"A run folder must contain report.json.*Received: .*nowhere.*No such file"
+    ):
         run_folder.load_baseline(tmp_path / path)
 
 
@@ -449,7 +451,7 @@ def test_a_baseline_of_another_schema_is_refused(edit: Any) -> None:
 
 @pytest.mark.parametrize("folder", ["nowhere", "."])
 def test_a_folder_without_a_run_is_refused(tmp_path: Path, folder: str) -> None:
-    with pytest.raises(RunFolderError, match=r"A run folder holds report.json.*Received: .*No such file"):
+    with pytest.raises(RunFolderError, match=r"A run folder must contain report.json.*Received: .*No such file"):
         run_folder.load(tmp_path / folder)
 
 

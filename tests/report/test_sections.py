@@ -191,7 +191,7 @@ class TestLearningRate:
 
     def test_a_rate_or_an_option_is_never_broken_between_lines(self, pages: dict[str, str]) -> None:
         held = [whole.text for whole in section(pages["ordinary"], "learning-rate")("span", class_="whole")]
-        assert held == ["5.0e-2", "1.0e-2", "2.5e-1", "--repeats"]
+        assert held == ["5.0e-2", "1.0e-2", "2.5e-1", "--repeats", "--json"]
 
     def test_says_where_the_axis_is_cut(self, pages: dict[str, str]) -> None:
         assert "The vertical axis ends at 3.000; higher losses are not shown." in words(
@@ -407,7 +407,7 @@ class TestMisclassified:
     def test_says_how_far_the_maps_can_be_trusted(self, pages: dict[str, str]) -> None:
         said = words(pages["ordinary"], "misclassified").replace("\u00a0", " ")
         assert "Measured on 100 mistakes. 2.0 % of the heatmaps are empty" in said
-        assert "faster than removing random patches (area under the deletion curve 0.310, random 0.420" in said
+        assert "faster than removing random regions (area under the deletion curve 0.310, random 0.420" in said
 
     def test_warns_of_maps_that_are_no_better_than_chance(self) -> None:
         assert "do not rely on these heatmaps" in trust_sentence(HeatmapTrust(100, 0.02, 0.42, 0.42))

@@ -155,7 +155,7 @@ def test_a_section_for_which_there_is_no_room_is_left_out_whole_and_named(runs: 
     assert len(summary) <= LIMIT
     assert "**note**" not in summary
     assert "200 notes." in summary
-    assert "Left out because a comment has a size limit: findings. The page has them." in summary
+    assert "Left out because the size of a comment is limited: findings. The page shows them." in summary
     for kept in ("| Accuracy |", "| Recall, largest changes |", "| True |", "The model:"):
         assert kept in summary
 

@@ -64,7 +64,7 @@ class TestCollapsedPredictions:
         own = finding(facts_of(self.COUNTS), "collapsed-predictions")
         assert "scaled as in training:" in own.advice
         assert "--" not in own.advice
-        assert "between -1.5 and 2.25" in own.evidence
+        assert "values from -1.5 to 2.25" in own.evidence
         assert "(--preprocess)" in finding(facts_of(self.COUNTS, "lrdiag diagnose"), "collapsed-predictions").advice
 
     @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ class TestAtChance:
         found = finding(facts_of(counts), "at-chance")
         assert found.title == "The model is no better than chance."
         assert "10.0 % of the images are classified correctly" in found.evidence
-        assert "for 10.0 % on average and for up to 12.9 % by chance" in found.evidence
+        assert "10.0 % are correct on average, and up to 12.9 % by chance" in found.evidence
         assert (found.value, found.threshold) == (0.1, pytest.approx(0.129, abs=5e-4))
         for code in EFFECTS[1:]:
             assert result(facts_of(counts), code).reason == "the finding at-chance explains it"
