@@ -3,7 +3,7 @@
 python examples/article.py --data-dir FOLDER [--quick]
 
 Sample images, the network, the range test and its plots, a constant rate against a cyclic one, and Grad-CAM of the
-worst mistakes. FOLDER holds cifar-10-batches-py/; without it, Keras downloads CIFAR-10.
+worst mistakes. FOLDER contains cifar-10-batches-py/; without it, Keras downloads CIFAR-10.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def read_options() -> argparse.Namespace:
     folder = os.environ.get("LRDIAG_DATA_DIR") or None
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", choices=["cifar10", "digits"], default="cifar10")
-    parser.add_argument("--data-dir", type=Path, default=folder, help="the folder that holds cifar-10-batches-py/")
+    parser.add_argument("--data-dir", type=Path, default=folder, help="the folder that contains cifar-10-batches-py/")
     parser.add_argument("--epochs", type=int, help="of each training run; 10, or 4 with --quick")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("article-figures"))

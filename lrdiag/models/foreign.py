@@ -92,7 +92,7 @@ def _load_file(path: Path, trust: bool, compiled: bool = False) -> keras.Model:
         if compiled:  # its loss or optimizer may be unknown here
             return _load_file(path, trust)
         raise ModelError(
-            "Keras 3 must be able to load the model file without running code that it contains, such as Lambda layers. "
+            "A model file must load in Keras 3 without running code that it contains, such as Lambda layers. "
             "If you trust the file, use `lrdiag diagnose --trust`. "
             f"Received: {path}: {type(error).__name__}: {error}"
         ) from error

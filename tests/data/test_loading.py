@@ -163,7 +163,7 @@ def test_skipped_files_are_reported_and_kept(write_images, progress):
 def test_classes_without_test_images_are_reported(write_images, progress):
     root = write_images([f"c{number}" for number in range(8)], ["c3"], count=2)
     load_dataset(Settings(data=str(root)), progress)
-    assert progress.warnings == ["There are no test images of c0, c1, c2, c4, c5 and 2 more: these are not evaluated."]
+    assert progress.warnings == ["There are no test images of c0, c1, c2, c4, c5 and 2 more. They are not evaluated."]
 
 
 # --- test images only ------------------------------------------------------------------------------------------------

@@ -80,8 +80,8 @@ def test_with_very_many_classes_the_worst_and_the_best_are_shown(run: Run) -> No
     section = build(numbered(run, [*recalls, None]))
     assert [row.facts.recall for row in section.rows] == [*sorted(recalls)[:40], *sorted(recalls)[-20:]]
     assert section.left_out == (
-        "Of 101 classes, the 40 with the lowest and the 20 with the highest recall are shown; report.json has all of "
-        "them."
+        "Of 101 classes, the 40 with the lowest and the 20 with the highest recall are shown. report.json contains all "
+        "of them."
     )
     assert [maps.name for maps in section.means] == ["all classes", *(row.facts.name for row in section.rows)]
 
@@ -111,7 +111,7 @@ def test_mean_maps_have_labels(shown: Tag) -> None:
     assert wrong["aria-label"] == "cat, wrong: mean heatmap of 14 images"
     assert tiles[4].span.text == "6 correct, 14 wrong"
     assert tiles[7]("i")[1]["aria-label"] == "frog, wrong: no image"
-    assert "compare a class with the mean over all classes" in shown.text
+    assert "compare the mean of a class with the mean over all classes" in shown.text
 
 
 def test_mean_maps_are_as_large_as_an_image_of_64_pixels(run: Run) -> None:
