@@ -271,17 +271,22 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_during_training_exits_with_130_and_leaves_model_and_report(tmp_path: Path) -> None:
     endless = [*SMALL, "--no-open", "--epochs", "5000", "--out", str(tmp_path / "run")]
+    # a process that is started in the background of a shell ignores Ctrl-C, and so would its children
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import lrdiag.__main__"
     process = subprocess.Popen(
-        [sys.executable, "-m", "lrdiag", "train-and-report", *endless], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", listening, "train-and-report", *endless], stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("Range test"):
-            break
-    time.sleep(5)
-    process.send_signal(signal.SIGINT)
-    rest = process.stderr.read()
-    assert process.wait() == 130, rest
+    try:
+        for line in process.stderr:
+            if line.startswith("Range test"):
+                break
+        time.sleep(5)
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=120)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 130, rest
     assert "Traceback" not in rest
     training = run_folder.load(tmp_path / "run").diagnosis.training
     assert training is not None

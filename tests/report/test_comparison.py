@@ -187,15 +187,15 @@ def test_a_broken_image_links_to_its_larger_view(pages: dict[str, str]) -> None:
 
 def test_states_that_each_run_has_its_own_maps(pages: dict[str, str]) -> None:
     text = words(found(pages["compared"]))
-    assert "The heatmap is this run's, for the predicted class. Heatmaps are made for misclassified images only" in text
-    assert "The heatmap is the baseline's, for the predicted class." in text
+    assert "The heatmap is from this run and explains the predicted class. The baseline has none" in text
+    assert "The heatmap is from the baseline and explains the predicted class. This run has none" in text
 
 
 def test_missing_pictures_are_mentioned(runs: dict[str, Run]) -> None:
     page = render_page(without_sheets(runs["compared"], "fixed", "fixed-predicted"))
     assert tiles(page, "fixed") == []
     assert "Fixed 5 images" in words(found(page))
-    assert words(found(page)).count("Their pictures are not available") == 1
+    assert words(found(page)).count("The pictures are not available") == 1
 
 
 def test_without_maps_there_are_images(runs: dict[str, Run]) -> None:
