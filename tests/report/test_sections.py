@@ -193,7 +193,7 @@ class TestLearningRate:
 
     def test_a_rate_or_an_option_is_never_broken_between_lines(self, pages: dict[str, str]) -> None:
         held = [whole.text for whole in section(pages["ordinary"], "learning-rate")("span", class_="whole")]
-        assert held == ["5.0e-2", "1.0e-2", "2.5e-1", "--repeats"]
+        assert held == ["5.0e-2", "1.0e-2", "2.5e-1", "--repeats", "--json"]
 
     def test_states_where_the_axis_is_cut(self, pages: dict[str, str]) -> None:
         assert "The vertical axis ends at 3.000; higher losses are not shown." in words(

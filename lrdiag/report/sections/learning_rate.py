@@ -69,7 +69,7 @@ def _interval(test: RangeTestFacts, command: str) -> str | None:
     if test.suggestion is None:
         return None
     if test.repeats == 1:
-        five = "lrdiag find-lr --repeats 5" if command else "lrdiag.find_lr with repeats=5"
+        five = "lrdiag find-lr --repeats 5 --json" if command else "lrdiag.find_lr with repeats=5"
         return f"One sweep was made. {five} makes five and reports how much the suggestion varies."
     if test.suggestion_low is None or test.suggestion_high is None:
         return (
