@@ -186,6 +186,7 @@ class Reporter:
         baseline: An earlier run to compare with, or `None`.
         gates: Limits that the run must meet.
         made_by: The part of lrdiag that makes the report. It decides which remedies the findings name.
+        notes: Sentences about the data that a reader needs to interpret the figures.
     """
 
     data: tuple[Any, ...]
@@ -208,6 +209,7 @@ class Reporter:
     baseline: Run | None = None
     gates: tuple[Gate, ...] = ()
     made_by: MadeBy = "diagnose"
+    notes: tuple[str, ...] = ()
 
     def evaluator(self, model: keras.Model) -> Evaluator:
         """Returns the evaluator of a model. It can be used again while the model is trained."""
@@ -300,6 +302,7 @@ class Reporter:
             settings={key: value for key, value in self.settings.items() if value is not None},
             versions=provenance.versions(),
             value_range=evaluated.value_range,
+            notes=[*self.notes, *evaluated.notes],
         )
 
 

@@ -50,6 +50,7 @@ class Evaluated:
         loss_takes_logits: Whether the compiled loss expects logits; `None` if the model is not compiled.
         every_map: The map of every image for its predicted class, `float16` of shape `(n, h, w)`, ≥ 0; `None` unless
             requested and available.
+        notes: Sentences about the evaluation that a reader needs to interpret the figures.
     """
 
     predictions: Predictions
@@ -62,6 +63,7 @@ class Evaluated:
     returns_probabilities: bool
     loss_takes_logits: bool | None
     every_map: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Evaluator:

@@ -529,6 +529,7 @@ class RunFacts:
         settings: Every setting, including defaults.
         versions: Version of each package that the result depends on.
         value_range: Lowest and highest value in the test images, as the model received them.
+        notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
     """
 
     model: str
@@ -539,6 +540,7 @@ class RunFacts:
     settings: dict[str, str | int | float | bool | None]
     versions: dict[str, str]
     value_range: tuple[float, float]
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -551,6 +553,7 @@ class Diagnosis:
         gates: Gates that the run was checked against, failed ones first.
         train_sample: Figures of a sample of the training images, or `None`.
         made_by: The part of lrdiag that made the report.
+        notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
     """
 
     schema_version: Literal[4] = SCHEMA_VERSION
@@ -581,6 +584,7 @@ class Diagnosis:
     gates: list[GateFacts] = field(default_factory=list)
     train_sample: TrainingSample | None = None
     made_by: MadeBy = "diagnose"
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -34,12 +34,14 @@ class Verdict:
         subject: Model and data.
         cautions: Reasons not to trust the run; they come first.
         figures: A few numbers: name, value and detail.
+        notes: Sentences about how the model was evaluated.
     """
 
     sentence: str
     subject: str
     cautions: list[Caution]
     figures: list[tuple[str, str, str]]
+    notes: list[str]
 
 
 def build(run: Run) -> Verdict:
@@ -51,6 +53,7 @@ def build(run: Run) -> Verdict:
         + (f", on {formats.short(diagnosis.dataset.name)}" if diagnosis.dataset.name else ""),
         cautions=cautions(diagnosis),
         figures=_figures(diagnosis),
+        notes=diagnosis.notes,
     )
 
 
