@@ -285,6 +285,17 @@ def report_of(path: Path) -> Path:
     return path if path.is_file() else path / REPORT
 
 
+def require_report(path: Path) -> None:
+    """Raises unless there is a run at `path`: a run folder or a report.json. Its content is not read.
+
+    Raises:
+        RunFolderError: If there is none.
+    """
+    report = report_of(path)
+    with _readable(report):
+        report.stat()
+
+
 def load_baseline(path: Path) -> Run:
     """Reads a run to compare with. Pictures that are not in the folder of its report.json are left out.
 

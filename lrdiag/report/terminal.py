@@ -1,27 +1,95 @@
-"""Prints the comparison of two runs on a terminal."""
+"""Text for a terminal: findings, the comparison of two runs, and a range test. Respects NO_COLOR."""
 
 from __future__ import annotations
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from lrdiag import formats
-from lrdiag.record.facts import Comparison, Diagnosis
+from lrdiag.errors import NoSuggestion
+from lrdiag.rate.range_test import BELOW_THE_CYCLE, RangeTest
+from lrdiag.record.facts import Comparison, Diagnosis, Finding, Severity
 from lrdiag.report.sections import comparison as section
+from lrdiag.report.sections import findings
+from lrdiag.vocabulary import RuleName
 
 _CLASSES = 20
 """Maximum number of classes that are listed: those that changed most."""
+_COLOURS: dict[Severity, str] = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
+_SENTENCES = 300
+"""Characters of a title, of the evidence and of the advice."""
+_UNBROKEN = 100_000
+"""Columns of what is no terminal, such as a log: no line is broken, so that `grep` finds a whole sentence."""
+
+
+def print_findings(diagnosis: Diagnosis) -> None:
+    """Prints the notes, how many findings there are, and each finding with its evidence and advice, on stderr."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        console.width = _UNBROKEN
+    for note in diagnosis.notes:
+        console.print(_sentence(note))
+    console.print(Text(f"Findings: {formats.plain(findings.sentence(diagnosis))}"))
+    for finding in diagnosis.findings:
+        _print_finding(console, finding)
+
+
+def _print_finding(console: Console, finding: Finding) -> None:
+    console.print(Text.assemble((finding.severity, _COLOURS[finding.severity]), ": ", _sentence(finding.title)))
+    for text in (finding.evidence, finding.advice):
+        if text:
+            console.print(Padding(_sentence(text), (0, 0, 0, 2), expand=False))
+
+
+def _sentence(text: str) -> Text:
+    return _legible(text, _SENTENCES)
+
+
+def range_test_lines(test: RangeTest, rule: RuleName, rate: float) -> list[str]:
+    """Describes what a range test measured: the suggestion, the boundaries of a cycle, the interval, and its end.
+
+    Args:
+        test: The range test.
+        rule: The rule that read the suggestion.
+        rate: The suggestion.
+    """
+    return [
+        f"Suggestion: {formats.rate(rate)}, by the rule {rule}. It is for a constant learning rate.",
+        *_boundaries(test, rate),
+        *_interval(test),
+        f"The sweep ended after {formats.plural(test.iterations, 'update')}: {test.stop_reason}.",
+    ]
+
+
+def _boundaries(test: RangeTest, rate: float) -> list[str]:
+    try:
+        base_lr, max_lr = test.bounds()
+    except NoSuggestion as error:
+        return [f"No boundaries of a cycle: {error}"]
+    boundaries = f"Boundaries of a cycle: base_lr {formats.rate(base_lr)}, max_lr {formats.rate(max_lr)}."
+    return [boundaries, BELOW_THE_CYCLE] if rate < base_lr else [boundaries]
+
+
+def _interval(test: RangeTest) -> list[str]:
+    if len(test.sweeps) < 2:
+        return ["Interval of the suggestion: not measured, because there was one sweep. Use --repeats 3."]
+    try:
+        low, high = test.interval()
+    except NoSuggestion as error:
+        return [f"No interval of the suggestion: {error}"]
+    return [f"Interval of the suggestion: {formats.rate(low)} to {formats.rate(high)}, of {len(test.sweeps)} sweeps."]
 
 
 def print_comparison(diagnosis: Diagnosis) -> None:
-    """Prints the comparison with the baseline on stdout; respects NO_COLOR. Prints nothing without a baseline."""
+    """Prints the comparison with the baseline on stdout. Prints nothing without a baseline."""
     comparison = diagnosis.comparison
     if comparison is None:
         return
     console = Console(highlight=False, soft_wrap=True)
-    console.print(Text(section.sentence(comparison, diagnosis.test.accuracy), style="bold"))
-    console.print(Text(section.evidence(comparison, diagnosis.test.size)))
+    console.print(Text(formats.plain(section.sentence(comparison, diagnosis.test.accuracy)), style="bold"))
+    console.print(Text(formats.plain(section.evidence(comparison, diagnosis.test.size))))
     console.print()
     rows = section.class_rows(diagnosis, comparison)
     listed = section.most_changed(rows, _CLASSES)
@@ -35,10 +103,10 @@ def print_comparison(diagnosis: Diagnosis) -> None:
 def _figures(diagnosis: Diagnosis, comparison: Comparison) -> Table:
     table = _table("", "Baseline", "This run")
     before, now = comparison.base, diagnosis.test
-    table.add_row("accuracy", formats.percent(before.accuracy), formats.percent(now.accuracy))
+    table.add_row("accuracy", _percent(before.accuracy), _percent(now.accuracy))
     table.add_row("test loss", formats.loss(before.loss), formats.loss(now.loss))
     errors = comparison.base_calibration_error, diagnosis.calibration.error
-    table.add_row("calibration error", *map(formats.percent, errors))
+    table.add_row("calibration error", *map(_percent, errors))
     return table
 
 
@@ -47,8 +115,8 @@ def _classes(rows: list[section.ClassRow]) -> Table:
     for row in rows:
         table.add_row(
             _legible(row.name),
-            formats.percent(row.before),
-            formats.percent(row.now),
+            _percent(row.before),
+            _percent(row.now),
             formats.points(row.change),
             formats.count(row.fixed),
             formats.count(row.broken),
@@ -64,5 +132,10 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _legible(name: str) -> Text:
-    return Text(str(formats.legible(formats.short(name))))
+def _percent(share: float | None) -> str:
+    return formats.plain(formats.percent(share))
+
+
+def _legible(text: str, limit: int = formats.NAME_LIMIT) -> Text:
+    """Text from outside on one line, without characters that control a terminal."""
+    return Text(formats.plain(str(formats.legible(formats.short(text, limit)))))
