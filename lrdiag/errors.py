@@ -125,7 +125,8 @@ def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     by_spelling = {spelling(each): each for each in known}
     wanted = spelling(name)
     begun = [each for each in by_spelling if each.startswith(wanted)] if len(wanted) >= _PREFIX else []
-    close = get_close_matches(wanted, by_spelling, n=1) or begun
+    close = get_close_matches(wanted, by_spelling) or begun
+    close.sort(key=lambda each: sorted(each) != sorted(wanted))  # swapped letters are the most frequent slip
     return f". Did you mean {prefix + by_spelling[close[0]]!r}?" if close else ""
 
 

@@ -46,7 +46,7 @@ def require_trained_model(spec: str) -> None:
         ModelError: If there is no such file, folder or module, or the file is of another kind.
     """
     path = Path(spec)
-    if path.is_dir():
+    if spec and path.is_dir():
         return  # its content decides
     if path.suffix in MODEL_SUFFIXES:
         _require_file(path)
@@ -92,8 +92,7 @@ def _require_function(spec: str) -> None:
         return
     found = _find(package)
     if found is None:
-        problem = f"there is no module named {package!r}{did_you_mean_file(Path(f'{package}.py'))}"
-        raise not_importable(spec, problem)
+        raise not_importable(spec, f"there is no module named {package!r}{did_you_mean(package, _modules_here())}")
     if module == package and found.origin is not None and found.origin.endswith(".py"):
         source = Path(found.origin).read_text("utf-8", "replace")
         if not re.search(rf"\b{re.escape(function)}\b", source) and not _CAN_ADD_NAMES.search(source):
@@ -103,6 +102,10 @@ def _require_function(spec: str) -> None:
 def _find(package: str) -> ModuleSpec | None:
     """Finds a module in the current folder or where Python looks for modules."""
     return PathFinder.find_spec(package, [""]) or (importlib.util.find_spec(package) if package else None)
+
+
+def _modules_here() -> list[str]:
+    return [path.stem for path in Path().glob("*.py")]
 
 
 def _functions(source: str) -> list[str]:

@@ -20,6 +20,7 @@ _WORDS = {
     "templates": "those of lrdiag",
     "output": "the only one",
     "plot": "none",
+    "out": "none, so no page is written",
 }
 _NOT_SET = "not set"
 

@@ -186,10 +186,12 @@ def _source(data: str, request: Request) -> Source:
     for kind in BY_PATH.values() if data else ():  # an empty path would be the current folder
         if kind.reads(path):
             return kind(path, request.image_size, request.channels)
-    problem = "which is not one of these" if data and os.path.exists(path) else "and there is no such file or folder"
+    if data and os.path.exists(path):
+        problem = "which is not one of these"
+    else:
+        problem = f"and there is no such file or folder{did_you_mean(data, NAMED) or did_you_mean_file(path)}"
     kinds = f"{', '.join(NAMED)}, or the path of {', '.join(BY_PATH)}"
-    similar = did_you_mean(data, NAMED) or did_you_mean_file(path)
-    raise SettingsError(f"`data` must be {kinds}. Received: {data!r}, {problem}{similar}")
+    raise SettingsError(f"`data` must be {kinds}. Received: {data!r}, {problem}")
 
 
 def _path(data: str) -> Path:

@@ -203,14 +203,16 @@ def read_gates(rule: GateRule, limits: object) -> tuple[Gate, ...]:
 
     Args:
         rule: The rule.
-        limits: A share of the accuracy, text that `Gate.parse` reads, or a table of name and share. TOML reads
-            `recall.cat = 0.6` as a table in a table.
+        limits: A share of the accuracy, text that `Gate.parse` reads, a list of these, or a table of name and share.
+            TOML reads `recall.cat = 0.6` as a table in a table.
 
     Raises:
         SettingsError: If `limits` is none of these.
     """
     if isinstance(limits, Mapping):
         return tuple(Gate(rule, name, _share(rule, limit, {name: limit})) for name, limit in _flat(limits))
+    if isinstance(limits, list):
+        return tuple(gate for each in limits for gate in read_gates(rule, each))
     if isinstance(limits, str):
         return (Gate.parse(rule, limits),)
     return (Gate(rule, ACCURACY, _share(rule, limits, limits)),)

@@ -119,7 +119,8 @@ def test_the_image_size_scales_the_digits_of_the_fallback(progress):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("cifar-10", "and there is no such file or folder. Did you mean 'cifar10'?"),
+        ("cifar-100", "and there is no such file or folder. Did you mean 'cifar10'?"),
+        ("note.txt", "and there is no such file or folder. Did you mean 'notes.txt'?"),
         ("Digit", "and there is no such file or folder. Did you mean 'digits'?"),
         ("no-such-folder", "and there is no such file or folder"),
         ("no-such.npz", "and there is no such file or folder"),
