@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -471,9 +472,7 @@ def test_a_report_prints_findings_and_takes_json_and_quiet(finished: FinishedRun
     printed = invoke("report", run)
     assert printed.stdout == f"{run / 'report.html'}\n"
     codes = [finding.code for finding in run_folder.load(run).diagnosis.findings]
-    assert sum(line.startswith(("error: ", "warning: ", "note: ")) for line in printed.stderr.splitlines()) == len(
-        codes
-    )
+    assert len(re.findall(r"^(error|warning|note): ", printed.stderr, re.MULTILINE)) == len(codes)
     as_json = invoke("report", run, "--json", "--fail-under", "100%")
     facts = json.loads(as_json.stdout)
     assert as_json.exit_code == 3

@@ -55,9 +55,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"), REFUSED, ids=lambda each: " ".join(each) if isinstance(each, list) else ""
-)
+@pytest.mark.parametrize(("arguments", "words"), REFUSED, ids=[" ".join(arguments) for arguments, _ in REFUSED])
 def test_a_mistyped_name_is_refused_before_tensorflow_starts(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
 ) -> None:
