@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lrdiag.model_spec import require_network, require_trained_model
 from lrdiag.settings import DiagnoseSettings, Settings
 
 
@@ -13,6 +12,7 @@ def refuse_mistyped(settings: Settings | DiagnoseSettings) -> None:
         LrdiagError: With the name that is most similar.
     """
     from lrdiag.data.loading import require_data
+    from lrdiag.model_spec import require_network, require_trained_model
     from lrdiag.record import folder as run_folder
     from lrdiag.report.templates import html_environment
 

@@ -118,9 +118,8 @@ def test_findings_are_coloured_on_a_terminal_unless_no_color_is_set(
 
 def test_hostile_findings_cannot_control_the_terminal(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
     hostile = "\x1b[2J\x9b1m\u202e[bold]cat[/bold]\r\n\nGate passed"
-    text = findings_of(
-        with_findings(runs["ordinary"], Finding(*["x", "error"], *[hostile] * 3), notes=(hostile,)), capsys
-    )
+    run = with_findings(runs["ordinary"], Finding("x", "error", hostile, hostile, hostile), notes=(hostile,))
+    text = findings_of(run, capsys)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", text)
     assert "[bold]cat[/bold] Gate passed" in text
     assert len(text.splitlines()) == 5
