@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrdiag.cli.config_file import OptionValue
@@ -34,7 +35,16 @@ def with_computed(command: str, options: Iterable[OptionValue]) -> list[OptionVa
     """
     options = list(options)
     values = {each.name: each.value for each in options}
+    if "data" in values:
+        values["data"] = values["data"] or _default_data(command, values["data-dir"])
     return [each if each.value is not None else _computed(command, each, values) for each in options]
+
+
+def _default_data(command: str, data_dir: Path | None) -> str | None:
+    """Returns the data that is used if none is named, or `None` if that depends on a download."""
+    from lrdiag.data.sources.cifar10 import on_disk
+
+    return "cifar10" if command == "diagnose" or on_disk(data_dir) else None
 
 
 def _computed(command: str, option: OptionValue, values: dict[str, Any]) -> OptionValue:
@@ -46,8 +56,7 @@ def _computed(command: str, option: OptionValue, values: dict[str, Any]) -> Opti
         case "batch-size":
             return replace(option, words=f"{_ON_THE_DATA} and the model")
         case "data":
-            fallback = "" if command == "diagnose" else ", or digits if it is not available"
-            return replace(option, words=f"cifar10{fallback}")
+            return replace(option, value=values["data"], words="cifar10, or digits if it is not available")
         case "data-dir":
             from lrdiag.data.sources.download import keras_home
 
@@ -59,7 +68,7 @@ def _computed(command: str, option: OptionValue, values: dict[str, Any]) -> Opti
 
 
 def _image_size(values: dict[str, Any]) -> str:
-    known = values["model"] in NETWORKS and values["data"] in (None, *DATA_NAMES) if "model" in values else False
+    known = values.get("model") in NETWORKS and values["data"] in (None, *DATA_NAMES)
     return "32x32" if known else f"{_ON_THE_DATA} and the model"
 
 

@@ -29,6 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder: it is empty, and none of its parents contains a pyproject.toml."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LRDIAG_DATA_DIR", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "cache"))
     return tmp_path
 
 
@@ -411,6 +412,14 @@ def test_config_shows_the_length_of_a_training_run_where_the_data_is_known(
 ) -> None:
     values = values_of(*options)
     assert (values["batch-size"][0], values["epochs"][0]) == (batch_size, epochs)
+
+
+def test_config_shows_cifar10_if_it_is_on_disk(folder: Path) -> None:
+    assert values_of()["data"][0] is None
+    assert values_of("diagnose")["data"][0] == "cifar10"
+    (folder / "photos" / "cifar-10-batches-py").mkdir(parents=True)
+    values = values_of("--data-dir", "photos")
+    assert [values[name][0] for name in ("data", "batch-size", "epochs")] == ["cifar10", 128, 4]
 
 
 def test_the_shown_length_is_the_real_one() -> None:
