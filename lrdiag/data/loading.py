@@ -163,8 +163,8 @@ def require_data(data: str | None) -> None:
     Raises:
         SettingsError: If it is neither.
     """
-    if data is not None:
-        _source(data, Request(None, None))
+    if data is not None and data not in NAMED:
+        _kind_of(data)
 
 
 def _load_or_fall_back(settings: Settings, progress: Progress) -> Dataset:
@@ -182,10 +182,15 @@ def _load_or_fall_back(settings: Settings, progress: Progress) -> Dataset:
 def _source(data: str, request: Request) -> Source:
     if data in NAMED:
         return NAMED[data](request)
+    return _kind_of(data)(_path(data), request.image_size, request.channels)
+
+
+def _kind_of(data: str) -> PathSource:
+    """Returns the kind of data at a path, or raises."""
     path = _path(data)
     for kind in BY_PATH.values() if data else ():  # an empty path would be the current folder
         if kind.reads(path):
-            return kind(path, request.image_size, request.channels)
+            return kind
     if data and os.path.exists(path):
         problem = "which is not one of these"
     else:
