@@ -45,8 +45,8 @@ def print_result(
     if as_json:
         print_json({**_summary(diagnosis, page), "gates": _gates(outcomes)})
     elif not quiet:
+        from lrdiag.cli.findings import print_findings
         from lrdiag.report.sections.verdict import verdict_sentence
-        from lrdiag.report.terminal import print_findings
 
         if verdict:
             click.echo(formats.plain(verdict_sentence(diagnosis)))

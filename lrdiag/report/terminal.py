@@ -1,50 +1,20 @@
-"""Text for a terminal: findings, the comparison of two runs, and a range test. Respects NO_COLOR."""
+"""Text for a terminal: the comparison of two runs, and a range test."""
 
 from __future__ import annotations
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from lrdiag import formats
 from lrdiag.errors import NoSuggestion
 from lrdiag.rate.range_test import BELOW_THE_CYCLE, RangeTest
-from lrdiag.record.facts import Comparison, Diagnosis, Finding, Severity
+from lrdiag.record.facts import Comparison, Diagnosis
 from lrdiag.report.sections import comparison as section
-from lrdiag.report.sections import findings
 from lrdiag.vocabulary import RuleName
 
 _CLASSES = 20
 """Maximum number of classes that are listed: those that changed most."""
-_COLOURS: dict[Severity, str] = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
-_SENTENCES = 300
-"""Characters of a title, of the evidence and of the advice."""
-_UNBROKEN = 100_000
-"""Columns of what is no terminal, such as a log: no line is broken, so that `grep` finds a whole sentence."""
-
-
-def print_findings(diagnosis: Diagnosis) -> None:
-    """Prints the notes, how many findings there are, and each finding with its evidence and advice, on stderr."""
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        console.width = _UNBROKEN
-    for note in diagnosis.notes:
-        console.print(_sentence(note))
-    console.print(Text(f"Findings: {formats.plain(findings.sentence(diagnosis))}"))
-    for finding in diagnosis.findings:
-        _print_finding(console, finding)
-
-
-def _print_finding(console: Console, finding: Finding) -> None:
-    console.print(Text.assemble((finding.severity, _COLOURS[finding.severity]), ": ", _sentence(finding.title)))
-    for text in (finding.evidence, finding.advice):
-        if text:
-            console.print(Padding(_sentence(text), (0, 0, 0, 2), expand=False))
-
-
-def _sentence(text: str) -> Text:
-    return _legible(text, _SENTENCES)
 
 
 def range_test_lines(test: RangeTest, rule: RuleName, rate: float) -> list[str]:
@@ -83,7 +53,7 @@ def _interval(test: RangeTest) -> list[str]:
 
 
 def print_comparison(diagnosis: Diagnosis) -> None:
-    """Prints the comparison with the baseline on stdout. Prints nothing without a baseline."""
+    """Prints the comparison with the baseline on stdout; respects NO_COLOR. Prints nothing without a baseline."""
     comparison = diagnosis.comparison
     if comparison is None:
         return
@@ -136,6 +106,5 @@ def _percent(share: float | None) -> str:
     return formats.plain(formats.percent(share))
 
 
-def _legible(text: str, limit: int = formats.NAME_LIMIT) -> Text:
-    """Text from outside on one line, without characters that control a terminal."""
-    return Text(formats.plain(str(formats.legible(formats.short(text, limit)))))
+def _legible(name: str) -> Text:
+    return Text(str(formats.legible(formats.short(name))))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from lrdiag.rate.range_test import RangeTest, Sweep
-from lrdiag.record.facts import Finding, Run
+from lrdiag.record.facts import Run
 from lrdiag.record.pictures import Pictures
 from lrdiag.report import terminal
-from lrdiag.report.terminal import print_comparison, print_findings, range_test_lines
+from lrdiag.report.terminal import print_comparison, range_test_lines
 
 
 def printed(run: Run, capsys: pytest.CaptureFixture[str]) -> str:
@@ -69,60 +69,6 @@ def test_hostile_names_cannot_control_the_terminal(
 
 def test_prints_nothing_without_a_baseline(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(runs["ordinary"], capsys) == ""
-
-
-def findings_of(run: Run, capsys: pytest.CaptureFixture[str]) -> str:
-    print_findings(run.diagnosis)
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    return printed.err
-
-
-def with_findings(run: Run, *found: Finding, notes: tuple[str, ...] = ()) -> Run:
-    return dataclasses.replace(run, diagnosis=dataclasses.replace(run.diagnosis, findings=[*found], notes=[*notes]))
-
-
-def test_findings_have_severity_title_evidence_and_advice(
-    runs: dict[str, Run], capsys: pytest.CaptureFixture[str]
-) -> None:
-    error = Finding("at-chance", "error", "It guesses.", f"Accuracy is 10.0\u00a0%{' or so' * 100}.", "Train it again.")
-    note = Finding("confused-pair", "note", "One pair is confused.", "", "")
-    run = with_findings(runs["ordinary"], error, note, notes=("Images are stretched to 96\u00a0× 96 pixels.",))
-    lines = findings_of(run, capsys).splitlines()
-    assert lines[0] == "Images are stretched to 96 × 96 pixels."
-    assert lines[1:3] == ["Findings: 1 error, 1 note.", "error: It guesses."]
-    assert re.fullmatch(r"  Accuracy is 10\.0 % or so.{200,}…", lines[3])
-    assert lines[4:] == ["  Train it again.", "note: One pair is confused."]
-
-
-def test_without_findings_the_checks_are_counted(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
-    assert re.fullmatch(
-        r"Findings: (No findings|All \d+ checks).*\n", findings_of(with_findings(runs["ordinary"]), capsys)
-    )
-
-
-def test_findings_are_coloured_on_a_terminal_unless_no_color_is_set(
-    runs: dict[str, Run], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = with_findings(runs["ordinary"], Finding("at-chance", "error", "It guesses.", "word " * 40, ""))
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    coloured = findings_of(run, capsys)
-    assert "\x1b[1;31merror" in coloured
-    assert max(map(len, coloured.splitlines()[2:])) == 60
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert "\x1b[1;31m" not in findings_of(run, capsys)
-
-
-def test_hostile_findings_cannot_control_the_terminal(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
-    hostile = "\x1b[2J\x9b1m\u202e[bold]cat[/bold]\r\n\nGate passed"
-    run = with_findings(runs["ordinary"], Finding("x", "error", hostile, hostile, hostile), notes=(hostile,))
-    text = findings_of(run, capsys)
-    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", text)
-    assert "[bold]cat[/bold] Gate passed" in text
-    assert len(text.splitlines()) == 5
 
 
 RATES = np.geomspace(1e-5, 10, 100)
