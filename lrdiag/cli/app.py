@@ -39,6 +39,8 @@ from lrdiag.cli.options import (
 )
 from lrdiag.cli.parsing import Choice, Group, underscores_are_hyphens
 from lrdiag.cli.results import (
+    BAD_INPUT,
+    INTERRUPTED,
     announce,
     exit_by,
     is_watched,
@@ -59,8 +61,6 @@ if TYPE_CHECKING:
     from lrdiag.record.facts import Run
     from lrdiag.vocabulary import AssetsName, RuleName
 
-BAD_INPUT = 2
-INTERRUPTED = 130
 PLOT_SUFFIXES = (".svg", ".png")
 
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from lrdiag.record.facts import Comparison, Diagnosis, Score
     from lrdiag.vocabulary import RuleName
 
+BAD_INPUT = 2
 GATE_FAILED = 3
+INTERRUPTED = 130
 
 
 def announce(folder: Path) -> None:

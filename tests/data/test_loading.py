@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lrdiag.data import load_dataset, load_test_set
-from lrdiag.data.loading import NAMED
+from lrdiag.data.loading import NAMED, TRAIN_SIZES
 from lrdiag.errors import DataError, DataUnavailable, SettingsError
 from lrdiag.settings import Settings
 from lrdiag.vocabulary import DATA_NAMES
@@ -15,7 +15,7 @@ NAME = "cifar-10-batches-py"
 
 
 def test_the_command_line_knows_every_named_source():
-    assert tuple(NAMED) == DATA_NAMES
+    assert tuple(NAMED) == tuple(TRAIN_SIZES) == DATA_NAMES
 
 
 def test_cifar10_by_default(tmp_path, write_cifar10, progress):
