@@ -98,6 +98,15 @@ def setting(value: str | int | float | bool | None) -> str:
     return "not set" if value is None else f"{value}"
 
 
+def plain(text: str) -> str:
+    """Text for a terminal or for Markdown: with normal spaces, so that `grep "47.3 %"` finds a figure.
+
+    >>> plain(percent(0.473))
+    '47.3 %'
+    """
+    return text.replace("\u00a0", " ")
+
+
 def short(name: str, limit: int = NAME_LIMIT) -> str:
     """A name from outside on one line, at most `limit` characters, that cannot reverse the text around it.
 

@@ -38,7 +38,7 @@ def render_summary(diagnosis: Diagnosis) -> str:
     for section in SECTIONS:
         if len(template.render(facts, shown=[*shown, section])) <= LIMIT:
             shown.append(section)
-    return template.render(facts, shown=shown)
+    return formats.plain(template.render(facts, shown=shown))
 
 
 def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
