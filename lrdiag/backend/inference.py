@@ -15,6 +15,7 @@ from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
 from lrdiag.backend.compiler import predict_step
 from lrdiag.backend.seeds import RandomState
 
+_DEFAULT_THRESHOLD = 0.5
 _MISSING: Any = object()
 
 
@@ -64,12 +65,16 @@ class Inference:
         return False
 
 
-def predict(inference: Inference, inputs: Any) -> Any:
-    """Returns `model.predict(inputs)`, a nest of arrays."""
-    with unnoticed(inference.model):
+def predict(inference: Inference, inputs: Any, times: int = 1) -> list[Any]:
+    """Returns `model.predict(inputs)`, a nest of arrays, of each of several calls.
+
+    `model.predict` fails for arrays if `predict_step` takes tuples, so `model.predict_on_batch` replaces it.
+    """
+    model, size = inference.model, len(tree.flatten(inputs)[0])
+    with unnoticed(model):
         if inference.takes_tuples:
-            return inference.model.predict(iter([(inputs,)]), steps=1, verbose=0)
-        return inference.model.predict(inputs, batch_size=len(tree.flatten(inputs)[0]), verbose=0)
+            return [model.predict_on_batch(inputs) for _ in range(times)]
+        return [model.predict(inputs, batch_size=size, verbose=0) for _ in range(times)]
 
 
 def evaluate(model: keras.Model, inputs: Any, labels: np.ndarray, accuracy: keras.Metric) -> tuple[float, float]:
@@ -86,11 +91,12 @@ def evaluate(model: keras.Model, inputs: Any, labels: np.ndarray, accuracy: kera
         return float(logs["loss"]), float(sum(float(each) for each in model.losses))
 
 
-def binary_threshold(model: keras.Model) -> float:
-    """The threshold of the model's binary accuracy; 0.5 if it was compiled without one."""
+def binary_threshold(model: keras.Model) -> float | None:
+    """The output of a single unit above which the compiled accuracy counts the second class; `None` without one."""
     metrics = tree.flatten(getattr(getattr(model, "_compile_metrics", None), "_user_metrics", None))
     chosen = {each._fn_kwargs["threshold"] for each in metrics if isinstance(each, keras.metrics.BinaryAccuracy)}
-    return float(chosen.pop()) if len(chosen) == 1 else 0.5
+    chosen |= {_DEFAULT_THRESHOLD for each in metrics if each in ("accuracy", "acc", "binary_accuracy")}
+    return float(chosen.pop()) if len(chosen) == 1 else None
 
 
 def has_loss_weights(model: keras.Model) -> bool:
@@ -112,8 +118,6 @@ def unnoticed(model: keras.Model, *metrics: keras.Metric) -> Iterator[None]:
     The compiled loss and metrics are replaced by new ones inside the block, because Keras builds them for the labels
     that they see first.
     """
-    randomness = RandomState()
-    before = [(variable, np.array(variable)) for variable in _changed_by_inference(model)]
     replaced = {"_run_eagerly": True, "predict_function": None, "test_function": None}
     replaced |= {"stop_predicting": False, "stop_evaluating": False, "_compile_metrics": CompileMetrics(metrics, None)}
     if (loss := getattr(model, "_compile_loss", None)) is not None:
@@ -124,7 +128,7 @@ def unnoticed(model: keras.Model, *metrics: keras.Metric) -> Iterator[None]:
     try:
         for name, value in replaced.items():
             object.__setattr__(model, name, value)  # `Layer.__setattr__` would track them
-        with warnings.catch_warnings():
+        with state_kept(model), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -133,6 +137,16 @@ def unnoticed(model: keras.Model, *metrics: keras.Metric) -> Iterator[None]:
                 object.__setattr__(model, name, value)
             elif name in vars(model):
                 object.__delattr__(model, name)
+
+
+@contextmanager
+def state_kept(model: keras.Model) -> Iterator[None]:
+    """Restores what calling the model changes. Two calls of a random model in two such blocks give the same."""
+    randomness = RandomState()
+    before = [(variable, np.array(variable)) for variable in _changed_by_inference(model)]
+    try:
+        yield
+    finally:
         for variable, value in before:
             variable.assign(value)
         randomness.restore()

@@ -27,7 +27,7 @@ MISSING: dict[Need, str] = {
     "range_test": "no range test was run",
     "train_sample": "the training images were not evaluated",
     "comparison": "the run was not compared with a baseline",
-    "loss": "the loss that the model was compiled with is not known",
+    "loss": "the model was not compiled with a cross-entropy",
     "agreement": "the model was not compared with its own methods",
     "predictions": "the predictions are not available",
     "heatmaps": "the heatmaps are not available",

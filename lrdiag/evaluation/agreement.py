@@ -19,21 +19,18 @@ from lrdiag.explain.outputs import Outputs
 from lrdiag.record.agreement import Agreement, Compared
 from lrdiag.record.arrays import Predictions
 
-IMAGES = 32
-"""Number of images that are compared at most: the default batch of `model.predict`."""
+_MOST, _FEWEST = 32, 8  # images that are compared; 32 is the default batch of `model.predict`
+_VALUES = 400_000  # in the images together, about 32 of 64 × 64 pixels
 _TOLERANCE = 1e-4
 _TOLERANCE_OF_16_BITS = 5e-3
 _ROUNDING = 1e-6  # of a logit in 32 bits, relative to the largest
+_NO_DIFFERENCE = 1e-2  # of the tolerance: two losses closer than this are the same, apart from rounding
 _DIGITS = 6  # of the difference: rounding errors are not the same on every machine
 _CLIPPED = -float(np.log(keras.config.epsilon()))  # Keras limits the cross-entropy of a probability to this value
 
 
-NOTHING = Agreement(0, 0.0, 0.0)
-"""The result before the first batch."""
-
-
 def agree(opened: OpenedModel, inputs: Any, labels: np.ndarray, scores: np.ndarray) -> Agreement:
-    """Compares a batch with what `model.predict` and `model.evaluate` return for its first `IMAGES` images.
+    """Compares a batch with what `model.predict` and `model.evaluate` return for its first images, 32 at most.
 
     Args:
         opened: The model.
@@ -45,7 +42,8 @@ def agree(opened: OpenedModel, inputs: Any, labels: np.ndarray, scores: np.ndarr
         ModelError: If the outputs differ, although `model.predict` returns the same each time.
     """
     agreement = compare_with_predict(opened, inputs, scores)
-    few, labels, scores = first_of(inputs), labels[:IMAGES], scores[:IMAGES]
+    few, size = first_of(inputs), agreement.images
+    labels, scores = labels[:size], scores[:size]
     if opened.contradicts_loss:
         agreement = dataclasses.replace(agreement, loss_recovers=_loss_recovers(opened, few, labels, scores))
     return _compare_with_evaluate(opened, few, labels, scores, agreement)
@@ -56,28 +54,30 @@ def compare_with_predict(opened: OpenedModel, inputs: Any, scores: np.ndarray) -
 
     Args:
         opened: The model.
-        inputs: A batch of inputs. Its first `IMAGES` are compared.
+        inputs: A batch of inputs. The first are compared, 32 at most.
         scores: The scores that lrdiag computed for the batch, of shape `(n, classes)`.
 
     Raises:
         ModelError: If they differ, although `model.predict` returns the same each time.
     """
-    few, scores = first_of(inputs), scores[:IMAGES]
+    few = first_of(inputs)
+    scores = scores[: _count(few)]
     outputs = _outputs(opened, scores)
     tolerance = _tolerance(opened, outputs)
     try:
-        theirs = _predicted(opened, few)
+        (theirs,) = _predicted(opened, few)
     except Exception as error:  # `predict` may take other arguments than those of Keras
         return Agreement(len(scores), 0.0, tolerance, no_predict=f"model.predict failed ({type(error).__name__})")
     agreement = Agreement(len(scores), _difference(outputs.returned, theirs, opened), tolerance)
     if agreement.difference <= tolerance:
         return dataclasses.replace(agreement, difference=round(agreement.difference, _DIGITS))
-    again = _difference(_predicted(opened, few), theirs, opened)
+    first, second = _predicted(opened, few, times=2)
+    again = _difference(first, second, opened)
     if again > tolerance:
         reason = f"the model is random at inference: two calls of model.predict differ by up to {again:.2g}"
         return dataclasses.replace(agreement, no_predict=reason)
     alone = _outputs(opened, np.asarray(keras.ops.convert_to_numpy(opened(few)))).returned
-    if len(tree.flatten(inputs)[0]) > len(scores) and _difference(alone, theirs, opened) <= tolerance:
+    if _count(inputs) > len(scores) and _difference(alone, theirs, opened) <= tolerance:
         reason = "the outputs for an image depend on the other images of its batch"
         return dataclasses.replace(agreement, no_predict=reason)
     raise _refusal(opened, outputs.returned, theirs)
@@ -106,6 +106,8 @@ def _loss_recovers(opened: OpenedModel, inputs: Any, labels: np.ndarray, scores:
     The loss is computed in a graph, as in training, because Keras looks for the softmax or sigmoid there. Returns
     `None` if the right and the wrong loss of these images are the same, or the loss cannot be computed.
     """
+    if not opened.returns_probabilities:
+        return False
     outputs = opened.outputs(scores, labels)
     log_probabilities = outputs.predictions().log_probabilities
     logits = outputs.raw if losses.is_binary(opened.loss) or log_probabilities is None else log_probabilities
@@ -114,7 +116,7 @@ def _loss_recovers(opened: OpenedModel, inputs: Any, labels: np.ndarray, scores:
     wrong = losses.values_of(opened.loss, targets, outputs.returned)
     if right is None or wrong is None or not np.isfinite([right.mean(), wrong.mean()]).all():
         return None
-    if abs(right.mean() - wrong.mean()) <= _loss_tolerance(opened, right.mean()):
+    if abs(right.mean() - wrong.mean()) <= _NO_DIFFERENCE * _loss_tolerance(opened, right.mean()):
         return None
     measure = compiled(lambda images, truth: opened.loss(truth, opened.chosen(opened.inference(images))))
     with warnings.catch_warnings():  # Keras warns of the contradiction
@@ -123,21 +125,27 @@ def _loss_recovers(opened: OpenedModel, inputs: Any, labels: np.ndarray, scores:
     return bool(abs(measured - right.mean()) < abs(measured - wrong.mean()))
 
 
-def notes_of(agreement: Agreement) -> tuple[str, ...]:
+def notes_of(agreement: Agreement | None) -> tuple[str, ...]:
     """A sentence for the page if the model does not always give an image the same output."""
-    if agreement.no_predict is None or not agreement.difference:
+    if agreement is None or agreement.no_predict is None or not agreement.difference:
         return ()
     return (f"{agreement.no_predict[0].upper()}{agreement.no_predict[1:]}. The figures are those of one pass.",)
 
 
 def first_of(inputs: Any) -> Any:
-    """The first images of a batch, as many as are compared."""
-    return tree.map_structure(lambda array: array[:IMAGES], inputs)
+    """The first images of a batch, as many as are compared: fewer if they are large."""
+    of_one = sum(int(np.prod(array.shape[1:])) for array in tree.flatten(inputs))
+    number = min(_MOST, max(_FEWEST, _VALUES // max(of_one, 1)))
+    return tree.map_structure(lambda array: array[:number], inputs)
 
 
-def _predicted(opened: OpenedModel, inputs: Any) -> np.ndarray:
-    returned = np.asarray(opened.chosen(predict(opened.inference, inputs)), np.float64)
-    return returned.reshape(len(returned), -1)
+def _count(inputs: Any) -> int:
+    return len(tree.flatten(inputs)[0])
+
+
+def _predicted(opened: OpenedModel, inputs: Any, times: int = 1) -> list[np.ndarray]:
+    returned = [np.asarray(opened.chosen(each), np.float64) for each in predict(opened.inference, inputs, times)]
+    return [each.reshape(len(each), -1) for each in returned]
 
 
 def _outputs(opened: OpenedModel, scores: np.ndarray) -> Outputs:
@@ -226,7 +234,7 @@ def _with_figures(
         compared = Compared(float(predictions.losses.mean()), loss)
         clipped = float(np.minimum(predictions.losses, _CLIPPED).mean())
         if min(abs(loss - compared.own), abs(loss - clipped)) > _loss_tolerance(opened, loss):
-            if _overrides(opened.model, "compute_loss") or _overrides(opened.model, "test_step"):
+            if any(_overrides(opened.model, each) for each in ("compute_loss", "test_step", "predict_step")):
                 reason, compared = "the model computes its loss itself", None
             else:
                 differs.append("loss")

@@ -51,10 +51,10 @@ class Evaluated:
         fingerprint: The fingerprint of images and labels.
         returns_probabilities: Whether the model ends in a softmax or sigmoid.
         loss_takes_logits: Whether the compiled loss expects logits; `None` if the model is not compiled.
-        agreement: How the pass compares with `model.predict` and `model.evaluate`.
         every_map: The map of every image for its predicted class, `float16` of shape `(n, h, w)`, ≥ 0; `None` unless
             requested and available.
         notes: Sentences about the evaluation that a reader needs to interpret the figures.
+        agreement: How the pass compares with `model.predict` and `model.evaluate`; `None` if it was not compared.
     """
 
     predictions: Predictions
@@ -66,9 +66,9 @@ class Evaluated:
     fingerprint: str
     returns_probabilities: bool
     loss_takes_logits: bool | None
-    agreement: Agreement
     every_map: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    agreement: Agreement | None = None
 
 
 class Evaluator:
@@ -158,13 +158,12 @@ class Evaluator:
         explain = self._explainer.explain if self._explainer else predictor.explain
         keeper = Keeper(display, preprocess, seed, fingerprint)
         collector = Collector(keep_every_map=keep_every_map)
-        agreed = agreement.NOTHING
+        agreed: Agreement | None = None
         with progress.stage("Predicting and explaining", _size(x), "images") as stage:
             for inputs, labels in chain([first], batches):
                 shown = keeper.look(inputs, len(labels))
                 batch = explain(inputs, labels)
-                if not agreed.images:
-                    agreed = agreement.agree(predictor.opened, inputs, labels, batch.scores)
+                agreed = agreed or agreement.agree(predictor.opened, inputs, labels, batch.scores)
                 keeper.keep(shown, batch)
                 collector.add(batch, labels)
                 stage.advance(len(labels))
@@ -187,7 +186,7 @@ class Evaluator:
             loss_takes_logits=takes_logits(predictor.opened.loss),
             agreement=agreed,
             every_map=collector.every_map(),
-            notes=(*predictions.notes, *agreement.notes_of(agreed)),
+            notes=(*predictions.notes, *predictor.opened.notes, *agreement.notes_of(agreed)),
         )
 
     def predict(self, x: Any, y: Any = None) -> Predictions:

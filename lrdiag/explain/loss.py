@@ -114,8 +114,8 @@ def takes_the_mean(loss: Any) -> bool:
 
 def name_of(loss: Any) -> str:
     """The name of a loss in words: `categorical hinge`."""
-    name = getattr(loss, "name", None) or getattr(loss, "__name__", type(loss).__name__)
-    return str(name).replace("_", " ")
+    name = str(getattr(loss, "name", None) or getattr(loss, "__name__", type(loss).__name__))
+    return "a lambda" if name == "<lambda>" else name.replace("_", " ")
 
 
 def targets_of(loss: Any, labels: np.ndarray, units: int) -> list[np.ndarray]:

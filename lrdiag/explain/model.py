@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops, tree
 
 from lrdiag.backend.graph import example_input, parts
-from lrdiag.backend.inference import Inference, binary_threshold
+from lrdiag.backend.inference import Inference, binary_threshold, state_kept
 from lrdiag.backend.tap import all_tapped, makes_probabilities, tapped, without_activation
 from lrdiag.errors import DataError, ModelError
 from lrdiag.explain.loss import compiled_loss, is_distance, is_hinge, takes_logits
@@ -74,7 +74,8 @@ class OpenedModel:
         if not model.built:
             self._call(example)  # creates the layers that exist only after the first call
         seen: list[tuple[keras.Operation, Any]] = []
-        with all_tapped([part for _, part in parts(model)], lambda layer, value: seen.append((layer, value))):
+        layers = [part for _, part in parts(model)]
+        with state_kept(model), all_tapped(layers, lambda layer, value: seen.append((layer, value))):
             final = _array(self._call(example))
         if final.ndim != 2:
             raise ModelError(
@@ -128,7 +129,7 @@ class OpenedModel:
             return np.asarray(np.log(np.maximum(scores, np.finfo(np.float32).tiny)))
         logits = scores.astype(np.float64)
         if self.units == 1:
-            logits = (logits + [-self.threshold, self.threshold]) / 2
+            logits = (logits + np.array([-self.threshold, self.threshold])) / 2
         return np.asarray(logits - logits.max(axis=1, keepdims=True))
 
     def outputs(self, scores: np.ndarray, labels: np.ndarray) -> Outputs:
@@ -145,6 +146,18 @@ class OpenedModel:
     def predictions(self, scores: np.ndarray, labels: np.ndarray) -> Predictions:
         """The predictions for the images with these scores; the arguments are those of `outputs`."""
         return self.outputs(scores, labels).predictions()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for the page if the accuracy of the model's own metric is another one."""
+        is_other = self.units == 1 and not self.returns_probabilities and self.threshold != _HALF
+        if not is_other or binary_threshold(self.model) != _HALF:
+            return ()
+        return (
+            "The metric that the model was compiled with counts an output above 0.5 as the second class. Here it is an "
+            f"output above {self.threshold:g}, where the loss divides the classes. `BinaryAccuracy(threshold="
+            f"{self.threshold:g})` measures the same accuracy.",
+        )
 
     @property
     def contradicts_loss(self) -> bool:
@@ -198,9 +211,9 @@ class OpenedModel:
         """
         chosen = binary_threshold(self.model)
         if self.returns_probabilities:
-            return float(np.log(chosen / (1 - chosen))) if 0 < chosen < 1 else 0.0
-        if chosen != _HALF:
-            return chosen
+            return float(np.log(chosen / (1 - chosen))) if chosen and chosen < 1 else 0.0
+        if chosen not in (None, _HALF):
+            return float(chosen)
         return _HALF if is_distance(self.loss) and not self._ends_in_tanh() else 0.0
 
     def _ends_in_tanh(self) -> bool:
@@ -209,7 +222,7 @@ class OpenedModel:
 
     def _activation(self, head: keras.Operation, final: np.ndarray) -> Activation | None:
         """What `head` computes from its logits; `None` if the output does not follow from them."""
-        with without_activation(head):
+        with state_kept(self.model), without_activation(head):
             raw = _array(self._call(self._example))
         if np.array_equal(raw, final):
             return None

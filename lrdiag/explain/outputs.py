@@ -27,22 +27,23 @@ _INDEPENDENT = (
 
 def activated(logits: np.ndarray, activation: Activation) -> np.ndarray:
     """The outputs of a model, from its logits, `float64` of shape `(n, units)`."""
-    with np.errstate(invalid="ignore"):
-        match activation:
-            case "softmax":
-                return np.asarray(np.exp(log_softmax(logits)))
-            case "log_softmax":
-                return log_softmax(logits)
-            case "sigmoid":
-                return np.asarray(np.exp(log_sigmoid(logits)))
-            case "log_sigmoid":
-                return log_sigmoid(logits)
-    return logits
+    match activation:
+        case "softmax":
+            return np.asarray(np.exp(log_softmax(logits)))
+        case "log_softmax":
+            return log_softmax(logits)
+        case "sigmoid":
+            return np.asarray(np.exp(log_sigmoid(logits)))
+        case "log_sigmoid":
+            return log_sigmoid(logits)
+        case "none":
+            return logits
 
 
 def log_sigmoid(logits: np.ndarray) -> np.ndarray:
     """The logarithm of the sigmoid, without overflow."""
-    return np.asarray(-np.logaddexp(0, -logits))
+    with np.errstate(invalid="ignore"):  # as in `log_softmax`
+        return np.asarray(-np.logaddexp(0, -logits))
 
 
 class Outputs(NamedTuple):
@@ -94,7 +95,9 @@ class Outputs(NamedTuple):
 
     def has_compiled_loss(self, predictions: Predictions) -> bool:
         """Whether the losses of the predictions are those of the compiled loss."""
-        return self.loss is not None and (self._is_usual(self.kind()) or str(predictions.loss_name).startswith(COMPILED))
+        return self.loss is not None and (
+            self._is_usual(self.kind()) or str(predictions.loss_name).startswith(COMPILED)
+        )
 
     def kind(self) -> Kind:
         """What the outputs mean."""
@@ -122,7 +125,7 @@ class Outputs(NamedTuple):
         if self.units == 1:
             return np.hstack([log_sigmoid(-self.raw), log_sigmoid(self.raw)])
         if self.is_closed or (kind == "independent" and self._are_probabilities()):
-            return np.log(np.maximum(self.raw, np.finfo(np.float32).tiny))
+            return np.asarray(np.log(np.maximum(self.raw, np.finfo(np.float32).tiny)))
         return log_sigmoid(self.raw) if kind == "independent" else log_softmax(self.raw)
 
     def _are_probabilities(self) -> bool:
@@ -187,7 +190,9 @@ class Outputs(NamedTuple):
                 "The model returns numbers between 0 and 1 that are neither probabilities that sum to 1 nor logits, "
                 "and it was compiled without a loss."
             )
-        return f"The model returns scores that it learned with the loss “{losses.name_of(self.loss)}”, not probabilities."
+        return (
+            f"The model returns scores that it learned with the loss “{losses.name_of(self.loss)}”, not probabilities."
+        )
 
 
 def _within_bounds(values: np.ndarray) -> bool:

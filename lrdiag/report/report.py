@@ -226,9 +226,8 @@ def build_report(
 def _loss_of(evaluated: Evaluated) -> ModelLoss | None:
     if evaluated.loss_takes_logits is None:
         return None
-    return ModelLoss(
-        evaluated.loss_takes_logits, evaluated.returns_probabilities, evaluated.agreement.loss_recovers
-    )
+    recovers = evaluated.agreement.loss_recovers if evaluated.agreement else False
+    return ModelLoss(evaluated.loss_takes_logits, evaluated.returns_probabilities, recovers)
 
 
 def facts_of(evaluated: Evaluated, names: Sequence[str], name: str) -> DatasetFacts:
