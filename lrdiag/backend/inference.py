@@ -143,7 +143,7 @@ def unnoticed(model: keras.Model, *metrics: keras.Metric) -> Iterator[None]:
 def state_kept(model: keras.Model) -> Iterator[None]:
     """Restores what calling the model changes. Two calls of a random model in two such blocks give the same."""
     randomness = RandomState()
-    before = [(variable, np.array(variable)) for variable in _changed_by_inference(model)]
+    before = [(each, keras.ops.copy(each)) for each in _changed_by_inference(model)]
     try:
         yield
     finally:
