@@ -86,4 +86,5 @@ def test_the_losses_of_keras_use_the_logits_of_marked_outputs() -> None:
     logits, wrong = keras.ops.convert_to_tensor([[1.0, 3.0]]), keras.ops.convert_to_tensor([[0.5, 0.5]])
     loss = keras.losses.SparseCategoricalCrossentropy()
     assert float(loss(np.array([0]), with_logits(wrong, logits))) == pytest.approx(np.log1p(np.exp(2)))
-    assert float(loss(np.array([0]), with_logits(keras.ops.convert_to_tensor([[0.5, 0.5]]), None))) == pytest.approx(np.log(2))
+    unmarked = with_logits(keras.ops.convert_to_tensor([[0.5, 0.5]]), None)
+    assert float(loss(np.array([0]), unmarked)) == pytest.approx(np.log(2))
