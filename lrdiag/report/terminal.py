@@ -74,7 +74,7 @@ def _figures(diagnosis: Diagnosis, comparison: Comparison) -> Table:
     table = _table("", "Baseline", "This run")
     before, now = comparison.base, diagnosis.test
     table.add_row("accuracy", _percent(before.accuracy), _percent(now.accuracy))
-    table.add_row("test loss", formats.loss(before.loss), formats.loss(now.loss))
+    table.add_row("test loss", section.base_loss(comparison, now), formats.loss(now.loss, now.loss_name is not None))
     errors = comparison.base_calibration_error, diagnosis.calibration.error
     table.add_row("calibration error", *map(_percent, errors))
     return table
