@@ -65,14 +65,17 @@ def test_training_that_resumes_at_a_later_epoch(tmp_path: Path) -> None:
     network().fit(X, Y, batch_size=8, initial_epoch=3, epochs=5, verbose=0, callbacks=[report])
     assert report.report is not None
     training = report.report.diagnosis.training
-    assert training is not None and len(training.epochs) == 2
+    assert training is not None
+    assert len(training.epochs) == 2
     page = (tmp_path / "report.html").read_text()
     assert "epochs 4 to 5" in page or "Epoch 4" in page or "epoch 4" in page
 
 
 def test_one_cycle_over_a_dataset_of_batches_takes_its_length_from_fit() -> None:
     class Rates(keras.callbacks.Callback):
-        seen: list[float] = []
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[float] = []
 
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
             self.seen.append(float(self.model.optimizer.learning_rate))
@@ -81,7 +84,8 @@ def test_one_cycle_over_a_dataset_of_batches_takes_its_length_from_fit() -> None
     network().fit(Batches(), epochs=3, verbose=0, callbacks=[lrdiag.OneCycleLR(0.4), rates])
     assert len(rates.seen) == 12
     peak = int(np.argmax(rates.seen))
-    assert max(rates.seen) == pytest.approx(0.4, rel=0.05) and 0 < peak < 11
+    assert max(rates.seen) == pytest.approx(0.4, rel=0.05)
+    assert 0 < peak < 11
     assert rates.seen[-1] < rates.seen[0] < 0.4
 
 
