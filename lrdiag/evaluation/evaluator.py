@@ -105,11 +105,12 @@ class Evaluator:
         Raises:
             LrdiagError: If data or model cannot be used.
         """
-        images, labels = next(labelled_batches(x, y, self._batch_size))
+        batches = labelled_batches(x, y, self._batch_size)
+        images, labels = next(batches)
         with _refusals_explained(self._model, images):
             opened = OpenedModel.of(self._model, images, self._output)
             opened(_first_of(images))
-        opened.refuse_unknown_classes(labels)
+        opened.indices_of(labels if batches.labels is None else batches.labels)
         Keeper(display, preprocess, seed=0).look(images, len(labels))
         return int(opened.classes)
 
@@ -146,12 +147,14 @@ class Evaluator:
         """
         batches = labelled_batches(x, y, self._batch_size)
         first = next(batches)
-        predictor = self._open(*first)
+        predictor = self._open(first[0])
         explain = self._explainer.explain if self._explainer else predictor.explain
         keeper = Keeper(display, preprocess, seed, fingerprint)
         collector = Collector(keep_every_map=keep_every_map)
-        with progress.stage("Predicting and explaining", _size(x), "images") as stage:
-            for inputs, labels in chain([first], batches):
+        size = None if batches.labels is None else len(batches.labels)
+        with progress.stage("Predicting and explaining", size, "images") as stage:
+            for inputs, given in chain([first], batches):
+                labels = predictor.opened.indices_of(given)
                 shown = keeper.look(inputs, len(labels))
                 batch = explain(inputs, labels)
                 keeper.keep(shown, batch)
@@ -175,6 +178,7 @@ class Evaluator:
             returns_probabilities=predictor.opened.returns_probabilities,
             loss_takes_logits=says_from_logits(self._model, self._output),
             every_map=collector.every_map(),
+            notes=batches.notes,
         )
 
     def predict(self, x: Any, y: Any = None) -> Predictions:
@@ -189,16 +193,16 @@ class Evaluator:
         """
         batches = labelled_batches(x, y, self._batch_size)
         first = next(batches)
-        return self._open(*first).predict(chain([first], batches))
+        return self._open(first[0]).predict(chain([first], batches))
 
-    def _open(self, images: Any, labels: np.ndarray) -> Predictor:
+    def _open(self, images: Any) -> Predictor:
         """Compiles the pass, with heatmaps if the model has feature maps, unless it is already compiled."""
         if self._predictor is None:
-            one_image, its_label = _first_of((images, labels))
+            one_image, any_class = _first_of(images), np.zeros(1, np.int64)
             with _refusals_explained(self._model, images):
                 try:
                     explainer = GradCAM(self._model, output=self._output, batch_size=self._batch_size)
-                    explainer.explain(one_image, its_label)
+                    explainer.explain(one_image, any_class)
                     self._explainer, self._predictor = explainer, explainer.predictor
                 except ModelError as error:  # a model without feature maps is evaluated without heatmaps
                     predictor = Predictor(OpenedModel.of(self._model, images, self._output), self._batch_size)
@@ -255,7 +259,3 @@ def _gist(error: Exception) -> str:
 def _first_of(arrays: Any) -> Any:
     return tree.map_structure(lambda array: array[:1], arrays)
 
-
-def _size(x: Any) -> int | None:
-    """Returns the number of images, or `None` if it is not known in advance."""
-    return len(x) if isinstance(x, np.ndarray | LabelledImages) else None

@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lrdiag.errors import DataError
 from lrdiag.evaluation.evaluator import Evaluated
 from lrdiag.record.facts import Evolution, Moment, WatchedImage
 
 WATCHED = 12  # images: half still misclassified, half corrected, if there are enough of both
 SHOWN = 10  # epochs at most, the first and the last among them
+OTHER_ORDER = (
+    "How predictions changed during training is not shown, because the validation data gives other images, or another "
+    "order, in each pass. Build it with shuffle=False and without augmentation."
+)
 
 
 @dataclass
@@ -45,11 +48,19 @@ class Watched:
 class Memory:
     """The checkpoints of one training run.
 
-    Predictions and maps of all checkpoints are kept, images only of the first and the last one.
+    Predictions and maps of all checkpoints are kept, images only of the first and the last one. Nothing is kept, and
+    there is nothing to show, if the data isn't the same in each pass.
+
+    Attributes:
+        notes: Why there is nothing to show, or empty.
+
+    Args:
+        repeats: Whether the data is known to begin with the same images in each pass.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, repeats: bool = True) -> None:
         self._checkpoints: list[Checkpoint] = []
+        self.notes: tuple[str, ...] = () if repeats else (OTHER_ORDER,)
 
     def add(self, epoch: int, evaluated: Evaluated) -> None:
         """Adds a checkpoint; it replaces an earlier one of the same epoch.
@@ -57,23 +68,19 @@ class Memory:
         Args:
             epoch: Counted from 1.
             evaluated: The evaluation, with `every_map` if the maps are to be shown.
-
-        Raises:
-            DataError: If the images or their order differ from those of earlier checkpoints.
         """
         self._checkpoints = [each for each in self._checkpoints if each.epoch != epoch]
         if self._checkpoints and self._checkpoints[0].evaluated.fingerprint != evaluated.fingerprint:
-            raise DataError(
-                "The validation data must give the same images in the same order in every pass. Build it with "
-                "shuffle=False and without augmentation. Received: other images, or another order, than after epoch "
-                f"{self._checkpoints[0].epoch}"
-            )
+            self.notes = (OTHER_ORDER,)
+        if self.notes:
+            self._checkpoints.clear()
+            return
         self._checkpoints.append(Checkpoint(epoch, evaluated))
         for between in self._checkpoints[1:-1]:
             between.forget_images()
 
     def watched(self) -> Watched | None:
-        """The images to show; `None` with fewer than two checkpoints or without mistakes."""
+        """The images to show; `None` with fewer than two checkpoints, without mistakes, or with a note."""
         places = np.unique(np.linspace(0, len(self._checkpoints) - 1, SHOWN).round().astype(int))
         if len(places) < 2:
             return None
