@@ -357,4 +357,3 @@ class Reporter:
             value_range=evaluated.value_range,
             notes=list(notes),
         )
-

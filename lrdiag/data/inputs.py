@@ -88,14 +88,13 @@ class LabelledBatches:
         return tuple(note for note, applies in notes.items() if applies)
 
     def _of_arrays(self, batch_size: int) -> Iterator[tuple[Any, np.ndarray]]:
-        x, y, steps = self._data.x, self._data.y, self._data.steps
-        if isinstance(x, LabelledImages):
-            x, self.labels = x.images, x.labels
+        data = self._data
+        if isinstance(data.x, LabelledImages):
+            inputs, labels = data.x.images, data.x.labels
         else:
-            x, self.labels = _arrays(x), self._reader.read(labels_of_output(y, self._data.output))
-        batches = slices((x, self.labels), batch_size)
-        self.labels = self.labels if steps is None else self.labels[: steps * batch_size]
-        yield from islice(batches, steps)
+            inputs, labels = _arrays(data.x), self._reader.read(labels_of_output(data.y, data.output))
+        self.labels = labels if data.steps is None else labels[: data.steps * batch_size]
+        yield from islice(slices((inputs, labels), batch_size), data.steps)
 
     def _of_batches(self) -> Iterator[tuple[Any, np.ndarray]]:
         x, steps = self._data.x, self._data.steps
@@ -264,7 +263,7 @@ def _given_batches(x: Any, steps: int | None) -> Iterator[Any]:
             '`dataset.to_tf_dataset(columns="image", label_cols="label", batch_size=32)`, and its ClassLabel as '
             f"`class_names`. Received: {type(x).__name__}"
         )
-    if isinstance(x, str | PathLike) or not isinstance(x, Iterable) and not hasattr(x, "__getitem__"):
+    if isinstance(x, str | PathLike) or (not isinstance(x, Iterable) and not hasattr(x, "__getitem__")):
         raise DataError(
             "Data must be arrays with their labels, a tf.data.Dataset, a keras.utils.PyDataset or an iterable of "
             "batches. Read a folder of images with keras.utils.image_dataset_from_directory. "

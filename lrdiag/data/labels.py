@@ -106,16 +106,6 @@ class LabelReader:
         return indices
 
 
-def class_indices(labels: Any) -> np.ndarray:
-    """Converts labels to class indices, as `LabelReader.read` does for labels that are numbers.
-
-    Example:
-        >>> class_indices([[0.0, 0.1, 0.9], [1.0, 0.0, 0.0]]).tolist()
-        [2, 0]
-    """
-    return LabelReader().read(labels)
-
-
 def labels_of_output(labels: Any, output: str | int | None) -> Any:
     """Returns the labels of one output of a model that has several.
 
@@ -165,6 +155,6 @@ def _shortened(row: np.ndarray) -> str:
     return np.array2string(row, separator=", ", threshold=10, edgeitems=5)
 
 
-def _listed(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str] | np.ndarray) -> str:
     shown = ", ".join(repr(str(name)) for name in names[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

@@ -24,7 +24,7 @@ from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.predictor import Predictor
 from lrdiag.explain.trust import measure_trust
 from lrdiag.progress import SILENCE, Progress
-from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
+from lrdiag.record.arrays import Heatmaps, Predictions
 from lrdiag.record.facts import HeatmapFacts, IndependentCheck
 from lrdiag.vocabulary import Preprocessing
 
@@ -258,4 +258,3 @@ def _gist(error: Exception) -> str:
 
 def _first_of(arrays: Any) -> Any:
     return tree.map_structure(lambda array: array[:1], arrays)
-

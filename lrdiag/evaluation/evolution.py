@@ -81,9 +81,9 @@ class Memory:
 
     def watched(self) -> Watched | None:
         """The images to show; `None` with fewer than two checkpoints, without mistakes, or with a note."""
-        places = np.unique(np.linspace(0, len(self._checkpoints) - 1, SHOWN).round().astype(int))
-        if len(places) < 2:
+        if len(self._checkpoints) < 2:
             return None
+        places = np.unique(np.linspace(0, len(self._checkpoints) - 1, SHOWN).round().astype(int))
         shown = [self._checkpoints[place] for place in places]
         states = [each.evaluated for each in shown]
         indices, images = _chosen(states[0], states[-1])

@@ -74,11 +74,11 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         mode: `"exponential"` or `"linear"`: how the rate increases.
         validation_data: Data that `model.evaluate` accepts: a pair of arrays, or a dataset. Its loss is measured after
             each update and the rates are read from it, so keep it small.
-        validation_steps: Number of batches of `validation_data` to evaluate, as in `model.fit`. Required if it has no
-            end.
         smoothing: Weight of the past in the smoothed loss, in [0, 1).
         diverge_factor: Multiple of the lowest smoothed loss that ends the sweep, more than 1.
         on_step: Called with the loss of each update.
+        validation_steps: Number of batches of `validation_data` to evaluate, as in `model.fit`. Required if it has no
+            end.
 
     Raises:
         SettingsError: If an argument is outside its range. In training, if another callback sets the rate, or

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lrdiag.data.inputs import class_indices
+from lrdiag.data.labels import LabelReader
 from lrdiag.errors import DataError
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.record.arrays import LabelledImages
@@ -190,7 +190,7 @@ def test_a_single_logit_scores_two_classes(noise: LabelledImages) -> None:
     ids=["indices", "column", "soft", "soft-rounded", "one-hot-booleans", "booleans", "floats", "bytes"],
 )
 def test_labels_are_converted_to_class_indices(labels: Any, indices: list[int]) -> None:
-    found = class_indices(labels)
+    found = LabelReader().read(labels)
     assert found.tolist() == indices
     assert found.dtype == np.int64
 
@@ -199,4 +199,4 @@ def test_labels_are_converted_to_class_indices(labels: Any, indices: list[int]) 
 def test_a_row_that_is_neither_one_hot_nor_soft_is_refused(row: list[float]) -> None:
     """The argmax of such rows would give an accuracy without meaning."""
     with pytest.raises(DataError, match=r"one-hot, or soft labels that sum to 1.*Received: 1 of 2 rows"):
-        class_indices([[0, 0, 1], row])
+        LabelReader().read([[0, 0, 1], row])
