@@ -62,12 +62,14 @@ class ReportingCallback(RunRecorder):
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Starts a new record, evaluates the first batch, and handles Ctrl-C from now on."""
+        self._memory = Memory()
         self._evaluator = self._reporter.evaluator(self.model)
         self._reporter.rehearse(self._evaluator)
-        self._memory = Memory(repeats=self._every is None or self._reporter.repeats())
         self._tensorboard = self._open_tensorboard()
         self._stopwatch = self._clock or Stopwatch()
         super().on_train_begin(logs)
+        if self._every and not self._reporter.repeats():
+            self._memory.give_up()
         self._interrupt = Interrupt(self)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:

@@ -15,6 +15,7 @@ from lrdiag.data.class_names import ClassNames, chosen_names, names_carried_by, 
 from lrdiag.data.image_names import carried_files, given_files
 from lrdiag.data.inputs import DEFAULT_BATCH_SIZE, GivenData, starts_alike, unpacked
 from lrdiag.data.sampling import random_subset
+from lrdiag.diagnosis.compare import refuse_other_images
 from lrdiag.diagnosis.gates import Gate, check, with_outcomes
 from lrdiag.diagnosis.scores import training_sample
 from lrdiag.errors import require_count
@@ -241,13 +242,16 @@ class Reporter:
         return Evaluator(model, output=self.output, batch_size=self.batch_size)
 
     def rehearse(self, evaluator: Evaluator) -> None:
-        """Evaluates the first batch, so that errors appear before training.
+        """Evaluates the first batch, and checks what is known of the rest, so that errors appear before training.
 
         Raises:
-            LrdiagError: If the data, the names or the model can't be used.
+            LrdiagError: If the data, the names, the model or the baseline can't be used.
         """
         classes = evaluator.rehearse(self._given, display=self.display, preprocess=self.preprocess)
-        self._names(classes)
+        names, _ = self._names(classes)
+        if self.baseline is not None:
+            base = self.baseline.diagnosis.dataset
+            refuse_other_images(base, dataclasses.replace(base, classes=names))  # the images are not known yet
 
     def repeats(self) -> bool:
         """Returns whether two passes over the data start with the same batch."""

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from lrdiag.errors import DataError
 
 ClassNames = Iterable[str] | Mapping[str, int] | Mapping[int, str]
@@ -37,6 +39,8 @@ def names_in_order(class_names: Any) -> tuple[str, ...] | None:
         raise _unusable("a set, which has no order")
     if isinstance(class_names, Mapping):
         class_names = _of_mapping(class_names)
+    elif hasattr(class_names, "shape"):
+        class_names = np.asarray(class_names).tolist()
     names = [each.decode() if isinstance(each, bytes) else str(each) for each in class_names]
     often = Counter(names)
     return tuple(name if often[name] == 1 else f"{name} ({index})" for index, name in enumerate(names))

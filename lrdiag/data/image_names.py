@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lrdiag.errors import DataError
-from lrdiag.formats import plural
+from lrdiag.formats import count
 
 _AGREEMENT = 0.5  # Cohen's kappa; in random order it is 0
 
@@ -50,12 +50,12 @@ def given_files(
     wrong = np.flatnonzero(known & (told != labels)) if names else np.empty(0, int)
     if not len(wrong):
         return names, ()
-    found = f"{plural(len(wrong), 'file')} of {len(names)} are in the folder of another class than their label"
+    found = f"Files in the folder of another class than their label: {count(len(wrong))} of {count(len(names))}"
     if _kappa(told[known], labels[known]) < _AGREEMENT:
         first = wrong[0]
         raise DataError(
             "`files` must be in the order of the images, and `class_names` in the order of the labels. Build a dataset "
-            f"with shuffle=False. Received: {found}, the first {names[first]!r} with the label "
+            f"with shuffle=False. {found}. Received: first {names[first]!r} with the label "
             f"{list(class_names or ())[labels[first]]!r}"
         )
     return names, (f"{found}.",)

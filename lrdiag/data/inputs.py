@@ -112,7 +112,7 @@ class LabelledBatches:
         _refuse_single_image(inputs, labels)
         labelled = tree.map_structure(_usable, inputs), self._reader.read(labels)
         _number_of_examples(labelled)
-        self._has_weights |= weights not in ([], [None])
+        self._has_weights |= any(each is not None for each in weights)
         return labelled
 
 
@@ -154,8 +154,8 @@ def unpacked(data: Any) -> tuple[Any, Any, Any]:
     Raises:
         DataError: If it is a tuple of another length.
     """
-    if isinstance(data, list) and len(data) in (2, 3) and not all(isinstance(part, list | tuple) for part in data):
-        data = tuple(data)  # arrays, not batches
+    if isinstance(data, list) and len(data) in (2, 3) and not is_list_of_batches(data):
+        data = tuple(data)
     if not isinstance(data, tuple):
         return data, None, None
     if len(data) not in (1, 2, 3):
@@ -165,6 +165,11 @@ def unpacked(data: Any) -> tuple[Any, Any, Any]:
         )
     x, y, sample_weight = (*data, None, None)[:3]
     return x, y, sample_weight
+
+
+def is_list_of_batches(data: Any) -> bool:
+    """Returns whether data is a list of batches `(x, y)` or `(x, y, sample_weight)`, not of arrays."""
+    return isinstance(data, list) and all(isinstance(part, list | tuple) and len(part) in (2, 3) for part in data)
 
 
 def number_of_batches(dataset: keras.utils.PyDataset) -> int | None:

@@ -91,7 +91,7 @@ class Evaluator:
     def rehearse(
         self, x: Any, y: Any = None, *, display: Display | None = None, preprocess: Preprocessing | None = None
     ) -> int:
-        """Checks data and model on the first batch, so that errors appear before training.
+        """Checks the model on the first batch, and all data in memory, so that errors appear before training.
 
         Args:
             x: As in `evaluate`.
@@ -110,8 +110,13 @@ class Evaluator:
         with _refusals_explained(self._model, images):
             opened = OpenedModel.of(self._model, images, self._output)
             opened(_first_of(images))
-        opened.indices_of(labels if batches.labels is None else batches.labels)
-        Keeper(display, preprocess, seed=0).look(images, len(labels))
+        keeper = Keeper(display, preprocess, seed=0)
+        keeper.look(images, len(labels))
+        if batches.labels is None:
+            opened.indices_of(labels)
+        else:
+            opened.indices_of(batches.labels)
+            keeper.look_ahead(batches)
         return int(opened.classes)
 
     def evaluate(

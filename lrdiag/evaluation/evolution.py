@@ -53,14 +53,16 @@ class Memory:
 
     Attributes:
         notes: Why there is nothing to show, or empty.
-
-    Args:
-        repeats: Whether the data is known to begin with the same images in each pass.
     """
 
-    def __init__(self, *, repeats: bool = True) -> None:
+    def __init__(self) -> None:
         self._checkpoints: list[Checkpoint] = []
-        self.notes: tuple[str, ...] = () if repeats else (OTHER_ORDER,)
+        self.notes: tuple[str, ...] = ()
+
+    def give_up(self) -> None:
+        """Keeps nothing from now on, because the data isn't the same in each pass."""
+        self._checkpoints.clear()
+        self.notes = (OTHER_ORDER,)
 
     def add(self, epoch: int, evaluated: Evaluated) -> None:
         """Adds a checkpoint; it replaces an earlier one of the same epoch.
@@ -71,9 +73,8 @@ class Memory:
         """
         self._checkpoints = [each for each in self._checkpoints if each.epoch != epoch]
         if self._checkpoints and self._checkpoints[0].evaluated.fingerprint != evaluated.fingerprint:
-            self.notes = (OTHER_ORDER,)
+            self.give_up()
         if self.notes:
-            self._checkpoints.clear()
             return
         self._checkpoints.append(Checkpoint(epoch, evaluated))
         for between in self._checkpoints[1:-1]:

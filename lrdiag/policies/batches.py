@@ -11,7 +11,7 @@ import numpy as np
 
 from lrdiag.backend import pipelines
 from lrdiag.backend.arrays import dense
-from lrdiag.data.inputs import number_of_batches
+from lrdiag.data.inputs import is_list_of_batches, number_of_batches
 from lrdiag.errors import DataError
 
 
@@ -100,6 +100,8 @@ def _start(length: int | None, sweep: int, sweeps: int, batches: int) -> int:
 
 
 def _is_arrays(x: Any) -> bool:
+    if is_list_of_batches(x):
+        return False
     leaves = keras.tree.flatten(x)
     return bool(leaves) and all(hasattr(leaf, "shape") for leaf in leaves)
 
