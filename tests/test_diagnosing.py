@@ -494,13 +494,12 @@ def test_labels_may_be_names(net: keras.Model, report: Report) -> None:
 
 @pytest.mark.parametrize("form", ["arrays", "batches"])
 def test_labels_of_minus_one_and_one_are_those_of_a_hinge_loss(form: str) -> None:
-    model = network(SHAPE, 1, "tanh")
+    model = keras.Sequential([keras.Input(SHAPE), L.Flatten(), L.Dense(1, activation="tanh")])
     model.compile("sgd", "hinge")
     labels = LABELS % 2
-    expected = diagnose(model, IMAGES, labels)
     signs = 2 * labels - 1
     found = diagnose(model, IMAGES, signs) if form == "arrays" else diagnose(model, batches(IMAGES, signs))
-    np.testing.assert_array_equal(found.predictions.labels, expected.predictions.labels)
+    np.testing.assert_array_equal(found.predictions.labels, labels)
     assert found.accuracy == np.mean((model.predict(IMAGES, verbose=0)[:, 0] > 0) == labels)
     model.compile("sgd", "binary_crossentropy")
     with pytest.raises(DataError, match=r"classes -1 to 1\. A cross-entropy takes the labels 0 and 1"):
@@ -518,7 +517,7 @@ def test_steps_end_the_evaluation(net: keras.Model) -> None:
     few = diagnose(net, endless, steps=3)
     np.testing.assert_array_equal(few.predictions.labels, LABELS[:15])
     assert few.diagnosis.settings["steps"] == 3
-    with pytest.raises(SettingsError, match="`steps` must be a whole number, 1 or more. Received: 0"):
+    with pytest.raises(SettingsError, match="`steps` must be a whole number, 1 or more"):
         diagnose(net, endless, steps=0)
 
 

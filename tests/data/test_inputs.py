@@ -210,9 +210,7 @@ def test_a_single_logit_scores_two_classes(noise: LabelledImages) -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-@pytest.mark.parametrize(
-    "form", ["arrays", "tf.data", "PyDataset", "endless-tf.data", "endless-PyDataset", "generator"]
-)
+@pytest.mark.parametrize("form", ["arrays", "tf.data", "PyDataset", "no-end-tf.data", "no-end-PyDataset", "generator"])
 def test_steps_is_the_number_of_batches(form: str, steps: int, noise: LabelledImages) -> None:
     forms = FORMS | {
         "no-end-tf.data": lambda images, labels: (infinite(images, labels),),

@@ -132,12 +132,12 @@ def test_with_accumulation_a_sweep_continues_after_all_batches_of_the_previous_o
 
 @pytest.mark.parametrize("make", [Endless, lambda: dataset().repeat()], ids=["PyDataset", "tf.data"])
 def test_validation_data_without_end_needs_steps(make: Any, make_line: Callable[..., keras.Model]) -> None:
-    still = {"start_lr": 1e-12, "end_lr": 1e-11, "iterations": 1}
-    with pytest.raises(DataError, match="must be finite and repeatable.*`validation_steps`"):
+    still = {"start_lr": 1e-12, "end_lr": 1e-11, "iterations": 2}
+    with pytest.raises(DataError, match=r"must be finite and repeatable.*`validation_steps`"):
         find_lr(make_line(), INPUTS, TARGETS, **still, validation_data=make())
     found = find_lr(make_line(), INPUTS, TARGETS, **still, validation_data=make(), validation_steps=5)
     expected = make_line().evaluate(INPUTS[:5], TARGETS[:5], verbose=0, return_dict=True)["loss"]
-    assert found.sweeps[0].val_losses == pytest.approx([expected])
+    assert found.sweeps[0].val_losses == pytest.approx([expected] * 2)
 
 
 class OfKeras(Numbered):
