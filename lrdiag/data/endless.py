@@ -12,7 +12,7 @@ from lrdiag.errors import DataError
 
 SEEN_AGAIN = 1_000  # images in a row
 MOST = 200_000  # images, more than common test sets contain
-_VALUES = 1_024  # of an image identify it
+_VALUES = 64  # of an image: they tell most images apart, and are fast to compare
 
 
 def with_end(batches: Iterator[tuple[Any, np.ndarray]]) -> Iterator[tuple[Any, np.ndarray]]:
@@ -24,18 +24,45 @@ def with_end(batches: Iterator[tuple[Any, np.ndarray]]) -> Iterator[tuple[Any, n
     Raises:
         DataError: If the images repeat, or are more than `MOST`.
     """
-    seen: set[int] = set()
-    again = count = 0
+    repeats, count = _Repeats(), 0
     for inputs, labels in batches:
-        for mark in _marks(inputs, labels):
-            again = again + 1 if mark in seen else 0
-            seen.add(mark)
+        repeats.look(np.asarray(tree.flatten(inputs)[0]).reshape(len(labels), -1), labels)
         count += len(labels)
-        if again > max(SEEN_AGAIN, len(seen)):
-            raise no_end(f"{again:,} images in a row that were given before")
+        if repeats.in_a_row > max(SEEN_AGAIN, repeats.different):
+            raise no_end(f"{repeats.in_a_row:,} images in a row that were given before")
         if count > MOST:
             raise no_end(f"more than {MOST:,} images from data of unknown length")
         yield inputs, labels
+
+
+class _Repeats:
+    """Counts images that were given before.
+
+    An image is compared as a whole from the second time on that some of its values occur: before, that would be slow.
+
+    Attributes:
+        in_a_row: Number of such images up to now, without another in between.
+    """
+
+    def __init__(self) -> None:
+        self.in_a_row = 0
+        self._parts: set[int] = set()
+        self._whole: set[int] = set()
+
+    @property
+    def different(self) -> int:
+        """Number of different images so far, at least."""
+        return max(len(self._parts), len(self._whole))
+
+    def look(self, images: np.ndarray, labels: np.ndarray) -> None:
+        """Counts images, an array of shape `(n, values)`, with their labels, of shape `(n,)`."""
+        parts = np.ascontiguousarray(images[:, :: max(1, images.shape[1] // _VALUES)])
+        for place, mark in enumerate(map(hash, zip(map(bytes, parts), labels.tolist(), strict=True))):
+            whole = hash((mark, images[place].tobytes())) if mark in self._parts else None
+            self.in_a_row = self.in_a_row + 1 if whole in self._whole else 0
+            self._parts.add(mark)
+            if whole is not None:
+                self._whole.add(whole)
 
 
 def no_end(received: str) -> DataError:
@@ -44,10 +71,3 @@ def no_end(received: str) -> DataError:
         "The data must be finite. Pass the number of batches to evaluate as `steps=`, or take a part of the data with "
         f"`dataset.take(batches)` or `itertools.islice(generator, batches)`. Received: {received}"
     )
-
-
-def _marks(inputs: Any, labels: np.ndarray) -> Iterator[int]:
-    images = np.asarray(tree.flatten(inputs)[0]).reshape(len(labels), -1)
-    step = max(1, images.shape[1] // _VALUES)
-    for image, label in zip(np.ascontiguousarray(images[:, ::step]), labels.tolist(), strict=True):
-        yield hash((image.tobytes(), label))

@@ -46,8 +46,16 @@ def test_finite_data_is_not_refused(number: int) -> None:
     assert len(list(with_end(batches(number)))) == number
 
 
-def test_two_passes_over_many_images_are_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_passes_over_many_images_are_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endless, "SEEN_AGAIN", 10)
-    assert len(list(with_end(batches(10)))) == 10
+    assert len(list(with_end(batches(15)))) == 15
     with pytest.raises(DataError, match="48 images in a row"):
-        list(with_end(batches(11)))
+        list(with_end(batches(20)))
+
+
+def test_images_that_differ_in_few_values_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a small object on black."""
+    monkeypatch.setattr(endless, "SEEN_AGAIN", 10)
+    images = np.eye(1600, 1600, dtype="float32").reshape(100, 16, 40, 40)
+    labels = np.zeros(16, np.int64)
+    assert len(list(with_end((batch, labels) for batch in images))) == 100
