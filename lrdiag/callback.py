@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import keras
+
 from lrdiag.backend.interrupt import Interrupt
-from lrdiag.data.inputs import DEFAULT_BATCH_SIZE
-from lrdiag.diagnosing import Reporter, Stopwatch
+from lrdiag.data.class_names import ClassNames, names_in_order
+from lrdiag.data.inputs import DEFAULT_BATCH_SIZE, unpacked
+from lrdiag.diagnosing import Reporter, Stopwatch, require_steps
 from lrdiag.errors import ComparisonError, DataError, require_count
 from lrdiag.evaluation.evolution import Memory
 from lrdiag.evaluation.keeper import Display
@@ -65,6 +68,8 @@ class ReportingCallback(RunRecorder):
         self._tensorboard = self._open_tensorboard()
         self._stopwatch = self._clock or Stopwatch()
         super().on_train_begin(logs)
+        if self._every and not self._reporter.repeats():
+            self._memory.give_up()
         self._interrupt = Interrupt(self)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -104,7 +109,8 @@ class ReportingCallback(RunRecorder):
         self._stopwatch.note("training", training.seconds or 0.0)
         pause = Stopwatch()
         with self._stopwatch.lap("predict_and_explain"):
-            evaluated = self._reporter.evaluate(self._evaluator, keep_every_map=self._every is not None)
+            keep_every_map = self._every is not None and not self._memory.notes
+            evaluated = self._reporter.evaluate(self._evaluator, keep_every_map=keep_every_map)
             train_sample = self._reporter.train_sample(self._evaluator)
             self._memory.add(max(1, len(self.epochs)), evaluated)
         with self._stopwatch.lap("report"), self._reporter.progress.stage("Writing the page"):
@@ -115,6 +121,7 @@ class ReportingCallback(RunRecorder):
                 train_sample=train_sample,
                 seconds=self._stopwatch.seconds(),
                 watched=self._memory.watched(),
+                notes=self._memory.notes,
             )
             try:
                 self.report = self._reporter.compared(report)
@@ -171,13 +178,15 @@ class ReportCallback(ReportingCallback):
 
     Args:
         folder: The run folder to write.
-        validation_data: The images to evaluate: `(images, labels)`, or a dataset of batches that gives the same images
-            in the same order in each pass.
+        validation_data: The images to evaluate: `(images, labels)`, `(images, labels, sample_weight)`, or a
+            `tf.data.Dataset`, `keras.utils.PyDataset` or list of batches. Weights are ignored.
+        validation_steps: Number of batches to evaluate, as in `model.fit`. Required if `validation_data` has no end.
         every: Write the report after every `every` epochs too. The page then shows how misclassified images and their
-            heatmaps changed. `None` writes it at the end only.
+            heatmaps changed, if `validation_data` gives the same images in the same order in each pass. `None` writes
+            it at the end only.
         log_dir: A folder for TensorBoard, or `None`. It receives learning rate and loss of each step and, with each
             report, the confusion matrix and the heatmaps of the misclassified images with the highest loss.
-        class_names: Name of each class. Defaults to their numbers.
+        class_names: See `lrdiag.diagnose`.
         range_test: The return value of `find_lr`, to show it on the page.
         display: See `lrdiag.diagnose`.
         preprocess: See `lrdiag.diagnose`.
@@ -197,9 +206,10 @@ class ReportCallback(ReportingCallback):
         folder: str | Path,
         validation_data: Any,
         *,
+        validation_steps: int | None = None,
         every: int | None = None,
         log_dir: str | Path | None = None,
-        class_names: Sequence[str] | None = None,
+        class_names: ClassNames | None = None,
         range_test: RangeTest | RangeTestFacts | None = None,
         display: Display | None = None,
         preprocess: Preprocessing | None = None,
@@ -212,21 +222,23 @@ class ReportCallback(ReportingCallback):
             require_count("every", every)
         if validation_data is None:
             raise DataError("`validation_data` is required: the model is evaluated on it. Received: None")
-        if isinstance(validation_data, Iterator):
+        require_steps("validation_steps", validation_steps)
+        if isinstance(validation_data, Iterator) and not isinstance(validation_data, keras.utils.PyDataset):
             raise DataError(
                 "`validation_data` must give the same images in each pass. Give arrays, a tf.data.Dataset, a "
                 f"keras.utils.PyDataset, or a list of batches. Received: {type(validation_data).__name__}"
             )
         run_folder.create(Path(folder))  # raises before training if the folder can't be written
         reporter = Reporter(
-            data=validation_data if isinstance(validation_data, tuple) else (validation_data,),
+            data=unpacked(validation_data),
+            steps=validation_steps,
             display=display,
             preprocess=preprocess,
             output=output,
             batch_size=batch_size,
-            class_names=class_names,
+            class_names=names_in_order(class_names),
             data_name=name,
-            settings={"preprocess": preprocess, "output": output},
+            settings={"validation_steps": validation_steps, "preprocess": preprocess, "output": output},
             range_test=range_test,
             baseline=None if baseline is None else run_of(baseline),
             made_by="callback",

@@ -6,13 +6,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lrdiag.errors import DataError
 from lrdiag.evaluation.evaluator import Evaluated
 from lrdiag.record.arrays import finite
 from lrdiag.record.facts import Evolution, Moment, WatchedImage
 
 WATCHED = 12  # images: half still misclassified, half corrected, if there are enough of both
 SHOWN = 10  # epochs at most, the first and the last among them
+OTHER_ORDER = (
+    "How predictions changed during training is not shown, because the validation data gives other images, or another "
+    "order, in each pass. Build it with shuffle=False and without augmentation."
+)
 
 
 @dataclass
@@ -46,11 +49,21 @@ class Watched:
 class Memory:
     """The checkpoints of one training run.
 
-    Predictions and maps of all checkpoints are kept, images only of the first and the last one.
+    Predictions and maps of all checkpoints are kept, images only of the first and the last one. Nothing is kept, and
+    there is nothing to show, if the data isn't the same in each pass.
+
+    Attributes:
+        notes: Why there is nothing to show, or empty.
     """
 
     def __init__(self) -> None:
         self._checkpoints: list[Checkpoint] = []
+        self.notes: tuple[str, ...] = ()
+
+    def give_up(self) -> None:
+        """Keeps nothing from now on, because the data isn't the same in each pass."""
+        self._checkpoints.clear()
+        self.notes = (OTHER_ORDER,)
 
     def add(self, epoch: int, evaluated: Evaluated) -> None:
         """Adds a checkpoint; it replaces an earlier one of the same epoch.
@@ -58,26 +71,21 @@ class Memory:
         Args:
             epoch: Counted from 1.
             evaluated: The evaluation, with `every_map` if the maps are to be shown.
-
-        Raises:
-            DataError: If the images or their order differ from those of earlier checkpoints.
         """
         self._checkpoints = [each for each in self._checkpoints if each.epoch != epoch]
         if self._checkpoints and self._checkpoints[0].evaluated.fingerprint != evaluated.fingerprint:
-            raise DataError(
-                "The validation data must give the same images in the same order in every pass. Build it with "
-                "shuffle=False and without augmentation. Received: other images, or another order, than after epoch "
-                f"{self._checkpoints[0].epoch}"
-            )
+            self.give_up()
+        if self.notes:
+            return
         self._checkpoints.append(Checkpoint(epoch, evaluated))
         for between in self._checkpoints[1:-1]:
             between.forget_images()
 
     def watched(self) -> Watched | None:
-        """The images to show; `None` with fewer than two checkpoints or without mistakes."""
-        places = np.unique(np.linspace(0, len(self._checkpoints) - 1, SHOWN).round().astype(int))
-        if len(places) < 2:
+        """The images to show; `None` with fewer than two checkpoints, without mistakes, or with a note."""
+        if len(self._checkpoints) < 2:
             return None
+        places = np.unique(np.linspace(0, len(self._checkpoints) - 1, SHOWN).round().astype(int))
         shown = [self._checkpoints[place] for place in places]
         states = [each.evaluated for each in shown]
         indices, images = _chosen(states[0], states[-1])

@@ -161,7 +161,9 @@ class GradCAM:
             ModelError: If the method does not support the model.
         """
         collector = Collector()
-        for images, labels in labelled_batches(x, y, self._batch_size):
+        for images, given in labelled_batches(x, y, self._batch_size):
+            self._ready(images, None)
+            labels = self._opened.indices_of(given)
             batch = self.explain(images, labels)
             collector.add(batch, labels)
             if on_batch:

@@ -164,6 +164,17 @@ class OpenedModel:
         """Whether the model returns probabilities and its loss takes logits, or the other way round."""
         return takes_logits(self.loss) is self.returns_probabilities
 
+    def indices_of(self, labels: np.ndarray) -> np.ndarray:
+        """Returns the class indices that labels stand for: −1 is class 0 if a single unit has no cross-entropy loss.
+
+        Raises:
+            DataError: If the model does not score one of the classes.
+        """
+        if self.units == 1 and takes_logits(self.loss) is None:
+            labels = np.where(labels == -1, 0, labels)
+        self.refuse_unknown_classes(labels)
+        return labels
+
     def refuse_unknown_classes(self, classes: np.ndarray) -> None:
         """Raises if the model does not score one of `classes`.
 
@@ -173,7 +184,7 @@ class OpenedModel:
         if not ((classes >= 0) & (classes < self.classes)).all():
             raise DataError(
                 f"A class must be 0 to {self.classes - 1}: the model scores {self.classes}. "
-                f"Received: classes {classes.min()} to {classes.max()}"
+                f"Received: classes {classes.min()} to {classes.max()}{_remedy(classes, self.units, self.classes)}"
             )
 
     def returned_by(self, layer: keras.Operation) -> Any:
@@ -248,6 +259,16 @@ class OpenedModel:
                 f"Received: output={self.output!r}"
             )
         return named[self.output]
+
+
+def _remedy(classes: np.ndarray, units: int, known: int) -> str:
+    if set(np.unique(classes)) <= {-1, 1}:
+        if units == 1:
+            return ". A cross-entropy takes the labels 0 and 1: convert with (labels + 1) // 2"
+        return ". Pass 0 instead of −1, or leave those images out if −1 marks images without a class"
+    if classes.min() >= 1 and classes.max() == known:
+        return ". If the labels count from 1, pass labels - 1"
+    return ""
 
 
 def _named(outputs: Any, names: list[str] | None) -> dict[str | int, Any]:

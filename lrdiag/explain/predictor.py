@@ -35,7 +35,8 @@ class Predictor:
     def predict(self, x: Any, y: Any = None) -> Predictions:
         """Predicts every image; arguments and errors are those of `GradCAM.predict_and_explain`."""
         labels, scores = [], []
-        for images, classes in labelled_batches(x, y, self._batch_size):
+        for images, given in labelled_batches(x, y, self._batch_size):
+            classes = self.opened.indices_of(given)
             labels.append(classes)
             scores.append(self.explain(images, classes).scores)
         return self.opened.predictions(np.concatenate(scores), np.concatenate(labels))
