@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lrdiag.data.fitting import DEFAULT_SIZE
+from lrdiag.data.fitting import AS_IS, Fitting
 from lrdiag.data.sources.image_files import LabelledFiles, read_parts
 from lrdiag.data.sources.libraries import require
 from lrdiag.data.sources.names import printable
@@ -50,13 +50,11 @@ class ImageTable:
 
     Attributes:
         path: The table.
-        image_size: Height and width of the images, in pixels. `None` uses 32 × 32.
-        channels: 3, or 1 for grey images.
+        fitting: Size and channels of the images.
     """
 
     path: Path
-    image_size: tuple[int, int] | None = None
-    channels: int = 3
+    fitting: Fitting = AS_IS
 
     @staticmethod
     def reads(path: Path) -> bool:
@@ -82,10 +80,17 @@ class ImageTable:
         numbers = {label: number for number, label in enumerate(classes)}
         wanted = parts_to_read({row.part for row in rows}, source, test_only=test_only)
         files = {part: _files([row for row in rows if row.part == part], numbers) for part in wanted}
-        size = self.image_size or DEFAULT_SIZE
-        parts, skipped = read_parts(self.path.parent, files, size, self.channels, progress)
-        names = [printable(label) for label in classes]
-        return assemble(self.name, source, names, parts, test_only=test_only, skipped=skipped)
+        read = read_parts(self.path.parent, files, self.fitting, progress)
+        return assemble(
+            self.name,
+            source,
+            [printable(label) for label in classes],
+            read.parts,
+            test_only=test_only,
+            skipped=read.skipped,
+            notes=read.notes,
+            sixteen_bit_max=read.sixteen_bit_max,
+        )
 
     def _rows(self, source: str) -> Iterator[_Row]:
         read = _read_csv if self.path.suffix.lower() in CSV_SUFFIXES else _read_parquet

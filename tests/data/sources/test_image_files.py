@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lrdiag.data.fitting import Fitting
 from lrdiag.data.sources.image_files import LabelledFiles, read_parts
 from lrdiag.record.arrays import SkippedFile
 
@@ -18,8 +19,8 @@ def load_one(tmp_path, progress):
     def load(save, name="x.png", size=(32, 32), channels=3):
         save(tmp_path / name)
         files = {"test": LabelledFiles([name], np.zeros(1, np.int64))}
-        parts, skipped = read_parts(tmp_path, files, size, channels, progress)
-        return parts["test"].images, skipped
+        read = read_parts(tmp_path, files, Fitting(size, channels), progress)
+        return read.parts["test"].images, read.skipped
 
     return load
 
@@ -221,7 +222,8 @@ def write_numbered_images(folder, count, broken=()):
 def test_images_labels_and_files_still_match_if_some_are_skipped(tmp_path, progress, monkeypatch, chunk):
     monkeypatch.setattr("lrdiag.data.sources.image_files._CHUNK", chunk)
     files = write_numbered_images(tmp_path, 20, broken=(0, 7, 19))
-    parts, skipped = read_parts(tmp_path, {"train": files}, (4, 4), 1, progress)
+    read = read_parts(tmp_path, {"train": files}, Fitting((4, 4), 1), progress)
+    parts, skipped = read.parts, read.skipped
     kept = [number for number in range(20) if number not in (0, 7, 19)]
     train = parts["train"]
     assert train.images[:, 2, 2, 0].tolist() == kept
@@ -235,7 +237,8 @@ def test_images_labels_and_files_still_match_if_some_are_skipped(tmp_path, progr
 def test_each_part_is_read_separately(tmp_path, progress):
     files = write_numbered_images(tmp_path, 9, broken=(1, 8))
     one, other = LabelledFiles(files.names[:2], files.labels[:2]), LabelledFiles(files.names[2:], files.labels[2:])
-    parts, skipped = read_parts(tmp_path, {"train": one, "test": other}, (8, 8), 3, progress)
+    read = read_parts(tmp_path, {"train": one, "test": other}, Fitting((8, 8), 3), progress)
+    parts, skipped = read.parts, read.skipped
     assert {part: len(images) for part, images in parts.items()} == {"train": 1, "test": 6}
     assert [each.file for each in skipped] == ["1.png", "8.png"]
     assert progress.stages == [("Reading images", 9, "images")]
@@ -247,7 +250,8 @@ def test_each_part_is_read_separately(tmp_path, progress):
 def test_any_name_of_a_file_can_be_shown(tmp_path, progress, name, shown):
     Image.new("L", (8, 8), 5).save(tmp_path / name)
     files = LabelledFiles([name, "no" + name], np.zeros(2, np.int64))
-    parts, skipped = read_parts(tmp_path, {"test": files}, (8, 8), 1, progress)
+    read = read_parts(tmp_path, {"test": files}, Fitting((8, 8), 1), progress)
+    parts, skipped = read.parts, read.skipped
     assert parts["test"].files == (shown,)
     assert parts["test"].images[0, 0, 0, 0] == 5
     assert [each.file for each in skipped] == ["no" + shown]

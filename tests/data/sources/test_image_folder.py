@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from lrdiag.data.fitting import Fitting
 from lrdiag.data.sources.image_folder import ImageFolder
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import SkippedFile
@@ -27,8 +28,8 @@ def test_classes_and_images_are_sorted(write_images, progress):
 def test_size_and_channels_choose_the_shape(write_images, progress):
     root = write_images()
     assert ImageFolder(root).load(progress).train.images.shape == (6, 32, 32, 3)
-    assert ImageFolder(root, (20, 48)).load(progress).train.images.shape == (6, 20, 48, 3)
-    assert ImageFolder(root, channels=1).load(progress).train.images.shape == (6, 32, 32, 1)
+    assert ImageFolder(root, Fitting((20, 48))).load(progress).train.images.shape == (6, 20, 48, 3)
+    assert ImageFolder(root, Fitting(channels=1)).load(progress).train.images.shape == (6, 32, 32, 1)
 
 
 def test_other_and_hidden_files_are_ignored(write_images, progress):
@@ -283,7 +284,7 @@ def test_peak_memory_is_at_most_twice_the_images(write_images, progress):
     ImageFolder(root).load(progress)  # imports are not counted
     tracemalloc.start()
     try:
-        dataset = ImageFolder(root, (256, 256)).load(progress)
+        dataset = ImageFolder(root, Fitting((256, 256))).load(progress)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lrdiag.data.fitting import Fitting
 from lrdiag.data.sources.npz import ImageArrays
 from lrdiag.errors import DataError
 
@@ -81,7 +82,7 @@ def test_undivided_arrays_are_divided(write, progress, names):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_grey_and_colour(write, progress, shape, channels):
     arrays = four(shape=shape)
-    train = ImageArrays(write(arrays), channels=channels).load(progress).train.images
+    train = ImageArrays(write(arrays), Fitting(channels=channels)).load(progress).train.images
     assert train.shape == (6, 9, 7, channels)
     if shape[2:] != (3,):
         for channel in range(channels):
@@ -89,7 +90,7 @@ def test_grey_and_colour(write, progress, shape, channels):
 
 
 def test_image_size_scales(write, progress):
-    dataset = ImageArrays(write(four()), image_size=(4, 6)).load(progress)
+    dataset = ImageArrays(write(four()), Fitting((4, 6))).load(progress)
     assert dataset.train.images.shape == (6, 4, 6, 3)
     assert dataset.test.images.shape == (4, 4, 6, 3)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lrdiag.data.fitting import Fitting
 from lrdiag.data.sources.table import ImageTable
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import SkippedFile
@@ -56,7 +57,7 @@ def test_the_column_split_divides_the_rows_and_keeps_their_order(write, progress
 
 def test_size_and_channels_choose_the_shape(write, progress):
     path = write(DIVIDED)
-    assert ImageTable(path, (20, 48), channels=1).load(progress).train.images.shape == (3, 20, 48, 1)
+    assert ImageTable(path, Fitting((20, 48), channels=1)).load(progress).train.images.shape == (3, 20, 48, 1)
 
 
 def test_without_split_the_rows_are_divided_by_class(write, progress):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from lrdiag.data.fitting import Fitting
 from lrdiag.data.sources.tfds import TfdsFolder
 from lrdiag.errors import DataError
 
@@ -68,7 +69,7 @@ def test_splits_are_read_and_images_of_every_size_are_fitted(folder, prepared, p
 
 def test_size_and_channels_choose_the_shape(folder, prepared, progress):
     prepared()
-    assert TfdsFolder(folder, (20, 48), channels=1).load(progress).test.images.shape == (3, 20, 48, 1)
+    assert TfdsFolder(folder, Fitting((20, 48), channels=1)).load(progress).test.images.shape == (3, 20, 48, 1)
 
 
 def test_an_evaluation_reads_only_the_test_images(folder, prepared, progress):
@@ -155,12 +156,12 @@ def written(tmp_path):
 def test_a_folder_written_by_the_library_is_read(written, progress):
     path, splits = written
     assert TfdsFolder.reads(path)
-    dataset = TfdsFolder(path, (12, 16)).load(progress)
+    dataset = TfdsFolder(path, Fitting((12, 16))).load(progress)
     assert (dataset.name, dataset.classes) == ("pets", ("dog", "cat"))
     for part, images in (("train", dataset.train), ("test", dataset.test)):
         pairs = {(image.tobytes(), int(label)) for image, label in zip(images.images, images.labels, strict=True)}
         assert pairs == {(example["image"].tobytes(), example["label"]) for example in splits[part]}
-    again = TfdsFolder(path, (12, 16)).load(progress)
+    again = TfdsFolder(path, Fitting((12, 16))).load(progress)
     np.testing.assert_array_equal(again.test.images, dataset.test.images)
 
 
