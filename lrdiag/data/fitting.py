@@ -140,12 +140,12 @@ def _pad(image: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
     """Scales the whole image into `size`, as `tf.image.resize_with_pad`."""
     (height, width), (wanted_height, wanted_width) = image.shape[:2], size
     ratio = max(width / wanted_width, height / wanted_height)
-    rows, columns = max(1, int(height / ratio)), max(1, int(width / ratio))
-    top, left = (wanted_height - rows) // 2, (wanted_width - columns) // 2
+    scaled = height / ratio, width / ratio
+    rows, columns = (max(1, int(side)) for side in scaled)
+    top, left = (int((wanted - side) / 2) for wanted, side in zip(size, scaled, strict=True))
     padded = np.zeros((*size, *image.shape[2:]), np.uint8)
-    padded[top : top + rows, left : left + columns] = _stretch(image, (rows, columns)).reshape(
-        rows, columns, *image.shape[2:]
-    )
+    inner = padded[top : top + rows, left : left + columns]
+    inner[:] = _stretch(image, (rows, columns)).reshape(inner.shape)
     return padded
 
 

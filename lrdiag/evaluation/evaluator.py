@@ -135,7 +135,8 @@ class Evaluator:
             display: The images to show: a `uint8` array with one image for each input, or a function that converts a
                 batch of inputs to images.
             preprocess: The preprocessing that the images went through, which is undone before they are shown. By
-                default it is inferred from the values of the first batch.
+                default it is inferred from the values of the first batch, or the images are shown between the minimum
+                and the maximum of that batch, and a note says so.
             seed: Random seed of the sample of misclassified images whose maps are measured.
             progress: Progress listener.
             fingerprint: The fingerprint of images and labels if it is known already; then it is not computed again.
@@ -175,6 +176,7 @@ class Evaluator:
             returns_probabilities=predictor.opened.returns_probabilities,
             loss_takes_logits=says_from_logits(self._model, self._output),
             every_map=collector.every_map(),
+            notes=keeper.notes,
         )
 
     def predict(self, x: Any, y: Any = None) -> Predictions:

@@ -1,9 +1,11 @@
 """Sizes and channels."""
 
+import cv2
 import numpy as np
 import pytest
 
-from lrdiag.data.fitting import Fitting, fit_all
+from lrdiag.data.fitting import Fitting, Sizes, fit_all
+from lrdiag.data.sources.image_folder import ImageFolder
 from lrdiag.record.arrays import LabelledImages
 
 
@@ -50,3 +52,42 @@ def test_shrinking_to_half_is_the_mean_of_four_pixels():
     image = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
     means = image.reshape(4, 2, 4, 2).mean(axis=(1, 3))
     assert np.abs(Fitting((4, 4), 1)(image)[..., 0] - means).max() <= 0.5
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """A folder of images of many sizes, in two classes."""
+    folder = tmp_path_factory.mktemp("photographs")
+    random = np.random.default_rng(0)
+    for number, (height, width) in enumerate([(48, 96), (96, 48), (40, 40), (33, 77), (20, 15), (200, 31), (32, 24)]):
+        rough = random.integers(0, 256, (9, 9, 3), np.uint8)
+        (folder / "ab"[number % 2]).mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / "ab"[number % 2] / f"{number}.png"), cv2.resize(rough, (width, height)))
+    return folder
+
+
+@pytest.mark.parametrize("size", [(32, 32), (24, 40)])
+@pytest.mark.parametrize(
+    ("resize", "option"),
+    [("stretch", {}), ("crop", {"crop_to_aspect_ratio": True}), ("pad", {"pad_to_aspect_ratio": True})],
+)
+def test_the_pixels_are_those_of_the_loader_of_keras(photographs, progress, size, resize, option):
+    from keras.utils import image_dataset_from_directory
+
+    batches = image_dataset_from_directory(
+        photographs, image_size=size, shuffle=False, batch_size=None, verbose=False, **option
+    )
+    expected = np.stack([image for image, _ in batches.as_numpy_iterator()])
+    dataset = ImageFolder(photographs, Fitting(size, resize=resize)).load(progress, test_only=True)
+    assert np.abs(dataset.test.images - expected).max() < 1, "rounded to integers"
+    words = {"stretch": "stretched to", "crop": "cropped to the proportions of", "pad": "scaled into"}
+    assert dataset.notes[0].startswith("Images of other sizes (7 of 7) were " + words[resize])
+
+
+def test_images_are_counted_by_size_and_proportions():
+    fitting, same, larger = Fitting((10, 20)), Sizes(), Sizes()
+    same.add((10, 20, 3), fitting.size, 5)
+    larger.add((20, 40, 3), fitting.size, 5)
+    assert fitting.notes(same) == []
+    assert fitting.notes(larger) == ["Images of other sizes (5 of 5) were scaled to 20 × 10 pixels."]
+    assert Fitting().notes(larger) == []

@@ -44,7 +44,7 @@ class _Others:
         """Returns the number of files of each suffix, in a sentence."""
         if not self.companions:
             return []
-        kinds = ", ".join(f"{count(number)} {suffix}" for suffix, number in self.companions.most_common())
+        kinds = ", ".join(f"{count(self.companions[suffix])} {suffix}" for suffix in sorted(self.companions))
         return [f"Other files in the folders of the classes were not read: {kinds}."]
 
 

@@ -101,7 +101,8 @@ def refuse_parts_as_classes(folder: Path, classes: Iterable[str]) -> None:
     if len(alike) > 1:
         raise DataError(
             "The folders of classes must not contain the same folders: these look like parts of a data set. "
-            f"Received: {printable(str(folder))}, where {_listed(alike)} contain {_listed(sorted(repeated))}. {advice}"
+            f"Received: {printable(str(folder))}, where {_listed(sorted(alike))} contain {_listed(sorted(repeated))}. "
+            f"{advice}"
         )
 
 

@@ -45,7 +45,7 @@ def places(images) -> list[int]:
 
 
 def test_the_column_split_divides_the_rows_and_keeps_their_order(write, progress):
-    dataset = ImageTable(write(DIVIDED)).load(progress)
+    dataset = ImageTable(write(DIVIDED), Fitting(file_size=(32, 32))).load(progress)
     assert (dataset.name, dataset.classes) == ("flowers", ("cat", "dog"))
     assert (places(dataset.train), dataset.train.labels.tolist()) == ([0, 1, 5], [1, 0, 1])
     assert (places(dataset.validation), dataset.validation.labels.tolist()) == ([4, 6], [0, 0])
