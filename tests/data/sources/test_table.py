@@ -85,7 +85,8 @@ def test_an_evaluation_uses_the_classes_of_all_rows(write, progress):
 
 
 @pytest.mark.parametrize(
-    "header", ["path,label", "file,class", "filename,target", "image,label", "Path,LABEL", " path , label "]
+    "header",
+    ["path,label", "file,class", "filename,target", "image,label", "Path,LABEL", " path , label ", "file_name,label"],
 )
 def test_names_of_columns(write, progress, header):
     assert len(ImageTable(write(listed(["cat", "dog"] * 5, header))).load(progress).train) == 8
@@ -127,6 +128,12 @@ def test_absolute_paths(tmp_path, write, progress):
     assert places(ImageTable(write(text, "tables/x.csv")).load(progress, test_only=True).test) == [3, 4]
 
 
+def test_paths_of_windows(tmp_path, write, progress):
+    (tmp_path / "a\\b.png").write_bytes((tmp_path / "photos" / "7.png").read_bytes())
+    text = "path,label\nphotos\\3.png,a\n.\\photos\\4.png,b\na\\b.png,b\n"
+    assert places(ImageTable(write(text)).load(progress, test_only=True).test) == [3, 4, 7]
+
+
 def test_a_relative_table(write, progress, monkeypatch):
     path = write(listed(["a", "b"]))
     monkeypatch.chdir(path.parent)
@@ -157,7 +164,7 @@ def test_a_class_of_broken_files_is_an_error(write, progress):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"column of paths \(path, file, filename, image\).* Received: the columns \[\] in the table"),
+        ("", r"column of paths \(path, file, filename, .*\).* Received: the columns \[\] in the table"),
         ("picture,label\na,b\n", r"Received: the columns \['picture', 'label'\]"),
         ("path,kind\na,b\n", r"column of labels \(label, class, target\).* \['path', 'kind'\]"),
         ("path,label\n", "must list images. Received: the table .* without rows"),
