@@ -58,6 +58,8 @@ class Fitting:
             `uint8` of shape `(*size, channels)`.
         """
         size = self.size or (image.shape[0], image.shape[1])
+        if image.shape == (*size, self.channels):
+            return image
         sized = image if image.shape[:2] == size else _RESIZE[self.resize](image, size)
         return _convert(sized, self.channels).reshape(*size, self.channels)
 
@@ -91,9 +93,11 @@ class Sizes:
 
     def add(self, shape: tuple[int, ...], size: tuple[int, int] | None, number: int = 1) -> None:
         """Counts images of this shape."""
-        height, width = size or shape[:2]
         self.total += number
-        self.others += number * (shape[:2] != (height, width))
+        if size is None or shape[:2] == size:
+            return
+        height, width = size
+        self.others += number
         self.distorted += number * (shape[0] * width != shape[1] * height)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import struct
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +43,7 @@ COMMON = ".jpg, .png, .webp, .bmp, .gif, .tif and other image files"
 MAX_PIXELS = 178_956_970  # as in Pillow: a file of a few bytes can contain more and would fill the memory
 
 _NO_SIGNATURE = {"TGA": FORMATS["TGA"]}  # anything could be one, so that the suffix decides
+_CHUNK = struct.Struct(">I4s")  # length and kind; a kind in capitals contains pixels or colours
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SIGNATURES = (jpeg.SIGNATURE, _PNG, b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 _BITS_OF_TIFF = 258  # the tag BitsPerSample
@@ -61,7 +64,7 @@ class Decoded(NamedTuple):
     turned: bool = False
 
 
-def decode(path: Path) -> Decoded:
+def decode(path: str) -> Decoded:
     """Decodes an image file, or the first image of an animation.
 
     Palettes, grey and CMYK are converted to RGB. Transparency is dropped, and the colours below it are shown, as in
@@ -71,17 +74,23 @@ def decode(path: Path) -> Decoded:
         ValueError: If there is no such file, or it is damaged or of another format.
         Exception: Anything that Pillow raises for a damaged file.
     """
-    if not path.is_file():  # reading a pipe could block forever
-        raise ValueError("there is no such file")
-    data = path.read_bytes()
-    if not data:
-        raise ValueError("it is empty")
+    data = _read(path)
     decoded = None
     if data.startswith(jpeg.SIGNATURE):
         decoded = _decode_jpeg(data)
     elif data.startswith(_PNG):
         decoded = _decode_png(data)
-    return decoded or _decode_with_pillow(data, path.suffix.lower())
+    return decoded or _decode_with_pillow(data, os.path.splitext(path)[1].lower())
+
+
+def _read(path: str) -> bytes:
+    if not os.path.isfile(path):  # reading a pipe could block forever
+        raise ValueError("there is no such file")
+    with open(path, "rb", buffering=0) as file:
+        data = file.read()
+    if not data:
+        raise ValueError("it is empty")
+    return data
 
 
 def looks_like_image(path: Path) -> bool:
@@ -125,14 +134,13 @@ def _chunks_of_png(data: bytes) -> set[bytes] | None:
     Raises:
         ValueError: If the checksum of a chunk that contains pixels or colours is wrong.
     """
-    kinds, place = set(), len(_PNG)
+    kinds, place, view = set(), len(_PNG), memoryview(data)
     while place + 12 <= len(data):
-        end = place + 8 + int.from_bytes(data[place : place + 4])
-        kind = data[place + 4 : place + 8]
+        length, kind = _CHUNK.unpack_from(data, place)
+        end = place + 8 + length
         if end + 4 > len(data):
             return None
-        critical = kind[:1].isupper()
-        if critical and zlib.crc32(memoryview(data)[place + 4 : end]) != int.from_bytes(data[end : end + 4]):
+        if kind[0] < ord("a") and zlib.crc32(view[place + 4 : end]) != int.from_bytes(data[end : end + 4]):
             raise ValueError(f"the checksum of its part {kind.decode('ascii', 'replace')} is wrong")
         kinds.add(kind)
         if kind == b"IEND":

@@ -154,7 +154,7 @@ def _read(
         chunk, counted = files.names[start : start + _CHUNK], Tally()
         for index, name in enumerate(chunk, start):
             try:
-                decoded = decode(folder / name)
+                decoded = decode(os.path.join(folder, name))
                 if fitting.size is None and decoded.pixels.shape[:2] != size:
                     raise different_sizes(name, decoded.pixels.shape, size)
                 pixels[index] = fitting(decoded.pixels)
@@ -182,7 +182,7 @@ def _shared_size(folder: Path, names: Sequence[str]) -> tuple[int, int]:
     """Returns height and width of the first image that can be read."""
     for name in names:
         with contextlib.suppress(Exception):  # a damaged file can raise anything
-            height, width = decode(folder / name).pixels.shape[:2]
+            height, width = decode(os.path.join(folder, name)).pixels.shape[:2]
             return height, width
     return DEFAULT_SIZE  # none can be read, so no image will have it
 

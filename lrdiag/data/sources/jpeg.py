@@ -23,7 +23,8 @@ _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _MAY_FOLLOW_A_SCAN = {0xC4, _EOI, _SOS, 0xDB, 0xDC, _DRI, *range(0xE0, 0xF0), 0xFE}
 _COEFFICIENTS = 64  # of a block
-_LONGEST_ZERO = 4  # bits: the longest code that the blocks of an empty area have in a scan, if it is all zeros
+_SUSPICIOUS = 72  # bytes that repeat the same 8 bytes: rare in an intact file
+_LONGEST_EMPTY = 4  # bits: the most that a block of an empty area takes in a scan, if all such blocks are alike
 _TAIL = 8  # bytes: the last block of an intact file needs the last of them
 _GREY = 128  # value of a block without data
 _MARKER = re.compile(rb"\xff[^\x00\xff]")  # 0xFF 0x00 is data, and further 0xFF are fill bytes
@@ -36,7 +37,6 @@ class Jpeg:
     Attributes:
         height: In pixels, as stored.
         width: In pixels, as stored.
-        blocks: Number of blocks of 8 × 8 pixels in all components.
         progressive: Whether several scans refine each other.
         scans: Start and end of the entropy-coded data of each scan.
         restarts: Whether restart markers divide the data of a scan.
@@ -46,12 +46,12 @@ class Jpeg:
 
     height: int = 0
     width: int = 0
-    blocks: int = 0
     progressive: bool = False
     scans: list[tuple[int, int]] = field(default_factory=list)
     restarts: bool = False
     turned: bool = False
     problem: str | None = None
+    _sampling: list[tuple[int, int]] = field(default_factory=list)
     _missing_bits: dict[int, list[int]] = field(default_factory=dict)
 
     @property
@@ -65,19 +65,22 @@ class Jpeg:
         """Reads a start of frame: size and components."""
         self.height, self.width = int.from_bytes(segment[1:3]), int.from_bytes(segment[3:5])
         self.progressive = progressive
-        components = [segment[place : place + 2] for place in range(6, 6 + 3 * segment[5], 3)]
-        factors = [(sampling >> 4, sampling & 15) for _, sampling in components]
-        across, down = max(each[0] for each in factors), max(each[1] for each in factors)
+        for place in range(6, 6 + 3 * segment[5], 3):
+            name, sampling = segment[place], segment[place + 1]
+            self._sampling.append((sampling >> 4, sampling & 15))
+            self._missing_bits[name] = [1] * (_COEFFICIENTS if progressive else 1)
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks of 8 × 8 pixels in all components."""
+        across, down = max(x for x, _ in self._sampling), max(y for _, y in self._sampling)
         units = ceil(self.width / (8 * across)) * ceil(self.height / (8 * down))
-        self.blocks = units * sum(x * y for x, y in factors)
-        self._missing_bits = {name: [1] * _COEFFICIENTS for name, _ in components}
+        return units * sum(x * y for x, y in self._sampling)
 
     def read_scan_header(self, segment: bytes) -> None:
         """Reads which coefficients a scan contains, and how many of their bits it leaves out."""
         count = segment[0]
-        first, last, bits = segment[1 + 2 * count : 4 + 2 * count]
-        if not self.progressive:
-            first, last, bits = 0, _COEFFICIENTS - 1, 0
+        first, last, bits = segment[1 + 2 * count : 4 + 2 * count] if self.progressive else (0, 0, 0)
         for component in segment[1 : 1 + 2 * count : 2]:
             self._missing_bits[component][first : last + 1] = [bits & 15] * (last - first + 1)
 
@@ -111,7 +114,7 @@ def examine(data: bytes) -> Jpeg | None:
                 continue
             if code == _EOI:
                 jpeg.close()
-                return jpeg if jpeg.scans and jpeg.blocks else None
+                return jpeg if jpeg.scans and jpeg.width and jpeg.height else None
             if code in (_SOI, _TEM) or code in _RESTARTS:
                 place += 2
                 continue
@@ -136,19 +139,22 @@ def examine(data: bytes) -> Jpeg | None:
 
 def hidden_damage(data: bytes, jpeg: Jpeg) -> str | None:
     """Returns why a JPEG file with a complete structure is damaged, or `None`."""
-    if jpeg.problem or not any(_repeats(data, start, end) for start, end in jpeg.scans):
+    if jpeg.problem:
         return jpeg.problem
+    repeated = max(_repetition(data, start, end) for start, end in jpeg.scans)
+    if repeated < _SUSPICIOUS:
+        return None
     if jpeg.sequential:
         return _misfit(data, jpeg)
-    longest = max(_TAIL, jpeg.blocks * _LONGEST_ZERO // 8)
-    empty = any(data.find(bytes(longest), start, end) >= 0 for start, end in jpeg.scans)
-    return f"{longest:,} bytes of its image data or more are zero" if empty else None
+    longest = max(_SUSPICIOUS, jpeg.blocks * _LONGEST_EMPTY // 8)
+    return f"{repeated:,} bytes of its image data repeat each other" if repeated > longest else None
 
 
 def damage_seen(data: bytes, jpeg: Jpeg, pixels: npt.NDArray[np.uint8]) -> str | None:
     """Returns why a JPEG file is damaged if the decoded image has the grey corner of missing data, or `None`."""
-    corners = pixels[:: max(1, len(pixels) - 1), :: max(1, pixels.shape[1] - 1)]
-    return _misfit(data, jpeg) if jpeg.sequential and (corners == _GREY).all(axis=-1).any() else None
+    grey = pixels.shape[2] * [_GREY]
+    has_grey_corner = any(pixels[row, column].tolist() == grey for row in (0, -1) for column in (0, -1))
+    return _misfit(data, jpeg) if has_grey_corner and jpeg.sequential else None
 
 
 def _misfit(data: bytes, jpeg: Jpeg) -> str | None:
@@ -183,16 +189,14 @@ def _end_of_scan(data: bytes, start: int, jpeg: Jpeg) -> int:
     raise IndexError("the scan has no end")
 
 
-def _repeats(data: bytes, start: int, end: int) -> bool:
-    """Returns whether the data contains the same 8 bytes nine times in a row, which intact data hardly does."""
-    count = (end - start) // 8
-    if count < 9:
-        return False
-    words = np.frombuffer(data, np.uint64, count, start)
-    equal = words[1:] == words[:-1]
-    for shift in (1, 2, 4):
-        equal = equal[shift:] & equal[:-shift]
-    return bool(equal.any())
+def _repetition(data: bytes, start: int, end: int) -> int:
+    """Returns the length of the longest part of the data that consists of the same 8 bytes."""
+    words = np.frombuffer(data, np.uint64, (end - start) // 8, start)
+    different = words[1:] != words[:-1]
+    if different.all():
+        return 0
+    ends = np.flatnonzero(np.concatenate([[True], different, [True]]))
+    return 8 * int(np.diff(ends).max())
 
 
 def _says_turned(exif: bytes) -> bool:

@@ -256,7 +256,7 @@ def test_an_unreadable_file_is_skipped(why_skipped, monkeypatch):
     def refuse(_):
         raise PermissionError(13, "Permission denied", "/somewhere/x.png")
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    monkeypatch.setattr("lrdiag.data.sources.decoding._read", refuse)
     assert why_skipped(lambda path: path.touch()) == "Permission denied"
 
 
@@ -264,7 +264,7 @@ def test_a_reason_is_one_short_line(why_skipped, monkeypatch):
     def refuse(_):
         raise ValueError("one\n  two \x1b[31m" + 1000 * "x")
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    monkeypatch.setattr("lrdiag.data.sources.decoding._read", refuse)
     reason = why_skipped(lambda path: path.touch())
     assert reason.startswith("one two \\x1b[31mxxx")
     assert len(reason) == 200
