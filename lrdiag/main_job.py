@@ -65,6 +65,7 @@ def run_main_job(
             baseline=base,
             gates=settings.gates,
             made_by="train_and_report",
+            notes=job.dataset.notes,
         )
         return finished(_fit(job, rates, reporter, clock), settings.out, clock)
 
@@ -121,6 +122,7 @@ class Job:
         """Returns the settings that the page shows, defaults filled in."""
         shown = ("data", "model", "seed", "limit_train", "limit_test", "optimizer", "schedule", "mixed_precision")
         return {
+            "resize": self.settings.resize,
             **{name: getattr(self.settings, name) for name in shown},
             **vars(self.budget),
             "augment": ",".join(self.settings.augment) or "none",

@@ -29,7 +29,7 @@ from lrdiag.report.templates import html_environment
 from lrdiag.settings import DiagnoseSettings, LearningRate, Settings
 from lrdiag.training.fit import numerics
 from lrdiag.training.rates import RANGE_TEST_STEPS, sweep
-from lrdiag.vocabulary import AssetsName, OptimizerName, ScheduleName
+from lrdiag.vocabulary import AssetsName, OptimizerName, ResizeName, ScheduleName
 
 
 def train_and_report(
@@ -37,6 +37,7 @@ def train_and_report(
     *,
     data_dir: str | PathLike[str] | None = Settings.data_dir,
     image_size: str | int | tuple[int, int] | None = Settings.image_size,
+    resize: ResizeName = Settings.resize,
     model: str = Settings.model,
     epochs: int | None = Settings.epochs,
     batch_size: int | None = Settings.batch_size,
@@ -78,7 +79,9 @@ def train_and_report(
             and the digits if it isn't.
         data_dir: The folder that contains CIFAR-10. `None` uses Keras's cache, or downloads CIFAR-10 to it.
         image_size: Size that images are scaled to, in pixels: one number, or height and width, such as `(48, 64)` or
-            `"48x64"`. `None` uses what the model or the file of arrays says, or 32.
+            `"48x64"`. `None` uses the size in the file of arrays, or 32 for image files.
+        resize: How images of other proportions are brought to this size. `"stretch"` changes their proportions, as
+            `image_dataset_from_directory` does, `"crop"` cuts out their centre, and `"pad"` adds black borders.
         model: `"fast"`, `"article"`, a `.keras` file, or `module:function`.
         epochs: Number of passes over the training set. `None` chooses it by the size of the training set.
         batch_size: Number of images in an update. `None` chooses it by the size of the training set.
@@ -112,6 +115,7 @@ def train_and_report(
     given: dict[str, Any] = {
         "data_dir": data_dir,
         "image_size": image_size,
+        "resize": resize,
         "model": model,
         "epochs": epochs,
         "batch_size": batch_size,
@@ -181,10 +185,10 @@ def diagnose_saved(
             model = load_model(settings.model, trust=settings.trust)
         height, width, channels = takes_images(model)
         size = settings.image_size or ((height, width) if height and width else None)
-        dataset = load_test_set(settings.data, settings.data_dir, size, channels, progress)
+        dataset = load_test_set(settings.data, settings.data_dir, size, channels, progress, resize=settings.resize)
         facts = dataset_facts(dataset)
         refuse_other_data(settings, base, facts)
-        shown = ("data", "model", "preprocess", "output")
+        shown = ("data", "model", "resize", "preprocess", "output")
         reporter = Reporter(
             data=(preprocessed_batches(dataset.test, settings.preprocess, BATCH_SIZE),),
             preprocess=settings.preprocess,
@@ -198,6 +202,7 @@ def diagnose_saved(
             settings={name: getattr(settings, name) for name in shown},
             baseline=base,
             gates=settings.gates,
+            notes=dataset.notes,
         )
         evaluator = reporter.evaluator(model)
         first = preprocess(dataset.test.images[:1], settings.preprocess)

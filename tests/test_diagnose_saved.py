@@ -173,6 +173,36 @@ def test_images_have_the_size_that_the_model_takes(
     assert outcome(run(tmp_path / "other.keras", *options), tmp_path).dataset.image_shape == shape
 
 
+def test_a_model_of_any_size_gets_images_of_their_own_size(run: Any, data: Path, tmp_path: Path) -> None:
+    network(side=None).save(tmp_path / "any.keras")
+    diagnosis = outcome(run(tmp_path / "any.keras"), tmp_path)
+    assert diagnosis.dataset.image_shape == [SIDE, SIDE, 3]
+    assert diagnosis.confusion == diagnose_in_python(network(), IMAGES, LABELS).diagnosis.confusion
+    mixed = shutil.copytree(data, tmp_path / "mixed")
+    Image.new("RGB", (30, 20)).save(mixed / "bee" / "99.png")
+    refused = run(tmp_path / "any.keras", folder=mixed)
+    assert refused.exit_code == 2
+    assert "--image-size" in refused.stderr
+    assert "bee/99.png of 30 × 20" in refused.stderr
+
+
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_the_page_says_how_images_were_resized(run: Any, tmp_path: Path, resize: str) -> None:
+    network(side=8).save(tmp_path / "small.keras")
+    diagnosis = outcome(run(tmp_path / "small.keras", "--resize", resize, "--image-size", "8x8"), tmp_path)
+    assert diagnosis.notes == ["Images of other sizes (18 of 18) were scaled to 8 × 8 pixels."]
+    assert diagnosis.settings["resize"] == resize
+    network(side=None).save(tmp_path / "any.keras")
+    diagnosis = outcome(run(tmp_path / "any.keras", "--resize", resize, "--image-size", "8x10"), tmp_path)
+    done = {
+        "stretch": "stretched to 10 × 8",
+        "crop": "cropped to the proportions of 10 × 8",
+        "pad": "scaled into 10 × 8",
+    }
+    assert done[resize] in diagnosis.notes[0]
+    assert done[resize] in (tmp_path / "run" / "report.html").read_text("utf-8")
+
+
 def test_another_number_of_classes_is_refused_with_both(run: Any, tmp_path: Path) -> None:
     network(units=4).save(tmp_path / "four.keras")
     refused = run(tmp_path / "four.keras")
@@ -263,6 +293,8 @@ def test_the_seed_the_gates_and_the_assets_are_used(
 def test_the_settings_are_checked_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"`preprocess`.*'vgg'"):
         DiagnoseSettings("absent.keras", preprocess="vgg")  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=r"`resize` must be one of stretch, crop, pad. Received: 'fit'"):
+        DiagnoseSettings("absent.keras", resize="fit")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match=r"`assets`.*'cdn'"):
         DiagnoseSettings("absent.keras", assets="cdn")  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="no such model file"):

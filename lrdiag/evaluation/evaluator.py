@@ -149,7 +149,8 @@ class Evaluator:
             display: The images to show: a `uint8` array with one image for each input, or a function that converts a
                 batch of inputs to images.
             preprocess: The preprocessing that the images went through, which is undone before they are shown. By
-                default it is inferred from the values of the first batch.
+                default it is inferred from the values of the first batch, or the images are shown between the minimum
+                and the maximum of that batch, and a note says so.
             seed: Random seed of the sample of misclassified images whose maps are measured.
             progress: Progress listener.
             fingerprint: The fingerprint of images and labels if it is known already; then it is not computed again.
@@ -194,7 +195,13 @@ class Evaluator:
             loss_takes_logits=takes_logits(predictor.opened.loss),
             agreement=agreed,
             every_map=collector.every_map(),
-            notes=(*batches.notes, *predictions.notes, *predictor.opened.notes, *agreement.notes_of(agreed)),
+            notes=(
+                *batches.notes,
+                *predictions.notes,
+                *predictor.opened.notes,
+                *agreement.notes_of(agreed),
+                *keeper.notes,
+            ),
         )
 
     def predict(self, x: Any, y: Any = None) -> Predictions:

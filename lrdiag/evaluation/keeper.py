@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import tree
 
-from lrdiag.data.preprocessing import read_off, undo
+from lrdiag.data.preprocessing import inferred, stretched, undo
 from lrdiag.errors import DataError
 from lrdiag.explain.engine import Explained
 from lrdiag.record.fingerprint import Fingerprint
@@ -39,7 +39,8 @@ class Keeper:
 
     Args:
         display: The images to show if the model does not take images.
-        preprocess: The preprocessing to undo; by default it is inferred from the values of the first batch.
+        preprocess: The preprocessing to undo; by default it is inferred from the values of the first batch. If they do
+            not tell, images are shown between the minimum and the maximum of that batch.
         seed: Random seed of the sample.
         fingerprint: The fingerprint of images and labels if it is known already.
     """
@@ -48,6 +49,7 @@ class Keeper:
         self, display: Display | None, preprocess: Preprocessing | None, seed: int, fingerprint: str | None = None
     ) -> None:
         self._display, self._preprocess = display, preprocess
+        self._shown_range: tuple[float, float] | None = None
         self._seen = 0
         self._kept: list[np.ndarray] = []
         self._random = np.random.default_rng(seed)
@@ -104,6 +106,17 @@ class Keeper:
         """The fingerprint of all images and their labels, integers of shape `(n,)`."""
         return self._known_fingerprint or self._fingerprint.of(labels)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on how the images are shown, if that is not how they are."""
+        if self._shown_range is None:
+            return ()
+        low, high = self._shown_range
+        return (
+            f"Images are shown between the minimum and maximum of the first batch, {low:.3g} and {high:.3g}, because "
+            "their values do not tell how they were scaled. `preprocess=` tells it.",
+        )
+
     def refuse_images_left_over(self) -> None:
         """Raises if `display` does not contain as many images as the data.
 
@@ -148,9 +161,15 @@ class Keeper:
                 "Images can be shown if they are grey or RGB, of shape (n, height, width, 1 or 3). Pass the images to "
                 f"show with `display=`. Received: shape {images.shape}"
             )
-        if self._preprocess is None:
-            self._preprocess = read_off(images)
-        return undo(images, self._preprocess)
+        if self._shown_range is not None:
+            return stretched(images, *self._shown_range)
+        how = self._preprocess or inferred(images)
+        if how is None:
+            self._shown_range = float(images.min()), float(images.max())
+            return stretched(images, *self._shown_range)
+        if images.min() < images.max():  # a batch of one value does not tell how the others were scaled
+            self._preprocess = how
+        return undo(images, how)
 
 
 class Sample:

@@ -32,6 +32,8 @@ class DatasetFacts:
         test_fingerprint: SHA-256 of the test images and their labels, in order. Two runs with the same fingerprint can
             be compared image by image.
         skipped: Files that could not be read.
+        sixteen_bit_max: The maximum of images with 16 bits for each value, as their upper 8 bits, 0–255; `None`
+            without such images.
     """
 
     name: str
@@ -46,6 +48,7 @@ class DatasetFacts:
     test_counts: list[int]
     test_fingerprint: str
     skipped: list[SkippedFile] = field(default_factory=list)
+    sixteen_bit_max: int | None = None
 
 
 @dataclass(frozen=True)
