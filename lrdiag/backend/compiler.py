@@ -1,6 +1,6 @@
 """Compiled passes over a model, on the engine that Keras runs on.
 
-An engine is a module of this package with the two functions below. Both work on a function
+An engine is a module of this package with the functions below. Gradients are those of a function
 `(inputs, delta) -> (scores, features)` that adds `delta` to the output of the explained layer. The gradient of a score
 is taken with respect to `delta`, at `delta = 0`, so the layer stays unchanged and one formula works for every
 engine.
@@ -44,6 +44,11 @@ def with_gradients(
         the features' shape, or `None` if the target does not depend on that call.
     """
     return _engine().with_gradients(forward, inputs, targets)  # type: ignore[no-any-return]
+
+
+def is_computed(tensor: Any) -> bool:
+    """Whether a tensor has values. Inside a loop that Keras compiles, such as `vectorized_map`, it has none."""
+    return _engine().is_computed(tensor)  # type: ignore[no-any-return]
 
 
 def _engine() -> Any:

@@ -42,3 +42,8 @@ def with_gradients(
         scores, features = forward(inputs, delta)
         differentiated = targets(scores)
     return scores, features, [tape.gradient(target, deltas) for target in differentiated]
+
+
+def is_computed(tensor: Any) -> bool:
+    """Whether a tensor has values, as `lrdiag.backend.compiler.is_computed` describes."""
+    return not tf.is_symbolic_tensor(tensor)

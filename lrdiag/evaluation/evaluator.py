@@ -16,11 +16,13 @@ from keras import tree
 from lrdiag.data.inputs import labelled_batches
 from lrdiag.errors import LrdiagError, ModelError, require_count
 from lrdiag.evaluation.keeper import Display, Keeper, Sample
+from lrdiag.evaluation.view import NO_MAPS, drawn_by, view_of
 from lrdiag.explain.collector import Collector
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.explain.independent import compare_with_keras_vis
 from lrdiag.explain.loss import says_from_logits
 from lrdiag.explain.model import OpenedModel
+from lrdiag.explain.pictures import evenly_spaced, pictures_of
 from lrdiag.explain.predictor import Predictor
 from lrdiag.explain.trust import measure_trust
 from lrdiag.progress import SILENCE, Progress
@@ -87,6 +89,7 @@ class Evaluator:
         self._explainer: GradCAM | None = None
         self._predictor: Predictor | None = None
         self._unavailable: str | None = None
+        self._view, self._notes = NO_MAPS, NO_MAPS.notes
 
     def rehearse(
         self, x: Any, y: Any = None, *, display: Display | None = None, preprocess: Preprocessing | None = None
@@ -146,14 +149,14 @@ class Evaluator:
         """
         batches = labelled_batches(x, y, self._batch_size)
         first = next(batches)
-        predictor = self._open(*first)
+        predictor = self._open(*first, display, preprocess)
         explain = self._explainer.explain if self._explainer else predictor.explain
-        keeper = Keeper(display, preprocess, seed, fingerprint)
+        keeper = Keeper(display, preprocess, seed, fingerprint, self._view.pictures)
         collector = Collector(keep_every_map=keep_every_map)
         with progress.stage("Predicting and explaining", _size(x), "images") as stage:
             for inputs, labels in chain([first], batches):
                 shown = keeper.look(inputs, len(labels))
-                batch = explain(inputs, labels)
+                batch = self._view.of(explain(inputs, labels))
                 keeper.keep(shown, batch)
                 collector.add(batch, labels)
                 stage.advance(len(labels))
@@ -175,6 +178,7 @@ class Evaluator:
             returns_probabilities=predictor.opened.returns_probabilities,
             loss_takes_logits=says_from_logits(self._model, self._output),
             every_map=collector.every_map(),
+            notes=self._notes,
         )
 
     def predict(self, x: Any, y: Any = None) -> Predictions:
@@ -191,15 +195,31 @@ class Evaluator:
         first = next(batches)
         return self._open(*first).predict(chain([first], batches))
 
-    def _open(self, images: Any, labels: np.ndarray) -> Predictor:
+    def _open(
+        self,
+        images: Any,
+        labels: np.ndarray,
+        display: Display | None = None,
+        preprocess: Preprocessing | None = None,
+    ) -> Predictor:
         """Compiles the pass, with heatmaps if the model has feature maps, unless it is already compiled."""
         if self._predictor is None:
             one_image, its_label = _first_of((images, labels))
             with _refusals_explained(self._model, images):
                 try:
-                    explainer = GradCAM(self._model, output=self._output, batch_size=self._batch_size)
+                    pictures = pictures_of(self._model, images)
+                    drawn = drawn_by(display, images, pictures)
+                    explainer = GradCAM(
+                        self._model,
+                        output=self._output,
+                        batch_size=self._batch_size,
+                        images=images,
+                        pictures=drawn or evenly_spaced(pictures),
+                    )
+                    view = view_of(explainer.plan, pictures, images, display, drawn, preprocess)
                     explainer.explain(one_image, its_label)
                     self._explainer, self._predictor = explainer, explainer.predictor
+                    self._view, self._notes = view, (*explainer.notes, *view.notes)
                 except ModelError as error:  # a model without feature maps is evaluated without heatmaps
                     predictor = Predictor(OpenedModel.of(self._model, images, self._output), self._batch_size)
                     predictor.scores(one_image)

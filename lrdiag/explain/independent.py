@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from lrdiag.backend.graph import outputs_in_graph, parts
-from lrdiag.backend.tap import without_activation
+from lrdiag.backend.tap import without_function
 from lrdiag.explain.model import OpenedModel
 from lrdiag.record.facts import IndependentCheck
 
@@ -42,7 +42,7 @@ def compare_with_keras_vis(
     reason = _unsupported(opened, layer, images[:1])
     if reason is None:
         try:
-            with warnings.catch_warnings(), without_activation(opened.head):
+            with warnings.catch_warnings(), without_function(opened.head):
                 warnings.simplefilter("ignore")  # tf-keras-vis uses deprecated names of SciPy and NumPy
                 theirs = _maps_in_time(opened, layer, images.astype(np.float32), classes)
         except Exception as error:  # a layer of the model, or tf-keras-vis, may raise anything

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 import keras
 import numpy as np
 from keras import ops, tree
 
-from lrdiag.backend.graph import example_input, parts
-from lrdiag.backend.tap import all_tapped, makes_probabilities, tapped, without_activation
+from lrdiag.backend.compiler import is_computed
+from lrdiag.backend.graph import parts
+from lrdiag.backend.tap import Call, all_calls, exchanged, may_end_in_function, without_function
 from lrdiag.errors import DataError, ModelError
 from lrdiag.explain.loss import says_from_logits
 from lrdiag.record.arrays import is_probability
 
 _NEARLY_ONE = 1 - 1e-7  # float32 has no finite logit for larger probabilities
 _ENOUGH = 8  # images; of as many logits, one is very probably outside of 0–1
+SAMPLE = 4
+"""Number of images that dependences are decided on."""
+_SCALES = (1.0, 100.0, 0.01)  # of the noise that replaces features, in standard deviations of these
+_LARGEST = 6e4  # float16 has no larger values
+_ROUNDING = 1e-2  # of half precision, as a share of the largest value of a row
+Activation = Literal["none", "softmax", "sigmoid", "log_softmax", "log_sigmoid"]
+_ACTIVATIONS: dict[Activation, Callable[[Any], Any]] = {
+    "softmax": keras.activations.softmax,
+    "sigmoid": keras.activations.sigmoid,
+    "log_softmax": keras.activations.log_softmax,
+    "log_sigmoid": keras.activations.log_sigmoid,
+}
 
 
 @dataclass(frozen=True)
@@ -27,11 +41,13 @@ class Step:
     Attributes:
         layer: The layer, or a bare operation of `keras.ops` in a Functional model.
         shape: The shape of its output, without the batch.
+        rows: The length of its output along the batch, for one image: more than 1 if patches or frames are part of it.
         is_new: Whether the output is a new tensor, not the output of a layer inside or before it.
     """
 
     layer: keras.Operation
     shape: tuple[int, ...]
+    rows: int
     is_new: bool
 
 
@@ -40,7 +56,9 @@ class OpenedModel:
 
     Attributes:
         model: The model.
+        sample: Inputs of a few images: those that were given, or noise.
         head: The layer that converts logits to probabilities; `None` if the model returns logits.
+        activation: What that layer computes from logits.
         returns_probabilities: Whether the model returns probabilities.
         is_closed: Whether it returns probabilities, but no layer that could be removed computes them.
         steps: The calls of layers, in the order in which they returned: layers inside a layer come before it.
@@ -49,7 +67,7 @@ class OpenedModel:
 
     Args:
         model: Any Keras model.
-        example: An input for one image: an array, or a nest of arrays, whose first dimension is 1.
+        sample: Inputs of one image or more, of which the first `SAMPLE` are used: an array, or a nest of arrays.
         output: The output to use if the model has several: its name or its index.
         images: Inputs to infer from whether a single unit is a probability or a logit, if nothing else determines it.
 
@@ -57,43 +75,39 @@ class OpenedModel:
         ModelError: If there is no such output, or it is not one score per class.
     """
 
-    def __init__(
-        self, model: keras.Model, example: Any, output: str | int | None = None, *, images: Any = None
-    ) -> None:
+    def __init__(self, model: keras.Model, sample: Any, output: str | int | None = None, *, images: Any = None) -> None:
         self.model, self.output = model, output
-        self._example = example
+        self.sample = tree.map_structure(lambda array: ops.convert_to_numpy(array[:SAMPLE]), sample)
+        one = tree.map_structure(lambda array: array[:1], self.sample)
         if not model.built:
-            self._call(example)  # creates the layers that exist only after the first call
-        seen: list[tuple[keras.Operation, Any]] = []
-        with all_tapped([part for _, part in parts(model)], lambda layer, value: seen.append((layer, value))):
-            final = _array(self._call(example))
+            self._call(one)  # creates the layers that exist only after the first call
+        calls: list[Call] = []
+        with all_calls((part for _, part in parts(model)), calls.append):
+            output_for_one = self._call(one)
+        final = _array(output_for_one)
         if final.ndim != 2:
             raise ModelError(
                 "The output must contain one score per class, with the shape (n, classes). "
                 f"Received: a model whose output has the shape {('n', *final.shape[1:])}"
             )
-        self.steps = _steps(seen)
+        self.steps = _steps(calls)
         self.units = final.shape[1]
         self.classes = max(2, self.units)
-        self.head = next((layer for layer in _heads(seen, final) if self._is_changed_without(layer, final)), None)
-        self.is_closed = not self.head and self._is_probability(final, images)
+        self.head, self.activation = self._find_head([call for call in calls if _gave(call, output_for_one)])
+        self.is_closed = not self.head and self._is_probability(images)
         self.returns_probabilities = self.head is not None or self.is_closed
-        self._undisturbed = _array(self(example))
 
     @classmethod
     def of(cls, model: keras.Model, images: Any, output: str | int | None = None) -> OpenedModel:
-        """Opens a model with an input of noise, or with the first of `images` if it does not state its input shape."""
-        example = example_input(model)
-        if example is None:
-            example = tree.map_structure(lambda array: array[:1], images)
-        return cls(model, example, output, images=images)
+        """Opens a model with the first of `images`."""
+        return cls(model, images, output, images=images)
 
     def __call__(self, inputs: Any) -> Any:
         """Scores of the classes, a float32 tensor of shape `(n, classes)`.
 
         A single logit `z` is evidence for the second class and against the first: the scores are `-z` and `z`.
         """
-        with without_activation(self.head):
+        with without_function(self.head):
             scores = ops.cast(self._call(inputs), "float32")
         if self.units > 1:
             return scores
@@ -124,34 +138,67 @@ class OpenedModel:
             )
 
     def returned_by(self, layer: keras.Operation) -> Any:
-        """The output of `layer` for the example; `None` if the model does not call it."""
-        outputs: list[Any] = []
-        with all_tapped([layer], lambda _layer, output: outputs.append(output)):
-            self(self._example)
-        return outputs[-1] if outputs else None
+        """The output of `layer` for the sample; `None` if the model does not call it."""
+        calls: list[Call] = []
+        with all_calls([layer], calls.append):
+            self(self.sample)
+        return calls[-1].output if calls else None
 
-    def depends_on(self, layer: keras.Operation) -> bool:
-        """Whether the scores change if the output of `layer` is replaced by noise."""
-        generator = np.random.default_rng(0)
+    def depends_on(self, *layers: keras.Operation) -> bool:
+        """Whether the scores of the sample change if the outputs of the layers are replaced by noise.
 
-        def noise(output: Any) -> Any:
-            return ops.cast(generator.normal(size=output.shape), output.dtype)
+        A softmax or a ReLU may hide the change, so noise of several scales is drawn, each with both signs.
+        """
+        return any(self._changes(dict.fromkeys(layers, _noise_at(scale))) for scale in _SCALES)
 
-        with tapped(layer, noise):
-            return not np.array_equal(self._undisturbed, _array(self(self._example)))
+    @property
+    def explains_probabilities(self) -> bool:
+        """Whether the scores are probabilities although there may be a softmax that was removed."""
+        return self.is_closed or (self.units > 1 and self.head is not None and is_probability(self.undisturbed))
 
-    def _is_probability(self, final: np.ndarray, images: Any) -> bool:
+    @cached_property
+    def undisturbed(self) -> np.ndarray:
+        """The scores of the sample, of shape `(images, classes)`."""
+        return _array(self(self.sample))
+
+    def _changes(self, exchanges: Mapping[keras.Operation, Callable[[Any], Any]]) -> bool:
+        before = self.undisturbed
+        with exchanged(exchanges):
+            after = _array(self(self.sample))
+        return not np.isfinite(before).any() or bool(((after != before) & np.isfinite(after)).any())
+
+    def _find_head(self, last: list[Call]) -> tuple[keras.Operation | None, Activation]:
+        """Returns the layer whose removal leaves logits, and the function of these that the model returns.
+
+        Args:
+            last: The calls that returned what the model returned, apart from reshaping and casting.
+        """
+        candidates = [call.layer for call in reversed(last) if may_end_in_function(call)]
+        if not candidates or not _may_be_probabilities(self._returned):
+            return None, "none"
+        for layer in candidates:
+            with without_function(layer):
+                logits = _array(self._call(self.sample))
+            if logits.shape == self._returned.shape and (logits != self._returned).any():
+                activation = _activation_between(logits, self._returned)
+                if activation != "none":
+                    return layer, activation
+        return None, "none"
+
+    @cached_property
+    def _returned(self) -> np.ndarray:
+        """What the model returns for the sample, of shape `(images, units)`."""
+        return _array(self._call(self.sample))
+
+    def _is_probability(self, images: Any) -> bool:
         """Whether a model without a removable softmax or sigmoid returns probabilities."""
         if self.units > 1:
-            return is_probability(final)
+            return is_probability(self._returned)
         takes_logits = says_from_logits(self.model, self.output)
+        final = self._returned
         if takes_logits is None and images is not None and len(tree.flatten(images)[0]) >= _ENOUGH:
             final, takes_logits = _array(self._call(images)), False
         return takes_logits is False and bool((final >= 0).all() and (final <= 1).all())
-
-    def _is_changed_without(self, head: keras.Operation, final: np.ndarray) -> bool:
-        with without_activation(head):
-            return not np.array_equal(_array(self._call(self._example)), final)
 
     def _call(self, inputs: Any) -> Any:
         outputs = self.model(inputs, training=False)
@@ -173,19 +220,60 @@ def _named(outputs: Any, names: list[str] | None) -> dict[str | int, Any]:
     return dict(enumerate(listed)) | dict(zip(names or (), listed, strict=False))
 
 
-def _steps(seen: list[tuple[keras.Operation, Any]]) -> list[Step]:
+def _steps(calls: list[Call]) -> list[Step]:
     return [
-        Step(layer, tuple(value.shape[1:]), is_new=all(value is not earlier for _, earlier in seen[:place]))
-        for place, (layer, value) in enumerate(seen)
-        if hasattr(value, "shape")
+        Step(
+            call.layer,
+            tuple(call.output.shape[1:]),
+            rows=call.output.shape[0] if call.output.shape else 0,
+            is_new=all(call.output is not earlier.output for earlier in calls[:place]),
+        )
+        for place, call in enumerate(calls)
+        if hasattr(call.output, "shape") and is_computed(call.output)
     ]
 
 
-def _heads(seen: list[tuple[keras.Operation, Any]], final: np.ndarray) -> Iterator[keras.Operation]:
-    """Yields the layers that computed the probabilities that the model returned, apart from reshaping, last first."""
-    for layer, value in reversed(seen):
-        if makes_probabilities(layer) and np.array_equal(_array(value).ravel(), final.ravel(), equal_nan=True):
-            yield layer
+def _gave(call: Call, final: Any) -> bool:
+    """Whether the call returned `final`, apart from reshaping and casting."""
+    if not hasattr(call.output, "shape") or not is_computed(call.output):
+        return False
+    if np.prod(call.output.shape) != np.prod(final.shape):
+        return False
+    dtypes = {keras.backend.standardize_dtype(each.dtype) for each in (call.output, final)}
+    tolerance = 0.0 if len(dtypes) == 1 else _ROUNDING
+    return np.allclose(_array(call.output).ravel(), _array(final).ravel(), rtol=tolerance, atol=0, equal_nan=True)
+
+
+def _may_be_probabilities(values: np.ndarray) -> bool:
+    """Whether the values may be probabilities, or the logarithms of such."""
+    return not ((values < 0) | (values > 1)).any() or not (values > 0).any()
+
+
+def _activation_between(logits: np.ndarray, returned: np.ndarray) -> Activation:
+    """The activation that gives what the model returned, within the rounding of half precision."""
+    of_one_unit = logits.shape[1] == 1
+    tolerance = _ROUNDING * np.abs(np.nan_to_num(returned)).max(axis=1, keepdims=True)
+    for name, function in _ACTIVATIONS.items():
+        if not (of_one_unit and "softmax" in name):  # the softmax of one unit is always 1
+            computed = _array(function(ops.convert_to_tensor(logits)))
+            same = (np.abs(computed - returned) <= tolerance) | (np.isnan(computed) & np.isnan(returned))
+            if same.all():
+                return name
+    return "none"
+
+
+def _noise_at(scale: float) -> Callable[[Any], Any]:
+    """Returns a function that replaces features by noise; the second half of the images has the opposite signs."""
+    generator = np.random.default_rng(0)
+
+    def noise(output: Any) -> Any:
+        features = _array(output)
+        spread = features.std() or 1.0
+        half = generator.normal(size=((len(features) + 1) // 2, *features.shape[1:]))
+        both = np.concatenate([half, -half])[: len(features)] * min(scale * spread, _LARGEST / 10)
+        return ops.cast(both, output.dtype)
+
+    return noise
 
 
 def _array(tensor: Any) -> np.ndarray:
