@@ -15,7 +15,7 @@ from lrdiag.data.inputs import DEFAULT_BATCH_SIZE, labelled_batches, slices
 from lrdiag.errors import SettingsError, require_choice, require_count
 from lrdiag.explain.collector import Collector, joined
 from lrdiag.explain.engine import WEIGHTINGS, Engine, Explained
-from lrdiag.explain.layers import choose_layers, find_layer, path_of
+from lrdiag.explain.layers import LAYERS_JOINED, choose_layers, find_layer, path_of
 from lrdiag.explain.model import SAMPLE, OpenedModel
 from lrdiag.explain.paths import cover
 from lrdiag.explain.pictures import Picture, evenly_spaced, pictures_of
@@ -234,7 +234,7 @@ class GradCAM:
             pictures = self._pictures or evenly_spaced(pictures_of(self._model, self._opened.sample))
             self.plan = plan_of(self._opened, layers, pictures)
         self._engine = self._new_engine()
-        self.layer = " + ".join(path_of(self._model, layer) for layer in layers) or "input"
+        self.layer = LAYERS_JOINED.join(path_of(self._model, layer) for layer in layers) or "input"
 
     def _layers(self) -> list[keras.Operation]:
         if self._asked_for is None:
