@@ -16,7 +16,7 @@ from lrdiag.errors import SettingsError, require_choice, require_count
 from lrdiag.explain.collector import Collector, joined
 from lrdiag.explain.engine import WEIGHTINGS, Engine, Explained
 from lrdiag.explain.layers import LAYERS_JOINED, choose_layers, find_layer, path_of
-from lrdiag.explain.model import SAMPLE, OpenedModel
+from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.paths import cover
 from lrdiag.explain.pictures import Picture, evenly_spaced, pictures_of
 from lrdiag.explain.plan import Plan, plan_of
@@ -116,7 +116,7 @@ class GradCAM:
         self._pictures = pictures
         if images is not None:
             self._open(images, images)
-        elif (noise := example_input(model, SAMPLE)) is not None:
+        elif (noise := example_input(model, images=2)) is not None:
             self._open(noise)
 
     def maps(self, images: Any, classes: Any = None, *, signed: bool = False) -> np.ndarray:

@@ -95,5 +95,9 @@ def _names(model: keras.Model | None, inputs: Any) -> list[str]:
 
 
 def _noise_like(pixels: np.ndarray) -> np.ndarray:
+    """Noise of the same range; the images differ in brightness too, which an average over an image does not hide."""
+    generator = np.random.default_rng(1)  # another seed than that of `example_input`
     low, high = float(pixels.min()), float(pixels.max())
-    return np.random.default_rng(0).uniform(low, high + (high == low), pixels.shape).astype(pixels.dtype)
+    brightness = generator.uniform(0.1, 1, (len(pixels), *[1] * (pixels.ndim - 1)))
+    noise = low + (high - low or 1) * brightness * generator.uniform(size=pixels.shape)
+    return np.asarray(noise.astype(pixels.dtype))
