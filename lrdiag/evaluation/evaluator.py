@@ -22,7 +22,7 @@ from lrdiag.explain.gradcam import GradCAM
 from lrdiag.explain.independent import compare_with_keras_vis
 from lrdiag.explain.loss import says_from_logits
 from lrdiag.explain.model import OpenedModel
-from lrdiag.explain.pictures import evenly_spaced, pictures_of
+from lrdiag.explain.pictures import pictures_of
 from lrdiag.explain.predictor import Predictor
 from lrdiag.explain.trust import measure_trust
 from lrdiag.progress import SILENCE, Progress
@@ -208,15 +208,15 @@ class Evaluator:
             with _refusals_explained(self._model, images):
                 try:
                     pictures = pictures_of(self._model, images)
-                    explained = drawn_by(display, images, pictures) or evenly_spaced(pictures)
+                    drawn = drawn_by(display, images, pictures)
                     explainer = GradCAM(
                         self._model,
                         output=self._output,
                         batch_size=self._batch_size,
                         images=images,
-                        pictures=explained,
+                        pictures=drawn or None,
                     )
-                    view = view_of(explainer.plan, pictures, explained, images, display, preprocess)
+                    view = view_of(explainer.plan, pictures, drawn, images, display, preprocess)
                     explainer.explain(one_image, its_label)
                     self._explainer, self._predictor = explainer, explainer.predictor
                     self._view, self._notes = view, (*explainer.notes, *view.notes)

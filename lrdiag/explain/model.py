@@ -22,9 +22,10 @@ _NEARLY_ONE = 1 - 1e-7  # float32 has no finite logit for larger probabilities
 _ENOUGH = 8  # images; of as many logits, one is very probably outside of 0–1
 SAMPLE = 4
 """Number of images that dependences are decided on."""
-_SCALES = (1.0, 100.0, 0.01)  # of the noise that replaces features, in standard deviations of these
-_LARGEST = 6e4  # float16 has no larger values
-_ROUNDING = 1e-2  # of half precision, as a share of the largest value of a row
+_SCALES = (1.0, 100.0, 1e4, 0.01)  # of the noise that replaces features, in standard deviations of these
+_LARGEST = 6e3  # float16 has no values above 65,504
+_ROUNDING = 1e-4  # of outputs, as a share of the largest value of a row
+_ROUNDING_OF_HALVES = 1e-2
 Activation = Literal["none", "softmax", "sigmoid", "log_softmax", "log_sigmoid"]
 _ACTIVATIONS: dict[Activation, Callable[[Any], Any]] = {
     "softmax": keras.activations.softmax,
@@ -239,9 +240,8 @@ def _gave(call: Call, final: Any) -> bool:
         return False
     if np.prod(call.output.shape) != np.prod(final.shape):
         return False
-    dtypes = {keras.backend.standardize_dtype(each.dtype) for each in (call.output, final)}
-    tolerance = 0.0 if len(dtypes) == 1 else _ROUNDING
-    return np.allclose(_array(call.output).ravel(), _array(final).ravel(), rtol=tolerance, atol=0, equal_nan=True)
+    value, last = _array(call.output).ravel(), _array(final).ravel()
+    return np.allclose(value, last, rtol=_rounding_of(last), atol=0, equal_nan=True)
 
 
 def _may_be_probabilities(values: np.ndarray) -> bool:
@@ -250,9 +250,9 @@ def _may_be_probabilities(values: np.ndarray) -> bool:
 
 
 def _activation_between(logits: np.ndarray, returned: np.ndarray) -> Activation:
-    """The activation that gives what the model returned, within the rounding of half precision."""
+    """The activation that gives what the model returned."""
     of_one_unit = logits.shape[1] == 1
-    tolerance = _ROUNDING * np.abs(np.nan_to_num(returned)).max(axis=1, keepdims=True)
+    tolerance = _rounding_of(returned) * np.abs(np.nan_to_num(returned)).max(axis=1, keepdims=True)
     for name, function in _ACTIVATIONS.items():
         if not (of_one_unit and "softmax" in name):  # the softmax of one unit is always 1
             computed = _array(function(ops.convert_to_tensor(logits)))
@@ -262,16 +262,26 @@ def _activation_between(logits: np.ndarray, returned: np.ndarray) -> Activation:
     return "none"
 
 
+def _rounding_of(values: np.ndarray) -> float:
+    """The error of a computation whose result was perhaps rounded to half precision and cast back."""
+    halves = (_array(ops.cast(values, dtype)) for dtype in ("float16", "bfloat16"))
+    is_half = any(np.array_equal(half, values, equal_nan=True) for half in halves)
+    return _ROUNDING_OF_HALVES if is_half else _ROUNDING
+
+
 def _noise_at(scale: float) -> Callable[[Any], Any]:
-    """Returns a function that replaces features by noise; the second half of the images has the opposite signs."""
+    """Returns a function that replaces features by noise; the second half of the images has the opposite signs.
+
+    Whole images are brighter or darker too, which an average over an image does not hide.
+    """
     generator = np.random.default_rng(0)
 
     def noise(output: Any) -> Any:
         features = _array(output)
-        spread = features.std() or 1.0
-        half = generator.normal(size=((len(features) + 1) // 2, *features.shape[1:]))
-        both = np.concatenate([half, -half])[: len(features)] * min(scale * spread, _LARGEST / 10)
-        return ops.cast(both, output.dtype)
+        half, *inner = (len(features) + 1) // 2, *features.shape[1:]
+        drawn = generator.normal(size=(half, *inner)) + generator.normal(size=(half, *[1] * len(inner)))
+        both = np.concatenate([drawn, -drawn])[: len(features)]
+        return ops.cast(both * min(scale * (features.std() or 1.0), _LARGEST), output.dtype)
 
     return noise
 

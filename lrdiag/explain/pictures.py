@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +74,7 @@ def pictures_of(model: keras.Model | None, inputs: Any) -> list[Picture]:
     return pictures or [Picture("input", 0)]
 
 
-def evenly_spaced(pictures: list[Picture]) -> list[Picture]:
+def evenly_spaced(pictures: Sequence[Picture]) -> list[Picture]:
     """At most `MOST_PICTURES` of the pictures, the first and the last among them."""
     count = min(MOST_PICTURES, len(pictures))
     return [pictures[place] for place in np.linspace(0, len(pictures) - 1, count).round().astype(int)]
