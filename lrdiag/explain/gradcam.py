@@ -85,8 +85,9 @@ class GradCAM:
         output: The output to explain if the model has several: its name or its index.
         method: One of the methods above.
         batch_size: Number of images in one pass.
-        images: Images to choose the layer with, as `maps` takes them; a few are used. Defaults to noise if the model
-            states its input shape, otherwise to the first images that are explained.
+        images: Images to open the model with, as `maps` takes them. They decide which layer the scores depend on, and
+            whether a single unit is a probability or a logit, if neither a layer nor the compiled loss does. Defaults
+            to noise if the model states its input shape, otherwise to the first images that are explained.
         pictures: The pictures of each image that are explained. Defaults to all, of more than 4 to evenly spaced ones.
 
     Raises:
