@@ -18,11 +18,13 @@ from lrdiag.data.inputs import labelled_batches
 from lrdiag.errors import LrdiagError, ModelError, require_count
 from lrdiag.evaluation import agreement
 from lrdiag.evaluation.keeper import Display, Keeper, Sample
+from lrdiag.evaluation.view import NO_MAPS, drawn_by, view_of
 from lrdiag.explain.collector import Collector
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.explain.independent import compare_with_keras_vis
 from lrdiag.explain.loss import takes_logits
 from lrdiag.explain.model import OpenedModel
+from lrdiag.explain.pictures import pictures_of
 from lrdiag.explain.predictor import Predictor
 from lrdiag.explain.trust import measure_trust
 from lrdiag.progress import SILENCE, Progress
@@ -92,6 +94,7 @@ class Evaluator:
         self._explainer: GradCAM | None = None
         self._predictor: Predictor | None = None
         self._unavailable: str | None = None
+        self._view, self._notes = NO_MAPS, NO_MAPS.notes
 
     def rehearse(
         self, x: Any, y: Any = None, *, display: Display | None = None, preprocess: Preprocessing | None = None
@@ -161,9 +164,9 @@ class Evaluator:
         """
         batches = labelled_batches(x, y, self._batch_size)
         first = next(batches)
-        predictor = self._open(first[0])
+        predictor = self._open(first[0], display)
         explain = self._explainer.explain if self._explainer else predictor.explain
-        keeper = Keeper(display, preprocess, seed, fingerprint)
+        keeper = Keeper(display, preprocess, seed, fingerprint, self._view.pictures)
         collector = Collector(keep_every_map=keep_every_map)
         agreed: Agreement | None = None
         size = None if batches.labels is None else len(batches.labels)
@@ -171,8 +174,9 @@ class Evaluator:
             for inputs, given in chain([first], batches):
                 labels = predictor.opened.indices_of(given)
                 shown = keeper.look(inputs, len(labels))
-                batch = explain(inputs, labels)
-                agreed = agreed or agreement.agree(predictor.opened, inputs, labels, batch.scores)
+                explained = explain(inputs, labels)
+                agreed = agreed or agreement.agree(predictor.opened, inputs, labels, explained.scores)
+                batch = self._view.of(explained)
                 keeper.keep(shown, batch)
                 collector.add(batch, labels)
                 stage.advance(len(labels))
@@ -201,6 +205,7 @@ class Evaluator:
                 *predictor.opened.notes,
                 *agreement.notes_of(agreed),
                 *keeper.notes,
+                *self._notes,
             ),
         )
 
@@ -218,17 +223,25 @@ class Evaluator:
         first = next(batches)
         return self._open(first[0]).predict(chain([first], batches))
 
-    def _open(self, images: Any) -> Predictor:
+    def _open(self, images: Any, display: Display | None = None) -> Predictor:
         """Compiles the pass, with heatmaps if the model has feature maps, unless it is already compiled."""
         if self._predictor is None:
             one_image, any_class = _first_of(images), np.zeros(1, np.int64)
             with _refusals_explained(self._model, images):
                 try:
+                    pictures = pictures_of(self._model, images)
+                    drawn = drawn_by(display, images, pictures)
                     explainer = GradCAM(
-                        self._model, output=self._output, batch_size=self._batch_size, images=agreement.first_of(images)
+                        self._model,
+                        output=self._output,
+                        batch_size=self._batch_size,
+                        images=agreement.first_of(images),
+                        pictures=drawn or None,
                     )
+                    view = view_of(explainer.plan, pictures, drawn, images, display)
                     explainer.explain(one_image, any_class)
                     self._explainer, self._predictor = explainer, explainer.predictor
+                    self._view, self._notes = view, (*explainer.notes, *view.notes)
                 except ModelError as error:  # a model without feature maps is evaluated without heatmaps
                     predictor = Predictor(OpenedModel.of(self._model, images, self._output), self._batch_size)
                     predictor.scores(one_image)
@@ -240,7 +253,7 @@ def _heatmap_facts(predictor: Predictor, sample: Sample, predictions: Prediction
     """Returns how the maps were made, and how reliable they are on a random sample of the mistakes."""
     facts = HeatmapFacts(METHOD, heatmaps.layer, len(heatmaps.indices))
     if sample.images is None:
-        reason = "the model does not take a single array of images"
+        reason = "the model does not take single images"
         return replace(facts, independent=IndependentCheck(0, 0, None, reason))
     maps = heatmaps.predicted[np.searchsorted(heatmaps.indices, sample.indices)]
     usable = np.isfinite(maps).all(axis=(1, 2))
@@ -248,11 +261,16 @@ def _heatmap_facts(predictor: Predictor, sample: Sample, predictions: Prediction
         return facts
     images, maps, classes = sample.images[usable], maps[usable], predictions.predicted[sample.indices[usable]]
     independent = compare_with_keras_vis(predictor.opened, heatmaps.layer, images, maps, classes)
-    if images.ndim == 3:  # grey images without an axis of channels
-        trust = measure_trust(lambda each: predictor.scores(each[..., 0]), images[..., np.newaxis], maps, classes)
-    else:
-        trust = measure_trust(predictor.scores, images, maps, classes)
-    return replace(facts, trust=trust, independent=independent)
+    grey = images.ndim == 3  # without an axis of channels
+    trust = measure_trust(
+        lambda each: predictor.scores_uncompiled(each[..., 0] if grey else each),
+        images[..., np.newaxis] if grey else images,
+        maps,
+        classes,
+        test_images=len(predictions.labels),
+    )
+    skipped = None if trust else "one image takes longer than the whole evaluation"
+    return replace(facts, trust=trust, independent=independent, not_measured=skipped)
 
 
 @contextmanager
