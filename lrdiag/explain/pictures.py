@@ -13,7 +13,7 @@ from keras import ops, tree
 MOST_PICTURES = 4
 """Number of pictures of one example that are explained; of more, evenly spaced ones are chosen."""
 CHANNELS = (1, 3, 4)
-"""Numbers of channels of pictures."""
+"""Numbers of channels of the frames of a video."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,10 @@ def evenly_spaced(pictures: Sequence[Picture]) -> list[Picture]:
 
 
 def _is_image(shape: tuple[int, ...]) -> bool:
-    """Whether the shape is that of images or videos, with the channels first or last."""
-    return len(shape) in (4, 5) and (shape[-1] in CHANNELS or shape[-3] in CHANNELS)
+    """Whether the shape is that of images with any number of channels, or of videos with the channels first or last."""
+    if len(shape) == 4:
+        return sorted(shape[1:])[-2] > 1
+    return len(shape) == 5 and (shape[-1] in CHANNELS or shape[-3] in CHANNELS)
 
 
 def _names(model: keras.Model | None, inputs: Any) -> list[str]:

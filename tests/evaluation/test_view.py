@@ -99,12 +99,10 @@ def test_images_that_the_model_adds_have_one_map() -> None:
     )
 
 
-def test_an_input_that_cannot_be_shown_is_left_out(siamese: keras.Model) -> None:
-    """Its values are those of no scaling that is known."""
+def test_an_input_whose_scale_is_unknown_is_stretched(siamese: keras.Model) -> None:
     evaluated = Evaluator(siamese).evaluate([FIRST, 700 * SECOND], LABELS)
-    assert evaluated.mistakes.shape == (4, *SHAPE)
-    assert row_of_peak(maps_of(evaluated)[0]) == 2
-    assert evaluated.notes == ("The heatmaps cover input 'first' only.",)
+    assert evaluated.mistakes.shape == (4, 2 * SHAPE[0], *SHAPE[1:])
+    assert any("between the minimum and maximum of the first batch" in note for note in evaluated.notes)
 
 
 def test_patches_in_the_batch_are_evaluated_without_maps() -> None:
