@@ -278,8 +278,10 @@ class OpenedModel:
             return None
         with state_kept(self.model), without_function(head):
             raw = _array(self._call(self.sample))
-        if raw.shape != returned.shape or np.array_equal(raw, returned):
+        if raw.shape != returned.shape or np.array_equal(raw, returned, equal_nan=True):
             return None
+        if np.isfinite(returned).all() and _agree(raw, returned):
+            return None  # only rounded
         possible = _ACTIVATIONS if self.units > 1 else _ACTIVATIONS_OF_ONE_UNIT
         name = f"{type(head).__name__} {getattr(getattr(head, 'activation', None), '__name__', '')}".lower()
         named_first = sorted(possible, key=lambda each: each.replace("_", "") not in name.replace("_", ""))
@@ -350,9 +352,11 @@ def _may_be_probabilities(values: np.ndarray) -> bool:
     return not ((values < 0) | (values > 1)).any() or not (values > 0).any()
 
 
-def _agree(computed: np.ndarray, returned: np.ndarray) -> bool:
-    tolerance = _rounding_of(returned) * np.abs(np.nan_to_num(returned)).max(axis=1, keepdims=True)
-    return bool(((np.abs(computed - returned) <= tolerance) | (np.isnan(computed) & np.isnan(returned))).all())
+def _agree(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether the values of each image are the same apart from rounding; images with a NaN are left out."""
+    finite = np.isfinite(one).all(axis=1) & np.isfinite(other).all(axis=1)
+    tolerance = _rounding_of(other) * np.abs(other[finite]).max(axis=1, keepdims=True)
+    return bool((np.abs(one - other)[finite] <= tolerance).all())
 
 
 def _rounding_of(values: np.ndarray) -> float:
