@@ -17,6 +17,7 @@ from lrdiag.diagnosis.gates import Gate, check, with_outcomes
 from lrdiag.diagnosis.scores import training_sample
 from lrdiag.errors import DataError, require_count
 from lrdiag.evaluation.evaluator import BATCH_SIZE, Evaluated, Evaluator
+from lrdiag.models.accepted import require_keras_model
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record import provenance
 from lrdiag.record.arrays import NO_IMAGES, LabelledImages
@@ -111,6 +112,7 @@ def diagnose(
         ComparisonError: If the baseline was evaluated on other images.
         RunFolderError: If the baseline can't be read.
     """
+    require_keras_model(model)
     require_count("seed", seed, at_least=0)
     training = training_of(history, model)
     reporter = Reporter(

@@ -23,6 +23,7 @@ from lrdiag.explain.loss import says_from_logits
 from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.predictor import Predictor
 from lrdiag.explain.trust import measure_trust
+from lrdiag.models.accepted import require_keras_model
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
 from lrdiag.record.facts import HeatmapFacts, IndependentCheck
@@ -80,8 +81,7 @@ class Evaluator:
     """
 
     def __init__(self, model: keras.Model, *, output: str | int | None = None, batch_size: int = BATCH_SIZE) -> None:
-        if not isinstance(model, keras.Model):
-            raise ModelError(f"`model` must be a keras.Model. Received: {type(model).__name__}")
+        require_keras_model(model)
         require_count("batch_size", batch_size)
         self._model, self._output, self._batch_size = model, output, batch_size
         self._explainer: GradCAM | None = None

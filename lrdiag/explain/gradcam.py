@@ -19,6 +19,7 @@ from lrdiag.explain.engine import WEIGHTINGS, Engine, Explained
 from lrdiag.explain.layers import choose_layer, find_layer, path_of
 from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.predictor import Predictor
+from lrdiag.models.accepted import require_keras_model
 from lrdiag.record.arrays import Heatmaps, Predictions
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class GradCAM:
         batch_size: Number of images in one pass.
 
     Raises:
-        ModelError: If the model has no such layer or output, or no layer that can be explained.
+        ModelError: If it isn't a keras.Model, or has no such layer or output, or no layer that can be explained.
         SettingsError: If `method` is unknown or takes no layer, or `batch_size` is below 1.
     """
 
@@ -96,6 +97,7 @@ class GradCAM:
         method: Method = "gradcam",
         batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> None:
+        require_keras_model(model)
         require_choice("method", method, get_args(Method))
         if method in OF_THE_IMAGE and layer is not None:
             raise SettingsError(f"{method!r} explains the image itself and takes no layer. Received: layer={layer!r}")

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from lrdiag.errors import ModelError
+from lrdiag.models.accepted import require_keras_model
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 _ENDPOINT = "serving_default"  # written by `model.export` and by Keras 2
@@ -149,6 +150,5 @@ def _call_function(spec: str, offered: dict[str, Any]) -> keras.Model:
             f"The function of a `module:function` model must return a keras.Model. "
             f"Received: {spec!r} ({type(error).__name__}: {error})"
         ) from error
-    if not isinstance(model, keras.Model):
-        raise ModelError(f"{spec!r} must return a keras.Model. Received: {type(model).__name__}")
+    require_keras_model(model, f"{spec!r} must return")
     return model

@@ -128,7 +128,7 @@ def test_probabilities_of_half_precision_are_recognised(rgb: LabelledImages, pol
         (":plain", "can be imported"),
         (f"{MODULE}:number", "can be imported"),
         (f"{MODULE}:nothing", "must return a keras.Model. Received: NoneType"),
-        (f"{MODULE}:layer", "must return a keras.Model. Received: Dense"),
+        (f"{MODULE}:layer", "must return a keras.Model, and this is a single layer.*Dense$"),
         (f"{MODULE}:unknown", "Received: .*depth, width"),
         (f"{MODULE}:broken", "RuntimeError: the weights are elsewhere"),
         (f"{MODULE}:other_classes", r"one score per class.*\(8, 4\).*Received: \(8, 7\)"),
