@@ -21,7 +21,7 @@ _HEAD = 512  # bytes that are read
 _COPY_WEIGHTS = (
     "Build the same model in Keras 3, copy the weights into it, and save it with `model.save('model.keras')`."
 )
-_LOAD_WEIGHTS = (
+LOAD_WEIGHTS = (
     "Save the whole model with `model.save('model.keras')`. Or write a function that builds the model, calls "
     "`model.load_weights` and returns the model, and pass it as `module:function`."
 )
@@ -152,12 +152,16 @@ FILES = (
         "The file is a graph of TensorFlow 1, which isn't a Keras model. Pass the Keras model that it was made from.",
     ),
     Kind(
-        lambda file: file.ends_with(".index", ".ckpt", ".meta") or ".data-0000" in file.path.name,
-        f"The file is a part of a checkpoint of TensorFlow, which contains weights only. {_LOAD_WEIGHTS}",
+        lambda file: (
+            file.ends_with(".index", ".ckpt", ".meta")
+            or ".data-0000" in file.path.name
+            or file.head.startswith(b"model_checkpoint_path")
+        ),
+        f"The file is a part of a checkpoint of TensorFlow, which contains weights only. {LOAD_WEIGHTS}",
     ),
     Kind(
         lambda file: file.ends_with(".weights.json"),
-        f"The file contains weights only, no model. {_LOAD_WEIGHTS}",
+        f"The file contains weights only, no model. {LOAD_WEIGHTS}",
     ),
     Kind(
         lambda file: file.ends_with("model.json") and b"modelTopology" in file.head,
@@ -166,7 +170,7 @@ FILES = (
     ),
     Kind(
         lambda file: file.ends_with(".json", ".yaml", ".yml"),
-        f"The file contains the architecture of a model, no weights. {_LOAD_WEIGHTS}",
+        f"The file contains the architecture of a model, no weights. {LOAD_WEIGHTS}",
     ),
     Kind(
         lambda file: (
@@ -200,20 +204,22 @@ FOLDERS = (
     ),
     Kind(
         lambda folder: "checkpoint" in folder.names or any(name.endswith(".index") for name in folder.names),
-        f"The folder contains checkpoints of TensorFlow, which are weights only. {_LOAD_WEIGHTS}",
+        f"The folder contains checkpoints of TensorFlow, which are weights only. {LOAD_WEIGHTS}",
     ),
     Kind(
         lambda folder: "variables" in folder.names,
         "The folder is a SavedModel without its saved_model.pb. Copy it again.",
     ),
+    Kind(
+        lambda folder: True,
+        "The folder is neither a SavedModel nor a run folder with model.keras. Pass a .keras or .h5 file.",
+    ),
 )
-NO_MODEL = Kind(
-    lambda _: True, "The folder is neither a SavedModel nor a run folder with model.keras. Pass a .keras or .h5 file."
-)
+"""The first that matches is the reason why a folder is no model."""
 
 
 def refuse_other_file(path: Path) -> None:
-    """Raises if a file can't be a `.keras` or `.h5` model, with what it is instead.
+    """Raises if a file can't be a `.keras` or `.h5` model.
 
     Args:
         path: An existing file.
@@ -221,23 +227,22 @@ def refuse_other_file(path: Path) -> None:
     Raises:
         ModelError: With what the file is, and what to do.
     """
-    _refuse(Candidate(path), FILES)
+    file = Candidate(path)
+    for kind in FILES:
+        if kind.matches(file):
+            raise _refusal(file, kind)
 
 
-def refuse_folder(path: Path) -> None:
-    """Raises because a folder is no model, with what it is instead.
+def refusal_of_folder(path: Path) -> ModelError:
+    """Returns the error for a folder that is no model, with what it is instead.
 
     Args:
-        path: An existing folder that is neither a SavedModel nor an unpacked `.keras` file.
-
-    Raises:
-        ModelError: Always.
+        path: An existing folder.
     """
-    _refuse(Candidate(path), (*FOLDERS, NO_MODEL))
+    folder = Candidate(path)
+    return _refusal(folder, next(kind for kind in FOLDERS if kind.matches(folder)))
 
 
-def _refuse(candidate: Candidate, kinds: tuple[Kind, ...]) -> None:
-    for kind in kinds:
-        if kind.matches(candidate):
-            message = kind.message.format(names=", ".join(candidate.models), folder=candidate.path.parent)
-            raise ModelError(f"{message} Received: {candidate.path}")
+def _refusal(candidate: Candidate, kind: Kind) -> ModelError:
+    message = kind.message.format(names=", ".join(candidate.models), folder=candidate.path.parent)
+    return ModelError(f"{message} Received: {candidate.path}")

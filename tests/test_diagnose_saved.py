@@ -115,7 +115,11 @@ def test_other_kinds_of_models_give_the_same_result(
     else:
         spec = tmp_path / "saved"
         network().export(spec, verbose=False)
-    diagnosis = outcome(run(spec), tmp_path)
+    if kind == "SavedModel":
+        refused = run(spec)
+        assert refused.exit_code == 2
+        assert "--trust" in refused.stderr
+    diagnosis = outcome(run(spec, *(["--trust"] if kind == "SavedModel" else [])), tmp_path)
     assert diagnosis.confusion == expected.confusion
     assert diagnosis.test.loss == pytest.approx(expected.test.loss, rel=1e-5)
     if kind == "SavedModel":
@@ -197,7 +201,7 @@ def test_one_sigmoid_scores_two_classes(run: Any, tmp_path: Path, saved_model: b
     for number, (image, label) in enumerate(zip(IMAGES[:12], LABELS[:12], strict=True)):
         (folder / NAMES[label]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / NAMES[label] / f"{number:02}.png")
-    diagnosis = outcome(run(path, folder=folder), tmp_path)
+    diagnosis = outcome(run(path, *(["--trust"] if saved_model else []), folder=folder), tmp_path)
     predicted = (net.predict(IMAGES[:12], verbose=0)[:, 0] > 0.5).astype(int)
     assert 0 < predicted.sum() < 12
     assert diagnosis.test.accuracy == pytest.approx(np.mean(predicted == LABELS[:12]))

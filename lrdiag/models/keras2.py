@@ -88,7 +88,7 @@ def translate(config: Any, version: str) -> Any:
         version: The version of Keras that wrote it.
     """
     renamed = {name: name.replace("/", "_") for name in _layer_names(config) if "/" in name}
-    return _translated(config, renamed, is_keras_2=version.startswith("2."))
+    return _translated(config, renamed, is_keras_2=not version.startswith("3."))
 
 
 def _translated(node: Any, renamed: dict[str, str], is_keras_2: bool) -> Any:
