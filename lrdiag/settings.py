@@ -319,8 +319,9 @@ class DiagnoseSettings:
         'raw'
 
     Attributes:
-        model: A `.keras` or `.h5` file, the folder of a SavedModel, or `module:function`.
-        data: As `Settings.data`, but `None` always means CIFAR-10. Data without a test set is evaluated as a whole.
+        model: A `.keras` or `.h5` file, the folder of a SavedModel or of a run, or `module:function`.
+        data: As `Settings.data`, but `None` means the data of the run if the model is that of a run, and otherwise
+            CIFAR-10. Data without a test set is evaluated as a whole.
         data_dir: As `Settings.data_dir`.
         image_size: Height and width that images are scaled to, in pixels. `None` uses what the model takes.
         preprocess: How pixels are scaled before they reach the model.
