@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrdiag.backend.interrupt import Interrupt
-from lrdiag.data.inputs import DEFAULT_BATCH_SIZE
 from lrdiag.diagnosing import Reporter, Stopwatch
 from lrdiag.errors import ComparisonError, DataError, require_count
 from lrdiag.evaluation.evolution import Memory
@@ -184,7 +183,7 @@ class ReportCallback(ReportingCallback):
         output: Name or index of the output to evaluate, if the model has several.
         baseline: An earlier report on the same images to compare with, or its run folder or report.json.
         name: Name of the data in the report.
-        batch_size: Number of images in a batch, if `validation_data` is arrays.
+        batch_size: See `lrdiag.diagnose`.
 
     Raises:
         SettingsError: If `every` is below 1.
@@ -206,7 +205,7 @@ class ReportCallback(ReportingCallback):
         output: str | int | None = None,
         baseline: str | Path | Report | None = None,
         name: str = "",
-        batch_size: int = DEFAULT_BATCH_SIZE,
+        batch_size: int | None = None,
     ) -> None:
         if every is not None:
             require_count("every", every)

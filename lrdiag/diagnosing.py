@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrdiag.backend.device import device
-from lrdiag.data.inputs import DEFAULT_BATCH_SIZE
 from lrdiag.data.sampling import random_subset
 from lrdiag.diagnosis.gates import Gate, check, with_outcomes
 from lrdiag.diagnosis.scores import training_sample
 from lrdiag.errors import DataError, require_count
-from lrdiag.evaluation.evaluator import BATCH_SIZE, Evaluated, Evaluator
+from lrdiag.evaluation.evaluator import Evaluated, Evaluator
 from lrdiag.models.accepted import require_keras_model
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record import provenance
@@ -60,7 +59,7 @@ def diagnose(
     baseline: str | Path | Report | None = None,
     name: str = "",
     files: Sequence[str] = (),
-    batch_size: int = DEFAULT_BATCH_SIZE,
+    batch_size: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Report:
@@ -98,7 +97,8 @@ def diagnose(
         baseline: An earlier report on the same images to compare with, or its run folder or report.json.
         name: Name of the data in the report.
         files: Name of the file of each image.
-        batch_size: Number of images in a batch, if `x` is arrays.
+        batch_size: Number of images that go through the model at once. `None` chooses it by what the model's layers
+            return, so that the evaluation takes about as much memory as `model.predict`.
         seed: Random seed of the heatmap check.
         progress: A listener for progress. Defaults to `None`.
 
@@ -195,7 +195,7 @@ class Reporter:
     display: Display | None = None
     preprocess: Preprocessing | None = None
     output: str | int | None = None
-    batch_size: int = BATCH_SIZE
+    batch_size: int | None = None
     seed: int = 0
     progress: Progress = SILENCE
     class_names: Sequence[str] | None = None

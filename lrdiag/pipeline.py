@@ -18,7 +18,6 @@ from lrdiag.data.preprocessing import preprocess
 from lrdiag.diagnosing import Reporter, Stopwatch
 from lrdiag.diagnosis.assemble import dataset_facts
 from lrdiag.errors import DataError, ModelError, SettingsError
-from lrdiag.evaluation.evaluator import BATCH_SIZE
 from lrdiag.main_job import Job, finished, refuse_other_data, run_main_job
 from lrdiag.models import load_model, takes_images
 from lrdiag.progress import SILENCE, Progress
@@ -191,7 +190,8 @@ def diagnose_saved(
         refuse_other_data(settings, base, facts)
         shown = ("data", "model", "preprocess", "output")
         reporter = Reporter(
-            data=(preprocessed_batches(dataset.test, settings.preprocess, BATCH_SIZE),),
+            data=(preprocessed_batches(dataset.test, settings.preprocess, settings.batch_size),),
+            batch_size=settings.batch_size,
             preprocess=settings.preprocess,
             output=settings.output,
             seed=settings.seed,

@@ -326,7 +326,9 @@ class DiagnoseSettings:
         image_size: Height and width that images are scaled to, in pixels. `None` uses what the model takes.
         preprocess: How pixels are scaled before they reach the model.
         output: Name or index of the output to evaluate, if the model has several.
-        trust: Whether to run code in the model file, such as Lambda layers.
+        batch_size: Number of images that go through the model at once. `None` chooses it by what the model's layers
+            return, so that the evaluation takes about as much memory as `model.predict`.
+        trust: Whether to run code in the model file: Lambda layers, or a SavedModel.
         seed: Random seed of the heatmap check.
         out: The run folder to write.
         baseline: As `Settings.baseline`.
@@ -344,6 +346,7 @@ class DiagnoseSettings:
     image_size: tuple[int, int] | None = None
     preprocess: Preprocessing = "raw"
     output: str | int | None = None
+    batch_size: int | None = None
     trust: bool = False
     seed: int = 0
     out: Path = Path("lrdiag-report")
@@ -353,6 +356,8 @@ class DiagnoseSettings:
     templates: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.batch_size is not None:
+            require_count("batch_size", self.batch_size)
         _require_image_size(self.image_size)
         _require_seed(self.seed)
         require_choice("preprocess", self.preprocess, PREPROCESSINGS)

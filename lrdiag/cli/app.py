@@ -114,6 +114,11 @@ def train_and_report(open_page: bool, as_json: bool, quiet: bool, gates: tuple[G
     help="How pixels are scaled before they reach the model. raw: 0-255, the model scales them itself.",
 )
 @click.option("--output", metavar="NAME", help="Name of the output to evaluate, if the model has several.")
+@click.option(
+    "--batch-size",
+    type=AT_LEAST_ONE,
+    help="Images that go through the model at once.  [default: depends on the model, for the memory of model.predict]",
+)
 @click.option("--trust", is_flag=True, help="Run code in the model file: Lambda layers, or a SavedModel.")
 @click.option("--seed", type=SEED, default=DiagnoseSettings.seed, help="Random seed of the heatmap check.")
 @run_options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,10 @@ from lrdiag.vocabulary import Preprocessing
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+
+_LARGEST_READ = 512  # images
+_READ_FLOATS = 2**23
 
 
 def training_batches(images: LabelledImages, *, batch_size: int, augment: Sequence[str], seed: int) -> tf.data.Dataset:
@@ -72,20 +77,21 @@ def evaluation_batches(images: LabelledImages, batch_size: int) -> tf.data.Datas
 
 
 def preprocessed_batches(
-    images: LabelledImages, how: Preprocessing, batch_size: int
+    images: LabelledImages, how: Preprocessing, batch_size: int | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields batches in the order of `images`, scaled by `lrdiag.data.preprocessing.preprocess`.
 
     Args:
         images: The images to evaluate.
         how: How the pixels are scaled.
-        batch_size: Number of images in a batch.
+        batch_size: Number of images in a batch. Defaults to at most 512, and 32 MiB of floats.
 
     Yields:
         Images, an array of shape `(n, height, width, channels)`, and labels, `int64` of shape `(n,)`.
     """
-    for start in range(0, len(images), batch_size):
-        batch = slice(start, start + batch_size)
+    size = batch_size or min(_LARGEST_READ, max(1, _READ_FLOATS // math.prod(images.images.shape[1:])))
+    for start in range(0, len(images), size):
+        batch = slice(start, start + size)
         yield preprocess(images.images[batch], how), images.labels[batch]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -13,8 +13,6 @@ from lrdiag.backend.pipelines import is_infinite
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import LabelledImages
 
-DEFAULT_BATCH_SIZE = 256
-"""Number of images in a batch of a user's arrays, if the user does not choose it."""
 _ROUNDING = 0.01  # of the sum of a row of soft labels, in half precision
 
 
@@ -42,13 +40,28 @@ def labelled_batches(x: Any, y: Any, batch_size: int) -> Iterator[tuple[Any, np.
 
 
 def slices(arrays: Any, batch_size: int) -> Iterator[Any]:
-    """Yields slices of `batch_size` examples of a nest of arrays.
+    """Yields slices of `batch_size` examples at most of a nest of arrays.
 
     Raises:
         DataError: If the arrays differ in length or are empty.
     """
-    for start in range(0, _number_of_examples(arrays), batch_size):
+    size = _number_of_examples(arrays)
+    if size <= batch_size:
+        yield arrays  # a slice of a tensor is a copy
+        return
+    for start in range(0, size, batch_size):
         yield tree.map_structure(lambda array, begin=start: array[begin : begin + batch_size], arrays)
+
+
+def pieces(batches: Iterable[Any], batch_size: int) -> Iterator[Any]:
+    """Yields batches of `batch_size` examples at most: larger ones are cut.
+
+    Args:
+        batches: Nests of arrays.
+        batch_size: Number of examples.
+    """
+    for batch in batches:
+        yield from slices(batch, batch_size)
 
 
 def class_indices(labels: Any) -> np.ndarray:

@@ -13,9 +13,10 @@ import keras
 import numpy as np
 from keras import tree
 
-from lrdiag.data.inputs import labelled_batches
+from lrdiag.data.inputs import labelled_batches, pieces
 from lrdiag.errors import LrdiagError, ModelError, require_count
 from lrdiag.evaluation.keeper import Display, Keeper, Sample
+from lrdiag.explain.batch_size import LARGEST_BATCH, images_at_once
 from lrdiag.explain.collector import Collector
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.explain.independent import compare_with_keras_vis
@@ -29,8 +30,6 @@ from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
 from lrdiag.record.facts import HeatmapFacts, IndependentCheck
 from lrdiag.vocabulary import Preprocessing
 
-BATCH_SIZE = 512
-"""Number of images in a batch when lrdiag evaluates data that it has read itself."""
 METHOD = "Grad-CAM"
 
 
@@ -73,16 +72,17 @@ class Evaluator:
     Args:
         model: A model of images that returns one score per class.
         output: The output to evaluate if the model has several: its name or its index.
-        batch_size: Number of images in one pass, if the data is arrays.
+        batch_size: Number of images in one pass. `None` chooses it by the outputs of the model's layers.
 
     Raises:
         ModelError: If it is not a Keras model.
         SettingsError: If `batch_size` is below 1.
     """
 
-    def __init__(self, model: keras.Model, *, output: str | int | None = None, batch_size: int = BATCH_SIZE) -> None:
+    def __init__(self, model: keras.Model, *, output: str | int | None = None, batch_size: int | None = None) -> None:
         require_keras_model(model)
-        require_count("batch_size", batch_size)
+        if batch_size is not None:
+            require_count("batch_size", batch_size)
         self._model, self._output, self._batch_size = model, output, batch_size
         self._explainer: GradCAM | None = None
         self._predictor: Predictor | None = None
@@ -105,7 +105,7 @@ class Evaluator:
         Raises:
             LrdiagError: If data or model cannot be used.
         """
-        images, labels = next(labelled_batches(x, y, self._batch_size))
+        images, labels = next(self._batches(x, y))
         with _refusals_explained(self._model, images):
             opened = OpenedModel.of(self._model, images, self._output)
             opened(_first_of(images))
@@ -144,14 +144,14 @@ class Evaluator:
         Raises:
             LrdiagError: If data or model cannot be used.
         """
-        batches = labelled_batches(x, y, self._batch_size)
+        batches = self._batches(x, y)
         first = next(batches)
         predictor = self._open(*first)
         explain = self._explainer.explain if self._explainer else predictor.explain
         keeper = Keeper(display, preprocess, seed, fingerprint)
         collector = Collector(keep_every_map=keep_every_map)
         with progress.stage("Predicting and explaining", _size(x), "images") as stage:
-            for inputs, labels in chain([first], batches):
+            for inputs, labels in pieces(chain([first], batches), predictor.batch_size):
                 shown = keeper.look(inputs, len(labels))
                 batch = explain(inputs, labels)
                 keeper.keep(shown, batch)
@@ -187,9 +187,13 @@ class Evaluator:
         Raises:
             LrdiagError: If data or model cannot be used.
         """
-        batches = labelled_batches(x, y, self._batch_size)
+        batches = self._batches(x, y)
         first = next(batches)
         return self._open(*first).predict(chain([first], batches))
+
+    def _batches(self, x: Any, y: Any) -> Iterator[tuple[Any, np.ndarray]]:
+        """Returns the batches of the data, which are cut where the model takes fewer images at once."""
+        return labelled_batches(x, y, self._batch_size or LARGEST_BATCH)
 
     def _open(self, images: Any, labels: np.ndarray) -> Predictor:
         """Compiles the pass, with heatmaps if the model has feature maps, unless it is already compiled."""
@@ -201,7 +205,8 @@ class Evaluator:
                     explainer.explain(one_image, its_label)
                     self._explainer, self._predictor = explainer, explainer.predictor
                 except ModelError as error:  # a model without feature maps is evaluated without heatmaps
-                    predictor = Predictor(OpenedModel.of(self._model, images, self._output), self._batch_size)
+                    opened = OpenedModel.of(self._model, images, self._output)
+                    predictor = Predictor(opened, self._batch_size or images_at_once(opened, images))
                     predictor.scores(one_image)
                     self._predictor, self._unavailable = predictor, str(error)
         return self._predictor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -12,8 +12,9 @@ import numpy as np
 from keras import tree
 
 from lrdiag.backend.graph import example_input
-from lrdiag.data.inputs import DEFAULT_BATCH_SIZE, labelled_batches, slices
+from lrdiag.data.inputs import labelled_batches, slices
 from lrdiag.errors import SettingsError, require_choice, require_count
+from lrdiag.explain.batch_size import LARGEST_BATCH, images_at_once
 from lrdiag.explain.collector import Collector, joined
 from lrdiag.explain.engine import WEIGHTINGS, Engine, Explained
 from lrdiag.explain.layers import choose_layer, find_layer, path_of
@@ -81,7 +82,8 @@ class GradCAM:
             a height and a width, after its activation. Not for `"saliency"` and `"smoothgrad"`.
         output: The output to explain if the model has several: its name or its index.
         method: One of the methods above.
-        batch_size: Number of images in one pass.
+        batch_size: Number of images in one pass. `None` chooses it by the outputs of the model's layers, so that a pass
+            takes about as much memory as `model.predict`.
 
     Raises:
         ModelError: If it isn't a keras.Model, or has no such layer or output, or no layer that can be explained.
@@ -95,13 +97,14 @@ class GradCAM:
         *,
         output: str | int | None = None,
         method: Method = "gradcam",
-        batch_size: int = DEFAULT_BATCH_SIZE,
+        batch_size: int | None = None,
     ) -> None:
         require_keras_model(model)
         require_choice("method", method, get_args(Method))
         if method in OF_THE_IMAGE and layer is not None:
             raise SettingsError(f"{method!r} explains the image itself and takes no layer. Received: layer={layer!r}")
-        require_count("batch_size", batch_size)
+        if batch_size is not None:
+            require_count("batch_size", batch_size)
         self.layer: str | None = None
         self._model, self._asked_for, self._output = model, layer, output
         self._method, self._batch_size = method, batch_size
@@ -133,10 +136,10 @@ class GradCAM:
                 f"Only the methods {' and '.join(WEIGHTINGS)} have signed maps. Received: signed=True with the "
                 f"method {self._method!r}"
             )
-        pairs: Any = ((batch, None) for batch in slices(images, self._batch_size))
+        pairs: Any = ((batch, None) for batch in slices(images, self._batch_size or LARGEST_BATCH))
         if classes is not None:
-            pairs = labelled_batches(images, classes, self._batch_size)
-        maps = joined([self._ready(batch, targets).maps(batch, targets) for batch, targets in pairs])
+            pairs = labelled_batches(images, classes, self._batch_size or LARGEST_BATCH)
+        maps = joined([self._ready(batch, targets).maps(batch, targets) for batch, targets in self._pieces(pairs)])
         return maps if signed else np.maximum(maps, 0)
 
     def predict_and_explain(
@@ -160,7 +163,7 @@ class GradCAM:
             ModelError: If the method does not support the model.
         """
         collector = Collector()
-        for images, labels in labelled_batches(x, y, self._batch_size):
+        for images, labels in self._pieces(labelled_batches(x, y, self._batch_size or LARGEST_BATCH)):
             batch = self.explain(images, labels)
             collector.add(batch, labels)
             if on_batch:
@@ -183,7 +186,16 @@ class GradCAM:
     @cached_property
     def predictor(self) -> Predictor:
         """The same model without heatmaps; available as soon as `layer` is known."""
-        return Predictor(self._opened, self._batch_size)
+        return Predictor(self._opened, self._at_once)
+
+    def _pieces(self, batches: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+        """Cuts batches of images and classes, or `None`, into those that go through the model at once."""
+        for images, classes in batches:
+            self._ready(images, classes)
+            if classes is None:
+                yield from ((piece, None) for piece in slices(images, self._at_once))
+            else:
+                yield from slices((images, classes), self._at_once)
 
     def _ready(self, images: Any, classes: np.ndarray | None) -> Engine | KerasVisEngine:
         """Returns the engine, and opens the model with the first images if it does not state its input shape."""
@@ -203,6 +215,8 @@ class GradCAM:
                 "keras.layers.Softmax(), or with a layer of activation='softmax', which lrdiag can remove.",
                 stacklevel=3,
             )
+        explained = [] if layer is None else [layer]
+        self._at_once = self._batch_size or images_at_once(self._opened, example, explained)
         self._engine = self._engine_of(layer)
         self.layer = "input" if layer is None else path_of(self._model, layer)
 
@@ -214,4 +228,4 @@ class GradCAM:
             return Engine(self._opened, layer, self._method)
         from lrdiag.explain.keras_vis import KerasVisEngine  # imports tf-keras-vis
 
-        return KerasVisEngine(self._opened, layer, self._method, self._batch_size)
+        return KerasVisEngine(self._opened, layer, self._method, self._at_once)
