@@ -358,15 +358,18 @@ class DiagnoseSettings:
         'raw'
 
     Attributes:
-        model: A `.keras` or `.h5` file, the folder of a SavedModel, or `module:function`.
-        data: As `Settings.data`, but `None` always means CIFAR-10. Data without a test set is evaluated as a whole.
+        model: A `.keras` or `.h5` file, the folder of a SavedModel or of a run, or `module:function`.
+        data: As `Settings.data`, but `None` means the data of the run if the model is that of a run, and otherwise
+            CIFAR-10. Data without a test set is evaluated as a whole.
         data_dir: As `Settings.data_dir`.
         image_size: Height and width that images are scaled to, in pixels. `None` uses what the model takes. If it
             takes any size, the images keep their own, which they must share.
         resize: As in `Settings`.
         preprocess: How pixels are scaled before they reach the model.
         output: Name or index of the output to evaluate, if the model has several.
-        trust: Whether to run code in the model file, such as Lambda layers.
+        batch_size: Number of images that go through the model at once. `None` chooses it by what the model's layers
+            return, so that the evaluation takes about as much memory as `model.predict`.
+        trust: Whether to run code in the model file: Lambda layers, or a SavedModel.
         seed: Random seed of the heatmap check.
         out: The run folder to write.
         baseline: As `Settings.baseline`.
@@ -385,6 +388,7 @@ class DiagnoseSettings:
     resize: ResizeName = "stretch"
     preprocess: Preprocessing = "raw"
     output: str | int | None = None
+    batch_size: int | None = None
     trust: bool = False
     seed: int = 0
     out: Path = Path("lrdiag-report")
@@ -394,6 +398,8 @@ class DiagnoseSettings:
     templates: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.batch_size is not None:
+            require_count("batch_size", self.batch_size)
         _require_image_size(self.image_size)
         _require_seed(self.seed)
         _read_choices(self, resize=RESIZES, preprocess=PREPROCESSINGS, assets=ASSETS)

@@ -115,7 +115,11 @@ def test_other_kinds_of_models_give_the_same_result(
     else:
         spec = tmp_path / "saved"
         network().export(spec, verbose=False)
-    diagnosis = outcome(run(spec), tmp_path)
+    if kind == "SavedModel":
+        refused = run(spec)
+        assert refused.exit_code == 2
+        assert "--trust" in refused.stderr
+    diagnosis = outcome(run(spec, *(["--trust"] if kind == "SavedModel" else [])), tmp_path)
     assert diagnosis.confusion == expected.confusion
     assert diagnosis.test.loss == pytest.approx(expected.test.loss, rel=1e-5)
     if kind == "SavedModel":
@@ -227,7 +231,7 @@ def test_one_sigmoid_scores_two_classes(run: Any, tmp_path: Path, saved_model: b
     for number, (image, label) in enumerate(zip(IMAGES[:12], LABELS[:12], strict=True)):
         (folder / NAMES[label]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / NAMES[label] / f"{number:02}.png")
-    diagnosis = outcome(run(path, folder=folder), tmp_path)
+    diagnosis = outcome(run(path, *(["--trust"] if saved_model else []), folder=folder), tmp_path)
     predicted = (net.predict(IMAGES[:12], verbose=0)[:, 0] > 0.5).astype(int)
     assert 0 < predicted.sum() < 12
     assert diagnosis.test.accuracy == pytest.approx(np.mean(predicted == LABELS[:12]))
@@ -324,3 +328,33 @@ def test_the_model_of_a_run_folder_stays_when_it_is_diagnosed_there(
     arguments = ["diagnose", own, "--data", "digits", "--limit-test", "50", "--out", tmp_path / "run", "--no-open"]
     CliRunner().invoke(main, [str(each) for each in arguments])
     assert own.read_bytes() == saved
+
+
+def test_the_model_of_a_run_is_evaluated_with_its_data_and_keeps_its_training_record(
+    finished: FinishedRun, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    model, earlier = (folder / "model.keras").read_bytes(), run_folder.load(folder).diagnosis
+    result = CliRunner().invoke(main, ["diagnose", str(folder), "--out", str(folder), "--no-open"])
+    diagnosis = outcome(result, tmp_path)
+    assert diagnosis.dataset.name == earlier.dataset.name
+    assert diagnosis.dataset.test_size > earlier.dataset.test_size  # it was limited
+    assert (diagnosis.training, diagnosis.range_test) == (earlier.training, earlier.range_test)
+    assert diagnosis.settings["data"] == "digits"
+    assert f"From the run in {folder}: the model, the record of its training, data digits." in diagnosis.notes
+    assert (folder / "model.keras").read_bytes() == model
+
+
+def test_a_run_without_a_model_is_refused_with_the_model_that_it_evaluated(
+    finished: FinishedRun, run: Any, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.folder, tmp_path / "earlier")
+    (tmp_path / "earlier" / "model.keras").unlink()
+    refused = run(tmp_path / "earlier")
+    assert refused.exit_code == 2
+    assert "contains no model" in refused.stderr
+    assert "a run of the model 'fast'" in refused.stderr
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").touch()
+    assert "neither a SavedModel nor a run folder" in run(tmp_path / "other").stderr

@@ -720,7 +720,7 @@ def test_unusable_data_is_refused(net: keras.Model, x: Any, y: Any, message: str
 
 
 def test_other_objects_than_models_are_refused(net: keras.Model) -> None:
-    with pytest.raises(ModelError, match=r"must be a keras.Model. Received: method"):
+    with pytest.raises(ModelError, match=r"must be a keras.Model, and this is a function. .* Received: method"):
         diagnose(net.predict, IMAGES, LABELS)
 
 

@@ -14,11 +14,12 @@ import numpy as np
 from keras import ops, tree
 
 from lrdiag.backend.inference import unnoticed
-from lrdiag.data.inputs import labelled_batches
+from lrdiag.data.inputs import LabelledBatches, labelled_batches, pieces
 from lrdiag.errors import LrdiagError, ModelError, require_count
 from lrdiag.evaluation import agreement
 from lrdiag.evaluation.keeper import Display, Keeper, Sample
 from lrdiag.evaluation.view import NO_MAPS, drawn_by, view_of
+from lrdiag.explain.batch_size import LARGEST_BATCH, images_at_once
 from lrdiag.explain.collector import Collector
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.explain.independent import compare_with_keras_vis
@@ -27,14 +28,13 @@ from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.pictures import pictures_of
 from lrdiag.explain.predictor import Predictor
 from lrdiag.explain.trust import measure_trust
+from lrdiag.models.accepted import require_keras_model
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record.agreement import Agreement
 from lrdiag.record.arrays import Heatmaps, Predictions
 from lrdiag.record.facts import HeatmapFacts, IndependentCheck
 from lrdiag.vocabulary import Preprocessing
 
-BATCH_SIZE = 512
-"""Number of images in a batch when lrdiag evaluates data that it has read itself."""
 METHOD = "Grad-CAM"
 
 
@@ -79,17 +79,17 @@ class Evaluator:
     Args:
         model: A model of images that returns one score per class.
         output: The output to evaluate if the model has several: its name or its index.
-        batch_size: Number of images in one pass, if the data is arrays.
+        batch_size: Number of images in one pass. `None` chooses it by the outputs of the model's layers.
 
     Raises:
         ModelError: If it is not a Keras model.
         SettingsError: If `batch_size` is below 1.
     """
 
-    def __init__(self, model: keras.Model, *, output: str | int | None = None, batch_size: int = BATCH_SIZE) -> None:
-        if not isinstance(model, keras.Model):
-            raise ModelError(f"`model` must be a keras.Model. Received: {type(model).__name__}")
-        require_count("batch_size", batch_size)
+    def __init__(self, model: keras.Model, *, output: str | int | None = None, batch_size: int | None = None) -> None:
+        require_keras_model(model)
+        if batch_size is not None:
+            require_count("batch_size", batch_size)
         self._model, self._output, self._batch_size = model, output, batch_size
         self._explainer: GradCAM | None = None
         self._predictor: Predictor | None = None
@@ -113,7 +113,7 @@ class Evaluator:
         Raises:
             LrdiagError: If data or model cannot be used.
         """
-        batches = labelled_batches(x, y, self._batch_size)
+        batches = self._batches(x, y)
         images, labels = next(batches)
         few = agreement.first_of(images)
         with _refusals_explained(self._model, images):
@@ -162,7 +162,7 @@ class Evaluator:
         Raises:
             LrdiagError: If data or model cannot be used.
         """
-        batches = labelled_batches(x, y, self._batch_size)
+        batches = self._batches(x, y)
         first = next(batches)
         predictor = self._open(first[0], display)
         explain = self._explainer.explain if self._explainer else predictor.explain
@@ -171,7 +171,7 @@ class Evaluator:
         agreed: Agreement | None = None
         size = None if batches.labels is None else len(batches.labels)
         with progress.stage("Predicting and explaining", size, "images") as stage:
-            for inputs, given in chain([first], batches):
+            for inputs, given in pieces(chain([first], batches), predictor.batch_size):
                 labels = predictor.opened.indices_of(given)
                 shown = keeper.look(inputs, len(labels))
                 explained = explain(inputs, labels)
@@ -219,9 +219,13 @@ class Evaluator:
         Raises:
             LrdiagError: If data or model cannot be used.
         """
-        batches = labelled_batches(x, y, self._batch_size)
+        batches = self._batches(x, y)
         first = next(batches)
         return self._open(first[0]).predict(chain([first], batches))
+
+    def _batches(self, x: Any, y: Any) -> LabelledBatches:
+        """Returns the batches of the data, which are cut where the model takes fewer images at once."""
+        return labelled_batches(x, y, self._batch_size or LARGEST_BATCH)
 
     def _open(self, images: Any, display: Display | None = None) -> Predictor:
         """Compiles the pass, with heatmaps if the model has feature maps, unless it is already compiled."""
@@ -243,7 +247,8 @@ class Evaluator:
                     self._explainer, self._predictor = explainer, explainer.predictor
                     self._view, self._notes = view, (*explainer.notes, *view.notes)
                 except ModelError as error:  # a model without feature maps is evaluated without heatmaps
-                    predictor = Predictor(OpenedModel.of(self._model, images, self._output), self._batch_size)
+                    opened = OpenedModel.of(self._model, images, self._output)
+                    predictor = Predictor(opened, self._batch_size or images_at_once(opened, images))
                     predictor.scores(one_image)
                     self._predictor, self._unavailable = predictor, str(error)
         return self._predictor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -11,8 +11,9 @@ import keras
 import numpy as np
 
 from lrdiag.backend.graph import example_input
-from lrdiag.data.inputs import DEFAULT_BATCH_SIZE, labelled_batches, slices
+from lrdiag.data.inputs import labelled_batches, slices
 from lrdiag.errors import SettingsError, require_choice, require_count
+from lrdiag.explain.batch_size import LARGEST_BATCH, images_at_once
 from lrdiag.explain.collector import Collector, joined
 from lrdiag.explain.engine import WEIGHTINGS, Engine, Explained
 from lrdiag.explain.layers import LAYERS_JOINED, choose_layers, find_layer, path_of
@@ -21,6 +22,7 @@ from lrdiag.explain.paths import cover
 from lrdiag.explain.pictures import Picture, evenly_spaced, pictures_of
 from lrdiag.explain.plan import Plan, plan_of
 from lrdiag.explain.predictor import Predictor
+from lrdiag.models.accepted import require_keras_model
 from lrdiag.record.arrays import Heatmaps, Predictions
 
 if TYPE_CHECKING:
@@ -84,14 +86,15 @@ class GradCAM:
             a height and a width, after its activation. Not for `"saliency"` and `"smoothgrad"`.
         output: The output to explain if the model has several: its name or its index.
         method: One of the methods above.
-        batch_size: Number of images in one pass.
+        batch_size: Number of images in one pass. `None` chooses it by the outputs of the model's layers, so that a pass
+            takes about as much memory as `model.predict`.
         images: Images to open the model with, as `maps` takes them. They decide which layer the scores depend on, and
             whether a single unit is a probability or a logit, if neither a layer nor the compiled loss does. Defaults
             to noise if the model states its input shape, otherwise to the first images that are explained.
         pictures: The pictures of each image that are explained. Defaults to all, of more than 4 to evenly spaced ones.
 
     Raises:
-        ModelError: If the model has no such layer or output, or no layer that can be explained.
+        ModelError: If it isn't a keras.Model, or has no such layer or output, or no layer that can be explained.
         SettingsError: If `method` is unknown or takes no layer, or `batch_size` is below 1.
     """
 
@@ -102,14 +105,16 @@ class GradCAM:
         *,
         output: str | int | None = None,
         method: Method = "gradcam",
-        batch_size: int = DEFAULT_BATCH_SIZE,
+        batch_size: int | None = None,
         images: Any = None,
         pictures: Sequence[Picture] | None = None,
     ) -> None:
+        require_keras_model(model)
         require_choice("method", method, get_args(Method))
         if method in OF_THE_IMAGE and layer is not None:
             raise SettingsError(f"{method!r} explains the image itself and takes no layer. Received: layer={layer!r}")
-        require_count("batch_size", batch_size)
+        if batch_size is not None:
+            require_count("batch_size", batch_size)
         self.layer: str | None = None
         self.plan: Plan | None = None
         self._model, self._asked_for, self._output = model, layer, output
@@ -145,10 +150,10 @@ class GradCAM:
                 f"Only the methods {' and '.join(WEIGHTINGS)} have signed maps. Received: signed=True with the "
                 f"method {self._method!r}"
             )
-        pairs: Any = ((batch, None) for batch in slices(images, self._batch_size))
+        pairs: Any = ((batch, None) for batch in slices(images, self._batch_size or LARGEST_BATCH))
         if classes is not None:
-            pairs = labelled_batches(images, classes, self._batch_size)
-        maps = joined([self._ready(batch, targets).maps(batch, targets) for batch, targets in pairs])
+            pairs = labelled_batches(images, classes, self._batch_size or LARGEST_BATCH)
+        maps = joined([self._ready(batch, targets).maps(batch, targets) for batch, targets in self._pieces(pairs)])
         return maps if signed else np.maximum(maps, 0)
 
     def predict_and_explain(
@@ -172,8 +177,7 @@ class GradCAM:
             ModelError: If the method does not support the model.
         """
         collector = Collector()
-        for images, given in labelled_batches(x, y, self._batch_size):
-            self._ready(images, None)
+        for images, given in self._pieces(labelled_batches(x, y, self._batch_size or LARGEST_BATCH)):
             labels = self._opened.indices_of(given)
             batch = self.explain(images, labels)
             collector.add(batch, labels)
@@ -197,7 +201,16 @@ class GradCAM:
     @cached_property
     def predictor(self) -> Predictor:
         """The same model without heatmaps; available as soon as `layer` is known."""
-        return Predictor(self._opened, self._batch_size)
+        return Predictor(self._opened, self._at_once)
+
+    def _pieces(self, batches: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+        """Cuts batches of images and classes, or `None`, into those that go through the model at once."""
+        for images, classes in batches:
+            self._ready(images, None)
+            if classes is None:
+                yield from ((piece, None) for piece in slices(images, self._at_once))
+            else:
+                yield from slices((images, classes), self._at_once)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -236,6 +249,7 @@ class GradCAM:
         if layers:
             pictures = self._pictures or evenly_spaced(pictures_of(self._model, self._opened.sample))
             self.plan = plan_of(self._opened, layers, pictures)
+        self._at_once = self._batch_size or images_at_once(self._opened, sample, layers)
         self._engine = self._new_engine()
         self.layer = LAYERS_JOINED.join(path_of(self._model, layer) for layer in layers) or "input"
 
@@ -249,4 +263,4 @@ class GradCAM:
             return Engine(self._opened, self.plan, self._method)
         from lrdiag.explain.keras_vis import KerasVisEngine  # imports tf-keras-vis
 
-        return KerasVisEngine(self._opened, self.plan, self._method, self._batch_size)
+        return KerasVisEngine(self._opened, self.plan, self._method, self._at_once)

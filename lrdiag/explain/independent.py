@@ -13,6 +13,8 @@ from keras import ops
 
 from lrdiag.backend.graph import outputs_in_graph, parts
 from lrdiag.backend.tap import without_function
+from lrdiag.data.inputs import slices
+from lrdiag.explain.batch_size import images_at_once
 from lrdiag.explain.layers import LAYERS_JOINED
 from lrdiag.explain.model import OpenedModel
 from lrdiag.record.facts import IndependentCheck
@@ -86,7 +88,10 @@ def _unsupported(opened: OpenedModel, layer: str, image: np.ndarray) -> str | No
 
 
 def _maps_in_time(opened: OpenedModel, layer: str, images: np.ndarray, classes: np.ndarray) -> np.ndarray | float:
-    """Returns the maps, or the estimated time in seconds if it exceeds `SECONDS`."""
+    """Returns the maps, or the estimated time in seconds if it exceeds `SECONDS`.
+
+    tf-keras-vis keeps what every layer returns.
+    """
     of_one = _COST_OF_GRADIENTS * _seconds(lambda: opened(images[:1]))
     if _TRIALS * of_one > SECONDS:
         return of_one * len(images)
@@ -99,7 +104,8 @@ def _maps_in_time(opened: OpenedModel, layer: str, images: np.ndarray, classes: 
     estimate = time.perf_counter() - started + of_one * (len(images) - 1)
     if estimate > SECONDS:
         return estimate
-    return np.concatenate([first, explain(images[1:], classes[1:])]) if len(images) > 1 else first
+    others = slices((images[1:], classes[1:]), images_at_once(opened, images, [])) if len(images) > 1 else ()
+    return np.concatenate([first, *(explain(*few) for few in others)])
 
 
 def _seconds(work: Callable[[], Any]) -> float:
