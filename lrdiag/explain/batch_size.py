@@ -39,7 +39,7 @@ def images_at_once(opened: OpenedModel, inputs: Any, layers: Sequence[keras.Oper
         layers: The layers whose gradient is computed, for which everything after the first of them is kept. If it is
             empty, that of the image, for which everything is kept. `None` if only scores are computed.
     """
-    sizes = [_BYTES * math.prod(step.shape) if step.is_new else 0 for step in opened.steps]
+    sizes = [_BYTES * step.rows * math.prod(step.shape) if step.is_new else 0 for step in opened.steps]
     inference: int = _AT_ONCE * max(_unseen(opened, inputs), *sizes)
     gradient = 0
     if layers is not None:

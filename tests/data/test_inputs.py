@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lrdiag.data.inputs import DEFAULT_BATCH_SIZE, GivenData, LabelledBatches, starts_alike, unpacked
+from lrdiag.data.inputs import GivenData, LabelledBatches, starts_alike, unpacked
 from lrdiag.errors import DataError
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.record.arrays import LabelledImages
+
+BATCH_SIZE = 256
 
 
 class Batches(keras.utils.PyDataset):
@@ -81,11 +83,15 @@ def test_every_form_of_data_gives_the_same_result(
     np.testing.assert_array_equal(heatmaps.signed_true, explained[1].signed_true)
 
 
-def test_batches_keep_their_size(explainer: GradCAM, noise: LabelledImages) -> None:
+@pytest.mark.parametrize(("batch_size", "explained_at_once"), [(None, [16, 7]), (10, [10, 6, 7])])
+def test_batches_are_cut_only_where_they_are_too_large(
+    logits_net: keras.Model, noise: LabelledImages, batch_size: int | None, explained_at_once: list[int]
+) -> None:
     sizes: list[int] = []
     dataset = tf.data.Dataset.from_tensor_slices((noise.images, noise.labels)).batch(16)
+    explainer = GradCAM(logits_net, batch_size=batch_size)
     explainer.predict_and_explain(dataset, on_batch=lambda batch: sizes.append(len(batch.scores)))
-    assert sizes == [16, 7]
+    assert sizes == explained_at_once
 
 
 def test_a_batch_is_explained_before_the_next_is_read(explainer: GradCAM, noise: LabelledImages) -> None:
@@ -224,7 +230,7 @@ def test_steps_is_the_number_of_batches(form: str, steps: int, noise: LabelledIm
 
 
 def notes(*data: Any, **more: Any) -> tuple[str, ...]:
-    batches = LabelledBatches(GivenData(*data, **more), DEFAULT_BATCH_SIZE)
+    batches = LabelledBatches(GivenData(*data, **more), BATCH_SIZE)
     assert list(batches)
     return batches.notes
 
@@ -250,7 +256,7 @@ def test_names_and_named_outputs_are_read(noise: LabelledImages) -> None:
         ({"kind": labels}, {}),
     ]:
         for data in ((images, y), ([(images, y)],)):
-            ((_, read),) = LabelledBatches(GivenData(*data, **more), DEFAULT_BATCH_SIZE)
+            ((_, read),) = LabelledBatches(GivenData(*data, **more), BATCH_SIZE)
             np.testing.assert_array_equal(read, labels)
 
 
@@ -275,7 +281,7 @@ class OfTorch:
 def test_tensors_of_pytorch_are_read(noise: LabelledImages) -> None:
     pair = OfTorch(noise.images), OfTorch(noise.labels)
     for data in (pair, ([list(pair)],)):
-        ((images, labels),) = LabelledBatches(GivenData(*data), DEFAULT_BATCH_SIZE)
+        ((images, labels),) = LabelledBatches(GivenData(*data), BATCH_SIZE)
         np.testing.assert_array_equal(images, noise.images)
         np.testing.assert_array_equal(labels, noise.labels)
 
