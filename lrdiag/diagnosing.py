@@ -87,7 +87,8 @@ def diagnose(
             of arrays; or a `tf.data.Dataset`, `keras.utils.PyDataset` or iterable of batches `(images, labels)`.
         y: Labels, if `x` is arrays: class indices of shape `(n,)`, or one row per image.
         class_names: Name of each class. Defaults to their numbers.
-        history: The return value of `model.fit`, to show the training run on the page.
+        history: The return value of `model.fit`, to show the training run on the page; or its `history.history`, a data
+            frame of it, or the path of a file of `keras.callbacks.CSVLogger`; or a list of these, one for each `fit`.
         range_test: The return value of `find_lr`, to show it on the page.
         display: The images to show, if the model's inputs can't be shown: a `uint8` array with one image for each
             input, or a function that computes them from a batch of inputs.
@@ -112,7 +113,7 @@ def diagnose(
         RunFolderError: If the baseline can't be read.
     """
     require_count("seed", seed, at_least=0)
-    training = training_of(history, model)
+    training = training_of(history, model, output)
     reporter = Reporter(
         data=(x, y),
         display=display,

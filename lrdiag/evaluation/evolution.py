@@ -52,7 +52,7 @@ class Memory:
         self._checkpoints: list[Checkpoint] = []
 
     def add(self, epoch: int, evaluated: Evaluated) -> None:
-        """Adds a checkpoint; it replaces an earlier one of the same epoch.
+        """Adds a checkpoint; it replaces those of the same epoch and of later ones.
 
         Args:
             epoch: Counted from 1.
@@ -61,7 +61,7 @@ class Memory:
         Raises:
             DataError: If the images or their order differ from those of earlier checkpoints.
         """
-        self._checkpoints = [each for each in self._checkpoints if each.epoch != epoch]
+        self._checkpoints = [each for each in self._checkpoints if each.epoch < epoch]
         if self._checkpoints and self._checkpoints[0].evaluated.fingerprint != evaluated.fingerprint:
             raise DataError(
                 "The validation data must give the same images in the same order in every pass. Build it with "
@@ -74,9 +74,9 @@ class Memory:
 
     def watched(self) -> Watched | None:
         """The images to show; `None` with fewer than two checkpoints or without mistakes."""
-        places = np.unique(np.linspace(0, len(self._checkpoints) - 1, SHOWN).round().astype(int))
-        if len(places) < 2:
+        if len(self._checkpoints) < 2:
             return None
+        places = np.unique(np.linspace(0, len(self._checkpoints) - 1, SHOWN).round().astype(int))
         shown = [self._checkpoints[place] for place in places]
         states = [each.evaluated for each in shown]
         indices, images = _chosen(states[0], states[-1])
