@@ -81,13 +81,17 @@ class ReportingCallback(RunRecorder):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Evaluates the first batch, and handles Ctrl-C from now on."""
         self._evaluated: _EvaluatedWeights | None = None
-        self._evaluator = self._reporter.evaluator(self.model)
-        self._reporter.rehearse(self._evaluator)
+        self._rehearse()
         self._tensorboard = self._open_tensorboard()
         self._stopwatch = self._clock or Stopwatch()
         super().on_train_begin(logs)
         self._take_place()
         self._interrupt = Interrupt(self)
+
+    def _rehearse(self) -> None:
+        """Evaluates the first batch, so that errors appear now."""
+        self._evaluator = self._reporter.evaluator(self.model)
+        self._reporter.rehearse(self._evaluator)
 
     def _take_place(self) -> None:
         running = running_list(self)
@@ -261,6 +265,7 @@ class ReportCallback(ReportingCallback):
                 "`validation_data` must give the same images in each pass. Give arrays, a tf.data.Dataset, a "
                 f"keras.utils.PyDataset, or a list of batches. Received: {type(validation_data).__name__}"
             )
+        self._created = run_folder.missing(Path(folder))
         run_folder.create(Path(folder))  # raises before training if the folder can't be written
         reporter = Reporter(
             data=validation_data if isinstance(validation_data, tuple) else (validation_data,),
@@ -276,3 +281,10 @@ class ReportCallback(ReportingCallback):
             made_by="callback",
         )
         super().__init__(Path(folder), reporter, every=every, log_dir=log_dir)
+
+    def _rehearse(self) -> None:
+        try:
+            super()._rehearse()
+        except BaseException:
+            run_folder.remove_empty(self._created)
+            raise

@@ -46,9 +46,9 @@ class Output:
     @classmethod
     def of(cls, model: keras.Model, output: str | int | None) -> Output | None:
         """Returns the output with this name or index, or `None` if the model has only one output."""
-        names = _output_names(model)
-        if output is None or len(names) == 1:
+        if output is None or len(getattr(model, "outputs", None) or ()) == 1:
             return None
+        names = _output_names(model)
         name = dict(enumerate(names)).get(output) if isinstance(output, int) else output
         others = tuple(each for each in names if each != name)
         return cls(name, others, name is not None and _outputs_with_a_loss(model, names) == [name])
@@ -71,7 +71,7 @@ class Output:
 
 
 def _output_names(model: keras.Model) -> list[str]:
-    """Returns the names of the outputs as `fit` logs them. Empty if they are not known before the model is called."""
+    """Returns the names of the outputs as `fit` logs them. Empty if they are not known, as in a subclassed model."""
     structure = getattr(model, "output", None)
     return list(structure) if isinstance(structure, dict) else list(getattr(model, "output_names", None) or ())
 

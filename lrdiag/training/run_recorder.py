@@ -166,6 +166,6 @@ class RunRecorder(StepRecorder):
         """Returns the name of the callback that ended training."""
         for each in self._beside:
             found_nan = self.not_finite is not None and isinstance(each, keras.callbacks.TerminateOnNaN)
-            if found_nan or getattr(each, "stopped_epoch", 0):
+            if found_nan or getattr(each, "stopped_epoch", None):
                 return type(each).__name__
         return "a callback"
