@@ -111,16 +111,16 @@ class RunRecorder(StepRecorder):
             stop_reason: Why training stopped early, in words. `None` if it didn't.
             interrupted: Whether the user stopped it.
         """
-        planned = (self.params or {}).get("epochs") or self.last_epoch
         schedule = schedule_of(inner_optimizers(self.model.optimizer)[0])
         weights_epoch, weights = self._weights()
-        ended_early = self.model.stop_training and self.last_epoch < planned and stop_reason is None
+        planned = self._planned_epochs()
+        ended_early = self.model.stop_training and len(self.epochs) < planned and stop_reason is None
         return TrainingRun(
             epochs=list(self.epochs),
             learning_rate_per_step=list(self.learning_rates),
             loss_per_step=self.loss_per_step if self._output is None else [],
             steps_per_epoch=self._steps_per_epoch(),
-            epochs_planned=int(planned) - self.first_epoch + 1,
+            epochs_planned=planned,
             optimizer=describe_optimizer(self.model, self.momentum_per_step),
             schedule="" if schedule is None else f"rate by {type(schedule).__name__}",
             stop_reason=stop_reason,
@@ -139,6 +139,11 @@ class RunRecorder(StepRecorder):
     def _seconds(self) -> float:
         earlier = sum(each.seconds or 0.0 for each in self.epochs[: self._epochs_before_fit or 0])
         return earlier + time.perf_counter() - self._fit_started - self.paused
+
+    def _planned_epochs(self) -> int:
+        has_begun = self._epochs_before_fit is not None  # not if `initial_epoch` is the last epoch already
+        last_epoch = (self.params or {}).get("epochs") if has_begun else None
+        return int(last_epoch) - self.first_epoch + 1 if last_epoch else len(self.epochs)
 
     def _steps_per_epoch(self) -> int:
         """Number of recorded steps in a complete epoch. If the length of the data is unknown, it is counted."""

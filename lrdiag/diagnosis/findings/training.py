@@ -32,8 +32,7 @@ def training_stopped(evidence: Evidence) -> Answer:
     return Found(
         f"{_became_not_finite(training.not_finite, training.steps_per_epoch)}.",
         f"{_completed(training)} {_weights_evaluated(training)}",
-        f"{_against_divergence(facts)} Check the training images and labels for NaN if the loss is not finite from the "
-        "first steps on.",
+        f"{_against_divergence(facts)} If the loss is not finite from the start, check images and labels for NaN.",
     )
 
 
