@@ -90,7 +90,8 @@ class ReportingCallback(RunRecorder):
 
     def _rehearse(self) -> None:
         """Evaluates the first batch, so that errors appear now."""
-        self._evaluator = self._reporter.evaluator(self.model)
+        if self._recorded is not self.model:  # otherwise its compiled pass is used again
+            self._evaluator = self._reporter.evaluator(self.model)
         self._reporter.rehearse(self._evaluator)
 
     def _take_place(self) -> None:
