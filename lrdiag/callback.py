@@ -11,8 +11,9 @@ import keras
 from lrdiag.backend.callback_list import append, move_behind, running_list
 from lrdiag.backend.interrupt import Interrupt
 from lrdiag.backend.weights import fingerprint
-from lrdiag.data.inputs import DEFAULT_BATCH_SIZE
-from lrdiag.diagnosing import Reporter, Stopwatch
+from lrdiag.data.class_names import ClassNames, names_in_order
+from lrdiag.data.inputs import DEFAULT_BATCH_SIZE, unpacked
+from lrdiag.diagnosing import Reporter, Stopwatch, require_steps
 from lrdiag.errors import ComparisonError, DataError, require_count
 from lrdiag.evaluation.evolution import Memory
 from lrdiag.evaluation.keeper import Display
@@ -68,6 +69,7 @@ class ReportingCallback(RunRecorder):
         templates: Path | None = None,
         own: Sequence[str] = (),
     ) -> None:
+        self._repeats = True  # until training begins
         super().__init__(reporter.output)
         self.report: Report | None = None
         self._folder, self._reporter = folder, reporter
@@ -77,6 +79,8 @@ class ReportingCallback(RunRecorder):
     def _begin_record(self, first_epoch: int) -> None:
         super()._begin_record(first_epoch)
         self._memory = Memory()
+        if not self._repeats:
+            self._memory.give_up()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Evaluates the first batch, and handles Ctrl-C from now on."""
@@ -85,6 +89,7 @@ class ReportingCallback(RunRecorder):
         self._tensorboard = self._open_tensorboard()
         self._stopwatch = self._clock or Stopwatch()
         super().on_train_begin(logs)
+        self._repeats = not self._every or self._reporter.repeats()
         self._take_place()
         self._interrupt = Interrupt(self)
 
@@ -151,6 +156,7 @@ class ReportingCallback(RunRecorder):
                 train_sample=train_sample,
                 seconds=self._stopwatch.seconds(),
                 watched=self._memory.watched(),
+                notes=self._memory.notes,
             )
             try:
                 self.report = self._reporter.compared(report)
@@ -168,7 +174,8 @@ class ReportingCallback(RunRecorder):
         weights = fingerprint(self.model)
         if self._evaluated is None or self._evaluated.weights != weights:
             with self._stopwatch.lap("predict_and_explain"):
-                evaluated = self._reporter.evaluate(self._evaluator, keep_every_map=self._every is not None)
+                keep_every_map = self._every is not None and not self._memory.notes
+                evaluated = self._reporter.evaluate(self._evaluator, keep_every_map=keep_every_map)
                 train_sample = self._reporter.train_sample(self._evaluator)
             self._evaluated = _EvaluatedWeights(weights, evaluated, train_sample)
         return self._evaluated.evaluated, self._evaluated.train_sample
@@ -220,13 +227,15 @@ class ReportCallback(ReportingCallback):
 
     Args:
         folder: The run folder to write.
-        validation_data: The images to evaluate: `(images, labels)`, or a dataset of batches that gives the same images
-            in the same order in each pass.
+        validation_data: The images to evaluate: `(images, labels)`, `(images, labels, sample_weight)`, or a
+            `tf.data.Dataset`, `keras.utils.PyDataset` or list of batches. Weights are ignored.
+        validation_steps: Number of batches to evaluate, as in `model.fit`. Required if `validation_data` has no end.
         every: Write the report after every `every` epochs too. The page then shows how misclassified images and their
-            heatmaps changed. `None` writes it at the end only.
+            heatmaps changed, if `validation_data` gives the same images in the same order in each pass. `None` writes
+            it at the end only.
         log_dir: A folder for TensorBoard, or `None`. It receives learning rate and loss of each step and, with each
             report, the confusion matrix and the heatmaps of the misclassified images with the highest loss.
-        class_names: Name of each class. Defaults to their numbers.
+        class_names: See `lrdiag.diagnose`.
         range_test: The return value of `find_lr`, to show it on the page.
         display: See `lrdiag.diagnose`.
         preprocess: See `lrdiag.diagnose`.
@@ -246,9 +255,10 @@ class ReportCallback(ReportingCallback):
         folder: str | Path,
         validation_data: Any,
         *,
+        validation_steps: int | None = None,
         every: int | None = None,
         log_dir: str | Path | None = None,
-        class_names: Sequence[str] | None = None,
+        class_names: ClassNames | None = None,
         range_test: RangeTest | RangeTestFacts | None = None,
         display: Display | None = None,
         preprocess: Preprocessing | None = None,
@@ -261,7 +271,8 @@ class ReportCallback(ReportingCallback):
             require_count("every", every)
         if validation_data is None:
             raise DataError("`validation_data` is required: the model is evaluated on it. Received: None")
-        if isinstance(validation_data, Iterator):
+        require_steps("validation_steps", validation_steps)
+        if isinstance(validation_data, Iterator) and not isinstance(validation_data, keras.utils.PyDataset):
             raise DataError(
                 "`validation_data` must give the same images in each pass. Give arrays, a tf.data.Dataset, a "
                 f"keras.utils.PyDataset, or a list of batches. Received: {type(validation_data).__name__}"
@@ -269,14 +280,15 @@ class ReportCallback(ReportingCallback):
         self._created = run_folder.missing(Path(folder))
         run_folder.create(Path(folder))  # raises before training if the folder can't be written
         reporter = Reporter(
-            data=validation_data if isinstance(validation_data, tuple) else (validation_data,),
+            data=unpacked(validation_data),
+            steps=validation_steps,
             display=display,
             preprocess=preprocess,
             output=output,
             batch_size=batch_size,
-            class_names=class_names,
+            class_names=names_in_order(class_names),
             data_name=name,
-            settings={"preprocess": preprocess, "output": output},
+            settings={"validation_steps": validation_steps, "preprocess": preprocess, "output": output},
             range_test=range_test,
             baseline=None if baseline is None else run_of(baseline),
             made_by="callback",

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrdiag.backend.device import device
-from lrdiag.data.inputs import DEFAULT_BATCH_SIZE
+from lrdiag.data.class_names import ClassNames, chosen_names, names_carried_by, names_in_order
+from lrdiag.data.image_names import carried_files, given_files
+from lrdiag.data.inputs import DEFAULT_BATCH_SIZE, GivenData, starts_alike, unpacked
 from lrdiag.data.sampling import random_subset
+from lrdiag.diagnosis.compare import refuse_other_images
 from lrdiag.diagnosis.gates import Gate, check, with_outcomes
 from lrdiag.diagnosis.scores import training_sample
-from lrdiag.errors import DataError, require_count
+from lrdiag.errors import require_count
 from lrdiag.evaluation.evaluator import BATCH_SIZE, Evaluated, Evaluator
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record import provenance
@@ -35,6 +38,7 @@ from lrdiag.training.history import training_of
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
     from lrdiag.evaluation.evolution import Watched
     from lrdiag.evaluation.keeper import Display
@@ -50,7 +54,8 @@ def diagnose(
     x: Any,
     y: Any = None,
     *,
-    class_names: Sequence[str] | None = None,
+    steps: int | None = None,
+    class_names: ClassNames | None = None,
     history: Any = None,
     range_test: RangeTest | RangeTestFacts | None = None,
     display: Display | None = None,
@@ -84,9 +89,14 @@ def diagnose(
     Args:
         model: A Keras model that takes images and returns one score per class.
         x: Images as the model takes them, an array of shape `(n, height, width, channels)`, `uint8` or float, or a nest
-            of arrays; or a `tf.data.Dataset`, `keras.utils.PyDataset` or iterable of batches `(images, labels)`.
-        y: Labels, if `x` is arrays: class indices of shape `(n,)`, or one row per image.
-        class_names: Name of each class. Defaults to their numbers.
+            of arrays; or a `tf.data.Dataset`, `keras.utils.PyDataset` or iterable of batches `(images, labels)` or
+            `(images, labels, sample_weight)`. Weights are ignored.
+        y: Labels, if `x` is arrays: class indices or names of shape `(n,)`, or one row per image, one-hot or soft. −1
+            and 1 are the classes 0 and 1 of a model with a single unit and a hinge loss.
+        steps: Number of batches to evaluate, as in `model.evaluate`. Required if `x` has no end. Defaults to all.
+        class_names: Name of each class: in the order of the model's outputs, or a mapping from name to index or from
+            index to name. Defaults to the names that `x` carries, as that of
+            `keras.utils.image_dataset_from_directory` does, or to numbers.
         history: The return value of `model.fit`, to show the training run on the page; or its `history.history`, a data
             frame of it, or the path of a file of `keras.callbacks.CSVLogger`; or a list of these, one for each `fit`.
         range_test: The return value of `find_lr`, to show it on the page.
@@ -97,7 +107,8 @@ def diagnose(
         output: Name or index of the output to evaluate, if the model has several.
         baseline: An earlier report on the same images to compare with, or its run folder or report.json.
         name: Name of the data in the report.
-        files: Name of the file of each image.
+        files: Name of the file of each image, in the order of the images. Defaults to the files that `x` carries, if
+            their folders agree with the labels.
         batch_size: Number of images in a batch, if `x` is arrays.
         seed: Random seed of the heatmap check.
         progress: A listener for progress. Defaults to `None`.
@@ -113,19 +124,21 @@ def diagnose(
         RunFolderError: If the baseline can't be read.
     """
     require_count("seed", seed, at_least=0)
+    require_steps("steps", steps)
     training = training_of(history, model, output)
     reporter = Reporter(
         data=(x, y),
+        steps=steps,
         display=display,
         preprocess=preprocess,
         output=output,
         batch_size=batch_size,
         seed=seed,
         progress=progress or SILENCE,
-        class_names=class_names,
+        class_names=names_in_order(class_names),
         data_name=name,
         files=files,
-        settings={"preprocess": preprocess, "output": output, "seed": seed},
+        settings={"steps": steps, "preprocess": preprocess, "output": output, "seed": seed},
         range_test=range_test,
         baseline=None if baseline is None else run_of(baseline),
     )
@@ -133,6 +146,16 @@ def diagnose(
     with clock.lap("predict_and_explain"):
         evaluated = reporter.evaluate(reporter.evaluator(model))
     return reporter.compared(reporter.report(model, evaluated, training=training, seconds=clock.seconds()))
+
+
+def require_steps(name: str, steps: int | None) -> None:
+    """Raises unless `steps` is `None` or an integer >= 1.
+
+    Raises:
+        SettingsError: With the limit.
+    """
+    if steps is not None:
+        require_count(name, steps)
 
 
 class Stopwatch:
@@ -167,14 +190,16 @@ class Reporter:
     """Evaluates a model on one test set and builds its report. `diagnose`, the callback and the commands use it.
 
     Attributes:
-        data: The test set, `(x, y)` or `(x,)` as `Evaluator.evaluate` takes them.
+        data: The test set: `(x,)`, `(x, y)` or `(x, y, sample_weight)`, as `GivenData` has them.
+        steps: See `diagnose`.
         display: See `diagnose`.
         preprocess: See `diagnose`.
         output: See `diagnose`.
         batch_size: See `diagnose`.
         seed: Random seed of the heatmap check and of the training images that the page shows.
         progress: The listener.
-        class_names: See `diagnose`. Unused if `dataset` is given.
+        class_names: Name of each class, in order. `None` takes those that the data carries. Unused if `dataset` is
+            given.
         data_name: Name of the data in the report. Unused if `dataset` is given.
         dataset: Facts of the data. `None` reads them from the images that were evaluated.
         files: See `diagnose`.
@@ -191,6 +216,7 @@ class Reporter:
     """
 
     data: tuple[Any, ...]
+    steps: int | None = None
     display: Display | None = None
     preprocess: Preprocessing | None = None
     output: str | int | None = None
@@ -217,18 +243,25 @@ class Reporter:
         return Evaluator(model, output=self.output, batch_size=self.batch_size)
 
     def rehearse(self, evaluator: Evaluator) -> None:
-        """Evaluates the first batch, so that errors appear before training.
+        """Evaluates the first batch, and checks what is known of the rest, so that errors appear before training.
 
         Raises:
-            LrdiagError: If the data, the names or the model can't be used.
+            LrdiagError: If the data, the names, the model or the baseline can't be used.
         """
-        classes = evaluator.rehearse(*self.data, display=self.display, preprocess=self.preprocess)
-        self._classes(classes)
+        classes = evaluator.rehearse(self._given, display=self.display, preprocess=self.preprocess)
+        names, _ = self._names(classes)
+        if self.baseline is not None:
+            base = self.baseline.diagnosis.dataset
+            refuse_other_images(base, dataclasses.replace(base, classes=names))  # the images are not known yet
+
+    def repeats(self) -> bool:
+        """Returns whether two passes over the data start with the same batch."""
+        return starts_alike(self._given)
 
     def evaluate(self, evaluator: Evaluator, *, keep_every_map: bool = False) -> Evaluated:
         """Predicts every image and explains the misclassified ones."""
         return evaluator.evaluate(
-            *self.data,
+            self._given,
             display=self.display,
             preprocess=self.preprocess,
             seed=self.seed,
@@ -245,8 +278,7 @@ class Reporter:
         """
         if not len(self.train):
             return None
-        predictions = evaluator.predict(random_subset(self.train, TRAIN_SAMPLE, self.seed))
-        return training_sample(predictions.log_probabilities, predictions.labels)
+        return training_sample(evaluator.predict(random_subset(self.train, TRAIN_SAMPLE, self.seed)))
 
     def report(
         self,
@@ -257,22 +289,26 @@ class Reporter:
         train_sample: TrainingSample | None = None,
         seconds: Seconds,
         watched: Watched | None = None,
+        notes: tuple[str, ...] = (),
     ) -> Report:
         """Builds the report, without the comparison with the baseline.
 
         Raises:
-            DataError: If there isn't one name for each class, or one file for each image.
+            DataError: If there isn't one name for each class, or one file for each image, or the folders of the files
+                contradict the labels.
         """
-        names = self._classes(evaluated.predictions.log_probabilities.shape[1])
+        names, about_names = self._names(evaluated.predictions.classes)
+        files, about_files = self._files(evaluated.predictions.labels)
+        notes = (*self.notes, *about_names, *about_files, *evaluated.notes, *notes)
         return build_report(
             evaluated,
             self.dataset or facts_of(evaluated, names, self.data_name),
-            run=self._run_facts(model, evaluated),
+            run=self._run_facts(model, evaluated, notes),
             training=training,
             range_test=self.range_test,
             range_test_note=self.range_test_note,
             train=self.train,
-            files=_files(self.files, evaluated),
+            files=files,
             watched=watched,
             seed=self.seed,
             seconds=seconds,
@@ -290,10 +326,30 @@ class Reporter:
         diagnosis = with_outcomes(report.diagnosis, check(self.gates, report.diagnosis))
         return dataclasses.replace(report, run=dataclasses.replace(report.run, diagnosis=diagnosis))
 
-    def _classes(self, classes: int) -> list[str]:
-        return class_names_of(self.class_names, classes) if self.dataset is None else self.dataset.classes
+    @property
+    def _given(self) -> GivenData:
+        return GivenData(*unpacked(self.data), self.steps, self._known_names, self.output)
 
-    def _run_facts(self, model: keras.Model, evaluated: Evaluated) -> RunFacts:
+    @property
+    def _known_names(self) -> Sequence[str] | None:
+        """The names of the classes that the user gave, else those that the data carries."""
+        return names_carried_by(self.data[0]) if self.class_names is None else self.class_names
+
+    def _names(self, classes: int) -> tuple[list[str], tuple[str, ...]]:
+        """The name of each class that the model scores, and notes about the names."""
+        if self.dataset is not None:
+            return self.dataset.classes, ()
+        return chosen_names(self.class_names, names_carried_by(self.data[0]), classes)
+
+    def _files(self, labels: np.ndarray) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The file of each image, or none, and notes about the files."""
+        if self.dataset is not None:  # lrdiag has read the files itself
+            return given_files(self.files, labels, None)
+        if len(self.files):
+            return given_files(self.files, labels, self._known_names)
+        return carried_files(self.data[0], labels, self._known_names)
+
+    def _run_facts(self, model: keras.Model, evaluated: Evaluated, notes: tuple[str, ...]) -> RunFacts:
         return RunFacts(
             model=self.model_name or model.name,
             parameters=model.count_params(),
@@ -303,28 +359,5 @@ class Reporter:
             settings={key: value for key, value in self.settings.items() if value is not None},
             versions=provenance.versions(),
             value_range=evaluated.value_range,
-            notes=[*self.notes, *evaluated.notes],
+            notes=list(notes),
         )
-
-
-def class_names_of(names: Sequence[str] | None, classes: int) -> list[str]:
-    """Returns the names of `classes` classes, or their numbers if `names` is `None`.
-
-    Raises:
-        DataError: If there isn't one name for each class.
-    """
-    if names is None:
-        return [str(index) for index in range(classes)]
-    if isinstance(names, str) or len(names) != classes:
-        raise DataError(
-            f"`class_names` must name each of the {classes} classes that the model scores, in its order. "
-            f"Received: {len(names)} names" + (", in one string" if isinstance(names, str) else "")
-        )
-    return [str(each) for each in names]
-
-
-def _files(files: Sequence[str], evaluated: Evaluated) -> tuple[str, ...]:
-    size = len(evaluated.predictions.labels)
-    if len(files) not in (0, size):
-        raise DataError(f"`files` must name one file for each image. Received: {len(files)} names for {size} images")
-    return tuple(str(file) for file in files)

@@ -15,9 +15,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
 from lrdiag import CyclicLR, CyclicSchedule, ReportCallback, find_lr
 from lrdiag.errors import ComparisonError, DataError, ModelError, RunFolderError, SettingsError
+from lrdiag.evaluation.evolution import OTHER_ORDER
 from lrdiag.rate.curves import Cyclic
 from lrdiag.record import folder as run_folder
 from lrdiag.record.facts import NotFinite, TrainingRun
@@ -490,6 +492,9 @@ def test_an_unwritable_folder_is_refused_at_once(tmp_path: Path) -> None:
         ((IMAGES - 100.0, LABELS), {}, DataError, "preprocess="),
         ((IMAGES, LABELS + 1), {}, DataError, "the model scores 3"),
         ((IMAGES[..., :1], LABELS), {}, ModelError, r"\(n, 8, 8, 1\).*\(n, 8, 8, 3\)"),
+        ((IMAGES, np.append(LABELS[:-1], 3)), {"batch_size": 5}, DataError, "the model scores 3"),
+        ((np.append(IMAGES[:-1], np.full((1, 8, 8, 3), np.nan), 0), LABELS), {"batch_size": 5}, DataError, "finite"),
+        (DATA, {"display": IMAGES[:-1], "batch_size": 5}, DataError, "one image for each input"),
         ((IMAGES,), {}, DataError, "needs labels"),
         ([], {}, DataError, "at least one image"),
     ],
@@ -513,10 +518,89 @@ def test_two_outputs_without_a_name_are_refused_before_the_first_step(tmp_path: 
     assert int(net.optimizer.iterations) == 0
 
 
-def test_a_dataset_that_changes_between_passes_is_refused(tmp_path: Path) -> None:
-    shuffled = tf.data.Dataset.from_tensor_slices(DATA).shuffle(COUNT, seed=1).batch(5)
-    with pytest.raises(DataError, match=r"same order in every pass.*shuffle=False.*after epoch 1"):
-        fit(network(), ReportCallback(tmp_path, shuffled, every=1))
+def without_maps() -> keras.Sequential:
+    """A net whose evaluation is fast."""
+    net = keras.Sequential([keras.Input((8, 8, 3)), L.Rescaling(1 / 255), L.Flatten(), L.Dense(3)])
+    net.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    return net
+
+
+class InAnyOrder(keras.utils.PyDataset):
+    """A new order after each pass of `fit`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._random = np.random.default_rng(0)
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, place: int) -> Any:
+        chosen = self._order[place * COUNT // 2 : (place + 1) * COUNT // 2]
+        return IMAGES[chosen], LABELS[chosen]
+
+    def on_epoch_end(self) -> None:
+        self._order = self._random.permutation(COUNT)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: tf.data.Dataset.from_tensor_slices(DATA).shuffle(COUNT, seed=1).batch(5),
+        InAnyOrder,
+    ],
+    ids=["noticed-before-training", "noticed-later"],
+)
+def test_with_another_order_in_each_pass_training_goes_on_without_the_evolution(
+    tmp_path: Path, make: Callable[[], Any]
+) -> None:
+    data = make()
+    callback = ReportCallback(tmp_path, data, every=1)
+    history = fit(without_maps(), callback, validation_data=data)
+    assert len(history.epoch) == 2
+    assert callback.report is not None
+    assert callback.report.diagnosis.evolution is None
+    assert OTHER_ORDER in callback.report.diagnosis.notes
+
+
+def test_weights_are_accepted_as_by_fit(tmp_path: Path) -> None:
+    callback, net = ReportCallback(tmp_path, (*DATA, np.ones(COUNT))), without_maps()
+    fit(net, callback)
+    assert callback.report is not None
+    assert callback.report.accuracy == np.mean(net.predict(IMAGES, verbose=0).argmax(axis=1) == LABELS)
+    assert callback.report.diagnosis.notes == ["Sample weights are ignored: every image counts equally."]
+
+
+def test_a_generator_of_keras_is_a_dataset(tmp_path: Path) -> None:
+    """It is an iterator too, but it can be read again."""
+    given = ImageDataGenerator().flow(IMAGES, LABELS, batch_size=8, shuffle=False)
+    callback, net = ReportCallback(tmp_path, given, every=1), without_maps()
+    net.fit(given, epochs=2, verbose=0, callbacks=[callback])
+    assert callback.report is not None
+    assert callback.report.accuracy == pytest.approx(net.evaluate(given, verbose=0)[1])
+    assert callback.report.diagnosis.notes == []
+
+
+def test_data_without_end_needs_validation_steps(tmp_path: Path) -> None:
+    endless = tf.data.Dataset.from_tensor_slices(DATA).batch(5).repeat()
+    callback = ReportCallback(tmp_path, endless, validation_steps=2)
+    fit(without_maps(), callback, epochs=1)
+    assert callback.report is not None
+    assert callback.report.diagnosis.test.size == 10
+    with pytest.raises(DataError, match="must be finite"):
+        fit(without_maps(), ReportCallback(tmp_path, endless))
+    with pytest.raises(SettingsError, match="`validation_steps` must be a whole number"):
+        ReportCallback(tmp_path, endless, validation_steps=0)
+
+
+def test_a_baseline_of_other_classes_is_refused_before_the_first_step(
+    tmp_path: Path, undisturbed: tuple[ReportCallback, Any, Path]
+) -> None:
+    net = without_maps()
+    with pytest.raises(ComparisonError, match="same classes"):
+        fit(net, ReportCallback(tmp_path, DATA, baseline=undisturbed[2], class_names=["ant", "bee", "cow"]))
+    assert int(net.optimizer.iterations) == 0
 
 
 # --- Ctrl-C -----------------------------------------------------------------------------------------------------------

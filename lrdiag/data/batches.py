@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,20 +73,32 @@ def evaluation_batches(images: LabelledImages, batch_size: int) -> tf.data.Datas
 
 def preprocessed_batches(
     images: LabelledImages, how: Preprocessing, batch_size: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields batches in the order of `images`, scaled by `lrdiag.data.preprocessing.preprocess`.
+) -> Sequence[tuple[np.ndarray, np.ndarray]]:
+    """Returns batches in the order of `images`, scaled by `lrdiag.data.preprocessing.preprocess` when they are read.
 
     Args:
         images: The images to evaluate.
         how: How the pixels are scaled.
         batch_size: Number of images in a batch.
 
-    Yields:
-        Images, an array of shape `(n, height, width, channels)`, and labels, `int64` of shape `(n,)`.
+    Returns:
+        Pairs: images, an array of shape `(n, height, width, channels)`, and labels, `int64` of shape `(n,)`.
     """
-    for start in range(0, len(images), batch_size):
-        batch = slice(start, start + batch_size)
-        yield preprocess(images.images[batch], how), images.labels[batch]
+    return _Preprocessed(images, how, batch_size)
+
+
+class _Preprocessed(Sequence[tuple[np.ndarray, np.ndarray]]):
+    def __init__(self, images: LabelledImages, how: Preprocessing, batch_size: int) -> None:
+        self._images, self._how, self._batch_size = images, how, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self._images) // self._batch_size)
+
+    def __getitem__(self, place: Any) -> Any:
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        batch = slice(place * self._batch_size, (place + 1) * self._batch_size)
+        return preprocess(self._images.images[batch], self._how), self._images.labels[batch]
 
 
 def _look_up(images: LabelledImages) -> Any:

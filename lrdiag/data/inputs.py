@@ -2,43 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count, islice
+from os import PathLike
 from typing import Any
 
 import keras
 import numpy as np
 from keras import tree
 
-from lrdiag.backend.pipelines import is_infinite
+from lrdiag.backend.arrays import dense, is_ragged
+from lrdiag.backend.pipelines import is_dataset, is_infinite, length_of
+from lrdiag.data.endless import no_end, with_end
+from lrdiag.data.labels import LabelReader, labels_of_output
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import LabelledImages
 
 DEFAULT_BATCH_SIZE = 256
 """Number of images in a batch of a user's arrays, if the user does not choose it."""
-_ROUNDING = 0.01  # of the sum of a row of soft labels, in half precision
 
 
-def labelled_batches(x: Any, y: Any, batch_size: int) -> Iterator[tuple[Any, np.ndarray]]:
-    """Yields batches of inputs with their true classes, `int64` of shape `(n,)`.
+@dataclass(frozen=True)
+class GivenData:
+    """Data to evaluate, as a user gives it.
+
+    Attributes:
+        x: Arrays, `LabelledImages`, or a `tf.data.Dataset`, `keras.utils.PyDataset` or iterable of batches `(x, y)` or
+            `(x, y, sample_weight)`.
+        y: Labels if `x` is arrays, as `LabelReader.read` takes them, or those of each output.
+        sample_weight: Weights if `x` is arrays. They are ignored.
+        steps: Number of batches to evaluate; `None` for all.
+        class_names: Name of each class, for labels that are names.
+        output: The output to evaluate if the labels are those of several outputs.
+    """
+
+    x: Any
+    y: Any = None
+    sample_weight: Any = None
+    steps: int | None = None
+    class_names: Sequence[str] | None = None
+    output: str | int | None = None
+
+
+class LabelledBatches:
+    """Yields batches of inputs with their true classes, `int64` of shape `(n,)`, in one pass.
+
+    The classes are −1 and 1 if the labels are: only the model tells what that means.
+
+    Attributes:
+        labels: The true classes of all images if they are known in advance, after the first batch; else `None`.
 
     Args:
-        x: Arrays, `LabelledImages`, or a `tf.data.Dataset`, `keras.utils.PyDataset` or iterable of batches `(x, y)`.
-        y: Labels if `x` is arrays: class indices, or one one-hot or soft row per image.
-        batch_size: Number of images in a batch if `x` is arrays.
+        data: The data.
+        batch_size: Number of images in a batch if the data is arrays.
 
     Raises:
-        DataError: If images or labels are missing or differ in number, or the data has no end.
+        DataError: With a batch: if images or labels are missing or differ in number, or the data has no end.
     """
-    if isinstance(x, LabelledImages):
-        x, y = x.images, x.labels
-    if y is not None:
-        yield from slices((x, class_indices(y)), batch_size)
-        return
-    batch = None
-    for batch in _given_batches(x):
-        yield _labelled(batch)
-    if batch is None:
-        raise DataError("There must be at least one image. Received: no batches")
+
+    def __init__(self, data: GivenData, batch_size: int) -> None:
+        self.labels: np.ndarray | None = None
+        self._data, self._reader = data, LabelReader(data.class_names)
+        self._has_weights = data.sample_weight is not None
+        self._taken = 0
+        self._batches = self._of_arrays(batch_size) if _is_arrays(data) else self._of_batches()
+
+    def __iter__(self) -> Iterator[tuple[Any, np.ndarray]]:
+        return self
+
+    def __next__(self) -> tuple[Any, np.ndarray]:
+        batch = next(self._batches)
+        self._taken += 1
+        return batch
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about the data that a reader needs to interpret the figures. Complete after the last batch."""
+        steps = self._data.steps
+        notes = {
+            "Sample weights are ignored: every image counts equally.": self._has_weights,
+            "The labels are soft: the class with the largest value is the true class.": self._reader.are_soft,
+            f"The data ended after {self._taken} of {steps} steps.": steps is not None and self._taken < steps,
+        }
+        return tuple(note for note, applies in notes.items() if applies)
+
+    def _of_arrays(self, batch_size: int) -> Iterator[tuple[Any, np.ndarray]]:
+        data = self._data
+        if isinstance(data.x, LabelledImages):
+            inputs, labels = data.x.images, data.x.labels
+        else:
+            inputs, labels = _arrays(data.x), self._reader.read(labels_of_output(data.y, data.output))
+        self.labels = labels if data.steps is None else labels[: data.steps * batch_size]
+        yield from islice(slices((inputs, labels), batch_size), data.steps)
+
+    def _of_batches(self) -> Iterator[tuple[Any, np.ndarray]]:
+        x, steps = self._data.x, self._data.steps
+        batches = map(self._labelled, islice(_given_batches(x, steps), steps))
+        is_empty = True
+        for batch in batches if steps is not None or _has_length(x) else with_end(batches):
+            is_empty = False
+            yield batch
+        if is_empty:
+            raise DataError("There must be at least one image. Received: no batches")
+
+    def _labelled(self, batch: Any) -> tuple[Any, np.ndarray]:
+        inputs, labels, *weights = _pair(batch)
+        labels = labels_of_output(labels, self._data.output)
+        _refuse_single_image(inputs, labels)
+        labelled = tree.map_structure(_usable, inputs), self._reader.read(labels)
+        _number_of_examples(labelled)
+        self._has_weights |= any(each is not None for each in weights)
+        return labelled
+
+
+def labelled_batches(x: Any, y: Any, batch_size: int) -> LabelledBatches:
+    """Returns batches of inputs with their true classes; see `LabelledBatches`.
+
+    Args:
+        x: `GivenData`, or its `x`.
+        y: The labels if `x` is arrays.
+        batch_size: Number of images in a batch if `x` is arrays.
+    """
+    return LabelledBatches(x if isinstance(x, GivenData) else GivenData(x, y), batch_size)
 
 
 def slices(arrays: Any, batch_size: int) -> Iterator[Any]:
@@ -51,57 +137,112 @@ def slices(arrays: Any, batch_size: int) -> Iterator[Any]:
         yield tree.map_structure(lambda array, begin=start: array[begin : begin + batch_size], arrays)
 
 
-def class_indices(labels: Any) -> np.ndarray:
-    """Converts labels to `int64` class indices of shape `(n,)`.
+def starts_alike(data: GivenData) -> bool:
+    """Returns whether two passes start with the same batch. Data that isn't in memory is read twice, up to there."""
+    if _is_arrays(data) or isinstance(data.x, Sequence):
+        return True
+    first, second = (tree.flatten(next(LabelledBatches(data, DEFAULT_BATCH_SIZE))) for _ in range(2))
+    return all(np.array_equal(mine, other, equal_nan=True) for mine, other in zip(first, second, strict=True))
 
-    Example:
-        >>> class_indices([[0.0, 0.1, 0.9], [1.0, 0.0, 0.0]]).tolist()
-        [2, 0]
+
+def unpacked(data: Any) -> tuple[Any, Any, Any]:
+    """Returns inputs, labels and weights of what `model.fit` takes as `validation_data`.
 
     Args:
-        labels: Class indices of shape `(n,)` or `(n, 1)`, or rows of shape `(n, classes)`, one-hot or soft, each of
-            which sums to 1.
+        data: `(x,)`, `(x, y)` or `(x, y, sample_weight)`, also as a list, or data that gives batches.
 
     Raises:
-        DataError: If they are anything else, such as rows that mark several classes.
+        DataError: If it is a tuple of another length.
     """
-    array = np.asarray(labels)
-    if array.ndim == 2 and array.dtype.kind in "buif":
-        array = _classes_of_rows(array) if array.shape[1] > 1 else array[:, 0]
-    if array.ndim != 1 or array.dtype.kind not in "buif" or (array % 1 != 0).any():
+    if isinstance(data, list) and len(data) in (2, 3) and not is_list_of_batches(data):
+        data = tuple(data)
+    if not isinstance(data, tuple):
+        return data, None, None
+    if len(data) not in (1, 2, 3):
         raise DataError(
-            "Labels must be class indices, of shape (n,), or one row per image. "
-            f"Received: shape={array.shape}, dtype={array.dtype}"
+            "Validation data must be a dataset, or a tuple (x, y) or (x, y, sample_weight). "
+            f"Received: a tuple of {len(data)} parts"
         )
-    return array.astype(np.int64)
+    x, y, sample_weight = (*data, None, None)[:3]
+    return x, y, sample_weight
 
 
-def _classes_of_rows(rows: np.ndarray) -> np.ndarray:
-    """Returns the class of each one-hot or soft row, `int64` of shape `(n,)`."""
-    numbers = rows.astype(np.float64)
-    is_distribution = (numbers >= 0).all(axis=1) & (np.abs(numbers.sum(axis=1) - 1) <= _ROUNDING)
-    wrong = np.flatnonzero(~is_distribution)
-    if len(wrong):
+def is_list_of_batches(data: Any) -> bool:
+    """Returns whether data is a list of batches `(x, y)` or `(x, y, sample_weight)`, not of arrays."""
+    return isinstance(data, list) and all(isinstance(part, list | tuple) and len(part) in (2, 3) for part in data)
+
+
+def number_of_batches(dataset: keras.utils.PyDataset) -> int | None:
+    """Returns the number of batches of a `PyDataset`, or `None` if it has no end."""
+    try:
+        batches: int | None = dataset.num_batches
+    except NotImplementedError:  # it defines neither a number nor a length
+        return None
+    return batches
+
+
+def _is_arrays(data: GivenData) -> bool:
+    return isinstance(data.x, LabelledImages) or data.y is not None
+
+
+def _arrays(x: Any) -> Any:
+    """Returns the inputs that come with an array of labels: an array or a nest of arrays."""
+    if not all(hasattr(part, "shape") for part in tree.flatten(x)):
         raise DataError(
-            "A row of labels must be one-hot, or soft labels that sum to 1, because each image has one class. Labels "
-            f"that mark several classes or none are not supported. Received: {len(wrong)} of {len(rows)} rows that "
-            f"are neither, the first {_shortened(rows[wrong[0]])}"
+            "Argument `y` is for arrays: images in one array, or one array for each input of the model. A dataset must "
+            f"give batches `(x, y)` itself. Received: y together with x of type {type(x).__name__}"
         )
-    return np.asarray(rows.argmax(axis=1))
+    if isinstance(x, list) and all(_is_image(tuple(part.shape)) for part in x):
+        raise _single_images(f"a list of {len(x)} images")
+    return tree.map_structure(_usable, x)
 
 
-def _shortened(row: np.ndarray) -> str:
-    return np.array2string(row, separator=", ", threshold=10, edgeitems=5)
+def _usable(array: Any) -> Any:
+    if is_ragged(array):
+        raise DataError(
+            "All images must have one size. Resize them before they are batched. Received: a ragged tensor of images"
+        )
+    return dense(array)
 
 
-def _labelled(batch: Any) -> tuple[Any, np.ndarray]:
-    if not isinstance(batch, tuple | list) or len(batch) < 2:
+def _pair(batch: Any) -> Sequence[Any]:
+    """Returns the batch if it is `(inputs, labels)` or `(inputs, labels, weights)`."""
+    if isinstance(batch, Mapping):
+        keys = ", ".join(map(repr, batch))
+        raise DataError(
+            "Batches must be pairs `(images, labels)`. Convert a dictionary with `dataset.map(lambda example: "
+            '(example["image"], example["label"]))`, or load TensorFlow Datasets with as_supervised=True. '
+            f"Received: a dictionary with the keys {keys}"
+        )
+    if not isinstance(batch, tuple | list) or len(batch) < 2 or batch[1] is None:
         raise DataError(
             f"Evaluation needs labels. Pass `y`, or batches `(x, y)`. Received: {type(batch).__name__} without labels"
         )
-    labelled = batch[0], class_indices(batch[1])
-    _number_of_examples(labelled)
-    return labelled
+    if len(batch) > 3:
+        raise DataError(
+            "A batch must be `(x, y)` or `(x, y, sample_weight)`. Put several inputs of a model into one tuple or "
+            f"dictionary. Received: {type(batch).__name__} of {len(batch)} parts"
+        )
+    return batch
+
+
+def _refuse_single_image(inputs: Any, labels: Any) -> None:
+    """Raises if a batch is one image with its label."""
+    shape = tuple(getattr(inputs, "shape", ()))
+    axes = len(labels.shape) if hasattr(labels, "shape") else int(not isinstance(labels, int | float | str | bytes))
+    if axes == 0 or (axes == 1 and _is_image(shape)):
+        raise _single_images(f"a single image of shape {shape} with its label")
+
+
+def _single_images(received: str) -> DataError:
+    return DataError(
+        "Data must give batches of images. Call `.batch(32)` on a tf.data.Dataset, or pass arrays: "
+        f"`np.stack(images), labels`. Received: {received}"
+    )
+
+
+def _is_image(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and shape[-1] in (1, 3)
 
 
 def _number_of_examples(arrays: Any) -> int:
@@ -114,13 +255,30 @@ def _number_of_examples(arrays: Any) -> int:
     return sizes[0]
 
 
-def _given_batches(x: Any) -> Iterator[Any]:
-    if isinstance(x, keras.utils.PyDataset):
-        endless = x.num_batches is None
-        batches = (x[place] for place in range(x.num_batches or 0))
-    else:
-        endless = is_infinite(x)
-        batches = x
-    if endless:
-        raise DataError("The data must be finite. Take a part of it with `dataset.take(batches)`.")
-    yield from batches
+def _given_batches(x: Any, steps: int | None) -> Iterator[Any]:
+    is_indexed = isinstance(x, keras.utils.PyDataset)
+    batches = number_of_batches(x) if is_indexed else None
+    if steps is None and (batches is None if is_indexed else is_infinite(x)):
+        raise no_end(f"{type(x).__name__} without end")
+    if is_indexed:
+        return (x[place] for place in (count() if batches is None else range(batches)))
+    if hasattr(x, "to_tf_dataset"):
+        raise DataError(
+            "A dataset of Hugging Face gives dictionaries of single examples. Pass "
+            '`dataset.to_tf_dataset(columns="image", label_cols="label", batch_size=32)`, and its ClassLabel as '
+            f"`class_names`. Received: {type(x).__name__}"
+        )
+    if isinstance(x, str | PathLike) or (not isinstance(x, Iterable) and not hasattr(x, "__getitem__")):
+        raise DataError(
+            "Data must be arrays with their labels, a tf.data.Dataset, a keras.utils.PyDataset or an iterable of "
+            "batches. Read a folder of images with keras.utils.image_dataset_from_directory. "
+            f"Received: {type(x).__name__}"
+        )
+    return iter(x)
+
+
+def _has_length(x: Any) -> bool:
+    """Whether the data is known to end."""
+    if is_dataset(x):
+        return length_of(x) is not None
+    return isinstance(x, Sequence | keras.utils.PyDataset)

@@ -11,20 +11,23 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import tree
+from keras import ops, tree
 
+from lrdiag.backend.inference import unnoticed
 from lrdiag.data.inputs import labelled_batches
 from lrdiag.errors import LrdiagError, ModelError, require_count
+from lrdiag.evaluation import agreement
 from lrdiag.evaluation.keeper import Display, Keeper, Sample
 from lrdiag.explain.collector import Collector
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.explain.independent import compare_with_keras_vis
-from lrdiag.explain.loss import says_from_logits
+from lrdiag.explain.loss import takes_logits
 from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.predictor import Predictor
 from lrdiag.explain.trust import measure_trust
 from lrdiag.progress import SILENCE, Progress
-from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
+from lrdiag.record.agreement import Agreement
+from lrdiag.record.arrays import Heatmaps, Predictions
 from lrdiag.record.facts import HeatmapFacts, IndependentCheck
 from lrdiag.vocabulary import Preprocessing
 
@@ -51,6 +54,7 @@ class Evaluated:
         every_map: The map of every image for its predicted class, `float16` of shape `(n, h, w)`, ≥ 0; `None` unless
             requested and available.
         notes: Sentences about the evaluation that a reader needs to interpret the figures.
+        agreement: How the pass compares with `model.predict` and `model.evaluate`; `None` if it was not compared.
     """
 
     predictions: Predictions
@@ -64,6 +68,7 @@ class Evaluated:
     loss_takes_logits: bool | None
     every_map: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    agreement: Agreement | None = None
 
 
 class Evaluator:
@@ -91,7 +96,7 @@ class Evaluator:
     def rehearse(
         self, x: Any, y: Any = None, *, display: Display | None = None, preprocess: Preprocessing | None = None
     ) -> int:
-        """Checks data and model on the first batch, so that errors appear before training.
+        """Checks the model on the first batch, and all data in memory, so that errors appear before training.
 
         Args:
             x: As in `evaluate`.
@@ -105,12 +110,21 @@ class Evaluator:
         Raises:
             LrdiagError: If data or model cannot be used.
         """
-        images, labels = next(labelled_batches(x, y, self._batch_size))
+        batches = labelled_batches(x, y, self._batch_size)
+        images, labels = next(batches)
+        few = agreement.first_of(images)
         with _refusals_explained(self._model, images):
             opened = OpenedModel.of(self._model, images, self._output)
-            opened(_first_of(images))
-        opened.refuse_unknown_classes(labels)
-        Keeper(display, preprocess, seed=0).look(images, len(labels))
+            with unnoticed(self._model):
+                scores = np.asarray(ops.convert_to_numpy(opened(few)))
+        agreement.compare_with_predict(opened, few, scores)
+        keeper = Keeper(display, preprocess, seed=0)
+        keeper.look(images, len(labels))
+        if batches.labels is None:
+            opened.indices_of(labels)
+        else:
+            opened.indices_of(batches.labels)
+            keeper.look_ahead(batches)
         return int(opened.classes)
 
     def evaluate(
@@ -146,14 +160,18 @@ class Evaluator:
         """
         batches = labelled_batches(x, y, self._batch_size)
         first = next(batches)
-        predictor = self._open(*first)
+        predictor = self._open(first[0])
         explain = self._explainer.explain if self._explainer else predictor.explain
         keeper = Keeper(display, preprocess, seed, fingerprint)
         collector = Collector(keep_every_map=keep_every_map)
-        with progress.stage("Predicting and explaining", _size(x), "images") as stage:
-            for inputs, labels in chain([first], batches):
+        agreed: Agreement | None = None
+        size = None if batches.labels is None else len(batches.labels)
+        with progress.stage("Predicting and explaining", size, "images") as stage:
+            for inputs, given in chain([first], batches):
+                labels = predictor.opened.indices_of(given)
                 shown = keeper.look(inputs, len(labels))
                 batch = explain(inputs, labels)
+                agreed = agreed or agreement.agree(predictor.opened, inputs, labels, batch.scores)
                 keeper.keep(shown, batch)
                 collector.add(batch, labels)
                 stage.advance(len(labels))
@@ -173,8 +191,10 @@ class Evaluator:
             value_range=keeper.value_range,
             fingerprint=keeper.fingerprint(predictions.labels),
             returns_probabilities=predictor.opened.returns_probabilities,
-            loss_takes_logits=says_from_logits(self._model, self._output),
+            loss_takes_logits=takes_logits(predictor.opened.loss),
+            agreement=agreed,
             every_map=collector.every_map(),
+            notes=(*batches.notes, *predictions.notes, *predictor.opened.notes, *agreement.notes_of(agreed)),
         )
 
     def predict(self, x: Any, y: Any = None) -> Predictions:
@@ -189,16 +209,18 @@ class Evaluator:
         """
         batches = labelled_batches(x, y, self._batch_size)
         first = next(batches)
-        return self._open(*first).predict(chain([first], batches))
+        return self._open(first[0]).predict(chain([first], batches))
 
-    def _open(self, images: Any, labels: np.ndarray) -> Predictor:
+    def _open(self, images: Any) -> Predictor:
         """Compiles the pass, with heatmaps if the model has feature maps, unless it is already compiled."""
         if self._predictor is None:
-            one_image, its_label = _first_of((images, labels))
+            one_image, any_class = _first_of(images), np.zeros(1, np.int64)
             with _refusals_explained(self._model, images):
                 try:
-                    explainer = GradCAM(self._model, output=self._output, batch_size=self._batch_size)
-                    explainer.explain(one_image, its_label)
+                    explainer = GradCAM(
+                        self._model, output=self._output, batch_size=self._batch_size, images=agreement.first_of(images)
+                    )
+                    explainer.explain(one_image, any_class)
                     self._explainer, self._predictor = explainer, explainer.predictor
                 except ModelError as error:  # a model without feature maps is evaluated without heatmaps
                     predictor = Predictor(OpenedModel.of(self._model, images, self._output), self._batch_size)
@@ -254,8 +276,3 @@ def _gist(error: Exception) -> str:
 
 def _first_of(arrays: Any) -> Any:
     return tree.map_structure(lambda array: array[:1], arrays)
-
-
-def _size(x: Any) -> int | None:
-    """Returns the number of images, or `None` if it is not known in advance."""
-    return len(x) if isinstance(x, np.ndarray | LabelledImages) else None

@@ -6,12 +6,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lrdiag.errors import DataError
 from lrdiag.evaluation.evaluator import Evaluated
+from lrdiag.record.arrays import finite
 from lrdiag.record.facts import Evolution, Moment, WatchedImage
 
 WATCHED = 12  # images: half still misclassified, half corrected, if there are enough of both
 SHOWN = 10  # epochs at most, the first and the last among them
+OTHER_ORDER = (
+    "How predictions changed during training is not shown, because the validation data gives other images, or another "
+    "order, in each pass. Build it with shuffle=False and without augmentation."
+)
 
 
 @dataclass
@@ -45,11 +49,21 @@ class Watched:
 class Memory:
     """The checkpoints of one training run.
 
-    Predictions and maps of all checkpoints are kept, images only of the first and the last one.
+    Predictions and maps of all checkpoints are kept, images only of the first and the last one. Nothing is kept, and
+    there is nothing to show, if the data isn't the same in each pass.
+
+    Attributes:
+        notes: Why there is nothing to show, or empty.
     """
 
     def __init__(self) -> None:
         self._checkpoints: list[Checkpoint] = []
+        self.notes: tuple[str, ...] = ()
+
+    def give_up(self) -> None:
+        """Keeps nothing from now on, because the data isn't the same in each pass."""
+        self._checkpoints.clear()
+        self.notes = (OTHER_ORDER,)
 
     def add(self, epoch: int, evaluated: Evaluated) -> None:
         """Adds a checkpoint; it replaces those of the same epoch and of later ones.
@@ -57,23 +71,18 @@ class Memory:
         Args:
             epoch: Counted from 1.
             evaluated: The evaluation, with `every_map` if the maps are to be shown.
-
-        Raises:
-            DataError: If the images or their order differ from those of earlier checkpoints.
         """
         self._checkpoints = [each for each in self._checkpoints if each.epoch < epoch]
         if self._checkpoints and self._checkpoints[0].evaluated.fingerprint != evaluated.fingerprint:
-            raise DataError(
-                "The validation data must give the same images in the same order in every pass. Build it with "
-                "shuffle=False and without augmentation. Received: other images, or another order, than after epoch "
-                f"{self._checkpoints[0].epoch}"
-            )
+            self.give_up()
+        if self.notes:
+            return
         self._checkpoints.append(Checkpoint(epoch, evaluated))
         for between in self._checkpoints[1:-1]:
             between.forget_images()
 
     def watched(self) -> Watched | None:
-        """The images to show; `None` with fewer than two checkpoints or without mistakes."""
+        """The images to show; `None` with fewer than two checkpoints, without mistakes, or with a note."""
         if len(self._checkpoints) < 2:
             return None
         places = np.unique(np.linspace(0, len(self._checkpoints) - 1, SHOWN).round().astype(int))
@@ -85,7 +94,7 @@ class Memory:
         evolution = Evolution(
             epochs=[each.epoch for each in shown],
             accuracies=[1 - len(each.predictions.misclassified) / len(each.predictions.labels) for each in states],
-            images=[_watched(index, states) for index in indices],
+            images=_watched(indices, states),
         )
         return Watched(evolution, np.stack(images), _maps(indices, states))
 
@@ -102,13 +111,18 @@ def _chosen(first: Evaluated, last: Evaluated) -> tuple[list[int], list[np.ndarr
     ]
 
 
-def _watched(index: int, states: list[Evaluated]) -> WatchedImage:
-    moments = []
-    for state in states:
-        log_probabilities = state.predictions.log_probabilities[index]
-        predicted = int(log_probabilities.argmax())
-        moments.append(Moment(predicted, float(np.exp(log_probabilities[predicted]))))
-    return WatchedImage(index, int(states[0].predictions.labels[index]), moments)
+def _watched(indices: list[int], states: list[Evaluated]) -> list[WatchedImage]:
+    labels = states[0].predictions.labels[indices].tolist()
+    moments = [
+        [Moment(predicted, finite(confidence)) for predicted, confidence in zip(named, sure, strict=True)]
+        for named, sure in (
+            (each.predictions.predicted[indices].tolist(), each.predictions.confidence[indices]) for each in states
+        )
+    ]
+    return [
+        WatchedImage(index, label, list(of_image))
+        for index, label, of_image in zip(indices, labels, zip(*moments, strict=True), strict=True)
+    ]
 
 
 def _maps(indices: list[int], states: list[Evaluated]) -> np.ndarray | None:

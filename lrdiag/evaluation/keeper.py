@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,6 +77,17 @@ class Keeper:
         self._seen += count
         return shown
 
+    def look_ahead(self, batches: Iterable[tuple[Any, np.ndarray]]) -> None:
+        """Checks the values of all further batches, and that `display` has an image for each input.
+
+        Raises:
+            DataError: If values are not finite, or `display` has another number of images.
+        """
+        for inputs, labels in batches:
+            self._check_values(_image_input(inputs), len(labels))
+            self._seen += len(labels)
+        self.refuse_images_left_over()
+
     def keep(self, shown: Shown, batch: Explained) -> None:
         """Keeps the misclassified images of a batch."""
         height, width = shrunk(*self.image_shape[:2], LARGEST_SIDE)
@@ -94,7 +105,7 @@ class Keeper:
         return self._known_fingerprint or self._fingerprint.of(labels)
 
     def refuse_images_left_over(self) -> None:
-        """Raises if `display` contains more images than the data.
+        """Raises if `display` does not contain as many images as the data.
 
         Raises:
             DataError: If it does.

@@ -81,6 +81,8 @@ class GradCAM:
         output: The output to explain if the model has several: its name or its index.
         method: One of the methods above.
         batch_size: Number of images in one pass.
+        images: Some images of the data. They tell whether a single unit is a probability or a logit, if neither a layer
+            nor the compiled loss does.
 
     Raises:
         ModelError: If the model has no such layer or output, or no layer that can be explained.
@@ -95,6 +97,7 @@ class GradCAM:
         output: str | int | None = None,
         method: Method = "gradcam",
         batch_size: int = DEFAULT_BATCH_SIZE,
+        images: Any = None,
     ) -> None:
         require_choice("method", method, get_args(Method))
         if method in OF_THE_IMAGE and layer is not None:
@@ -102,7 +105,7 @@ class GradCAM:
         require_count("batch_size", batch_size)
         self.layer: str | None = None
         self._model, self._asked_for, self._output = model, layer, output
-        self._method, self._batch_size = method, batch_size
+        self._method, self._batch_size, self._images = method, batch_size, images
         example = example_input(model)
         if example is not None:
             self._open(example)
@@ -158,7 +161,9 @@ class GradCAM:
             ModelError: If the method does not support the model.
         """
         collector = Collector()
-        for images, labels in labelled_batches(x, y, self._batch_size):
+        for images, given in labelled_batches(x, y, self._batch_size):
+            self._ready(images, None)
+            labels = self._opened.indices_of(given)
             batch = self.explain(images, labels)
             collector.add(batch, labels)
             if on_batch:
@@ -192,7 +197,7 @@ class GradCAM:
         return self._engine
 
     def _open(self, example: Any) -> None:
-        self._opened = OpenedModel(self._model, example, self._output)
+        self._opened = OpenedModel(self._model, example, self._output, images=self._images)
         layer = None if self._method in OF_THE_IMAGE else self._layer()
         if self._opened.is_closed:
             warnings.warn(

@@ -11,13 +11,18 @@ import numpy as np
 from keras import ops, tree
 
 from lrdiag.backend.graph import example_input, parts
+from lrdiag.backend.inference import Inference, binary_threshold, state_kept
 from lrdiag.backend.tap import all_tapped, makes_probabilities, tapped, without_activation
 from lrdiag.errors import DataError, ModelError
-from lrdiag.explain.loss import says_from_logits
-from lrdiag.record.arrays import is_probability
+from lrdiag.explain.loss import compiled_loss, is_distance, is_hinge, takes_logits
+from lrdiag.explain.outputs import Activation, Outputs, activated
+from lrdiag.record.arrays import Predictions, is_probability
 
 _NEARLY_ONE = 1 - 1e-7  # float32 has no finite logit for larger probabilities
 _ENOUGH = 8  # images; of as many logits, one is very probably outside of 0–1
+_HALF = 0.5
+_ROUNDING = 5e-3  # of outputs in half precision
+_ACTIVATIONS: tuple[Activation, ...] = ("softmax", "sigmoid", "log_softmax", "log_sigmoid")
 
 
 @dataclass(frozen=True)
@@ -40,12 +45,15 @@ class OpenedModel:
 
     Attributes:
         model: The model.
+        inference: How `model.predict` calls it.
         head: The layer that converts logits to probabilities; `None` if the model returns logits.
-        returns_probabilities: Whether the model returns probabilities.
+        activation: What that layer computes.
+        returns_probabilities: Whether the model returns probabilities; their logarithms are logits.
         is_closed: Whether it returns probabilities, but no layer that could be removed computes them.
         steps: The calls of layers, in the order in which they returned: layers inside a layer come before it.
         units: Number of values that the model returns for an image.
         classes: Number of classes that it scores; a single logit scores two.
+        threshold: A single unit predicts the second class where its output before a sigmoid is higher.
 
     Args:
         model: Any Keras model.
@@ -62,10 +70,12 @@ class OpenedModel:
     ) -> None:
         self.model, self.output = model, output
         self._example = example
+        self.inference = Inference(model, example)
         if not model.built:
             self._call(example)  # creates the layers that exist only after the first call
         seen: list[tuple[keras.Operation, Any]] = []
-        with all_tapped([part for _, part in parts(model)], lambda layer, value: seen.append((layer, value))):
+        layers = [part for _, part in parts(model)]
+        with state_kept(model), all_tapped(layers, lambda layer, value: seen.append((layer, value))):
             final = _array(self._call(example))
         if final.ndim != 2:
             raise ModelError(
@@ -75,9 +85,16 @@ class OpenedModel:
         self.steps = _steps(seen)
         self.units = final.shape[1]
         self.classes = max(2, self.units)
-        self.head = next((layer for layer in _heads(seen, final) if self._is_changed_without(layer, final)), None)
+        self.head: keras.Operation | None = None
+        self.activation: Activation = "none"
+        for layer in _heads(seen, final):
+            if activation := self._activation(layer, final):
+                self.head, self.activation = layer, activation
+                break
+        self.loss = compiled_loss(model, output)
         self.is_closed = not self.head and self._is_probability(final, images)
-        self.returns_probabilities = self.head is not None or self.is_closed
+        self.returns_probabilities = self.activation in ("softmax", "sigmoid") or self.is_closed
+        self.threshold = self._threshold() if self.units == 1 else 0.0
         self._undisturbed = _array(self(example))
 
     @classmethod
@@ -91,7 +108,8 @@ class OpenedModel:
     def __call__(self, inputs: Any) -> Any:
         """Scores of the classes, a float32 tensor of shape `(n, classes)`.
 
-        A single logit `z` is evidence for the second class and against the first: the scores are `-z` and `z`.
+        A single logit `z` is evidence for the second class and against the first: the scores are `-z` and `z`, minus
+        and plus the threshold of the decision.
         """
         with without_activation(self.head):
             scores = ops.cast(self._call(inputs), "float32")
@@ -99,6 +117,7 @@ class OpenedModel:
             return scores
         if self.is_closed:
             scores = 2 * ops.arctanh(ops.clip(2 * scores - 1, -_NEARLY_ONE, _NEARLY_ONE))  # the inverse of the sigmoid
+        scores = scores - self.threshold
         return ops.concatenate([-scores, scores], axis=1)
 
     def logits(self, scores: np.ndarray) -> np.ndarray:
@@ -108,8 +127,53 @@ class OpenedModel:
         """
         if self.is_closed and self.units > 1:
             return np.asarray(np.log(np.maximum(scores, np.finfo(np.float32).tiny)))
-        logits = scores.astype(np.float64) / (2 if self.units == 1 else 1)
+        logits = scores.astype(np.float64)
+        if self.units == 1:
+            logits = (logits + np.array([-self.threshold, self.threshold])) / 2
         return np.asarray(logits - logits.max(axis=1, keepdims=True))
+
+    def outputs(self, scores: np.ndarray, labels: np.ndarray) -> Outputs:
+        """The outputs of the model, from scores of shape `(n, classes)`, with their meaning.
+
+        Args:
+            scores: What calling this object returns.
+            labels: The true classes, integers of shape `(n,)`.
+        """
+        raw = scores.astype(np.float64)
+        raw = raw[:, 1:] + self.threshold if self.units == 1 else raw
+        return Outputs(raw, self.activation, self.threshold, self.is_closed, self.loss, labels)
+
+    def predictions(self, scores: np.ndarray, labels: np.ndarray) -> Predictions:
+        """The predictions for the images with these scores; the arguments are those of `outputs`."""
+        return self.outputs(scores, labels).predictions()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for the page if the accuracy of the model's own metric is another one."""
+        is_other = self.units == 1 and not self.returns_probabilities and self.threshold != _HALF
+        if not is_other or binary_threshold(self.model) != _HALF:
+            return ()
+        return (
+            "The metric that the model was compiled with counts an output above 0.5 as the second class. Here it is an "
+            f"output above {self.threshold:g}, where the loss divides the classes. `BinaryAccuracy(threshold="
+            f"{self.threshold:g})` measures the same accuracy.",
+        )
+
+    @property
+    def contradicts_loss(self) -> bool:
+        """Whether the model returns probabilities and its loss takes logits, or the other way round."""
+        return takes_logits(self.loss) is self.returns_probabilities
+
+    def indices_of(self, labels: np.ndarray) -> np.ndarray:
+        """Returns the class indices that labels stand for: −1 is class 0 if a single unit has no cross-entropy loss.
+
+        Raises:
+            DataError: If the model does not score one of the classes.
+        """
+        if self.units == 1 and takes_logits(self.loss) is None:
+            labels = np.where(labels == -1, 0, labels)
+        self.refuse_unknown_classes(labels)
+        return labels
 
     def refuse_unknown_classes(self, classes: np.ndarray) -> None:
         """Raises if the model does not score one of `classes`.
@@ -120,7 +184,7 @@ class OpenedModel:
         if not ((classes >= 0) & (classes < self.classes)).all():
             raise DataError(
                 f"A class must be 0 to {self.classes - 1}: the model scores {self.classes}. "
-                f"Received: classes {classes.min()} to {classes.max()}"
+                f"Received: classes {classes.min()} to {classes.max()}{_remedy(classes, self.units, self.classes)}"
             )
 
     def returned_by(self, layer: keras.Operation) -> Any:
@@ -142,19 +206,50 @@ class OpenedModel:
 
     def _is_probability(self, final: np.ndarray, images: Any) -> bool:
         """Whether a model without a removable softmax or sigmoid returns probabilities."""
+        if is_hinge(self.loss) or is_distance(self.loss):
+            return False
         if self.units > 1:
             return is_probability(final)
-        takes_logits = says_from_logits(self.model, self.output)
-        if takes_logits is None and images is not None and len(tree.flatten(images)[0]) >= _ENOUGH:
-            final, takes_logits = _array(self._call(images)), False
-        return takes_logits is False and bool((final >= 0).all() and (final <= 1).all())
+        logits = takes_logits(self.loss)
+        if logits is None and images is not None and len(tree.flatten(images)[0]) >= _ENOUGH:
+            final, logits = _array(self._call(images)), False
+        return logits is False and bool((final >= 0).all() and (final <= 1).all())
 
-    def _is_changed_without(self, head: keras.Operation, final: np.ndarray) -> bool:
-        with without_activation(head):
-            return not np.array_equal(_array(self._call(self._example)), final)
+    def _threshold(self) -> float:
+        """The raw output of a single unit above which it predicts the second class.
+
+        A threshold that the user chose for the metric is used. One half is Keras's default, also for logits.
+        """
+        chosen = binary_threshold(self.model)
+        if self.returns_probabilities:
+            return float(np.log(chosen / (1 - chosen))) if chosen and chosen < 1 else 0.0
+        if chosen not in (None, _HALF):
+            return float(chosen)
+        return _HALF if is_distance(self.loss) and not self._ends_in_tanh() else 0.0
+
+    def _ends_in_tanh(self) -> bool:
+        """Whether the outputs lie between -1 and 1, as labels of -1 and 1 do."""
+        return getattr(self.steps[-1].layer, "activation", None) is keras.activations.tanh if self.steps else False
+
+    def _activation(self, head: keras.Operation, final: np.ndarray) -> Activation | None:
+        """What `head` computes from its logits; `None` if the output does not follow from them."""
+        with state_kept(self.model), without_activation(head):
+            raw = _array(self._call(self._example))
+        if np.array_equal(raw, final):
+            return None
+        name = f"{type(head).__name__} {getattr(getattr(head, 'activation', None), '__name__', '')}".lower()
+        named_first = sorted(_ACTIVATIONS, key=lambda each: each.replace("_", "") not in name.replace("_", ""))
+        return next((each for each in named_first if _agree(activated(raw.astype(np.float64), each), final)), None)
 
     def _call(self, inputs: Any) -> Any:
-        outputs = self.model(inputs, training=False)
+        return self.chosen(self.inference(inputs))
+
+    def chosen(self, outputs: Any) -> Any:
+        """The output to explain, among those that the model returns.
+
+        Raises:
+            ModelError: If there are several and `output` names none of them.
+        """
         if self.output is None and len(tree.flatten(outputs)) == 1:
             return tree.flatten(outputs)[0]
         named = _named(outputs, getattr(self.model, "output_names", None))
@@ -164,6 +259,16 @@ class OpenedModel:
                 f"Received: output={self.output!r}"
             )
         return named[self.output]
+
+
+def _remedy(classes: np.ndarray, units: int, known: int) -> str:
+    if set(np.unique(classes)) <= {-1, 1}:
+        if units == 1:
+            return ". A cross-entropy takes the labels 0 and 1: convert with (labels + 1) // 2"
+        return ". Pass 0 instead of −1, or leave those images out if −1 marks images without a class"
+    if classes.min() >= 1 and classes.max() == known:
+        return ". If the labels count from 1, pass labels - 1"
+    return ""
 
 
 def _named(outputs: Any, names: list[str] | None) -> dict[str | int, Any]:
@@ -186,6 +291,10 @@ def _heads(seen: list[tuple[keras.Operation, Any]], final: np.ndarray) -> Iterat
     for layer, value in reversed(seen):
         if makes_probabilities(layer) and np.array_equal(_array(value).ravel(), final.ravel(), equal_nan=True):
             yield layer
+
+
+def _agree(one: np.ndarray, other: np.ndarray) -> bool:
+    return np.allclose(one, other, rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True)
 
 
 def _array(tensor: Any) -> np.ndarray:

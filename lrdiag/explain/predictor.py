@@ -35,10 +35,11 @@ class Predictor:
     def predict(self, x: Any, y: Any = None) -> Predictions:
         """Predicts every image; arguments and errors are those of `GradCAM.predict_and_explain`."""
         labels, scores = [], []
-        for images, classes in labelled_batches(x, y, self._batch_size):
+        for images, given in labelled_batches(x, y, self._batch_size):
+            classes = self.opened.indices_of(given)
             labels.append(classes)
             scores.append(self.explain(images, classes).scores)
-        return Predictions.from_scores(self.opened.logits(np.concatenate(scores)), np.concatenate(labels))
+        return self.opened.predictions(np.concatenate(scores), np.concatenate(labels))
 
     def explain(self, images: Any, labels: np.ndarray) -> Explained:
         """One batch as `GradCAM.explain` returns it, with maps of no pixels.

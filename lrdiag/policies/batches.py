@@ -10,6 +10,8 @@ import keras
 import numpy as np
 
 from lrdiag.backend import pipelines
+from lrdiag.backend.arrays import dense
+from lrdiag.data.inputs import is_list_of_batches, number_of_batches
 from lrdiag.errors import DataError
 
 
@@ -49,9 +51,10 @@ def endless_batches(
         start = _start(pipelines.length_of(x), sweep, sweeps, batches)
         return pipelines.without_autotuning(x.repeat().skip(start)), sys.maxsize
     if isinstance(x, keras.utils.PyDataset):
-        if x.num_batches == 0:
+        length = number_of_batches(x)
+        if length == 0:
             raise no_batch()
-        return _Repeated(x, _start(x.num_batches, sweep, sweeps, batches)), None
+        return _Repeated(x, _start(length, sweep, sweeps, batches)), None
     if not isinstance(x, Iterable):
         raise DataError(
             "Argument `x` must be arrays, a tf.data.Dataset, a keras.utils.PyDataset, or an iterable of batches. "
@@ -65,18 +68,24 @@ def no_batch() -> DataError:
     return DataError("A range test needs at least one batch. Received: data without a batch")
 
 
-def require_repeatable(validation_data: Any) -> None:
+def require_repeatable(validation_data: Any, steps: int | None = None) -> None:
     """Raises if data can't be evaluated again and again: an iterator, or a dataset without end.
+
+    Args:
+        validation_data: The data, or `None`.
+        steps: Number of batches to evaluate, or `None` for all.
 
     Raises:
         DataError: If it can't.
     """
+    is_indexed = isinstance(validation_data, keras.utils.PyDataset)
     endless = pipelines.is_infinite(validation_data)
-    endless |= isinstance(validation_data, keras.utils.PyDataset) and validation_data.num_batches is None
-    if endless or isinstance(validation_data, Iterator):
+    endless |= is_indexed and number_of_batches(validation_data) is None
+    if (endless and steps is None) or (isinstance(validation_data, Iterator) and not is_indexed):
         raise DataError(
             "Argument `validation_data` is evaluated after each update, so it must be finite and repeatable. Pass "
-            f"arrays, or a dataset without `repeat()`. Received: {type(validation_data).__name__}"
+            "arrays, or a dataset without `repeat()`, or `validation_steps`, the number of its batches to evaluate. "
+            f"Received: {type(validation_data).__name__}"
         )
 
 
@@ -91,6 +100,8 @@ def _start(length: int | None, sweep: int, sweeps: int, batches: int) -> int:
 
 
 def _is_arrays(x: Any) -> bool:
+    if is_list_of_batches(x):
+        return False
     leaves = keras.tree.flatten(x)
     return bool(leaves) and all(hasattr(leaf, "shape") for leaf in leaves)
 
@@ -126,7 +137,7 @@ def _repeated(batches: Iterable[Any], skip: int) -> Iterator[Any]:
         for batch in batches:
             taken += 1
             if taken > skip:
-                yield tuple(batch) if isinstance(batch, list) else batch
+                yield keras.tree.map_structure(dense, tuple(batch) if isinstance(batch, list) else batch)
     if taken <= skip:
         raise no_batch()
 
@@ -160,5 +171,5 @@ class _Repeated(keras.utils.PyDataset):  # type: ignore[misc]
 
     def __getitem__(self, index: int) -> Any:
         index += self._skip
-        batches = self._dataset.num_batches
+        batches = number_of_batches(self._dataset)
         return self._dataset[index if batches is None else index % batches]

@@ -77,6 +77,8 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         smoothing: Weight of the past in the smoothed loss, in [0, 1).
         diverge_factor: Multiple of the lowest smoothed loss that ends the sweep, more than 1.
         on_step: Called with the loss of each update.
+        validation_steps: Number of batches of `validation_data` to evaluate, as in `model.fit`. Required if it has no
+            end.
 
     Raises:
         SettingsError: If an argument is outside its range. In training, if another callback sets the rate, or
@@ -96,11 +98,12 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
         smoothing: float = 0.98,
         diverge_factor: float = 4.0,
         on_step: Callable[[float], None] | None = None,
+        validation_steps: int | None = None,
     ) -> None:
         super().__init__()
         require_choice("mode", mode, LADDERS)
-        require_repeatable(validation_data)
-        self.validation_data = validation_data
+        require_repeatable(validation_data, validation_steps)
+        self.validation_data, self.validation_steps = validation_data, validation_steps
         self.on_step = on_step
         self._new_sweep = partial(RunningSweep, LADDERS[mode](start_lr, end_lr, iterations), smoothing, diverge_factor)
         self._undo: list[Callable[[], object]] = []
@@ -208,7 +211,10 @@ class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _validation_loss(self) -> float:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(self.validation_data)
-        return float(self.model.evaluate(x, y, sample_weight=weights, verbose=0, return_dict=True)["loss"])
+        figures = self.model.evaluate(
+            x, y, sample_weight=weights, steps=self.validation_steps, verbose=0, return_dict=True
+        )
+        return float(figures["loss"])
 
     def _stop(self, reason: str) -> None:
         self._stop_reason = reason
@@ -228,6 +234,7 @@ def find_lr(
     iterations: int = 100,
     mode: Mode = "exponential",
     validation_data: Any = None,
+    validation_steps: int | None = None,
     smoothing: float = 0.98,
     diverge_factor: float = 4.0,
     repeats: int = 1,
@@ -271,6 +278,7 @@ def find_lr(
         iterations: See `LRFinder`.
         mode: See `LRFinder`.
         validation_data: See `LRFinder`.
+        validation_steps: See `LRFinder`.
         smoothing: See `LRFinder`.
         diverge_factor: See `LRFinder`.
         repeats: Number of sweeps. Each starts with the same weights, on other batches. Two or more give an interval.
@@ -298,7 +306,9 @@ def find_lr(
             "The model must be compiled before a range test: call model.compile(optimizer, loss). "
             f"Received: {model.name!r}, which isn't"
         )
-    finder = LRFinder(start_lr, end_lr, iterations, mode, validation_data, smoothing, diverge_factor, on_step)
+    finder = LRFinder(
+        start_lr, end_lr, iterations, mode, validation_data, smoothing, diverge_factor, on_step, validation_steps
+    )
     restore_schedules(model)
     sweeps = []
     for repeat in range(repeats):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import keras
-import numpy as np
 
 from lrdiag.backend.logs import Output, accuracy_name
 from lrdiag.backend.optimizers import HyperParameters, inner_optimizers
@@ -21,6 +20,7 @@ from lrdiag.training.history_file import read_history
 
 _RATES = ("learning_rate", "lr")  # the name in Keras 3, and in Keras 2
 _VALIDATION = "val_"  # with `validation_freq`, these figures have fewer values than epochs
+_Column = Sequence[float | None]  # `None`: the epoch has no such figure
 LOSSES: tuple[Literal["loss", "val_loss"], ...] = ("loss", "val_loss")
 
 
@@ -67,10 +67,11 @@ def _part(history: Any, model: keras.Model, output: Output | None) -> TrainingRu
     figures, first_epoch = _figures(history)
     epochs = epochs_of(figures, output)
     last_epoch = (getattr(history, "params", None) or {}).get("epochs") or 0
-    rates = [figures[name] for name in _RATES if len(figures.get(name, ())) == len(epochs)]
+    rate_name = next((name for name in _RATES if name in figures), "")
+    rates = [row[rate_name] for row in _rows(figures) if rate_name in row]
     return TrainingRun(
         epochs=epochs,
-        learning_rate_per_step=rates[0] if rates else [],  # one for each epoch
+        learning_rate_per_step=rates if len(rates) == len(epochs) else [],  # one for each epoch
         loss_per_step=[],
         steps_per_epoch=1,
         epochs_planned=max(last_epoch - first_epoch + 1, len(epochs)),
@@ -95,7 +96,7 @@ def _first_not_finite(parts: Sequence[TrainingRun]) -> NotFinite | None:
     return None
 
 
-def _figures(history: Any) -> tuple[dict[str, list[float]], int]:
+def _figures(history: Any) -> tuple[dict[str, _Column], int]:
     """Returns the figures of each epoch by name, and the number of the first epoch.
 
     Raises:
@@ -121,23 +122,25 @@ def _figures(history: Any) -> tuple[dict[str, list[float]], int]:
     return figures, first_epoch
 
 
-def _measured(name: str, column: list[float]) -> list[float]:
+def _measured(name: str, column: _Column) -> _Column:
     """Returns a column of a data frame, which has NaN for a validation that was not made."""
-    return [value for value in column if not math.isnan(value)] if name.startswith(_VALIDATION) else column
+    if not name.startswith(_VALIDATION):
+        return column
+    return [None if value is None or math.isnan(value) else value for value in column]
 
 
-def _numbers(column: Any) -> list[float] | None:
+def _numbers(column: Any) -> _Column | None:
     """Returns a column as a list of numbers, or `None` if it is something else."""
-    if isinstance(column, Mapping):  # a column that pandas wrote as JSON
-        column = list(column.values())
+    if isinstance(column, str):
+        return None
+    values = column.values() if isinstance(column, Mapping) else column  # pandas writes a column as a mapping to JSON
     try:
-        values = np.asarray(column, dtype=float)
+        return [None if value is None else float(value) for value in values]
     except (TypeError, ValueError):
         return None
-    return values.tolist() if values.ndim == 1 else None
 
 
-def _refuse_other_lengths(figures: Mapping[str, Sequence[float]]) -> None:
+def _refuse_other_lengths(figures: Mapping[str, _Column]) -> None:
     epochs = len(figures["loss"])
     for name in (name for name in figures if name.endswith(("loss", "acc", "accuracy"))):
         column, fewest = figures[name], 0 if name.startswith(_VALIDATION) else epochs
@@ -148,7 +151,7 @@ def _refuse_other_lengths(figures: Mapping[str, Sequence[float]]) -> None:
             )
 
 
-def epochs_of(figures: Mapping[str, Sequence[float]], output: Output | None = None) -> list[Epoch]:
+def epochs_of(figures: Mapping[str, _Column], output: Output | None = None) -> list[Epoch]:
     """Returns the epochs in the dictionary of a history.
 
     Args:
@@ -159,10 +162,11 @@ def epochs_of(figures: Mapping[str, Sequence[float]], output: Output | None = No
     return [epoch_of(row, output=output) for row in _rows(figures)]
 
 
-def _rows(figures: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
+def _rows(figures: Mapping[str, _Column]) -> list[dict[str, float]]:
     epochs = len(figures["loss"])
     whole = {name: column for name, column in figures.items() if len(column) == epochs}
-    return [{name: column[place] for name, column in whole.items()} for place in range(epochs)]
+    rows = [{name: column[place] for name, column in whole.items()} for place in range(epochs)]
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
 
 def epoch_of(figures: Mapping[str, float], seconds: float | None = None, output: Output | None = None) -> Epoch:

@@ -21,7 +21,7 @@ def read_history(path: Path) -> tuple[dict[str, Any], int]:
         path: A JSON file with lists by name, or a table with a row of names and one row for each epoch.
 
     Returns:
-        The figures by name, and the number of the first epoch, counted from 1.
+        The figures by name, `None` where an epoch has none; and the number of the first epoch, counted from 1.
 
     Raises:
         DataError: If the file can't be read, or isn't the history of one training run.
@@ -29,7 +29,7 @@ def read_history(path: Path) -> tuple[dict[str, Any], int]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         columns = json.loads(text) if text.lstrip().startswith("{") else _table(text)
-        epochs = [int(number) for number in columns.get("epoch", ())]
+        epochs = [int(number) for number in columns.get("epoch", ()) if number is not None]
     except (OSError, ValueError) as error:
         raise _unreadable(path, str(getattr(error, "strerror", None) or error)) from error
     first = epochs[0] if epochs else 0  # `CSVLogger` counts from 0
@@ -38,13 +38,13 @@ def read_history(path: Path) -> tuple[dict[str, Any], int]:
     return columns, first + 1
 
 
-def _table(text: str) -> dict[str, list[str]]:
+def _table(text: str) -> dict[str, list[str | None]]:
     header = text.partition("\n")[0]
-    columns: dict[str, list[str]] = {}
+    columns: dict[str, list[str | None]] = {}
     for row in csv.DictReader(io.StringIO(text), delimiter=max(_SEPARATORS, key=header.count)):
         for name, cell in row.items():
-            if name and cell not in (None, "", _NOT_MEASURED):
-                columns.setdefault(name, []).append(cell)
+            if name:
+                columns.setdefault(name, []).append(None if cell in ("", _NOT_MEASURED) else cell)
     return columns
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from operator import is_
 from typing import Any
 
 import keras
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lrdiag.data.inputs import class_indices
+from lrdiag.data.inputs import DEFAULT_BATCH_SIZE, GivenData, LabelledBatches, starts_alike, unpacked
 from lrdiag.errors import DataError
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.record.arrays import LabelledImages
@@ -111,7 +112,7 @@ BROKEN: dict[str, tuple[Callable[[np.ndarray, np.ndarray], tuple[Any, ...]], str
         r"needs labels.*Received: EagerTensor without labels",
     ),
     "no-labels-beside-inputs": (lambda images, labels: ([(images,)],), r"needs labels.*Received: tuple without labels"),
-    "infinite-tf.data": (lambda images, labels: (infinite(images, labels),), r"must be finite.*dataset\.take"),
+    "infinite-tf.data": (lambda images, labels: (infinite(images, labels),), r"finite.*`steps=`.*dataset\.take"),
     "infinite-PyDataset": (lambda images, labels: (Batches(images, labels, None),), r"must be finite"),
     "no-images": (lambda images, labels: (images[:0], labels[:0]), r"at least one image.*arrays of 0 and 0 examples"),
     "no-batches": (lambda images, labels: (iter(()),), r"at least one image\. Received: no batches"),
@@ -124,15 +125,48 @@ BROKEN: dict[str, tuple[Callable[[np.ndarray, np.ndarray], tuple[Any, ...]], str
     "fewer-images-in-a-batch": (lambda images, labels: ([(images[:20], labels)],), r"arrays of 20 and 23 examples"),
     "fractions": (lambda images, labels: (images, labels + 0.5), r"class indices.*shape=\(23,\), dtype=float64"),
     "not-numbers": (lambda images, labels: (images, labels + np.nan), r"class indices.*dtype=float64"),
-    "names": (lambda images, labels: (images, np.array(["cat", "dog"])[labels % 2]), r"class indices.*dtype=<U3"),
+    "names": (lambda images, labels: (images, np.array([*"abcde"])[labels]), r"need `class_names`.*'a', 'b'"),
     "maps-of-labels": (lambda images, labels: (images, labels[:, None, None]), r"class indices.*shape=\(23, 1, 1\)"),
-    "a-dictionary": (lambda images, labels: ([(images, {"head": labels})],), r"class indices.*dtype=object"),
+    "a-dictionary": (
+        lambda images, labels: ([(images, {"head": labels, "tail": labels})],),
+        r"several outputs: 'head', 'tail'\. Say which.*output=None",
+    ),
+    "a-tuple-of-outputs": (lambda images, labels: (images, (labels, labels)), r"several outputs: 0, 1"),
+    "a-dictionary-as-batch": (
+        lambda images, labels: (tf.data.Dataset.from_tensor_slices({"image": images, "label": labels}).batch(10),),
+        r"must be pairs.*as_supervised=True.*keys 'image', 'label'",
+    ),
+    "four-parts": (lambda images, labels: ([(images, images, labels, labels)],), r"Received: tuple of 4 parts"),
+    "not-batched": (
+        lambda images, labels: (tf.data.Dataset.from_tensor_slices((images, labels)),),
+        r"Call `\.batch\(32\)`.*single image of shape \(8, 8, 3\)",
+    ),
+    "not-batched-one-hot": (
+        lambda images, labels: (tf.data.Dataset.from_tensor_slices((images, one_hot(labels))),),
+        r"Call `\.batch\(32\)`",
+    ),
+    "a-list-of-single-images": (
+        lambda images, labels: (list(zip(images, labels.tolist(), strict=True)),),
+        r"np\.stack\(images\).*single image",
+    ),
+    "images-in-a-list": (lambda images, labels: (list(images), labels), r"np\.stack\(images\).*a list of 23 images"),
+    "ragged-images": (
+        lambda images, labels: ([(tf.RaggedTensor.from_tensor(images), labels)],),
+        r"must have one size.*ragged tensor",
+    ),
+    "labels-beside-a-dataset": (lambda images, labels: (of_tensorflow(images, labels), labels), r"`y` is for arrays"),
+    "a-name-of-a-folder": (lambda images, labels: ("flowers",), r"image_dataset_from_directory.*Received: str"),
+    "a-number": (lambda images, labels: (3,), r"Received: int"),
     "several-classes": (
         lambda images, labels: (images, one_hot(labels) + one_hot((labels + 1) % 5)),
         r"one-hot.*one class.*Received: 23 of 23 rows that are neither, the first \[[01., ]+\]$",
     ),
-    "a-class-too-many": (lambda images, labels: (images, labels + 1), r"0 to 4.* scores 5\. Received: classes 1 to 5"),
-    "a-class-below-zero": (lambda images, labels: (images, labels - 1), r"must be 0 to 4.*Received: classes -1 to 3"),
+    "a-class-too-many": (lambda images, labels: (images, labels + 1), r"classes 1 to 5\. If.* pass labels - 1$"),
+    "a-class-below-zero": (lambda images, labels: (images, labels - 1), r"indices from 0.*Received: labels −1 and 0"),
+    "a-class-below-zero-in-another-batch": (
+        lambda images, labels: ([(images, 0 * labels), (images, 0 * labels - 1)],), r"labels −1 and 0",
+    ),
+    "minus-one-of-five-classes": (lambda images, labels: (images, 0 * labels - 1), r"must be 0 to 4.*Pass 0 instead"),
     "an-unknown-class-in-a-batch": (lambda images, labels: ([(images, labels + 1)],), r"must be 0 to 4"),
     "a-one-hot-class-too-many": (
         lambda images, labels: (images, np.eye(6)[labels + 1]), r"must be 0 to 4.*Received: classes 1 to 5",
@@ -175,28 +209,92 @@ def test_a_single_logit_scores_two_classes(noise: LabelledImages) -> None:
         explainer.maps(noise.images[:3], [0, 1, 2])
 
 
-@pytest.mark.parametrize(
-    ("labels", "indices"),
-    [
-        ([2, 0], [2, 0]),
-        ([[2], [0]], [2, 0]),
-        ([[0.2, 0.8], [0.9, 0.1]], [1, 0]),
-        (np.array([[0.1, 0.2, 0.701]], "float16"), [2]),
-        (np.array([[0, 1, 0]], bool), [1]),
-        ([True, False], [1, 0]),
-        (np.array([3.0], "float16"), [3]),
-        (np.array([250], "uint8"), [250]),
-    ],
-    ids=["indices", "column", "soft", "soft-rounded", "one-hot-booleans", "booleans", "floats", "bytes"],
-)
-def test_labels_are_converted_to_class_indices(labels: Any, indices: list[int]) -> None:
-    found = class_indices(labels)
-    assert found.tolist() == indices
-    assert found.dtype == np.int64
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("form", ["arrays", "tf.data", "PyDataset", "no-end-tf.data", "no-end-PyDataset", "generator"])
+def test_steps_is_the_number_of_batches(form: str, steps: int, noise: LabelledImages) -> None:
+    forms = FORMS | {
+        "no-end-tf.data": lambda images, labels: (infinite(images, labels),),
+        "no-end-PyDataset": lambda images, labels: (Batches(images, labels, None),),
+    }
+    batches = LabelledBatches(GivenData(*forms[form](noise.images, noise.labels), steps=steps), 10)
+    read = np.concatenate([labels for _, labels in batches])
+    np.testing.assert_array_equal(read, noise.labels[: 10 * steps])
+    assert batches.notes == ()
+    assert batches.labels is None or len(batches.labels) == len(read)
 
 
-@pytest.mark.parametrize("row", [[1, 1, 0], [0, 0, 0], [0.9, 0.8, 0.1], [2, 0, 0], [1.5, -0.5, 0], [np.nan, 1, 0]])
-def test_a_row_that_is_neither_one_hot_nor_soft_is_refused(row: list[float]) -> None:
-    """The argmax of such rows would give an accuracy without meaning."""
-    with pytest.raises(DataError, match=r"one-hot, or soft labels that sum to 1.*Received: 1 of 2 rows"):
-        class_indices([[0, 0, 1], row])
+def notes(*data: Any, **more: Any) -> tuple[str, ...]:
+    batches = LabelledBatches(GivenData(*data, **more), DEFAULT_BATCH_SIZE)
+    assert list(batches)
+    return batches.notes
+
+
+def test_a_reader_is_told_what_was_done_with_the_data(noise: LabelledImages) -> None:
+    images, labels = noise.images, noise.labels
+    assert notes(images, labels, np.ones(23)) == ("Sample weights are ignored: every image counts equally.",)
+    assert notes([(images, labels, np.ones(23))]) == notes(images, labels, np.ones(23))
+    assert notes([(images, labels, None)]) == notes(images, one_hot(labels)) == ()
+    assert notes(images, 0.6 * one_hot(labels) + 0.08) == (
+        "The labels are soft: the class with the largest value is the true class.",
+    )
+    assert notes([(images, labels)], steps=5) == ("The data ended after 1 of 5 steps.",)
+
+
+def test_names_and_named_outputs_are_read(noise: LabelledImages) -> None:
+    images, labels = noise.images, noise.labels
+    names = np.array([*"abcde"])[labels]
+    for y, more in [
+        (names, {"class_names": "abcde"}),
+        ({"kind": labels, "other": 0 * labels}, {"output": "kind"}),
+        ((0 * labels, labels), {"output": 1}),
+        ({"kind": labels}, {}),
+    ]:
+        for data in ((images, y), ([(images, y)],)):
+            ((_, read),) = LabelledBatches(GivenData(*data, **more), DEFAULT_BATCH_SIZE)
+            np.testing.assert_array_equal(read, labels)
+
+
+class OfTorch:
+    """What NumPy needs of a tensor of PyTorch that is on a GPU."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array, self.shape = array, array.shape
+
+    def detach(self) -> OfTorch:
+        return self
+
+    cpu = detach
+
+    def numpy(self) -> np.ndarray:
+        return self.array
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+
+def test_tensors_of_pytorch_are_read(noise: LabelledImages) -> None:
+    pair = OfTorch(noise.images), OfTorch(noise.labels)
+    for data in (pair, ([list(pair)],)):
+        ((images, labels),) = LabelledBatches(GivenData(*data), DEFAULT_BATCH_SIZE)
+        np.testing.assert_array_equal(images, noise.images)
+        np.testing.assert_array_equal(labels, noise.labels)
+
+
+def test_validation_data_is_unpacked_as_by_keras() -> None:
+    x, y, weights = np.zeros((2, 2)), np.zeros(2), np.ones(2)
+    assert all(map(is_, unpacked((x, y, weights)), (x, y, weights)))
+    assert all(map(is_, unpacked([x, y, weights]), (x, y, weights)))
+    assert all(map(is_, unpacked([x, y]), (x, y, None)))
+    batches = [(x, y), (x, y)]
+    assert unpacked(batches) == unpacked((batches,)) == (batches, None, None)
+    with pytest.raises(DataError, match="a tuple of 4 parts"):
+        unpacked((x, y, y, weights))
+
+
+def test_a_new_order_in_each_pass_is_noticed(noise: LabelledImages) -> None:
+    whole = tf.data.Dataset.from_tensor_slices((noise.images, noise.labels))
+    once = whole.shuffle(23, seed=1, reshuffle_each_iteration=False)
+    assert starts_alike(GivenData(once.batch(10)))
+    assert not starts_alike(GivenData(whole.shuffle(23, seed=1).batch(10)))
+    assert starts_alike(GivenData(Batches(noise.images, noise.labels)))
+    assert starts_alike(GivenData(noise.images, noise.labels))

@@ -8,9 +8,8 @@ import weakref
 import numpy as np
 import pytest
 
-from lrdiag.errors import DataError
 from lrdiag.evaluation.evaluator import Evaluated
-from lrdiag.evaluation.evolution import SHOWN, WATCHED, Memory, Watched
+from lrdiag.evaluation.evolution import OTHER_ORDER, SHOWN, WATCHED, Memory, Watched
 from lrdiag.record.arrays import Predictions
 from lrdiag.record.facts import HeatmapFacts
 
@@ -122,7 +121,12 @@ def test_maps_are_ordered_by_image_and_then_by_epoch() -> None:
     assert maps.max(axis=(1, 2)).tolist() == [1, 2, 5, 5]
 
 
-def test_other_images_or_another_order_are_refused() -> None:
-    memory = followed({3: 0.8})
-    with pytest.raises(DataError, match=r"same images in the same order.*shuffle=False.*than after epoch 1"):
-        memory.add(2, evaluated({3: 0.8}, fingerprint="other"))
+def test_with_other_images_or_another_order_nothing_is_shown() -> None:
+    """Training goes on: an error would end it."""
+    memory = followed({3: 0.8}, {5: 0.8})
+    assert memory.notes == ()
+    memory.add(3, evaluated({3: 0.8}, fingerprint="other"))
+    memory.add(4, evaluated({3: 0.8}, fingerprint="other"))
+    memory.add(5, evaluated({3: 0.8}, fingerprint="other"))
+    assert memory.watched() is None
+    assert memory.notes == (OTHER_ORDER,)

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from lrdiag.errors import DataError, NoSuggestion, SettingsError
-from lrdiag.policies.batches import endless_batches
+from lrdiag.policies.batches import endless_batches, require_repeatable
 from lrdiag.policies.finder import LRFinder, find_lr
 
 INPUTS = np.arange(12.0)[:, None] + np.zeros(2)
@@ -55,6 +55,10 @@ class Loader:
         return ([inputs[None], targets[None]] for inputs, targets in zip(INPUTS, TARGETS, strict=True))
 
 
+def of_batches() -> list[list[np.ndarray]]:
+    return list(Loader())
+
+
 def dataset() -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices((INPUTS, TARGETS)).batch(1)
 
@@ -78,7 +82,7 @@ def test_sweeps_start_at_different_places(make: Callable[[], Any], batches: int)
     assert seen[1] == [(4 + step) % 12 for step in range(batches)]
 
 
-@pytest.mark.parametrize("make", [Numbered, dataset, Loader, Endless, lambda: dataset().repeat()])
+@pytest.mark.parametrize("make", [Numbered, dataset, Loader, of_batches, Endless, lambda: dataset().repeat()])
 def test_a_sweep_continues_after_the_previous_one_if_the_data_is_long_enough(make: Any) -> None:
     assert sweeps(make, 3) == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
 
@@ -124,6 +128,29 @@ def test_with_accumulation_a_sweep_continues_after_all_batches_of_the_previous_o
     whole_pass = find_lr(make_line(run_eagerly=True), INPUTS, TARGETS, **still, iterations=12)
     means = np.reshape(whole_pass.losses, (4, 3)).mean(axis=1)
     np.testing.assert_allclose([sweep.losses for sweep in arrays.sweeps], means.reshape(2, 2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [Endless, lambda: dataset().repeat()], ids=["PyDataset", "tf.data"])
+def test_validation_data_without_end_needs_steps(make: Any, make_line: Callable[..., keras.Model]) -> None:
+    still = {"start_lr": 1e-12, "end_lr": 1e-11, "iterations": 2}
+    with pytest.raises(DataError, match=r"must be finite and repeatable.*`validation_steps`"):
+        find_lr(make_line(), INPUTS, TARGETS, **still, validation_data=make())
+    found = find_lr(make_line(), INPUTS, TARGETS, **still, validation_data=make(), validation_steps=5)
+    expected = make_line().evaluate(INPUTS[:5], TARGETS[:5], verbose=0, return_dict=True)["loss"]
+    assert found.sweeps[0].val_losses == pytest.approx([expected] * 2)
+
+
+class OfKeras(Numbered):
+    """Is an iterator too, as the generators of Keras are."""
+
+    def __next__(self) -> Any:
+        raise AssertionError
+
+
+def test_a_dataset_that_is_an_iterator_too_is_repeatable() -> None:
+    require_repeatable(OfKeras())
+    with pytest.raises(DataError, match="Received: list_iterator"):
+        require_repeatable(iter([(INPUTS, TARGETS)]), steps=1)
 
 
 def test_sweeps_on_the_same_batches_give_no_interval(make_line: Callable[..., keras.Model]) -> None:

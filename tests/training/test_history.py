@@ -120,6 +120,7 @@ def test_a_validation_that_a_data_frame_does_not_have_is_not_a_nan() -> None:
     """pandas reads `NA`, which `CSVLogger` writes for an epoch without validation, as NaN."""
     training = training_of(Columns({"loss": [1.0, 0.5], "val_loss": [math.nan, 0.75]}), model())
     assert training is not None
+    assert [epoch.val_loss for epoch in training.epochs] == [None, 0.75]
     assert training.not_finite is None
 
 
@@ -134,7 +135,7 @@ def test_the_file_of_a_csv_logger_is_read(tmp_path: Path, separator: str) -> Non
     (tmp_path / "training.log").write_text(LOG.replace(",", separator))
     training = training_of(str(tmp_path / "training.log"), model())
     assert training is not None
-    assert training.epochs == [Epoch(1.0, 0.5, None, None, None), Epoch(None, 0.75, None, None, None)]
+    assert training.epochs == [Epoch(1.0, 0.5, None, None, None), Epoch(None, 0.75, 1.5, 0.5, None)]
     assert (training.first_epoch, training.epochs_planned) == (5, 2)
     assert training.not_finite == NotFinite("loss", "NaN", 6)
 

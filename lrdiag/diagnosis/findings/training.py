@@ -24,7 +24,7 @@ def training_stopped(evidence: Evidence) -> Answer:
     if training.stop_reason is not None and not training.interrupted:
         return Found(
             f"Training stopped early: {training.stop_reason}.",
-            f"{_completed(training)} The figures below are those of the model at the start of the epoch that failed.",
+            f"{_completed(training)} The report has the figures of the model at the start of the failed epoch.",
             _against_divergence(facts),
         )
     if training.not_finite is None:
@@ -62,7 +62,7 @@ def training_interrupted(evidence: Evidence) -> Answer:
         return Passed()
     return Found(
         f"Training was {training.stop_reason}.",
-        f"{_completed(training)} The figures below are those of the model at that moment.",
+        f"{_completed(training)} The report has the figures of the model at that moment.",
         "Train to the end before you draw conclusions from this page.",
     )
 

@@ -85,6 +85,7 @@ class Misclassified:
         images: The sheet of images; `None` without mistakes.
         maps: The sheets of heatmaps; `None` if `heatmap_facts` gives the reason.
         heatmap_facts: How the heatmaps were made.
+        has_loss: Whether the loss of each image is known.
         trust: How far they can be trusted, or `None`.
     """
 
@@ -95,6 +96,7 @@ class Misclassified:
     images: Layer | None
     maps: Maps | None
     heatmap_facts: HeatmapFacts
+    has_loss: bool
     trust: str | None
 
     @property
@@ -115,6 +117,7 @@ def build(run: Run) -> Misclassified:
         images=layer(run.pictures, images) if images else None,
         maps=_maps(run.pictures, images) if images else None,
         heatmap_facts=diagnosis.heatmaps,
+        has_loss=diagnosis.test.loss_name is not None,
         trust=_trust(diagnosis.heatmaps),
     )
 
