@@ -12,7 +12,7 @@ from lrdiag.backend.callback_list import append, move_behind, running_list
 from lrdiag.backend.interrupt import Interrupt
 from lrdiag.backend.weights import fingerprint
 from lrdiag.data.class_names import ClassNames, names_in_order
-from lrdiag.data.inputs import DEFAULT_BATCH_SIZE, unpacked
+from lrdiag.data.inputs import unpacked
 from lrdiag.diagnosing import Reporter, Stopwatch, require_steps
 from lrdiag.errors import ComparisonError, DataError, require_count
 from lrdiag.evaluation.evolution import Memory
@@ -242,7 +242,7 @@ class ReportCallback(ReportingCallback):
         output: Name or index of the output to evaluate, if the model has several.
         baseline: An earlier report on the same images to compare with, or its run folder or report.json.
         name: Name of the data in the report.
-        batch_size: Number of images in a batch, if `validation_data` is arrays.
+        batch_size: See `lrdiag.diagnose`.
 
     Raises:
         SettingsError: If `every` is below 1.
@@ -265,7 +265,7 @@ class ReportCallback(ReportingCallback):
         output: str | int | None = None,
         baseline: str | Path | Report | None = None,
         name: str = "",
-        batch_size: int = DEFAULT_BATCH_SIZE,
+        batch_size: int | None = None,
     ) -> None:
         if every is not None:
             require_count("every", every)

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from lrdiag.backend.device import device
 from lrdiag.data.class_names import ClassNames, chosen_names, names_carried_by, names_in_order
 from lrdiag.data.image_names import carried_files, given_files
-from lrdiag.data.inputs import DEFAULT_BATCH_SIZE, GivenData, starts_alike, unpacked
+from lrdiag.data.inputs import GivenData, starts_alike, unpacked
 from lrdiag.data.sampling import random_subset
 from lrdiag.diagnosis.compare import refuse_other_images
 from lrdiag.diagnosis.gates import Gate, check, with_outcomes
 from lrdiag.diagnosis.scores import training_sample
 from lrdiag.errors import require_count
-from lrdiag.evaluation.evaluator import BATCH_SIZE, Evaluated, Evaluator
+from lrdiag.evaluation.evaluator import Evaluated, Evaluator
+from lrdiag.models.accepted import require_keras_model
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record import provenance
 from lrdiag.record.arrays import NO_IMAGES, LabelledImages
@@ -64,7 +65,7 @@ def diagnose(
     baseline: str | Path | Report | None = None,
     name: str = "",
     files: Sequence[str] = (),
-    batch_size: int = DEFAULT_BATCH_SIZE,
+    batch_size: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Report:
@@ -109,7 +110,8 @@ def diagnose(
         name: Name of the data in the report.
         files: Name of the file of each image, in the order of the images. Defaults to the files that `x` carries, if
             their folders agree with the labels.
-        batch_size: Number of images in a batch, if `x` is arrays.
+        batch_size: Number of images that go through the model at once. `None` chooses it by what the model's layers
+            return, so that the evaluation takes about as much memory as `model.predict`.
         seed: Random seed of the heatmap check.
         progress: A listener for progress. Defaults to `None`.
 
@@ -123,6 +125,7 @@ def diagnose(
         ComparisonError: If the baseline was evaluated on other images.
         RunFolderError: If the baseline can't be read.
     """
+    require_keras_model(model)
     require_count("seed", seed, at_least=0)
     require_steps("steps", steps)
     training = training_of(history, model, output)
@@ -220,7 +223,7 @@ class Reporter:
     display: Display | None = None
     preprocess: Preprocessing | None = None
     output: str | int | None = None
-    batch_size: int = BATCH_SIZE
+    batch_size: int | None = None
     seed: int = 0
     progress: Progress = SILENCE
     class_names: Sequence[str] | None = None

@@ -13,7 +13,7 @@ from lrdiag.diagnosing import Reporter, Stopwatch
 from lrdiag.diagnosis.assemble import dataset_facts
 from lrdiag.diagnosis.compare import refuse_other_images
 from lrdiag.diagnosis.gates import refuse_unknown_classes
-from lrdiag.evaluation.evaluator import BATCH_SIZE
+from lrdiag.explain.batch_size import LARGEST_BATCH
 from lrdiag.models import Network, build_network
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record import folder as run_folder
@@ -51,7 +51,6 @@ def run_main_job(
             )
         reporter = Reporter(
             data=(job.dataset.test,),
-            batch_size=BATCH_SIZE,
             seed=settings.seed,
             progress=progress,
             dataset=job.facts,
@@ -65,6 +64,7 @@ def run_main_job(
             baseline=base,
             gates=settings.gates,
             made_by="train_and_report",
+            notes=job.dataset.notes,
         )
         return finished(_fit(job, rates, reporter, clock), settings.out, clock)
 
@@ -121,6 +121,7 @@ class Job:
         """Returns the settings that the page shows, defaults filled in."""
         shown = ("data", "model", "seed", "limit_train", "limit_test", "optimizer", "schedule", "mixed_precision")
         return {
+            "resize": self.settings.resize,
             **{name: getattr(self.settings, name) for name in shown},
             **vars(self.budget),
             "augment": ",".join(self.settings.augment) or "none",
@@ -138,7 +139,7 @@ def _fit(job: Job, rates: Rates, reporter: Reporter, clock: Stopwatch) -> Report
         train(
             job.network,
             batches,
-            evaluation_batches(job.dataset.validation, BATCH_SIZE),
+            evaluation_batches(job.dataset.validation, LARGEST_BATCH),
             optimizer=settings.optimizer,
             policy=policy,
             epochs=job.budget.epochs,

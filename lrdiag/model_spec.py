@@ -13,10 +13,10 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from lrdiag.errors import ModelError, did_you_mean, did_you_mean_file
+from lrdiag.model_files import MODEL_SUFFIXES, refuse_other_file
 from lrdiag.vocabulary import NETWORKS
 
 KERAS_SUFFIX = ".keras"
-MODEL_SUFFIXES = (KERAS_SUFFIX, ".h5", ".hdf5")
 _CAN_ADD_NAMES = re.compile(r"import\s+\*|\b(__getattr__|globals|setattr|exec|modules)\b")
 
 
@@ -48,8 +48,13 @@ def require_trained_model(spec: str) -> None:
     path = Path(spec)
     if spec and path.is_dir():
         return  # its content decides
+    if Path(f"{spec}.index").is_file():  # a checkpoint of TensorFlow is named without the ends of its files
+        path = Path(f"{spec}.index")
     if path.suffix in MODEL_SUFFIXES:
         _require_file(path)
+    elif path.is_file():
+        refuse_other_file(path)
+        raise not_a_trained_model(spec)
     elif names_function(spec) and not path.exists():
         _require_function(spec)
     else:
@@ -61,7 +66,7 @@ def not_a_trained_model(spec: str) -> ModelError:
     path = Path(spec)
     problem = "" if path.exists() else f", and there is no such file{did_you_mean_file(path)}"
     return ModelError(
-        f"The model must be a .keras or .h5 file, the folder of a SavedModel, or `module:function`. "
+        f"The model must be a .keras or .h5 file, the folder of a run or of a SavedModel, or `module:function`. "
         f"Received: {spec!r}{problem}"
     )
 
@@ -82,6 +87,7 @@ def not_importable(spec: str, problem: str) -> ModelError:
 def _require_file(path: Path) -> None:
     if not path.is_file():
         raise ModelError(f"There is no such model file. Check the path. Received: {path}{did_you_mean_file(path)}")
+    refuse_other_file(path)
 
 
 def _require_function(spec: str) -> None:

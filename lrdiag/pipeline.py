@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Iterable, Mapping
 from os import PathLike
@@ -16,20 +17,24 @@ from lrdiag.data.batches import preprocessed_batches
 from lrdiag.data.preprocessing import preprocess
 from lrdiag.diagnosing import Reporter, Stopwatch
 from lrdiag.diagnosis.assemble import dataset_facts
-from lrdiag.errors import DataError, SettingsError
-from lrdiag.evaluation.evaluator import BATCH_SIZE
+from lrdiag.errors import DataError, ModelError, SettingsError
 from lrdiag.main_job import Job, finished, refuse_other_data, run_main_job
 from lrdiag.models import load_model, takes_images
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.rate.range_test import RangeTest
 from lrdiag.record import folder as run_folder
 from lrdiag.record.arrays import Dataset
+from lrdiag.record.facts import Diagnosis
 from lrdiag.report.report import Report
 from lrdiag.report.templates import html_environment
 from lrdiag.settings import DiagnoseSettings, LearningRate, Settings
 from lrdiag.training.fit import numerics
 from lrdiag.training.rates import RANGE_TEST_STEPS, sweep
-from lrdiag.vocabulary import AssetsName, OptimizerName, ScheduleName
+from lrdiag.vocabulary import AssetsName, OptimizerName, ResizeName, ScheduleName
+
+_DEFAULTS = {each.name: each.default for each in dataclasses.fields(DiagnoseSettings)}
+_OF_A_RUN = ("data", "preprocess", "output")
+"""Settings that the evaluation of a run's model takes from the run, unless they are given."""
 
 
 def train_and_report(
@@ -37,6 +42,7 @@ def train_and_report(
     *,
     data_dir: str | PathLike[str] | None = Settings.data_dir,
     image_size: str | int | tuple[int, int] | None = Settings.image_size,
+    resize: ResizeName = Settings.resize,
     model: str = Settings.model,
     epochs: int | None = Settings.epochs,
     batch_size: int | None = Settings.batch_size,
@@ -78,7 +84,9 @@ def train_and_report(
             and the digits if it isn't.
         data_dir: The folder that contains CIFAR-10. `None` uses Keras's cache, or downloads CIFAR-10 to it.
         image_size: Size that images are scaled to, in pixels: one number, or height and width, such as `(48, 64)` or
-            `"48x64"`. `None` uses what the model or the file of arrays says, or 32.
+            `"48x64"`. `None` uses the size in the file of arrays, or 32 for image files.
+        resize: How images of other proportions are brought to this size. `"stretch"` changes their proportions, as
+            `image_dataset_from_directory` does, `"crop"` cuts out their centre, and `"pad"` adds black borders.
         model: `"fast"`, `"article"`, a `.keras` file, or `module:function`.
         epochs: Number of passes over the training set. `None` chooses it by the size of the training set.
         batch_size: Number of images in an update. `None` chooses it by the size of the training set.
@@ -112,6 +120,7 @@ def train_and_report(
     given: dict[str, Any] = {
         "data_dir": data_dir,
         "image_size": image_size,
+        "resize": resize,
         "model": model,
         "epochs": epochs,
         "batch_size": batch_size,
@@ -176,17 +185,19 @@ def diagnose_saved(
     clock = Stopwatch(started)
     base = run_folder.load_baseline(settings.baseline) if settings.baseline else None
     html_environment(settings.templates)
+    settings, earlier, notes = _of_run(settings)
     with run_folder.new_folder(settings.out):
         with progress.stage("Loading the model"):
             model = load_model(settings.model, trust=settings.trust)
         height, width, channels = takes_images(model)
         size = settings.image_size or ((height, width) if height and width else None)
-        dataset = load_test_set(settings.data, settings.data_dir, size, channels, progress)
+        dataset = load_test_set(settings.data, settings.data_dir, size, channels, progress, resize=settings.resize)
         facts = dataset_facts(dataset)
         refuse_other_data(settings, base, facts)
-        shown = ("data", "model", "preprocess", "output")
+        shown = ("data", "model", "resize", "preprocess", "output")
         reporter = Reporter(
-            data=(preprocessed_batches(dataset.test, settings.preprocess, BATCH_SIZE),),
+            data=(preprocessed_batches(dataset.test, settings.preprocess, settings.batch_size),),
+            batch_size=settings.batch_size,
             preprocess=settings.preprocess,
             output=settings.output,
             seed=settings.seed,
@@ -196,8 +207,11 @@ def diagnose_saved(
             model_name=settings.model,
             command=command,
             settings={name: getattr(settings, name) for name in shown},
+            range_test=earlier.range_test if earlier else None,
+            range_test_note=earlier.range_test_note if earlier else None,
             baseline=base,
             gates=settings.gates,
+            notes=(*notes, *dataset.notes),
         )
         evaluator = reporter.evaluator(model)
         first = preprocess(dataset.test.images[:1], settings.preprocess)
@@ -206,7 +220,8 @@ def diagnose_saved(
         with clock.lap("predict_and_explain"):
             evaluated = reporter.evaluate(evaluator)
         with clock.lap("report"), progress.stage("Writing the page"):
-            report = reporter.compared(reporter.report(model, evaluated, training=None, seconds=clock.seconds()))
+            training = earlier.training if earlier else None
+            report = reporter.compared(reporter.report(model, evaluated, training=training, seconds=clock.seconds()))
             report.save(
                 settings.out,
                 assets=settings.assets,
@@ -246,6 +261,28 @@ def run_range_test(
             iterations=iterations,
             **options,
         )
+
+
+def _of_run(settings: DiagnoseSettings) -> tuple[DiagnoseSettings, Diagnosis | None, tuple[str, ...]]:
+    """Returns the settings to evaluate the model of a run, the run's record, and what is taken from it.
+
+    If `settings.model` is no run folder, the settings are returned as they are.
+    """
+    folder = Path(settings.model)
+    if not (folder / run_folder.REPORT).is_file():
+        return settings, None, ()
+    run = run_folder.load_baseline(folder).diagnosis
+    if not (folder / run_folder.MODEL).is_file():
+        raise ModelError(
+            f"The run folder contains no model, because `lrdiag train-and-report` alone saves one. Pass the model file "
+            f"that the run evaluated. Received: {folder} without {run_folder.MODEL}, a run of the model {run.model!r}"
+        )
+    recorded: dict[str, Any] = {"data": "digits"} if run.dataset.fallback else {}
+    recorded |= {name: run.settings[name] for name in _OF_A_RUN if name in run.settings}
+    taken = {name: value for name, value in recorded.items() if getattr(settings, name) == _DEFAULTS[name]}
+    own = "".join(f", {name} {value}" for name, value in taken.items())
+    note = f"From the run in {folder}: the model, the record of its training{own}."
+    return dataclasses.replace(settings, model=str(folder / run_folder.MODEL), **taken), run, (note,)
 
 
 def _model_in(folder: Path, settings: DiagnoseSettings) -> list[str]:

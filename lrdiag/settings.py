@@ -21,12 +21,14 @@ from lrdiag.vocabulary import (
     NETWORKS,
     OPTIMIZERS,
     PREPROCESSINGS,
+    RESIZES,
     SCHEDULES,
     AssetsName,
     AugmentationName,
     GateRule,
     OptimizerName,
     Preprocessing,
+    ResizeName,
     ScheduleName,
     canonical,
 )
@@ -217,8 +219,9 @@ class Settings:
         data: `"cifar10"`, `"digits"`, or the path of your own data. `None` uses CIFAR-10 if it is available, and the
             digits if it isn't.
         data_dir: The folder that contains CIFAR-10. `None` uses Keras's cache, or downloads CIFAR-10 to it.
-        image_size: Height and width that images are scaled to, in pixels. `None` uses what the model or the file of
-            arrays says, or 32 × 32.
+        image_size: Height and width that images are scaled to, in pixels. `None` uses the size in the file of arrays,
+            or 32 × 32 for image files.
+        resize: How images of other proportions are brought to this size: `"stretch"`, `"crop"` or `"pad"`.
         model: `"fast"`, `"article"`, a `.keras` file, or `module:function`.
         epochs: Number of passes over the training set. `None` chooses it by the size of the training set.
         batch_size: Number of images in an update. `None` chooses it by the size of the training set.
@@ -243,6 +246,7 @@ class Settings:
     data: str | None = None
     data_dir: Path | None = None
     image_size: tuple[int, int] | None = None
+    resize: ResizeName = "stretch"
     model: str = "fast"
     epochs: int | None = None
     batch_size: int | None = None
@@ -267,7 +271,7 @@ class Settings:
                 require_count(name, value)
         _require_image_size(self.image_size)
         _require_seed(self.seed)
-        _read_choices(self, optimizer=OPTIMIZERS, schedule=SCHEDULES, assets=ASSETS)
+        _read_choices(self, resize=RESIZES, optimizer=OPTIMIZERS, schedule=SCHEDULES, assets=ASSETS)
         object.__setattr__(self, "model", canonical(self.model, NETWORKS))
         _read_data_of(self)
         _require_augmentations(tuple(self.augment))
@@ -354,13 +358,18 @@ class DiagnoseSettings:
         'raw'
 
     Attributes:
-        model: A `.keras` or `.h5` file, the folder of a SavedModel, or `module:function`.
-        data: As `Settings.data`, but `None` always means CIFAR-10. Data without a test set is evaluated as a whole.
+        model: A `.keras` or `.h5` file, the folder of a SavedModel or of a run, or `module:function`.
+        data: As `Settings.data`, but `None` means the data of the run if the model is that of a run, and otherwise
+            CIFAR-10. Data without a test set is evaluated as a whole.
         data_dir: As `Settings.data_dir`.
-        image_size: Height and width that images are scaled to, in pixels. `None` uses what the model takes.
+        image_size: Height and width that images are scaled to, in pixels. `None` uses what the model takes. If it
+            takes any size, the images keep their own, which they must share.
+        resize: As in `Settings`.
         preprocess: How pixels are scaled before they reach the model.
         output: Name or index of the output to evaluate, if the model has several.
-        trust: Whether to run code in the model file, such as Lambda layers.
+        batch_size: Number of images that go through the model at once. `None` chooses it by what the model's layers
+            return, so that the evaluation takes about as much memory as `model.predict`.
+        trust: Whether to run code in the model file: Lambda layers, or a SavedModel.
         seed: Random seed of the heatmap check.
         out: The run folder to write.
         baseline: As `Settings.baseline`.
@@ -376,8 +385,10 @@ class DiagnoseSettings:
     data: str | None = None
     data_dir: Path | None = None
     image_size: tuple[int, int] | None = None
+    resize: ResizeName = "stretch"
     preprocess: Preprocessing = "raw"
     output: str | int | None = None
+    batch_size: int | None = None
     trust: bool = False
     seed: int = 0
     out: Path = Path("lrdiag-report")
@@ -387,7 +398,9 @@ class DiagnoseSettings:
     templates: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.batch_size is not None:
+            require_count("batch_size", self.batch_size)
         _require_image_size(self.image_size)
         _require_seed(self.seed)
-        _read_choices(self, preprocess=PREPROCESSINGS, assets=ASSETS)
+        _read_choices(self, resize=RESIZES, preprocess=PREPROCESSINGS, assets=ASSETS)
         _read_data_of(self)

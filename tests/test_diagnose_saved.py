@@ -115,7 +115,11 @@ def test_other_kinds_of_models_give_the_same_result(
     else:
         spec = tmp_path / "saved"
         network().export(spec, verbose=False)
-    diagnosis = outcome(run(spec), tmp_path)
+    if kind == "SavedModel":
+        refused = run(spec)
+        assert refused.exit_code == 2
+        assert "--trust" in refused.stderr
+    diagnosis = outcome(run(spec, *(["--trust"] if kind == "SavedModel" else [])), tmp_path)
     assert diagnosis.confusion == expected.confusion
     assert diagnosis.test.loss == pytest.approx(expected.test.loss, rel=1e-5)
     if kind == "SavedModel":
@@ -173,6 +177,36 @@ def test_images_have_the_size_that_the_model_takes(
     assert outcome(run(tmp_path / "other.keras", *options), tmp_path).dataset.image_shape == shape
 
 
+def test_a_model_of_any_size_gets_images_of_their_own_size(run: Any, data: Path, tmp_path: Path) -> None:
+    network(side=None).save(tmp_path / "any.keras")
+    diagnosis = outcome(run(tmp_path / "any.keras"), tmp_path)
+    assert diagnosis.dataset.image_shape == [SIDE, SIDE, 3]
+    assert diagnosis.confusion == diagnose_in_python(network(), IMAGES, LABELS).diagnosis.confusion
+    mixed = shutil.copytree(data, tmp_path / "mixed")
+    Image.new("RGB", (30, 20)).save(mixed / "bee" / "99.png")
+    refused = run(tmp_path / "any.keras", folder=mixed)
+    assert refused.exit_code == 2
+    assert "--image-size" in refused.stderr
+    assert "bee/99.png of 30 × 20" in refused.stderr
+
+
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_the_page_says_how_images_were_resized(run: Any, tmp_path: Path, resize: str) -> None:
+    network(side=8).save(tmp_path / "small.keras")
+    diagnosis = outcome(run(tmp_path / "small.keras", "--resize", resize, "--image-size", "8x8"), tmp_path)
+    assert diagnosis.notes == ["Images of other sizes (18 of 18) were scaled to 8 × 8 pixels."]
+    assert diagnosis.settings["resize"] == resize
+    network(side=None).save(tmp_path / "any.keras")
+    diagnosis = outcome(run(tmp_path / "any.keras", "--resize", resize, "--image-size", "8x10"), tmp_path)
+    done = {
+        "stretch": "stretched to 10 × 8",
+        "crop": "cropped to the proportions of 10 × 8",
+        "pad": "scaled into 10 × 8",
+    }
+    assert done[resize] in diagnosis.notes[0]
+    assert done[resize] in (tmp_path / "run" / "report.html").read_text("utf-8")
+
+
 def test_another_number_of_classes_is_refused_with_both(run: Any, tmp_path: Path) -> None:
     network(units=4).save(tmp_path / "four.keras")
     refused = run(tmp_path / "four.keras")
@@ -197,7 +231,7 @@ def test_one_sigmoid_scores_two_classes(run: Any, tmp_path: Path, saved_model: b
     for number, (image, label) in enumerate(zip(IMAGES[:12], LABELS[:12], strict=True)):
         (folder / NAMES[label]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / NAMES[label] / f"{number:02}.png")
-    diagnosis = outcome(run(path, folder=folder), tmp_path)
+    diagnosis = outcome(run(path, *(["--trust"] if saved_model else []), folder=folder), tmp_path)
     predicted = (net.predict(IMAGES[:12], verbose=0)[:, 0] > 0.5).astype(int)
     assert 0 < predicted.sum() < 12
     assert diagnosis.test.accuracy == pytest.approx(np.mean(predicted == LABELS[:12]))
@@ -263,6 +297,8 @@ def test_the_seed_the_gates_and_the_assets_are_used(
 def test_the_settings_are_checked_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"`preprocess`.*'vgg'"):
         DiagnoseSettings("absent.keras", preprocess="vgg")  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=r"`resize` must be one of stretch, crop, pad. Received: 'fit'"):
+        DiagnoseSettings("absent.keras", resize="fit")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match=r"`assets`.*'cdn'"):
         DiagnoseSettings("absent.keras", assets="cdn")  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="no such model file"):
@@ -292,3 +328,33 @@ def test_the_model_of_a_run_folder_stays_when_it_is_diagnosed_there(
     arguments = ["diagnose", own, "--data", "digits", "--limit-test", "50", "--out", tmp_path / "run", "--no-open"]
     CliRunner().invoke(main, [str(each) for each in arguments])
     assert own.read_bytes() == saved
+
+
+def test_the_model_of_a_run_is_evaluated_with_its_data_and_keeps_its_training_record(
+    finished: FinishedRun, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    model, earlier = (folder / "model.keras").read_bytes(), run_folder.load(folder).diagnosis
+    result = CliRunner().invoke(main, ["diagnose", str(folder), "--out", str(folder), "--no-open"])
+    diagnosis = outcome(result, tmp_path)
+    assert diagnosis.dataset.name == earlier.dataset.name
+    assert diagnosis.dataset.test_size > earlier.dataset.test_size  # it was limited
+    assert (diagnosis.training, diagnosis.range_test) == (earlier.training, earlier.range_test)
+    assert diagnosis.settings["data"] == "digits"
+    assert f"From the run in {folder}: the model, the record of its training, data digits." in diagnosis.notes
+    assert (folder / "model.keras").read_bytes() == model
+
+
+def test_a_run_without_a_model_is_refused_with_the_model_that_it_evaluated(
+    finished: FinishedRun, run: Any, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.folder, tmp_path / "earlier")
+    (tmp_path / "earlier" / "model.keras").unlink()
+    refused = run(tmp_path / "earlier")
+    assert refused.exit_code == 2
+    assert "contains no model" in refused.stderr
+    assert "a run of the model 'fast'" in refused.stderr
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").touch()
+    assert "neither a SavedModel nor a run folder" in run(tmp_path / "other").stderr

@@ -181,13 +181,26 @@ def test_caffe_images_are_shown_in_their_original_colours(net: keras.Model, repo
     np.testing.assert_array_equal(shown[other.predictions.misclassified[0]], IMAGES[other.predictions.misclassified[0]])
 
 
-def test_ambiguous_scaling_is_refused_with_advice(net: keras.Model) -> None:
+def test_images_of_unknown_scaling_are_shown_between_their_extremes_with_a_note(net: keras.Model) -> None:
     standardized = preprocess(IMAGES, "standardized")
-    with pytest.raises(DataError, match=r"preprocess=.*standardized.*display=.*Received: values from -"):
-        diagnose(net, standardized, LABELS)
+    unknown = diagnose(net, standardized, LABELS)
+    (note,) = unknown.diagnosis.notes
+    assert note.startswith("Images are shown between the minimum and maximum of the first batch, -")
+    assert unknown.mistakes.min() < 20
+    assert unknown.mistakes.max() > 235
     other = diagnose(net, standardized, LABELS, preprocess="standardized")
     assert other.mistakes.min(axis=(1, 2, 3)).max() == 0
     assert other.mistakes.max(axis=(1, 2, 3)).min() == 255
+    assert not other.diagnosis.notes
+
+
+def test_a_first_batch_of_black_images_does_not_decide_how_the_others_are_shown(net: keras.Model) -> None:
+    images = IMAGES.astype("float32")
+    images[:8] = 0
+    report = diagnose(net, images, LABELS, batch_size=8)
+    place = int(np.searchsorted(report.predictions.misclassified, 8))
+    assert place < len(report.predictions.misclassified)
+    np.testing.assert_array_equal(report.mistakes[place:], IMAGES[report.predictions.misclassified[place:]])
 
 
 def test_an_unknown_preprocessing_is_refused(net: keras.Model) -> None:
@@ -707,7 +720,7 @@ def test_unusable_data_is_refused(net: keras.Model, x: Any, y: Any, message: str
 
 
 def test_other_objects_than_models_are_refused(net: keras.Model) -> None:
-    with pytest.raises(ModelError, match=r"must be a keras.Model. Received: method"):
+    with pytest.raises(ModelError, match=r"must be a keras.Model, and this is a function. .* Received: method"):
         diagnose(net.predict, IMAGES, LABELS)
 
 

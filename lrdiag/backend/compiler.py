@@ -46,6 +46,11 @@ def with_gradients(
     return _engine().with_gradients(forward, inputs, targets)  # type: ignore[no-any-return]
 
 
+def is_computed(tensor: Any) -> bool:
+    """Whether a tensor has values. Inside a loop that Keras compiles, such as `vectorized_map`, it has none."""
+    return _engine().is_computed(tensor)  # type: ignore[no-any-return]
+
+
 def predict_step(model: keras.Model, data: Any) -> Any:
     """The outputs of the model's `predict_step` for a batch as `model.predict` passes it."""
     return _engine().predict_step(model, data)

@@ -10,8 +10,8 @@ import numpy as np
 from keras import tree
 
 
-def example_input(model: keras.Model) -> Any:
-    """Returns an input of noise for one image, a nest of arrays, or `None` if the model states no input shape."""
+def example_input(model: keras.Model, images: int = 1) -> Any:
+    """Returns an input of noise for some images, a nest of arrays, or `None` if the model states no input shape."""
     inputs = _symbolic_input(model)
     if inputs is None or any(None in tensor.shape[1:] for tensor in tree.flatten(inputs)):
         return None
@@ -19,8 +19,10 @@ def example_input(model: keras.Model) -> Any:
 
     def noise(tensor: Any) -> np.ndarray:
         if "float" in tensor.dtype:
-            return generator.uniform(size=(1, *tensor.shape[1:])).astype(tensor.dtype)
-        return np.zeros((1, *tensor.shape[1:]), tensor.dtype)  # the input may be an index, and 0 is always valid
+            return generator.uniform(size=(images, *tensor.shape[1:])).astype(tensor.dtype)
+        if len(tensor.shape) >= 4:
+            return generator.integers(0, 256, (images, *tensor.shape[1:])).astype(tensor.dtype)
+        return np.zeros((images, *tensor.shape[1:]), tensor.dtype)  # the input may be an index, and 0 is always valid
 
     return tree.map_structure(noise, inputs)
 

@@ -6,19 +6,19 @@ Keras offers no hook on a layer's output, so `call` is replaced on the instance 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
-_PROBABILITIES = ("Softmax", "LogSoftmax", "Sigmoid", "LogSigmoid")  # layers, and operations of keras.ops
-_ACTIVATIONS = (
-    keras.activations.softmax,
-    keras.activations.log_softmax,
-    keras.activations.sigmoid,
-    keras.activations.log_sigmoid,
-)
+
+class Call(NamedTuple):
+    """One call of a layer, its first argument and its output."""
+
+    layer: keras.Operation
+    input: Any
+    output: Any
 
 
 @contextmanager
@@ -39,42 +39,64 @@ def tapped(layer: keras.Operation, on_output: Callable[[Any], Any]) -> Iterator[
 
 
 @contextmanager
-def all_tapped(layers: list[keras.Operation], on_output: Callable[[keras.Operation, Any], None]) -> Iterator[None]:
-    """Calls `on_output` with each layer and its output inside the block."""
-
-    def listener(layer: keras.Operation) -> Callable[[Any], Any]:
-        def listen(output: Any) -> Any:
-            on_output(layer, output)
-            return output
-
-        return listen
-
+def exchanged(exchanges: Mapping[keras.Operation, Callable[[Any], Any]]) -> Iterator[None]:
+    """Passes the output of each layer through its own function inside the block, as `tapped` does for one layer."""
     with ExitStack() as taps:
-        for layer in layers:
-            taps.enter_context(tapped(layer, listener(layer)))
+        for layer, on_output in exchanges.items():
+            taps.enter_context(tapped(layer, on_output))
         yield
-
-
-def makes_probabilities(layer: keras.Operation) -> bool:
-    """Returns whether `layer` ends in a softmax or a sigmoid, or the logarithm of one."""
-    return type(layer).__name__ in _PROBABILITIES or getattr(layer, "activation", None) in _ACTIVATIONS
 
 
 @contextmanager
-def without_activation(layer: keras.Operation | None) -> Iterator[None]:
-    """Makes `layer` return logits instead of their softmax or sigmoid inside the block.
+def all_calls(layers: Iterable[keras.Operation], on_call: Callable[[Call], None]) -> Iterator[None]:
+    """Calls `on_call` with each call of the layers inside the block."""
+
+    def listening(layer: keras.Operation) -> Callable[..., Any]:
+        original = layer.call
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            output = original(*args, **kwargs)
+            on_call(Call(layer, _first(args, kwargs), output))
+            return output
+
+        return call
+
+    with ExitStack() as taps:
+        for layer in {id(layer): layer for layer in layers}.values():  # a shared layer has several paths
+            taps.enter_context(_replaced(layer, "call", listening(layer)))
+        yield
+
+
+def may_end_in_function(call: Call) -> bool:
+    """Whether `without_function` can remove a function at the end of the layer: an activation, or all that it does."""
+    same_shape = getattr(call.input, "shape", None) == getattr(call.output, "shape", ())
+    return _has_activation(call.layer) or (same_shape and not getattr(call.layer, "weights", ()))
+
+
+@contextmanager
+def without_function(layer: keras.Operation | None) -> Iterator[None]:
+    """Makes `layer` return what its activation receives inside the block; without an activation, what it receives.
 
     Args:
-        layer: A layer for which `makes_probabilities` is true, or `None` to change nothing.
+        layer: A layer for which `may_end_in_function` is true, or `None` to change nothing.
     """
     if layer is None:
         yield
-    elif getattr(layer, "activation", None) in _ACTIVATIONS:
+    elif _has_activation(layer):
         with _replaced(layer, "activation", keras.activations.linear):
             yield
     else:
-        with _replaced(layer, "call", lambda inputs, *_args, **_kwargs: inputs):
+        with _replaced(layer, "call", lambda *args, **kwargs: _first(args, kwargs)):
             yield
+
+
+def _has_activation(layer: keras.Operation) -> bool:
+    activation = vars(layer).get("activation")  # a recurrent layer has a property of that name
+    return callable(activation) and activation is not keras.activations.linear
+
+
+def _first(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return next(iter((*args, *kwargs.values())), None)
 
 
 @contextmanager

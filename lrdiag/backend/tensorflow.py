@@ -45,6 +45,11 @@ def with_gradients(
     return scores, features, [tape.gradient(target, deltas) for target in differentiated]
 
 
+def is_computed(tensor: Any) -> bool:
+    """Whether a tensor has values, as `lrdiag.backend.compiler.is_computed` describes."""
+    return not tf.is_symbolic_tensor(tensor)
+
+
 def predict_step(model: keras.Model, data: Any) -> Any:
     """Calls `predict_step`, as `lrdiag.backend.compiler.predict_step` describes."""
     return model.predict_step(data)

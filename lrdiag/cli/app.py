@@ -133,7 +133,12 @@ def train_and_report(open_page: bool, as_json: bool, quiet: bool, gates: tuple[G
     help="How pixels are scaled before they reach the model. raw: 0-255, the model scales them itself.",
 )
 @click.option("--output", metavar="NAME", help="Name of the output to evaluate, if the model has several.")
-@click.option("--trust", is_flag=True, help="Run code in the model file, such as Lambda layers.")
+@click.option(
+    "--batch-size",
+    type=AT_LEAST_ONE,
+    help="Images that go through the model at once.  [default: depends on the model, for the memory of model.predict]",
+)
+@click.option("--trust", is_flag=True, help="Run code in the model file: Lambda layers, or a SavedModel.")
 @click.option("--seed", type=SEED, default=DiagnoseSettings.seed, help="Random seed of the heatmap check.")
 @run_options
 @config_option
@@ -141,7 +146,8 @@ def train_and_report(open_page: bool, as_json: bool, quiet: bool, gates: tuple[G
 def diagnose(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...], **options: Any) -> None:
     """Evaluate the trained MODEL and write a report on one page.
 
-    MODEL is a .keras or .h5 file, the folder of a SavedModel, or module:function.
+    MODEL is a .keras or .h5 file, the folder of a run or of a SavedModel, or module:function. The data of a run is used
+    again unless --data is given.
     """
     started = time.perf_counter()
     settings = DiagnoseSettings(**options, gates=_all_gates(gates, compared=options["baseline"] is not None))

@@ -13,7 +13,7 @@ from lrdiag.cli.completion import complete_augmentations, complete_data, complet
 from lrdiag.cli.parsing import Choice
 from lrdiag.diagnosis.gates import Gate
 from lrdiag.settings import MAX_SEED, LearningRate, Settings, read_augmentations, read_data, read_image_size
-from lrdiag.vocabulary import ASSETS, AUGMENTATIONS, DATA_NAMES, NETWORKS, OPTIMIZERS, GateRule, canonical
+from lrdiag.vocabulary import ASSETS, AUGMENTATIONS, DATA_NAMES, NETWORKS, OPTIMIZERS, RESIZES, GateRule, canonical
 
 VERBOSE = "lrdiag.verbose"
 AT_LEAST_ONE = click.IntRange(min=1)
@@ -58,7 +58,15 @@ image_size_option = click.option(
     "--image-size",
     metavar="N|HxW",
     callback=_read_image_size,
-    help="Size that images are scaled to, in pixels.  [default: the input size of the model, or 32]",
+    help="Size that images are scaled to, in pixels.  [default: that of arrays, or 32 for image files; diagnose: the "
+    "input size of the model, or the size that all images share]",
+)
+resize_option = click.option(
+    "--resize",
+    type=Choice(RESIZES),
+    default=Settings.resize,
+    help="How images of other proportions are brought to this size. stretch: as Keras's image_dataset_from_directory. "
+    "crop: the centre. pad: black borders.",
 )
 data_options = _options(
     click.option(
@@ -78,6 +86,7 @@ data_options = _options(
         help="Folder that contains cifar-10-batches-py/ or cifar-10-python.tar.gz.",
     ),
     image_size_option,
+    resize_option,
 )
 # Options of `train-and-report` and `find-lr`: the data, the model, and its updates.
 training_options = _options(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,10 @@ from lrdiag.vocabulary import Preprocessing
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+
+_LARGEST_READ = 512  # images
+_READ_FLOATS = 2**23
 
 
 def training_batches(images: LabelledImages, *, batch_size: int, augment: Sequence[str], seed: int) -> tf.data.Dataset:
@@ -72,19 +77,20 @@ def evaluation_batches(images: LabelledImages, batch_size: int) -> tf.data.Datas
 
 
 def preprocessed_batches(
-    images: LabelledImages, how: Preprocessing, batch_size: int
+    images: LabelledImages, how: Preprocessing, batch_size: int | None = None
 ) -> Sequence[tuple[np.ndarray, np.ndarray]]:
     """Returns batches in the order of `images`, scaled by `lrdiag.data.preprocessing.preprocess` when they are read.
 
     Args:
         images: The images to evaluate.
         how: How the pixels are scaled.
-        batch_size: Number of images in a batch.
+        batch_size: Number of images in a batch. Defaults to at most 512, and 32 MiB of floats.
 
     Returns:
         Pairs: images, an array of shape `(n, height, width, channels)`, and labels, `int64` of shape `(n,)`.
     """
-    return _Preprocessed(images, how, batch_size)
+    fitting = min(_LARGEST_READ, max(1, _READ_FLOATS // math.prod(images.images.shape[1:])))
+    return _Preprocessed(images, how, batch_size or fitting)
 
 
 class _Preprocessed(Sequence[tuple[np.ndarray, np.ndarray]]):

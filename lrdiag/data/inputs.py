@@ -19,9 +19,6 @@ from lrdiag.data.labels import LabelReader, labels_of_output
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import LabelledImages
 
-DEFAULT_BATCH_SIZE = 256
-"""Number of images in a batch of a user's arrays, if the user does not choose it."""
-
 
 @dataclass(frozen=True)
 class GivenData:
@@ -128,20 +125,35 @@ def labelled_batches(x: Any, y: Any, batch_size: int) -> LabelledBatches:
 
 
 def slices(arrays: Any, batch_size: int) -> Iterator[Any]:
-    """Yields slices of `batch_size` examples of a nest of arrays.
+    """Yields slices of `batch_size` examples at most of a nest of arrays.
 
     Raises:
         DataError: If the arrays differ in length or are empty.
     """
-    for start in range(0, _number_of_examples(arrays), batch_size):
+    size = _number_of_examples(arrays)
+    if size <= batch_size:
+        yield arrays  # a slice of a tensor is a copy
+        return
+    for start in range(0, size, batch_size):
         yield tree.map_structure(lambda array, begin=start: array[begin : begin + batch_size], arrays)
+
+
+def pieces(batches: Iterable[Any], batch_size: int) -> Iterator[Any]:
+    """Yields batches of `batch_size` examples at most: larger ones are cut.
+
+    Args:
+        batches: Nests of arrays.
+        batch_size: Number of examples.
+    """
+    for batch in batches:
+        yield from slices(batch, batch_size)
 
 
 def starts_alike(data: GivenData) -> bool:
     """Returns whether two passes start with the same batch. Data that isn't in memory is read twice, up to there."""
     if _is_arrays(data) or isinstance(data.x, Sequence):
         return True
-    first, second = (tree.flatten(next(LabelledBatches(data, DEFAULT_BATCH_SIZE))) for _ in range(2))
+    first, second = (tree.flatten(next(LabelledBatches(data, batch_size=1))) for _ in range(2))
     return all(np.array_equal(mine, other, equal_nan=True) for mine, other in zip(first, second, strict=True))
 
 

@@ -53,7 +53,7 @@ class LabelReader:
             return self._classes_of_rows(array.astype(np.float64))
         if array.ndim != 1 or array.dtype.kind not in "buif" or (array % 1 != 0).any():
             raise DataError(
-                "Labels must be class indices, of shape (n,), or one row per image. "
+                "Labels must be class indices, integers of shape (n,), or one row per image. "
                 f"Received: shape={array.shape}, dtype={array.dtype}"
             )
         return self._checked(array.astype(np.int64))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from lrdiag.data.fitting import DEFAULT_SIZE, Fitting
 from lrdiag.data.sampling import hold_out_validation, subset
 from lrdiag.data.sources.cifar10 import Cifar10
 from lrdiag.data.sources.digits import Digits
@@ -26,6 +27,7 @@ from lrdiag.record.arrays import Dataset, LabelledImages
 
 if TYPE_CHECKING:
     from lrdiag.settings import Settings
+    from lrdiag.vocabulary import ResizeName
 
 VALIDATION_FRACTION = 0.1
 
@@ -45,9 +47,9 @@ class Source(Protocol):
 
 
 class PathSource(Protocol):
-    """A kind of source that reads a path: a class that takes path, size and channels."""
+    """A kind of source that reads a path: a class that takes the path, and size and channels of the images."""
 
-    def __call__(self, path: Path, image_size: tuple[int, int] | None, channels: int) -> Source:
+    def __call__(self, path: Path, fitting: Fitting) -> Source:
         """Returns the source at `path`."""
 
     def reads(self, path: Path) -> bool:
@@ -60,20 +62,18 @@ class Request:
 
     Attributes:
         data_dir: The folder that contains CIFAR-10. `None` looks in Keras's cache.
-        image_size: Height and width that images are scaled to, in pixels. `None` uses those of the source.
-        channels: 3, or 1 for grey images.
+        fitting: Size and channels of the images.
     """
 
     data_dir: Path | None
-    image_size: tuple[int, int] | None
-    channels: int = 3
+    fitting: Fitting
 
 
 TRAIN_SIZES = {"cifar10": 50_000, "digits": 1_437}
 """Number of training images of each source that is requested by name. All have ten classes."""
 NAMED: dict[str, Callable[[Request], Source]] = {
-    "cifar10": lambda asked: Cifar10(asked.data_dir, asked.image_size, asked.channels),
-    "digits": lambda asked: Digits(asked.image_size, asked.channels),
+    "cifar10": lambda asked: Cifar10(asked.data_dir, asked.fitting),
+    "digits": lambda asked: Digits(asked.fitting),
 }
 """Sources that are requested by name: those of `lrdiag.vocabulary.DATA_NAMES`."""
 
@@ -103,8 +103,8 @@ def load_dataset(settings: Settings, progress: Progress) -> Dataset:
         (450, 50, 100)
 
     Args:
-        settings: `data`, `data_dir`, `image_size`, `limit_train`, `limit_test` and `seed` are used. The seed chooses
-            training and validation images, never the test images.
+        settings: `data`, `data_dir`, `image_size`, `resize`, `limit_train`, `limit_test` and `seed` are used. The seed
+            chooses training and validation images, never the test images.
         progress: The listener. It receives stages and warnings.
 
     Returns:
@@ -124,7 +124,13 @@ def load_dataset(settings: Settings, progress: Progress) -> Dataset:
 
 
 def load_test_set(
-    data: str | None, data_dir: Path | None, image_size: tuple[int, int] | None, channels: int, progress: Progress
+    data: str | None,
+    data_dir: Path | None,
+    image_size: tuple[int, int] | None,
+    channels: int,
+    progress: Progress,
+    *,
+    resize: ResizeName = "stretch",
 ) -> Dataset:
     """Reads the images to evaluate a trained model on: the test images, or all images if the data is not divided.
 
@@ -137,9 +143,11 @@ def load_test_set(
     Args:
         data: See `Settings`. `None` is CIFAR-10, without a fallback.
         data_dir: The folder that contains CIFAR-10. `None` looks in Keras's cache.
-        image_size: Height and width that the model takes, in pixels. `None` uses those of the source.
+        image_size: Height and width that the model takes, in pixels. `None` keeps the images' own size, which they
+            must share.
         channels: Number of channels that the model takes: 3, or 1 for grey images.
         progress: The listener. It receives stages and warnings.
+        resize: How images of other sizes are brought to this size, as in `Settings`.
 
     Returns:
         The dataset, with `test` alone.
@@ -152,7 +160,7 @@ def load_test_set(
     if channels not in (1, 3):
         raise SettingsError(f"Images have 3 channels, or 1 if they are grey. Received: channels={channels}")
     wanted = "cifar10" if data is None else data
-    dataset = _source(wanted, Request(data_dir, image_size, channels)).load(progress, test_only=True)
+    dataset = _source(wanted, Request(data_dir, Fitting(image_size, channels, resize))).load(progress, test_only=True)
     _warn(dataset, progress)
     return dataset
 
@@ -168,7 +176,8 @@ def require_data(data: str | None) -> None:
 
 
 def _load_or_fall_back(settings: Settings, progress: Progress) -> Dataset:
-    request = Request(settings.data_dir, settings.image_size)
+    fitting = Fitting(settings.image_size, resize=settings.resize, file_size=DEFAULT_SIZE)
+    request = Request(settings.data_dir, fitting)
     if settings.data is not None:
         return _source(settings.data, request).load(progress)
     try:
@@ -182,7 +191,7 @@ def _load_or_fall_back(settings: Settings, progress: Progress) -> Dataset:
 def _source(data: str, request: Request) -> Source:
     if data in NAMED:
         return NAMED[data](request)
-    return _kind_of(data)(_path(data), request.image_size, request.channels)
+    return _kind_of(data)(_path(data), request.fitting)
 
 
 def _kind_of(data: str) -> PathSource:

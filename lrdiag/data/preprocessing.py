@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrdiag.errors import DataError, require_choice
+from lrdiag.errors import require_choice
 from lrdiag.vocabulary import PREPROCESSINGS, Preprocessing
 
 _MEAN_RGB = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet, as in `keras.applications`
 _DEVIATION_RGB = np.array([0.229, 0.224, 0.225], np.float32)
+_OVERSHOT = 0.2  # of the range: how far interpolation can go beyond it
+_HALF = 0.55  # images in -1..1 have values beyond this
+_DARKEST = 0.1  # of 255: images in 0..255 have values beyond this
 _MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
 
 
@@ -82,28 +85,42 @@ def undo(images: np.ndarray, how: Preprocessing) -> np.ndarray:
     return np.asarray(np.rint(pixels).clip(0, 255), np.uint8)
 
 
-def read_off(images: np.ndarray) -> Preprocessing:
-    """Infers from their values how images were scaled.
+def inferred(images: np.ndarray) -> Preprocessing | None:
+    """Infers from their values how images were scaled, or returns `None` if the values do not tell.
+
+    Interpolation may have overshot the range a little. Values within -0.5 and 0.5, or up to a tenth of 255, could be of
+    several ranges, and would be shown as a grey or a black image if the wrong one was chosen.
 
     Example:
-        >>> read_off(np.array([0.0, 0.7])), read_off(np.array([-0.3, 0.7])), read_off(np.array([0.0, 200.0]))
+        >>> inferred(np.array([-0.02, 1.03])), inferred(np.array([-0.9, 0.7])), inferred(np.array([0.0, 200.0]))
         ('0..1', '-1..1', 'raw')
+        >>> inferred(np.array([-2.1, 2.6])) is None
+        True
 
     Args:
         images: A batch of model inputs.
-
-    Raises:
-        DataError: If the values are ambiguous.
     """
     low, high = float(images.min()), float(images.max())
-    if images.dtype == np.uint8 or (low >= 0 and 1 < high <= 255):
+    if images.dtype == np.uint8 and (high > 1 or low == high):
         return "raw"
-    if low >= 0 and high <= 1:
-        return "0..1"
-    if low >= -1 and high <= 1:
-        return "-1..1"
-    raise DataError(
-        "To show images, lrdiag must know how they were scaled. Pass `preprocess=`, one of "
-        f"{', '.join(PREPROCESSINGS)}, or pass the images to show as `display=`. "
-        f"Received: values from {low:.4g} to {high:.4g}"
-    )
+    if low >= -_OVERSHOT and high <= 1 + _OVERSHOT:
+        return "0..1" if images.dtype.kind == "f" else None
+    if low >= -1 - _OVERSHOT and high <= 1 + _OVERSHOT:
+        return "-1..1" if max(-low, high) > _HALF else None
+    if low >= -_OVERSHOT * 255 and 255 * _DARKEST < high <= (1 + _OVERSHOT) * 255:
+        return "raw"
+    return None
+
+
+def stretched(images: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Scales values between `low` and `high` to images.
+
+    Example:
+        >>> stretched(np.array([-2.0, 0.0, 2.0]), -2, 2).tolist()
+        [0, 128, 255]
+
+    Returns:
+        `uint8` array of the same shape.
+    """
+    pixels = (images.astype(np.float32) - low) * (255 / max(high - low, 1e-6))
+    return np.asarray(np.rint(pixels).clip(0, 255), np.uint8)

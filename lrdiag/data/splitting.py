@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
@@ -25,19 +26,44 @@ _NAMES: dict[str, Part] = {
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
+    "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
     "test": "test",
     "testing": "test",
 }
+_WORDS_ADDED = "set|data|dataset|images?|imgs?|pictures?|photos?|files?|samples?|split|seg|folder|dir"
+_PART = re.compile(rf"({'|'.join(_NAMES)})(?:{_WORDS_ADDED})?")
+_ADDED = re.compile(rf"(?:{_WORDS_ADDED})|\d+")
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_a-zA-Z]+")
 
 
 def part_named(name: str) -> Part | None:
     """Returns the part that is commonly called `name`, or `None`.
 
     Example:
-        >>> part_named("Val"), part_named("daisy")
-        ('validation', None)
+        >>> part_named("Val"), part_named("training_set"), part_named("daisy")
+        ('validation', 'train', None)
     """
-    return _NAMES.get(name.strip().lower())
+    found = part_in(name)
+    return found[0] if found and not found[1] else None
+
+
+def part_in(name: str) -> tuple[Part, str] | None:
+    """Returns the part that a name contains and the rest of the name, or `None` if it contains none or two.
+
+    Words that only say that something is data, such as "set" and "images", are not part of the rest.
+
+    Example:
+        >>> part_in("cats_train"), part_in("TestSet"), part_in("terrain")
+        (('train', 'cats'), ('test', ''), None)
+    """
+    words = [word.lower() for word in _WORD.findall(name)]
+    parts = [found[1] for word in words if (found := _PART.fullmatch(word))]
+    if len(parts) != 1:
+        return None
+    rest = (word for word in words if not _PART.fullmatch(word) and not _ADDED.fullmatch(word))
+    return _NAMES[parts[0]], " ".join(rest)
 
 
 def parts_to_read(present: Collection[Part], source: str, *, test_only: bool) -> list[Part]:
@@ -84,6 +110,8 @@ def assemble(
     *,
     test_only: bool,
     skipped: Sequence[SkippedFile] = (),
+    notes: Sequence[str] = (),
+    sixteen_bit_max: int | None = None,
 ) -> Dataset:
     """Builds a dataset from the parts that were read.
 
@@ -103,6 +131,8 @@ def assemble(
         parts: The parts that `parts_to_read` chose.
         test_only: Whether to use undivided data as test images.
         skipped: Files that could not be read.
+        notes: Sentences on how the images were read.
+        sixteen_bit_max: As in `Dataset`.
 
     Raises:
         DataError: If a part has no images, a class has no training images, or labels and classes don't match.
@@ -125,6 +155,8 @@ def assemble(
         test=divided["test"],
         validation=divided.get("validation", NO_IMAGES),
         skipped=tuple(skipped),
+        notes=tuple(notes),
+        sixteen_bit_max=sixteen_bit_max,
     )
     if not test_only:
         require_images_of_each_class(dataset.train.labels, classes, source, skipped)

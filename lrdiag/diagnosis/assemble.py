@@ -91,6 +91,7 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
         test_counts=class_counts(dataset.test.labels, classes),
         test_fingerprint=fingerprint.of(dataset.test.labels),
         skipped=list(dataset.skipped),
+        sixteen_bit_max=dataset.sixteen_bit_max,
     )
 
 

@@ -14,25 +14,27 @@ import numpy as np
 from keras import ops, tree
 
 from lrdiag.backend.inference import unnoticed
-from lrdiag.data.inputs import labelled_batches
+from lrdiag.data.inputs import LabelledBatches, labelled_batches, pieces
 from lrdiag.errors import LrdiagError, ModelError, require_count
 from lrdiag.evaluation import agreement
 from lrdiag.evaluation.keeper import Display, Keeper, Sample
+from lrdiag.evaluation.view import NO_MAPS, drawn_by, view_of
+from lrdiag.explain.batch_size import LARGEST_BATCH, images_at_once
 from lrdiag.explain.collector import Collector
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.explain.independent import compare_with_keras_vis
 from lrdiag.explain.loss import takes_logits
 from lrdiag.explain.model import OpenedModel
+from lrdiag.explain.pictures import pictures_of
 from lrdiag.explain.predictor import Predictor
 from lrdiag.explain.trust import measure_trust
+from lrdiag.models.accepted import require_keras_model
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record.agreement import Agreement
 from lrdiag.record.arrays import Heatmaps, Predictions
 from lrdiag.record.facts import HeatmapFacts, IndependentCheck
 from lrdiag.vocabulary import Preprocessing
 
-BATCH_SIZE = 512
-"""Number of images in a batch when lrdiag evaluates data that it has read itself."""
 METHOD = "Grad-CAM"
 
 
@@ -77,21 +79,22 @@ class Evaluator:
     Args:
         model: A model of images that returns one score per class.
         output: The output to evaluate if the model has several: its name or its index.
-        batch_size: Number of images in one pass, if the data is arrays.
+        batch_size: Number of images in one pass. `None` chooses it by the outputs of the model's layers.
 
     Raises:
         ModelError: If it is not a Keras model.
         SettingsError: If `batch_size` is below 1.
     """
 
-    def __init__(self, model: keras.Model, *, output: str | int | None = None, batch_size: int = BATCH_SIZE) -> None:
-        if not isinstance(model, keras.Model):
-            raise ModelError(f"`model` must be a keras.Model. Received: {type(model).__name__}")
-        require_count("batch_size", batch_size)
+    def __init__(self, model: keras.Model, *, output: str | int | None = None, batch_size: int | None = None) -> None:
+        require_keras_model(model)
+        if batch_size is not None:
+            require_count("batch_size", batch_size)
         self._model, self._output, self._batch_size = model, output, batch_size
         self._explainer: GradCAM | None = None
         self._predictor: Predictor | None = None
         self._unavailable: str | None = None
+        self._view, self._notes = NO_MAPS, NO_MAPS.notes
 
     def rehearse(
         self, x: Any, y: Any = None, *, display: Display | None = None, preprocess: Preprocessing | None = None
@@ -110,7 +113,7 @@ class Evaluator:
         Raises:
             LrdiagError: If data or model cannot be used.
         """
-        batches = labelled_batches(x, y, self._batch_size)
+        batches = self._batches(x, y)
         images, labels = next(batches)
         few = agreement.first_of(images)
         with _refusals_explained(self._model, images):
@@ -149,7 +152,8 @@ class Evaluator:
             display: The images to show: a `uint8` array with one image for each input, or a function that converts a
                 batch of inputs to images.
             preprocess: The preprocessing that the images went through, which is undone before they are shown. By
-                default it is inferred from the values of the first batch.
+                default it is inferred from the values of the first batch, or the images are shown between the minimum
+                and the maximum of that batch, and a note says so.
             seed: Random seed of the sample of misclassified images whose maps are measured.
             progress: Progress listener.
             fingerprint: The fingerprint of images and labels if it is known already; then it is not computed again.
@@ -158,20 +162,21 @@ class Evaluator:
         Raises:
             LrdiagError: If data or model cannot be used.
         """
-        batches = labelled_batches(x, y, self._batch_size)
+        batches = self._batches(x, y)
         first = next(batches)
-        predictor = self._open(first[0])
+        predictor = self._open(first[0], display)
         explain = self._explainer.explain if self._explainer else predictor.explain
-        keeper = Keeper(display, preprocess, seed, fingerprint)
+        keeper = Keeper(display, preprocess, seed, fingerprint, self._view.pictures)
         collector = Collector(keep_every_map=keep_every_map)
         agreed: Agreement | None = None
         size = None if batches.labels is None else len(batches.labels)
         with progress.stage("Predicting and explaining", size, "images") as stage:
-            for inputs, given in chain([first], batches):
+            for inputs, given in pieces(chain([first], batches), predictor.batch_size):
                 labels = predictor.opened.indices_of(given)
                 shown = keeper.look(inputs, len(labels))
-                batch = explain(inputs, labels)
-                agreed = agreed or agreement.agree(predictor.opened, inputs, labels, batch.scores)
+                explained = explain(inputs, labels)
+                agreed = agreed or agreement.agree(predictor.opened, inputs, labels, explained.scores)
+                batch = self._view.of(explained)
                 keeper.keep(shown, batch)
                 collector.add(batch, labels)
                 stage.advance(len(labels))
@@ -194,7 +199,14 @@ class Evaluator:
             loss_takes_logits=takes_logits(predictor.opened.loss),
             agreement=agreed,
             every_map=collector.every_map(),
-            notes=(*batches.notes, *predictions.notes, *predictor.opened.notes, *agreement.notes_of(agreed)),
+            notes=(
+                *batches.notes,
+                *predictions.notes,
+                *predictor.opened.notes,
+                *agreement.notes_of(agreed),
+                *keeper.notes,
+                *self._notes,
+            ),
         )
 
     def predict(self, x: Any, y: Any = None) -> Predictions:
@@ -207,23 +219,36 @@ class Evaluator:
         Raises:
             LrdiagError: If data or model cannot be used.
         """
-        batches = labelled_batches(x, y, self._batch_size)
+        batches = self._batches(x, y)
         first = next(batches)
         return self._open(first[0]).predict(chain([first], batches))
 
-    def _open(self, images: Any) -> Predictor:
+    def _batches(self, x: Any, y: Any) -> LabelledBatches:
+        """Returns the batches of the data, which are cut where the model takes fewer images at once."""
+        return labelled_batches(x, y, self._batch_size or LARGEST_BATCH)
+
+    def _open(self, images: Any, display: Display | None = None) -> Predictor:
         """Compiles the pass, with heatmaps if the model has feature maps, unless it is already compiled."""
         if self._predictor is None:
             one_image, any_class = _first_of(images), np.zeros(1, np.int64)
             with _refusals_explained(self._model, images):
                 try:
+                    pictures = pictures_of(self._model, images)
+                    drawn = drawn_by(display, images, pictures)
                     explainer = GradCAM(
-                        self._model, output=self._output, batch_size=self._batch_size, images=agreement.first_of(images)
+                        self._model,
+                        output=self._output,
+                        batch_size=self._batch_size,
+                        images=agreement.first_of(images),
+                        pictures=drawn or None,
                     )
+                    view = view_of(explainer.plan, pictures, drawn, images, display)
                     explainer.explain(one_image, any_class)
                     self._explainer, self._predictor = explainer, explainer.predictor
+                    self._view, self._notes = view, (*explainer.notes, *view.notes)
                 except ModelError as error:  # a model without feature maps is evaluated without heatmaps
-                    predictor = Predictor(OpenedModel.of(self._model, images, self._output), self._batch_size)
+                    opened = OpenedModel.of(self._model, images, self._output)
+                    predictor = Predictor(opened, self._batch_size or images_at_once(opened, images))
                     predictor.scores(one_image)
                     self._predictor, self._unavailable = predictor, str(error)
         return self._predictor
@@ -233,7 +258,7 @@ def _heatmap_facts(predictor: Predictor, sample: Sample, predictions: Prediction
     """Returns how the maps were made, and how reliable they are on a random sample of the mistakes."""
     facts = HeatmapFacts(METHOD, heatmaps.layer, len(heatmaps.indices))
     if sample.images is None:
-        reason = "the model does not take a single array of images"
+        reason = "the model does not take single images"
         return replace(facts, independent=IndependentCheck(0, 0, None, reason))
     maps = heatmaps.predicted[np.searchsorted(heatmaps.indices, sample.indices)]
     usable = np.isfinite(maps).all(axis=(1, 2))
@@ -241,11 +266,16 @@ def _heatmap_facts(predictor: Predictor, sample: Sample, predictions: Prediction
         return facts
     images, maps, classes = sample.images[usable], maps[usable], predictions.predicted[sample.indices[usable]]
     independent = compare_with_keras_vis(predictor.opened, heatmaps.layer, images, maps, classes)
-    if images.ndim == 3:  # grey images without an axis of channels
-        trust = measure_trust(lambda each: predictor.scores(each[..., 0]), images[..., np.newaxis], maps, classes)
-    else:
-        trust = measure_trust(predictor.scores, images, maps, classes)
-    return replace(facts, trust=trust, independent=independent)
+    grey = images.ndim == 3  # without an axis of channels
+    trust = measure_trust(
+        lambda each: predictor.scores_uncompiled(each[..., 0] if grey else each),
+        images[..., np.newaxis] if grey else images,
+        maps,
+        classes,
+        test_images=len(predictions.labels),
+    )
+    skipped = None if trust else "one image takes longer than the whole evaluation"
+    return replace(facts, trust=trust, independent=independent, not_measured=skipped)
 
 
 @contextmanager

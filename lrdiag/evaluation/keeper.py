@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from keras import tree
 
-from lrdiag.data.preprocessing import read_off, undo
+from lrdiag.data.preprocessing import inferred, stretched, undo
 from lrdiag.errors import DataError
 from lrdiag.explain.engine import Explained
+from lrdiag.explain.pictures import Picture, pictures_of
 from lrdiag.record.fingerprint import Fingerprint
 from lrdiag.record.pictures import LARGEST_SIDE, scaled_down, shrunk
 from lrdiag.vocabulary import Preprocessing
@@ -39,15 +41,25 @@ class Keeper:
 
     Args:
         display: The images to show if the model does not take images.
-        preprocess: The preprocessing to undo; by default it is inferred from the values of the first batch.
+        preprocess: The preprocessing to undo; by default it is inferred from the values of the first batch. If they do
+            not tell, images are shown between the minimum and the maximum of that batch.
         seed: Random seed of the sample.
         fingerprint: The fingerprint of images and labels if it is known already.
+        pictures: The pictures to show, one below the other. Defaults to the first of the inputs that can be shown.
     """
 
     def __init__(
-        self, display: Display | None, preprocess: Preprocessing | None, seed: int, fingerprint: str | None = None
+        self,
+        display: Display | None,
+        preprocess: Preprocessing | None,
+        seed: int,
+        fingerprint: str | None = None,
+        pictures: Sequence[Picture] = (),
     ) -> None:
-        self._display, self._preprocess = display, preprocess
+        self._display = display
+        self._pictures = pictures
+        self._preprocess: dict[Picture, Preprocessing | None] = defaultdict(lambda: preprocess)
+        self._shown_ranges: dict[Picture, tuple[float, float]] = {}
         self._seen = 0
         self._kept: list[np.ndarray] = []
         self._random = np.random.default_rng(seed)
@@ -63,14 +75,17 @@ class Keeper:
             DataError: If values are not finite, images differ in size, or `display` does not fit.
         """
         inputs = tree.map_structure(np.asarray, inputs)
-        self._check_values(_image_input(inputs), count)
+        self._pictures = self._pictures or [_first_picture(inputs)]
+        for picture in self._pictures:
+            self._check_values(picture.of(inputs), count)
         images = self._images(inputs, count)
-        if self._seen and images.shape[1:] != self.image_shape:
+        shape = (images.shape[1] // self._stacked, *images.shape[2:])
+        if self._seen and shape != self.image_shape:
             raise DataError(
                 "All images must have one size. Resize them, or diagnose each size separately. "
-                f"Received: images of shape {self.image_shape} and {images.shape[1:]}"
+                f"Received: images of shape {self.image_shape} and {shape}"
             )
-        self.image_shape = images.shape[1:]
+        self.image_shape = shape
         if self._known_fingerprint is None:
             self._fingerprint.update(images)
         shown = Shown(self._seen, inputs, images)
@@ -84,13 +99,14 @@ class Keeper:
             DataError: If values are not finite, or `display` has another number of images.
         """
         for inputs, labels in batches:
-            self._check_values(_image_input(inputs), len(labels))
+            for picture in self._pictures:
+                self._check_values(np.asarray(picture.of(inputs)), len(labels))
             self._seen += len(labels)
         self.refuse_images_left_over()
 
     def keep(self, shown: Shown, batch: Explained) -> None:
         """Keeps the misclassified images of a batch."""
-        height, width = shrunk(*self.image_shape[:2], LARGEST_SIDE)
+        height, width = shrunk(shown.images.shape[1], shown.images.shape[2], LARGEST_SIDE)
         self._kept.append(_scaled(shown.images[batch.wrong], height, width))
         if isinstance(shown.inputs, np.ndarray) and shown.inputs.ndim in (3, 4):
             draws = self._random.random(len(batch.wrong))
@@ -103,6 +119,15 @@ class Keeper:
     def fingerprint(self, labels: np.ndarray) -> str:
         """The fingerprint of all images and their labels, integers of shape `(n,)`."""
         return self._known_fingerprint or self._fingerprint.of(labels)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on how the images are shown, if that is not how they are, for each picture of an input."""
+        return tuple(
+            f"Images are shown between the minimum and maximum of the first batch, {low:.3g} and {high:.3g}, because "
+            "their values do not tell how they were scaled. `preprocess=` tells it."
+            for low, high in dict.fromkeys(self._shown_ranges.values())
+        )
 
     def refuse_images_left_over(self) -> None:
         """Raises if `display` does not contain as many images as the data.
@@ -127,13 +152,13 @@ class Keeper:
 
     def _images(self, inputs: Any, count: int) -> np.ndarray:
         if self._display is None:
-            return self._undone(_image_input(inputs))
+            return _stacked([self._undone(picture, picture.of(inputs)) for picture in self._pictures])
         if callable(self._display):
             images = np.asarray(self._display(inputs))
         else:
             images = np.asarray(self._display[self._seen : self._seen + count])
         images = images[..., np.newaxis] if images.ndim == 3 else images
-        if images.dtype != np.uint8 or len(images) != count or not _is_shown(images):
+        if images.dtype != np.uint8 or len(images) != count or not is_shown(images):
             raise DataError(
                 "`display` must give one image for each input, uint8 of shape (n, height, width, 1 or 3). "
                 f"Received: {images.dtype} of shape {images.shape} for images {self._seen} to "
@@ -141,16 +166,27 @@ class Keeper:
             )
         return images
 
-    def _undone(self, images: np.ndarray) -> np.ndarray:
+    @property
+    def _stacked(self) -> int:
+        """Number of pictures in one image that is shown."""
+        return 1 if self._display is not None else len(self._pictures)
+
+    def _undone(self, picture: Picture, images: np.ndarray) -> np.ndarray:
         images = images[..., np.newaxis] if images.ndim == 3 else images
-        if not _is_shown(images):
+        if not is_shown(images):
             raise DataError(
                 "Images can be shown if they are grey or RGB, of shape (n, height, width, 1 or 3). Pass the images to "
                 f"show with `display=`. Received: shape {images.shape}"
             )
-        if self._preprocess is None:
-            self._preprocess = read_off(images)
-        return undo(images, self._preprocess)
+        if picture in self._shown_ranges:
+            return stretched(images, *self._shown_ranges[picture])
+        how = self._preprocess[picture] or inferred(images)
+        if how is None:
+            self._shown_ranges[picture] = float(images.min()), float(images.max())
+            return stretched(images, *self._shown_ranges[picture])
+        if images.min() < images.max():  # a batch of one value does not tell how the others were scaled
+            self._preprocess[picture] = how
+        return undo(images, how)
 
 
 class Sample:
@@ -169,14 +205,25 @@ class Sample:
         self._draws, self.indices, self.images = draws[chosen], indices[chosen], images[chosen]
 
 
-def _image_input(inputs: Any) -> np.ndarray:
-    """The images among the inputs of a model: the first input that can be shown, else the first input."""
-    arrays = [np.asarray(array) for array in tree.flatten(inputs)]
-    return next((array for array in arrays if array.ndim == 4 and _is_shown(array)), arrays[0])
+def _first_picture(inputs: Any) -> Picture:
+    """The first picture among the inputs that can be shown, else the first."""
+    pictures = pictures_of(None, inputs)
+    return next((picture for picture in pictures if is_shown(picture.of(inputs))), pictures[0])
 
 
-def _is_shown(images: np.ndarray) -> bool:
+def is_shown(images: np.ndarray) -> bool:
+    """Whether the page can show images of this shape."""
     return images.ndim == 4 and images.shape[3] in (1, 3)
+
+
+def _stacked(pictures: list[np.ndarray]) -> np.ndarray:
+    """Pictures one below the other, at the size of the first; grey ones become RGB beside others."""
+    if len(pictures) == 1:
+        return pictures[0]
+    height, width = pictures[0].shape[1:3]
+    channels = max(each.shape[3] for each in pictures)
+    of_one_size = (_scaled(each, height, width) for each in pictures)
+    return np.concatenate([np.broadcast_to(each, (*each.shape[:3], channels)) for each in of_one_size], axis=1)
 
 
 def _scaled(images: np.ndarray, height: int, width: int) -> np.ndarray:

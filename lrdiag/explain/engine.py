@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 from keras import ops
 
-from lrdiag.backend.compiler import Delta, compiled, with_gradients
-from lrdiag.backend.tap import tapped
-from lrdiag.errors import ModelError
+from lrdiag.backend.compiler import compiled, with_gradients
 from lrdiag.explain import weighting
-from lrdiag.explain.layers import channels_first
+from lrdiag.explain.layers import grid_of
 from lrdiag.explain.model import OpenedModel
+from lrdiag.explain.paths import forward_of
+from lrdiag.explain.plan import Plan, no_gradient
 
 WEIGHTINGS = {"gradcam": weighting.grad_cam, "hirescam": weighting.hires_cam}
 
@@ -39,18 +38,18 @@ class Explained(NamedTuple):
 
 
 class Engine:
-    """Grad-CAM of one layer.
+    """Grad-CAM of some layers. The maps of several pictures are stacked along the height.
 
     Args:
         opened: The model.
-        layer: The layer whose feature maps are weighted.
+        plan: The layers whose feature maps are weighted, and the pictures that the maps belong to.
         method: One of `WEIGHTINGS`.
     """
 
-    def __init__(self, opened: OpenedModel, layer: keras.Operation, method: str) -> None:
-        self._opened, self._layer = opened, layer
+    def __init__(self, opened: OpenedModel, plan: Plan, method: str) -> None:
+        self._opened, self._plan = opened, plan
         self._weigh = WEIGHTINGS[method]
-        self._channel_axis = 1 if channels_first(layer, opened) else -1
+        self._grids = [grid_of(layer, opened) for layer in plan.called]
         self._explain_predicted = compiled(lambda inputs: self._explain(inputs, _predicted))
         self._explain_labels = compiled(
             lambda inputs, labels: self._explain(inputs, lambda scores: [_score_of(scores, labels)])
@@ -75,52 +74,27 @@ class Engine:
 
     def _explain(self, inputs: Any, targets: Callable[[Any], list[Any]]) -> tuple[Any, Any]:
         """Returns scores `(n, classes)` and the signed map of each target, `(targets, n, h, w)`."""
-        forward = forward_of(self._opened, self._layer)
+        forward = forward_of(self._opened, self._plan.layers)
         scores, features, gradients = with_gradients(forward, inputs, targets)
         return scores, ops.stack([self._map(features, of_target) for of_target in gradients])
 
     def _map(self, features: list[Any], gradients: list[Any]) -> Any:
-        call = last_call(gradients, self._layer)
-        channels_last = (ops.moveaxis(each[call], self._channel_axis, -1) for each in (features, gradients))
-        return self._weigh(*channels_last)
+        of_call = {}
+        for call in {call for each in self._plan.maps for call in each.calls}:
+            if gradients[call] is None:
+                raise no_gradient(self._plan.layers)
+            of_call[call] = self._weigh(*(self._grids[call](each[call]) for each in (features, gradients)))
+        size = np.max([each.shape[1:] for each in of_call.values()], axis=0) if len(of_call) > 1 else None
+        maps = [sum(_enlarged(of_call[call], size) for call in each.calls) for each in self._plan.maps]
+        return ops.concatenate(maps, axis=1) if len(maps) > 1 else maps[0]
 
 
-def forward_of(
-    scores_of: Callable[[Any], Any], layer: keras.Operation
-) -> Callable[[Any, Delta], tuple[Any, list[Any]]]:
-    """The model as a function `(inputs, delta) -> (scores, features)`; `delta` is added to what `layer` returns.
-
-    Args:
-        scores_of: Takes inputs and returns scores of shape `(n, classes)`; it calls `layer`.
-        layer: The layer to explain.
-    """
-
-    def forward(inputs: Any, delta: Delta) -> tuple[Any, list[Any]]:
-        features: list[Any] = []
-
-        def add_delta(output: Any) -> Any:
-            features.append(output)
-            return output + delta(output)
-
-        with tapped(layer, add_delta):
-            return scores_of(inputs), features
-
-    return forward
-
-
-def last_call(gradients: Sequence[Any], layer: keras.Operation) -> int:
-    """The layer's last call that the scores depend on, as an index into `gradients`.
-
-    Raises:
-        ModelError: If no gradient flows from the scores to the layer.
-    """
-    reached = [call for call, gradient in enumerate(gradients) if gradient is not None]
-    if not reached:
-        raise ModelError(
-            f"No gradient flows from the scores to the layer {layer.name!r}. Explain a layer after the operation that "
-            "stops it, such as `stop_gradient` or rounding."
-        )
-    return reached[-1]
+def _enlarged(maps: Any, size: np.ndarray | None) -> Any:
+    """The maps at another size, as parts of the same score: more positions have lower values."""
+    if size is None or tuple(maps.shape[1:]) == tuple(size):
+        return maps
+    share = np.prod(maps.shape[1:]) / np.prod(size)
+    return share * ops.image.resize(maps[..., np.newaxis], tuple(size.tolist()), "bilinear")[..., 0]
 
 
 def predicted_classes(scores: Any, library: Any = ops) -> Any:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import keras
 import numpy as np
-from keras import tree
 
 from lrdiag.backend.graph import example_input
-from lrdiag.data.inputs import DEFAULT_BATCH_SIZE, labelled_batches, slices
+from lrdiag.data.inputs import labelled_batches, slices
 from lrdiag.errors import SettingsError, require_choice, require_count
+from lrdiag.explain.batch_size import LARGEST_BATCH, images_at_once
 from lrdiag.explain.collector import Collector, joined
 from lrdiag.explain.engine import WEIGHTINGS, Engine, Explained
-from lrdiag.explain.layers import choose_layer, find_layer, path_of
+from lrdiag.explain.layers import LAYERS_JOINED, choose_layers, find_layer, path_of
 from lrdiag.explain.model import OpenedModel
+from lrdiag.explain.paths import cover
+from lrdiag.explain.pictures import Picture, evenly_spaced, pictures_of
+from lrdiag.explain.plan import Plan, plan_of
 from lrdiag.explain.predictor import Predictor
+from lrdiag.models.accepted import require_keras_model
 from lrdiag.record.arrays import Heatmaps, Predictions
 
 if TYPE_CHECKING:
@@ -72,7 +76,9 @@ class GradCAM:
     Attributes:
         layer: The layer whose feature maps are weighted, as a path through nested models: `"backbone/block5"`.
             `"input"` for `"saliency"` and `"smoothgrad"`. `None` before the first images if the model does not state
-            its input shape, such as a subclassed model.
+            its input shape, such as a subclassed model. Several layers are joined by `" + "`: if no single layer lies
+            on every path from the image to the scores, as in a model of two backbones, their maps are added.
+        plan: Which pictures the maps belong to; `None` as long as `layer` is, and for methods without a layer.
 
     Args:
         model: A Keras model that takes images and returns one score per class.
@@ -80,12 +86,15 @@ class GradCAM:
             a height and a width, after its activation. Not for `"saliency"` and `"smoothgrad"`.
         output: The output to explain if the model has several: its name or its index.
         method: One of the methods above.
-        batch_size: Number of images in one pass.
-        images: Some images of the data. They tell whether a single unit is a probability or a logit, if neither a layer
-            nor the compiled loss does.
+        batch_size: Number of images in one pass. `None` chooses it by the outputs of the model's layers, so that a pass
+            takes about as much memory as `model.predict`.
+        images: Images to open the model with, as `maps` takes them. They decide which layer the scores depend on, and
+            whether a single unit is a probability or a logit, if neither a layer nor the compiled loss does. Defaults
+            to noise if the model states its input shape, otherwise to the first images that are explained.
+        pictures: The pictures of each image that are explained. Defaults to all, of more than 4 to evenly spaced ones.
 
     Raises:
-        ModelError: If the model has no such layer or output, or no layer that can be explained.
+        ModelError: If it isn't a keras.Model, or has no such layer or output, or no layer that can be explained.
         SettingsError: If `method` is unknown or takes no layer, or `batch_size` is below 1.
     """
 
@@ -96,19 +105,25 @@ class GradCAM:
         *,
         output: str | int | None = None,
         method: Method = "gradcam",
-        batch_size: int = DEFAULT_BATCH_SIZE,
+        batch_size: int | None = None,
         images: Any = None,
+        pictures: Sequence[Picture] | None = None,
     ) -> None:
+        require_keras_model(model)
         require_choice("method", method, get_args(Method))
         if method in OF_THE_IMAGE and layer is not None:
             raise SettingsError(f"{method!r} explains the image itself and takes no layer. Received: layer={layer!r}")
-        require_count("batch_size", batch_size)
+        if batch_size is not None:
+            require_count("batch_size", batch_size)
         self.layer: str | None = None
+        self.plan: Plan | None = None
         self._model, self._asked_for, self._output = model, layer, output
-        self._method, self._batch_size, self._images = method, batch_size, images
-        example = example_input(model)
-        if example is not None:
-            self._open(example)
+        self._method, self._batch_size = method, batch_size
+        self._pictures = pictures
+        if images is not None:
+            self._open(images, images)
+        elif (noise := example_input(model, images=2)) is not None:
+            self._open(noise)
 
     def maps(self, images: Any, classes: Any = None, *, signed: bool = False) -> np.ndarray:
         """Heatmaps of the images, each for one class.
@@ -122,7 +137,8 @@ class GradCAM:
 
         Returns:
             Raw maps, a `float32` array of shape `(n, h, w)`, not rescaled. They have the resolution of the layer, or
-            of the image for `"saliency"` and `"smoothgrad"`.
+            of the image for `"saliency"` and `"smoothgrad"`. If the model takes several pictures, each with its own
+            map, the maps are stacked along the height, in the order of `plan.maps`.
 
         Raises:
             DataError: If there is not one class for each image, or the model does not score a class.
@@ -134,10 +150,10 @@ class GradCAM:
                 f"Only the methods {' and '.join(WEIGHTINGS)} have signed maps. Received: signed=True with the "
                 f"method {self._method!r}"
             )
-        pairs: Any = ((batch, None) for batch in slices(images, self._batch_size))
+        pairs: Any = ((batch, None) for batch in slices(images, self._batch_size or LARGEST_BATCH))
         if classes is not None:
-            pairs = labelled_batches(images, classes, self._batch_size)
-        maps = joined([self._ready(batch, targets).maps(batch, targets) for batch, targets in pairs])
+            pairs = labelled_batches(images, classes, self._batch_size or LARGEST_BATCH)
+        maps = joined([self._ready(batch, targets).maps(batch, targets) for batch, targets in self._pieces(pairs)])
         return maps if signed else np.maximum(maps, 0)
 
     def predict_and_explain(
@@ -161,8 +177,7 @@ class GradCAM:
             ModelError: If the method does not support the model.
         """
         collector = Collector()
-        for images, given in labelled_batches(x, y, self._batch_size):
-            self._ready(images, None)
+        for images, given in self._pieces(labelled_batches(x, y, self._batch_size or LARGEST_BATCH)):
             labels = self._opened.indices_of(given)
             batch = self.explain(images, labels)
             collector.add(batch, labels)
@@ -186,19 +201,44 @@ class GradCAM:
     @cached_property
     def predictor(self) -> Predictor:
         """The same model without heatmaps; available as soon as `layer` is known."""
-        return Predictor(self._opened, self._batch_size)
+        return Predictor(self._opened, self._at_once)
+
+    def _pieces(self, batches: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+        """Cuts batches of images and classes, or `None`, into those that go through the model at once."""
+        for images, classes in batches:
+            self._ready(images, None)
+            if classes is None:
+                yield from ((piece, None) for piece in slices(images, self._at_once))
+            else:
+                yield from slices((images, classes), self._at_once)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about the maps that a reader needs to interpret them; available as soon as `layer` is known."""
+        notes = []
+        if self._opened.explains_probabilities:
+            notes.append(
+                "The heatmaps explain a probability, because no layer computes it from the logits at the end of the "
+                "model. Its gradient vanishes where the model is confident, and with it the heatmap."
+            )
+        if self.plan and not cover(self._opened, self.plan.layers):
+            notes.append(
+                f"The heatmaps cover only the part of the model that leads through {self.layer}. Other paths from the "
+                "image to the scores go around it."
+            )
+        return tuple(notes)
 
     def _ready(self, images: Any, classes: np.ndarray | None) -> Engine | KerasVisEngine:
         """Returns the engine, and opens the model with the first images if it does not state its input shape."""
         if self.layer is None:
-            self._open(tree.map_structure(lambda array: array[:1], images))
+            self._open(images, images)
         if classes is not None:
             self._opened.refuse_unknown_classes(classes)
         return self._engine
 
-    def _open(self, example: Any) -> None:
-        self._opened = OpenedModel(self._model, example, self._output, images=self._images)
-        layer = None if self._method in OF_THE_IMAGE else self._layer()
+    def _open(self, sample: Any, images: Any = None) -> None:
+        self._opened = OpenedModel(self._model, sample, self._output, images=images)
+        layers = [] if self._method in OF_THE_IMAGE else self._layers()
         if self._opened.is_closed:
             warnings.warn(
                 "The model returns probabilities, but none of its layers computes them, so its heatmaps explain the "
@@ -206,15 +246,21 @@ class GradCAM:
                 "keras.layers.Softmax(), or with a layer of activation='softmax', which lrdiag can remove.",
                 stacklevel=3,
             )
-        self._engine = self._engine_of(layer)
-        self.layer = "input" if layer is None else path_of(self._model, layer)
+        if layers:
+            pictures = self._pictures or evenly_spaced(pictures_of(self._model, self._opened.sample))
+            self.plan = plan_of(self._opened, layers, pictures)
+        self._at_once = self._batch_size or images_at_once(self._opened, sample, layers)
+        self._engine = self._new_engine()
+        self.layer = LAYERS_JOINED.join(path_of(self._model, layer) for layer in layers) or "input"
 
-    def _layer(self) -> keras.Operation:
-        return choose_layer(self._opened) if self._asked_for is None else find_layer(self._opened, self._asked_for)
+    def _layers(self) -> list[keras.Operation]:
+        if self._asked_for is None:
+            return choose_layers(self._opened)
+        return [find_layer(self._opened, self._asked_for)]
 
-    def _engine_of(self, layer: keras.Operation | None) -> Engine | KerasVisEngine:
-        if self._method in WEIGHTINGS:
-            return Engine(self._opened, layer, self._method)
+    def _new_engine(self) -> Engine | KerasVisEngine:
+        if self._method in WEIGHTINGS and self.plan:
+            return Engine(self._opened, self.plan, self._method)
         from lrdiag.explain.keras_vis import KerasVisEngine  # imports tf-keras-vis
 
-        return KerasVisEngine(self._opened, layer, self._method, self._batch_size)
+        return KerasVisEngine(self._opened, self.plan, self._method, self._at_once)

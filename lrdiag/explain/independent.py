@@ -12,13 +12,18 @@ import numpy as np
 from keras import ops
 
 from lrdiag.backend.graph import outputs_in_graph, parts
-from lrdiag.backend.tap import without_activation
+from lrdiag.backend.tap import without_function
+from lrdiag.data.inputs import slices
+from lrdiag.explain.batch_size import images_at_once
+from lrdiag.explain.layers import LAYERS_JOINED
 from lrdiag.explain.model import OpenedModel
 from lrdiag.record.facts import IndependentCheck
 
 CHECKED = 16  # images at most
 TOLERANCE = 0.01  # between two maps, each scaled to 0–1
 SECONDS = 2.0  # at most, the import of tf-keras-vis included
+_COST_OF_GRADIENTS = 3  # passes without gradients
+_TRIALS = 3  # explanations of one image that show how long all take
 
 
 def compare_with_keras_vis(
@@ -42,7 +47,7 @@ def compare_with_keras_vis(
     reason = _unsupported(opened, layer, images[:1])
     if reason is None:
         try:
-            with warnings.catch_warnings(), without_activation(opened.head):
+            with warnings.catch_warnings(), without_function(opened.head):
                 warnings.simplefilter("ignore")  # tf-keras-vis uses deprecated names of SciPy and NumPy
                 theirs = _maps_in_time(opened, layer, images.astype(np.float32), classes)
         except Exception as error:  # a layer of the model, or tf-keras-vis, may raise anything
@@ -62,6 +67,8 @@ def _unsupported(opened: OpenedModel, layer: str, image: np.ndarray) -> str | No
         return "tf-keras-vis does not support subclassed models"
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         return "tf-keras-vis is only compared on models of one input and one output"
+    if LAYERS_JOINED in layer:
+        return "tf-keras-vis explains a single layer"
     if "/" in layer:
         return "tf-keras-vis does not support layers inside a nested model or layer"
     if len(_outputs(model, layer)) != 1:
@@ -81,15 +88,24 @@ def _unsupported(opened: OpenedModel, layer: str, image: np.ndarray) -> str | No
 
 
 def _maps_in_time(opened: OpenedModel, layer: str, images: np.ndarray, classes: np.ndarray) -> np.ndarray | float:
-    """Returns the maps, or the estimated time in seconds if it exceeds `SECONDS`."""
+    """Returns the maps, or the estimated time in seconds if it exceeds `SECONDS`.
+
+    tf-keras-vis keeps what every layer returns.
+    """
+    of_one = _COST_OF_GRADIENTS * _seconds(lambda: opened(images[:1]))
+    if _TRIALS * of_one > SECONDS:
+        return of_one * len(images)
     started = time.perf_counter()
     explain = _keras_vis(opened, layer)
     first = explain(images[:1], classes[:1])  # includes one-time costs
-    of_one = min(_seconds(lambda: explain(images[:1], classes[:1])) for _ in range(2))
+    if time.perf_counter() - started > SECONDS:
+        return time.perf_counter() - started + of_one * (len(images) - 1)
+    of_one = min(_seconds(lambda: explain(images[:1], classes[:1])) for _ in range(_TRIALS - 1))
     estimate = time.perf_counter() - started + of_one * (len(images) - 1)
     if estimate > SECONDS:
         return estimate
-    return np.concatenate([first, explain(images[1:], classes[1:])]) if len(images) > 1 else first
+    others = slices((images[1:], classes[1:]), images_at_once(opened, images, [])) if len(images) > 1 else ()
+    return np.concatenate([first, *(explain(*few) for few in others)])
 
 
 def _seconds(work: Callable[[], Any]) -> float:

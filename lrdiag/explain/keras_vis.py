@@ -17,13 +17,13 @@ import numpy as np
 import tensorflow as tf
 from keras import ops, tree
 
-from lrdiag.backend.compiler import with_gradients
 from lrdiag.backend.tap import tapped
 from lrdiag.data.inputs import slices
 from lrdiag.errors import ModelError
-from lrdiag.explain.engine import Explained, forward_of, last_call, predicted_classes
+from lrdiag.explain.engine import Explained, predicted_classes
 from lrdiag.explain.layers import channels_first
 from lrdiag.explain.model import OpenedModel
+from lrdiag.explain.plan import Plan
 
 with warnings.catch_warnings():  # tf-keras-vis imports a SciPy module by a deprecated name
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -56,12 +56,12 @@ class KerasVisEngine:
 
     Args:
         opened: The model.
-        layer: The layer whose feature maps are weighted; `None` to explain the image itself.
+        plan: The layer whose feature maps are weighted, at its last call; `None` to explain the image itself.
         method: `"gradcam++"`, `"layercam"` or `"scorecam"` for a layer, `"saliency"` or `"smoothgrad"` for the image.
         batch_size: Number of masked images in one pass of Score-CAM.
     """
 
-    def __init__(self, opened: OpenedModel, layer: keras.Operation | None, method: str, batch_size: int) -> None:
+    def __init__(self, opened: OpenedModel, plan: Plan | None, method: str, batch_size: int) -> None:
         methods: dict[str, MakeMaps] = {
             "gradcam++": _grad_cam_plus_plus,
             "layercam": _layer_cam,
@@ -69,7 +69,11 @@ class KerasVisEngine:
             "saliency": _saliency,
             "smoothgrad": _smooth_grad,
         }
-        self._opened, self._layer = opened, layer
+        self._opened = opened
+        self._layer: keras.Operation | None = None
+        self._call = 0
+        if plan:
+            self._layer, self._call = _only_map(plan, method)
         self._name, self._explain = method, methods[method]
         self._models: dict[Any, keras.Model] = {}
 
@@ -119,7 +123,8 @@ class KerasVisEngine:
         self._require_same_scores_of_floats(scores, [array[:1] for array in given])
         if self._layer is None:
             return _whole_model(scores, given)
-        return _cut_model(scores, self._layer, 1 if channels_first(self._layer, self._opened) else -1, given)
+        channel_axis = 1 if channels_first(self._layer, self._opened) else -1
+        return _cut_model(scores, self._layer, self._call, channel_axis, given)
 
     def _require_one_image(self, given: list[np.ndarray]) -> None:
         formats = (getattr(step.layer, "data_format", None) for step in self._opened.steps)
@@ -141,24 +146,36 @@ class KerasVisEngine:
             )
 
 
-def _cut_model(scores: Scores, layer: keras.Operation, channel_axis: int, arrays: list[np.ndarray]) -> keras.Model:
+def _only_map(plan: Plan, method: str) -> tuple[keras.Operation, int]:
+    """The layer to explain and the index of its call.
+
+    Raises:
+        ModelError: If there are several, each for its own picture or path.
+    """
+    if len(plan.maps) > 1 or len(plan.layers) > 1:
+        names = " and ".join(repr(layer.name) for layer in plan.layers)
+        raise ModelError(
+            f"{method!r} makes one map, of one layer. Received: a model with {len(plan.maps)} pictures that are "
+            f"explained at {names}. {_EXPLAIN_EVERY_MODEL}"
+        )
+    return plan.layers[0], plan.maps[0].calls[-1]
+
+
+def _cut_model(
+    scores: Scores, layer: keras.Operation, cut_at: int, channel_axis: int, arrays: list[np.ndarray]
+) -> keras.Model:
     """A model of the scores, in which a layer named `_EXPLAINED` returns the feature maps.
 
     One of its layers computes the feature maps, the other computes the scores from them. Both run `scores`, tapped at
-    `layer`. A layer that is called several times is cut at the call that `Engine` explains.
+    `layer`.
 
     Args:
         scores: Takes a list of float32 inputs and returns the scores of the classes, a float32 tensor `(n, classes)`.
         layer: The layer that returns the feature maps; `scores` calls it.
+        cut_at: The index of the call whose output is explained.
         channel_axis: The axis of the channels in its output; the model's feature maps are `(n, h, w, channels)`.
         arrays: Inputs, for their shapes.
-
-    Raises:
-        ModelError: If no gradient flows from the scores to the layer.
     """
-    one_image = [array[:1] for array in _floats(arrays)]
-    _, _, (gradients,) = with_gradients(forward_of(scores, layer), one_image, lambda of_classes: [of_classes])
-    cut_at = last_call(gradients, layer)
 
     def before(inputs: list[Any]) -> Any:
         outputs: list[Any] = []

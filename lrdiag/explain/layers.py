@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from itertools import islice, takewhile
+from typing import Any
 
 import keras
+from keras import ops
 
 from lrdiag.backend.graph import parts
 from lrdiag.errors import ModelError
 from lrdiag.explain.model import OpenedModel, Step
+from lrdiag.explain.paths import last_on_every_path
 
 # Layers and operations that only move, subsample or rescale the map before them.
 _NO_FEATURES = (
@@ -21,11 +26,16 @@ _CONVOLUTIONS = (
     keras.layers.SeparableConv2D,
     keras.layers.Conv2DTranspose,
 )
+LAYERS_JOINED = " + "
+"""Between the paths of layers that are explained together."""
 _LISTED = 20  # layers that an error names
 
 
-def choose_layer(opened: OpenedModel) -> keras.Operation:
+def choose_layers(opened: OpenedModel) -> list[keras.Operation]:
     """Returns the last feature map with a height and a width that the scores depend on, after its activation.
+
+    If paths from the images to the scores go around it, such as a second backbone, the last feature maps of all paths
+    are returned, or one that lies on every path and has the same resolution.
 
     If the last layer with weights returns one channel per class, its output is a map of logits, not of features. It and
     the layers after it are skipped if there is an earlier map.
@@ -34,6 +44,7 @@ def choose_layer(opened: OpenedModel) -> keras.Operation:
         ModelError: If the network has no such feature map, or the scores depend on none.
     """
     steps = [step for step in opened.steps if _is_feature_map(opened, step)]
+    steps = [step for step in steps if step.rows == 1] or steps
     if not steps or not any(isinstance(step.layer, _CONVOLUTIONS) for step in opened.steps):
         kinds = dict.fromkeys(type(step.layer).__name__ for step in opened.steps if step.is_new)
         raise ModelError(
@@ -41,9 +52,9 @@ def choose_layer(opened: OpenedModel) -> keras.Operation:
             f"Received: a network of {', '.join(kinds)}"
         )
     before_logits = steps[: _logit_map(opened, steps)]
-    for step in reversed(before_logits or steps):
-        if opened.depends_on(step.layer):
-            return step.layer
+    chosen = last_on_every_path(opened, [step.layer for step in before_logits or steps])
+    if chosen:
+        return chosen
     raise ModelError(
         "The scores must depend on a feature map. Train the network first if its last weights are still zero. "
         "Received: a network whose scores do not change with any of its feature maps"
@@ -91,6 +102,11 @@ def channels_first(layer: keras.Operation, opened: OpenedModel) -> bool:
     before = takewhile(lambda each: each is not layer, (step.layer for step in opened.steps))
     formats = [getattr(each, "data_format", None) for each in (layer, *reversed(list(before)))]
     return bool(next(filter(None, formats), keras.config.image_data_format()) == "channels_first")
+
+
+def grid_of(layer: keras.Operation, opened: OpenedModel) -> Callable[[Any], Any]:
+    """Returns a function from the layer's output to its grid, a tensor of shape `(n, height, width, channels)`."""
+    return partial(ops.moveaxis, source=1 if channels_first(layer, opened) else -1, destination=-1)
 
 
 def _is_feature_map(opened: OpenedModel, step: Step) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops, tree
 
-from lrdiag.backend.graph import example_input, parts
+from lrdiag.backend.compiler import is_computed
+from lrdiag.backend.graph import parts
 from lrdiag.backend.inference import Inference, binary_threshold, state_kept
-from lrdiag.backend.tap import all_tapped, makes_probabilities, tapped, without_activation
+from lrdiag.backend.tap import Call, all_calls, exchanged, may_end_in_function, without_function
 from lrdiag.errors import DataError, ModelError
 from lrdiag.explain.loss import compiled_loss, is_distance, is_hinge, takes_logits
 from lrdiag.explain.outputs import Activation, Outputs, activated
@@ -21,8 +23,14 @@ from lrdiag.record.arrays import Predictions, is_probability
 _NEARLY_ONE = 1 - 1e-7  # float32 has no finite logit for larger probabilities
 _ENOUGH = 8  # images; of as many logits, one is very probably outside of 0–1
 _HALF = 0.5
-_ROUNDING = 5e-3  # of outputs in half precision
+SAMPLE = 4
+"""Number of images that dependences are decided on."""
+_SCALES = (1.0, 100.0, 1e4, 0.01)  # of the noise that replaces features, in standard deviations of these
+_LARGEST = 6e3  # float16 has no values above 65,504
+_ROUNDING = 1e-4  # of outputs, as a share of the largest value of a row
+_ROUNDING_OF_HALVES = 1e-2
 _ACTIVATIONS: tuple[Activation, ...] = ("softmax", "sigmoid", "log_softmax", "log_sigmoid")
+_ACTIVATIONS_OF_ONE_UNIT: tuple[Activation, ...] = ("sigmoid", "log_sigmoid")  # the softmax of one unit is always 1
 
 
 @dataclass(frozen=True)
@@ -32,11 +40,13 @@ class Step:
     Attributes:
         layer: The layer, or a bare operation of `keras.ops` in a Functional model.
         shape: The shape of its output, without the batch.
+        rows: The length of its output along the batch, for one image: more than 1 if patches or frames are part of it.
         is_new: Whether the output is a new tensor, not the output of a layer inside or before it.
     """
 
     layer: keras.Operation
     shape: tuple[int, ...]
+    rows: int
     is_new: bool
 
 
@@ -45,6 +55,7 @@ class OpenedModel:
 
     Attributes:
         model: The model.
+        sample: Inputs of a few images: those that were given, or noise.
         inference: How `model.predict` calls it.
         head: The layer that converts logits to probabilities; `None` if the model returns logits.
         activation: What that layer computes.
@@ -57,7 +68,7 @@ class OpenedModel:
 
     Args:
         model: Any Keras model.
-        example: An input for one image: an array, or a nest of arrays, whose first dimension is 1.
+        sample: Inputs of one image or more, of which the first `SAMPLE` are used: an array, or a nest of arrays.
         output: The output to use if the model has several: its name or its index.
         images: Inputs to infer from whether a single unit is a probability or a logit, if nothing else determines it.
 
@@ -65,45 +76,39 @@ class OpenedModel:
         ModelError: If there is no such output, or it is not one score per class.
     """
 
-    def __init__(
-        self, model: keras.Model, example: Any, output: str | int | None = None, *, images: Any = None
-    ) -> None:
+    def __init__(self, model: keras.Model, sample: Any, output: str | int | None = None, *, images: Any = None) -> None:
         self.model, self.output = model, output
-        self._example = example
-        self.inference = Inference(model, example)
+        self.sample = tree.map_structure(lambda array: ops.convert_to_numpy(array[:SAMPLE]), sample)
+        one = tree.map_structure(lambda array: array[:1], self.sample)
+        self.inference = Inference(model, one)
         if not model.built:
-            self._call(example)  # creates the layers that exist only after the first call
-        seen: list[tuple[keras.Operation, Any]] = []
-        layers = [part for _, part in parts(model)]
-        with state_kept(model), all_tapped(layers, lambda layer, value: seen.append((layer, value))):
-            final = _array(self._call(example))
-        if final.ndim != 2:
+            self._call(one)  # creates the layers that exist only after the first call
+        calls: list[Call] = []
+        with state_kept(model), all_calls((part for _, part in parts(model)), calls.append):
+            returned = self._call(one)
+        if len(returned.shape) != 2:
             raise ModelError(
                 "The output must contain one score per class, with the shape (n, classes). "
-                f"Received: a model whose output has the shape {('n', *final.shape[1:])}"
+                f"Received: a model whose output has the shape {('n', *returned.shape[1:])}"
             )
-        self.steps = _steps(seen)
-        self.units = final.shape[1]
+        self.steps = _steps(calls)
+        self.units = returned.shape[1]
         self.classes = max(2, self.units)
         self.head: keras.Operation | None = None
         self.activation: Activation = "none"
-        for layer in _heads(seen, final):
-            if activation := self._activation(layer, final):
-                self.head, self.activation = layer, activation
+        for call in reversed(calls):
+            if _gave(call, returned) and (activation := self._activation(call)):
+                self.head, self.activation = call.layer, activation
                 break
         self.loss = compiled_loss(model, output)
-        self.is_closed = not self.head and self._is_probability(final, images)
+        self.is_closed = not self.head and self._is_probability(images)
         self.returns_probabilities = self.activation in ("softmax", "sigmoid") or self.is_closed
         self.threshold = self._threshold() if self.units == 1 else 0.0
-        self._undisturbed = _array(self(example))
 
     @classmethod
     def of(cls, model: keras.Model, images: Any, output: str | int | None = None) -> OpenedModel:
-        """Opens a model with an input of noise, or with the first of `images` if it does not state its input shape."""
-        example = example_input(model)
-        if example is None:
-            example = tree.map_structure(lambda array: array[:1], images)
-        return cls(model, example, output, images=images)
+        """Opens a model with the first of `images`."""
+        return cls(model, images, output, images=images)
 
     def __call__(self, inputs: Any) -> Any:
         """Scores of the classes, a float32 tensor of shape `(n, classes)`.
@@ -111,7 +116,7 @@ class OpenedModel:
         A single logit `z` is evidence for the second class and against the first: the scores are `-z` and `z`, minus
         and plus the threshold of the decision.
         """
-        with without_activation(self.head):
+        with without_function(self.head):
             scores = ops.cast(self._call(inputs), "float32")
         if self.units > 1:
             return scores
@@ -188,26 +193,61 @@ class OpenedModel:
             )
 
     def returned_by(self, layer: keras.Operation) -> Any:
-        """The output of `layer` for the example; `None` if the model does not call it."""
-        outputs: list[Any] = []
-        with all_tapped([layer], lambda _layer, output: outputs.append(output)):
-            self(self._example)
-        return outputs[-1] if outputs else None
+        """The output of `layer` for the sample; `None` if the model does not call it."""
+        calls = self.calls_of([layer], self.sample)
+        return calls[-1].output if calls else None
 
-    def depends_on(self, layer: keras.Operation) -> bool:
-        """Whether the scores change if the output of `layer` is replaced by noise."""
-        generator = np.random.default_rng(0)
+    def calls_of(self, layers: Iterable[keras.Operation], inputs: Any) -> list[Call]:
+        """The calls of the layers for some inputs, in the order in which they return."""
+        calls: list[Call] = []
+        with all_calls(layers, calls.append):
+            self.scores(inputs)
+        return calls
 
-        def noise(output: Any) -> Any:
-            return ops.cast(generator.normal(size=output.shape), output.dtype)
+    def scores(
+        self, inputs: Any, exchanges: Mapping[keras.Operation, Callable[[Any], Any]] | None = None
+    ) -> np.ndarray:
+        """The scores for some inputs, while the outputs of some layers are exchanged. Repeats random layers exactly.
 
-        with tapped(layer, noise):
-            return not np.array_equal(self._undisturbed, _array(self(self._example)))
+        Args:
+            inputs: A batch of inputs.
+            exchanges: For each of these layers, a function from its output to what the rest of the model receives.
+        """
+        with state_kept(self.model), exchanged(exchanges or {}):
+            return _array(self(inputs))
 
-    def _is_probability(self, final: np.ndarray, images: Any) -> bool:
+    def depends_on(self, *layers: keras.Operation) -> bool:
+        """Whether the scores of the sample change if the outputs of the layers are replaced by noise.
+
+        A softmax or a ReLU may hide the change, so noise of several scales is drawn, each with both signs.
+        """
+        return any(self._changes(dict.fromkeys(layers, _noise_at(scale))) for scale in _SCALES)
+
+    @property
+    def explains_probabilities(self) -> bool:
+        """Whether the scores are probabilities although there may be a softmax that was removed."""
+        return self.is_closed or (self.units > 1 and self.head is not None and is_probability(self.undisturbed))
+
+    @cached_property
+    def undisturbed(self) -> np.ndarray:
+        """The scores of the sample, of shape `(images, classes)`."""
+        return self.scores(self.sample)
+
+    def _changes(self, exchanges: Mapping[keras.Operation, Callable[[Any], Any]]) -> bool:
+        before, after = self.undisturbed, self.scores(self.sample, exchanges)
+        return not np.isfinite(before).any() or bool(((after != before) & np.isfinite(after)).any())
+
+    @cached_property
+    def _returned(self) -> np.ndarray:
+        """What the model returns for the sample, of shape `(images, units)`."""
+        with state_kept(self.model):
+            return _array(self._call(self.sample))
+
+    def _is_probability(self, images: Any) -> bool:
         """Whether a model without a removable softmax or sigmoid returns probabilities."""
         if is_hinge(self.loss) or is_distance(self.loss):
             return False
+        final = self._returned
         if self.units > 1:
             return is_probability(final)
         logits = takes_logits(self.loss)
@@ -231,15 +271,21 @@ class OpenedModel:
         """Whether the outputs lie between -1 and 1, as labels of -1 and 1 do."""
         return getattr(self.steps[-1].layer, "activation", None) is keras.activations.tanh if self.steps else False
 
-    def _activation(self, head: keras.Operation, final: np.ndarray) -> Activation | None:
-        """What `head` computes from its logits; `None` if the output does not follow from them."""
-        with state_kept(self.model), without_activation(head):
-            raw = _array(self._call(self._example))
-        if np.array_equal(raw, final):
+    def _activation(self, last: Call) -> Activation | None:
+        """What the last layer computes from its logits; `None` if the output does not follow from them."""
+        head, returned = last.layer, self._returned
+        if not may_end_in_function(last) or not _may_be_probabilities(returned):
             return None
+        with state_kept(self.model), without_function(head):
+            raw = _array(self._call(self.sample))
+        if raw.shape != returned.shape or np.array_equal(raw, returned, equal_nan=True):
+            return None
+        if np.isfinite(returned).all() and _agree(raw, returned):
+            return None  # only rounded
+        possible = _ACTIVATIONS if self.units > 1 else _ACTIVATIONS_OF_ONE_UNIT
         name = f"{type(head).__name__} {getattr(getattr(head, 'activation', None), '__name__', '')}".lower()
-        named_first = sorted(_ACTIVATIONS, key=lambda each: each.replace("_", "") not in name.replace("_", ""))
-        return next((each for each in named_first if _agree(activated(raw.astype(np.float64), each), final)), None)
+        named_first = sorted(possible, key=lambda each: each.replace("_", "") not in name.replace("_", ""))
+        return next((each for each in named_first if _agree(activated(raw.astype(np.float64), each), returned)), None)
 
     def _call(self, inputs: Any) -> Any:
         return self.chosen(self.inference(inputs))
@@ -278,23 +324,63 @@ def _named(outputs: Any, names: list[str] | None) -> dict[str | int, Any]:
     return dict(enumerate(listed)) | dict(zip(names or (), listed, strict=False))
 
 
-def _steps(seen: list[tuple[keras.Operation, Any]]) -> list[Step]:
+def _steps(calls: list[Call]) -> list[Step]:
     return [
-        Step(layer, tuple(value.shape[1:]), is_new=all(value is not earlier for _, earlier in seen[:place]))
-        for place, (layer, value) in enumerate(seen)
-        if hasattr(value, "shape")
+        Step(
+            call.layer,
+            tuple(call.output.shape[1:]),
+            rows=call.output.shape[0] if call.output.shape else 0,
+            is_new=all(call.output is not earlier.output for earlier in calls[:place]),
+        )
+        for place, call in enumerate(calls)
+        if hasattr(call.output, "shape") and is_computed(call.output)
     ]
 
 
-def _heads(seen: list[tuple[keras.Operation, Any]], final: np.ndarray) -> Iterator[keras.Operation]:
-    """Yields the layers that computed the probabilities that the model returned, apart from reshaping, last first."""
-    for layer, value in reversed(seen):
-        if makes_probabilities(layer) and np.array_equal(_array(value).ravel(), final.ravel(), equal_nan=True):
-            yield layer
+def _gave(call: Call, final: Any) -> bool:
+    """Whether the call returned `final`, apart from reshaping and casting."""
+    if not hasattr(call.output, "shape") or not is_computed(call.output):
+        return False
+    if np.prod(call.output.shape) != np.prod(final.shape):
+        return False
+    value, last = _array(call.output).ravel(), _array(final).ravel()
+    return np.allclose(value, last, rtol=_rounding_of(last), atol=0, equal_nan=True)
+
+
+def _may_be_probabilities(values: np.ndarray) -> bool:
+    """Whether the values may be probabilities, or the logarithms of such."""
+    return not ((values < 0) | (values > 1)).any() or not (values > 0).any()
 
 
 def _agree(one: np.ndarray, other: np.ndarray) -> bool:
-    return np.allclose(one, other, rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True)
+    """Whether the values of each image are the same apart from rounding; images with a NaN are left out."""
+    finite = np.isfinite(one).all(axis=1) & np.isfinite(other).all(axis=1)
+    tolerance = _rounding_of(other) * np.abs(other[finite]).max(axis=1, keepdims=True)
+    return bool((np.abs(one - other)[finite] <= tolerance).all())
+
+
+def _rounding_of(values: np.ndarray) -> float:
+    """The error of a computation whose result was perhaps rounded to half precision and cast back."""
+    halves = (_array(ops.cast(values, dtype)) for dtype in ("float16", "bfloat16"))
+    is_half = any(np.array_equal(half, values, equal_nan=True) for half in halves)
+    return _ROUNDING_OF_HALVES if is_half else _ROUNDING
+
+
+def _noise_at(scale: float) -> Callable[[Any], Any]:
+    """Returns a function that replaces features by noise; the second half of the images has the opposite signs.
+
+    Whole images are brighter or darker too, which an average over an image does not hide.
+    """
+    generator = np.random.default_rng(0)
+
+    def noise(output: Any) -> Any:
+        features = _array(output)
+        half, *inner = (len(features) + 1) // 2, *features.shape[1:]
+        drawn = generator.normal(size=(half, *inner)) + generator.normal(size=(half, *[1] * len(inner)))
+        both = np.concatenate([drawn, -drawn])[: len(features)]
+        return ops.cast(both * min(scale * (features.std() or 1.0), _LARGEST), output.dtype)
+
+    return noise
 
 
 def _array(tensor: Any) -> np.ndarray:

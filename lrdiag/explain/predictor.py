@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from lrdiag.backend.compiler import compiled
-from lrdiag.data.inputs import labelled_batches, slices
+from lrdiag.data.inputs import labelled_batches, pieces, slices
 from lrdiag.explain.engine import Explained, predicted_classes
 from lrdiag.explain.model import OpenedModel
 from lrdiag.record.arrays import Predictions
@@ -17,25 +17,29 @@ from lrdiag.record.arrays import Predictions
 class Predictor:
     """The scores of a model in inference mode, in one compiled pass.
 
-    Args:
+    Attributes:
         opened: The model.
         batch_size: Number of images in one pass.
     """
 
     def __init__(self, opened: OpenedModel, batch_size: int) -> None:
-        self.opened = opened
-        self._batch_size = batch_size
+        self.opened, self.batch_size = opened, batch_size
         self._scores = compiled(opened)
 
     def scores(self, images: Any) -> np.ndarray:
         """Scores whose softmax is the probability of each class, a `float64` array of shape `(n, classes)`."""
-        parts = [ops.convert_to_numpy(self._scores(batch)) for batch in slices(images, self._batch_size)]
+        parts = [ops.convert_to_numpy(self._scores(batch)) for batch in slices(images, self.batch_size)]
+        return self.opened.logits(np.concatenate(parts))
+
+    def scores_uncompiled(self, images: Any) -> np.ndarray:
+        """As `scores`. Without compiling, a few passes take less time than compiling one."""
+        parts = [ops.convert_to_numpy(self.opened(batch)) for batch in slices(images, self.batch_size)]
         return self.opened.logits(np.concatenate(parts))
 
     def predict(self, x: Any, y: Any = None) -> Predictions:
         """Predicts every image; arguments and errors are those of `GradCAM.predict_and_explain`."""
         labels, scores = [], []
-        for images, given in labelled_batches(x, y, self._batch_size):
+        for images, given in pieces(labelled_batches(x, y, self.batch_size), self.batch_size):
             classes = self.opened.indices_of(given)
             labels.append(classes)
             scores.append(self.explain(images, classes).scores)

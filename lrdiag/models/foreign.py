@@ -13,14 +13,11 @@ from typing import Any
 import keras
 
 from lrdiag.errors import ModelError
-from lrdiag.model_spec import (
-    KERAS_SUFFIX,
-    MODEL_SUFFIXES,
-    not_a_trained_model,
-    not_importable,
-    require_network,
-    require_trained_model,
-)
+from lrdiag.model_files import MODEL_SUFFIXES, Candidate, refusal_of_folder
+from lrdiag.model_spec import KERAS_SUFFIX, not_importable, require_network, require_trained_model
+from lrdiag.models.accepted import require_keras_model
+from lrdiag.models.keras2 import translated_copy
+from lrdiag.models.unreadable import not_loaded
 
 _ENDPOINT = "serving_default"  # written by `model.export` and by Keras 2
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -40,7 +37,7 @@ def load_foreign(spec: str, image_shape: tuple[int, ...], classes: int) -> keras
     """
     require_network(spec)
     if spec.endswith(KERAS_SUFFIX):
-        return _load_file(Path(spec), trust=False)
+        return _load(Path(spec), trust=False)
     return _call_function(spec, {"image_shape": image_shape, "classes": classes})
 
 
@@ -48,21 +45,19 @@ def load_model(spec: str, *, trust: bool = False) -> keras.Model:
     """Loads a trained model, for evaluation.
 
     Args:
-        spec: The path of a `.keras` or `.h5` file or of a SavedModel's folder, or `"module:function"`, a function that
-            returns it.
-        trust: Whether to run the code that a file contains, such as Lambda layers.
+        spec: The path of a `.keras` or `.h5` file, also of Keras 2, or of a SavedModel's folder, or
+            `"module:function"`, a function that returns it.
+        trust: Whether to run the code that a file contains: Lambda layers, or a SavedModel.
 
     Raises:
         ModelError: If there is no such model, or it cannot be loaded.
     """
     require_trained_model(spec)
     path = Path(spec)
-    if (path / "saved_model.pb").is_file():
-        return _load_saved_model(path)
     if path.is_dir():
-        raise not_a_trained_model(spec)
+        return _load_folder(path, trust)
     if path.suffix in MODEL_SUFFIXES:
-        return _load_file(path, trust, compiled=True)
+        return _load(path, trust)
     return _call_function(spec, {})
 
 
@@ -85,23 +80,44 @@ def takes_images(model: keras.Model) -> tuple[int | None, int | None, int]:
     return shape[1], shape[2], shape[3] or 3
 
 
-def _load_file(path: Path, trust: bool, compiled: bool = False) -> keras.Model:
+def _load_folder(path: Path, trust: bool) -> keras.Model:
+    if (path / "saved_model.pb").is_file():
+        return _load_saved_model(path, trust)
+    if Candidate(path).is_keras_archive:  # `model.save(path, zipped=False)` wrote it
+        return _load(path, trust)
+    raise refusal_of_folder(path)
+
+
+def _load(path: Path, trust: bool) -> keras.Model:
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # irrelevant for evaluation
-            return keras.models.load_model(path, compile=compiled, safe_mode=not trust)
+        return _load_as_it_is(path, trust)
     except Exception as error:  # a layer of the file may raise anything
-        if compiled:  # its loss or optimizer may be unknown here
-            return _load_file(path, trust)
-        raise ModelError(
-            "A model file must load in Keras 3 without running code that it contains, such as Lambda layers. "
-            "If you trust the file, use `lrdiag diagnose --trust`. "
-            f"Received: {path}: {type(error).__name__}: {error}"
-        ) from error
+        reason = error
+    try:
+        with translated_copy(path) as copy:
+            if copy:
+                return _load_as_it_is(copy, trust)
+    except Exception as error:
+        reason = error
+    raise not_loaded(path, reason) from reason
 
 
-def _load_saved_model(path: Path) -> keras.Model:
+def _load_as_it_is(path: Path, trust: bool) -> keras.Model:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # irrelevant for evaluation
+        try:
+            return keras.models.load_model(path, safe_mode=not trust)
+        except Exception:  # its loss or optimizer may be unknown here
+            return keras.models.load_model(path, compile=False, safe_mode=not trust)
+
+
+def _load_saved_model(path: Path, trust: bool) -> keras.Model:
     """Wraps a SavedModel in a single layer. The model has predictions but no heatmaps."""
+    if not trust:
+        raise ModelError(
+            "A SavedModel is a program, which may read and write files. If you trust it, use `lrdiag diagnose "
+            f"--trust`. A .keras file of the same model needs no trust and has heatmaps. Received: {path}"
+        )
     import tensorflow as tf
 
     try:
@@ -148,6 +164,5 @@ def _call_function(spec: str, offered: dict[str, Any]) -> keras.Model:
             f"The function of a `module:function` model must return a keras.Model. "
             f"Received: {spec!r} ({type(error).__name__}: {error})"
         ) from error
-    if not isinstance(model, keras.Model):
-        raise ModelError(f"{spec!r} must return a keras.Model. Received: {type(model).__name__}")
+    require_keras_model(model, f"{spec!r} must return")
     return model

@@ -12,6 +12,7 @@ from lrdiag import formats
 from lrdiag.backend.optimizers import UpdateCounter, batches_per_update, require_settable_rate, unscaled
 from lrdiag.backend.scalar import Scalar
 from lrdiag.errors import SettingsError
+from lrdiag.models.accepted import Callback
 from lrdiag.policies.preview import Previewed
 from lrdiag.policies.sgd import SGD
 from lrdiag.rate.curves import Curve, CycledMomentum, require_curve
@@ -29,7 +30,7 @@ class _OpenCurve(NamedTuple):
     over: Callable[[int, int], Curve]
 
 
-class CurveLR(Previewed, keras.callbacks.Callback):  # type: ignore[misc]
+class CurveLR(Previewed, Callback):
     """Sets the learning rate of each update from a curve, and optionally a momentum that moves opposite to it.
 
     The callback form of `CurveSchedule`. The policy follows the optimizer's own count of updates. Training that

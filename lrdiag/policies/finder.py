@@ -26,6 +26,7 @@ from lrdiag.backend.optimizers import (
 )
 from lrdiag.backend.state import TrainingState, build_on, fit_undone
 from lrdiag.errors import ModelError, SettingsError, require_choice, require_count
+from lrdiag.models.accepted import Callback, require_keras_model
 from lrdiag.policies.batches import endless_batches, no_batch, require_repeatable
 from lrdiag.policies.swept_rate import SweptRate, restore_schedules
 from lrdiag.rate.curves import LADDERS
@@ -37,7 +38,7 @@ Mode = Literal["exponential", "linear"]
 DATA_ENDED = "training ended before the last rate"
 
 
-class LRFinder(keras.callbacks.Callback):  # type: ignore[misc]
+class LRFinder(Callback):
     """Runs a learning-rate range test in `model.fit`, then restores everything.
 
     The rate of update `i` is `start_lr * (end_lr / start_lr) ** (i / (iterations - 1))`, or increases linearly. Each
@@ -290,9 +291,10 @@ def find_lr(
     Raises:
         SettingsError: If an argument is outside its range.
         DataError: If there is no batch, or the data is of an unknown kind.
-        ModelError: If the model isn't compiled, isn't built and `x` is a generator, returns no `loss` from
-            `train_step`, or isn't updated by `model.optimizer`.
+        ModelError: If the model isn't a keras.Model, isn't compiled, isn't built and `x` is a generator, returns no
+            `loss` from `train_step`, or isn't updated by `model.optimizer`.
     """
+    require_keras_model(model)
     require_count("repeats", repeats)
     if batch_size is not None:
         require_count("batch_size", batch_size)

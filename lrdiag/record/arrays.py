@@ -75,6 +75,9 @@ class Dataset:
             `train`.
         fallback: Why this data is used instead of the requested data, or `None`.
         skipped: Files that could not be read.
+        notes: Sentences on how the images were read, which a reader needs to interpret the figures.
+        sixteen_bit_max: The maximum of images with 16 bits for each value, as their upper 8 bits, 0–255; `None`
+            without such images.
     """
 
     name: str
@@ -85,6 +88,8 @@ class Dataset:
     validation: LabelledImages = NO_IMAGES
     fallback: str | None = None
     skipped: tuple[SkippedFile, ...] = ()
+    notes: tuple[str, ...] = ()
+    sixteen_bit_max: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:

@@ -32,6 +32,8 @@ class DatasetFacts:
         test_fingerprint: SHA-256 of the test images and their labels, in order. Two runs with the same fingerprint can
             be compared image by image.
         skipped: Files that could not be read.
+        sixteen_bit_max: The maximum of images with 16 bits for each value, as their upper 8 bits, 0–255; `None`
+            without such images.
     """
 
     name: str
@@ -46,6 +48,7 @@ class DatasetFacts:
     test_counts: list[int]
     test_fingerprint: str
     skipped: list[SkippedFile] = field(default_factory=list)
+    sixteen_bit_max: int | None = None
 
 
 @dataclass(frozen=True)
@@ -354,12 +357,28 @@ class HeatmapTrust:
         empty_share: Share of heatmaps without a value above zero.
         deletion_auc: Mean area under the deletion curves of the heatmaps; lower is better.
         random_deletion_auc: The same for random heatmaps of the same resolution.
+        advantage_low: Lower end of a 95 % interval of `random_deletion_auc - deletion_auc`, from the differences of the
+            single images; `None` if it is unknown.
+        advantage_high: Its upper end.
+        of: Number of images that would have been measured if that took no more time than allowed; `None` if all were.
     """
 
     images: int
     empty_share: float
     deletion_auc: float
     random_deletion_auc: float
+    advantage_low: float | None = None
+    advantage_high: float | None = None
+    of: int | None = None
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "cannot be told"] | None:
+        """Whether the heatmaps are better than random ones; `None` if an older version did not measure it."""
+        if self.advantage_low is None or self.advantage_high is None:
+            return "cannot be told" if self.images < 2 else None
+        if self.advantage_low > 0:
+            return "better"
+        return "worse" if self.advantage_high < 0 else "cannot be told"
 
 
 @dataclass(frozen=True)
@@ -381,7 +400,10 @@ class IndependentCheck:
 
 @dataclass(frozen=True)
 class HeatmapFacts:
-    """How the heatmaps were made. If there are none, `count` is 0 and `unavailable` gives the reason."""
+    """How the heatmaps were made. If there are none, `count` is 0 and `unavailable` gives the reason.
+
+    If it was not measured how far they can be trusted, `not_measured` gives the reason.
+    """
 
     method: str
     layer: str | None
@@ -389,6 +411,7 @@ class HeatmapFacts:
     unavailable: str | None = None
     trust: HeatmapTrust | None = None
     independent: IndependentCheck | None = None
+    not_measured: str | None = None
 
 
 @dataclass(frozen=True)

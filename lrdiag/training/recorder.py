@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import keras
-
 from lrdiag.backend.optimizers import HyperParameters, build_multi_optimizer, inner_optimizers
 from lrdiag.backend.train_function import BatchLoss
+from lrdiag.models.accepted import Callback
 from lrdiag.record.arrays import finite
 
 
-class StepRecorder(keras.callbacks.Callback):  # type: ignore[misc]
+class StepRecorder(Callback):
     """Records the learning rate, the momentum and the loss of each step.
 
     With a `MultiOptimizer`, rate and momentum are those of its first optimizer. If `steps_per_execution` is above 1,

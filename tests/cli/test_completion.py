@@ -48,7 +48,7 @@ def offers_files(line: str) -> bool:
         ("train-and-report --learning-rate ", ["auto"]),
         ("train-and-report --fail-", ["--fail-under", "--fail-if-worse"]),
         ("config find", ["find-lr"]),
-        ("config find-lr --r", ["--repeats", "--rule"]),
+        ("config find-lr --r", ["--resize", "--repeats", "--rule"]),
         ("config find-lr --rule s", ["steepest"]),
         ("config --sched", ["--schedule"]),
         ("config --schedule tri", ["triangular2"]),

@@ -160,7 +160,7 @@ def test_every_option_except_trust_can_be_in_the_file() -> None:
         "mode": "linear",
         "rule": "fastai-steep",
     }
-    choices |= {"preprocess": "torch", "augment": "erase", "image-size": "48x48"}
+    choices |= {"resize": "pad", "preprocess": "torch", "augment": "erase", "image-size": "48x48"}
     for command in COMMANDS:
         for name, (default, _) in values_of(command).items():
             if name == "trust":  # see below
@@ -372,6 +372,7 @@ def test_config_prints_aligned_columns(monkeypatch: pytest.MonkeyPatch) -> None:
         ["data", "cifar10, or digits if it is not available", "default"],
         ["data-dir", os.path.join("cache", "datasets"), "default"],
         ["image-size", "48x48", "command line"],
+        ["resize", "stretch", "default"],
         ["model", "fast", "default"],
         ["batch-size", "depends on the data", "default"],
         ["seed", "0", "default"],

@@ -187,7 +187,7 @@ def test_unusable_data_is_refused(form: Any, message: str, explainer: GradCAM, n
         ([5] * 23, r"A class must be 0 to 4: the model scores 5\. Received: classes 5 to 5"),
         ([-1] * 23, r"A class must be 0 to 4"),
         ([0] * 22, r"one label for each.*arrays of 23 and 22 examples"),
-        (1, r"class indices, of shape \(n,\).*Received: shape=\(\)"),
+        (1, r"class indices, integers of shape \(n,\).*Received: shape=\(\)"),
         ([0.5] * 23, r"class indices"),
     ],
     ids=["too-many", "below-zero", "fewer", "one-for-all", "fractions"],

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lrdiag.data import load_dataset, load_test_set
 from lrdiag.data.loading import NAMED, TRAIN_SIZES
@@ -247,3 +248,15 @@ def test_importing_the_package_is_fast():
     )
     root = Path(__file__).parents[2]
     assert subprocess.check_output([sys.executable, "-c", script], cwd=root, text=True).strip() == "set()"
+
+
+def test_training_and_evaluation_use_the_same_pixels(tmp_path, write_images, progress):
+    root = write_images(count=4)
+    for number, path in enumerate(sorted(root.glob("*/*/*.png"))):
+        noise = np.random.default_rng(number).integers(0, 256, (20 + 3 * number, 70 - 2 * number, 3), np.uint8)
+        Image.fromarray(noise).save(path)
+    trained = load_dataset(Settings(data=str(root)), progress)
+    evaluated = load_test(str(root), progress, image_size=trained.test.images.shape[1:3])
+    np.testing.assert_array_equal(trained.test.images, evaluated.test.images)
+    assert trained.notes[0].startswith("Images of other sizes (16 of 16) were stretched to 32 × 32 pixels")
+    assert evaluated.notes[0].startswith("Images of other sizes (8 of 8) were stretched")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from keras.applications import imagenet_utils
 
-from lrdiag.data.preprocessing import preprocess, read_off, undo
-from lrdiag.errors import DataError, SettingsError
+from lrdiag.data.preprocessing import inferred, preprocess, stretched, undo
+from lrdiag.errors import SettingsError
 from lrdiag.vocabulary import PREPROCESSINGS, Preprocessing
 
 EVERY_VALUE = np.stack([np.roll(np.arange(256, dtype="uint8"), shift) for shift in (0, 5, 90)], axis=-1)[None, None]
@@ -64,23 +64,35 @@ def test_standardized_images_are_stretched_between_their_extremes() -> None:
 @pytest.mark.parametrize(
     ("images", "how"),
     [
-        (np.array([0, 1], np.uint8), "raw"),
-        (np.array([0.0, 1.0]), "0..1"),
-        (np.array([0.0, 1.01]), "raw"),
-        (np.array([0.0, 255.0]), "raw"),
-        (np.array([-1.0, 1.0]), "-1..1"),
-        (np.array([-0.001, 0.5]), "-1..1"),
+        (np.array([0, 2], np.uint8), "raw"),
+        (np.array([0, 0], np.uint8), "raw"),
+        (np.array([0, 1], np.uint8), None),
         (np.array([0, 255], np.int64), "raw"),
+        (np.array([0, 4000], np.uint16), None),
+        (np.array([0.0, 1.0]), "0..1"),
+        (np.array([0.0, 1.0], np.float16), "0..1"),
+        (np.array([-0.02, 1.03]), "0..1"),
+        (np.array([-0.001, 0.5]), "0..1"),
+        (np.array([0.0, 0.0]), "0..1"),
+        (np.array([-1.0, 1.0]), "-1..1"),
+        (np.array([-1.05, 1.1]), "-1..1"),
+        (np.array([-0.3, 0.7]), "-1..1"),
+        (np.array([-0.5, 0.5]), None),
+        (np.array([0.0, 255.0]), "raw"),
+        (np.array([-12.0, 270.0]), "raw"),
+        (np.array([0.0, 20.0]), None),
+        (np.array([-2.1, 2.6]), None),
+        (np.array([-1.0, 1.5]), None),
+        (np.array([-123.7, 151.0]), None),
     ],
 )
-def test_the_scaling_is_inferred_from_the_values(images: np.ndarray, how: str) -> None:
-    assert read_off(images) == how
+def test_the_scaling_is_inferred_from_the_values(images: np.ndarray, how: str | None) -> None:
+    assert inferred(images) == how
 
 
-@pytest.mark.parametrize("images", [np.array([-1.01, 1.0]), np.array([0.0, 255.5]), np.array([-1.0, 1.5])])
-def test_ambiguous_values_are_refused(images: np.ndarray) -> None:
-    with pytest.raises(DataError, match=rf"`preprocess=`.*`display=`.*from {images[0]:.4g} to {images[1]:.4g}"):
-        read_off(images)
+def test_values_are_stretched_between_two_bounds_and_clipped() -> None:
+    assert stretched(np.array([-3.0, -2.0, 0.0, 2.0, 9.0]), -2, 2).tolist() == [0, 0, 128, 255, 255]
+    assert stretched(np.array([4.0, 4.0]), 4, 4).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("function", [preprocess, undo])

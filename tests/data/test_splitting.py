@@ -12,7 +12,10 @@ from lrdiag.record.arrays import LabelledImages, SkippedFile
 @pytest.mark.parametrize(
     ("name", "part"),
     [("train", "train"), ("Training", "train"), ("val", "validation"), ("VALID", "validation"), (" test ", "test"),
-     ("testing", "test"), ("tests", None), ("whole", None), ("", None)],
+     ("testing", "test"), ("tests", None), ("whole", None), ("", None), ("training_set", "train"), ("seg_test", "test"),
+     ("train-data", "train"), ("TestSet", "test"), ("valimages", "validation"), ("dev", "validation"),
+     ("eval", "validation"), ("train2017", "train"), ("cats_train", None), ("train_test", None), ("terrain", None),
+     ("contest", None)],
 )  # fmt: skip
 def test_names_of_parts(name, part):
     assert part_named(name) == part

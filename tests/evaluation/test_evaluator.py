@@ -143,7 +143,6 @@ def test_a_rehearsal_reads_one_batch_and_returns_the_number_of_classes(net: kera
     [
         (TEST.images, TEST.labels + 3, {}, DataError, "the model scores 3"),
         (TEST.images[..., :2], TEST.labels, {}, ModelError, r"\(n, 8, 8, 2\) for .* which takes \(n, 8, 8, 3\)"),
-        (TEST.images - 128.0, TEST.labels, {}, DataError, "preprocess="),
         (TEST.images, TEST.labels, {"display": TEST.images[:2]}, DataError, "`display`"),
         (TEST.images, TEST.labels, {"preprocess": "vgg"}, SettingsError, "`preprocess`"),
     ],
@@ -183,4 +182,4 @@ def test_a_video_is_shown_by_display_and_its_maps_are_not_measured() -> None:
     assert evaluated.heatmap_facts.trust is None
     check = evaluated.heatmap_facts.independent
     assert check is not None
-    assert (check.images, check.skipped) == (0, "the model does not take a single array of images")
+    assert (check.images, check.skipped) == (0, "the model does not take single images")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -128,7 +132,7 @@ def test_probabilities_of_half_precision_are_recognised(rgb: LabelledImages, pol
         (":plain", "can be imported"),
         (f"{MODULE}:number", "can be imported"),
         (f"{MODULE}:nothing", "must return a keras.Model. Received: NoneType"),
-        (f"{MODULE}:layer", "must return a keras.Model. Received: Dense"),
+        (f"{MODULE}:layer", "must return a keras.Model, and this is a single layer.*Dense$"),
         (f"{MODULE}:unknown", "Received: .*depth, width"),
         (f"{MODULE}:broken", "RuntimeError: the weights are elsewhere"),
         (f"{MODULE}:other_classes", r"one score per class.*\(8, 4\).*Received: \(8, 7\)"),
@@ -152,13 +156,13 @@ def test_a_module_that_cannot_be_imported_is_refused(rgb: LabelledImages, module
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x05\x06" + bytes(18)], ids=["empty", "text", "empty-zip"])
 def test_a_file_without_a_model_is_refused(rgb: LabelledImages, content: bytes) -> None:
     Path("broken.keras").write_bytes(content)
-    with pytest.raises(ModelError, match=r"must load in Keras 3.*Received: broken.keras"):
+    with pytest.raises(ModelError, match=r"Copy or download it again. Received: broken.keras"):
         build_network("broken.keras", rgb, CLASSES)
 
 
 def test_a_file_that_would_run_code_is_refused(rgb: LabelledImages) -> None:
     keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Lambda(lambda images: images)]).save("lambda.keras")
-    with pytest.raises(ModelError, match="such as Lambda layers"):
+    with pytest.raises(ModelError, match=r"^The model contains Lambda layers, which run code from the file"):
         build_network("lambda.keras", rgb, CLASSES)
 
 
@@ -186,7 +190,7 @@ def test_a_trained_model_is_loaded_from_every_format_of_keras(rgb: LabelledImage
         original.save(file)
     else:
         original.export(file, verbose=False)
-    loaded = load_model(file)
+    loaded = load_model(file, trust=file == "saved")
     images = rgb.images.astype("float32")
     np.testing.assert_allclose(loaded.predict(images, verbose=0), original.predict(images, verbose=0), rtol=1e-5)
     assert takes_images(loaded) == (32, 32, 3)
@@ -236,10 +240,10 @@ def test_code_in_a_file_runs_only_if_it_is_trusted(rgb: LabelledImages) -> None:
         ("absent.h5", "There is no such model file"),
         (
             "absent",
-            "must be a .keras or .h5 file, the folder of a SavedModel.*Received: 'absent', and there is no such",
+            "must be a .keras or .h5 file, the folder of a SavedModel or of a run.*Received: 'absent', and there is no",
         ),
-        ("folder", r"the folder of a SavedModel, or `module:function`. Received: 'folder'$"),
-        ("broken.h5", "must load in Keras 3.*Received: broken.h5: "),
+        ("folder", r"^The folder is empty.*Received: folder$"),
+        ("broken.h5", "^The model file is empty.*Received: broken.h5$"),
         ("broken", "endpoint `serving_default`.*`model.export`. Received: broken: "),
         (f"{MODULE}:nothing", "must return a keras.Model. Received: NoneType"),
         (f"{MODULE}:only_classes", "Received: .* with classes"),
@@ -251,7 +255,102 @@ def test_a_missing_or_broken_trained_model_is_refused(spec: str, message: str) -
     Path("broken", "saved_model.pb").write_bytes(b"")
     Path("broken.h5").write_bytes(b"")
     with pytest.raises(ModelError, match=message):
-        load_model(spec)
+        load_model(spec, trust=True)
+
+
+def rewritten(path: Path, config: Callable[[str], str] = str, **attributes: str) -> None:
+    """Changes the configuration in an HDF5 file."""
+    with h5py.File(path, "r+") as file:
+        file.attrs["model_config"] = config(file.attrs["model_config"])
+        file.attrs.update(attributes)
+
+
+def weights_only(path: Path) -> None:
+    trained().save_weights("mine.weights.h5")
+    Path("mine.weights.h5").rename(path)
+
+
+def arrays_only(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["images"] = np.zeros(3)
+
+
+def of_a_custom_class(path: Path) -> None:
+    class Doubled(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            return 2 * inputs
+
+    keras.Sequential([keras.Input((8, 8, 3)), Doubled(), keras.layers.Flatten()]).save(path)
+
+
+def with_class(name: str) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        trained().save(path)
+        rewritten(path, lambda config: config.replace('"Rescaling"', f'"{name}"'), keras_version="2.9.0")
+
+    return write
+
+
+def with_an_unknown_argument(path: Path) -> None:
+    trained().save(path)
+    rewritten(path, lambda config: config.replace('"scale":', '"groups": 3, "scale":'), keras_version="2.9.0")
+
+
+def with_other_weights(path: Path) -> None:
+    trained().save(path)
+    rewritten(path, lambda config: config.replace('"units": 4', '"units": 5'))
+
+
+def incomplete(path: Path) -> None:
+    trained().save(path)
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def written_by(version: str) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        trained().save("now.keras")
+        with zipfile.ZipFile("now.keras") as now, zipfile.ZipFile(path, "w") as other:
+            for name in now.namelist():
+                content = now.read(name).replace(b'"scale":', b'"nova": 1, "scale":')
+                other.writestr(name, json.dumps({"keras_version": version}) if name == "metadata.json" else content)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("write", "file", "message"),
+    [
+        (weights_only, "best.h5", r"file contains weights only, no model\. .*`model.load_weights`.*`module:function`"),
+        (arrays_only, "data.h5", "HDF5 file contains no Keras model"),
+        (of_a_custom_class, "mine.keras", "model contains `Doubled`.*register_keras_serializable.*`module:function`"),
+        (of_a_custom_class, "mine.h5", "model contains `Doubled`.*register_keras_serializable.*`module:function`"),
+        (with_class("KerasLayer"), "hub.h5", r"model contains a layer of TensorFlow Hub.*`model.export\(folder\)`"),
+        (with_class("SlicingOpLambda"), "op.h5", "file was written by Keras 2 and contains operations.*`SlicingOpLamb"),
+        (with_an_unknown_argument, "old.h5", r"file was written by Keras 2\.9\.0.*doesn't know groups of Rescaling"),
+        (with_other_weights, "other.h5", "weights in the file don't fit its layers"),
+        (incomplete, "cut.h5", "file is damaged or incomplete"),
+        (written_by("2.15.0"), "old.keras", r"file was written by Keras 2\.15\.0.*`model.save\('model.h5'\)`"),
+        (written_by("9.1"), "new.keras", r"file was written by Keras 9\.1, which is newer than .*Upgrade Keras"),
+    ],
+)
+def test_a_file_that_keras_cannot_load_is_refused_with_the_reason_first(
+    write: Callable[[Path], None], file: str, message: str
+) -> None:
+    write(Path(file))
+    with pytest.raises(ModelError, match=f"^The {message}.*Received: {file}$") as refused:
+        load_model(file)
+    assert "Lambda layer" not in str(refused.value)
+
+
+def test_a_checkpoint_is_recognised_by_its_name() -> None:
+    Path("ckpt-1.index").write_bytes(b"x")
+    with pytest.raises(ModelError, match="checkpoint of TensorFlow, which contains weights only"):
+        load_model("ckpt-1")
+
+
+def test_an_unpacked_keras_file_is_loaded() -> None:
+    trained().save("unpacked", zipped=False)
+    assert load_model("unpacked").output_shape == (None, CLASSES)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lrdiag.data.fitting import fit_all
+from lrdiag.data.fitting import AS_IS, Fitting, fit_all, notes_on
 from lrdiag.data.sources.cifar10_files import read_archive, read_folder
 from lrdiag.data.sources.download import download, keras_home
 from lrdiag.errors import DataError, DataUnavailable
@@ -40,13 +40,11 @@ class Cifar10:
 
     Attributes:
         data_dir: A folder that contains `cifar-10-batches-py/` or `cifar-10-python.tar.gz`, or the former itself.
-        image_size: Height and width that images are scaled to, in pixels. `None` leaves them as they are.
-        channels: 3, or 1 for grey images.
+        fitting: Size and channels of the images.
     """
 
     data_dir: Path | None = None
-    image_size: tuple[int, int] | None = None
-    channels: int = 3
+    fitting: Fitting = AS_IS
     name = "CIFAR-10"
 
     def load(self, progress: Progress, *, test_only: bool = False) -> Dataset:
@@ -57,8 +55,9 @@ class Cifar10:
             DataUnavailable: If CIFAR-10 isn't on disk and can't be downloaded.
         """
         dataset = self._read(progress, test_only)
-        train, test = (fit_all(part, self.image_size, self.channels) for part in (dataset.train, dataset.test))
-        return replace(dataset, train=train, test=test)
+        notes = notes_on([dataset.train, dataset.test], self.fitting)
+        train, test = (fit_all(part, self.fitting) for part in (dataset.train, dataset.test))
+        return replace(dataset, train=train, test=test, notes=tuple(notes))
 
     def _read(self, progress: Progress, test_only: bool) -> Dataset:
         if self.data_dir is not None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lrdiag import opencv
-from lrdiag.data.fitting import fit_all
+from lrdiag.data.fitting import AS_IS, Fitting, fit_all, notes_on
 from lrdiag.progress import Progress
 from lrdiag.record.arrays import NO_IMAGES, Dataset, LabelledImages
 
@@ -28,12 +28,10 @@ class Digits:
         ((1437, 32, 32, 3), (360, 32, 32, 3))
 
     Attributes:
-        image_size: Height and width that images are scaled to, in pixels. `None` leaves them as they are.
-        channels: 3, or 1 for grey images.
+        fitting: Size and channels of the images.
     """
 
-    image_size: tuple[int, int] | None = None
-    channels: int = 3
+    fitting: Fitting = AS_IS
     name = "Digits"
 
     def load(self, progress: Progress, *, test_only: bool = False) -> Dataset:
@@ -47,13 +45,15 @@ class Digits:
         train, test = train_test_split(
             np.arange(len(whole)), test_size=TEST_FRACTION, stratify=whole.labels, random_state=_SPLIT_SEED
         )
-        whole = fit_all(whole, self.image_size, self.channels)
+        notes = notes_on([whole], self.fitting)
+        whole = fit_all(whole, self.fitting)
         return Dataset(
             name=self.name,
             source="scikit-learn's copy of the UCI handwritten digits",
             classes=tuple(str(name) for name in digits.target_names),
             train=NO_IMAGES if test_only else whole.take(np.sort(train)),
             test=whole.take(np.sort(test)),
+            notes=tuple(notes),
         )
 
 

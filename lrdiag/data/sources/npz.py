@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lrdiag.data.fitting import fit_all
+from lrdiag.data.fitting import AS_IS, Fitting, Sizes, fit_all
 from lrdiag.data.sources.names import printable
 from lrdiag.data.splitting import Part, assemble, parts_to_read
 from lrdiag.errors import DataError
@@ -21,13 +21,21 @@ from lrdiag.record.arrays import Dataset, LabelledImages
 
 MAX_CLASSES = 100_000  # higher labels are not class numbers
 
-# Names of the images and labels of each part, in Keras's datasets and in others.
-_NAMES: dict[Part, tuple[tuple[str, str], ...]] = {
-    "train": (("x_train", "y_train"), ("train_images", "train_labels")),
-    "validation": (("x_val", "y_val"), ("val_images", "val_labels")),
-    "test": (("x_test", "y_test"), ("test_images", "test_labels")),
-    "whole": (("x", "y"), ("images", "labels")),
+_WORDS: dict[Part, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
 }
+# Names of the images and labels of each part, in Keras's datasets and in others.
+_NAMES: dict[Part, list[tuple[str, str]]] = {
+    part: [
+        pair
+        for word in words
+        for pair in ((f"x_{word}", f"y_{word}"), (f"{word}_images", f"{word}_labels"), (f"{word}_x", f"{word}_y"))
+    ]
+    for part, words in _WORDS.items()
+}
+_NAMES["whole"] = [("x", "y"), ("images", "labels")]
 _LAYOUT = (
     "A .npz file must contain x_train, y_train, x_test and y_test (and optionally x_val and y_val), or x and y alone"
 )
@@ -39,8 +47,9 @@ class ImageArrays:
 
     `x` and `y` alone are divided into 80 % training and 20 % test images. The names `train_images`, `train_labels` and
     so on, and `images` and `labels`, are accepted too. Images are `uint8` of shape `(n, height, width)`,
-    `(n, height, width, 1)` or `(n, height, width, 3)`. Labels are integers from 0, of shape `(n,)` or `(n, 1)`, or
-    one-hot. An optional array `class_names` contains the names of the classes.
+    `(n, height, width, 1)` or `(n, height, width, 3)`. Labels are integers from 0, of shape `(n,)` or `(n, 1)`,
+    one-hot, or text. An optional array `class_names` contains the names of the classes. Without it, classes that are
+    text are sorted.
 
     Example:
         ```python
@@ -50,13 +59,11 @@ class ImageArrays:
 
     Attributes:
         path: The file.
-        image_size: Height and width that images are scaled to, in pixels. `None` leaves them as they are.
-        channels: 3, or 1 for grey images.
+        fitting: Size and channels of the images.
     """
 
     path: Path
-    image_size: tuple[int, int] | None = None
-    channels: int = 3
+    fitting: Fitting = AS_IS
 
     @staticmethod
     def reads(path: Path) -> bool:
@@ -79,15 +86,18 @@ class ImageArrays:
             arrays = _Arrays(file, source)
             pairs = arrays.pairs()
             wanted = parts_to_read(pairs, source, test_only=test_only)
-            labels = {part: arrays.labels(name) for part, (_, name) in pairs.items()}
-            classes = arrays.classes(list(labels.values()))
-            parts = {}
+            texts = arrays.texts([name for _, name in pairs.values()])
+            labels = {part: arrays.labels(name, texts) for part, (_, name) in pairs.items()}
+            classes = texts or arrays.classes(list(labels.values()))
+            parts: dict[Part, LabelledImages] = {}
+            sizes = Sizes()
             with progress.stage("Reading images", len(wanted), "arrays") as stage:
                 for part in wanted:
                     images = LabelledImages(arrays.images(pairs[part][0]), labels[part].numbers)
-                    parts[part] = fit_all(images, self.image_size, self.channels)
+                    sizes.add(images.images.shape[1:], self.fitting.size, len(images))
+                    parts[part] = fit_all(images, self.fitting)
                     stage.advance()
-        return assemble(self.name, source, classes, parts, test_only=test_only)
+        return assemble(self.name, source, classes, parts, test_only=test_only, notes=self.fitting.notes(sizes))
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
@@ -125,10 +135,14 @@ class _Arrays:
         """Returns the names of the images and labels of each part in the file."""
         found = {}
         for part, alternatives in _NAMES.items():
-            for pair in alternatives:
-                if any(name in self._names for name in pair):
-                    found[part] = pair
-                    break
+            present = [pair for pair in alternatives if any(name in self._names for name in pair)]
+            if len(present) > 1:
+                raise DataError(
+                    "A .npz file must contain each part once. "
+                    f"Received: {self._source} with {' and '.join('/'.join(pair) for pair in present)}. Remove one"
+                )
+            if present:
+                found[part] = present[0]
         missing = [name for pair in found.values() for name in pair if name not in self._names]
         if missing or not found:
             lack = f", which lacks {' and '.join(missing)}" if missing else ""
@@ -150,8 +164,22 @@ class _Arrays:
             )
         return images if images.ndim == 4 else images[..., np.newaxis]
 
-    def labels(self, name: str) -> _Labels:
+    def texts(self, names: Sequence[str]) -> list[str]:
+        """Returns the classes if labels are text: `class_names`, or the labels, sorted. Empty if they are numbers."""
+        texts = {label for name in names for label in _text(self._read(name))}
+        return self.classes([]) if texts and "class_names" in self._names else sorted(texts)
+
+    def labels(self, name: str, texts: Sequence[str]) -> _Labels:
         labels = self._read(name)
+        if texts:
+            numbers = {text: number for number, text in enumerate(texts)}
+            unknown = [label for label in _text(labels) if label not in numbers]
+            if unknown or labels.dtype.kind not in "US":
+                raise DataError(
+                    "Labels that are text must be so in each part, and be among `class_names` if there are any. "
+                    f"Received: {unknown[0] if unknown else labels.dtype} in {name} of {self._source}"
+                )
+            return _Labels(np.array([numbers[label] for label in _text(labels)], np.int64), len(texts))
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
         if _is_one_hot(labels):
@@ -178,7 +206,7 @@ class _Arrays:
                 "`class_names` must be a list of text. "
                 f"Received: {names.dtype} of shape {names.shape} in {self._source}. Save them in this form"
             )
-        return [printable(name.decode("utf-8", "replace") if isinstance(name, bytes) else name) for name in names]
+        return _text(names)
 
     def _read(self, name: str) -> npt.NDArray[Any]:
         try:
@@ -188,6 +216,14 @@ class _Arrays:
                 f"The arrays of a .npz file must be complete, and contain numbers or text. Received: {name} of "
                 f"{self._source}: {error}. Write it again"
             ) from error
+
+
+def _text(labels: npt.NDArray[Any]) -> list[str]:
+    """Returns labels as text, or nothing if they are numbers."""
+    if labels.dtype.kind not in "US":
+        return []
+    decoded = (label.decode("utf-8", "replace") if isinstance(label, bytes) else label for label in labels.ravel())
+    return [printable(label) for label in decoded]
 
 
 def _is_one_hot(labels: npt.NDArray[Any]) -> bool:

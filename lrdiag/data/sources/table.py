@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lrdiag.data.fitting import DEFAULT_SIZE
+from lrdiag.data.fitting import AS_IS, Fitting
 from lrdiag.data.sources.image_files import LabelledFiles, read_parts
 from lrdiag.data.sources.libraries import require
 from lrdiag.data.sources.names import printable
@@ -26,7 +26,7 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 
 _DELIMITERS = ",;\t"
 _COLUMNS = {
-    "path": ("path", "file", "filename", "image"),
+    "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path"),
     "label": ("label", "class", "target"),
     "split": ("split",),
 }
@@ -37,10 +37,11 @@ _INTEGER = re.compile(r"[+-]?\d+")
 class ImageTable:
     r"""Images that a CSV or Parquet table lists, with the columns `path`, `label` and optionally `split`.
 
-    `path` may be called `file`, `filename` or `image`, and `label` may be called `class` or `target`. Relative paths
-    start from the folder of the table. Labels are names or integers. The classes are sorted, integers by value. `split`
-    contains `train`, `val` or `test`. Without it, images are divided into 80 % training and 20 % test images.
-    `lrdiag.data.sources.image_files.read_parts` describes how files are read. Parquet needs pyarrow.
+    `path` may be called `file`, `filename`, `image` and so on, and `label` may be called `class` or `target`. Relative
+    paths start from the folder of the table. Backslashes of Windows may separate folders. Labels are names or integers.
+    The classes are sorted, integers by value. `split` contains `train`, `val` or `test`. Without it, images are divided
+    into 80 % training and 20 % test images. `lrdiag.data.sources.image_files.read_parts` describes how files are read.
+    Parquet needs pyarrow.
 
     Example:
         ```python
@@ -50,13 +51,11 @@ class ImageTable:
 
     Attributes:
         path: The table.
-        image_size: Height and width of the images, in pixels. `None` uses 32 × 32.
-        channels: 3, or 1 for grey images.
+        fitting: Size and channels of the images.
     """
 
     path: Path
-    image_size: tuple[int, int] | None = None
-    channels: int = 3
+    fitting: Fitting = AS_IS
 
     @staticmethod
     def reads(path: Path) -> bool:
@@ -81,11 +80,19 @@ class ImageTable:
         classes = _sorted({row.label for row in rows})
         numbers = {label: number for number, label in enumerate(classes)}
         wanted = parts_to_read({row.part for row in rows}, source, test_only=test_only)
-        files = {part: _files([row for row in rows if row.part == part], numbers) for part in wanted}
-        size = self.image_size or DEFAULT_SIZE
-        parts, skipped = read_parts(self.path.parent, files, size, self.channels, progress)
-        names = [printable(label) for label in classes]
-        return assemble(self.name, source, names, parts, test_only=test_only, skipped=skipped)
+        folder = self.path.parent
+        files = {part: _files([row for row in rows if row.part == part], numbers, folder) for part in wanted}
+        read = read_parts(folder, files, self.fitting, progress)
+        return assemble(
+            self.name,
+            source,
+            [printable(label) for label in classes],
+            read.parts,
+            test_only=test_only,
+            skipped=read.skipped,
+            notes=read.notes,
+            sixteen_bit_max=read.sixteen_bit_max,
+        )
 
     def _rows(self, source: str) -> Iterator[_Row]:
         read = _read_csv if self.path.suffix.lower() in CSV_SUFFIXES else _read_parquet
@@ -163,8 +170,14 @@ def _row(cells: dict[str, Any], where: str) -> _Row:
     return _Row(path.strip(), str(label).strip(), part)
 
 
-def _files(rows: Sequence[_Row], numbers: dict[str, int]) -> LabelledFiles:
-    return LabelledFiles([row.path for row in rows], np.array([numbers[row.label] for row in rows], np.int64))
+def _with_slashes(path: str, folder: Path) -> str:
+    """Converts a path of Windows, unless a file has backslashes in its name."""
+    return path if "\\" not in path or (folder / path).is_file() else path.replace("\\", "/")
+
+
+def _files(rows: Sequence[_Row], numbers: dict[str, int], folder: Path) -> LabelledFiles:
+    labels = np.array([numbers[row.label] for row in rows], np.int64)
+    return LabelledFiles([_with_slashes(row.path, folder) for row in rows], labels)
 
 
 def _sorted(labels: set[str]) -> list[str]:

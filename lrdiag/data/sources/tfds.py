@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from lrdiag.data.fitting import DEFAULT_SIZE, fit
-from lrdiag.data.sources.image_files import reason
+from lrdiag.data.fitting import AS_IS, Fitting, Sizes
+from lrdiag.data.sources.image_files import different_sizes, reason
 from lrdiag.data.sources.libraries import require
 from lrdiag.data.sources.names import printable
 from lrdiag.data.splitting import Part, assemble, part_named, parts_to_read
 from lrdiag.errors import DataError
 from lrdiag.progress import Progress, Stage
-from lrdiag.record.arrays import Dataset, LabelledImages
+from lrdiag.record.arrays import NO_IMAGES, Dataset, LabelledImages
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TfdsFolder:
     """A folder that TensorFlow Datasets has written, with the features `image` and `label`.
 
     Its splits `train`, `test` and `validation` are read. `train` alone is divided into 80 % training and 20 % test
-    images. `lrdiag.data.fitting.fit` crops and scales the images. This needs the package tensorflow-datasets.
+    images. `lrdiag.data.fitting` describes how images are scaled. This needs the package tensorflow-datasets.
 
     Example:
         ```python
@@ -33,13 +33,11 @@ class TfdsFolder:
 
     Attributes:
         path: The folder that contains `dataset_info.json` and `features.json`.
-        image_size: Height and width of the images, in pixels. `None` uses 32 × 32.
-        channels: 3, or 1 for grey images.
+        fitting: Size and channels of the images.
     """
 
     path: Path
-    image_size: tuple[int, int] | None = None
-    channels: int = 3
+    fitting: Fitting = AS_IS
 
     @staticmethod
     def reads(path: Path) -> bool:
@@ -66,8 +64,9 @@ class TfdsFolder:
             splits = _splits(builder.info.splits)
             wanted = parts_to_read(splits, source, test_only=test_only)
             total = sum(builder.info.splits[splits[part]].num_examples for part in wanted)
+            sizes = Sizes()
             with progress.stage("Reading images", total, "images") as stage:
-                parts = {part: self._read(library, builder, splits[part], stage) for part in wanted}
+                parts = {part: self._read(library, builder, splits[part], sizes, stage) for part in wanted}
         except DataError:
             raise
         except Exception as error:  # TensorFlow's errors have no common base class
@@ -75,21 +74,29 @@ class TfdsFolder:
                 f"A folder of TensorFlow Datasets must be complete. Prepare it again. Received: {source}: "
                 f"{type(error).__name__}: {reason(error)}"
             ) from error
-        return assemble(self.name, source, classes, parts, test_only=test_only)
+        notes = self.fitting.of_files.notes(sizes)
+        return assemble(self.name, source, classes, parts, test_only=test_only, notes=notes)
 
-    def _read(self, library: Any, builder: Any, split: str, stage: Stage) -> LabelledImages:
-        size, count = self.image_size or DEFAULT_SIZE, builder.info.splits[split].num_examples
-        images, labels = np.empty((count, *size, self.channels), np.uint8), np.empty(count, np.int64)
-        examples = library.as_numpy(builder.as_dataset(split=split, shuffle_files=False))
-        for index, example in enumerate(examples):
-            if example["image"].dtype != np.uint8:
+    def _read(self, library: Any, builder: Any, split: str, sizes: Sizes, stage: Stage) -> LabelledImages:
+        count, fitting = builder.info.splits[split].num_examples, self.fitting.of_files
+        labels = np.empty(count, np.int64)
+        images = None
+        for index, example in enumerate(library.as_numpy(builder.as_dataset(split=split, shuffle_files=False))):
+            image = example["image"]
+            if image.dtype != np.uint8:
                 raise DataError(
-                    f"Images must be stored as uint8, from 0 to 255. Received: {example['image'].dtype} in {split} of "
+                    f"Images must be stored as uint8, from 0 to 255. Received: {image.dtype} in {split} of "
                     f"{printable(str(self.path))}"
                 )
-            images[index], labels[index] = fit(example["image"], size, self.channels), example["label"]
+            if images is None:
+                size = fitting.size or image.shape[:2]
+                images = np.empty((count, *size, fitting.channels), np.uint8)
+            if fitting.size is None and image.shape[:2] != size:
+                raise different_sizes(f"image {index}", image.shape, size)
+            sizes.add(image.shape, size)
+            images[index], labels[index] = fitting(image), example["label"]
             stage.advance()
-        return LabelledImages(images, labels)
+        return NO_IMAGES if images is None else LabelledImages(images, labels)
 
 
 def _classes(features: Any, source: str) -> list[str]:
@@ -104,5 +111,6 @@ def _classes(features: Any, source: str) -> list[str]:
 
 def _splits(names: Any) -> dict[Part, str]:
     """Returns the name of the split of each part that exists."""
-    found = {part: name for name in names if (part := part_named(name))}
+    by_length = sorted(names, key=len, reverse=True)  # of "test" and "test_images" the shorter is used
+    found = {part: name for name in by_length if (part := part_named(name))}
     return found if set(found) != {"train"} else {"whole": found["train"]}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from lrdiag.diagnosis.evidence import Evidence
 from lrdiag.diagnosis.findings.answers import Answer, Found, Passed, option
-from lrdiag.formats import plural
+from lrdiag.formats import count, plural
+
+NARROWEST = 1 / 16
+"""Share of their range that 16-bit images use at least: those of cameras with 12 bits use less."""
 
 
 def stand_in_data(evidence: Evidence) -> Answer:
@@ -31,4 +34,23 @@ def skipped_files(evidence: Evidence) -> Answer:
         "Replace or remove them. The section on the data lists them all.",
         float(len(skipped)),
         0.0,
+    )
+
+
+def narrow_range(evidence: Evidence) -> Answer:
+    """Images with 16 bits for each value use only the lower end of their range, and are almost black."""
+    maximum = evidence.facts.dataset.sixteen_bit_max
+    if maximum is None:
+        return Passed()
+    used = (maximum + 1) / 256
+    if used > NARROWEST:
+        return Passed(used, NARROWEST)
+    return Found(
+        "The 16-bit images use a small part of their range and are almost black.",
+        f"Their values are below {count(256 * (maximum + 1))}. The range 0 to 65,535 is scaled to 0 to 255, as in "
+        "Keras's loaders.",
+        "Scale the values to the whole range and save the images again, with 8 bits or 16. Train the model on these "
+        "images too.",
+        used,
+        NARROWEST,
     )

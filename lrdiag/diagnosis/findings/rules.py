@@ -55,6 +55,7 @@ RULES: tuple[Rule, ...] = (
     Rule("regression", "warning", "comparison", comparison.regression, needs=("comparison",)),
     Rule("class-regression", "warning", "comparison", comparison.class_regression, needs=("comparison",)),
     Rule("skipped-files", "warning", "data", data.skipped_files),
+    Rule("narrow-range", "warning", "data", data.narrow_range),
     Rule("no-heatmaps", "warning", "misclassified", model.no_heatmaps),
     Rule("no-suggestion", "warning", "learning-rate", model.no_suggestion, needs=("range_test",)),
     Rule(

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from lrdiag.data.fitting import Fitting
 from lrdiag.data.sources.image_folder import ImageFolder
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import SkippedFile
@@ -27,8 +28,8 @@ def test_classes_and_images_are_sorted(write_images, progress):
 def test_size_and_channels_choose_the_shape(write_images, progress):
     root = write_images()
     assert ImageFolder(root).load(progress).train.images.shape == (6, 32, 32, 3)
-    assert ImageFolder(root, (20, 48)).load(progress).train.images.shape == (6, 20, 48, 3)
-    assert ImageFolder(root, channels=1).load(progress).train.images.shape == (6, 32, 32, 1)
+    assert ImageFolder(root, Fitting((20, 48))).load(progress).train.images.shape == (6, 20, 48, 3)
+    assert ImageFolder(root, Fitting(channels=1)).load(progress).train.images.shape == (6, 32, 32, 1)
 
 
 def test_other_and_hidden_files_are_ignored(write_images, progress):
@@ -42,6 +43,23 @@ def test_other_and_hidden_files_are_ignored(write_images, progress):
     (root / "notebooks").mkdir()
     dataset = ImageFolder(root).load(progress)
     assert (len(dataset.train), dataset.skipped) == (6, ())
+    assert dataset.notes == ("Other files in the folders of the classes were not read: 1 .txt.",)
+
+
+def test_images_of_other_formats_are_named_and_other_files_counted(write_images, progress):
+    root = write_images()
+    for name in ("a.heic", "b.SVG", "c.npy", "d.txt", "e.txt", "f.json", "no suffix", "Thumbs.db", ".DS_Store"):
+        (root / "train" / "cat" / name).write_text("something else")
+    shutil.copy(root / "train" / "cat" / "1.png", root / "train" / "cat" / "image")
+    dataset = ImageFolder(root).load(progress)
+    assert [(each.file, each.reason) for each in dataset.skipped] == [
+        ("train/cat/a.heic", ".heic files are not supported"),
+        ("train/cat/b.SVG", ".svg files are not supported"),
+        ("train/cat/c.npy", ".npy files are not supported"),
+    ]
+    other = "Other files in the folders of the classes were not read: 1 .json, 2 .txt, 1 without a suffix."
+    assert dataset.notes == (other,)
+    assert dataset.train.files[3] == "train/cat/image", "the content decides if there is no suffix"
 
 
 def test_nested_folders_belong_to_their_class(write_images, progress):
@@ -106,6 +124,20 @@ def test_the_only_image_of_a_class_is_a_training_image(write_images, progress):
     dataset = ImageFolder(root).load(progress)
     assert np.bincount(dataset.train.labels).tolist() == [4, 1]
     assert np.bincount(dataset.test.labels, minlength=2).tolist() == [1, 0]
+
+
+def test_parts_of_other_names_and_places(write_images, progress):
+    root = write_images()
+    (root / "data").mkdir()
+    for old, new in (("train", "training_set"), ("test", "test_set")):
+        (root / "data" / new).mkdir()
+        (root / old).rename(root / "data" / new / new)
+    (root / "data" / "predictions").mkdir()
+    shutil.copy(root / "data/test_set/test_set/cat/0.png", root / "data" / "predictions")
+    dataset = ImageFolder(root).load(progress)
+    assert (dataset.classes, len(dataset.train), len(dataset.test)) == (("cat", "dog"), 6, 6)
+    assert dataset.train.files[0] == "data/training_set/training_set/cat/0.png"
+    assert dataset.notes == ("Folders beside the parts were not read: predictions.",)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +218,7 @@ def test_a_part_without_images_is_an_error(write_images, progress, part):
     root = write_images()
     for name in ("cat", "dog"):
         for file in (root / part / name).iterdir():
-            file.rename(file.with_suffix(".gif"))
+            file.rename(file.with_suffix(".txt"))
     with pytest.raises(DataError, match=rf"with .jpg, .*/{part} without such files in folders of classes"):
         ImageFolder(root).load(progress)
 
@@ -242,7 +274,7 @@ def test_broken_files_are_skipped_and_named(write_images, progress):
     dataset = ImageFolder(root).load(progress)
     assert dataset.skipped == (
         SkippedFile("train/cat/1.png", "it is empty"),
-        SkippedFile("test/dog/2.png", "its 6 bytes are not a JPEG, PNG, WebP or BMP image"),
+        SkippedFile("test/dog/2.png", "its 6 bytes are not an image of a known format"),
     )
     assert dataset.train.files[:2] == ("train/cat/0.png", "train/cat/2.png")
     assert dataset.train.images[:2, 0, 0, 0].tolist() == [0, 2]
@@ -283,7 +315,7 @@ def test_peak_memory_is_at_most_twice_the_images(write_images, progress):
     ImageFolder(root).load(progress)  # imports are not counted
     tracemalloc.start()
     try:
-        dataset = ImageFolder(root, (256, 256)).load(progress)
+        dataset = ImageFolder(root, Fitting((256, 256))).load(progress)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -344,7 +376,7 @@ def test_an_unreadable_nested_folder_is_named(write_images, progress, lock):
 def test_an_unreadable_class_is_an_error(write_images, progress, lock):
     root = write_images()
     lock("dog")
-    with pytest.raises(DataError, match=r"none of class 'dog' .* the first train/dog: Permission denied"):
+    with pytest.raises(DataError, match=r"must be readable. Received: .*train/dog: Permission denied"):
         ImageFolder(root).load(progress)
 
 

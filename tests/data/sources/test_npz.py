@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lrdiag.data.fitting import Fitting
 from lrdiag.data.sources.npz import ImageArrays
 from lrdiag.errors import DataError
 
@@ -81,7 +82,7 @@ def test_undivided_arrays_are_divided(write, progress, names):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_grey_and_colour(write, progress, shape, channels):
     arrays = four(shape=shape)
-    train = ImageArrays(write(arrays), channels=channels).load(progress).train.images
+    train = ImageArrays(write(arrays), Fitting(channels=channels)).load(progress).train.images
     assert train.shape == (6, 9, 7, channels)
     if shape[2:] != (3,):
         for channel in range(channels):
@@ -89,7 +90,7 @@ def test_grey_and_colour(write, progress, shape, channels):
 
 
 def test_image_size_scales(write, progress):
-    dataset = ImageArrays(write(four()), image_size=(4, 6)).load(progress)
+    dataset = ImageArrays(write(four()), Fitting((4, 6))).load(progress)
     assert dataset.train.images.shape == (6, 4, 6, 3)
     assert dataset.test.images.shape == (4, 4, 6, 3)
 
@@ -125,6 +126,14 @@ def test_an_evaluation_reads_only_the_test_images(write, progress):
     assert len(ImageArrays(write(four(x_train=None, y_train=None))).load(progress, test_only=True).test) == 4
 
 
+@pytest.mark.parametrize("given", [None, ["b", "a", "c"]])
+def test_labels_may_be_text(write, progress, given):
+    arrays = four(y_train=np.array(["b", "a", "c"] * 2), y_test=np.array(["c", "a", "b", "b"]))
+    dataset = ImageArrays(write(arrays | ({"class_names": np.array(given)} if given else {}))).load(progress)
+    assert dataset.classes == (("b", "a", "c") if given else ("a", "b", "c"))
+    assert [dataset.classes[label] for label in dataset.test.labels] == ["c", "a", "b", "b"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -141,7 +150,16 @@ def test_an_evaluation_reads_only_the_test_images(write, progress):
         ({"y_train": np.arange(6) / 2}, r"Labels must be integers.*Received: float64 of shape \(6,\) in y_train"),
         ({"y_train": np.full((6, 2), 0.5)}, r"or one-hot.*Received: float64 of shape \(6, 2\)"),
         ({"y_train": np.ones((6, 2))}, r"or one-hot.*Received: float64 of shape \(6, 2\)"),
-        ({"y_train": np.array(["a"] * 6)}, r"Received: <U1 of shape \(6,\) in y_train"),
+        ({"y_train": np.array(["a"] * 6)}, r"Labels that are text .* in each part.* Received: int64 in y_test"),
+        (
+            {
+                "y_train": np.array(["a", "b"] * 3),
+                "y_test": np.array(["a", "c"] * 2),
+                "class_names": np.array(["a", "b"]),
+            },
+            r"among `class_names`.* Received: c in y_test",
+        ),
+        ({"x_valid": pixels(2, 8, 8), "x_val": pixels(2, 8, 8)}, "each part once.* x_val/y_val and x_valid/y_valid"),
         ({"y_train": np.array(3)}, r"Received: int64 of shape \(\) in y_train"),
         ({"y_train": np.array([0, 1, 10**12, 0, 1, 0])}, "counted from 0 without gaps. Received: 1000000000000 in y_t"),
         ({"y_train": np.array([0, 1, -1, 0, 1, 0])}, "between 0 and 1.*Received: -1 in the training set"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lrdiag.data.fitting import Fitting
 from lrdiag.data.sources.table import ImageTable
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import SkippedFile
@@ -44,7 +45,7 @@ def places(images) -> list[int]:
 
 
 def test_the_column_split_divides_the_rows_and_keeps_their_order(write, progress):
-    dataset = ImageTable(write(DIVIDED)).load(progress)
+    dataset = ImageTable(write(DIVIDED), Fitting(file_size=(32, 32))).load(progress)
     assert (dataset.name, dataset.classes) == ("flowers", ("cat", "dog"))
     assert (places(dataset.train), dataset.train.labels.tolist()) == ([0, 1, 5], [1, 0, 1])
     assert (places(dataset.validation), dataset.validation.labels.tolist()) == ([4, 6], [0, 0])
@@ -56,7 +57,7 @@ def test_the_column_split_divides_the_rows_and_keeps_their_order(write, progress
 
 def test_size_and_channels_choose_the_shape(write, progress):
     path = write(DIVIDED)
-    assert ImageTable(path, (20, 48), channels=1).load(progress).train.images.shape == (3, 20, 48, 1)
+    assert ImageTable(path, Fitting((20, 48), channels=1)).load(progress).train.images.shape == (3, 20, 48, 1)
 
 
 def test_without_split_the_rows_are_divided_by_class(write, progress):
@@ -84,7 +85,8 @@ def test_an_evaluation_uses_the_classes_of_all_rows(write, progress):
 
 
 @pytest.mark.parametrize(
-    "header", ["path,label", "file,class", "filename,target", "image,label", "Path,LABEL", " path , label "]
+    "header",
+    ["path,label", "file,class", "filename,target", "image,label", "Path,LABEL", " path , label ", "file_name,label"],
 )
 def test_names_of_columns(write, progress, header):
     assert len(ImageTable(write(listed(["cat", "dog"] * 5, header))).load(progress).train) == 8
@@ -126,6 +128,12 @@ def test_absolute_paths(tmp_path, write, progress):
     assert places(ImageTable(write(text, "tables/x.csv")).load(progress, test_only=True).test) == [3, 4]
 
 
+def test_paths_of_windows(tmp_path, write, progress):
+    (tmp_path / "a\\b.png").write_bytes((tmp_path / "photos" / "7.png").read_bytes())
+    text = "path,label\nphotos\\3.png,a\n.\\photos\\4.png,b\na\\b.png,b\n"
+    assert places(ImageTable(write(text)).load(progress, test_only=True).test) == [3, 4, 7]
+
+
 def test_a_relative_table(write, progress, monkeypatch):
     path = write(listed(["a", "b"]))
     monkeypatch.chdir(path.parent)
@@ -156,7 +164,7 @@ def test_a_class_of_broken_files_is_an_error(write, progress):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"column of paths \(path, file, filename, image\).* Received: the columns \[\] in the table"),
+        ("", r"column of paths \(path, file, filename, .*\).* Received: the columns \[\] in the table"),
         ("picture,label\na,b\n", r"Received: the columns \['picture', 'label'\]"),
         ("path,kind\na,b\n", r"column of labels \(label, class, target\).* \['path', 'kind'\]"),
         ("path,label\n", "must list images. Received: the table .* without rows"),

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from lrdiag.data.fitting import Fitting
 from lrdiag.data.sources.tfds import TfdsFolder
 from lrdiag.errors import DataError
 
@@ -22,6 +23,7 @@ SPLITS = {
     "validation": [{"image": picture(50 + n, 8, 8, 1), "label": n % 2} for n in range(4)],
     "test": [{"image": picture(100 + n, 9, 7, 4), "label": 1} for n in range(3)],
 }
+FITTING = Fitting(file_size=(32, 32))
 
 
 @pytest.fixture
@@ -55,9 +57,10 @@ def prepared(monkeypatch):
 
 def test_splits_are_read_and_images_of_every_size_are_fitted(folder, prepared, progress):
     prepared()
-    dataset = TfdsFolder(folder).load(progress)
+    dataset = TfdsFolder(folder, FITTING).load(progress)
     assert (dataset.name, dataset.classes) == ("pets", ("dog", "cat"))
     assert dataset.train.images.shape == (10, 32, 32, 3)
+    assert "stretched to 32 × 32 pixels" in dataset.notes[0]
     assert dataset.train.images[:, 5, 5, 2].tolist() == list(range(10))
     assert dataset.train.labels.tolist() == [0, 1] * 5
     assert dataset.validation.images[:, 5, 5, 2].tolist() == [50, 51, 52, 53]
@@ -68,21 +71,29 @@ def test_splits_are_read_and_images_of_every_size_are_fitted(folder, prepared, p
 
 def test_size_and_channels_choose_the_shape(folder, prepared, progress):
     prepared()
-    assert TfdsFolder(folder, (20, 48), channels=1).load(progress).test.images.shape == (3, 20, 48, 1)
+    assert TfdsFolder(folder, Fitting((20, 48), channels=1)).load(progress).test.images.shape == (3, 20, 48, 1)
 
 
 def test_an_evaluation_reads_only_the_test_images(folder, prepared, progress):
     prepared()
-    dataset = TfdsFolder(folder).load(progress, test_only=True)
+    dataset = TfdsFolder(folder, FITTING).load(progress, test_only=True)
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (0, 0, 3)
     assert progress.steps == 3
 
 
+def test_without_a_size_images_keep_theirs_if_they_share_one(folder, prepared, progress):
+    prepared({"test": [{"image": picture(0, 8, 9, 3), "label": 0}] * 2})
+    assert TfdsFolder(folder).load(progress, test_only=True).test.images.shape == (2, 8, 9, 3)
+    prepared({"test": [{"image": picture(0, 8, 9, 3), "label": 0}, {"image": picture(0, 9, 8, 3), "label": 0}]})
+    with pytest.raises(DataError, match=r"--image-size.*Received: images of 9 × 8 pixels, and image 1 of 8 × 9"):
+        TfdsFolder(folder).load(progress, test_only=True)
+
+
 def test_train_alone_is_divided_or_evaluated_as_a_whole(folder, prepared, progress):
     prepared({"train": SPLITS["train"]})
-    dataset = TfdsFolder(folder).load(progress)
+    dataset = TfdsFolder(folder, FITTING).load(progress)
     assert (len(dataset.train), len(dataset.test)) == (8, 2)
-    assert len(TfdsFolder(folder).load(progress, test_only=True).test) == 10
+    assert len(TfdsFolder(folder, FITTING).load(progress, test_only=True).test) == 10
 
 
 def test_the_folder_names_the_data_unless_it_is_a_version(tmp_path):
@@ -112,13 +123,13 @@ def test_the_folder_names_the_data_unless_it_is_a_version(tmp_path):
 def test_unusable_data_is_named(folder, prepared, progress, splits, features, message):
     prepared(splits, features)
     with pytest.raises(DataError, match=message):
-        TfdsFolder(folder).load(progress)
+        TfdsFolder(folder, FITTING).load(progress)
 
 
 def test_without_the_library_the_error_names_the_package(folder, progress, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(DataError, match=r"needs tensorflow-datasets. Run `pip install tensorflow-datasets`"):
-        TfdsFolder(folder).load(progress)
+        TfdsFolder(folder, FITTING).load(progress)
 
 
 def test_which_paths_are_read(tmp_path, folder):
@@ -155,12 +166,12 @@ def written(tmp_path):
 def test_a_folder_written_by_the_library_is_read(written, progress):
     path, splits = written
     assert TfdsFolder.reads(path)
-    dataset = TfdsFolder(path, (12, 16)).load(progress)
+    dataset = TfdsFolder(path, Fitting((12, 16))).load(progress)
     assert (dataset.name, dataset.classes) == ("pets", ("dog", "cat"))
     for part, images in (("train", dataset.train), ("test", dataset.test)):
         pairs = {(image.tobytes(), int(label)) for image, label in zip(images.images, images.labels, strict=True)}
         assert pairs == {(example["image"].tobytes(), example["label"]) for example in splits[part]}
-    again = TfdsFolder(path, (12, 16)).load(progress)
+    again = TfdsFolder(path, Fitting((12, 16))).load(progress)
     np.testing.assert_array_equal(again.test.images, dataset.test.images)
 
 
@@ -175,4 +186,4 @@ def test_an_incomplete_folder_is_an_error(written, progress):
 def test_a_broken_description_is_an_error(folder, progress):
     pytest.importorskip("tensorflow_datasets")
     with pytest.raises(DataError, match=r"must be complete. Prepare it again. Received: .*Error: "):
-        TfdsFolder(folder).load(progress)
+        TfdsFolder(folder, FITTING).load(progress)

@@ -41,6 +41,16 @@ def test_skipped_files(number: int, title: str) -> None:
     assert result(facts_of(SOUND), "skipped-files").status == "passed"
 
 
+@pytest.mark.parametrize(("maximum", "status"), [(None, "passed"), (16, "passed"), (15, "found"), (3, "found")])
+def test_16_bit_images_that_use_little_of_their_range(maximum: int | None, status: str) -> None:
+    facts = with_data(sixteen_bit_max=maximum)
+    assert result(facts, "narrow-range").status == status
+    if maximum == 15:
+        found = finding(facts, "narrow-range")
+        assert "below 4,096. The range 0 to 65,535" in found.evidence, "12 bits"
+        assert found.value == found.threshold == 1 / 16
+
+
 @pytest.mark.parametrize(
     ("loss", "title", "advice"),
     [
