@@ -21,7 +21,7 @@ from lrdiag.backend.tap import tapped
 from lrdiag.data.inputs import slices
 from lrdiag.errors import ModelError
 from lrdiag.explain.engine import Explained, predicted_classes
-from lrdiag.explain.layers import channels_first
+from lrdiag.explain.grids import channels_first
 from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.plan import Plan
 

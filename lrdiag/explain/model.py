@@ -15,7 +15,9 @@ from lrdiag.backend.compiler import is_computed
 from lrdiag.backend.graph import parts
 from lrdiag.backend.tap import Call, all_calls, exchanged, may_end_in_function, without_function
 from lrdiag.errors import DataError, ModelError
+from lrdiag.explain.grids import Grid, grids_of
 from lrdiag.explain.loss import says_from_logits
+from lrdiag.explain.pictures import pictures_of
 from lrdiag.record.arrays import is_probability
 
 _NEARLY_ONE = 1 - 1e-7  # float32 has no finite logit for larger probabilities
@@ -34,7 +36,7 @@ _ACTIVATIONS: dict[Activation, Callable[[Any], Any]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """One call of a layer.
 
@@ -155,6 +157,19 @@ class OpenedModel:
     def explains_probabilities(self) -> bool:
         """Whether the scores are probabilities although there may be a softmax that was removed."""
         return self.is_closed or (self.units > 1 and self.head is not None and is_probability(self.undisturbed))
+
+    @cached_property
+    def grids(self) -> dict[Step, Grid]:
+        """How the output of each of `steps` lies over the image, of those whose axes are the image's."""
+        return grids_of(self)
+
+    @cached_property
+    def others(self) -> tuple[Any, np.ndarray]:
+        """The sample with noise in all pictures, and its scores."""
+        inputs = self.sample
+        for picture in pictures_of(self.model, inputs):
+            inputs = picture.replaced(inputs)
+        return inputs, _array(self(inputs))
 
     @cached_property
     def undisturbed(self) -> np.ndarray:
