@@ -32,7 +32,7 @@ from lrdiag.vocabulary import Preprocessing
 
 BATCH_SIZE = 512
 """Number of images in a batch when lrdiag evaluates data that it has read itself."""
-METHOD = "Grad-CAM"
+METHOD, METHOD_OF_TOKENS = "Grad-CAM", "gradient × token"
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Evaluator:
         if self._explainer:
             heatmaps = collector.heatmaps("gradcam", str(self._explainer.layer))
             with progress.stage("Checking the heatmaps"):
-                facts = _heatmap_facts(predictor, keeper.sample, predictions, heatmaps)
+                facts = _heatmap_facts(self._explainer, keeper.sample, predictions, heatmaps)
         return Evaluated(
             predictions=predictions,
             heatmaps=heatmaps,
@@ -208,15 +208,15 @@ class Evaluator:
             with _refusals_explained(self._model, images):
                 try:
                     pictures = pictures_of(self._model, images)
-                    drawn = drawn_by(display, images, pictures)
+                    explained = drawn_by(display, images, pictures) or evenly_spaced(pictures)
                     explainer = GradCAM(
                         self._model,
                         output=self._output,
                         batch_size=self._batch_size,
                         images=images,
-                        pictures=drawn or evenly_spaced(pictures),
+                        pictures=explained,
                     )
-                    view = view_of(explainer.plan, pictures, images, display, drawn, preprocess)
+                    view = view_of(explainer.plan, pictures, explained, images, display, preprocess)
                     explainer.explain(one_image, its_label)
                     self._explainer, self._predictor = explainer, explainer.predictor
                     self._view, self._notes = view, (*explainer.notes, *view.notes)
@@ -227,11 +227,12 @@ class Evaluator:
         return self._predictor
 
 
-def _heatmap_facts(predictor: Predictor, sample: Sample, predictions: Predictions, heatmaps: Heatmaps) -> HeatmapFacts:
+def _heatmap_facts(explainer: GradCAM, sample: Sample, predictions: Predictions, heatmaps: Heatmaps) -> HeatmapFacts:
     """Returns how the maps were made, and how reliable they are on a random sample of the mistakes."""
-    facts = HeatmapFacts(METHOD, heatmaps.layer, len(heatmaps.indices))
+    predictor, grid = explainer.predictor, explainer.token_grid
+    facts = HeatmapFacts(METHOD_OF_TOKENS if grid else METHOD, heatmaps.layer, len(heatmaps.indices), grid=grid)
     if sample.images is None:
-        reason = "the model does not take a single array of images"
+        reason = "the model does not take single images"
         return replace(facts, independent=IndependentCheck(0, 0, None, reason))
     maps = heatmaps.predicted[np.searchsorted(heatmaps.indices, sample.indices)]
     usable = np.isfinite(maps).all(axis=(1, 2))
@@ -239,11 +240,16 @@ def _heatmap_facts(predictor: Predictor, sample: Sample, predictions: Prediction
         return facts
     images, maps, classes = sample.images[usable], maps[usable], predictions.predicted[sample.indices[usable]]
     independent = compare_with_keras_vis(predictor.opened, heatmaps.layer, images, maps, classes)
-    if images.ndim == 3:  # grey images without an axis of channels
-        trust = measure_trust(lambda each: predictor.scores(each[..., 0]), images[..., np.newaxis], maps, classes)
-    else:
-        trust = measure_trust(predictor.scores, images, maps, classes)
-    return replace(facts, trust=trust, independent=independent)
+    grey = images.ndim == 3  # without an axis of channels
+    trust = measure_trust(
+        lambda each: predictor.scores_uncompiled(each[..., 0] if grey else each),
+        images[..., np.newaxis] if grey else images,
+        maps,
+        classes,
+        test_images=len(predictions.labels),
+    )
+    skipped = None if trust else "one image takes longer than the whole evaluation"
+    return replace(facts, trust=trust, independent=independent, not_measured=skipped)
 
 
 @contextmanager

@@ -66,9 +66,9 @@ def drawn_by(display: Display | None, inputs: object, pictures: Sequence[Picture
 def view_of(
     plan: Plan | None,
     pictures: Sequence[Picture],
+    explained: Sequence[Picture],
     inputs: object,
     display: Display | None,
-    drawn: Sequence[Picture],
     preprocess: Preprocessing | None,
 ) -> View:
     """Chooses what is shown.
@@ -76,9 +76,9 @@ def view_of(
     Args:
         plan: The heatmaps that are made, or `None`.
         pictures: Every picture of the inputs.
+        explained: Those that the plan was made for: all, some of many, or those that `display` draws.
         inputs: The first batch of inputs.
         display: The images to show, or `None`.
-        drawn: The pictures that `display` draws, if that is known.
         preprocess: How the images were scaled; `None` if it is inferred.
 
     Raises:
@@ -87,7 +87,7 @@ def view_of(
     if plan is None:
         return NO_MAPS
     if display is not None:
-        return _beside_display(plan, pictures, drawn)
+        return _beside_display(plan, pictures, explained)
     shown, maps = [], []
     for place, each in enumerate(plan.maps):
         visible = [picture for picture in each.pictures if _can_be_shown(picture.of(inputs), preprocess)]
@@ -96,44 +96,52 @@ def view_of(
             maps.append(place)
     if not shown:
         return View((), tuple(range(len(plan.maps))), len(plan.maps))
-    return View(tuple(shown), tuple(maps), len(plan.maps), tuple(_notes(plan, pictures, shown, maps)))
+    return View(tuple(shown), tuple(maps), len(plan.maps), tuple(_notes(plan, pictures, explained, shown, maps)))
 
 
-def _beside_display(plan: Plan, pictures: Sequence[Picture], drawn: Sequence[Picture]) -> View:
-    belonging = [place for place, each in enumerate(plan.maps) if set(drawn) & set(each.pictures)]
-    if not drawn and len(plan.maps) == 1 and len(plan.maps[0].pictures) == len(pictures):
-        belonging = [0]
-    if len(belonging) == 1:
-        return View((), tuple(belonging), len(plan.maps))
-    if len(belonging) > 1:
+def _beside_display(plan: Plan, pictures: Sequence[Picture], explained: Sequence[Picture]) -> View:
+    of_all = len(plan.maps) == 1 and set(plan.maps[0].pictures) == set(pictures)
+    is_known = 0 < len(explained) < len(pictures)
+    if not of_all and not is_known:
+        raise ModelError(
+            "A heatmap belongs to one of several pictures, so lrdiag must know which one is shown. Pass a function of "
+            "the inputs that draws one of them as `display`, or leave it out. Received: images for a model that takes "
+            f"{_listed(pictures)}"
+        )
+    if len(plan.maps) > 1:
         raise ModelError(
             "Each picture has its own heatmap, so `display` must draw one of them, or be left out to show several. "
-            f"Received: a function that draws {_listed(drawn)}"
+            f"Received: a function that draws {_listed(explained)}"
         )
-    raise ModelError(
-        "A heatmap belongs to one of several pictures, so lrdiag must know which one is shown. Pass a function of the "
-        f"inputs as `display`, or leave it out. Received: images for a model that takes {_listed(pictures)}"
-    )
+    note = f"The heatmaps belong to {_listed(explained)}, which `display` draws."
+    return View((), (0,), 1, () if of_all else (note,))
 
 
-def _notes(plan: Plan, pictures: Sequence[Picture], shown: Sequence[Picture], maps: Sequence[int]) -> list[str]:
+def _notes(
+    plan: Plan,
+    pictures: Sequence[Picture],
+    explained: Sequence[Picture],
+    shown: Sequence[Picture],
+    maps: Sequence[int],
+) -> list[str]:
     notes = []
     if len(shown) > 1:
+        of_all = f" of its {len(pictures)}" if len(explained) < len(pictures) else ""
         notes.append(
-            f"Each example is shown as {len(shown)} pictures, one below the other, each with its own heatmap: "
+            f"Each example is shown as {len(shown)}{of_all} pictures, one below the other, each with its own heatmap: "
             f"{_listed(shown)}."
         )
     for place, picture in zip(maps, shown, strict=True):
         together = plan.maps[place].pictures
         if len(together) > 1:
+            names = f"all {len(pictures)} pictures" if len(together) == len(explained) else _listed(together)
             notes.append(
-                f"One heatmap belongs to {_listed(together)} together, because the explained layer combines them; "
-                f"{picture.name} is shown."
+                f"One heatmap belongs to {names} together, because the explained layer combines them; {picture.name} "
+                "is shown."
             )
     covered = {picture for place in maps for picture in plan.maps[place].pictures}
-    if len(covered) < len(pictures):
-        in_order = [picture for picture in pictures if picture in covered]
-        notes.append(f"Of {len(pictures)} pictures, the heatmaps cover {_listed(in_order)} only.")
+    if not covered.issuperset(explained):
+        notes.append(f"The heatmaps cover {_listed([each for each in pictures if each in covered])} only.")
     return notes
 
 

@@ -15,7 +15,8 @@ from lrdiag.data.inputs import DEFAULT_BATCH_SIZE, labelled_batches, slices
 from lrdiag.errors import SettingsError, require_choice, require_count
 from lrdiag.explain.collector import Collector, joined
 from lrdiag.explain.engine import WEIGHTINGS, Engine, Explained
-from lrdiag.explain.layers import choose_layers, find_layer, path_of
+from lrdiag.explain.grids import grid_of
+from lrdiag.explain.layers import LAYERS_JOINED, choose_layers, find_layer, path_of
 from lrdiag.explain.model import SAMPLE, OpenedModel
 from lrdiag.explain.paths import cover
 from lrdiag.explain.pictures import Picture, evenly_spaced, pictures_of
@@ -67,7 +68,12 @@ class GradCAM:
     - `"smoothgrad"`: the mean of these absolute gradients over 20 copies of the image with noise, whose standard
       deviation is a fifth of the range of values in the image. The noise is the same for every image and run.
 
-    Sources: Selvaraju et al., "Grad-CAM" (2017); Draelos and Carin, "Use HiResCAM instead of Grad-CAM" (2020);
+    A transformer is explained where the image becomes tokens, one for each patch. There `"gradcam"` and `"hirescam"`
+    weight each token by its own gradient, while the weights of attention and the scales of layer normalization are held
+    constant; `"gradcam"` subtracts the mean of all tokens first. Then a map says, to first order, how much the score
+    would fall if a token were replaced by the mean token. The other methods of a layer do not support transformers.
+
+    Sources: Ali et al., "XAI for transformers" (2022); Selvaraju et al., "Grad-CAM" (2017); Draelos and Carin, "Use HiResCAM instead of Grad-CAM" (2020);
     Chattopadhay et al., "Grad-CAM++" (2018); Jiang et al., "LayerCAM" (2021); Wang et al., "Score-CAM" (2020); Simonyan
     et al., "Deep inside convolutional networks" (2013); Smilkov et al., "SmoothGrad" (2017).
 
@@ -81,7 +87,7 @@ class GradCAM:
     Args:
         model: A Keras model that takes images and returns one score per class.
         layer: The layer to explain: the layer itself, its name or its path. Defaults to the last feature map that has
-            a height and a width, after its activation. Not for `"saliency"` and `"smoothgrad"`.
+            a height and a width, after its activation, or the layer at which the image becomes tokens. Not for `"saliency"` and `"smoothgrad"`.
         output: The output to explain if the model has several: its name or its index.
         method: One of the methods above.
         batch_size: Number of images in one pass.
@@ -197,6 +203,14 @@ class GradCAM:
         return Predictor(self._opened, self._batch_size)
 
     @property
+    def token_grid(self) -> str | None:
+        """The size of the maps, `"token grid 8×8"`, if they show the tokens of a transformer; otherwise `None`."""
+        if self.plan is None or not self.plan.of_tokens:
+            return None
+        height, width = grid_of(self.plan.layers[0], self._opened).size
+        return f"token grid {height}×{width}"
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Sentences about the maps that a reader needs to interpret them; available as soon as `layer` is known."""
         notes = []
@@ -234,7 +248,7 @@ class GradCAM:
             pictures = self._pictures or evenly_spaced(pictures_of(self._model, self._opened.sample))
             self.plan = plan_of(self._opened, layers, pictures)
         self._engine = self._new_engine()
-        self.layer = " + ".join(path_of(self._model, layer) for layer in layers) or "input"
+        self.layer = LAYERS_JOINED.join(path_of(self._model, layer) for layer in layers) or "input"
 
     def _layers(self) -> list[keras.Operation]:
         if self._asked_for is None:

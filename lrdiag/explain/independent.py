@@ -13,12 +13,16 @@ from keras import ops
 
 from lrdiag.backend.graph import outputs_in_graph, parts
 from lrdiag.backend.tap import without_function
+from lrdiag.explain.layers import LAYERS_JOINED
 from lrdiag.explain.model import OpenedModel
+from lrdiag.explain.tokens import become_tokens
 from lrdiag.record.facts import IndependentCheck
 
 CHECKED = 16  # images at most
 TOLERANCE = 0.01  # between two maps, each scaled to 0–1
 SECONDS = 2.0  # at most, the import of tf-keras-vis included
+_COST_OF_GRADIENTS = 3  # passes without gradients
+_TRIALS = 3  # explanations of one image that show how long all take
 
 
 def compare_with_keras_vis(
@@ -62,6 +66,10 @@ def _unsupported(opened: OpenedModel, layer: str, image: np.ndarray) -> str | No
         return "tf-keras-vis does not support subclassed models"
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         return "tf-keras-vis is only compared on models of one input and one output"
+    if become_tokens(opened, next(each for path, each in parts(opened.model) if path == layer.split(LAYERS_JOINED)[0])):
+        return "tf-keras-vis makes no heatmaps of tokens"
+    if LAYERS_JOINED in layer:
+        return "tf-keras-vis explains a single layer"
     if "/" in layer:
         return "tf-keras-vis does not support layers inside a nested model or layer"
     if len(_outputs(model, layer)) != 1:
@@ -80,10 +88,15 @@ def _unsupported(opened: OpenedModel, layer: str, image: np.ndarray) -> str | No
 
 def _maps_in_time(opened: OpenedModel, layer: str, images: np.ndarray, classes: np.ndarray) -> np.ndarray | float:
     """Returns the maps, or the estimated time in seconds if it exceeds `SECONDS`."""
+    of_one = _COST_OF_GRADIENTS * _seconds(lambda: opened(images[:1]))
+    if _TRIALS * of_one > SECONDS:
+        return of_one * len(images)
     started = time.perf_counter()
     explain = _keras_vis(opened, layer)
     first = explain(images[:1], classes[:1])  # includes one-time costs
-    of_one = min(_seconds(lambda: explain(images[:1], classes[:1])) for _ in range(2))
+    if time.perf_counter() - started > SECONDS:
+        return time.perf_counter() - started + of_one * (len(images) - 1)
+    of_one = min(_seconds(lambda: explain(images[:1], classes[:1])) for _ in range(_TRIALS - 1))
     estimate = time.perf_counter() - started + of_one * (len(images) - 1)
     if estimate > SECONDS:
         return estimate

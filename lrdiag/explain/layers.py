@@ -24,6 +24,8 @@ _CONVOLUTIONS = (
     keras.layers.SeparableConv2D,
     keras.layers.Conv2DTranspose,
 )
+LAYERS_JOINED = " + "
+"""Between the paths of layers that are explained together."""
 _LISTED = 20  # layers that an error names
 
 

@@ -11,7 +11,8 @@ from keras import ops, tree
 
 MOST_PICTURES = 4
 """Number of pictures of one example that are explained; of more, evenly spaced ones are chosen."""
-_CHANNELS = (1, 3, 4)
+CHANNELS = (1, 3, 4)
+"""Numbers of channels of pictures."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def evenly_spaced(pictures: list[Picture]) -> list[Picture]:
 
 def _is_image(shape: tuple[int, ...]) -> bool:
     """Whether the shape is that of images or videos, with the channels first or last."""
-    return len(shape) in (4, 5) and (shape[-1] in _CHANNELS or shape[-3] in _CHANNELS)
+    return len(shape) in (4, 5) and (shape[-1] in CHANNELS or shape[-3] in CHANNELS)
 
 
 def _names(model: keras.Model | None, inputs: Any) -> list[str]:

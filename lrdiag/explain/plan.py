@@ -18,7 +18,7 @@ from lrdiag.errors import ModelError
 from lrdiag.explain.grids import grid_of
 from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.paths import last_calls, outputs_of
-from lrdiag.explain.pictures import Picture
+from lrdiag.explain.pictures import CHANNELS, Picture
 from lrdiag.explain.tokens import become_tokens
 
 
@@ -142,18 +142,20 @@ def _lie_over(
     opened: OpenedModel, layers: Sequence[keras.Operation], calls: list[int], picture: Picture, before: list[Call]
 ) -> bool:
     """Whether the features of each call follow the halves of the picture: upper and lower, left and right."""
-    size = picture.of(opened.sample).shape[1:3]
+    shape = picture.of(opened.sample).shape[1:]
+    before_axes = () if shape[-1] in CHANNELS else (slice(None),)  # the channels come first
     for axis in (0, 1):
         centres = []
-        for half in (slice(None, size[axis] // 2), slice(size[axis] // 2, None)):
-            part = (half,) if axis == 0 else (slice(None), half)
+        middle = shape[len(before_axes) + axis] // 2
+        for half in (slice(None, middle), slice(middle, None)):
+            part = (*before_axes, half) if axis == 0 else (*before_axes, slice(None), half)
             after = outputs_of(opened, layers, picture.replaced(opened.sample, part))
-            changes = [grid_of(before[call].layer, opened)(_change(before[call], after[call])) for call in calls]
-            along = np.stack([np.asarray(each).sum(axis=(0, 2 - axis, 3)) for each in changes])
-            if not along.any(axis=1).all():
+            changes = (grid_of(before[call].layer, opened)(_change(before[call], after[call])) for call in calls)
+            along = [np.asarray(each).sum(axis=(0, 2 - axis, 3)) for each in changes]
+            if not all(each.any() for each in along):
                 return False
-            centres.append(np.array([np.average(np.arange(len(each)), weights=each) for each in along]))
-        if not (centres[0] < centres[1]).all():
+            centres.append([np.average(np.arange(len(each)) / len(each), weights=each) for each in along])
+        if any(first >= second for first, second in zip(*centres, strict=True)):
             return False
     return True
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from itertools import islice
 
 import keras
 from keras import ops
@@ -45,10 +44,11 @@ def where_tokens_enter(opened: OpenedModel, last: Step, maps: list[Step]) -> Ste
     """
     tokens, size = _tokens(opened), opened.grids[last].size
     of_size = [step for step in tokens[: tokens.index(last) + 1] if opened.grids[step].size == size]
-    first, *later = islice((step for step in of_size if step is last or _decides(opened, step)), 2)
+    deciding = (step for step in of_size if step is last or _decides(opened, step))
+    first = next(deciding)
     before = opened.steps[: opened.steps.index(first)]
     if any(step in before and opened.grids[step].size != size for step in tokens):
-        return later[0] if later else first
+        return next(deciding, first)
     before_tokens = [step for step in maps if step in before and opened.grids[step].size == size]
     return next((step for step in reversed(before_tokens) if cover(opened, [step.layer])), first)
 
@@ -88,4 +88,5 @@ def _tokens(opened: OpenedModel) -> list[Step]:
 
 def _decides(opened: OpenedModel, step: Step) -> bool:
     """Whether the scores depend on the step, and on the image through it alone."""
-    return cover(opened, [step.layer]) and opened.depends_on(step.layer)
+    images_matter = (opened.others[1] != opened.undisturbed).any()
+    return cover(opened, [step.layer]) and (images_matter or opened.depends_on(step.layer))

@@ -5,22 +5,32 @@ Every figure is compared with chance: `random_maps` are the control, and a rando
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from lrdiag import opencv
 from lrdiag.errors import DataError, ModelError, require_count
+from lrdiag.intervals import mean_interval
 from lrdiag.record.arrays import Predictions
 from lrdiag.record.facts import HeatmapTrust
 
 STEPS = 10  # of equal size, from the whole image to its mean colour
+SECONDS = 2.0
+"""A measurement may take this long, or as long as the model needs for the test set, whichever is more."""
+_BYTES_AT_ONCE = 2**26  # of images that are scored in one call
 
 ScoreFunction = Callable[[np.ndarray], np.ndarray]
 
 
-def measure_trust(score: ScoreFunction, images: np.ndarray, maps: np.ndarray, classes: np.ndarray) -> HeatmapTrust:
+def measure_trust(
+    score: ScoreFunction, images: np.ndarray, maps: np.ndarray, classes: np.ndarray, *, test_images: int | None = None
+) -> HeatmapTrust | None:
     """Compares maps with random maps on a sample of images.
+
+    The figures of all images are the same on every machine. Only if a model is so slow that all would take longer than
+    allowed, their number depends on the time that the first ones take: 1, 3, 7, 15, and so on.
 
     Example:
         ```python
@@ -34,14 +44,71 @@ def measure_trust(score: ScoreFunction, images: np.ndarray, maps: np.ndarray, cl
         images: As in `deletion_curve`. Choose them at random, because a dataset may be sorted by class.
         maps: One map for each image, `(n, h, w)`.
         classes: The class that each map explains, integers of shape `(n,)`.
+        test_images: Number of images in the test set. The measurement takes about as long as the model needs for these,
+            or `SECONDS` if that is more. By default all images are measured, whatever the time.
+
+    Returns:
+        The figures, or `None` if a single image would take too long.
 
     Raises:
         LrdiagError: As in `deletion_curve`.
     """
-    informed, random = (
-        area_under(deletion_curve(score, images, each, classes)).mean() for each in (maps, random_maps(maps))
+    _require_maps(maps, len(images))
+    if test_images is not None and _takes_too_long(score, images, test_images):
+        return None
+    chance = random_maps(maps)
+    in_random_order = np.random.default_rng(0).permutation(len(images))
+    areas: list[np.ndarray] = []
+    begun = time.perf_counter()
+    for group in _groups(in_random_order, test_images is None):
+        started = time.perf_counter()
+        areas.append(
+            np.stack(
+                [
+                    area_under(deletion_curve(score, images[group], each[group], classes[group]))
+                    for each in (maps, chance)
+                ]
+            )
+        )
+        took = time.perf_counter() - started
+        scored = 2 * (STEPS + 1) * len(group)
+        if test_images is not None and time.perf_counter() - begun + 2 * took > max(
+            SECONDS, took / scored * test_images
+        ):
+            break
+    informed, random = np.concatenate(areas, axis=1)
+    return _figures(informed, random, maps[in_random_order[: len(informed)]], len(images))
+
+
+def _takes_too_long(score: ScoreFunction, images: np.ndarray, test_images: int) -> bool:
+    """Whether one image, scored at each step, takes longer than allowed. It never does in a larger test set."""
+    scored = 2 * (STEPS + 1)
+    if test_images >= scored:
+        return False
+    started = time.perf_counter()
+    score(images[:1])
+    return scored * (time.perf_counter() - started) > SECONDS
+
+
+def _groups(indices: np.ndarray, at_once: bool) -> Iterator[np.ndarray]:
+    """Yields all indices, or groups of 1, 2, 4 and so on."""
+    size = len(indices) if at_once else 1
+    while len(indices):
+        yield indices[:size]
+        indices, size = indices[size:], 2 * size
+
+
+def _figures(informed: np.ndarray, random: np.ndarray, maps: np.ndarray, wanted: int) -> HeatmapTrust:
+    low, high = mean_interval(random - informed) if len(informed) > 1 else (None, None)
+    return HeatmapTrust(
+        images=len(informed),
+        empty_share=share_of_empty(maps),
+        deletion_auc=float(informed.mean()),
+        random_deletion_auc=float(random.mean()),
+        advantage_low=low,
+        advantage_high=high,
+        of=wanted if len(informed) < wanted else None,
     )
-    return HeatmapTrust(len(images), share_of_empty(maps), float(informed), float(random))
 
 
 def deletion_curve(
@@ -73,7 +140,7 @@ def deletion_curve(
 
     Args:
         score: Takes images like `images` and returns their probabilities or logits, of shape `(n, all classes)`. It is
-            called once for each step, with all images, and divides them into batches itself.
+            called with every step of one or more images at once, and divides them into batches itself.
         images: Array of shape `(n, height, width, channels)`, as the model takes them.
         maps: Array of shape `(n, h, w)`; higher values are more important.
         classes: The class that each map explains, integers of shape `(n,)`.
@@ -99,8 +166,15 @@ def deletion_curve(
         )
     height, width = images.shape[1:3]
     ranks, blank = rank_pixels(maps, (height, width), seed)[..., np.newaxis], _mean_colour(images)
-    removed = np.linspace(0, height * width, steps + 1).round().astype(int)
-    return np.stack([_probability(score, np.where(ranks >= each, images, blank), classes) for each in removed], axis=1)
+    removed = np.linspace(0, height * width, steps + 1).round().astype(int)[:, np.newaxis, np.newaxis, np.newaxis]
+    at_once = max(1, _BYTES_AT_ONCE // (len(removed) * images[0].nbytes))
+    curves = []
+    for start in range(0, len(images), at_once):
+        part = slice(start, start + at_once)
+        steps_of_part = [np.where(ranks[part] >= each, images[part], blank[part]) for each in removed]
+        scored = _probability(score, np.concatenate(steps_of_part), np.tile(classes[part], len(removed)))
+        curves.append(scored.reshape(len(removed), -1).T)
+    return np.concatenate(curves)
 
 
 def area_under(curves: np.ndarray) -> np.ndarray:

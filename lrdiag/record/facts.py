@@ -315,12 +315,28 @@ class HeatmapTrust:
         empty_share: Share of heatmaps without a value above zero.
         deletion_auc: Mean area under the deletion curves of the heatmaps; lower is better.
         random_deletion_auc: The same for random heatmaps of the same resolution.
+        advantage_low: Lower end of a 95 % interval of `random_deletion_auc - deletion_auc`, from the differences of the
+            single images; `None` if it is unknown.
+        advantage_high: Its upper end.
+        of: Number of images that would have been measured if that took no more time than allowed; `None` if all were.
     """
 
     images: int
     empty_share: float
     deletion_auc: float
     random_deletion_auc: float
+    advantage_low: float | None = None
+    advantage_high: float | None = None
+    of: int | None = None
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "cannot be told"] | None:
+        """Whether the heatmaps are better than random ones; `None` if an older version did not measure it."""
+        if self.advantage_low is None or self.advantage_high is None:
+            return "cannot be told" if self.images < 2 else None
+        if self.advantage_low > 0:
+            return "better"
+        return "worse" if self.advantage_high < 0 else "cannot be told"
 
 
 @dataclass(frozen=True)
@@ -342,7 +358,10 @@ class IndependentCheck:
 
 @dataclass(frozen=True)
 class HeatmapFacts:
-    """How the heatmaps were made. If there are none, `count` is 0 and `unavailable` gives the reason."""
+    """How the heatmaps were made. If there are none, `count` is 0 and `unavailable` gives the reason.
+
+    `grid` describes the heatmaps of a model that divides the image into tokens: `"token grid 8×8"`. If it was not measured how far they can be trusted, `not_measured` gives the reason.
+    """
 
     method: str
     layer: str | None
@@ -350,6 +369,8 @@ class HeatmapFacts:
     unavailable: str | None = None
     trust: HeatmapTrust | None = None
     independent: IndependentCheck | None = None
+    not_measured: str | None = None
+    grid: str | None = None
 
 
 @dataclass(frozen=True)

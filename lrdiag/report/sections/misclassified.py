@@ -15,6 +15,15 @@ _OPEN_TILES = 60
 """Groups are open until they have this number of tiles together; the first one always is."""
 _PAIRS_IN_SIGHT = 100
 """Most groups that are shown at once; the rarer ones are in one folded list."""
+_DELETION = {
+    "better": "Removing the regions with the highest values first lowers the probability of that class faster than "
+    "removing random regions",
+    "worse": "Removing the regions with the highest values first lowers the probability of that class more slowly than "
+    "removing random regions, so do not rely on these heatmaps",
+    "cannot be told": "Whether removing the regions with the highest values first lowers the probability of that class "
+    "faster than removing random regions cannot be told from these images",
+    None: "Removing the regions with the highest values first was compared with removing random regions",
+}
 
 
 @dataclass(frozen=True)
@@ -179,6 +188,8 @@ def _left_out(count: int, shown: int) -> str | None:
 
 def _trust(heatmaps: HeatmapFacts) -> str | None:
     measured = trust_sentence(heatmaps.trust) if heatmaps.trust else None
+    if heatmaps.not_measured:
+        measured = f"How far the heatmaps can be trusted was not measured: {heatmaps.not_measured}."
     compared = independent_sentence(heatmaps.independent) if heatmaps.independent else None
     return " ".join(filter(None, (measured, compared))) or None
 
@@ -198,15 +209,12 @@ def independent_sentence(check: IndependentCheck) -> str:
 
 def trust_sentence(trust: HeatmapTrust) -> str:
     """How far the heatmaps can be trusted, in words and numbers."""
-    informed, chance = trust.deletion_auc, trust.random_deletion_auc
-    result = (
-        "lowers the probability of that class faster than removing random regions"
-        if informed < chance
-        else "lowers the probability of that class no faster than removing random regions, so do not rely on these "
-        "heatmaps"
-    )
+    fewer = f", of {formats.count(trust.of)} because more would take longer than the evaluation" if trust.of else ""
+    areas = f"area under the deletion curve {trust.deletion_auc:.3f}, random {trust.random_deletion_auc:.3f}"
+    if trust.advantage_low is not None and trust.advantage_high is not None:
+        areas += f", 95\u00a0% interval of the difference {trust.advantage_low:.3f} to {trust.advantage_high:.3f}"
     return (
-        f"Measured on {formats.plural(trust.images, 'mistake')}. {formats.percent(trust.empty_share)} of the heatmaps "
-        "are empty: no region supported the predicted class. Removing the regions with the highest values first "
-        f"{result} (area under the deletion curve {informed:.3f}, random {chance:.3f}; lower is better)."
+        f"Measured on {formats.plural(trust.images, 'mistake')}{fewer}. {formats.percent(trust.empty_share)} of the "
+        f"heatmaps are empty: no region supported the predicted class. {_DELETION[trust.verdict]} ({areas}; lower is "
+        "better)."
     )
