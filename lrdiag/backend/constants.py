@@ -21,7 +21,9 @@ def queries_and_keys(layers: Iterable[keras.Operation]) -> list[keras.Operation]
     The weights of attention depend on nothing else, and fused kernels of attention never return them.
     """
     # Private, because Keras has no public name for these layers.
-    return [each for layer in layers if isinstance(layer, _ATTENTION) for each in (layer._query_dense, layer._key_dense)]
+    return [
+        each for layer in layers if isinstance(layer, _ATTENTION) for each in (layer._query_dense, layer._key_dense)
+    ]
 
 
 @contextmanager

@@ -73,9 +73,10 @@ class GradCAM:
     constant; `"gradcam"` subtracts the mean of all tokens first. Then a map says, to first order, how much the score
     would fall if a token were replaced by the mean token. The other methods of a layer do not support transformers.
 
-    Sources: Ali et al., "XAI for transformers" (2022); Selvaraju et al., "Grad-CAM" (2017); Draelos and Carin, "Use HiResCAM instead of Grad-CAM" (2020);
-    Chattopadhay et al., "Grad-CAM++" (2018); Jiang et al., "LayerCAM" (2021); Wang et al., "Score-CAM" (2020); Simonyan
-    et al., "Deep inside convolutional networks" (2013); Smilkov et al., "SmoothGrad" (2017).
+    Sources: Ali et al., "XAI for transformers" (2022); Selvaraju et al., "Grad-CAM" (2017); Draelos and Carin, "Use
+    HiResCAM instead of Grad-CAM" (2020); Chattopadhay et al., "Grad-CAM++" (2018); Jiang et al., "LayerCAM" (2021);
+    Wang et al., "Score-CAM" (2020); Simonyan et al., "Deep inside convolutional networks" (2013); Smilkov et al.,
+    "SmoothGrad" (2017).
 
     Attributes:
         layer: The layer whose feature maps are weighted, as a path through nested models: `"backbone/block5"`.
@@ -87,7 +88,8 @@ class GradCAM:
     Args:
         model: A Keras model that takes images and returns one score per class.
         layer: The layer to explain: the layer itself, its name or its path. Defaults to the last feature map that has
-            a height and a width, after its activation, or the layer at which the image becomes tokens. Not for `"saliency"` and `"smoothgrad"`.
+            a height and a width, after its activation, or the layer at which the image becomes tokens. Not for
+            `"saliency"` and `"smoothgrad"`.
         output: The output to explain if the model has several: its name or its index.
         method: One of the methods above.
         batch_size: Number of images in one pass.

@@ -20,7 +20,7 @@ from lrdiag.backend.compiler import is_computed
 from lrdiag.backend.graph import parts
 from lrdiag.backend.tap import Call, all_calls
 from lrdiag.errors import ModelError
-from lrdiag.explain.pictures import Picture, pictures_of
+from lrdiag.explain.pictures import CHANNELS, Picture, pictures_of
 
 if TYPE_CHECKING:
     from lrdiag.explain.model import OpenedModel, Step
@@ -32,6 +32,8 @@ FOLLOWS = 0.5
 _MEASURED = 16  # positions along each axis at most
 _SPECIAL_TOKENS = 5  # at most, before or after those of the patches: classes, a teacher's class, registers
 _RESPONDS = 1e-6  # of the largest change
+_DISTINCT = 0.05  # smallest spread of the places that positions respond to, in parts
+_MOST = 0.75  # of the rows and columns
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ class _Probe:
         self._opened, self._height, self._width = opened, height, width
         self._steps = iter(opened.steps)
         self._readings: dict[int, Grid] = {}
+        self._size_of_head: tuple[int, int] | None = None
         self.grids: dict[Step, Grid] = {}
 
     def measure(self, call: Call) -> None:
@@ -128,33 +131,48 @@ class _Probe:
         if not hasattr(call.output, "shape") or not is_computed(call.output):
             return
         step = next(self._steps, None)
-        if step is None or step.layer is not call.layer or not step.is_new or call.output.shape[0] != PARTS**2 + 1:
+        if step is None or step.layer is not call.layer or call.output.shape[0] != PARTS**2 + 1:
             return
-        grid = self._as_tokens(call.output) if len(step.shape) == 2 else _as_map(self._opened, step)
-        if grid and _follows(grid(call.output), unless_constant=grid.tokens is None):
+        grid = self._as_tokens(call.output) if len(step.shape) == 2 else self._as_map(step, call)
+        if grid:
             self.grids[step] = grid
+
+    def _as_map(self, step: Step, call: Call) -> Grid | None:
+        grid = _as_map(self._opened, step)
+        if grid and _sees_everything(call):
+            self._size_of_head = grid.size
+        if grid is None or grid.size == self._size_of_head:
+            return None
+        correlation = _correlation(grid(call.output))
+        if correlation is None:  # such as after many convolutions without training, or if the model returns NaN
+            return grid if self._has_same_aspect(*grid.size) else None
+        return grid if correlation >= FOLLOWS else None
 
     def _as_tokens(self, output: Any) -> Grid | None:
         """The grid that the tokens form, if they do. It is the same for all outputs of as many tokens."""
         count = output.shape[1]
-        if count not in self._readings:
-            found = {grid: _correlation(grid(output)) for grid in self._possible(count)}
-            best = max(found, key=lambda grid: found[grid], default=None)
-            if best is None or not found[best] >= FOLLOWS:
-                return None
-            self._readings[count] = best
-        return self._readings[count]
+        possible = [self._readings[count]] if count in self._readings else self._possible(count)
+        found = {grid: _correlation(grid(output)) or 0.0 for grid in possible}
+        best = max(found, key=lambda grid: found[grid], default=None)
+        if best is None or found[best] < FOLLOWS:
+            return None
+        self._readings[count] = best
+        return best
 
     def _possible(self, tokens: int) -> Iterator[Grid]:
-        """Yields the grids of as many tokens whose cells are about as wide as high."""
+        """Yields the grids of as many tokens whose cells are patches of the image, about as wide as high."""
         for special in range(_SPECIAL_TOKENS + 1):
             patches = tokens - special
             for height in range(2, patches // 2 + 1):
                 width = patches // height
-                fits = abs(height * self._width - width * self._height) < max(self._height, self._width)
-                if height * width == patches and fits:
+                is_coarser = height < self._height and width < self._width
+                if height * width == patches and is_coarser and self._has_same_aspect(height, width):
                     for first in sorted({0, special}):
                         yield Grid(height, width, tokens=tokens, first=first)
+
+    def _has_same_aspect(self, height: int, width: int) -> bool:
+        """Whether as many rows and columns have the aspect of the image, up to one row or column."""
+        return abs(height * self._width - width * self._height) < max(self._height, self._width)
 
 
 def _as_map(opened: OpenedModel, step: Step) -> Grid | None:
@@ -165,20 +183,28 @@ def _as_map(opened: OpenedModel, step: Step) -> Grid | None:
     return Grid(height, width, first) if min(height, width) > 1 else None
 
 
+def _sees_everything(call: Call) -> bool:
+    """Whether each position of a convolution sees most of its input, as in a dense layer that is one: VGG's `fc1`."""
+    if not isinstance(call.layer, keras.layers.Conv2D) or call.layer.padding != "valid":
+        return False
+    shape = call.input.shape[2:] if call.layer.data_format == "channels_first" else call.input.shape[1:3]
+    return all(kernel > _MOST * side for kernel, side in zip(call.layer.kernel_size, shape, strict=True))
+
+
 def _image_axes(opened: OpenedModel, shape: tuple[int, ...]) -> tuple[int, int] | None:
     """The axes of height and width in an input of this shape; `None` if it is no image."""
     if len(shape) == 3:
         return 1, 2
     if len(shape) != 4:
         return None
+    if shape[1] in CHANNELS and shape[3] not in CHANNELS:
+        return 2, 3
     formats = (getattr(step.layer, "data_format", None) for step in opened.steps)
     first = next(filter(None, formats), keras.config.image_data_format()) == "channels_first"
-    return (2, 3) if first else (1, 2)
+    return (2, 3) if first and shape[3] not in CHANNELS else (1, 2)
 
 
-def _changed(
-    inputs: Any, pictures: Sequence[Picture], axes: tuple[int, int], size: tuple[int, ...]
-) -> Iterator[Any]:
+def _changed(inputs: Any, pictures: Sequence[Picture], axes: tuple[int, int], size: tuple[int, ...]) -> Iterator[Any]:
     """Yields the inputs with one part of all pictures changed, the parts row by row."""
     bounds = [[side * part // PARTS for part in range(PARTS + 1)] for side in size]
     for row in range(PARTS):
@@ -192,22 +218,17 @@ def _changed(
             yield changed
 
 
-def _follows(grid: Any, *, unless_constant: bool = False) -> bool:
-    """Whether a grid over the image changes where the image changes.
-
-    Args:
-        grid: Of shape `(n, height, width, channels)`: of the image, and of its copies that are changed in one part.
-        unless_constant: The answer if the grid does not change at all, or the model returns NaN.
-    """
-    correlation = _correlation(grid)
-    return unless_constant if np.isnan(correlation) else correlation >= FOLLOWS
-
-
-def _correlation(grid: Any) -> float:
+def _correlation(grid: Any) -> float | None:
     """The correlation between the rows of a grid and the rows of the parts that change them, or of the columns if less.
 
     The mean change of all positions is subtracted: a global operation, such as squeeze-and-excitation or attention,
-    changes them all. NaN if nothing changes.
+    changes them all.
+
+    Args:
+        grid: Of shape `(n, height, width, channels)`: of the image, and of its copies that are changed in one part.
+
+    Returns:
+        The correlation, or `None` if no position changes more with one part than with another.
     """
     stride = [max(1, side // _MEASURED) for side in grid.shape[1:3]]
     values = ops.convert_to_numpy(ops.cast(grid[:, :: stride[0], :: stride[1]], "float32"))
@@ -215,14 +236,21 @@ def _correlation(grid: Any) -> float:
         change = values[1:] - values[:1]
         sizes = np.linalg.norm(change - change.mean(axis=(1, 2), keepdims=True), axis=-1)
         total = sizes.sum(axis=0)
-        responds = total > _RESPONDS * total.max()
+        responds = total > max(_RESPONDS * total.max(), _rounding(grid) * np.linalg.norm(values, axis=-1).max())
         if responds.sum() < 4:
-            return float("nan")
+            return None
         places = np.repeat(np.arange(PARTS), PARTS), np.tile(np.arange(PARTS), PARTS)
         centres = [np.tensordot(each, sizes, axes=1)[responds] / total[responds] for each in places]
-        positions = [each[responds] for each in np.indices(total.shape)]
-        return min(_correlated(*pair) for pair in zip(centres, positions, strict=True))
+        if max(each.std() for each in centres) < _DISTINCT:
+            return None
+    positions = [each[responds] for each in np.indices(total.shape)]
+    return min(_correlated(*pair) for pair in zip(centres, positions, strict=True))
 
 
 def _correlated(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(one, other)[0, 1]) if one.std() > 0 and other.std() > 0 else 0.0
+
+
+def _rounding(tensor: Any) -> float:
+    """Relative size of rounding errors."""
+    return {"float16": 2e-3, "bfloat16": 2e-2}.get(keras.backend.standardize_dtype(tensor.dtype), 0.0)

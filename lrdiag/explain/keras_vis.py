@@ -155,7 +155,7 @@ def _only_map(plan: Plan, method: str) -> tuple[keras.Operation, int]:
     if plan.of_tokens:
         raise ModelError(
             f"{method!r} explains the feature maps of convolutions. Received: a model in which the output of "
-            f"{plan.layers[0].name!r} becomes tokens. Use \"gradcam\" or \"hirescam\", or \"saliency\" or \"smoothgrad\" for "
+            f'{plan.layers[0].name!r} becomes tokens. Use "gradcam" or "hirescam", or "saliency" or "smoothgrad" for '
             "the image itself."
         )
     if len(plan.maps) > 1 or len(plan.layers) > 1:

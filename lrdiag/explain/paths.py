@@ -17,7 +17,6 @@ from lrdiag.backend.compiler import Delta, with_gradients
 from lrdiag.backend.tap import Call, all_calls, exchanged
 from lrdiag.explain.model import OpenedModel
 
-
 _UNEXPLAINED = 0.01  # largest share of the effect of other images that may reach the scores by other paths
 _ROUNDING = 1e-6  # of the scores
 

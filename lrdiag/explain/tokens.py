@@ -1,8 +1,8 @@
 """Transformers: where the image becomes tokens, and what is held constant while their tokens are explained.
 
-After the first block, a token holds more than its own patch, and which patch its evidence comes from is no longer known.
-So tokens are explained where they enter. From there to the scores, the gradient passes all blocks. It is noisy unless
-the weights of attention and the scales of layer normalization are held constant.
+After the first block, a token holds more than its own patch, and it is no longer known which patch its evidence comes
+from. So tokens are explained where they enter. From there to the scores, the gradient passes all blocks. It is noisy
+unless the weights of attention and the scales of layer normalization are held constant.
 
 Measured by `tests/benchmarks/tokens.py`. Source: Ali et al., "XAI for transformers: better explanations through
 conservative propagation" (2022).
@@ -17,6 +17,7 @@ from functools import partial
 import keras
 from keras import ops
 
+from lrdiag.backend.compiler import is_computed
 from lrdiag.backend.constants import held_constant, queries_and_keys
 from lrdiag.backend.graph import parts
 from lrdiag.backend.tap import Call, all_calls
@@ -75,15 +76,15 @@ def held_constant_in(opened: OpenedModel) -> Callable[[], AbstractContextManager
 
 def _are_weights(call: Call) -> bool:
     """Whether a layer without weights of its own returns rows of positive numbers whose sum is 1, in several heads."""
-    shape = getattr(call.output, "shape", ())
-    if len(shape) != 4 or shape[-1] == 1 or getattr(call.layer, "weights", ()):
+    shape: tuple[int | None, ...] = getattr(call.output, "shape", ())
+    if len(shape) != 4 or shape[-1] == 1 or getattr(call.layer, "weights", ()) or not is_computed(call.output):
         return False
     values = ops.convert_to_numpy(ops.cast(call.output, "float32"))
     return bool((values >= 0).all() and (abs(values.sum(axis=-1) - 1) <= _SUMS).all())
 
 
 def _tokens(opened: OpenedModel) -> list[Step]:
-    return [step for step, grid in opened.grids.items() if grid.tokens]
+    return [step for step, grid in opened.grids.items() if grid.tokens and step.is_new]
 
 
 def _decides(opened: OpenedModel, step: Step) -> bool:

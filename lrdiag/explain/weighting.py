@@ -42,7 +42,7 @@ def hires_cam(features: Any, gradients: Any) -> Any:
 
 
 def from_mean_token(features: Any, gradients: Any) -> Any:
-    """Weights the difference of every token from their mean by its own gradient: `sum_k (dy/dA_k) (A_k - mean_ij(A_k))`.
+    """Weights each token's difference from their mean by its own gradient: `sum_k (dy/dA_k) (A_k - mean_ij(A_k))`.
 
     It is how much the score would fall, to first order, if the token were replaced by the mean of all tokens. Like
     Grad-CAM, it is linear in the score.

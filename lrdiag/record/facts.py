@@ -360,7 +360,8 @@ class IndependentCheck:
 class HeatmapFacts:
     """How the heatmaps were made. If there are none, `count` is 0 and `unavailable` gives the reason.
 
-    `grid` describes the heatmaps of a model that divides the image into tokens: `"token grid 8×8"`. If it was not measured how far they can be trusted, `not_measured` gives the reason.
+    `grid` describes the heatmaps of a model that divides the image into tokens: `"token grid 8×8"`. If it was not
+    measured how far they can be trusted, `not_measured` gives the reason.
     """
 
     method: str
