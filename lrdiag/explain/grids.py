@@ -197,11 +197,11 @@ def _image_axes(opened: OpenedModel, shape: tuple[int, ...]) -> tuple[int, int] 
         return 1, 2
     if len(shape) != 4:
         return None
-    if shape[1] in CHANNELS and shape[3] not in CHANNELS:
-        return 2, 3
+    if shape[3] in CHANNELS:
+        return 1, 2
     formats = (getattr(step.layer, "data_format", None) for step in opened.steps)
     first = next(filter(None, formats), keras.config.image_data_format()) == "channels_first"
-    return (2, 3) if first and shape[3] not in CHANNELS else (1, 2)
+    return (2, 3) if first or shape[1] in (1, 3) else (1, 2)
 
 
 def _changed(inputs: Any, pictures: Sequence[Picture], axes: tuple[int, int], size: tuple[int, ...]) -> Iterator[Any]:

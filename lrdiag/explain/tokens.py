@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from typing import Any
 
 import keras
 from keras import ops
@@ -76,7 +77,7 @@ def held_constant_in(opened: OpenedModel) -> Callable[[], AbstractContextManager
 
 def _are_weights(call: Call) -> bool:
     """Whether a layer without weights of its own returns rows of positive numbers whose sum is 1, in several heads."""
-    shape: tuple[int | None, ...] = getattr(call.output, "shape", ())
+    shape: Any = getattr(call.output, "shape", ())
     if len(shape) != 4 or shape[-1] == 1 or getattr(call.layer, "weights", ()) or not is_computed(call.output):
         return False
     values = ops.convert_to_numpy(ops.cast(call.output, "float32"))
