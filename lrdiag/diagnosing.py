@@ -244,8 +244,7 @@ class Reporter:
         """
         if not len(self.train):
             return None
-        predictions = evaluator.predict(random_subset(self.train, TRAIN_SAMPLE, self.seed))
-        return training_sample(predictions.log_probabilities, predictions.labels)
+        return training_sample(evaluator.predict(random_subset(self.train, TRAIN_SAMPLE, self.seed)))
 
     def report(
         self,
@@ -262,7 +261,7 @@ class Reporter:
         Raises:
             DataError: If there isn't one name for each class, or one file for each image.
         """
-        names = self._classes(evaluated.predictions.log_probabilities.shape[1])
+        names = self._classes(evaluated.predictions.classes)
         return build_report(
             evaluated,
             self.dataset or facts_of(evaluated, names, self.data_name),

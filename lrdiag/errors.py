@@ -15,9 +15,17 @@ traceback and exits with code 2.
 """
 
 import operator
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
 from typing import SupportsIndex
+
+from lrdiag.vocabulary import spelling
+
+_FILES_COMPARED = 2000  # names in a folder; comparing more takes too long
+_PREFIX = 3  # letters from which the beginning of a name is enough to recognise it
 
 
 class LrdiagError(Exception):
@@ -84,7 +92,9 @@ def require_choice(name: str, value: object, choices: Iterable[str]) -> None:
     """
     choices = list(choices)
     if value not in choices:
-        raise SettingsError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
+        raise SettingsError(
+            f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}{did_you_mean(str(value), choices)}"
+        )
 
 
 def require_count(name: str, value: object, at_least: int = 1) -> None:
@@ -101,8 +111,8 @@ def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     """Returns the end of an error message: the known name that is most similar to `name`.
 
     Example:
-        >>> did_you_mean("epoch", ["seed", "epochs"])
-        ". Did you mean 'epochs'?"
+        >>> did_you_mean("epoch", ["seed", "epochs"]), did_you_mean("cosine", ["cyclic", "cosine-restarts"])
+        (". Did you mean 'epochs'?", ". Did you mean 'cosine-restarts'?")
 
     Args:
         name: The name that was received.
@@ -112,5 +122,19 @@ def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     Returns:
         A sentence, or `""` if no name is similar.
     """
-    close = get_close_matches(name, list(known), n=1)
-    return f". Did you mean {prefix + close[0]!r}?" if close else ""
+    by_spelling = {spelling(each): each for each in known}
+    wanted = spelling(name)
+    begun = [each for each in by_spelling if each.startswith(wanted)] if len(wanted) >= _PREFIX else []
+    close = get_close_matches(wanted, by_spelling) or begun
+    close.sort(key=lambda each: sorted(each) != sorted(wanted))  # swapped letters are the most frequent slip
+    return f". Did you mean {prefix + by_spelling[close[0]]!r}?" if close else ""
+
+
+def did_you_mean_file(path: Path) -> str:
+    """Returns the end of an error message: the file or folder beside `path` that has the most similar name."""
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [entry.name for entry in islice(entries, _FILES_COMPARED)]
+    except (OSError, ValueError):  # the latter for a name that contains a null character
+        return ""
+    return did_you_mean(path.name, names, "" if path.parent == Path() else f"{path.parent}{os.sep}")

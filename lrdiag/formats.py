@@ -60,10 +60,14 @@ def rate(value: float | None) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
-def loss(value: float | None) -> str:
-    """A loss with three decimals."""
+def loss(value: float | None, is_known: bool = True) -> str:
+    """A loss with three decimals.
+
+    >>> loss(0.4567), loss(None), loss(None, is_known=False)
+    ('0.457', 'not finite', 'unknown')
+    """
     if value is None:
-        return "not finite"
+        return "not finite" if is_known else "unknown"
     return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"
 
 
@@ -96,6 +100,15 @@ def setting(value: str | int | float | bool | None) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "not set" if value is None else f"{value}"
+
+
+def plain(text: str) -> str:
+    """Text for a terminal or for Markdown: with normal spaces, so that `grep "47.3 %"` finds a figure.
+
+    >>> plain(percent(0.473))
+    '47.3 %'
+    """
+    return text.replace("\u00a0", " ")
 
 
 def short(name: str, limit: int = NAME_LIMIT) -> str:

@@ -50,8 +50,8 @@ def train_and_report(
     learning_rate: LearningRate | float | str | tuple[float, float] = Settings.learning_rate,
     mixed_precision: bool = Settings.mixed_precision,
     baseline: str | PathLike[str] | None = Settings.baseline,
-    fail_under: Mapping[str, float] | None = None,
-    fail_if_worse: Mapping[str, float] | None = None,
+    fail_under: Mapping[str, float] | float | None = None,
+    fail_if_worse: Mapping[str, float] | float | None = None,
     assets: AssetsName = Settings.assets,
     templates: str | PathLike[str] | None = Settings.templates,
     progress: Progress | None = None,
@@ -94,9 +94,11 @@ def train_and_report(
             test chooses.
         mixed_precision: Whether to compute in 16 bits where the layers allow it.
         baseline: An earlier run on the same test images to compare with: its run folder or its report.json.
-        fail_under: Minimum values of figures, from 0 to 1, such as `{"accuracy": 0.78, "recall.cat": 0.6}`. The page
-            and `report.diagnosis.gates` show the outcome. A failed gate raises no error.
-        fail_if_worse: How much figures may be lower than those of the baseline, such as `{"accuracy": 0.01}`.
+        fail_under: The minimum accuracy, from 0 to 1, or minimum values of several figures, such as
+            `{"accuracy": 0.78, "recall.cat": 0.6}`. The page and `report.diagnosis.gates` show the outcome. A failed
+            gate raises no error.
+        fail_if_worse: How much the accuracy may be lower than that of the baseline, or how much several figures may
+            be, such as `{"accuracy": 0.01}`.
         assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
         templates: A folder of templates that replace the built-in ones of the same name.
         progress: A listener for progress. Defaults to `None`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -10,12 +11,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, SupportsIndex
 
-from lrdiag.diagnosis.gates import Gate, from_table
-from lrdiag.errors import SettingsError, require_choice, require_count
+from lrdiag.diagnosis.gates import Gate, read_gates
+from lrdiag.errors import SettingsError, did_you_mean, require_choice, require_count
 from lrdiag.vocabulary import (
     ASSETS,
     AUGMENTATIONS,
     BOUNDED_SCHEDULES,
+    DATA_NAMES,
+    NETWORKS,
     OPTIMIZERS,
     PREPROCESSINGS,
     SCHEDULES,
@@ -25,6 +28,7 @@ from lrdiag.vocabulary import (
     OptimizerName,
     Preprocessing,
     ScheduleName,
+    canonical,
 )
 
 MAX_SEED = 2**31 - 1
@@ -94,7 +98,7 @@ class LearningRate:
         Raises:
             SettingsError: If `text` is none of these, or the rates aren't finite, positive and ascending.
         """
-        if text == "auto":
+        if canonical(text, ["auto"]) == "auto":
             return cls()
         try:
             rates = [float(part) for part in text.split(":")]
@@ -131,15 +135,32 @@ def read_augmentations(value: str | Iterable[str] | None) -> tuple[Any, ...]:
         SettingsError: If a name is unknown.
     """
     if isinstance(value, str):
-        value = () if value in ("none", "") else [name.strip() for name in value.split(",")]
-    return _require_augmentations(tuple(value or ()))
+        value = () if canonical(value, ["none"]) in ("none", "") else value.split(",")
+    return _require_augmentations(tuple(canonical(name, AUGMENTATIONS) for name in value or ()))
 
 
 def _require_augmentations(names: tuple[Any, ...]) -> tuple[Any, ...]:
     for name in names:
         if name not in AUGMENTATIONS:
-            raise SettingsError(f"`augment` takes {', '.join(AUGMENTATIONS)} or none. Received: {name!r}")
+            raise SettingsError(
+                f"`augment` takes {', '.join(AUGMENTATIONS)} or none. Received: {name!r}"
+                f"{did_you_mean(str(name), AUGMENTATIONS)}"
+            )
     return names
+
+
+def read_data(value: str, folder: str = "") -> str:
+    """Returns the name of the built-in data that `value` spells, or `value` itself if it is a path.
+
+    Example:
+        >>> read_data("CIFAR-10"), read_data("flowers/")
+        ('cifar10', 'flowers/')
+
+    Args:
+        value: A name or a path.
+        folder: The folder from which a relative path starts.
+    """
+    return value if os.path.exists(os.path.join(folder, value)) else canonical(value, DATA_NAMES)
 
 
 def read_image_size(value: str | int | tuple[int, int] | None) -> tuple[int, int] | None:
@@ -246,8 +267,9 @@ class Settings:
                 require_count(name, value)
         _require_image_size(self.image_size)
         _require_seed(self.seed)
-        for name, allowed in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("assets", ASSETS)):
-            require_choice(name, getattr(self, name), allowed)
+        _read_choices(self, optimizer=OPTIMIZERS, schedule=SCHEDULES, assets=ASSETS)
+        object.__setattr__(self, "model", canonical(self.model, NETWORKS))
+        _read_data_of(self)
         _require_augmentations(tuple(self.augment))
         if self.learning_rate.base_lr is not None and self.schedule not in BOUNDED_SCHEDULES:
             raise SettingsError(
@@ -266,8 +288,8 @@ class Settings:
         augment: str | Iterable[str] | None,
         learning_rate: LearningRate | float | str | tuple[float, float],
         baseline: str | PathLike[str] | None,
-        fail_under: Mapping[str, float] | None,
-        fail_if_worse: Mapping[str, float] | None,
+        fail_under: Mapping[str, float] | float | None,
+        fail_if_worse: Mapping[str, float] | float | None,
         templates: str | PathLike[str] | None,
         **others: Any,
     ) -> Settings:
@@ -292,6 +314,19 @@ class Settings:
         )
 
 
+def _read_choices(settings: Settings | DiagnoseSettings, **choices: tuple[str, ...]) -> None:
+    """Replaces each setting by the choice that it spells, or raises."""
+    for name, allowed in choices.items():
+        value = canonical(getattr(settings, name), allowed)
+        require_choice(name, value, allowed)
+        object.__setattr__(settings, name, value)
+
+
+def _read_data_of(settings: Settings | DiagnoseSettings) -> None:
+    if settings.data is not None:
+        object.__setattr__(settings, "data", read_data(settings.data))
+
+
 def _require_image_size(size: tuple[int, int] | None) -> None:
     if size is not None and min(size) < 1:
         raise SettingsError(f"`image_size` must be 1 pixel or more. Received: {size}")
@@ -306,8 +341,8 @@ def _path(value: str | PathLike[str] | None) -> Path | None:
     return None if value is None else Path(value)
 
 
-def _gates(rule: GateRule, limits: Mapping[str, float] | None) -> tuple[Gate, ...]:
-    return () if limits is None else from_table(rule, limits)
+def _gates(rule: GateRule, limits: Mapping[str, float] | float | None) -> tuple[Gate, ...]:
+    return () if limits is None else read_gates(rule, limits)
 
 
 @dataclass(frozen=True)
@@ -354,5 +389,5 @@ class DiagnoseSettings:
     def __post_init__(self) -> None:
         _require_image_size(self.image_size)
         _require_seed(self.seed)
-        require_choice("preprocess", self.preprocess, PREPROCESSINGS)
-        require_choice("assets", self.assets, ASSETS)
+        _read_choices(self, preprocess=PREPROCESSINGS, assets=ASSETS)
+        _read_data_of(self)

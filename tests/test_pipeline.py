@@ -153,7 +153,7 @@ def test_plain_values_are_converted(started_with: list[Settings], plain: dict[st
         ({"image_size": 0}, "image size must be.*Received: 0"),
         ({"image_size": (1, 2, 3)}, "image size must be.*Received"),
         ({"fail_under": {"acuracy": 1}}, "Did you mean 'accuracy'"),
-        ({"fail_under": 0.78}, "`fail-under` takes a table"),
+        ({"fail_under": 78}, "`fail-under` takes a share between 0 and 1"),
         ({"epochs": 0}, "`epochs` must be"),
         ({"optimizer": "lion"}, "`optimizer` must be one of"),
     ],

@@ -26,7 +26,7 @@ def test_a_learning_rate_is_parsed(text: str, rate: float | None, base_lr: float
 @pytest.mark.parametrize(
     "text",
     ["", "fast", "0", "-0.1", "nan", "inf", "0.1:", ":0.1", "0.4:0.01", "0.1:0.1", "0:1", "0.1:inf", "nan:1", "1:2:3",
-     "AUTO", "0,1", "0.1;0.2"],
+     "AUTOS", "0,1", "0.1;0.2"],
 )  # fmt: skip
 def test_an_invalid_learning_rate_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match=r"must be `auto`.*Received") as error:

@@ -1,6 +1,6 @@
 """Compiled passes over a model, on the engine that Keras runs on.
 
-An engine is a module of this package with the functions below. Gradients are those of a function
+An engine is a module of this package with the functions below. Heatmaps need a function
 `(inputs, delta) -> (scores, features)` that adds `delta` to the output of the explained layer. The gradient of a score
 is taken with respect to `delta`, at `delta = 0`, so the layer stays unchanged and one formula works for every
 engine.
@@ -49,6 +49,16 @@ def with_gradients(
 def is_computed(tensor: Any) -> bool:
     """Whether a tensor has values. Inside a loop that Keras compiles, such as `vectorized_map`, it has none."""
     return _engine().is_computed(tensor)  # type: ignore[no-any-return]
+
+
+def predict_step(model: keras.Model, data: Any) -> Any:
+    """The outputs of the model's `predict_step` for a batch as `model.predict` passes it."""
+    return _engine().predict_step(model, data)
+
+
+def rounds_to_ten_bits() -> bool:
+    """Whether the engine multiplies matrices of 32 bits with 10 bits of precision, as NVIDIA GPUs do by default."""
+    return _engine().rounds_to_ten_bits()  # type: ignore[no-any-return]
 
 
 def _engine() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 from keras import tree
 
@@ -47,3 +48,14 @@ def with_gradients(
 def is_computed(tensor: Any) -> bool:
     """Whether a tensor has values, as `lrdiag.backend.compiler.is_computed` describes."""
     return not tf.is_symbolic_tensor(tensor)
+
+
+def predict_step(model: keras.Model, data: Any) -> Any:
+    """Calls `predict_step`, as `lrdiag.backend.compiler.predict_step` describes."""
+    return model.predict_step(data)
+
+
+def rounds_to_ten_bits() -> bool:
+    """Whether TensorFloat-32 is in use, as `lrdiag.backend.compiler.rounds_to_ten_bits` describes."""
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled()
+    return enabled and bool(tf.config.list_physical_devices("GPU"))

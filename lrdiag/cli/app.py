@@ -6,8 +6,6 @@ are needed.
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
 import sys
 import time
@@ -19,8 +17,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from lrdiag import formats
+from lrdiag.cli.completion import DEFAULT_COMMAND, ConfigCommand, complete_shown, complete_trained_model
 from lrdiag.cli.config_file import config_option, file_gates, option_values
-from lrdiag.cli.github import append_step_summary
+from lrdiag.cli.early import refuse_mistyped
+from lrdiag.cli.effective import with_computed
 from lrdiag.cli.options import (
     AT_LEAST_ONE,
     SEED,
@@ -28,12 +29,25 @@ from lrdiag.cli.options import (
     baseline_option,
     data_options,
     gate_options,
+    json_option,
     page_options,
     quiet_option,
     read_learning_rate,
     run_options,
     training_options,
     verbose_option,
+)
+from lrdiag.cli.parsing import Choice, Group, underscores_are_hyphens
+from lrdiag.cli.results import (
+    BAD_INPUT,
+    INTERRUPTED,
+    announce,
+    exit_by,
+    is_watched,
+    print_compared,
+    print_json,
+    print_range_test,
+    print_result,
 )
 from lrdiag.diagnosis import gates as gating
 from lrdiag.diagnosis.gates import Gate, Outcome
@@ -44,17 +58,14 @@ from lrdiag.vocabulary import PREPROCESSINGS, RULES, SCHEDULES
 if TYPE_CHECKING:
     from lrdiag.cli.console import ConsoleProgress
     from lrdiag.rate.range_test import RangeTest
-    from lrdiag.record.facts import Diagnosis, Run
+    from lrdiag.record.facts import Run
     from lrdiag.vocabulary import AssetsName, RuleName
 
-BAD_INPUT = 2
-GATE_FAILED = 3
-INTERRUPTED = 130
 PLOT_SUFFIXES = (".svg", ".png")
 
 
-class _Group(click.Group):
-    """A group of commands that turns lrdiag's errors and Ctrl-C into messages and exit codes."""
+class _Main(Group):
+    """The commands. It turns lrdiag's errors and Ctrl-C into messages and exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -62,7 +73,7 @@ class _Group(click.Group):
         except LrdiagError as error:
             if ctx.meta.get(VERBOSE):
                 traceback.print_exc()
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {formats.plain(str(error))}", err=True)
             ctx.exit(BAD_INPUT)
         except (KeyboardInterrupt, RuntimeError) as error:
             # while it traces a function, TensorFlow turns Ctrl-C into a RuntimeError
@@ -72,7 +83,14 @@ class _Group(click.Group):
             ctx.exit(INTERRUPTED)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(
+    cls=_Main,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 120,
+        "token_normalize_func": underscores_are_hyphens,
+    },
+)
 @click.version_option(package_name="lrdiag")
 def main() -> None:
     """Learning-rate and failure diagnostics for Keras: one command, one page."""
@@ -82,11 +100,12 @@ def main() -> None:
 @training_options
 @click.option("--epochs", type=AT_LEAST_ONE, help="Passes over the training set.  [default: depends on its size]")
 @click.option("--limit-test", type=AT_LEAST_ONE, metavar="N", help="Use only N test images.")
-@click.option("--schedule", type=click.Choice(SCHEDULES), default=Settings.schedule, help="Learning-rate schedule.")
+@click.option("--schedule", type=Choice(SCHEDULES), default=Settings.schedule, help="Learning-rate schedule.")
 @click.option(
     "--learning-rate",
     metavar="auto|FLOAT|MIN:MAX",
     callback=read_learning_rate,
+    shell_complete=lambda _ctx, _param, begun: [name for name in ("auto",) if name.startswith(begun)],
     default=str(Settings.learning_rate),
     help="Learning rate, or the boundaries of a cycle. auto: a range test chooses.",
 )
@@ -97,7 +116,7 @@ def train_and_report(open_page: bool, as_json: bool, quiet: bool, gates: tuple[G
     """Find a learning rate, train a model, evaluate it, and write a report on one page."""
     started = time.perf_counter()
     settings = Settings(**options, gates=_all_gates(gates, compared=options["baseline"] is not None))
-    progress = _start(quiet)
+    progress = _start(settings, quiet)
     from lrdiag.main_job import run_main_job
 
     result = run_main_job(settings, progress, command=_command(), started=started)
@@ -105,11 +124,11 @@ def train_and_report(open_page: bool, as_json: bool, quiet: bool, gates: tuple[G
 
 
 @main.command(context_settings={"show_default": True})
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", shell_complete=complete_trained_model)
 @data_options
 @click.option(
     "--preprocess",
-    type=click.Choice(PREPROCESSINGS),
+    type=Choice(PREPROCESSINGS),
     default=DiagnoseSettings.preprocess,
     help="How pixels are scaled before they reach the model. raw: 0-255, the model scales them itself.",
 )
@@ -126,7 +145,7 @@ def diagnose(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...
     """
     started = time.perf_counter()
     settings = DiagnoseSettings(**options, gates=_all_gates(gates, compared=options["baseline"] is not None))
-    progress = _start(quiet)
+    progress = _start(settings, quiet)
     from lrdiag.pipeline import diagnose_saved
 
     result = diagnose_saved(settings, progress, command=_command(), started=started)
@@ -139,7 +158,7 @@ def diagnose(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...
 @click.option("--end-lr", type=float, default=10.0, help="Last learning rate of the sweep.")
 @click.option("--iterations", type=click.IntRange(min=2), default=100, help="Number of updates in a sweep.")
 @click.option(
-    "--mode", type=click.Choice(["exponential", "linear"]), default="exponential", help="How the learning rate rises."
+    "--mode", type=Choice(("exponential", "linear")), default="exponential", help="How the learning rate rises."
 )
 @click.option(
     "--repeats",
@@ -149,7 +168,7 @@ def diagnose(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...
 )
 @click.option(
     "--rule",
-    type=click.Choice(RULES),
+    type=Choice(RULES),
     default="steepest",
     help="The rule that reads the suggestion: lrdiag's own (steepest) or that of another tool.",
 )
@@ -165,7 +184,7 @@ def find_lr(rule: RuleName, as_json: bool, plot: Path | None, quiet: bool, **opt
     settings = Settings(**options)
     _check_ladder(**sweep)
     _check_plot(plot)
-    progress = _start(quiet)
+    progress = _start(settings, quiet)
     from lrdiag.pipeline import run_range_test
 
     test = run_range_test(settings, progress, repeats=repeats, **sweep)
@@ -173,12 +192,10 @@ def find_lr(rule: RuleName, as_json: bool, plot: Path | None, quiet: bool, **opt
     if plot is not None:
         _save_plot(test, plot)
     if as_json:
-        click.echo(
-            json.dumps({**asdict(test.facts()), "rule": rule, "learning_rate": _suggestion(test, rule)}, indent=1)
-        )
+        print_json({**asdict(test.facts()), "rule": rule, "learning_rate": _suggestion(test, rule)})
     rate = test.suggest(rule)
     if not as_json:
-        click.echo(f"{rate:.4g}")
+        print_range_test(test, rule, rate, quiet)
 
 
 def _suggestion(test: RangeTest, rule: RuleName) -> float | None:
@@ -210,9 +227,13 @@ def _check_plot(file: Path | None) -> None:
 @baseline_option
 @gate_options
 @page_options
+@json_option
+@quiet_option
 @config_option
 @verbose_option
-def report(run_dir: Path, baseline: Path | None, gates: tuple[Gate, ...], **page: Any) -> None:
+def report(
+    run_dir: Path, baseline: Path | None, gates: tuple[Gate, ...], as_json: bool, quiet: bool, **page: Any
+) -> None:
     """Write the page of the run folder RUN_DIR again, and compare the run with a baseline if one is given."""
     from lrdiag.record import folder as run_folder
 
@@ -227,8 +248,8 @@ def report(run_dir: Path, baseline: Path | None, gates: tuple[Gate, ...], **page
     if run != loaded:
         run_folder.save(run_dir, run)
     _write(run, run_dir, **page)
-    click.echo(run_dir / "report.html")
-    _exit_by(gates, outcomes)
+    print_result(run.diagnosis, run_dir / "report.html", outcomes, as_json, quiet, verdict=False)
+    exit_by(gates, outcomes, quiet)
 
 
 @main.command(context_settings={"show_default": True})
@@ -237,13 +258,16 @@ def report(run_dir: Path, baseline: Path | None, gates: tuple[Gate, ...], **page
 @click.option("--out", type=click.Path(path_type=Path), help="Write HEAD with its comparison to this run folder.")
 @gate_options
 @page_options
+@json_option
+@quiet_option
 @config_option
 @verbose_option
-def compare(base: Path, head: Path, out: Path | None, gates: tuple[Gate, ...], **page: Any) -> None:
+def compare(
+    base: Path, head: Path, out: Path | None, gates: tuple[Gate, ...], as_json: bool, quiet: bool, **page: Any
+) -> None:
     """Compare two runs on the same test images. BASE and HEAD are run folders or their report.json."""
     from lrdiag.record import folder as run_folder
     from lrdiag.report.baseline import set_beside
-    from lrdiag.report.terminal import print_comparison
 
     gates = _all_gates(gates, compared=True)
     with nullcontext() if out is None else run_folder.new_folder(out):
@@ -252,15 +276,14 @@ def compare(base: Path, head: Path, out: Path | None, gates: tuple[Gate, ...], *
         read = run_folder.load_baseline if out is None else run_folder.load_report
         run = set_beside(run_folder.load_baseline(base), read(head_report))
         run, outcomes = _checked(run, gates)
-        print_comparison(run.diagnosis)
         if out is not None:
             earlier = run_folder.earlier_files(out)
             run_folder.save(out, run)
             _write(run, out, **page)
             if out.resolve() != head_report.parent.resolve():
                 run_folder.complete(out, earlier, run.pictures.files)
-            click.echo(out / "report.html")
-    _exit_by(gates, outcomes)
+    print_compared(run.diagnosis, None if out is None else out / "report.html", outcomes, as_json, quiet)
+    exit_by(gates, outcomes, quiet)
 
 
 def _checked(run: Run, gates: tuple[Gate, ...]) -> tuple[Run, list[Outcome]]:
@@ -271,8 +294,14 @@ def _checked(run: Run, gates: tuple[Gate, ...]) -> tuple[Run, list[Outcome]]:
     return replace(run, diagnosis=gating.with_outcomes(run.diagnosis, outcomes)), outcomes
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
-@click.argument("given", metavar="[COMMAND] [OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
+@main.command(cls=ConfigCommand, context_settings={"ignore_unknown_options": True})
+@click.argument(
+    "given",
+    metavar="[COMMAND] [OPTIONS]...",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    shell_complete=complete_shown,
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the options as JSON.")
 @click.pass_context
 def config(ctx: click.Context, given: tuple[str, ...], as_json: bool) -> None:
@@ -280,15 +309,16 @@ def config(ctx: click.Context, given: tuple[str, ...], as_json: bool) -> None:
 
     COMMAND defaults to train-and-report. OPTIONS are those of COMMAND, such as --config FILE.toml.
     """
-    default = () if given and not given[0].startswith("-") else ("train-and-report",)
+    default = () if given and not given[0].startswith("-") else (DEFAULT_COMMAND,)
     name, command, arguments = main.resolve_command(ctx, [*default, *given])
     options = option_values(cast(click.Command, command), arguments, ctx.find_root())
+    options = with_computed(cast(str, name), options)
     if as_json:
-        click.echo(json.dumps({"command": name, "options": [each.to_dict() for each in options]}, indent=1))
-        return
+        return print_json({"command": name, "options": [each.to_dict() for each in options]})
     widths = max(len(each.name) for each in options), max(len(str(each)) for each in options)
     for each in options:
         click.echo(f"{each.name:<{widths[0]}}  {each!s:<{widths[1]}}  {each.source}")
+    return None
 
 
 def _command() -> str:
@@ -298,24 +328,19 @@ def _command() -> str:
 def _conclude(run: Run, out: Path, gates: tuple[Gate, ...], open_page: bool, as_json: bool, quiet: bool) -> None:
     """Prints the result, opens the page, and exits by the gates."""
     outcomes = gating.check(gates, run.diagnosis)
-    _announce(out)
-    _print_result(run, out, outcomes, as_json, quiet)
-    if open_page and _is_watched():
-        click.launch(str(out / "report.html"))
-    _exit_by(gates, outcomes, quiet)
+    announce(out)
+    page = out / "report.html"
+    print_result(run.diagnosis, page, outcomes, as_json, quiet)
+    if open_page and is_watched():
+        click.launch(str(page))
+    exit_by(gates, outcomes, quiet)
 
 
 def _write(run: Run, folder: Path, assets: AssetsName, templates: Path | None) -> None:
     from lrdiag.report.write import write_page
 
     write_page(folder, run, assets=assets, templates=templates)
-    _announce(folder)
-
-
-def _announce(folder: Path) -> None:
-    """Appends the summary to GitHub's step summary, if GitHub runs this."""
-    if warning := append_step_summary(folder / "summary.md"):
-        click.echo(f"Warning: {warning}", err=True)
+    announce(folder)
 
 
 def _all_gates(given: tuple[Gate, ...], *, compared: bool) -> tuple[Gate, ...]:
@@ -324,21 +349,9 @@ def _all_gates(given: tuple[Gate, ...], *, compared: bool) -> tuple[Gate, ...]:
     return gating.overridden(file_gates(click.get_current_context()), by=given)
 
 
-def _exit_by(gates: tuple[Gate, ...], outcomes: list[Outcome], quiet: bool = False) -> None:
-    """Prints the outcome of each gate, and exits with code 3 if one failed."""
-    checked = [outcome.gate for outcome in outcomes]
-    for outcome in outcomes:
-        if not (quiet and outcome.passed):
-            click.echo(f"Gate {outcome}", err=True)
-    for gate in gates:
-        if gate not in checked and not quiet:
-            click.echo(f"Gate not checked {gate.name}: {gate.rule} needs a baseline", err=True)
-    if not all(outcome.passed for outcome in outcomes):
-        click.get_current_context().exit(GATE_FAILED)
-
-
-def _start(quiet: bool) -> ConsoleProgress:
-    """Starts TensorFlow, which takes seconds, and prints that."""
+def _start(settings: Settings | DiagnoseSettings, quiet: bool) -> ConsoleProgress:
+    """Starts TensorFlow, which takes seconds, and prints that. What is mistyped is refused before."""
+    refuse_mistyped(settings)
     from lrdiag.backend.start import start_tensorflow
     from lrdiag.cli.console import ConsoleProgress
 
@@ -357,52 +370,3 @@ def _save_plot(test: RangeTest, file: Path) -> None:
     test.plot(axes)
     with replacing(file) as temporary:
         figure.savefig(temporary, format=file.suffix[1:].lower())
-
-
-def _is_watched() -> bool:
-    """Returns whether a person uses the terminal."""
-    return sys.stdout.isatty() and "CI" not in os.environ
-
-
-def _print_result(run: Run, out: Path, outcomes: list[Outcome], as_json: bool, quiet: bool) -> None:
-    from lrdiag.report.sections.verdict import verdict_sentence
-
-    page = out / "report.html"
-    if as_json:
-        gates = [{**asdict(each.gate), "actual": each.actual, "passed": each.passed} for each in outcomes]
-        click.echo(json.dumps({**_summary(run.diagnosis, page), "gates": gates}, indent=1))
-    elif not quiet:
-        click.echo(f"{verdict_sentence(run.diagnosis)}\n{page}")
-
-
-def _summary(diagnosis: Diagnosis, page: Path) -> dict[str, Any]:
-    test, rates = diagnosis.test, diagnosis.range_test
-    return {
-        "report": str(page),
-        "dataset": diagnosis.dataset.name,
-        "fallback": diagnosis.dataset.fallback,
-        "accuracy": test.accuracy,
-        "accuracy_low": test.accuracy_low,
-        "accuracy_high": test.accuracy_high,
-        "loss": test.loss,
-        "test_size": test.size,
-        "misclassified": diagnosis.misclassified.count,
-        "base_lr": rates.base_lr if rates else None,
-        "max_lr": rates.max_lr if rates else None,
-        "suggestion": rates.suggestion if rates else None,
-        "findings": [finding.code for finding in diagnosis.findings],
-        "seconds": diagnosis.seconds.total,
-        "comparison": _compared(diagnosis),
-    }
-
-
-def _compared(diagnosis: Diagnosis) -> dict[str, Any] | None:
-    comparison = diagnosis.comparison
-    if comparison is None:
-        return None
-    figures = ("difference", "difference_low", "difference_high", "p_value")
-    return {
-        **{name: getattr(comparison, name) for name in figures},
-        "fixed": len(comparison.fixed),
-        "broken": len(comparison.broken),
-    }

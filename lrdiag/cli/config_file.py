@@ -20,7 +20,7 @@ from lrdiag.cli.options import VERBOSE
 from lrdiag.diagnosis import gates as gating
 from lrdiag.diagnosis.gates import Gate
 from lrdiag.errors import SettingsError, did_you_mean
-from lrdiag.settings import LearningRate
+from lrdiag.settings import LearningRate, read_data
 from lrdiag.vocabulary import DATA_NAMES, GATE_RULES
 
 PYPROJECT = "pyproject.toml"
@@ -77,16 +77,20 @@ class _Values:
 
 @dataclass(frozen=True)
 class OptionValue:
-    """The value of one option and its source: `default`, a file, `environment NAME` or `command line`."""
+    """The value of one option and its source: `default`, a file, `environment NAME` or `command line`.
+
+    `words` says what a value that is `None` depends on.
+    """
 
     name: str
     value: Any
     source: str
+    words: str = "-"
 
     def __str__(self) -> str:
         match self.value:
             case None:
-                return "-"
+                return self.words
             case bool():
                 return str(self.value).lower()
             case ():
@@ -99,9 +103,9 @@ class OptionValue:
                 return str(self.value)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns name, value and source as JSON types."""
+        """Returns name, value, source and the value as text, as JSON types."""
         value = str(self.value) if isinstance(self.value, Path | LearningRate) else self.value
-        return {"name": self.name, "value": value, "source": self.source}
+        return {"name": self.name, "value": value, "source": self.source, "text": str(self)}
 
 
 def _configure(ctx: click.Context, _param: click.Parameter, given: str | None) -> None:
@@ -253,13 +257,13 @@ def _one(target: _Key, value: object, folder: str) -> _Values:
             "It works only on the command line, because a file could come with the model that it trusts"
         )
     if target.name in _RULES:
-        return _Values({}, gating.from_table(_RULES[target.name], value))
+        return _Values({}, gating.read_gates(_RULES[target.name], value))
     if option.is_flag:
         if not isinstance(value, bool):
             raise SettingsError(f"It must be true or false. Received: {value!r}")
         return _Values({target.name: value != target.negated}, ())
     text = _spelled(target.name, value)
-    if _is_path(option, text):
+    if _is_path(option, text, folder):
         text = os.path.join(folder, os.path.expanduser(text))
     option.process_value(click.Context(click.Command(None)), text)  # raises if the option doesn't accept the value
     return _Values({target.name: text}, ())
@@ -274,10 +278,10 @@ def _spelled(name: str, value: object) -> str:
     return _SEPARATORS.get(name, "").join(map(str, parts))
 
 
-def _is_path(option: click.Option, text: str) -> bool:
+def _is_path(option: click.Option, text: str, folder: str) -> bool:
     """Returns whether a value is a path. A relative path starts from the folder of the options file."""
     if option.name == "data":
-        return text not in DATA_NAMES
+        return read_data(text, folder) not in DATA_NAMES
     if option.name == "model":
         return text.endswith(".keras")
     return isinstance(option.type, click.Path)

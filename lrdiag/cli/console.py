@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from lrdiag import formats
 
 
 class ConsoleProgress:
@@ -35,11 +37,11 @@ class ConsoleProgress:
 
     def say(self, text: str) -> None:
         """Prints a line."""
-        self._console.print(escape(text))
+        self._console.print(_shown(text))
 
     def warn(self, text: str) -> None:
         """Prints a warning, also if `quiet`."""
-        self._warnings.print(f"[bold yellow]Warning:[/] {escape(text)}", soft_wrap=True)
+        self._warnings.print(f"[bold yellow]Warning:[/] {_shown(text)}", soft_wrap=True)
 
     @contextmanager
     def stage(self, title: str, total: int | None = None, unit: str = "") -> Iterator[_Bar]:
@@ -51,7 +53,7 @@ class ConsoleProgress:
                 yield bar
             finally:
                 bar.remove()
-        self._console.print(f"{escape(title)}: {time.monotonic() - started:.1f} s{escape(bar.last_note)}")
+        self._console.print(f"{_shown(title)}: {time.monotonic() - started:.1f} s{_shown(bar.last_note)}")
 
 
 class _Bar:
@@ -59,7 +61,7 @@ class _Bar:
 
     def __init__(self, bars: Progress, title: str, total: int | None, unit: str) -> None:
         self._bars = bars
-        self._task = bars.add_task(escape(title), total=total, note="", unit=unit)
+        self._task = bars.add_task(_shown(title), total=total, note="", unit=unit)
         self._left = float("inf") if total is None else total
         self.last_note = ""
 
@@ -67,12 +69,17 @@ class _Bar:
         """Moves the bar, at most to its end: the last batch may be smaller than it is counted."""
         taken = min(steps, self._left)
         self._left -= taken
-        self._bars.update(self._task, advance=taken, note=escape(note))
+        self._bars.update(self._task, advance=taken, note=_shown(note))
         self.last_note = f" · {note}" if note else self.last_note
 
     def remove(self) -> None:
         """Removes the bar from the screen."""
         self._bars.remove_task(self._task)
+
+
+def _shown(text: str) -> str:
+    """Returns text as rich's markup shows it, with normal spaces and without control characters."""
+    return markup.escape(formats.plain(str(formats.legible(text))))
 
 
 class _Speed(ProgressColumn):

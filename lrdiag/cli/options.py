@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 
 import click
 
+from lrdiag.cli.completion import complete_augmentations, complete_data, complete_network
+from lrdiag.cli.parsing import Choice
 from lrdiag.diagnosis.gates import Gate
-from lrdiag.settings import MAX_SEED, LearningRate, Settings, read_augmentations, read_image_size
-from lrdiag.vocabulary import ASSETS, AUGMENTATIONS, DATA_NAMES, OPTIMIZERS, GateRule
+from lrdiag.settings import MAX_SEED, LearningRate, Settings, read_augmentations, read_data, read_image_size
+from lrdiag.vocabulary import ASSETS, AUGMENTATIONS, DATA_NAMES, NETWORKS, OPTIMIZERS, GateRule, canonical
 
 VERBOSE = "lrdiag.verbose"
 AT_LEAST_ONE = click.IntRange(min=1)
@@ -23,6 +25,14 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 def read_learning_rate(_ctx: click.Context, _param: click.Parameter, text: str) -> LearningRate:
     """Parses `auto`, a rate, or two boundaries."""
     return LearningRate.parse(text)
+
+
+def _read_data(_ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
+    return None if text is None else read_data(text)
+
+
+def _read_network(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
+    return canonical(text, NETWORKS)
 
 
 def _read_image_size(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[int, int] | None:
@@ -54,6 +64,8 @@ data_options = _options(
     click.option(
         "--data",
         metavar=f"{'|'.join(DATA_NAMES)}|PATH",
+        callback=_read_data,
+        shell_complete=complete_data,
         help="CIFAR-10, the built-in digits, a folder of images sorted into classes, an .npz file, a CSV or Parquet "
         "table of path and label, or a folder of TensorFlow Datasets.  [default: cifar10; when training, digits if it "
         "is not available]",
@@ -71,7 +83,12 @@ data_options = _options(
 training_options = _options(
     data_options,
     click.option(
-        "--model", default=Settings.model, metavar="fast|article|FILE.keras|module:function", help="Model to train."
+        "--model",
+        default=Settings.model,
+        metavar=f"{'|'.join(NETWORKS)}|FILE.keras|module:function",
+        callback=_read_network,
+        shell_complete=complete_network,
+        help="Model to train.",
     ),
     click.option(
         "--batch-size",
@@ -84,10 +101,11 @@ training_options = _options(
         "--augment",
         metavar=f"{','.join(AUGMENTATIONS)}|none",
         callback=_read_augment,
+        shell_complete=complete_augmentations,
         default=",".join(Settings.augment),
         help="Random augmentation of training images.",
     ),
-    click.option("--optimizer", type=click.Choice(OPTIMIZERS), default=Settings.optimizer, help="Optimizer."),
+    click.option("--optimizer", type=Choice(OPTIMIZERS), default=Settings.optimizer, help="Optimizer."),
     click.option("--mixed-precision", is_flag=True, help="Compute in 16 bits where the layers allow it."),
 )
 
@@ -98,18 +116,19 @@ def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @_options(
         click.option(
             "--fail-under",
-            metavar="NAME=SHARE",
+            metavar="[NAME=]SHARE",
             multiple=True,
             callback=_reading("fail-under"),
-            help="Exit with code 3 if a figure is lower: accuracy=0.78, recall.cat=0.6, precision.dog=0.5, f1.cat=0.6. "
-            "Can be repeated.",
+            help="Exit with code 3 if the accuracy is lower, such as 0.78 or 78%, or another figure: recall.cat=0.6, "
+            "precision.dog=0.5, f1.cat=0.6. Can be repeated.",
         ),
         click.option(
             "--fail-if-worse",
-            metavar="NAME=SHARE",
+            metavar="[NAME=]SHARE",
             multiple=True,
             callback=_reading("fail-if-worse"),
-            help="Exit with code 3 if a figure is lower than the baseline's by more: accuracy=0.01, recall.cat=0.05.",
+            help="Exit with code 3 if the accuracy is lower than the baseline's by more, such as 0.01, or the recall "
+            "of a class: recall.cat=0.05. Can be repeated.",
         ),
     )
     @functools.wraps(command)
@@ -132,7 +151,7 @@ baseline_option = click.option(
 page_options = _options(
     click.option(
         "--assets",
-        type=click.Choice(ASSETS),
+        type=Choice(ASSETS),
         default=Settings.assets,
         help="inline: the page is one file. folder: its pictures and style are in the folder assets/.",
     ),
@@ -143,6 +162,7 @@ page_options = _options(
         help="Folder of templates that replace the built-in ones of the same name.",
     ),
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print only warnings and errors.")
 # Options of `train-and-report` and `diagnose`: the run folder, the comparison, and the output.
 run_options = _options(
@@ -156,7 +176,7 @@ run_options = _options(
         default=True,
         help="Open the page at the end, if the command runs on a terminal and outside CI.",
     ),
-    click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON."),
+    json_option,
     quiet_option,
 )
 verbose_option = click.option(

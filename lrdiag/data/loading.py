@@ -20,7 +20,7 @@ from lrdiag.data.sources.image_folder import ImageFolder
 from lrdiag.data.sources.npz import ImageArrays
 from lrdiag.data.sources.table import ImageTable
 from lrdiag.data.sources.tfds import TfdsFolder
-from lrdiag.errors import DataUnavailable, SettingsError, did_you_mean
+from lrdiag.errors import DataUnavailable, SettingsError, did_you_mean, did_you_mean_file
 from lrdiag.progress import Progress
 from lrdiag.record.arrays import Dataset, LabelledImages
 
@@ -69,6 +69,8 @@ class Request:
     channels: int = 3
 
 
+TRAIN_SIZES = {"cifar10": 50_000, "digits": 1_437}
+"""Number of training images of each source that is requested by name. All have ten classes."""
 NAMED: dict[str, Callable[[Request], Source]] = {
     "cifar10": lambda asked: Cifar10(asked.data_dir, asked.image_size, asked.channels),
     "digits": lambda asked: Digits(asked.image_size, asked.channels),
@@ -155,6 +157,16 @@ def load_test_set(
     return dataset
 
 
+def require_data(data: str | None) -> None:
+    """Raises unless `data` is a name or the path of a kind that can be read. Reads no image.
+
+    Raises:
+        SettingsError: If it is neither.
+    """
+    if data is not None and data not in NAMED:
+        _kind_of(data)
+
+
 def _load_or_fall_back(settings: Settings, progress: Progress) -> Dataset:
     request = Request(settings.data_dir, settings.image_size)
     if settings.data is not None:
@@ -170,13 +182,21 @@ def _load_or_fall_back(settings: Settings, progress: Progress) -> Dataset:
 def _source(data: str, request: Request) -> Source:
     if data in NAMED:
         return NAMED[data](request)
+    return _kind_of(data)(_path(data), request.image_size, request.channels)
+
+
+def _kind_of(data: str) -> PathSource:
+    """Returns the kind of data at a path, or raises."""
     path = _path(data)
     for kind in BY_PATH.values() if data else ():  # an empty path would be the current folder
         if kind.reads(path):
-            return kind(path, request.image_size, request.channels)
-    problem = "which is not one of these" if data and os.path.exists(path) else "and there is no such file or folder"
+            return kind
+    if data and os.path.exists(path):
+        problem = "which is not one of these"
+    else:
+        problem = f"and there is no such file or folder{did_you_mean(data, NAMED) or did_you_mean_file(path)}"
     kinds = f"{', '.join(NAMED)}, or the path of {', '.join(BY_PATH)}"
-    raise SettingsError(f"`data` must be {kinds}. Received: {data!r}, {problem}{did_you_mean(data.lower(), NAMED)}")
+    raise SettingsError(f"`data` must be {kinds}. Received: {data!r}, {problem}")
 
 
 def _path(data: str) -> Path:

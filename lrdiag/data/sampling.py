@@ -98,10 +98,15 @@ def hold_out_validation(dataset: Dataset, fraction: float = 0.1, seed: int = 0) 
                 "Each class needs two training images or more, one to train on and one to validate with. "
                 f"Received: {count} of class {name!r} in {dataset.source}. Add images or raise the limit"
             )
-    size = max(len(dataset.classes), round(fraction * len(labels)))
+    size = validation_size(len(labels), len(dataset.classes), fraction)
     order = _spread(labels, seed)
     validation, train = np.sort(order[:size]), np.sort(order[size:])
     return replace(dataset, train=dataset.train.take(train), validation=dataset.train.take(validation))
+
+
+def validation_size(train_size: int, classes: int, fraction: float) -> int:
+    """Returns how many training images `hold_out_validation` holds out."""
+    return max(classes, round(fraction * train_size))
 
 
 def split_by_class(labels: npt.NDArray[np.int64], fraction: float) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -14,7 +14,7 @@ BINS = 15  # as in Guo et al.
 def calibrate(predictions: Predictions) -> Calibration:
     """Computes the expected calibration error over fixed bins of the confidence.
 
-    Images with NaN or infinite scores have no confidence and are left out.
+    Images whose confidence is unknown are left out: their scores are not finite, or the model gives no probabilities.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks" (2017), equation 3.
 

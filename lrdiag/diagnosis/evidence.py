@@ -7,16 +7,28 @@ from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
+from lrdiag.record.agreement import Agreement
 from lrdiag.record.arrays import Heatmaps, Predictions
 from lrdiag.record.facts import Comparison, Diagnosis, RangeTestFacts, TrainingRun, TrainingSample
 
-Need = Literal["training", "range_test", "train_sample", "comparison", "loss", "predictions", "heatmaps", "mistakes"]
+Need = Literal[
+    "training",
+    "range_test",
+    "train_sample",
+    "comparison",
+    "loss",
+    "agreement",
+    "predictions",
+    "heatmaps",
+    "mistakes",
+]
 MISSING: dict[Need, str] = {
     "training": "training was not recorded",
     "range_test": "no range test was run",
     "train_sample": "the training images were not evaluated",
     "comparison": "the run was not compared with a baseline",
-    "loss": "the loss that the model was compiled with is not known",
+    "loss": "the model was not compiled with a cross-entropy",
+    "agreement": "the model was not compared with its own methods",
     "predictions": "the predictions are not available",
     "heatmaps": "the heatmaps are not available",
     "mistakes": "the misclassified images are not available",
@@ -25,10 +37,18 @@ MISSING: dict[Need, str] = {
 
 
 class ModelLoss(NamedTuple):
-    """What the model returns and what its loss expects."""
+    """What the model returns and what its loss expects.
+
+    Attributes:
+        takes_logits: Whether the loss expects logits.
+        returns_probabilities: Whether the model returns probabilities.
+        recovers: Whether Keras computes the right loss although the two contradict each other; `None` if the images do
+            not tell.
+    """
 
     takes_logits: bool
     returns_probabilities: bool
+    recovers: bool | None = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +62,7 @@ class Evidence:
         mistakes: The misclassified images, a `uint8` array of shape `(m, height, width, channels)`, in the order of the
             test set, or `None`.
         loss: What the model returns and what its loss expects, or `None` if the loss is not known.
+        agreement: How lrdiag's own pass compares with `model.predict` and `model.evaluate`, or `None`.
     """
 
     facts: Diagnosis
@@ -49,6 +70,7 @@ class Evidence:
     heatmaps: Heatmaps | None = None
     mistakes: np.ndarray | None = None
     loss: ModelLoss | None = None
+    agreement: Agreement | None = None
 
     @property
     def training(self) -> TrainingRun | None:

@@ -1,18 +1,19 @@
 """Gates: limits that a run must meet, from the command line or from an options file.
 
-A gate is a name and a share: `accuracy=0.78`, `recall.cat=0.6`. The share is the minimum of the figure, or the most by
-which it may be below the baseline.
+A gate is a name and a share: `accuracy=0.78`, `recall.cat=60%`. The share is the minimum of the figure, or the most by
+which it may be below the baseline. A share alone is one of the accuracy: `0.78`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lrdiag.errors import SettingsError, did_you_mean
-from lrdiag.vocabulary import GateRule
+from lrdiag.vocabulary import GateRule, canonical
 
 if TYPE_CHECKING:
     from lrdiag.record.facts import Diagnosis, GateFacts
@@ -21,6 +22,7 @@ FIGURES: dict[GateRule, tuple[str, ...]] = {
     "fail-under": ("accuracy", "recall", "precision", "f1"),
     "fail-if-worse": ("accuracy", "recall"),
 }
+ACCURACY = "accuracy"
 _ROUNDING = 1e-9  # in floating point, 0.79 - 0.78 is more than 0.01
 
 
@@ -48,25 +50,47 @@ class Gate:
     def __post_init__(self) -> None:
         figure, dot, name = self.name.partition(".")
         known = FIGURES[self.rule]
-        if figure not in known or (figure == "accuracy") == bool(dot) or (dot and not name):
-            forms = ", ".join("accuracy" if each == "accuracy" else f"{each}.<class>" for each in known)
+        figure = canonical(figure, known)
+        if figure not in known or (figure == ACCURACY) == bool(dot) or (dot and not name):
+            forms = ", ".join(ACCURACY if each == ACCURACY else f"{each}.<class>" for each in known)
             raise SettingsError(f"`{self.rule}` takes {forms}. Received: {self.name!r}{did_you_mean(figure, known)}")
+        object.__setattr__(self, "name", f"{figure}{dot}{name}")
         if not 0 <= self.limit <= 1:
             raise SettingsError(
-                f"`{self.rule}` takes a share between 0 and 1, such as {self.name}=0.78. "
-                f"Received: {self.name}={self.limit:g}"
+                f"`{self.rule}` takes a share between 0 and 1, or a percentage: {self.name}=0.78, or {self.name}=78%. "
+                f"Received: {self.name}={self.limit:g}{_as_percentage(self.limit)}"
             )
 
     @classmethod
     def parse(cls, rule: GateRule, text: str) -> Gate:
-        """Parses `accuracy=0.78`. Splits at the last `=`, because the name of a class may contain one."""
-        name, _, limit = text.rpartition("=")
-        try:
-            return cls(rule, name, float(limit))
-        except ValueError as error:
-            if isinstance(error, SettingsError):
-                raise
-            raise SettingsError(f"`{rule}` takes NAME=SHARE, such as accuracy=0.78. Received: {text!r}") from error
+        """Parses `0.78`, `accuracy=0.78` or `recall.cat=60%`.
+
+        Splits at the last `=`, because the name of a class may contain one.
+
+        Example:
+            >>> Gate.parse("fail-under", "78%"), Gate.parse("fail-if-worse", "recall.cat=0.05").name
+            (Gate(rule='fail-under', name='accuracy', limit=0.78), 'recall.cat')
+        """
+        name, named, limit = text.rpartition("=")
+        return cls(rule, name if named else ACCURACY, _share(rule, limit, text))
+
+
+def _share(rule: GateRule, limit: object, received: object) -> float:
+    """Converts a number, or text such as `0.78` and `78%`."""
+    if isinstance(limit, int | float) and not isinstance(limit, bool):
+        return float(limit)
+    if isinstance(limit, str):
+        number = limit.strip()
+        with suppress(ValueError):
+            return float(number.removesuffix("%")) / 100 if number.endswith("%") else float(number)
+    raise SettingsError(
+        f"`{rule}` takes a share of the accuracy, such as 0.78 or 78%, or NAME=SHARE, such as recall.cat=0.6. "
+        f"Received: {received!r}"
+    )
+
+
+def _as_percentage(limit: float) -> str:
+    return f". Did you mean {limit:g}%?" if 1 < limit <= 100 else ""
 
 
 @dataclass(frozen=True)
@@ -168,29 +192,30 @@ def _decrease(name: str, diagnosis: Diagnosis) -> float | None:
     return None if change.base is None or change.head is None else change.base - change.head
 
 
-def from_table(rule: GateRule, limits: object) -> tuple[Gate, ...]:
-    """Reads the gates of one rule from a table of an options file.
+def read_gates(rule: GateRule, limits: object) -> tuple[Gate, ...]:
+    """Converts what an options file or a Python argument gives for one rule.
 
     Example:
-        >>> from_table("fail-under", {"accuracy": 0.78, "recall": {"cat": 0.6}})[1]
+        >>> read_gates("fail-under", {"accuracy": 0.78, "recall": {"cat": 0.6}})[1]
         Gate(rule='fail-under', name='recall.cat', limit=0.6)
+        >>> read_gates("fail-under", 0.78)
+        (Gate(rule='fail-under', name='accuracy', limit=0.78),)
 
     Args:
         rule: The rule.
-        limits: Name and share of each gate. TOML reads `recall.cat = 0.6` as a table in a table.
+        limits: A share of the accuracy, text that `Gate.parse` reads, a list of these, or a table of name and share.
+            TOML reads `recall.cat = 0.6` as a table in a table.
 
     Raises:
-        SettingsError: If `limits` is not such a table.
+        SettingsError: If `limits` is none of these.
     """
-    if not isinstance(limits, Mapping):
-        raise SettingsError(f"`{rule}` takes a table such as {{accuracy = 0.78}}. Received: {limits!r}")
-    return tuple(_from_limit(rule, name, limit) for name, limit in _flat(limits))
-
-
-def _from_limit(rule: GateRule, name: str, limit: object) -> Gate:
-    if isinstance(limit, bool) or not isinstance(limit, int | float):
-        raise SettingsError(f"`{rule}` takes numbers. Received: {name} = {limit!r}")
-    return Gate(rule, name, float(limit))
+    if isinstance(limits, Mapping):
+        return tuple(Gate(rule, name, _share(rule, limit, {name: limit})) for name, limit in _flat(limits))
+    if isinstance(limits, list):
+        return tuple(gate for each in limits for gate in read_gates(rule, each))
+    if isinstance(limits, str):
+        return (Gate.parse(rule, limits),)
+    return (Gate(rule, ACCURACY, _share(rule, limits, limits)),)
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

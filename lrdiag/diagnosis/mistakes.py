@@ -20,9 +20,8 @@ def rank_mistakes(predictions: Predictions, files: tuple[str, ...] = ()) -> Misc
     """
     predicted, confidence, losses = predictions.predicted, predictions.confidence, predictions.losses
     ranked = predictions.ranked_mistakes
-    log_probabilities = predictions.log_probabilities[ranked]
-    top = np.argsort(-log_probabilities, axis=1, kind="stable")[:, :TOP]
-    probabilities = np.exp(np.take_along_axis(log_probabilities, top, axis=1)).round(_DIGITS)
+    top = np.argsort(-predictions.ranking[ranked], axis=1, kind="stable")[:, :TOP]
+    probabilities = _probabilities(predictions, ranked, top)
     items = [
         Mistake(
             index=int(index),
@@ -38,3 +37,11 @@ def rank_mistakes(predictions: Predictions, files: tuple[str, ...] = ()) -> Misc
         for place, index in enumerate(ranked)
     ]
     return Misclassified(len(items), items)
+
+
+def _probabilities(predictions: Predictions, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """The probability of some classes of each image; NaN if it is unknown."""
+    if predictions.log_probabilities is None:
+        return np.full(classes.shape, np.nan)
+    logarithms = predictions.log_probabilities[images]
+    return np.asarray(np.exp(np.take_along_axis(logarithms, classes, axis=1)).round(_DIGITS))

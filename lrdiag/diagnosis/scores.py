@@ -12,7 +12,7 @@ from lrdiag.record.facts import Averages, ClassFacts, Score, TrainingSample
 
 
 def score(predictions: Predictions) -> Score:
-    """Computes the headline: accuracy with its interval, mean cross-entropy in nats, and means over the classes."""
+    """Computes the headline: accuracy with its interval, mean loss, and means over the classes."""
     size = len(predictions.labels)
     correct = size - len(predictions.misclassified)
     low, high = wilson(correct, size)
@@ -27,6 +27,9 @@ def score(predictions: Predictions) -> Score:
         top5_accuracy=_top5(predictions),
         macro=macro,
         weighted=_averages(predictions, "weighted"),
+        loss_name=predictions.loss_name,
+        has_confidence=predictions.log_probabilities is not None,
+        not_finite=int(np.isnan(predictions.ranking).any(axis=1).sum()),
     )
 
 
@@ -43,12 +46,12 @@ def _averages(predictions: Predictions, how: str) -> Averages:
 
 
 def _top5(predictions: Predictions) -> float | None:
-    size, classes = predictions.log_probabilities.shape
-    if classes <= TOP:
+    size = len(predictions.labels)
+    if predictions.classes <= TOP:
         return None
     # Not scikit-learn's: it rejects NaN and infinite scores, and orders ties differently from `rank_mistakes`.
     wrong = predictions.misclassified
-    top = np.argsort(-predictions.log_probabilities[wrong], axis=1, kind="stable")[:, :TOP]
+    top = np.argsort(-predictions.ranking[wrong], axis=1, kind="stable")[:, :TOP]
     found = np.count_nonzero((top == predictions.labels[wrong, None]).any(axis=1))
     return float((size - len(wrong) + found) / size)
 
@@ -73,18 +76,15 @@ def _interval(hits: int, trials: int) -> tuple[float, float] | tuple[None, None]
     return wilson(int(hits), int(trials)) if trials else (None, None)
 
 
-def training_sample(scores: np.ndarray, labels: np.ndarray) -> TrainingSample:
+def training_sample(predictions: Predictions) -> TrainingSample:
     """Computes the figures of a sample of the training images.
 
     Args:
-        scores: What the model returns for them in inference mode, logits or probabilities, of shape `(n, classes)`.
-        labels: Their true classes, `int64`, of shape `(n,)`, one or more.
+        predictions: Predictions for them in inference mode, one or more.
     """
-    predictions = Predictions.from_scores(scores, labels)
-    correct = int(np.count_nonzero(predictions.predicted == labels))
-    return TrainingSample(
-        len(labels), correct / len(labels), *wilson(correct, len(labels)), finite(predictions.losses.mean())
-    )
+    size = len(predictions.labels)
+    correct = size - len(predictions.misclassified)
+    return TrainingSample(size, correct / size, *wilson(correct, size), finite(predictions.losses.mean()))
 
 
 def confusion(predictions: Predictions, classes: int) -> np.ndarray:

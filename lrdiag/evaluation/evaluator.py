@@ -11,21 +11,24 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import tree
+from keras import ops, tree
 
+from lrdiag.backend.inference import unnoticed
 from lrdiag.data.inputs import labelled_batches
 from lrdiag.errors import LrdiagError, ModelError, require_count
+from lrdiag.evaluation import agreement
 from lrdiag.evaluation.keeper import Display, Keeper, Sample
 from lrdiag.evaluation.view import NO_MAPS, drawn_by, view_of
 from lrdiag.explain.collector import Collector
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.explain.independent import compare_with_keras_vis
-from lrdiag.explain.loss import says_from_logits
+from lrdiag.explain.loss import takes_logits
 from lrdiag.explain.model import OpenedModel
-from lrdiag.explain.pictures import evenly_spaced, pictures_of
+from lrdiag.explain.pictures import pictures_of
 from lrdiag.explain.predictor import Predictor
 from lrdiag.explain.trust import measure_trust
 from lrdiag.progress import SILENCE, Progress
+from lrdiag.record.agreement import Agreement
 from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
 from lrdiag.record.facts import HeatmapFacts, IndependentCheck
 from lrdiag.vocabulary import Preprocessing
@@ -53,6 +56,7 @@ class Evaluated:
         every_map: The map of every image for its predicted class, `float16` of shape `(n, h, w)`, ≥ 0; `None` unless
             requested and available.
         notes: Sentences about the evaluation that a reader needs to interpret the figures.
+        agreement: How the pass compares with `model.predict` and `model.evaluate`; `None` if it was not compared.
     """
 
     predictions: Predictions
@@ -66,6 +70,7 @@ class Evaluated:
     loss_takes_logits: bool | None
     every_map: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    agreement: Agreement | None = None
 
 
 class Evaluator:
@@ -109,9 +114,12 @@ class Evaluator:
             LrdiagError: If data or model cannot be used.
         """
         images, labels = next(labelled_batches(x, y, self._batch_size))
+        few = agreement.first_of(images)
         with _refusals_explained(self._model, images):
             opened = OpenedModel.of(self._model, images, self._output)
-            opened(_first_of(images))
+            with unnoticed(self._model):
+                scores = np.asarray(ops.convert_to_numpy(opened(few)))
+        agreement.compare_with_predict(opened, few, scores)
         opened.refuse_unknown_classes(labels)
         Keeper(display, preprocess, seed=0).look(images, len(labels))
         return int(opened.classes)
@@ -153,10 +161,13 @@ class Evaluator:
         explain = self._explainer.explain if self._explainer else predictor.explain
         keeper = Keeper(display, preprocess, seed, fingerprint, self._view.pictures)
         collector = Collector(keep_every_map=keep_every_map)
+        agreed: Agreement | None = None
         with progress.stage("Predicting and explaining", _size(x), "images") as stage:
             for inputs, labels in chain([first], batches):
                 shown = keeper.look(inputs, len(labels))
-                batch = self._view.of(explain(inputs, labels))
+                explained = explain(inputs, labels)
+                agreed = agreed or agreement.agree(predictor.opened, inputs, labels, explained.scores)
+                batch = self._view.of(explained)
                 keeper.keep(shown, batch)
                 collector.add(batch, labels)
                 stage.advance(len(labels))
@@ -176,9 +187,10 @@ class Evaluator:
             value_range=keeper.value_range,
             fingerprint=keeper.fingerprint(predictions.labels),
             returns_probabilities=predictor.opened.returns_probabilities,
-            loss_takes_logits=says_from_logits(self._model, self._output),
+            loss_takes_logits=takes_logits(predictor.opened.loss),
+            agreement=agreed,
             every_map=collector.every_map(),
-            notes=self._notes,
+            notes=(*predictions.notes, *predictor.opened.notes, *agreement.notes_of(agreed), *self._notes),
         )
 
     def predict(self, x: Any, y: Any = None) -> Predictions:
@@ -208,15 +220,15 @@ class Evaluator:
             with _refusals_explained(self._model, images):
                 try:
                     pictures = pictures_of(self._model, images)
-                    explained = drawn_by(display, images, pictures) or evenly_spaced(pictures)
+                    drawn = drawn_by(display, images, pictures)
                     explainer = GradCAM(
                         self._model,
                         output=self._output,
                         batch_size=self._batch_size,
-                        images=images,
-                        pictures=explained,
+                        images=agreement.first_of(images),
+                        pictures=drawn or None,
                     )
-                    view = view_of(explainer.plan, pictures, explained, images, display, preprocess)
+                    view = view_of(explainer.plan, pictures, drawn, images, display, preprocess)
                     explainer.explain(one_image, its_label)
                     self._explainer, self._predictor = explainer, explainer.predictor
                     self._view, self._notes = view, (*explainer.notes, *view.notes)

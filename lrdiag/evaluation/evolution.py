@@ -8,6 +8,7 @@ import numpy as np
 
 from lrdiag.errors import DataError
 from lrdiag.evaluation.evaluator import Evaluated
+from lrdiag.record.arrays import finite
 from lrdiag.record.facts import Evolution, Moment, WatchedImage
 
 WATCHED = 12  # images: half still misclassified, half corrected, if there are enough of both
@@ -85,7 +86,7 @@ class Memory:
         evolution = Evolution(
             epochs=[each.epoch for each in shown],
             accuracies=[1 - len(each.predictions.misclassified) / len(each.predictions.labels) for each in states],
-            images=[_watched(index, states) for index in indices],
+            images=_watched(indices, states),
         )
         return Watched(evolution, np.stack(images), _maps(indices, states))
 
@@ -102,13 +103,18 @@ def _chosen(first: Evaluated, last: Evaluated) -> tuple[list[int], list[np.ndarr
     ]
 
 
-def _watched(index: int, states: list[Evaluated]) -> WatchedImage:
-    moments = []
-    for state in states:
-        log_probabilities = state.predictions.log_probabilities[index]
-        predicted = int(log_probabilities.argmax())
-        moments.append(Moment(predicted, float(np.exp(log_probabilities[predicted]))))
-    return WatchedImage(index, int(states[0].predictions.labels[index]), moments)
+def _watched(indices: list[int], states: list[Evaluated]) -> list[WatchedImage]:
+    labels = states[0].predictions.labels[indices].tolist()
+    moments = [
+        [Moment(predicted, finite(confidence)) for predicted, confidence in zip(named, sure, strict=True)]
+        for named, sure in (
+            (each.predictions.predicted[indices].tolist(), each.predictions.confidence[indices]) for each in states
+        )
+    ]
+    return [
+        WatchedImage(index, label, list(of_image))
+        for index, label, of_image in zip(indices, labels, zip(*moments, strict=True), strict=True)
+    ]
 
 
 def _maps(indices: list[int], states: list[Evaluated]) -> np.ndarray | None:

@@ -12,7 +12,7 @@ from lrdiag.data.preprocessing import read_off
 from lrdiag.errors import DataError, ModelError
 from lrdiag.evaluation.keeper import Display, is_shown
 from lrdiag.explain.engine import Explained
-from lrdiag.explain.pictures import Picture
+from lrdiag.explain.pictures import Picture, evenly_spaced
 from lrdiag.explain.plan import Plan
 from lrdiag.vocabulary import Preprocessing
 
@@ -66,7 +66,7 @@ def drawn_by(display: Display | None, inputs: object, pictures: Sequence[Picture
 def view_of(
     plan: Plan | None,
     pictures: Sequence[Picture],
-    explained: Sequence[Picture],
+    drawn: Sequence[Picture],
     inputs: object,
     display: Display | None,
     preprocess: Preprocessing | None,
@@ -76,7 +76,7 @@ def view_of(
     Args:
         plan: The heatmaps that are made, or `None`.
         pictures: Every picture of the inputs.
-        explained: Those that the plan was made for: all, some of many, or those that `display` draws.
+        drawn: Those that `display` draws, as far as it is known. The plan is made for them, or else for all.
         inputs: The first batch of inputs.
         display: The images to show, or `None`.
         preprocess: How the images were scaled; `None` if it is inferred.
@@ -87,7 +87,8 @@ def view_of(
     if plan is None:
         return NO_MAPS
     if display is not None:
-        return _beside_display(plan, pictures, explained)
+        return _beside_display(plan, pictures, drawn)
+    explained = evenly_spaced(pictures)
     shown, maps = [], []
     for place, each in enumerate(plan.maps):
         visible = [picture for picture in each.pictures if _can_be_shown(picture.of(inputs), preprocess)]
@@ -99,10 +100,9 @@ def view_of(
     return View(tuple(shown), tuple(maps), len(plan.maps), tuple(_notes(plan, pictures, explained, shown, maps)))
 
 
-def _beside_display(plan: Plan, pictures: Sequence[Picture], explained: Sequence[Picture]) -> View:
+def _beside_display(plan: Plan, pictures: Sequence[Picture], drawn: Sequence[Picture]) -> View:
     of_all = len(plan.maps) == 1 and set(plan.maps[0].pictures) == set(pictures)
-    is_known = 0 < len(explained) < len(pictures)
-    if not of_all and not is_known:
+    if not drawn and not of_all:
         raise ModelError(
             "A heatmap belongs to one of several pictures, so lrdiag must know which one is shown. Pass a function of "
             "the inputs that draws one of them as `display`, or leave it out. Received: images for a model that takes "
@@ -111,10 +111,10 @@ def _beside_display(plan: Plan, pictures: Sequence[Picture], explained: Sequence
     if len(plan.maps) > 1:
         raise ModelError(
             "Each picture has its own heatmap, so `display` must draw one of them, or be left out to show several. "
-            f"Received: a function that draws {_listed(explained)}"
+            f"Received: a function that draws {_listed(drawn)}"
         )
-    note = f"The heatmaps belong to {_listed(explained)}, which `display` draws."
-    return View((), (0,), 1, () if of_all else (note,))
+    note = () if of_all else (f"The heatmaps belong to {_listed(drawn)}, which `display` draws.",)
+    return View((), (0,), 1, note)
 
 
 def _notes(

@@ -43,7 +43,7 @@ class Collector:
     def predictions(self, opened: OpenedModel) -> Predictions:
         """The predictions of every image."""
         scores = np.concatenate([batch.scores for batch in self._batches])
-        return Predictions.from_scores(opened.logits(scores), np.concatenate(self._labels))
+        return opened.predictions(scores, np.concatenate(self._labels))
 
     def heatmaps(self, method: str, layer: str) -> Heatmaps:
         """The maps of the misclassified images.

@@ -17,7 +17,7 @@ from lrdiag.explain.collector import Collector, joined
 from lrdiag.explain.engine import WEIGHTINGS, Engine, Explained
 from lrdiag.explain.grids import grid_of
 from lrdiag.explain.layers import LAYERS_JOINED, choose_layers, find_layer, path_of
-from lrdiag.explain.model import SAMPLE, OpenedModel
+from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.paths import cover
 from lrdiag.explain.pictures import Picture, evenly_spaced, pictures_of
 from lrdiag.explain.plan import Plan, plan_of
@@ -93,8 +93,9 @@ class GradCAM:
         output: The output to explain if the model has several: its name or its index.
         method: One of the methods above.
         batch_size: Number of images in one pass.
-        images: Images to choose the layer with, as `maps` takes them; a few are used. Defaults to noise if the model
-            states its input shape, otherwise to the first images that are explained.
+        images: Images to open the model with, as `maps` takes them. They decide which layer the scores depend on, and
+            whether a single unit is a probability or a logit, if neither a layer nor the compiled loss does. Defaults
+            to noise if the model states its input shape, otherwise to the first images that are explained.
         pictures: The pictures of each image that are explained. Defaults to all, of more than 4 to evenly spaced ones.
 
     Raises:
@@ -124,7 +125,7 @@ class GradCAM:
         self._pictures = pictures
         if images is not None:
             self._open(images, images)
-        elif (noise := example_input(model, SAMPLE)) is not None:
+        elif (noise := example_input(model, images=2)) is not None:
             self._open(noise)
 
     def maps(self, images: Any, classes: Any = None, *, signed: bool = False) -> np.ndarray:

@@ -103,7 +103,7 @@ def grids_of(opened: OpenedModel) -> dict[Step, Grid]:
     batch = tree.map_structure(lambda *arrays: np.concatenate(arrays), one, *copies)
     probe = _Probe(opened, height, width)
     with all_calls((part for _, part in parts(opened.model)), probe.measure):
-        opened(batch)
+        opened.scores(batch)
     return probe.grids
 
 

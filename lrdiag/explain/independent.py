@@ -74,6 +74,8 @@ def _unsupported(opened: OpenedModel, layer: str, image: np.ndarray) -> str | No
         return "tf-keras-vis does not support layers inside a nested model or layer"
     if len(_outputs(model, layer)) != 1:
         return "the explained layer is called several times, which tf-keras-vis does not support"
+    if not opened.inference.is_plain:
+        return "tf-keras-vis does not prepare the images as the model's `predict` does"
     if opened.is_closed:
         return "no layer computes the model's probabilities, so there is no logit to explain"
     if any(getattr(each, "data_format", None) == "channels_first" for each in model.layers):

@@ -14,11 +14,9 @@ import numpy as np
 from keras import ops, tree
 
 from lrdiag.backend.compiler import Delta, with_gradients
-from lrdiag.backend.tap import Call, all_calls, exchanged
+from lrdiag.backend.tap import exchanged
 from lrdiag.explain.model import OpenedModel
-
-_UNEXPLAINED = 0.01  # largest share of the effect of other images that may reach the scores by other paths
-_ROUNDING = 1e-6  # of the scores
+from lrdiag.explain.pictures import pictures_of
 
 
 def forward_of(
@@ -58,32 +56,18 @@ def last_calls(opened: OpenedModel, layers: Sequence[keras.Operation]) -> list[i
     return [place for place, gradient in enumerate(gradients) if gradient is not None]
 
 
-def outputs_of(opened: OpenedModel, layers: Sequence[keras.Operation], inputs: Any) -> list[Call]:
-    """The calls of the layers for some inputs."""
-    calls: list[Call] = []
-    with all_calls(layers, calls.append):
-        opened(inputs)
-    return calls
-
-
 def cover(opened: OpenedModel, layers: Sequence[keras.Operation]) -> bool:
     """Whether every path from the images to the scores leads through the layers.
 
     If so, other images leave the scores as they are while the layers return what they returned before.
     """
-    recorded = [call.output for call in outputs_of(opened, layers, opened.sample)]
-    others, scores_of_others = opened.others
-    with np.errstate(invalid="ignore"):
-        effect = np.nan_to_num(np.abs(scores_of_others - opened.undisturbed)).max()
-    tolerance = max(_UNEXPLAINED * effect, _ROUNDING * np.nan_to_num(np.abs(opened.undisturbed)).max())
-
-    def same_scores(inputs: Any) -> bool:
-        replayed = iter(recorded)
-        with exchanged(dict.fromkeys(layers, lambda _: next(replayed))):
-            scores = ops.convert_to_numpy(opened(inputs))
-        return np.allclose(scores, opened.undisturbed, rtol=0, atol=tolerance, equal_nan=True)
-
-    return same_scores(others) or not same_scores(opened.sample)  # scores that are never the same prove nothing
+    recorded = iter([call.output for call in opened.calls_of(layers, opened.sample)])
+    others = opened.sample
+    for picture in pictures_of(opened.model, opened.sample):
+        others = picture.replaced(others)
+    scores = opened.scores(others, dict.fromkeys(layers, lambda _: next(recorded)))
+    rounding = 1e-6 * np.abs(np.nan_to_num(opened.undisturbed)).max()
+    return np.allclose(scores, opened.undisturbed, rtol=0, atol=rounding, equal_nan=True)
 
 
 def last_on_every_path(opened: OpenedModel, layers: Sequence[keras.Operation]) -> list[keras.Operation]:

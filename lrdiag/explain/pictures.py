@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +74,7 @@ def pictures_of(model: keras.Model | None, inputs: Any) -> list[Picture]:
     return pictures or [Picture("input", 0)]
 
 
-def evenly_spaced(pictures: list[Picture]) -> list[Picture]:
+def evenly_spaced(pictures: Sequence[Picture]) -> list[Picture]:
     """At most `MOST_PICTURES` of the pictures, the first and the last among them."""
     count = min(MOST_PICTURES, len(pictures))
     return [pictures[place] for place in np.linspace(0, len(pictures) - 1, count).round().astype(int)]
@@ -95,5 +96,9 @@ def _names(model: keras.Model | None, inputs: Any) -> list[str]:
 
 
 def _noise_like(pixels: np.ndarray) -> np.ndarray:
+    """Noise of the same range; the images differ in brightness too, which an average over an image does not hide."""
+    generator = np.random.default_rng(1)  # another seed than that of `example_input`
     low, high = float(pixels.min()), float(pixels.max())
-    return np.random.default_rng(0).uniform(low, high + (high == low), pixels.shape).astype(pixels.dtype)
+    brightness = generator.uniform(0.1, 1, (len(pixels), *[1] * (pixels.ndim - 1)))
+    noise = low + (high - low or 1) * brightness * generator.uniform(size=pixels.shape)
+    return np.asarray(noise.astype(pixels.dtype))

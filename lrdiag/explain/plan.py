@@ -17,7 +17,7 @@ from lrdiag.backend.tap import Call
 from lrdiag.errors import ModelError
 from lrdiag.explain.grids import grid_of
 from lrdiag.explain.model import OpenedModel
-from lrdiag.explain.paths import last_calls, outputs_of
+from lrdiag.explain.paths import last_calls
 from lrdiag.explain.pictures import CHANNELS, Picture
 from lrdiag.explain.tokens import become_tokens
 
@@ -78,7 +78,7 @@ def plan_of(opened: OpenedModel, layers: Sequence[keras.Operation], pictures: Se
     calls = last_calls(opened, layers)
     if not calls:
         raise no_gradient(layers)
-    before = outputs_of(opened, layers, opened.sample)
+    before = opened.calls_of(layers, opened.sample)
     seen_by = _pictures_of_calls(opened, layers, pictures, before, calls)
     _refuse_parts_of_pictures(opened, layers, seen_by, before)
     together: dict[tuple[Picture, ...], list[int]] = defaultdict(list)
@@ -107,7 +107,7 @@ def _pictures_of_calls(
     """The pictures that each call depends on; calls that depend on none are left out."""
     seen: dict[int, tuple[Picture, ...]] = defaultdict(tuple)
     for picture in pictures:
-        after = outputs_of(opened, layers, picture.replaced(opened.sample))
+        after = opened.calls_of(layers, picture.replaced(opened.sample))
         for call in calls:
             if _change(before[call], after[call]).any():
                 seen[call] += (picture,)
@@ -149,7 +149,7 @@ def _lie_over(
         middle = shape[len(before_axes) + axis] // 2
         for half in (slice(None, middle), slice(middle, None)):
             part = (*before_axes, half) if axis == 0 else (*before_axes, slice(None), half)
-            after = outputs_of(opened, layers, picture.replaced(opened.sample, part))
+            after = opened.calls_of(layers, picture.replaced(opened.sample, part))
             changes = (grid_of(before[call].layer, opened)(_change(before[call], after[call])) for call in calls)
             along = [np.asarray(each).sum(axis=(0, 2 - axis, 3)) for each in changes]
             if not all(each.any() for each in along):

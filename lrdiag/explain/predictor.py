@@ -43,7 +43,7 @@ class Predictor:
         for images, classes in labelled_batches(x, y, self._batch_size):
             labels.append(classes)
             scores.append(self.explain(images, classes).scores)
-        return Predictions.from_scores(self.opened.logits(np.concatenate(scores)), np.concatenate(labels))
+        return self.opened.predictions(np.concatenate(scores), np.concatenate(labels))
 
     def explain(self, images: Any, labels: np.ndarray) -> Explained:
         """One batch as `GradCAM.explain` returns it, with maps of no pixels.

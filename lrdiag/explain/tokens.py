@@ -71,7 +71,7 @@ def held_constant_in(opened: OpenedModel) -> Callable[[], AbstractContextManager
             weights.append(call.layer)
 
     with all_calls(layers, collect):
-        opened(opened.sample)
+        opened.scores(opened.sample)
     return partial(held_constant, [*queries_and_keys(layers), *weights], layers)
 
 
@@ -90,5 +90,4 @@ def _tokens(opened: OpenedModel) -> list[Step]:
 
 def _decides(opened: OpenedModel, step: Step) -> bool:
     """Whether the scores depend on the step, and on the image through it alone."""
-    images_matter = (opened.others[1] != opened.undisturbed).any()
-    return cover(opened, [step.layer]) and (images_matter or opened.depends_on(step.layer))
+    return cover(opened, [step.layer]) and opened.depends_on(step.layer)

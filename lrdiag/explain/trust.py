@@ -19,6 +19,7 @@ from lrdiag.record.facts import HeatmapTrust
 STEPS = 10  # of equal size, from the whole image to its mean colour
 SECONDS = 2.0
 """A measurement may take this long, or as long as the model needs for the test set, whichever is more."""
+_SCORED = 2 * (STEPS + 1)  # times that each image is scored
 _BYTES_AT_ONCE = 2**26  # of images that are scored in one call
 
 ScoreFunction = Callable[[np.ndarray], np.ndarray]
@@ -56,38 +57,34 @@ def measure_trust(
     _require_maps(maps, len(images))
     if test_images is not None and _takes_too_long(score, images, test_images):
         return None
-    chance = random_maps(maps)
     in_random_order = np.random.default_rng(0).permutation(len(images))
     areas: list[np.ndarray] = []
     begun = time.perf_counter()
-    for group in _groups(in_random_order, test_images is None):
+    for seed, group in enumerate(_groups(in_random_order, test_images is None)):
         started = time.perf_counter()
-        areas.append(
-            np.stack(
-                [
-                    area_under(deletion_curve(score, images[group], each[group], classes[group]))
-                    for each in (maps, chance)
-                ]
-            )
-        )
+        areas.append(_areas(score, images[group], maps[group], classes[group], seed))
         took = time.perf_counter() - started
-        scored = 2 * (STEPS + 1) * len(group)
-        if test_images is not None and time.perf_counter() - begun + 2 * took > max(
-            SECONDS, took / scored * test_images
-        ):
-            break
+        if test_images is not None:
+            whole_set = took * test_images / (_SCORED * len(group))
+            if time.perf_counter() - begun + 2 * took > max(SECONDS, whole_set):
+                break
     informed, random = np.concatenate(areas, axis=1)
     return _figures(informed, random, maps[in_random_order[: len(informed)]], len(images))
 
 
+def _areas(score: ScoreFunction, images: np.ndarray, maps: np.ndarray, classes: np.ndarray, seed: int) -> np.ndarray:
+    """The areas under the deletion curves of the maps and of random maps, of shape `(2, n)`."""
+    both = (maps, random_maps(maps, seed))
+    return np.stack([area_under(deletion_curve(score, images, each, classes, seed=seed)) for each in both])
+
+
 def _takes_too_long(score: ScoreFunction, images: np.ndarray, test_images: int) -> bool:
     """Whether one image, scored at each step, takes longer than allowed. It never does in a larger test set."""
-    scored = 2 * (STEPS + 1)
-    if test_images >= scored:
+    if test_images >= _SCORED:
         return False
     started = time.perf_counter()
     score(images[:1])
-    return scored * (time.perf_counter() - started) > SECONDS
+    return _SCORED * (time.perf_counter() - started) > SECONDS
 
 
 def _groups(indices: np.ndarray, at_once: bool) -> Iterator[np.ndarray]:

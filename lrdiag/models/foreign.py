@@ -13,8 +13,15 @@ from typing import Any
 import keras
 
 from lrdiag.errors import ModelError
+from lrdiag.model_spec import (
+    KERAS_SUFFIX,
+    MODEL_SUFFIXES,
+    not_a_trained_model,
+    not_importable,
+    require_network,
+    require_trained_model,
+)
 
-MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 _ENDPOINT = "serving_default"  # written by `model.export` and by Keras 2
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -31,11 +38,10 @@ def load_foreign(spec: str, image_shape: tuple[int, ...], classes: int) -> keras
     Raises:
         ModelError: If there is no such file or function, or it does not return a Keras model.
     """
-    if spec.endswith(".keras"):
+    require_network(spec)
+    if spec.endswith(KERAS_SUFFIX):
         return _load_file(Path(spec), trust=False)
-    if spec.count(":") == 1:
-        return _call_function(spec, {"image_shape": image_shape, "classes": classes})
-    raise ModelError(f"The model must be `fast`, `article`, a .keras file, or `module:function`. Received: {spec!r}")
+    return _call_function(spec, {"image_shape": image_shape, "classes": classes})
 
 
 def load_model(spec: str, *, trust: bool = False) -> keras.Model:
@@ -49,17 +55,15 @@ def load_model(spec: str, *, trust: bool = False) -> keras.Model:
     Raises:
         ModelError: If there is no such model, or it cannot be loaded.
     """
+    require_trained_model(spec)
     path = Path(spec)
     if (path / "saved_model.pb").is_file():
         return _load_saved_model(path)
+    if path.is_dir():
+        raise not_a_trained_model(spec)
     if path.suffix in MODEL_SUFFIXES:
         return _load_file(path, trust, compiled=True)
-    if spec.count(":") == 1 and not path.exists():
-        return _call_function(spec, {})
-    raise ModelError(
-        "The model must be a .keras or .h5 file, the folder of a SavedModel, or `module:function`. "
-        f"Received: {spec!r}{'' if path.exists() else ', and there is no such file'}"
-    )
+    return _call_function(spec, {})
 
 
 def takes_images(model: keras.Model) -> tuple[int | None, int | None, int]:
@@ -82,8 +86,6 @@ def takes_images(model: keras.Model) -> tuple[int | None, int | None, int]:
 
 
 def _load_file(path: Path, trust: bool, compiled: bool = False) -> keras.Model:
-    if not path.is_file():
-        raise ModelError(f"There is no such model file. Check the path. Received: {path}")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # irrelevant for evaluation
@@ -125,10 +127,7 @@ def _call_function(spec: str, offered: dict[str, Any]) -> keras.Model:
         function = getattr(importlib.import_module(module_name), function_name)
         signature = inspect.signature(function)
     except Exception as error:  # the user's module may raise anything
-        raise ModelError(
-            "`module:function` must name a function that can be imported from the current folder. "
-            f"Received: {spec!r} ({type(error).__name__}: {error})"
-        ) from error
+        raise not_importable(spec, f"{type(error).__name__}: {error}") from error
     unknown = [
         name
         for name, parameter in signature.parameters.items()

@@ -102,17 +102,33 @@ class Dataset:
                 )
 
 
+CROSS_ENTROPY = "cross-entropy, nats"
+"""The loss if the model gives each image one probability distribution over the classes."""
+
+
 @dataclass(frozen=True)
 class Predictions:
     """Predictions of the model for each test image.
 
     Attributes:
-        log_probabilities: `float64` array of shape `(n, classes)`, natural logarithms.
+        log_probabilities: `float64` array of shape `(n, classes)`, natural logarithms of the probabilities that the
+            model gives. The probabilities of an image sum to 1, unless each class has its own sigmoid. `None` if the
+            model returns scores from which no probability follows.
         labels: `int64` array of shape `(n,)`, the true classes.
+        scores: `float64` array of shape `(n, classes)`: the class with the highest score is predicted. `None` if it is
+            the most probable class.
+        own_losses: `float64` array of shape `(n,)`: the loss of each image, if it is not the cross-entropy of the true
+            class.
+        loss_name: The loss in words, or `None` if it is unknown.
+        notes: Sentences about the meaning of the figures.
     """
 
-    log_probabilities: np.ndarray
+    log_probabilities: np.ndarray | None
     labels: np.ndarray
+    scores: np.ndarray | None = None
+    own_losses: np.ndarray | None = None
+    loss_name: str | None = CROSS_ENTROPY
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_scores(cls, scores: np.ndarray, labels: np.ndarray) -> Predictions:
@@ -120,22 +136,40 @@ class Predictions:
         scores = scores.astype(np.float64)
         if is_probability(scores):
             return cls(np.log(np.maximum(scores, np.finfo(np.float32).tiny)), labels)
-        with np.errstate(invalid="ignore"):  # NaN and infinite scores are a finding, not a warning of numpy
-            return cls(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True), labels)
+        return cls(log_softmax(scores), labels)
+
+    @property
+    def ranking(self) -> np.ndarray:
+        """`float64` array of shape `(n, classes)`: the higher the value, the more the model is for the class."""
+        ranking = self.log_probabilities if self.scores is None else self.scores
+        if ranking is None:
+            raise DataError("Predictions need scores or probabilities. Received: neither")
+        return ranking
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(self.ranking.shape[1])
 
     @property
     def predicted(self) -> np.ndarray:
-        """`int64` array of shape `(n,)`: the most probable class."""
-        return np.asarray(self.log_probabilities.argmax(axis=1))
+        """`int64` array of shape `(n,)`: the predicted class; class 0 if the scores of an image are NaN."""
+        return np.asarray(self.ranking.argmax(axis=1))
 
     @property
     def confidence(self) -> np.ndarray:
-        """`float64` array of shape `(n,)`: the probability of the predicted class."""
-        return np.asarray(np.exp(self.log_probabilities.max(axis=1)))
+        """`float64` array of shape `(n,)`: the probability of the predicted class; NaN if it is unknown."""
+        if self.log_probabilities is None:
+            return np.full(len(self.labels), np.nan)
+        return np.asarray(np.exp(self.log_probabilities[np.arange(len(self.labels)), self.predicted]))
 
     @property
     def losses(self) -> np.ndarray:
-        """`float64` array of shape `(n,)`: cross-entropy of the true class, in nats."""
+        """`float64` array of shape `(n,)`: the loss of each image; NaN if it is unknown."""
+        if self.own_losses is not None:
+            return self.own_losses
+        if self.log_probabilities is None:
+            return np.full(len(self.labels), np.nan)
         return np.asarray(-self.log_probabilities[np.arange(len(self.labels)), self.labels])
 
     @property
@@ -145,9 +179,22 @@ class Predictions:
 
     @property
     def ranked_mistakes(self) -> np.ndarray:
-        """`int64` array: `misclassified`, highest loss first; equal losses keep the order of the test set."""
+        """`int64` array: `misclassified`, highest loss first; equal losses keep the order of the test set.
+
+        If the loss is unknown, it is replaced by the score of the predicted class minus that of the true class.
+        """
         wrong = self.misclassified
-        return wrong[np.argsort(-self.losses[wrong], kind="stable")]
+        if self.loss_name is not None:
+            order = self.losses[wrong]
+        else:
+            order = self.ranking[wrong, self.predicted[wrong]] - self.ranking[wrong, self.labels[wrong]]
+        return wrong[np.argsort(-order, kind="stable")]
+
+
+def log_softmax(scores: np.ndarray) -> np.ndarray:
+    """The logarithm of the softmax of each row, `float64` of shape `(n, classes)`."""
+    with np.errstate(invalid="ignore"):  # NaN and infinite scores are a finding, not a warning of numpy
+        return np.asarray(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True))
 
 
 def is_probability(scores: np.ndarray) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from lrdiag.intervals import Conclusion
-from lrdiag.record.arrays import SkippedFile
+from lrdiag.record.arrays import CROSS_ENTROPY, SkippedFile
 from lrdiag.record.pictures import Pictures
 from lrdiag.vocabulary import GateRule
 
@@ -152,7 +152,7 @@ class TrainingSample:
         accuracy: Share of the images that are classified correctly.
         accuracy_low: Lower end of its 95 % Wilson interval.
         accuracy_high: Upper end.
-        loss: Mean cross-entropy in nats, or `None` if it is not finite.
+        loss: Mean loss, the same as on the test set, or `None` if it is unknown or not finite.
     """
 
     size: int
@@ -171,12 +171,15 @@ class Score:
         accuracy: Share of the images that are classified correctly.
         accuracy_low: Lower end of its 95 % Wilson interval.
         accuracy_high: Upper end.
-        loss: Mean cross-entropy in nats, or `None` if it is not finite.
+        loss: The mean of the loss that `loss_name` names, or `None` if it is unknown or not finite.
         balanced_accuracy: Mean recall of the classes that have test images; every class has the same weight.
         top5_accuracy: Share of images whose true class is among the five most probable; `None` with five classes or
             fewer.
         macro: Means over the classes that have test images; every class has the same weight.
         weighted: Means over the classes, weighted by their number of test images.
+        loss_name: The loss in words, or `None` if it is unknown.
+        has_confidence: Whether the model gives probabilities. If not, the confidence of every image is unknown.
+        not_finite: Number of images whose scores are NaN or infinite.
     """
 
     size: int
@@ -188,6 +191,9 @@ class Score:
     top5_accuracy: float | None
     macro: Averages
     weighted: Averages
+    loss_name: str | None = CROSS_ENTROPY
+    has_confidence: bool = True
+    not_finite: int = 0
 
 
 @dataclass(frozen=True)
@@ -281,10 +287,10 @@ class Mistake:
         index: Index in the test set.
         true: True class, as an index into the classes.
         predicted: Predicted class.
-        confidence: Probability of the predicted class.
-        loss: Cross-entropy of the true class, in nats.
+        confidence: Probability of the predicted class, or `None` if it is unknown.
+        loss: Loss of the image, or `None` if it is unknown.
         top_classes: The five most probable classes, or all if there are fewer; the first is `predicted`.
-        top_probabilities: Their probabilities.
+        top_probabilities: Their probabilities; `None` if they are unknown.
         file: The file that the image was read from, if any.
     """
 

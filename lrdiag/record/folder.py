@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from lrdiag.errors import RunFolderError
+from lrdiag.errors import RunFolderError, did_you_mean_file
 from lrdiag.record import conversion
 from lrdiag.record.facts import SCHEMA_VERSION, Diagnosis, Run
 from lrdiag.record.pictures import FILES, Pictures, Sheet, SheetName
@@ -285,6 +285,17 @@ def report_of(path: Path) -> Path:
     return path if path.is_file() else path / REPORT
 
 
+def require_report(path: Path) -> None:
+    """Raises unless there is a run at `path`: a run folder or a report.json. Its content is not read.
+
+    Raises:
+        RunFolderError: If there is none.
+    """
+    report = report_of(path)
+    with _readable(report):
+        report.stat()
+
+
 def load_baseline(path: Path) -> Run:
     """Reads a run to compare with. Pictures that are not in the folder of its report.json are left out.
 
@@ -344,6 +355,7 @@ def _readable(report: Path) -> Iterator[None]:
         raise RunFolderError(
             f"A run folder must contain {REPORT}, {PICTURES} and the pictures that it names. Make one with `lrdiag "
             f"train-and-report`. Received: {report.parent} ({error.strerror}: {error.filename})"
+            f"{'' if report.parent.exists() else did_you_mean_file(report.parent)}"
         ) from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RunFolderError(

@@ -218,14 +218,16 @@ def build_report(
         made_by=made_by,
     )
     facts = dataclasses.replace(facts, seconds=seconds)
-    diagnosis = check_all(Evidence(facts, predictions, heatmaps, evaluated.mistakes, _loss_of(evaluated)))
+    loss, agreement = _loss_of(evaluated), evaluated.agreement
+    diagnosis = check_all(Evidence(facts, predictions, heatmaps, evaluated.mistakes, loss, agreement))
     return Report(Run(diagnosis, pictures), predictions, heatmaps, evaluated.mistakes, files)
 
 
 def _loss_of(evaluated: Evaluated) -> ModelLoss | None:
     if evaluated.loss_takes_logits is None:
         return None
-    return ModelLoss(evaluated.loss_takes_logits, evaluated.returns_probabilities)
+    recovers = evaluated.agreement.loss_recovers if evaluated.agreement else False
+    return ModelLoss(evaluated.loss_takes_logits, evaluated.returns_probabilities, recovers)
 
 
 def facts_of(evaluated: Evaluated, names: Sequence[str], name: str) -> DatasetFacts:

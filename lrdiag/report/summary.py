@@ -38,7 +38,7 @@ def render_summary(diagnosis: Diagnosis) -> str:
     for section in SECTIONS:
         if len(template.render(facts, shown=[*shown, section])) <= LIMIT:
             shown.append(section)
-    return template.render(facts, shown=shown)
+    return formats.plain(template.render(facts, shown=shown))
 
 
 def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
@@ -54,6 +54,7 @@ def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
         "conclusion": comparison.sentence(compared, diagnosis.test.accuracy) if compared else None,
         "interval": comparison.interval_text(compared) if compared else None,
         "evidence": comparison.evidence(compared, diagnosis.test.size) if compared else None,
+        "base_loss": comparison.base_loss(compared, diagnosis.test) if compared else None,
         "calibration_change": _change(compared.base_calibration_error, diagnosis.calibration.error)
         if compared
         else None,

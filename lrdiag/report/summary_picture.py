@@ -161,7 +161,7 @@ def _figures(pen: _Pen, diagnosis: Diagnosis) -> None:
     figures.append(("Mistakes", formats.count(diagnosis.misclassified.count), sides))
     error = diagnosis.calibration.error
     sure = "" if error is None else f"calibration error {formats.percent(error)}"
-    figures.append(("Test loss", formats.loss(score.loss), sure))
+    figures.append(("Test loss", formats.loss(score.loss, score.loss_name is not None), sure))
     width = _CONFUSION - _FIGURES - 40
     for number, (name, value, detail) in enumerate(figures):
         top = _TOP + 96 * number

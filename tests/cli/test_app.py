@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,11 +24,12 @@ from click.testing import CliRunner, Result
 from fixtures.runs import SMALL, FinishedRun
 from PIL import Image
 
-from lrdiag import __version__
-from lrdiag.cli.app import _is_watched, main
+from lrdiag import __version__, formats
+from lrdiag.cli.app import main
+from lrdiag.cli.results import is_watched
 from lrdiag.policies.finder import find_lr as find_lr_in_python
 from lrdiag.record import folder as run_folder
-from lrdiag.record.facts import Misclassified
+from lrdiag.record.facts import Finding, Misclassified, Run
 from lrdiag.settings import DiagnoseSettings, Settings
 
 QUICK = [*SMALL, "--epochs", "1", "--no-open"]
@@ -178,7 +180,7 @@ def test_the_page_opens_only_in_an_interactive_terminal(
     launched: list[str] = []
     result = SimpleNamespace(run=run_folder.load(finished.folder))
     monkeypatch.setattr("lrdiag.main_job.run_main_job", lambda *_, **__: result)
-    monkeypatch.setattr("lrdiag.cli.app._is_watched", lambda: watched)
+    monkeypatch.setattr("lrdiag.cli.app.is_watched", lambda: watched)
     monkeypatch.setattr("click.launch", launched.append)
     assert CliRunner().invoke(main, ["train-and-report", option, "--out", "run"]).exit_code == 0
     assert launched == [str(Path("run") / "report.html")] * opened
@@ -187,9 +189,46 @@ def test_the_page_opens_only_in_an_interactive_terminal(
 def test_ci_is_not_interactive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(isatty=lambda: True))
     monkeypatch.delenv("CI", raising=False)
-    assert _is_watched()
+    assert is_watched()
     monkeypatch.setenv("CI", "true")
-    assert not _is_watched()
+    assert not is_watched()
+
+
+FINDING = Finding("weak-class", "warning", "“cat” is weak.", "5.0\u00a0% of 20 images.", "Add images of it.")
+
+
+@pytest.fixture
+def found(finished: FinishedRun, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The result of every training run: the finished run with one finding and one note."""
+    run = run_folder.load(finished.folder)
+    diagnosis = dataclasses.replace(run.diagnosis, findings=[FINDING], notes=["Images are stretched to 32×32."])
+    run = dataclasses.replace(run, diagnosis=diagnosis)
+    monkeypatch.setattr("lrdiag.main_job.run_main_job", lambda *_, **__: SimpleNamespace(run=run))
+    return run
+
+
+def test_findings_and_notes_are_printed_on_stderr(found: Run) -> None:
+    result = invoke("train-and-report", "--no-open", "--out", "run")
+    verdict, page = result.stdout.splitlines()
+    accuracy = f"{100 * found.diagnosis.test.accuracy:.1f} %"
+    assert verdict.startswith(f"{accuracy} on 60 Digits test images")
+    assert page == str(Path("run") / "report.html")
+    assert result.stderr.splitlines()[-5:] == [
+        "Images are stretched to 32×32.",
+        "Findings: 1 warning.",
+        "warning: “cat” is weak.",
+        "  5.0 % of 20 images.",
+        "  Add images of it.",
+    ]
+
+
+@pytest.mark.parametrize("option", ["--json", "--quiet"])
+def test_findings_are_not_printed_beside_json_and_when_quiet(found: Run, option: str) -> None:
+    result = invoke("train-and-report", "--no-open", "--out", "run", option)
+    assert "cat" not in result.stderr
+    if option == "--json":
+        printed = json.loads(result.stdout)
+        assert (printed["findings"], printed["notes"]) == (["weak-class"], ["Images are stretched to 32×32."])
 
 
 @pytest.mark.parametrize("quiet", [True, False])
@@ -360,9 +399,32 @@ def test_two_runs_are_compared(finished: FinishedRun, better: Path) -> None:
     result = invoke("compare", better, finished.folder)
     assert result.exit_code == 0, result.stderr
     assert "Worse than the baseline by 10.0 points: " in result.stdout
-    assert "Of 60 test images, 0 were fixed and 6 broken (McNemar's mid-p test: p\u00a0=\u00a00.016)." in result.stdout
+    assert "Of 60 test images, 0 were fixed and 6 broken (McNemar's mid-p test: p = 0.016)." in result.stdout
     assert sum(line.startswith(tuple("0123456789")) for line in result.stdout.splitlines()) == 10
     assert {path.name for path in better.iterdir()} == {"report.json"}
+
+
+def test_a_comparison_takes_json_and_quiet(finished: FinishedRun, better: Path, tmp_path: Path) -> None:
+    result = invoke("compare", better, finished.folder, "--json", "--fail-if-worse", "5%")
+    assert result.exit_code == 3
+    facts, head = json.loads(result.stdout), run_folder.load(finished.folder).diagnosis
+    assert (facts["report"], facts["test_size"], facts["conclusion"]) == (None, 60, "worse")
+    assert facts["difference"] == pytest.approx(-0.1)
+    assert facts["difference_low"] < -0.1 < facts["difference_high"] < 0
+    assert facts["p_value"] == pytest.approx(0.5**6)  # mid-p: half of the probability of 6 of 6, on two sides
+    assert (facts["fixed"], facts["broken"]) == (0, 6)
+    assert facts["head"]["accuracy"] == head.test.accuracy
+    assert facts["base"]["accuracy"] == pytest.approx(head.test.accuracy + 0.1)
+    assert facts["classes"] == [{"name": each.name, "base": 1.0, "head": each.recall} for each in head.per_class]
+    assert facts["gates"] == [
+        {"rule": "fail-if-worse", "name": "accuracy", "limit": 0.05, "actual": pytest.approx(0.1), "passed": False}
+    ]
+    out = tmp_path / "out"
+    assert json.loads(invoke("compare", better, finished.folder, "--out", out, "--json").stdout)["report"] == str(
+        out / "report.html"
+    )
+    quiet = invoke("compare", better, finished.folder, "-q", "--fail-if-worse", "0.5")
+    assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, "", "")
 
 
 def test_the_first_run_is_the_baseline(finished: FinishedRun, better: Path) -> None:
@@ -403,6 +465,25 @@ def test_a_report_stores_its_baseline(finished: FinishedRun, better: Path, tmp_p
     assert (run / "summary.png").read_bytes() != picture
     assert invoke("report", run).exit_code == 0
     assert 'id="comparison"' in (run / "report.html").read_text()
+
+
+def test_a_report_prints_findings_and_takes_json_and_quiet(finished: FinishedRun, tmp_path: Path) -> None:
+    run = copied(finished, tmp_path / "run")
+    printed = invoke("report", run)
+    assert printed.stdout == f"{run / 'report.html'}\n"
+    codes = [finding.code for finding in run_folder.load(run).diagnosis.findings]
+    assert len(re.findall(r"^(error|warning|note): ", printed.stderr, re.MULTILINE)) == len(codes)
+    as_json = invoke("report", run, "--json", "--fail-under", "100%")
+    facts = json.loads(as_json.stdout)
+    assert as_json.exit_code == 3
+    assert facts["findings"] == codes
+    assert facts["report"] == str(run / "report.html")
+    assert [(gate["name"], gate["limit"], gate["passed"]) for gate in facts["gates"]] == [("accuracy", 1.0, False)]
+    quiet = invoke("report", run, "-q", "--fail-under", "0.01")
+    assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, "", "")
+    failed = invoke("report", run, "-q", "--fail-under", "100%")
+    assert (failed.exit_code, failed.stdout) == (3, "")
+    assert failed.stderr.startswith("Gate FAILED accuracy: expected at least 1, actual ")
 
 
 def test_a_report_has_pictures_inline_or_in_a_folder(finished: FinishedRun, tmp_path: Path) -> None:
@@ -709,11 +790,18 @@ def swept(measured: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     return measured()
 
 
-def test_find_lr_prints_only_the_suggestion(swept: dict[str, Any]) -> None:
+def test_find_lr_prints_the_suggestion_alone_on_stdout_and_the_bounds_on_stderr(swept: dict[str, Any]) -> None:
     result = find_lr()
     assert len(result.stdout.split()) == 1
     assert float(result.stdout) == pytest.approx(swept["suggestion"], rel=0.01)
-    assert stages_of(result.stderr) == ["Starting TensorFlow", "Reading the digits", "Range test"]
+    assert stages_of(result.stderr)[:3] == ["Starting TensorFlow", "Reading the digits", "Range test"]
+    rates = {name: formats.rate(swept[name]) for name in ("suggestion", "base_lr", "max_lr")}
+    assert result.stderr.splitlines()[3:] == [
+        f"Suggestion: {rates['suggestion']}, by the rule steepest. It is for a constant learning rate.",
+        f"Boundaries of a cycle: base_lr {rates['base_lr']}, max_lr {rates['max_lr']}.",
+        "Interval of the suggestion: not measured, because there was one sweep. Use --repeats 3.",
+        f"The sweep ended after {len(swept['losses'])} updates: {swept['stop_reason']}.",
+    ]
 
 
 def test_find_lr_as_json_has_the_measurements_and_the_rates(swept: dict[str, Any]) -> None:

@@ -14,8 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lrdiag.cli.app import main
+from lrdiag.data import load_dataset
 from lrdiag.diagnosis.gates import Gate
+from lrdiag.progress import SILENCE
 from lrdiag.settings import LearningRate, Settings
+from lrdiag.training.budget import Budget
 from lrdiag.vocabulary import DATA_NAMES
 
 COMMANDS = ("train-and-report", "diagnose", "find-lr", "report", "compare")
@@ -26,6 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder: it is empty, and none of its parents contains a pyproject.toml."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LRDIAG_DATA_DIR", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "cache"))
     return tmp_path
 
 
@@ -60,14 +64,10 @@ def settings_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Settings:
     class Started(Exception):
         pass
 
-    def start(_quiet: bool) -> None:
+    def start(settings: Settings, _quiet: bool) -> None:
+        made.append(settings)
         raise Started
 
-    def settings(**options: Any) -> Settings:
-        made.append(Settings(**options))
-        return made[0]
-
-    monkeypatch.setattr("lrdiag.cli.app.Settings", settings)
     monkeypatch.setattr("lrdiag.cli.app._start", start)
     result = invoke(*arguments)
     assert isinstance(result.exception, Started), result.output
@@ -81,6 +81,11 @@ def settings_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Settings:
         ("batch-size = 32", "batch_size", 32),
         ("batch_size = 32", "batch_size", 32),
         ("optimizer = 'adam'", "optimizer", "adam"),
+        ("optimizer = 'Adam'", "optimizer", "adam"),
+        ("schedule = 'One_Cycle'", "schedule", "one-cycle"),
+        ("data = 'CIFAR-10'", "data", "cifar10"),
+        ("model = 'Article'", "model", "article"),
+        ("augment = 'Flip,ERASE'", "augment", ("flip", "erase")),
         ("augment = ['flip', 'crop']", "augment", ("flip", "crop")),
         ("augment = 'flip, crop'", "augment", ("flip", "crop")),
         ("augment = []", "augment", ()),
@@ -111,6 +116,13 @@ def test_gates_of_the_file_are_overridden_by_name(monkeypatch: pytest.MonkeyPatc
         Gate("fail-if-worse", "accuracy", 0.01),  # no baseline is given, and the file does not require one
     }
     assert "name it with --baseline" in refusal("train-and-report", "--fail-if-worse", "accuracy=0.01")
+
+
+def test_a_share_alone_is_one_of_the_accuracy() -> None:
+    write("fail-under = 0.78\nfail-if-worse = '1%'")
+    assert values_of()["fail-under.accuracy"] == (0.78, "pyproject.toml")
+    assert values_of()["fail-if-worse.accuracy"] == (0.01, "pyproject.toml")
+    assert values_of("--fail-under", "80%")["fail-under.accuracy"] == (0.8, "command line")
 
 
 def test_gates_of_one_command_do_not_apply_to_others() -> None:
@@ -275,6 +287,8 @@ def test_an_unknown_key_is_refused_by_every_command(command: list[str], table: s
         ("out = 2001-01-01", "`out` in [tool.lrdiag] of pyproject.toml: It must be text or a number"),
         (r"out = 'a'" + "\n" + r'templates = "a\u0000b"', "`templates` in [tool.lrdiag] of pyproject.toml: It must be"),
         ("optimizer = 'lion'", "`optimizer` in [tool.lrdiag] of pyproject.toml: 'lion' is not one of"),
+        ("optimizer = 'adma'", "Did you mean 'adam'?"),
+        ("schedule = 'cosine'", "Did you mean 'cosine-restarts'?"),
         ("augment = ['flip', 'spin']", "`augment` in [tool.lrdiag] of pyproject.toml: `augment` takes flip, "
          "crop, erase or none. Received: 'spin'"),
         ("augment = [['flip']]", "Received: [['flip']]"),
@@ -283,7 +297,7 @@ def test_an_unknown_key_is_refused_by_every_command(command: list[str], table: s
         ("image-size = 0", "`image-size` in [tool.lrdiag] of pyproject.toml: The image size must be"),
         ("quiet = 1", "`quiet` in [tool.lrdiag] of pyproject.toml: It must be true or false. Received: 1"),
         ("quiet = 'yes'", "It must be true or false. Received: 'yes'"),
-        ("fail-under = 0.78", "`fail-under` in [tool.lrdiag] of pyproject.toml: `fail-under` takes a table"),
+        ("fail-under = 78", "`fail-under` in [tool.lrdiag] of pyproject.toml: `fail-under` takes a share between 0"),
         ("fail-under = {acuracy = 1}", "Did you mean 'accuracy'?"),
         ("fail-under = {accuracy = 1" + 400 * "0" + "}", "`fail-under` in [tool.lrdiag]"),
         ("epochs = 0x" + 9999 * "f", "`epochs` in [tool.lrdiag]"),
@@ -345,36 +359,80 @@ def test_a_folder_named_pyproject_is_ignored() -> None:
     assert values_of()["epochs"] == (None, "default")
 
 
-def test_config_prints_aligned_columns() -> None:
+def columns(*arguments: str) -> list[list[str]]:
+    return [re.split(r"\s{2,}", line) for line in invoke("config", *arguments).stdout.splitlines()]
+
+
+def test_config_prints_aligned_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_HOME", "cache")
     write("augment = ['flip', 'crop']\nlearning-rate = 0.1\nopen = false\nfail-under = {recall.cat = 0.6}")
     lines = invoke("config", "--image-size", "48", "--augment", "none").stdout.splitlines()
     assert len({line.rindex("  ") for line in lines}) == 1
-    assert [line.split(maxsplit=2) for line in lines] == [
-        ["data", "-", "default"],
-        ["data-dir", "-", "default"],
+    assert columns("--image-size", "48", "--augment", "none") == [
+        ["data", "cifar10, or digits if it is not available", "default"],
+        ["data-dir", os.path.join("cache", "datasets"), "default"],
         ["image-size", "48x48", "command line"],
         ["model", "fast", "default"],
-        ["batch-size", "-", "default"],
+        ["batch-size", "depends on the data", "default"],
         ["seed", "0", "default"],
-        ["limit-train", "-", "default"],
+        ["limit-train", "all images", "default"],
         ["augment", "none", "command line"],
         ["optimizer", "sgd", "default"],
         ["mixed-precision", "false", "default"],
-        ["epochs", "-", "default"],
-        ["limit-test", "-", "default"],
+        ["epochs", "depends on the data", "default"],
+        ["limit-test", "all images", "default"],
         ["schedule", "cyclic", "default"],
         ["learning-rate", "0.1", "pyproject.toml"],
         ["out", "lrdiag-report", "default"],
-        ["baseline", "-", "default"],
+        ["baseline", "none", "default"],
         ["assets", "inline", "default"],
-        ["templates", "-", "default"],
+        ["templates", "those of lrdiag", "default"],
         ["open", "false", "pyproject.toml"],
         ["json", "false", "default"],
         ["quiet", "false", "default"],
         ["verbose", "false", "default"],
         ["fail-under.recall.cat", "0.6", "pyproject.toml"],
     ]
-    assert re.search(r"^augment  +flip,crop  +pyproject.toml$", invoke("config").stdout, re.MULTILINE)
+    assert ["augment", "flip,crop", "pyproject.toml"] in columns()
+
+
+@pytest.mark.parametrize(
+    ("options", "batch_size", "epochs"),
+    [
+        (["--data", "digits"], 64, 12),
+        (["--data", "Digits", "--limit-train", "500"], 64, 32),
+        (["--data", "digits", "--batch-size", "16"], 16, 4),
+        (["--data", "digits", "--epochs", "3"], 64, 3),
+        (["--data", "cifar10"], 128, 4),
+        (["--data", "my_images/"], None, None),
+    ],
+)
+def test_config_shows_the_length_of_a_training_run_where_the_data_is_known(
+    options: list[str], batch_size: int | None, epochs: int | None
+) -> None:
+    values = values_of(*options)
+    assert (values["batch-size"][0], values["epochs"][0]) == (batch_size, epochs)
+
+
+def test_config_shows_cifar10_if_it_is_on_disk(folder: Path) -> None:
+    assert values_of()["data"][0] is None
+    assert values_of("diagnose")["data"][0] == "cifar10"
+    (folder / "photos" / "cifar-10-batches-py").mkdir(parents=True)
+    values = values_of("--data-dir", "photos")
+    assert [values[name][0] for name in ("data", "batch-size", "epochs")] == ["cifar10", 128, 4]
+
+
+def test_the_shown_length_is_the_real_one() -> None:
+    settings = Settings(data="digits")
+    budget = Budget.of(None, None, len(load_dataset(settings, SILENCE).train))
+    values = values_of("--data", "digits")
+    assert (values["batch-size"][0], values["epochs"][0]) == (budget.batch_size, budget.epochs)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_config_shows_a_value_or_words_for_every_option(command: str) -> None:
+    shown = {name: text for name, text, _ in columns(command)}
+    assert not [name for name, text in shown.items() if text in ("-", "", "None", "not set")]
 
 
 def test_config_shows_the_effective_values() -> None:
@@ -384,13 +442,15 @@ def test_config_shows_the_effective_values() -> None:
     assert values["fail-under.accuracy"] == (0.5, "command line")
     assert values["verbose"] == (True, "command line")
     assert values_of("--epochs", "4") == values_of("train-and-report", "--epochs", "4")
-    assert json.loads(invoke("config", "find-lr", "--json").stdout)["command"] == "find-lr"
+    shown = json.loads(invoke("config", "find_lr", "--json").stdout)
+    assert shown["command"] == "find-lr"
+    assert {"name": "limit-train", "value": None, "source": "default", "text": "all images"} in shown["options"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["find_lr"], "No such command 'find_lr'"),
+        (["find"], "No such command 'find'. Did you mean 'find-lr'?"),
         (["--epochs", "x"], "--epochs"),
         (["--epoch", "3"], "--epoch"),
         (["report", "run"], "run"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lrdiag.data import load_dataset, load_test_set
-from lrdiag.data.loading import NAMED
+from lrdiag.data.loading import NAMED, TRAIN_SIZES
 from lrdiag.errors import DataError, DataUnavailable, SettingsError
 from lrdiag.settings import Settings
 from lrdiag.vocabulary import DATA_NAMES
@@ -15,7 +15,7 @@ NAME = "cifar-10-batches-py"
 
 
 def test_the_command_line_knows_every_named_source():
-    assert tuple(NAMED) == DATA_NAMES
+    assert tuple(NAMED) == tuple(TRAIN_SIZES) == DATA_NAMES
 
 
 def test_cifar10_by_default(tmp_path, write_cifar10, progress):
@@ -119,7 +119,8 @@ def test_the_image_size_scales_the_digits_of_the_fallback(progress):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("cifar-10", "and there is no such file or folder. Did you mean 'cifar10'?"),
+        ("cifar-100", "and there is no such file or folder. Did you mean 'cifar10'?"),
+        ("note.txt", "and there is no such file or folder. Did you mean 'notes.txt'?"),
         ("Digit", "and there is no such file or folder. Did you mean 'digits'?"),
         ("no-such-folder", "and there is no such file or folder"),
         ("no-such.npz", "and there is no such file or folder"),

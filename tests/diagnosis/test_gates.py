@@ -10,8 +10,8 @@ from lrdiag.diagnosis.gates import (
     Gate,
     check,
     describe,
-    from_table,
     overridden,
+    read_gates,
     refuse_unknown_classes,
     with_outcomes,
 )
@@ -81,6 +81,13 @@ def diagnosis() -> Diagnosis:
         ("recall.cat=.6", "recall.cat", 0.6),
         ("precision.Saint.Bernard=1", "precision.Saint.Bernard", 1.0),
         ("f1.a=b=0", "f1.a=b", 0.0),
+        ("0.78", "accuracy", 0.78),
+        ("78%", "accuracy", 0.78),
+        ("78 %", "accuracy", 0.78),
+        ("1", "accuracy", 1.0),
+        ("0.5%", "accuracy", 0.005),
+        ("Accuracy = 78%", "accuracy", 0.78),
+        ("Recall.Cat=60%", "recall.Cat", 0.6),
     ],
 )
 def test_a_gate_is_parsed(text: str, name: str, limit: float) -> None:
@@ -98,9 +105,16 @@ def test_a_gate_is_parsed(text: str, name: str, limit: float) -> None:
         ("recall=0.5", "Received: 'recall'"),
         ("recall.=0.5", "Received: 'recall.'"),
         ("=0.5", "Received: ''"),
-        ("accuracy", "takes NAME=SHARE, such as accuracy=0.78. Received: 'accuracy'"),
+        ("accuracy", "takes a share of the accuracy, such as 0.78 or 78%, or NAME=SHARE, such as recall.cat=0.6. "
+         "Received: 'accuracy'"),
         ("accuracy=high", "Received: 'accuracy=high'"),
-        ("accuracy=78", "a share between 0 and 1, such as accuracy=0.78. Received: accuracy=78"),
+        ("accuracy=78", "a share between 0 and 1, or a percentage: accuracy=0.78, or accuracy=78%. "
+         "Received: accuracy=78. Did you mean 78%?"),
+        ("78", "Received: accuracy=78. Did you mean 78%?"),
+        ("101%", "Received: accuracy=1.01"),
+        ("0,78", "Received: '0,78'"),
+        ("%", "Received: '%'"),
+        ("nan", "Received: accuracy=nan"),
         ("accuracy=-0.1", "Received: accuracy=-0.1"),
         ("accuracy=nan", "Received: accuracy=nan"),
         ("", "Received: ''"),
@@ -200,30 +214,42 @@ def test_an_unknown_class_is_refused(diagnosis: Diagnosis, name: str, words: str
 
 def test_gates_are_read_from_a_table() -> None:
     limits = {"accuracy": 0.78, "recall.cat": 0.6, "precision": {"dog": 1, "Saint": {"Bernard": 0}}}
-    assert from_table("fail-under", limits) == (
+    assert read_gates("fail-under", limits) == (
         Gate("fail-under", "accuracy", 0.78),
         Gate("fail-under", "recall.cat", 0.6),
         Gate("fail-under", "precision.dog", 1.0),
         Gate("fail-under", "precision.Saint.Bernard", 0.0),
     )
-    assert from_table("fail-if-worse", {"accuracy": 0.01}) == (Gate("fail-if-worse", "accuracy", 0.01),)
-    assert from_table("fail-under", {}) == ()
+    assert read_gates("fail-if-worse", {"accuracy": 0.01}) == (Gate("fail-if-worse", "accuracy", 0.01),)
+    assert read_gates("fail-under", {}) == ()
+    assert read_gates("fail-under", {"accuracy": "78%"}) == (Gate("fail-under", "accuracy", 0.78),)
+
+
+@pytest.mark.parametrize("limits", [0.78, "0.78", "78%", "accuracy=0.78", ["78%"]])
+def test_a_share_alone_is_one_of_the_accuracy(limits: object) -> None:
+    assert read_gates("fail-under", limits) == (Gate("fail-under", "accuracy", 0.78),)
+
+
+def test_a_list_has_several_gates() -> None:
+    assert [gate.name for gate in read_gates("fail-under", [0.5, "recall.cat=0.6"])] == ["accuracy", "recall.cat"]
 
 
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
-        (0.78, "takes a table such as {accuracy = 0.78}. Received: 0.78"),
-        ({"accuracy": "0.78"}, "takes numbers. Received: accuracy = '0.78'"),
-        ({"accuracy": True}, "takes numbers. Received: accuracy = True"),
+        (True, "Received: True"),
+        (None, "Received: None"),
+        ("high", "Received: 'high'"),
+        (78, "Received: accuracy=78. Did you mean 78%?"),
+        ({"accuracy": True}, "Received: {'accuracy': True}"),
         ({"accuracy": 78}, "between 0 and 1"),
         ({"acuracy": 0.78}, "Did you mean 'accuracy'?"),
-        ({"recall": {"cat": "x"}}, "Received: recall.cat = 'x'"),
+        ({"recall": {"cat": "x"}}, "Received: {'recall.cat': 'x'}"),
     ],
 )
 def test_an_invalid_table_is_refused(limits: object, words: str) -> None:
     with pytest.raises(SettingsError, match=r"^`fail-under` takes ") as error:
-        from_table("fail-under", limits)
+        read_gates("fail-under", limits)
     assert words in str(error.value)
 
 

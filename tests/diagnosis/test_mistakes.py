@@ -73,3 +73,11 @@ def test_huge_logits_have_a_finite_loss() -> None:
 
 def test_without_mistakes_the_list_is_empty() -> None:
     assert rank_mistakes(Predictions.from_scores(PROBABILITIES[:1], LABELS[:1])) == Misclassified(0, [])
+
+
+def test_without_probabilities_confidence_is_unknown_and_the_margin_orders_the_mistakes() -> None:
+    scores = np.array([[3.0, 2.0, 1.0], [5.0, 1.0, 2.0], [0.0, 4.0, 2.0]])
+    found = rank_mistakes(Predictions(None, np.array([2, 1, 1]), scores, loss_name=None))
+    assert [(each.index, each.confidence, each.loss) for each in found.items] == [(1, None, None), (0, None, None)]
+    assert found.items[0].top_classes == [0, 2, 1]
+    assert found.items[0].top_probabilities == [None, None, None]

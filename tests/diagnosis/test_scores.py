@@ -51,6 +51,15 @@ def test_a_loss_that_is_not_finite_is_none() -> None:
     assert score(Predictions(np.array([[math.nan, 0.0]]), np.array([0]))).loss is None
 
 
+def test_the_score_says_what_is_unknown() -> None:
+    scores = np.array([[1.0, 2.0], [math.nan, math.nan]])
+    figures = score(Predictions(None, np.array([1, 0]), scores, loss_name=None))
+    assert (figures.accuracy, figures.loss, figures.loss_name) == (1.0, None, None)
+    assert (figures.has_confidence, figures.not_finite) == (False, 1)
+    compiled = score(Predictions(None, np.array([1, 0]), scores, np.array([0.5, 1.0]), "compiled loss (hinge)"))
+    assert (compiled.loss, compiled.loss_name) == (0.75, "compiled loss (hinge)")
+
+
 def test_figures_that_would_divide_by_zero_are_none(example: Predictions) -> None:
     none = None, None
     assert class_facts(example, NAMES) == [
@@ -76,9 +85,9 @@ def test_the_confusion_counts_true_classes_in_rows(example: Predictions) -> None
 def test_a_sample_of_training_images_has_accuracy_interval_and_loss() -> None:
     logits = np.log([[0.8, 0.2], [0.5, 0.25], [0.1, 0.9], [0.9, 0.1]])
     loss = -(math.log(0.8) + math.log(2 / 3) + math.log(0.9) + math.log(0.1)) / 4
-    sample = training_sample(logits, np.array([0, 0, 1, 1]))
+    sample = training_sample(Predictions.from_scores(logits, np.array([0, 0, 1, 1])))
     assert sample == TrainingSample(4, 0.75, *wilson(3, 4), pytest.approx(loss))
-    assert training_sample(np.full((2, 2), np.nan), np.array([0, 1])).loss is None
+    assert training_sample(Predictions.from_scores(np.full((2, 2), np.nan), np.array([0, 1]))).loss is None
 
 
 def test_every_confused_pair_has_count_and_share(example: Predictions) -> None:

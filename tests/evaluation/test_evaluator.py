@@ -183,4 +183,4 @@ def test_a_video_is_shown_by_display_and_its_maps_are_not_measured() -> None:
     assert evaluated.heatmap_facts.trust is None
     check = evaluated.heatmap_facts.independent
     assert check is not None
-    assert (check.images, check.skipped) == (0, "the model does not take a single array of images")
+    assert (check.images, check.skipped) == (0, "the model does not take single images")

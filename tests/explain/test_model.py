@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 from scipy.special import expit, log_softmax
 
@@ -47,10 +49,20 @@ def test_the_maps_are_those_of_the_logits_for_every_head(
 ) -> None:
     predictions, heatmaps = GradCAM(each_head).predict_and_explain(noise)
     expected_predictions, expected = explained
-    np.testing.assert_allclose(predictions.log_probabilities, expected_predictions.log_probabilities, atol=1e-6)
+    returned = np.asarray(each_head(noise.images))
+    logarithms = returned if returned.max() < 0 else np.log(returned)
+    np.testing.assert_allclose(predictions.log_probabilities, logarithms, atol=1e-5)
+    np.testing.assert_array_equal(predictions.predicted, expected_predictions.predicted)
     np.testing.assert_array_equal(heatmaps.indices, expected.indices)
     np.testing.assert_allclose(heatmaps.signed_predicted, expected.signed_predicted, atol=1e-7)
     np.testing.assert_allclose(heatmaps.signed_true, expected.signed_true, atol=1e-7)
+
+
+class OwnSoftmax(L.Layer):
+    """A layer of another name."""
+
+    def call(self, inputs: Any) -> Any:
+        return tf.nn.softmax(inputs)
 
 
 @pytest.mark.parametrize(
@@ -64,10 +76,18 @@ def test_the_maps_are_those_of_the_logits_for_every_head(
         lambda logits: keras.Sequential([keras.Input((5,)), L.Softmax()])(logits),
         ops.log_softmax,
         ops.log_sigmoid,
+        lambda logits: L.Lambda(tf.nn.softmax)(logits),
+        lambda logits: L.Lambda(lambda z: ops.sigmoid(z))(logits),
+        lambda logits: L.Activation(tf.nn.softmax)(logits),
+        lambda logits: L.Activation(partial(ops.softmax, axis=-1))(logits),
+        lambda logits: L.Activation(lambda z: ops.exp(z) / ops.sum(ops.exp(z), axis=-1, keepdims=True))(logits),
+        lambda logits: L.Activation("linear", name="named")(ops.cast(L.Softmax()(logits), "float16")),
+        lambda logits: OwnSoftmax()(logits),
     ],
     ids=[
         "ops.softmax", "Activation", "ops.reshape", "Flatten", "Dropout", "nested", "ops.log_softmax",
-        "ops.log_sigmoid",
+        "ops.log_sigmoid", "Lambda-tf", "Lambda-sigmoid", "Activation-tf", "partial", "formula", "cast-and-named",
+        "custom-layer",
     ],
 )  # fmt: skip
 def test_a_softmax_or_sigmoid_at_the_end_is_removed(
@@ -132,6 +152,22 @@ def test_sigmoids_predict_what_the_model_predicts(noise: LabelledImages) -> None
     model = ending_in(ops.sigmoid)
     predictions, _ = GradCAM(model).predict_and_explain(noise)
     np.testing.assert_array_equal(predictions.predicted, np.asarray(model(noise.images)).argmax(axis=1))
+
+
+def test_a_softmax_of_a_softmax_is_removed_once(noise: LabelledImages) -> None:
+    model = ending_in(lambda logits: L.Softmax()(L.Softmax()(logits)))
+    explainer = GradCAM(model)
+    predictions, _ = explainer.predict_and_explain(noise)
+    np.testing.assert_allclose(np.exp(predictions.log_probabilities), model(noise.images), atol=1e-6)
+    assert "explain a probability" in explainer.notes[0]
+
+
+def test_the_logarithm_of_a_softmax_is_kept(noise: LabelledImages) -> None:
+    explainer = GradCAM(ending_in(lambda logits: ops.log(L.Softmax()(logits))))
+    predictions, _ = explainer.predict_and_explain(noise)
+    expected = np.asarray(ending_in(ops.log_softmax)(noise.images))
+    np.testing.assert_allclose(predictions.log_probabilities, expected, atol=1e-5)
+    assert explainer.notes == ()
 
 
 def test_a_softmax_inside_the_model_is_kept(noise: LabelledImages) -> None:

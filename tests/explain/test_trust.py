@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from lrdiag.errors import DataError, LrdiagError, ModelError, SettingsError
+from lrdiag.explain import trust
 from lrdiag.explain.trust import (
     area_under,
     deletion_curve,
@@ -16,7 +18,6 @@ from lrdiag.explain.trust import (
     random_maps,
     share_of_empty,
 )
-from lrdiag.record.facts import HeatmapTrust
 
 IMAGES = 40
 SIZE = (6, 6)
@@ -61,8 +62,9 @@ def seen(curve: Callable[..., np.ndarray], images: np.ndarray, maps: np.ndarray,
         shown.append(images)
         return np.zeros((len(images), 2))
 
-    curve(score, images, maps, np.zeros(len(images), "int64"), **options)
-    return shown
+    steps = curve(score, images, maps, np.zeros(len(images), "int64"), **options).shape[1]
+    (only,) = shown
+    return np.split(only, steps)
 
 
 # one row of four pixels, their mean 0.4; the map ranks them 2, 0, 3, 1
@@ -184,21 +186,77 @@ def test_a_map_without_a_positive_value_is_empty() -> None:
     assert share_of_empty(maps) == 0.75
 
 
+def in_random_order(*arrays: np.ndarray) -> list[np.ndarray]:
+    """As images are measured."""
+    return [each[np.random.default_rng(0).permutation(IMAGES)] for each in arrays]
+
+
 def test_trust_compares_maps_with_random_maps(network: Linear, images: np.ndarray) -> None:
     maps = network.influence(images)
-    trust = measure_trust(network, images, maps, FIRST)
+    found = measure_trust(network, images, maps, FIRST)
+    images, maps = in_random_order(images, maps)
     expected, chance = (
         area_under(deletion_curve(network, images, each, FIRST)).mean() for each in (maps, random_maps(maps))
     )
-    assert trust == HeatmapTrust(IMAGES, 0.0, pytest.approx(expected), pytest.approx(chance))
-    assert trust.deletion_auc < trust.random_deletion_auc
-    assert all(type(figure) in (int, float) for figure in vars(trust).values())
+    assert found is not None
+    assert (found.images, found.empty_share, found.of) == (IMAGES, 0.0, None)
+    assert (found.deletion_auc, found.random_deletion_auc) == (pytest.approx(expected), pytest.approx(chance))
+    assert found.verdict == "better"
+    assert all(type(figure) in (int, float, type(None)) for figure in vars(found).values())
+
+
+def test_the_interval_is_that_of_the_paired_differences(network: Linear, images: np.ndarray) -> None:
+    """Student's, of the difference of each image from its own control."""
+    maps = np.random.default_rng(5).random((IMAGES, *SIZE))
+    found = measure_trust(network, images, maps, FIRST)
+    images, maps = in_random_order(images, maps)
+    informed, chance = (area_under(deletion_curve(network, images, each, FIRST)) for each in (maps, random_maps(maps)))
+    expected = stats.ttest_rel(chance, informed).confidence_interval()
+    assert found is not None
+    assert (found.advantage_low, found.advantage_high) == pytest.approx(tuple(expected), rel=1e-3)
+    assert found.verdict == "cannot be told"
+    assert measure_trust(network, images, -network.influence(images), FIRST).verdict == "worse"  # type: ignore[union-attr]
+    assert measure_trust(network, images[:1], maps[:1], FIRST[:1]).verdict == "cannot be told"  # type: ignore[union-attr]
+
+
+class Slow:
+    """A network that takes a second of a clock for each image."""
+
+    def __init__(self, network: Linear, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        self.network, self.seconds, self.now = network, seconds, 0.0
+        monkeypatch.setattr(trust.time, "perf_counter", lambda: self.now)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        self.now += self.seconds * len(images)
+        return self.network(images)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "test_images", "measured"),
+    [(1e-6, 40, 40), (1.0, 10**6, 40), (0.05, 40, 1), (0.01, 40, 7), (1.0, 500, 15), (1.0, 10, None)],
+)
+def test_a_slow_model_is_measured_on_fewer_images(
+    seconds: float,
+    test_images: int,
+    measured: int | None,
+    network: Linear,
+    images: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At most two seconds, or the time of one pass over the test set."""
+    slow, maps = Slow(network, monkeypatch, seconds), network.influence(images)
+    found = measure_trust(slow, images, maps, FIRST, test_images=test_images)
+    assert slow.now <= max(2.0, seconds * test_images)
+    assert (None if found is None else found.images) == measured
+    assert found is None or found.of == (None if measured == IMAGES else IMAGES)
 
 
 def test_empty_maps_are_trusted_as_much_as_random_maps(network: Linear, images: np.ndarray) -> None:
-    trust = measure_trust(network, images, np.zeros((IMAGES, 3, 3)), FIRST)
-    assert trust.empty_share == 1
-    assert trust.deletion_auc == trust.random_deletion_auc
+    found = measure_trust(network, images, np.zeros((IMAGES, 3, 3)), FIRST)
+    assert found is not None
+    assert found.verdict == "cannot be told"
+    assert found.empty_share == 1
+    assert found.deletion_auc == found.random_deletion_auc
 
 
 GOOD = {
@@ -218,9 +276,9 @@ GOOD = {
         ({"maps": np.array([[[0.0]], [[np.nan]]])}, DataError, r"finite.*in 1 of 2.*Leave"),
         ({"classes": np.array([0])}, DataError, r"one class for each image.*shape \(1,\)"),
         ({"classes": np.array([0.0, 1.0])}, DataError, r"an integer.*float64"),
-        ({"classes": np.array([0, 3])}, ModelError, r"shape \(2, classes\).*\(2, 3\) for classes 0 to 3"),
+        ({"classes": np.array([0, 3])}, ModelError, r"shape \(22, classes\).*\(22, 3\) for classes 0 to 3"),
         ({"classes": np.array([-1, 0])}, ModelError, r"for classes -1 to 0"),
-        ({"score": lambda images: np.zeros((3, 3))}, ModelError, r"shape \(2, classes\).*shape \(3, 3\)"),
+        ({"score": lambda images: np.zeros((3, 3))}, ModelError, r"shape \(22, classes\).*shape \(3, 3\)"),
         ({"score": lambda images: np.zeros(2)}, ModelError, r"shape \(2,\)"),
         ({"steps": 0}, SettingsError, r"`steps` must be a whole number, 1 or more. Received: 0"),
     ],

@@ -135,7 +135,9 @@ def make_diagnosis(classes: list[str], matrix: np.ndarray, items: list[Mistake])
         confusion=matrix.tolist(),
         confused_pairs=[ConfusedPair(int(i), int(j), int(matrix[i, j]), float(shares[i, j])) for i, j in wrong],
         misclassified=Misclassified(len(items), items),
-        heatmaps=HeatmapFacts("Grad-CAM", "conv2d_7", len(items), trust=HeatmapTrust(100, 0.02, 0.31, 0.42)),
+        heatmaps=HeatmapFacts(
+            "Grad-CAM", "conv2d_7", len(items), trust=HeatmapTrust(100, 0.02, 0.31, 0.42, 0.08, 0.14)
+        ),
         findings=[
             Finding(
                 "overfitting",

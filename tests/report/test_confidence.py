@@ -90,6 +90,13 @@ def test_without_any_confidence_nothing_is_drawn(run: Run) -> None:
     assert section == Confidence("No image has a confidence: the scores of the model are not finite.", 200, [])
 
 
+def test_scores_without_probabilities_have_no_confidence(run: Run) -> None:
+    empty = with_bins(run)
+    test = dataclasses.replace(empty.diagnosis.test, has_confidence=False)
+    sentence = build(changed(empty, test=test)).sentence
+    assert sentence == "No image has a confidence: the model returns scores, not probabilities."
+
+
 def test_a_bar_has_the_interval_of_the_facts(run: Run) -> None:
     known = with_bins(run, (40, 10, 0.35))
     bins = [dataclasses.replace(each, accuracy_low=None) for each in known.diagnosis.calibration.bins]

@@ -409,10 +409,33 @@ class TestMisclassified:
     def test_states_how_reliable_the_maps_are(self, pages: dict[str, str]) -> None:
         content = words(pages["ordinary"], "misclassified").replace("\u00a0", " ")
         assert "Measured on 100 mistakes. 2.0 % of the heatmaps are empty" in content
-        assert "faster than removing random regions (area under the deletion curve 0.310, random 0.420" in content
+        assert (
+            "faster than removing random regions (area under the deletion curve 0.310, random 0.420, 95 % interval of"
+            in content
+        )
 
-    def test_warns_of_maps_no_better_than_chance(self) -> None:
-        assert "do not rely on these heatmaps" in trust_sentence(HeatmapTrust(100, 0.02, 0.42, 0.42))
+    @pytest.mark.parametrize(
+        ("trust", "said", "not_said"),
+        [
+            (HeatmapTrust(100, 0.02, 0.31, 0.42, 0.08, 0.14), "faster than removing random", "cannot be told"),
+            (HeatmapTrust(100, 0.02, 0.45, 0.42, -0.05, -0.01), "do not rely on these heatmaps", "faster"),
+            (HeatmapTrust(100, 0.02, 0.41, 0.42, -0.01, 0.03), "cannot be told from these images", "do not rely"),
+            (HeatmapTrust(1, 0.02, 0.1, 0.42, of=36), "cannot be told", "0.32"),
+            (HeatmapTrust(7, 0.02, 0.31, 0.42, 0.08, 0.14, of=36), "on 7 mistakes, of 36 because more would", "cannot"),
+            (HeatmapTrust(100, 0.02, 0.31, 0.42), "was compared with removing random regions (area", "faster"),
+        ],
+        ids=["better", "worse", "neither", "one-image", "fewer-images", "older-version"],
+    )
+    def test_maps_are_called_better_than_chance_only_if_the_interval_excludes_zero(
+        self, trust: HeatmapTrust, said: str, not_said: str
+    ) -> None:
+        assert said in trust_sentence(trust)
+        assert not_said not in trust_sentence(trust)
+
+    def test_states_why_nothing_was_measured(self, runs: dict[str, Run]) -> None:
+        heatmaps = dataclasses.replace(runs["ordinary"].diagnosis.heatmaps, trust=None, not_measured="one is too slow")
+        content = words(render_page(changed(runs["ordinary"], heatmaps=heatmaps)), "misclassified")
+        assert "How far the heatmaps can be trusted was not measured: one is too slow." in content
 
     @pytest.mark.parametrize(
         ("check", "sentence"),

@@ -1,21 +1,23 @@
-"""The comparison, printed on a terminal."""
+"""What is printed on a terminal."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 
+import numpy as np
 import pytest
 
+from lrdiag.rate.range_test import RangeTest, Sweep
 from lrdiag.record.facts import Run
 from lrdiag.record.pictures import Pictures
 from lrdiag.report import terminal
-from lrdiag.report.terminal import print_comparison
+from lrdiag.report.terminal import print_comparison, range_test_lines
 
 
 def printed(run: Run, capsys: pytest.CaptureFixture[str]) -> str:
     print_comparison(run.diagnosis)
-    return capsys.readouterr().out.replace("\u00a0", " ")
+    return capsys.readouterr().out
 
 
 def test_prints_difference_interval_test_and_counts(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,3 +69,31 @@ def test_hostile_names_cannot_control_the_terminal(
 
 def test_prints_nothing_without_a_baseline(runs: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(runs["ordinary"], capsys) == ""
+
+
+RATES = np.geomspace(1e-5, 10, 100)
+LOSSES = 2 / (1 + (RATES / 1e-2) ** 1.5) + (RATES / 2) ** 2
+
+
+def test_a_range_test_is_described_with_its_interval() -> None:
+    sweeps = tuple(Sweep(RATES.tolist(), (LOSSES * factor).tolist()) for factor in (1, 1.1))
+    test = RangeTest(sweeps)
+    lines = range_test_lines(test, "fastai-valley", test.suggest("fastai-valley"))
+    assert "by the rule fastai-valley" in lines[0]
+    assert "base_lr" in lines[1]
+    assert re.search(r"^Interval of the suggestion: \S+ to \S+, of 2 sweeps\.$", lines[-2])
+    assert lines[-1] == "The sweep ended after 100 updates: the last learning rate was reached."
+
+
+def test_a_range_test_without_boundaries_or_interval_says_why() -> None:
+    flat = RangeTest((Sweep([1e-3, 1e-2], [2.0, 2.0]),) * 2)
+    lines = range_test_lines(flat, "fastai-minimum", 1e-3)
+    assert lines[1].startswith("No boundaries of a cycle: ")
+    assert lines[2].startswith("No interval of the suggestion: ")
+
+
+def test_a_suggestion_below_the_boundaries_is_explained() -> None:
+    test = RangeTest((Sweep(RATES.tolist(), LOSSES.tolist()),))
+    below = range_test_lines(test, "steepest", test.bounds().base_lr / 2)
+    assert any("below the boundaries" in line for line in below)
+    assert not any("below the boundaries" in line for line in range_test_lines(test, "steepest", test.suggest()))

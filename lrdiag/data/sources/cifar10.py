@@ -81,6 +81,13 @@ class Cifar10:
             ) from error
 
 
+def on_disk(data_dir: Path | None) -> bool:
+    """Returns whether CIFAR-10 seems to be in `data_dir` or in Keras's cache. The files are not read."""
+    if data_dir is not None and _find(data_dir.expanduser()) is not None:
+        return True
+    return any((keras_home() / "datasets" / name).exists() for name in (*_CACHED_FOLDERS, *_CACHED_ARCHIVES))
+
+
 def _find(folder: Path) -> Path | None:
     if (folder / FOLDER).is_dir():
         return folder / FOLDER

@@ -63,7 +63,7 @@ def weak_class(evidence: Evidence) -> Answer:
         f"“{short(weak.name)}” is the weakest class.",
         f"{percent(weak.recall)} of its {count(weak.support)} images are classified correctly, compared with "
         f"{percent(accuracy)} of all images.",
-        "Look at its misclassified images below. Add training images of this class, or check their labels.",
+        "Look at its misclassified images in the report. Add training images of this class, or check their labels.",
         worst.value,
         WEAK_RECALL_GAP,
         images_where(facts, lambda mistake: mistake.true == worst.index),
@@ -120,7 +120,7 @@ def confused_pair(evidence: Evidence) -> Answer:
     return Found(
         f"“{short(names[worst.true])}” is often predicted as “{short(names[worst.predicted])}”.",
         f"{count(worst.count)} of {plural(support, 'image')}, {percent(worst.share)} of the class.",
-        "Compare their heatmaps below: they show whether the model looks at the object or at the background.",
+        "Compare their heatmaps in the report: they show whether the model looks at the object or at the background.",
         worst.share,
         PAIR_SHARE,
         images_where(facts, lambda mistake: (mistake.true, mistake.predicted) == (worst.true, worst.predicted)),

@@ -24,8 +24,8 @@ def regression(evidence: Evidence) -> Answer:
         f"It was {percent(comparison.base.accuracy)} and is {percent(facts.test.accuracy)}. "
         f"{plural(len(comparison.broken), 'image')} became misclassified and {count(len(comparison.fixed))} became "
         f"correct (McNemar's mid-p test: p\u00a0=\u00a0{probability(comparison.p_value)}).",
-        "Look at the changed settings and at the broken images below. Train both versions with several seeds to see "
-        "whether the change is the cause.",
+        "Look at the changed settings and at the broken images in the report. Train both versions with several seeds "
+        "to see whether the change is the cause.",
         comparison.p_value,
         SIGNIFICANCE,
         [facts.misclassified.items[place].index for place in comparison.broken][:MOST_IMAGES],

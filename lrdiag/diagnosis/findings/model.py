@@ -3,21 +3,67 @@
 from __future__ import annotations
 
 from lrdiag.diagnosis.evidence import Evidence, given
-from lrdiag.diagnosis.findings.answers import Answer, Found, Passed, option
-from lrdiag.formats import plural
+from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed, option
+from lrdiag.formats import loss as loss_text
+from lrdiag.formats import percent, plural
 
 
 def loss_mismatch(evidence: Evidence) -> Answer:
     """The model returns probabilities and its loss expects logits, or the other way round."""
     loss = given(evidence.loss)
-    if loss.takes_logits != loss.returns_probabilities:
+    if loss.takes_logits != loss.returns_probabilities or loss.recovers:
         return Passed()
+    if loss.recovers is None:
+        return NotChecked("the loss of the first images does not depend on from_logits")
     returned, expected = ("probabilities", "logits") if loss.returns_probabilities else ("logits", "probabilities")
     return Found(
         f"The model returns {returned}, but its loss expects {expected}.",
         f"It was compiled with from_logits={loss.takes_logits}. Such a model trains badly or not at all.",
         f"Compile it with from_logits={not loss.takes_logits} and train it again.",
     )
+
+
+def ignored_from_logits(evidence: Evidence) -> Answer:
+    """The loss was compiled with the wrong `from_logits`, and Keras computes the right loss nevertheless."""
+    loss = given(evidence.loss)
+    if loss.takes_logits != loss.returns_probabilities or not loss.recovers:
+        return Passed()
+    return Found(
+        f"The loss was compiled with from_logits={loss.takes_logits}, which Keras ignores here.",
+        "The model returns probabilities. On this backend Keras takes the logits before the softmax or sigmoid, so the "
+        "loss is right. On another backend it would not be.",
+        f"Compile it with from_logits={not loss.takes_logits}.",
+    )
+
+
+def predict_mismatch(evidence: Evidence) -> Answer:
+    """The outputs that were evaluated are not those of `model.predict`. Such a model is refused before the report."""
+    agreement = given(evidence.agreement)
+    if agreement.no_predict is not None:
+        return NotChecked(agreement.no_predict)
+    return Passed(agreement.difference, agreement.tolerance)
+
+
+def evaluate_mismatch(evidence: Evidence) -> Answer:
+    """Accuracy or loss of the first images is not that of `model.evaluate`."""
+    agreement = given(evidence.agreement)
+    compared = {"accuracy": agreement.accuracy, "loss": agreement.loss}
+    for name in agreement.differs:
+        figures = compared[name]
+        if figures is not None:
+            show = percent if name == "accuracy" else loss_text
+            return Found(
+                f"model.evaluate gives another {name} than the outputs of model.predict.",
+                f"On the first {plural(agreement.images, 'image')}: {show(figures.theirs)} by model.evaluate, "
+                f"{show(figures.own)} by the outputs of model.predict, which this report uses.",
+                "Check that `test_step` and `predict_step` prepare the images alike.",
+                abs(figures.theirs - figures.own),
+                0.0,
+            )
+    if agreement.accuracy is None and agreement.loss is None:
+        return NotChecked(agreement.no_evaluate or "the model updates no metric in model.evaluate")
+    differences = [abs(each.theirs - each.own) for each in compared.values() if each is not None]
+    return Passed(round(max(differences), 6))
 
 
 def no_heatmaps(evidence: Evidence) -> Answer:

@@ -26,15 +26,23 @@ _ROUNDING = 1e-9
 def not_finite(evidence: Evidence) -> Answer:
     """The model returned NaN or infinite scores."""
     facts = evidence.facts
-    if facts.test.loss is not None:
+    known = facts.test.loss is not None or facts.test.loss_name is None
+    if known and not facts.test.not_finite:
         return Passed()
-    unknown = sum(mistake.confidence is None for mistake in facts.misclassified.items)
+    if not facts.test.has_confidence:
+        evidence_text, images = f"{plural(facts.test.not_finite, 'image')} of {facts.test.size} have such scores.", []
+    else:
+        unknown = sum(mistake.confidence is None for mistake in facts.misclassified.items)
+        evidence_text = (
+            f"The mean loss is not finite, and {plural(unknown, 'misclassified image')} "
+            f"{'has' if unknown == 1 else 'have'} no confidence."
+        )
+        images = images_where(facts, lambda mistake: mistake.confidence is None)
     return Found(
         "The model returned NaN or infinite scores.",
-        f"The mean loss is not finite, and {plural(unknown, 'misclassified image')} "
-        f"{'has' if unknown == 1 else 'have'} no confidence.",
+        evidence_text,
         "The weights are corrupt. Train the model again with a lower learning rate.",
-        images=images_where(facts, lambda mistake: mistake.confidence is None),
+        images=images,
     )
 
 

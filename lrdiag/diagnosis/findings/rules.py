@@ -46,6 +46,8 @@ RULES: tuple[Rule, ...] = (
     Rule("training-stopped", "error", "training", training.training_stopped, needs=("training",)),
     Rule("training-interrupted", "warning", "training", training.training_interrupted, needs=("training",)),
     Rule("stand-in-data", "error", "data", data.stand_in_data),
+    Rule("predict-mismatch", "error", "misclassified", model.predict_mismatch, needs=("agreement",)),
+    Rule("evaluate-mismatch", "error", "misclassified", model.evaluate_mismatch, needs=("agreement",)),
     Rule("loss-mismatch", "error", "training", model.loss_mismatch, needs=("loss",)),
     Rule("not-finite", "error", "confidence", predictions.not_finite),
     Rule("collapsed-predictions", "error", "confusion", predictions.collapsed_predictions, unless=_USELESS[:1]),
@@ -62,6 +64,7 @@ RULES: tuple[Rule, ...] = (
     Rule("overfitting", "warning", "training", training.overfitting, unless=_USELESS[:1]),
     Rule("weak-class", "warning", "classes", classes.weak_class, unless=_USELESS),
     Rule("over-predicted-class", "warning", "classes", classes.over_predicted_class, unless=_USELESS),
+    Rule("ignored-from-logits", "note", "training", model.ignored_from_logits, needs=("loss",)),
     Rule("confused-pair", "note", "confusion", classes.confused_pair, unless=_USELESS),
 )  # fmt: skip
 

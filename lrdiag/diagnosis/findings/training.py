@@ -26,7 +26,7 @@ def training_stopped(evidence: Evidence) -> Answer:
     rate = option(facts, "learning-rate")
     return Found(
         f"Training stopped early: {training.stop_reason}.",
-        f"{_completed(training)} The figures below are those of the model at the start of the epoch that failed.",
+        f"{_completed(training)} The report has the figures of the model at the start of the failed epoch.",
         f"Lower the learning rate ({rate}), or let the range test choose it ({rate} auto)."
         if facts.made_by == "train_and_report"
         else "Lower the learning rate. lrdiag.find_lr suggests one.",
@@ -40,7 +40,7 @@ def training_interrupted(evidence: Evidence) -> Answer:
         return Passed()
     return Found(
         f"Training was {training.stop_reason}.",
-        f"{_completed(training)} The figures below are those of the model at that moment.",
+        f"{_completed(training)} The report has the figures of the model at that moment.",
         "Train to the end before you draw conclusions from this page.",
     )
 

@@ -43,7 +43,7 @@ def lay_out(
     _lay_out_mistakes(pictures, mistakes, predictions, heatmaps)
     if heatmaps and heatmaps.means and len(predictions.misclassified):
         pictures.add("class-means", _mean_sheet(heatmaps.means))
-    chosen = _choose_samples(train.labels, predictions.log_probabilities.shape[1], seed)
+    chosen = _choose_samples(train.labels, predictions.classes, seed)
     if len(chosen):
         images = [train.images[index] for index in chosen]
         pictures.add("samples", image_sheet(images, FILES["samples"], _SMALL_SIDE))

@@ -8,7 +8,7 @@ from itertools import islice
 from math import ceil, floor
 
 from lrdiag import formats
-from lrdiag.record.facts import Comparison, Diagnosis, Mistake, Run
+from lrdiag.record.facts import Comparison, Diagnosis, Mistake, Run, Score
 from lrdiag.record.pictures import SheetName
 from lrdiag.report.pictures.tiles import Layer, layer, layer_over, shown_of
 
@@ -157,6 +157,12 @@ def evidence(comparison: Comparison, size: int) -> str:
 def interval_text(comparison: Comparison) -> str:
     """Interval of the difference in points, without a unit."""
     return f"{formats.points(comparison.difference_low)} to {formats.points(comparison.difference_high)}"
+
+
+def base_loss(comparison: Comparison, now: Score) -> str:
+    """The test loss of the baseline; left out if the two runs give different losses, such as with label smoothing."""
+    base = comparison.base
+    return formats.loss(base.loss) if base.loss_name == now.loss_name is not None else formats.MISSING
 
 
 def class_rows(diagnosis: Diagnosis, comparison: Comparison) -> list[ClassRow]:

@@ -32,7 +32,7 @@ class Confidence:
 
     Attributes:
         sentence: Whether the model is overconfident, and by how much.
-        left_out: Number of test images without a confidence, because their scores are not finite.
+        left_out: Number of test images without a confidence.
         groups: The numbers of both charts.
         reliability: Accuracy over confidence; `None` if no image has a confidence.
         histogram: The confidence of correct and of wrong predictions; `None` likewise.
@@ -51,7 +51,10 @@ def build(run: Run) -> Confidence:
     known = sum(each.count for each in calibration.bins)
     left_out = run.diagnosis.test.size - known
     if not known:
-        return Confidence("No image has a confidence: the scores of the model are not finite.", left_out, [])
+        reason = "the scores of the model are not finite"
+        if not run.diagnosis.test.has_confidence:
+            reason = "the model returns scores, not probabilities"
+        return Confidence(f"No image has a confidence: {reason}.", left_out, [])
     return Confidence(
         _sentence(calibration),
         left_out,

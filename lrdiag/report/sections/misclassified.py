@@ -94,6 +94,7 @@ class Misclassified:
         images: The sheet of images; `None` without mistakes.
         maps: The sheets of heatmaps; `None` if `heatmap_facts` gives the reason.
         heatmap_facts: How the heatmaps were made.
+        has_loss: Whether the loss of each image is known.
         trust: How far they can be trusted, or `None`.
     """
 
@@ -104,6 +105,7 @@ class Misclassified:
     images: Layer | None
     maps: Maps | None
     heatmap_facts: HeatmapFacts
+    has_loss: bool
     trust: str | None
 
     @property
@@ -124,6 +126,7 @@ def build(run: Run) -> Misclassified:
         images=layer(run.pictures, images) if images else None,
         maps=_maps(run.pictures, images) if images else None,
         heatmap_facts=diagnosis.heatmaps,
+        has_loss=diagnosis.test.loss_name is not None,
         trust=_trust(diagnosis.heatmaps),
     )
 

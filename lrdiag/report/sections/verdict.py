@@ -8,7 +8,7 @@ from lrdiag import formats
 from lrdiag.diagnosis.findings.rules import cause_of
 from lrdiag.diagnosis.gates import describe
 from lrdiag.diagnosis.pairs import worst_pair
-from lrdiag.record.facts import Diagnosis, Run, TrainingRun
+from lrdiag.record.facts import Diagnosis, Run, Score, TrainingRun
 from lrdiag.report.sections import comparison
 
 IMBALANCED = 2
@@ -106,11 +106,15 @@ def _figures(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
         *_balanced(diagnosis),
         *_top5(diagnosis),
         ("Misclassified", formats.count(diagnosis.misclassified.count), f"of {size}"),
-        ("Test loss", formats.loss(score.loss), "mean cross-entropy, nats"),
+        ("Test loss", formats.loss(score.loss, score.loss_name is not None), _loss_name(score)),
         *_calibration(diagnosis),
         *_training(diagnosis.training),
         ("Device", formats.short(diagnosis.device, 60), ""),
     ]
+
+
+def _loss_name(score: Score) -> str:
+    return "" if score.loss_name is None else f"mean {score.loss_name}"
 
 
 def _balanced(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:

@@ -8,6 +8,7 @@ import pytest
 from fixtures.diagnoses import balanced, facts_of, finding, result
 
 from lrdiag.diagnosis.evidence import MISSING, Evidence, ModelLoss
+from lrdiag.record.agreement import Agreement, Compared
 from lrdiag.record.arrays import SkippedFile
 from lrdiag.record.facts import Diagnosis, HeatmapFacts, RangeTestFacts
 
@@ -58,6 +59,52 @@ def test_a_loss_that_fits_passes_and_an_unknown_one_is_not_checked() -> None:
     for loss in (ModelLoss(True, False), ModelLoss(False, True)):
         assert result(Evidence(facts_of(SOUND), loss=loss), "loss-mismatch").status == "passed"
     assert result(facts_of(SOUND), "loss-mismatch").reason == MISSING["loss"]
+
+
+def test_a_loss_that_keras_computes_rightly_is_a_note() -> None:
+    recovers = Evidence(facts_of(SOUND), loss=ModelLoss(True, True, recovers=True))
+    assert result(recovers, "loss-mismatch").status == "passed"
+    found = finding(recovers, "ignored-from-logits")
+    assert (found.title, found.advice) == (
+        "The loss was compiled with from_logits=True, which Keras ignores here.",
+        "Compile it with from_logits=False.",
+    )
+    unclear = Evidence(facts_of(SOUND), loss=ModelLoss(True, True, recovers=None))
+    assert result(unclear, "loss-mismatch").status == "not checked"
+    for loss in (ModelLoss(True, True), ModelLoss(True, False), ModelLoss(True, True, recovers=None)):
+        assert result(Evidence(facts_of(SOUND), loss=loss), "ignored-from-logits").status == "passed"
+
+
+def test_predict_mismatch_has_the_difference_or_the_reason() -> None:
+    """A difference above the tolerance is refused before there is a report."""
+    check = result(Evidence(facts_of(SOUND), agreement=Agreement(32, 2e-6, 1e-4)), "predict-mismatch")
+    assert (check.status, check.value, check.threshold) == ("passed", 2e-6, 1e-4)
+    random = Agreement(32, 0.3, 1e-4, no_predict="the model is random at inference")
+    assert result(Evidence(facts_of(SOUND), agreement=random), "predict-mismatch").reason == random.no_predict
+
+
+@pytest.mark.parametrize(
+    ("name", "figures", "evidence"),
+    [
+        ("accuracy", Compared(0.5, 0.75), "75.0 % by model.evaluate, 50.0 % by the outputs of model.predict"),
+        ("loss", Compared(1.5, 0.25), "0.250 by model.evaluate, 1.500 by the outputs of model.predict"),
+    ],
+)
+def test_evaluate_mismatch(name: str, figures: Compared, evidence: str) -> None:
+    same = Agreement(8, 0.0, 1e-4, accuracy=Compared(0.5, 0.5), loss=Compared(1.5, 1.5))
+    assert result(Evidence(facts_of(SOUND), agreement=same), "evaluate-mismatch").status == "passed"
+    differing = dataclasses.replace(same, **{name: figures}, differs=(name,))
+    found = finding(Evidence(facts_of(SOUND), agreement=differing), "evaluate-mismatch")
+    assert found.title == f"model.evaluate gives another {name} than the outputs of model.predict."
+    assert f"On the first 8 images: {evidence}" in found.evidence
+
+
+def test_evaluate_mismatch_is_not_checked_if_nothing_was_compared() -> None:
+    nothing = Agreement(8, 0.0, 1e-4, no_evaluate="the model is not compiled")
+    check = result(Evidence(facts_of(SOUND), agreement=nothing), "evaluate-mismatch")
+    assert check.reason == "the model is not compiled"
+    silent = result(Evidence(facts_of(SOUND), agreement=Agreement(8, 0.0, 1e-4)), "evaluate-mismatch")
+    assert silent.reason == "the model updates no metric in model.evaluate"
 
 
 def test_no_heatmaps() -> None:

@@ -42,6 +42,14 @@ class TestNotFinite:
     def test_is_quiet(self) -> None:
         assert result(facts_of(balanced(4, 50, 20)), "not-finite").status == "passed"
 
+    def test_an_unknown_loss_or_confidence_is_not_a_loss_that_is_not_finite(self) -> None:
+        facts = self.facts()
+        unknown = dataclasses.replace(facts.test, loss_name=None, has_confidence=False)
+        assert result(dataclasses.replace(facts, test=unknown), "not-finite").status == "passed"
+        broken = dataclasses.replace(unknown, not_finite=3)
+        found = finding(dataclasses.replace(facts, test=broken), "not-finite")
+        assert (found.evidence, found.images) == ("3 images of 200 have such scores.", [])
+
 
 class TestCollapsedPredictions:
     # 337 of 360 images are predicted as "4"

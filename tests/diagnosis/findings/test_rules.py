@@ -41,7 +41,10 @@ def test_a_sound_run_has_no_findings_and_a_result_for_every_rule() -> None:
     assert facts.findings == []
     assert [check.code for check in facts.checks] == [rule.code for rule in RULES]
     assert {check.code: check.reason for check in facts.checks if check.status == "not checked"} == {
+        "predict-mismatch": MISSING["agreement"],
+        "evaluate-mismatch": MISSING["agreement"],
         "loss-mismatch": MISSING["loss"],
+        "ignored-from-logits": MISSING["loss"],
         "regression": MISSING["comparison"],
         "class-regression": MISSING["comparison"],
         "lagging-statistics": MISSING["train_sample"],
@@ -83,7 +86,7 @@ def test_every_piece_of_evidence_can_be_missing_and_given(need: str) -> None:
     assert Evidence(facts).lacks(need)
     assert MISSING[need]
     full = facts_of(SOUND, train_sample=sample(1, 2), comparison="a comparison")
-    other = {name: "given" for name in ("predictions", "heatmaps", "mistakes", "loss")}
+    other = {name: "given" for name in ("predictions", "heatmaps", "mistakes", "loss", "agreement")}
     assert not Evidence(full, **other).lacks(need)
 
 

@@ -1,0 +1,25 @@
+"""Refuses what is mistyped before TensorFlow starts, which takes seconds."""
+
+from __future__ import annotations
+
+from lrdiag.settings import DiagnoseSettings, Settings
+
+
+def refuse_mistyped(settings: Settings | DiagnoseSettings) -> None:
+    """Raises if the model, the data, the baseline or the templates are not there. Reads no image and no weights.
+
+    Raises:
+        LrdiagError: With the name that is most similar.
+    """
+    from lrdiag.data.loading import require_data
+    from lrdiag.model_spec import require_network, require_trained_model
+    from lrdiag.record import folder as run_folder
+    from lrdiag.report.templates import html_environment
+
+    require = require_network if isinstance(settings, Settings) else require_trained_model
+    require(settings.model)
+    require_data(settings.data)
+    if settings.baseline is not None:
+        run_folder.require_report(settings.baseline)
+    if settings.templates is not None:
+        html_environment(settings.templates)

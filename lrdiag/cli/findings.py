@@ -1,0 +1,65 @@
+"""Notes and findings on the terminal. Respects NO_COLOR.
+
+Written without rich, whose import would take a tenth of the time of `lrdiag report`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import click
+
+from lrdiag import formats
+
+if TYPE_CHECKING:
+    from lrdiag.record.facts import Diagnosis, Finding
+
+_COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+_LIMIT = 300
+"""Characters of a title, of the evidence and of the advice."""
+
+
+def print_findings(diagnosis: Diagnosis) -> None:
+    """Prints the notes, how many findings there are, and each finding with its evidence and advice, on stderr."""
+    from lrdiag.report.sections.findings import sentence
+
+    for note in diagnosis.notes:
+        _print(_lines(note))
+    _print(_lines(f"Findings: {sentence(diagnosis)}"))
+    for finding in diagnosis.findings:
+        _print_finding(finding)
+
+
+def _print_finding(finding: Finding) -> None:
+    severity = click.style(finding.severity, fg=_COLOURS[finding.severity], bold=True)
+    _print(_lines(f"{finding.severity}: {finding.title}").replace(finding.severity, severity, 1))
+    for text in (finding.evidence, finding.advice):
+        if text:
+            _print(_lines(text, indent="  "))
+
+
+def _print(lines: str) -> None:
+    click.echo(lines, err=True, color=False if os.environ.get("NO_COLOR") else None)
+
+
+def _lines(text: str, indent: str = "") -> str:
+    """Text from outside, without characters that control a terminal.
+
+    Only a terminal gets it on several lines, so that `grep` finds a sentence in a log.
+    """
+    text = formats.plain(str(formats.legible(formats.short(text, _LIMIT))))
+    if not sys.stderr.isatty():
+        return indent + text
+    columns = shutil.get_terminal_size().columns
+    return textwrap.fill(
+        text,
+        columns,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
