@@ -402,7 +402,8 @@ class IndependentCheck:
 class HeatmapFacts:
     """How the heatmaps were made. If there are none, `count` is 0 and `unavailable` gives the reason.
 
-    If it was not measured how far they can be trusted, `not_measured` gives the reason.
+    `grid` describes the heatmaps of a model that divides the image into tokens: `"token grid 8×8"`. If it was not
+    measured how far they can be trusted, `not_measured` gives the reason.
     """
 
     method: str
@@ -412,6 +413,7 @@ class HeatmapFacts:
     trust: HeatmapTrust | None = None
     independent: IndependentCheck | None = None
     not_measured: str | None = None
+    grid: str | None = None
 
 
 @dataclass(frozen=True)
