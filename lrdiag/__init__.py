@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from lrdiag.explain.gradcam import GradCAM as GradCAM
     from lrdiag.explain.overlay import overlay as overlay
     from lrdiag.pipeline import train_and_report as train_and_report
-    from lrdiag.policies.callbacks import CurveLR as CurveLR
     from lrdiag.policies.callbacks import CyclicLR as CyclicLR
     from lrdiag.policies.callbacks import OneCycleLR as OneCycleLR
+    from lrdiag.policies.curve_lr import CurveLR as CurveLR
     from lrdiag.policies.finder import LRFinder as LRFinder
     from lrdiag.policies.finder import find_lr as find_lr
     from lrdiag.policies.schedules import CurveSchedule as CurveSchedule
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CosineRestarts": "lrdiag.rate.curves",
-    "CurveLR": "lrdiag.policies.callbacks",
+    "CurveLR": "lrdiag.policies.curve_lr",
     "CurveSchedule": "lrdiag.policies.schedules",
     "Cyclic": "lrdiag.rate.curves",
     "CyclicLR": "lrdiag.policies.callbacks",

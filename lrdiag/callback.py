@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 
+from lrdiag.backend.callback_list import append, move_behind, running_list
 from lrdiag.backend.interrupt import Interrupt
+from lrdiag.backend.weights import fingerprint
 from lrdiag.data.class_names import ClassNames, names_in_order
 from lrdiag.data.inputs import unpacked
 from lrdiag.diagnosing import Reporter, Stopwatch, require_steps
@@ -20,13 +22,26 @@ from lrdiag.report.report import Report, run_of
 from lrdiag.training.run_recorder import RunRecorder
 
 if TYPE_CHECKING:
+    from lrdiag.evaluation.evaluator import Evaluated
     from lrdiag.rate.range_test import RangeTest
-    from lrdiag.record.facts import RangeTestFacts
+    from lrdiag.record.facts import RangeTestFacts, TrainingSample
     from lrdiag.vocabulary import AssetsName, Preprocessing
+
+
+class _EvaluatedWeights(NamedTuple):
+    """The last evaluation, and the fingerprint of the weights that were evaluated."""
+
+    weights: bytes
+    evaluated: Evaluated
+    train_sample: TrainingSample | None
 
 
 class ReportingCallback(RunRecorder):
     """Records a training run, and writes its report when it ends, also after Ctrl-C.
+
+    The last report is that of the weights that `fit` leaves. `EarlyStopping` restores its best weights when it is
+    called at the end of training, so this callback moves behind it. If another callback that is called later changes
+    the weights, the report is written again.
 
     Attributes:
         report: The last report, or `None` before there is one.
@@ -54,23 +69,41 @@ class ReportingCallback(RunRecorder):
         templates: Path | None = None,
         own: Sequence[str] = (),
     ) -> None:
-        super().__init__()
+        self._repeats = True  # until training begins
+        super().__init__(reporter.output)
         self.report: Report | None = None
         self._folder, self._reporter = folder, reporter
         self._every, self._log_dir, self._clock = every, log_dir, clock
         self._assets, self._templates, self._own = assets, templates, own
 
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Starts a new record, evaluates the first batch, and handles Ctrl-C from now on."""
+    def _begin_record(self, first_epoch: int) -> None:
+        super()._begin_record(first_epoch)
         self._memory = Memory()
-        self._evaluator = self._reporter.evaluator(self.model)
-        self._reporter.rehearse(self._evaluator)
+        if not self._repeats:
+            self._memory.give_up()
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Evaluates the first batch, and handles Ctrl-C from now on."""
+        self._evaluated: _EvaluatedWeights | None = None
+        self._rehearse()
         self._tensorboard = self._open_tensorboard()
         self._stopwatch = self._clock or Stopwatch()
         super().on_train_begin(logs)
-        if self._every and not self._reporter.repeats():
-            self._memory.give_up()
+        self._repeats = not self._every or self._reporter.repeats()
+        self._take_place()
         self._interrupt = Interrupt(self)
+
+    def _rehearse(self) -> None:
+        """Evaluates the first batch, so that errors appear now."""
+        if self._recorded is not self.model:  # otherwise its compiled pass is used again
+            self._evaluator = self._reporter.evaluator(self.model)
+        self._reporter.rehearse(self._evaluator)
+
+    def _take_place(self) -> None:
+        running = running_list(self)
+        if running is not None:
+            move_behind(running, self, lambda each: getattr(each, "restore_best_weights", False))
+            append(running, keras.callbacks.LambdaCallback(on_train_end=lambda logs: self._write_again_if_changed()))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Records the step, and stops after Ctrl-C."""
@@ -87,7 +120,7 @@ class ReportingCallback(RunRecorder):
         super().on_epoch_end(epoch, logs)
         if self._tensorboard:
             self._tensorboard.log_steps(self.learning_rates, self.losses)
-        if self._every and len(self.epochs) % self._every == 0:
+        if self._every and self.last_epoch % self._every == 0:
             self.write()
         self._stop_if_interrupted()
 
@@ -96,11 +129,15 @@ class ReportingCallback(RunRecorder):
         self._interrupt.stop_listening()
         self.write()
 
+    def _write_again_if_changed(self) -> None:
+        if self._evaluated is None or self._evaluated.weights != fingerprint(self.model):
+            self.write()
+
     def _stop_if_interrupted(self) -> None:
         if not self._interrupt.pressed:
             return
         self._interrupt.stop_listening()
-        self.write(f"interrupted after {len(self.losses):,} steps, in epoch {self.epochs_begun}", interrupted=True)
+        self.write(f"interrupted after {len(self.losses):,} steps, in epoch {self.epoch}", interrupted=True)
         raise KeyboardInterrupt
 
     def write(self, stop_reason: str | None = None, *, interrupted: bool = False) -> None:
@@ -108,11 +145,9 @@ class ReportingCallback(RunRecorder):
         training = self.training(stop_reason=stop_reason, interrupted=interrupted)
         self._stopwatch.note("training", training.seconds or 0.0)
         pause = Stopwatch()
-        with self._stopwatch.lap("predict_and_explain"):
-            keep_every_map = self._every is not None and not self._memory.notes
-            evaluated = self._reporter.evaluate(self._evaluator, keep_every_map=keep_every_map)
-            train_sample = self._reporter.train_sample(self._evaluator)
-            self._memory.add(max(1, len(self.epochs)), evaluated)
+        evaluated, train_sample = self._evaluate()
+        if interrupted or training.weights_epoch == self.last_epoch:  # otherwise another epoch, or none
+            self._memory.add(max(1, self.last_epoch), evaluated)
         with self._stopwatch.lap("report"), self._reporter.progress.stage("Writing the page"):
             report = self._reporter.report(
                 self.model,
@@ -131,8 +166,19 @@ class ReportingCallback(RunRecorder):
             self._save(self.report)
         if self._tensorboard:
             self._tensorboard.log_steps(self.learning_rates, self.losses)
-            self._tensorboard.log_report(self.report, len(self.epochs))
+            self._tensorboard.log_report(self.report, self.last_epoch)
         self.paused += pause.seconds().total
+
+    def _evaluate(self) -> tuple[Evaluated, TrainingSample | None]:
+        """Evaluates the model, unless it has the weights that were evaluated last."""
+        weights = fingerprint(self.model)
+        if self._evaluated is None or self._evaluated.weights != weights:
+            with self._stopwatch.lap("predict_and_explain"):
+                keep_every_map = self._every is not None and not self._memory.notes
+                evaluated = self._reporter.evaluate(self._evaluator, keep_every_map=keep_every_map)
+                train_sample = self._reporter.train_sample(self._evaluator)
+            self._evaluated = _EvaluatedWeights(weights, evaluated, train_sample)
+        return self._evaluated.evaluated, self._evaluated.train_sample
 
     def _save(self, report: Report) -> None:
         report.save(self._folder, assets=self._assets, templates=self._templates, own=self._own)
@@ -152,9 +198,12 @@ class ReportCallback(ReportingCallback):
     `KeyboardInterrupt`. A second Ctrl-C stops at once. If `steps_per_execution` is above 1, a step is one execution:
     its loss is the mean over its batches.
 
-    Make it the last callback in the list. It then sees the learning rate that another callback sets, and evaluates the
-    weights that `EarlyStopping` restores. The first batch of `validation_data` is evaluated before training begins, so
-    that errors appear early.
+    Make it the last callback in the list, so that it sees the learning rate that another callback sets. At any position
+    it evaluates the weights that `fit` leaves, also if `EarlyStopping` restores those of an earlier epoch. The first
+    batch of `validation_data` is evaluated before training begins, so that errors appear early.
+
+    A `fit` with `initial_epoch` continues the record if the callback has recorded the epochs before it: use the same
+    callback for all of them. Every other `fit` begins a new record.
 
     Example:
         >>> import tempfile
@@ -228,6 +277,7 @@ class ReportCallback(ReportingCallback):
                 "`validation_data` must give the same images in each pass. Give arrays, a tf.data.Dataset, a "
                 f"keras.utils.PyDataset, or a list of batches. Received: {type(validation_data).__name__}"
             )
+        self._created = run_folder.missing(Path(folder))
         run_folder.create(Path(folder))  # raises before training if the folder can't be written
         reporter = Reporter(
             data=unpacked(validation_data),
@@ -244,3 +294,10 @@ class ReportCallback(ReportingCallback):
             made_by="callback",
         )
         super().__init__(Path(folder), reporter, every=every, log_dir=log_dir)
+
+    def _rehearse(self) -> None:
+        try:
+            super()._rehearse()
+        except BaseException:
+            run_folder.remove_empty(self._created)
+            raise

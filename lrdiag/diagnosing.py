@@ -98,7 +98,8 @@ def diagnose(
         class_names: Name of each class: in the order of the model's outputs, or a mapping from name to index or from
             index to name. Defaults to the names that `x` carries, as that of
             `keras.utils.image_dataset_from_directory` does, or to numbers.
-        history: The return value of `model.fit`, to show the training run on the page.
+        history: The return value of `model.fit`, to show the training run on the page; or its `history.history`, a data
+            frame of it, or the path of a file of `keras.callbacks.CSVLogger`; or a list of these, one for each `fit`.
         range_test: The return value of `find_lr`, to show it on the page.
         display: The images to show, if the model's inputs can't be shown: a `uint8` array with one image for each
             input, or a function that computes them from a batch of inputs.
@@ -127,7 +128,7 @@ def diagnose(
     require_keras_model(model)
     require_count("seed", seed, at_least=0)
     require_steps("steps", steps)
-    training = training_of(history, model)
+    training = training_of(history, model, output)
     reporter = Reporter(
         data=(x, y),
         steps=steps,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from decimal import Decimal
 
 MISSING = "–"
 NAME_LIMIT = 40
+_SMALLEST_PLAIN = Decimal("0.0001")
+"""The smallest learning rate that is written without an exponent."""
 
 _DIRECTION_MARKS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
@@ -52,11 +56,24 @@ def probability(value: float) -> str:
     return rate(value) if value < 0.001 else f"{value:.2g}" if value < 0.995 else "1.0"
 
 
-def rate(value: float | None) -> str:
-    """A learning rate as `3.2e-3`."""
+def rate(value: float | None, digits: int = 2) -> str:
+    """A learning rate as `0.035`; below 0.0001 as `3.2e-5`.
+
+    >>> rate(0.0351), rate(0.000123), rate(0.1), rate(10.0), rate(3.21e-5), rate(1e-5), rate(0.0125, digits=3)
+    ('0.035', '0.00012', '0.1', '10', '3.2e-5', '1e-5', '0.0125')
+
+    Args:
+        value: The rate, or `None`.
+        digits: Maximum number of significant digits.
+    """
     if value is None:
         return MISSING
-    mantissa, exponent = f"{value:.1e}".split("e")
+    if not math.isfinite(value):
+        return f"{value}"
+    rounded = Decimal(f"{value:.{digits - 1}e}").normalize()
+    if not rounded or abs(rounded) >= _SMALLEST_PLAIN:
+        return f"{rounded:f}"
+    mantissa, exponent = f"{rounded:e}".split("e")
     return f"{mantissa}e{int(exponent)}"
 
 

@@ -164,7 +164,10 @@ class _JobCallback(ReportingCallback):
         """Returns the record so far, with the policy in words."""
         run = super().training(stop_reason=stop_reason or self._guard.stop_reason, interrupted=interrupted)
         completed = run.epochs[: self._guard.completed_epochs]
-        return dataclasses.replace(run, epochs=completed, schedule=self._policy.description)
+        run = dataclasses.replace(run, epochs=completed, schedule=self._policy.description)
+        if self._guard.stop_reason is None:
+            return run
+        return dataclasses.replace(run, weights_epoch=len(completed) or None, weights="")
 
     def write(self, stop_reason: str | None = None, *, interrupted: bool = False) -> None:
         """Saves the model, then evaluates it and writes the report."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from lrdiag.errors import ComparisonError, DataError, ModelError, RunFolderError
 from lrdiag.evaluation.evolution import OTHER_ORDER
 from lrdiag.rate.curves import Cyclic
 from lrdiag.record import folder as run_folder
-from lrdiag.record.facts import TrainingRun
+from lrdiag.record.facts import NotFinite, TrainingRun
 
 L = keras.layers
 COUNT, BATCH, STEPS = 20, 6, 4  # the last batch holds two
@@ -178,7 +179,94 @@ def test_a_resumed_run_plans_the_remaining_epochs(tmp_path: Path) -> None:
     callback = ReportCallback(tmp_path, DATA)
     fit(network(), callback, initial_epoch=3, epochs=5)
     training = training_of(callback)
-    assert (len(training.epochs), training.epochs_planned) == (2, 2)
+    assert (len(training.epochs), training.epochs_planned, training.first_epoch) == (2, 2, 4)
+    assert training.weights == "those of epoch 5, the last"
+    assert "its state and its schedule began again" in words(tmp_path)
+
+
+def words(folder: Path) -> str:
+    """The text of the page."""
+    return " ".join(re.sub("<[^>]*>", "", (folder / "report.html").read_text("utf-8")).split())
+
+
+def test_a_fit_in_a_loop_continues_the_record(tmp_path: Path) -> None:
+    """The loop is interrupted in its third epoch, which is then trained again."""
+    sizes: list[int] = []
+
+    def show(batch: np.ndarray) -> np.ndarray:
+        sizes.append(len(batch))
+        return batch
+
+    net, callback = network(run_eagerly=True), ReportCallback(tmp_path, DATA, every=1, display=show)
+    for epoch in range(2):
+        fit(net, callback, initial_epoch=epoch, epochs=epoch + 1)
+    with pytest.raises(Fault):
+        fit(net, At(fail, step=1), callback, initial_epoch=2, epochs=3)
+    before = list(callback.losses[: 2 * STEPS])
+    fit(net, callback, initial_epoch=2, epochs=3)
+    training = training_of(callback)
+    assert (len(training.epochs), training.epochs_planned, training.first_epoch) == (3, 3, 1)
+    assert training.loss_per_step[: 2 * STEPS] == before
+    assert len(training.loss_per_step) == len(training.learning_rate_per_step) == 3 * STEPS
+    assert training.earlier_updates == 0
+    assert training.weights_epoch == 3
+    assert callback.report is not None
+    assert callback.report.diagnosis.evolution is not None
+    assert callback.report.diagnosis.evolution.epochs == [1, 2, 3]
+    assert sizes == [COUNT] * 7  # four rehearsals and, although each epoch is also the last, three evaluations
+
+
+class Restore(keras.callbacks.Callback):  # type: ignore[misc]
+    """Restores the weights of the first epoch at the end of training, in a way that only it knows."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 0:
+            self.weights = self.model.get_weights()
+        self.model.stop_training = epoch == 1
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.model.set_weights(self.weights)
+
+
+class Read(keras.callbacks.Callback):  # type: ignore[misc]
+    """Reads the report at the end of training, as a callback that uploads it does."""
+
+    def __init__(self, report: ReportCallback) -> None:
+        super().__init__()
+        self._report = report
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.read = self._report.report
+
+
+def early_stopping() -> keras.callbacks.EarlyStopping:
+    return keras.callbacks.EarlyStopping("loss", mode="max", restore_best_weights=True)  # the first epoch is the best
+
+
+@pytest.mark.parametrize(("restoring", "name"), [(early_stopping, "EarlyStopping"), (Restore, "a callback")])
+def test_the_page_shows_the_weights_that_fit_leaves(
+    tmp_path: Path, restoring: Callable[[], keras.callbacks.Callback], name: str
+) -> None:
+    """Although the callback that restores them is called later."""
+    callback = ReportCallback(tmp_path, DATA)
+    upload, net = Read(callback), network(run_eagerly=True)
+    fit(net, callback, restoring(), upload, epochs=5)
+    assert callback.report is not None
+    loss, _ = net.evaluate(IMAGES, LABELS, verbose=0)
+    assert callback.report.diagnosis.test.loss == pytest.approx(loss, rel=1e-4)
+    assert upload.read is callback.report or restoring is Restore
+    training = training_of(callback)
+    assert (training.weights_epoch, len(training.epochs), training.epochs_planned) == (1, 2, 5)
+    assert f"The weights are those of epoch 1, which {name} restored." in words(tmp_path)
+    assert f"{name[0].upper()}{name[1:]} ended training after 2 of 5 planned epochs." in words(tmp_path)
+
+
+def test_a_moving_average_of_the_weights_is_named(tmp_path: Path) -> None:
+    callback, net = ReportCallback(tmp_path, DATA), network(keras.optimizers.SGD(0.05, use_ema=True), run_eagerly=True)
+    fit(net, callback)
+    assert training_of(callback).weights == "the moving average of the optimizer (`use_ema`)"
+    assert callback.report is not None
+    assert callback.report.accuracy == np.mean(net.predict(IMAGES, verbose=0).argmax(axis=1) == LABELS)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +293,8 @@ def test_a_loss_that_is_not_finite_is_none_in_the_record(tmp_path: Path) -> None
     fit(net, callback, epochs=1)
     assert training_of(callback).loss_per_step[-1] is None
     assert training_of(callback).epochs[0].loss is None
-    assert (tmp_path / "report.html").exists()
+    assert training_of(callback).not_finite == NotFinite("loss", "NaN", 1, 2)
+    assert "The loss became NaN in epoch 1, step 2 of 4." in words(tmp_path)
 
 
 # --- every argument ---------------------------------------------------------------------------------------------------
@@ -278,15 +367,22 @@ def two_outputs() -> keras.Model:
     pooled = L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(inputs))
     net = keras.Model(inputs, [L.Dense(3, name="a")(pooled), L.Dense(2, name="b")(pooled)])
     logits = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    net.compile("sgd", [logits, logits])
+    net.compile("sgd", [logits, logits], metrics=[["accuracy"], ["accuracy"]])
     return net
 
 
 def test_the_named_one_of_two_outputs_is_evaluated(tmp_path: Path) -> None:
     callback = ReportCallback(tmp_path, DATA, output="a")
-    two_outputs().fit(IMAGES, [LABELS, LABELS % 2], verbose=0, callbacks=[callback])
+    targets = [LABELS, LABELS % 2]
+    history = two_outputs().fit(IMAGES, targets, validation_data=(IMAGES, targets), verbose=0, callbacks=[callback])
     assert callback.report is not None
     assert callback.report.confusion.shape == (3, 3)
+    (epoch,) = training_of(callback).epochs
+    names = ("a_loss", "a_accuracy", "val_a_loss", "val_a_accuracy")
+    shown = (epoch.loss, epoch.accuracy, epoch.val_loss, epoch.val_accuracy)
+    assert [*shown] == [history.history[name][0] for name in names]
+    assert training_of(callback).loss_per_step == []  # the loss of a step is that of both outputs
+    assert "Loss and accuracy are those of the output a." in words(tmp_path)
 
 
 def test_a_baseline_is_compared_with(tmp_path: Path, undisturbed: tuple[ReportCallback, Any, Path]) -> None:
@@ -409,7 +505,8 @@ def test_mismatched_data_is_refused_before_the_first_step(
     net = network()
     before = net.get_weights()
     with pytest.raises(error, match=message):
-        fit(net, ReportCallback(tmp_path, data, **arguments))
+        fit(net, ReportCallback(tmp_path / "new" / "run", data, **arguments))
+    assert not (tmp_path / "new").exists()
     for mine, theirs in zip(net.get_weights(), before, strict=True):
         np.testing.assert_array_equal(mine, theirs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from lrdiag import formats
@@ -34,7 +35,8 @@ def test_points(difference: float | None, written: str) -> None:
         (0.5, "0.5"),
         (0.0481, "0.048"),
         (0.001, "0.001"),
-        (0.0009, "9.0e-4"),
+        (0.0009, "0.0009"),
+        (6.7e-6, "6.7e-6"),
         (0, "< 1e-99"),
     ],
 )
@@ -42,7 +44,23 @@ def test_probability(value: float, written: str) -> None:
     assert formats.probability(value).replace("\u00a0", " ") == written
 
 
-@pytest.mark.parametrize(("value", "written"), [(0.0032, "3.2e-3"), (1, "1.0e0"), (12, "1.2e1"), (None, "–")])
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (0.0351, "0.035"),
+        (0.000123, "0.00012"),
+        (0.0001, "0.0001"),
+        (0.00009999, "0.0001"),  # rounded before it is compared with the limit
+        (0.000099, "9.9e-5"),
+        (1e-5, "1e-5"),
+        (1, "1"),
+        (12, "12"),
+        (0.0, "0"),
+        (np.float32(0.1), "0.1"),
+        (np.inf, "inf"),
+        (None, "–"),
+    ],
+)
 def test_rate(value: float | None, written: str) -> None:
     assert formats.rate(value) == written
 

@@ -35,7 +35,7 @@ from lrdiag.record.arrays import Heatmaps, Predictions
 from lrdiag.record.facts import HeatmapFacts, IndependentCheck
 from lrdiag.vocabulary import Preprocessing
 
-METHOD = "Grad-CAM"
+METHOD, METHOD_OF_TOKENS = "Grad-CAM", "gradient × token"
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class Evaluator:
         if self._explainer:
             heatmaps = collector.heatmaps("gradcam", str(self._explainer.layer))
             with progress.stage("Checking the heatmaps"):
-                facts = _heatmap_facts(predictor, keeper.sample, predictions, heatmaps)
+                facts = _heatmap_facts(self._explainer, keeper.sample, predictions, heatmaps)
         return Evaluated(
             predictions=predictions,
             heatmaps=heatmaps,
@@ -254,9 +254,10 @@ class Evaluator:
         return self._predictor
 
 
-def _heatmap_facts(predictor: Predictor, sample: Sample, predictions: Predictions, heatmaps: Heatmaps) -> HeatmapFacts:
+def _heatmap_facts(explainer: GradCAM, sample: Sample, predictions: Predictions, heatmaps: Heatmaps) -> HeatmapFacts:
     """Returns how the maps were made, and how reliable they are on a random sample of the mistakes."""
-    facts = HeatmapFacts(METHOD, heatmaps.layer, len(heatmaps.indices))
+    predictor, grid = explainer.predictor, explainer.token_grid
+    facts = HeatmapFacts(METHOD_OF_TOKENS if grid else METHOD, heatmaps.layer, len(heatmaps.indices), grid=grid)
     if sample.images is None:
         reason = "the model does not take single images"
         return replace(facts, independent=IndependentCheck(0, 0, None, reason))

@@ -66,13 +66,13 @@ class Memory:
         self.notes = (OTHER_ORDER,)
 
     def add(self, epoch: int, evaluated: Evaluated) -> None:
-        """Adds a checkpoint; it replaces an earlier one of the same epoch.
+        """Adds a checkpoint; it replaces those of the same epoch and of later ones.
 
         Args:
             epoch: Counted from 1.
             evaluated: The evaluation, with `every_map` if the maps are to be shown.
         """
-        self._checkpoints = [each for each in self._checkpoints if each.epoch != epoch]
+        self._checkpoints = [each for each in self._checkpoints if each.epoch < epoch]
         if self._checkpoints and self._checkpoints[0].evaluated.fingerprint != evaluated.fingerprint:
             self.give_up()
         if self.notes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,12 +11,14 @@ from keras import ops
 
 from lrdiag.backend.compiler import compiled, with_gradients
 from lrdiag.explain import weighting
-from lrdiag.explain.layers import grid_of
+from lrdiag.explain.grids import grid_of
 from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.paths import forward_of
 from lrdiag.explain.plan import Plan, no_gradient
+from lrdiag.explain.tokens import held_constant_in
 
 WEIGHTINGS = {"gradcam": weighting.grad_cam, "hirescam": weighting.hires_cam}
+WEIGHTINGS_OF_TOKENS = {"gradcam": weighting.from_mean_token, "hirescam": weighting.hires_cam}
 
 
 class Explained(NamedTuple):
@@ -48,7 +51,8 @@ class Engine:
 
     def __init__(self, opened: OpenedModel, plan: Plan, method: str) -> None:
         self._opened, self._plan = opened, plan
-        self._weigh = WEIGHTINGS[method]
+        self._weigh = (WEIGHTINGS_OF_TOKENS if plan.of_tokens else WEIGHTINGS)[method]
+        self._held = held_constant_in(opened) if plan.of_tokens else nullcontext
         self._grids = [grid_of(layer, opened) for layer in plan.called]
         self._explain_predicted = compiled(lambda inputs: self._explain(inputs, _predicted))
         self._explain_labels = compiled(
@@ -75,7 +79,8 @@ class Engine:
     def _explain(self, inputs: Any, targets: Callable[[Any], list[Any]]) -> tuple[Any, Any]:
         """Returns scores `(n, classes)` and the signed map of each target, `(targets, n, h, w)`."""
         forward = forward_of(self._opened, self._plan.layers)
-        scores, features, gradients = with_gradients(forward, inputs, targets)
+        with self._held():
+            scores, features, gradients = with_gradients(forward, inputs, targets)
         return scores, ops.stack([self._map(features, of_target) for of_target in gradients])
 
     def _map(self, features: list[Any], gradients: list[Any]) -> Any:

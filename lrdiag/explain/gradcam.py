@@ -16,6 +16,7 @@ from lrdiag.errors import SettingsError, require_choice, require_count
 from lrdiag.explain.batch_size import LARGEST_BATCH, images_at_once
 from lrdiag.explain.collector import Collector, joined
 from lrdiag.explain.engine import WEIGHTINGS, Engine, Explained
+from lrdiag.explain.grids import grid_of
 from lrdiag.explain.layers import LAYERS_JOINED, choose_layers, find_layer, path_of
 from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.paths import cover
@@ -69,9 +70,15 @@ class GradCAM:
     - `"smoothgrad"`: the mean of these absolute gradients over 20 copies of the image with noise, whose standard
       deviation is a fifth of the range of values in the image. The noise is the same for every image and run.
 
-    Sources: Selvaraju et al., "Grad-CAM" (2017); Draelos and Carin, "Use HiResCAM instead of Grad-CAM" (2020);
-    Chattopadhay et al., "Grad-CAM++" (2018); Jiang et al., "LayerCAM" (2021); Wang et al., "Score-CAM" (2020); Simonyan
-    et al., "Deep inside convolutional networks" (2013); Smilkov et al., "SmoothGrad" (2017).
+    A transformer is explained where the image becomes tokens, one for each patch. There `"gradcam"` and `"hirescam"`
+    weight each token by its own gradient, while the weights of attention and the scales of layer normalization are held
+    constant; `"gradcam"` subtracts the mean of all tokens first. Then a map says, to first order, how much the score
+    would fall if a token were replaced by the mean token. The other methods of a layer do not support transformers.
+
+    Sources: Ali et al., "XAI for transformers" (2022); Selvaraju et al., "Grad-CAM" (2017); Draelos and Carin, "Use
+    HiResCAM instead of Grad-CAM" (2020); Chattopadhay et al., "Grad-CAM++" (2018); Jiang et al., "LayerCAM" (2021);
+    Wang et al., "Score-CAM" (2020); Simonyan et al., "Deep inside convolutional networks" (2013); Smilkov et al.,
+    "SmoothGrad" (2017).
 
     Attributes:
         layer: The layer whose feature maps are weighted, as a path through nested models: `"backbone/block5"`.
@@ -83,7 +90,8 @@ class GradCAM:
     Args:
         model: A Keras model that takes images and returns one score per class.
         layer: The layer to explain: the layer itself, its name or its path. Defaults to the last feature map that has
-            a height and a width, after its activation. Not for `"saliency"` and `"smoothgrad"`.
+            a height and a width, after its activation, or the layer at which the image becomes tokens. Not for
+            `"saliency"` and `"smoothgrad"`.
         output: The output to explain if the model has several: its name or its index.
         method: One of the methods above.
         batch_size: Number of images in one pass. `None` chooses it by the outputs of the model's layers, so that a pass
@@ -211,6 +219,14 @@ class GradCAM:
                 yield from ((piece, None) for piece in slices(images, self._at_once))
             else:
                 yield from slices((images, classes), self._at_once)
+
+    @property
+    def token_grid(self) -> str | None:
+        """The size of the maps, `"token grid 8×8"`, if they show the tokens of a transformer; otherwise `None`."""
+        if self.plan is None or not self.plan.of_tokens:
+            return None
+        height, width = grid_of(self.plan.layers[0], self._opened).size
+        return f"token grid {height}×{width}"
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from lrdiag.data.inputs import slices
 from lrdiag.explain.batch_size import images_at_once
 from lrdiag.explain.layers import LAYERS_JOINED
 from lrdiag.explain.model import OpenedModel
+from lrdiag.explain.tokens import become_tokens
 from lrdiag.record.facts import IndependentCheck
 
 CHECKED = 16  # images at most
@@ -67,6 +68,8 @@ def _unsupported(opened: OpenedModel, layer: str, image: np.ndarray) -> str | No
         return "tf-keras-vis does not support subclassed models"
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         return "tf-keras-vis is only compared on models of one input and one output"
+    if become_tokens(opened, next(each for path, each in parts(opened.model) if path == layer.split(LAYERS_JOINED)[0])):
+        return "tf-keras-vis makes no heatmaps of tokens"
     if LAYERS_JOINED in layer:
         return "tf-keras-vis explains a single layer"
     if "/" in layer:

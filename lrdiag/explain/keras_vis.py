@@ -21,7 +21,7 @@ from lrdiag.backend.tap import tapped
 from lrdiag.data.inputs import slices
 from lrdiag.errors import ModelError
 from lrdiag.explain.engine import Explained, predicted_classes
-from lrdiag.explain.layers import channels_first
+from lrdiag.explain.grids import channels_first
 from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.plan import Plan
 
@@ -152,6 +152,12 @@ def _only_map(plan: Plan, method: str) -> tuple[keras.Operation, int]:
     Raises:
         ModelError: If there are several, each for its own picture or path.
     """
+    if plan.of_tokens:
+        raise ModelError(
+            f"{method!r} explains the feature maps of convolutions. Received: a model in which the output of "
+            f'{plan.layers[0].name!r} becomes tokens. Use "gradcam" or "hirescam", or "saliency" or "smoothgrad" for '
+            "the image itself."
+        )
     if len(plan.maps) > 1 or len(plan.layers) > 1:
         names = " and ".join(repr(layer.name) for layer in plan.layers)
         raise ModelError(

@@ -16,6 +16,7 @@ from lrdiag.backend.graph import parts
 from lrdiag.backend.inference import Inference, binary_threshold, state_kept
 from lrdiag.backend.tap import Call, all_calls, exchanged, may_end_in_function, without_function
 from lrdiag.errors import DataError, ModelError
+from lrdiag.explain.grids import Grid, grids_of
 from lrdiag.explain.loss import compiled_loss, is_distance, is_hinge, takes_logits
 from lrdiag.explain.outputs import Activation, Outputs, activated
 from lrdiag.record.arrays import Predictions, is_probability
@@ -33,7 +34,7 @@ _ACTIVATIONS: tuple[Activation, ...] = ("softmax", "sigmoid", "log_softmax", "lo
 _ACTIVATIONS_OF_ONE_UNIT: tuple[Activation, ...] = ("sigmoid", "log_sigmoid")  # the softmax of one unit is always 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """One call of a layer.
 
@@ -227,6 +228,11 @@ class OpenedModel:
     def explains_probabilities(self) -> bool:
         """Whether the scores are probabilities although there may be a softmax that was removed."""
         return self.is_closed or (self.units > 1 and self.head is not None and is_probability(self.undisturbed))
+
+    @cached_property
+    def grids(self) -> dict[Step, Grid]:
+        """How the output of each of `steps` lies over the image, of those whose axes are the image's."""
+        return grids_of(self)
 
     @cached_property
     def undisturbed(self) -> np.ndarray:

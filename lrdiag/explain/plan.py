@@ -15,10 +15,11 @@ import numpy as np
 
 from lrdiag.backend.tap import Call
 from lrdiag.errors import ModelError
-from lrdiag.explain.layers import grid_of
+from lrdiag.explain.grids import grid_of
 from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.paths import last_calls
 from lrdiag.explain.pictures import CHANNELS, Picture
+from lrdiag.explain.tokens import become_tokens
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,13 @@ class Plan:
         layers: The explained layers.
         called: The layer of each of their calls, in the order in which they return.
         maps: The heatmaps, at least one.
+        of_tokens: Whether the layers return tokens, or maps that become tokens.
     """
 
     layers: tuple[keras.Operation, ...]
     called: tuple[keras.Operation, ...]
     maps: tuple[MapPlan, ...]
+    of_tokens: bool
 
 
 def plan_of(opened: OpenedModel, layers: Sequence[keras.Operation], pictures: Sequence[Picture]) -> Plan:
@@ -69,8 +72,9 @@ def plan_of(opened: OpenedModel, layers: Sequence[keras.Operation], pictures: Se
                 f"Received: the layer {step.layer.name!r}, which returns {step.rows} maps for each image: the model "
                 "folds patches or frames into the batch"
             )
+    of_tokens = all(become_tokens(opened, layer) for layer in layers)
     if len(called) == len(pictures) == 1:
-        return Plan(tuple(layers), called, (MapPlan(tuple(pictures), (0,)),))
+        return Plan(tuple(layers), called, (MapPlan(tuple(pictures), (0,)),), of_tokens)
     calls = last_calls(opened, layers)
     if not calls:
         raise no_gradient(layers)
@@ -81,7 +85,7 @@ def plan_of(opened: OpenedModel, layers: Sequence[keras.Operation], pictures: Se
     for call, seen in seen_by.items():
         together[seen].append(call)
     in_order = sorted(together.items(), key=lambda item: [pictures.index(each) for each in item[0]])
-    return Plan(tuple(layers), called, tuple(MapPlan(seen, tuple(calls)) for seen, calls in in_order))
+    return Plan(tuple(layers), called, tuple(MapPlan(seen, tuple(calls)) for seen, calls in in_order), of_tokens)
 
 
 def no_gradient(layers: Sequence[keras.Operation]) -> ModelError:

@@ -1,4 +1,4 @@
-"""The formulas of Grad-CAM and HiResCAM in `keras.ops`, for every backend."""
+"""The formulas of Grad-CAM, HiResCAM and the maps of tokens in `keras.ops`, for every backend."""
 
 from __future__ import annotations
 
@@ -39,3 +39,20 @@ def hires_cam(features: Any, gradients: Any) -> Any:
         Signed maps, a float32 tensor of shape `(n, h, w)`, not rescaled.
     """
     return ops.einsum("nhwc,nhwc->nhw", ops.cast(features, "float32"), ops.cast(gradients, "float32"))
+
+
+def from_mean_token(features: Any, gradients: Any) -> Any:
+    """Weights each token's difference from their mean by its own gradient: `sum_k (dy/dA_k) (A_k - mean_ij(A_k))`.
+
+    It is how much the score would fall, to first order, if the token were replaced by the mean of all tokens. Like
+    Grad-CAM, it is linear in the score.
+
+    Args:
+        features: `A`, a float tensor of shape `(n, h, w, channels)`.
+        gradients: `dy/dA`, of the same shape.
+
+    Returns:
+        Signed maps, a float32 tensor of shape `(n, h, w)`, not rescaled.
+    """
+    features = ops.cast(features, "float32")
+    return hires_cam(features - ops.mean(features, axis=(1, 2), keepdims=True), gradients)

@@ -11,13 +11,7 @@ if TYPE_CHECKING:
 
 
 class Previewed:
-    """A schedule or callback that shows its curve before training.
-
-    Attributes:
-        curve: The policy.
-    """
-
-    curve: Curve
+    """A schedule or callback that shows its curve before training."""
 
     def summary(self, steps_per_epoch: int, epochs: int) -> str:
         """Describes the policy over a training run: its cycles, its peak and its end.
@@ -29,7 +23,7 @@ class Previewed:
         Raises:
             SettingsError: If an argument isn't a whole number >= 1.
         """
-        return self.curve.summary(steps_per_epoch, epochs)
+        return self._curve_over(steps_per_epoch, epochs).summary(steps_per_epoch, epochs)
 
     def plot(self, steps_per_epoch: int | None = None, epochs: int | None = None, *, axes: Axes | None = None) -> Axes:
         """Draws the policy with matplotlib; see `lrdiag.rate.curves.Curve.plot`.
@@ -40,6 +34,11 @@ class Previewed:
             axes: Where to draw. `None` makes a new figure.
 
         Raises:
-            SettingsError: If an argument isn't a whole number >= 1.
+            SettingsError: If an argument isn't a whole number >= 1, or a policy that takes its length from `fit` is to
+                be drawn without them.
         """
-        return self.curve.plot(steps_per_epoch, epochs, axes=axes)
+        return self._curve_over(steps_per_epoch, epochs).plot(steps_per_epoch, epochs, axes=axes)
+
+    def _curve_over(self, steps_per_epoch: int | None, epochs: int | None) -> Curve:
+        """Returns the policy of a training run of this length, or the whole policy."""
+        raise NotImplementedError

@@ -72,6 +72,9 @@ class CurveSchedule(Previewed, NumpySchedule):
         """
         return float(np.float32(self.curve(step // self.gradient_accumulation_steps)))
 
+    def _curve_over(self, steps_per_epoch: int | None, epochs: int | None) -> Curve:
+        return self.curve
+
     def momentum(self, low: float, high: float) -> CurveSchedule:
         """Returns a schedule of the momentum that moves opposite to this rate, for `lrdiag.SGD`.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from lrdiag import formats
 from lrdiag.backend.optimizers import HyperParameters, held_rate, inner_optimizers
 from lrdiag.backend.scalar import Scalar
 from lrdiag.backend.train_function import compile_again, compiled_step, set_compiled_step
@@ -60,7 +61,8 @@ class SweptRate:
         if found != self._expected:
             raise SettingsError(
                 "No other callback may set the learning rate during a range test. Remove the other one, such as a "
-                f"policy, ReduceLROnPlateau or LearningRateScheduler. Received: {found:g} instead of {self._expected:g}"
+                "policy, ReduceLROnPlateau or LearningRateScheduler. "
+                f"Received: {formats.rate(found, 6)} instead of {formats.rate(self._expected, 6)}"
             )
 
     def give_back(self) -> None:

@@ -116,13 +116,31 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class NotFinite:
+    """Where a loss was NaN or infinite for the first time.
+
+    Attributes:
+        loss: Which loss: that of training or that of validation.
+        value: What it was.
+        epoch: The epoch, counted from 1.
+        step: The step in this epoch, counted from 1; `None` if only the loss of the epoch is known.
+    """
+
+    loss: Literal["loss", "val_loss"]
+    value: Literal["NaN", "infinite"]
+    epoch: int
+    step: int | None = None
+
+
+@dataclass(frozen=True)
 class TrainingRun:
     """The record of a training run.
 
     Attributes:
         epochs: Loss and accuracy of each completed epoch.
         learning_rate_per_step: Learning rate of each update, in order; empty if it was not recorded.
-        loss_per_step: Loss of each update's batch, or empty; `None` for a loss that was not finite.
+        loss_per_step: Loss of each update's batch; `None` for a loss that was not finite. Empty if it was not recorded,
+            or if the figures of the epochs are those of one of several outputs, because a step has only their sum.
         steps_per_epoch: Updates in one epoch.
         epochs_planned: Number of epochs that were requested.
         optimizer: The optimizer, in words.
@@ -131,6 +149,14 @@ class TrainingRun:
         seconds: Wall time, or `None` if it was not measured.
         momentum_per_step: Momentum of each update, in order; `None` if it did not change.
         interrupted: Whether it was stopped with Ctrl-C.
+        first_epoch: Number of the first epoch of the record, counted from 1; above 1 if the run was resumed.
+        earlier_updates: Number of updates that the optimizer had made before the record began, or `None`.
+        output: The output that loss and accuracy belong to; `None` if the model has only one.
+        weights_epoch: Number of the epoch at whose end the model had the weights that were evaluated; `None` if that is
+            not known, or if it was at the end of no epoch.
+        weights: Which weights were evaluated, in words; empty if that is not known.
+        ended_by: Name of the callback that ended training before the last epoch, or empty.
+        not_finite: Where a loss was NaN or infinite for the first time, or `None`.
     """
 
     epochs: list[Epoch]
@@ -144,6 +170,13 @@ class TrainingRun:
     seconds: float | None
     momentum_per_step: list[float] | None = None
     interrupted: bool = False
+    first_epoch: int = 1
+    earlier_updates: int | None = None
+    output: str | None = None
+    weights_epoch: int | None = None
+    weights: str = ""
+    ended_by: str = ""
+    not_finite: NotFinite | None = None
 
 
 @dataclass(frozen=True)
@@ -369,7 +402,8 @@ class IndependentCheck:
 class HeatmapFacts:
     """How the heatmaps were made. If there are none, `count` is 0 and `unavailable` gives the reason.
 
-    If it was not measured how far they can be trusted, `not_measured` gives the reason.
+    `grid` describes the heatmaps of a model that divides the image into tokens: `"token grid 8×8"`. If it was not
+    measured how far they can be trusted, `not_measured` gives the reason.
     """
 
     method: str
@@ -379,6 +413,7 @@ class HeatmapFacts:
     trust: HeatmapTrust | None = None
     independent: IndependentCheck | None = None
     not_measured: str | None = None
+    grid: str | None = None
 
 
 @dataclass(frozen=True)

@@ -100,15 +100,25 @@ def new_folder(folder: Path) -> Iterator[None]:
     Raises:
         RunFolderError: If it can't be created or written.
     """
-    created = [each for each in (folder, *folder.parents) if not each.exists()]
+    created = missing(folder)
     try:
         create(folder)
         yield
     except BaseException:
-        for each in created:
-            with suppress(OSError):  # it has content
-                each.rmdir()
+        remove_empty(created)
         raise
+
+
+def missing(folder: Path) -> list[Path]:
+    """Returns the folder and those of its parents that `create` will have to create, innermost first."""
+    return [each for each in (folder, *folder.parents) if not each.exists()]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Removes those of the folders that are empty."""
+    for each in folders:
+        with suppress(OSError):  # it has content
+            each.rmdir()
 
 
 def write(path: Path, content: str | bytes) -> None:

@@ -48,7 +48,7 @@ def _write_history(path: Path, training: TrainingRun) -> None:
         ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"),
         (
             (number, each.loss, each.accuracy, each.val_loss, each.val_accuracy, each.seconds)
-            for number, each in enumerate(training.epochs, 1)
+            for number, each in enumerate(training.epochs, training.first_epoch)
         ),
     )
 

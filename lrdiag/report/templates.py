@@ -65,7 +65,7 @@ def html_environment(templates: Path | None = None) -> Environment:
 
 
 def unbroken(text: str) -> Markup:
-    """The text as HTML that keeps rates and options on one line; a browser breaks `3.1e-2` and `--seed` at hyphens.
+    """The text as HTML that keeps rates and options on one line; a browser breaks `3.1e-5` and `--seed` at hyphens.
 
     The hyphens stay as they are, so that a number or an option can be copied.
     """

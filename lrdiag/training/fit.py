@@ -14,12 +14,10 @@ from lrdiag.backend.device import has_gpu
 from lrdiag.formats import rate
 from lrdiag.models import Network
 from lrdiag.policies.schedules import CyclicSchedule, InverseTimeDecaySchedule, OneCycleSchedule
-from lrdiag.rate.curves import CyclicMode
+from lrdiag.rate.curves import Cyclic, CyclicMode
 from lrdiag.record.facts import Rates
 from lrdiag.vocabulary import OPTIMIZERS, OptimizerName, ScheduleName
 
-EPOCHS_PER_CYCLE = 16  # Smith recommends cycles of 4 to 20 epochs
-MIN_DECAYING_CYCLES = 3  # a single cycle would not decay
 EXP_RANGE_LAST = 0.1  # amplitude at the end of training, as a share of the first
 MAX_RESTARTS = 3  # cycles, each twice as long as the previous one
 MOMENTUM = 0.9
@@ -111,21 +109,18 @@ def _cosine_restarts(max_lr: float, steps_per_epoch: int, epochs: int) -> Policy
 
 def _cycles(schedule: ScheduleName, rates: Rates, steps_per_epoch: int, epochs: int) -> Policy:
     last_step = _last_step(steps_per_epoch, epochs)
-    wanted = max(1 if schedule == "cyclic" else MIN_DECAYING_CYCLES, round(epochs / EPOCHS_PER_CYCLE))
-    cycles = max(min(wanted, last_step // 2), 1)  # a cycle needs one step up and one down
-    number = "one triangular cycle" if cycles == 1 else f"{cycles} triangular cycles"
-    words = f"{number} between {rate(rates.base_lr)} and {rate(rates.max_lr)}"
     mode: CyclicMode = "triangular"
-    gamma = 1.0
+    gamma, change = 1.0, ""
     if schedule == "triangular2":
-        mode = "triangular2"
-        words += ", each half as high as the previous one"
+        mode, change = "triangular2", ", each half as high as the previous one"
     if schedule == "exp-range":
         mode, gamma = "exp_range", EXP_RANGE_LAST ** (1 / last_step)
-        words += f", decaying to {EXP_RANGE_LAST:.0%} of their height"
-    step_size = max(last_step / (2 * cycles), 1)
-    cyclic = CyclicSchedule(rates.base_lr, rates.max_lr, step_size, mode, gamma)
-    return Policy(cyclic, (), words)
+        change = f", decaying to {EXP_RANGE_LAST:.0%} of their height"
+    curve = Cyclic.over(rates.base_lr, rates.max_lr, steps_per_epoch * epochs, epochs, mode, gamma)
+    cycles = max(1, round(last_step / (2 * curve.step_size)))
+    number = "one triangular cycle" if cycles == 1 else f"{cycles} triangular cycles"
+    words = f"{number} between {rate(rates.base_lr)} and {rate(rates.max_lr)}{change}"
+    return Policy(CyclicSchedule(curve.base_lr, curve.max_lr, curve.step_size, mode, gamma), (), words)
 
 
 def compile_network(network: Network, optimizer: OptimizerName, rate: Any) -> None:

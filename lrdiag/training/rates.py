@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lrdiag import formats
 from lrdiag.errors import NoSuggestion
 from lrdiag.models import Network
 from lrdiag.policies.finder import find_lr
@@ -43,7 +44,7 @@ def choose_rates(
         base_lr, max_lr = test.bounds()
     except NoSuggestion as error:
         rate = DEFAULT_RATES[optimizer]
-        note = f"{error} The default rate of {optimizer}, {rate:g}, was used instead."
+        note = f"{error} The default rate of {optimizer}, {formats.rate(rate)}, was used instead."
         progress.warn(note)
         return test, note, Rates(rate / CYCLE_RATIO, rate, rate)
     return test, None, Rates(base_lr, max_lr, test.suggest())

@@ -5,47 +5,104 @@ from __future__ import annotations
 import math
 import time
 
+import keras
+
+from lrdiag.backend.callback_list import running_list
+from lrdiag.backend.logs import Output
 from lrdiag.backend.optimizers import inner_optimizers, schedule_of
-from lrdiag.record.facts import Epoch, TrainingRun
-from lrdiag.training.history import describe_optimizer, epoch_of
+from lrdiag.backend.weights import fingerprint
+from lrdiag.record.facts import Epoch, NotFinite, TrainingRun
+from lrdiag.training.history import describe_optimizer, epoch_of, not_finite_in
 from lrdiag.training.recorder import StepRecorder
 
 
 class RunRecorder(StepRecorder):
-    """Records the steps and the epochs of a training run. Each `fit` begins a new record.
+    """Records the steps and the epochs of a training run.
+
+    A `fit` whose `initial_epoch` is the end of a recorded epoch of the same model continues the record after that
+    epoch. Every other `fit` begins a new record.
 
     Attributes:
         epochs: Loss and accuracy of each completed epoch.
-        paused: Seconds of `fit` that don't count as training.
+        first_epoch: Number of the first epoch of the record, counted from 1.
+        epoch: Number of the last epoch that has begun, counted from 1.
+        not_finite: Where a loss was NaN or infinite for the first time, or `None`.
+        paused: Seconds of the current `fit` that don't count as training.
+
+    Args:
+        output: The output whose loss and accuracy are recorded if the model has several: its name or its index.
     """
 
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Begins a new record."""
-        super().on_train_begin(logs)
+    def __init__(self, output: str | int | None = None) -> None:
+        super().__init__()
+        self._output_given = output
+        self._recorded: keras.Model | None = None
+        self._begin_record(first_epoch=1)
+
+    def _begin_record(self, first_epoch: int) -> None:
         self.learning_rates, self.momentums, self.losses = [], [], []
         self.epochs: list[Epoch] = []
+        self.first_epoch, self.epoch = first_epoch, first_epoch
+        self.not_finite: NotFinite | None = None
+        self._earlier_updates = 0
+        self._steps_at_ends: list[int] = []
+        self._weights_at_ends: list[bytes] = []
+
+    def _continue_record(self, epochs: int) -> None:
+        """Keeps the first `epochs` epochs, without the steps that were made since."""
+        steps = self._steps_at_ends[epochs - 1]
+        del self.learning_rates[steps:], self.momentums[steps:], self.losses[steps:]
+        del self.epochs[epochs:], self._steps_at_ends[epochs:], self._weights_at_ends[epochs:]
+        if self.not_finite and self.not_finite.epoch >= self.first_epoch + epochs:
+            self.not_finite = None
+
+    @property
+    def last_epoch(self) -> int:
+        """Number of the last completed epoch, counted from 1. One less than `first_epoch` if there is none."""
+        return self.first_epoch - 1 + len(self.epochs)
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Prepares the recording. The first epoch decides whether it continues the record or begins a new one."""
+        super().on_train_begin(logs)
+        running = running_list(self)
+        self._beside = [] if running is None else [each for each in running.callbacks if each is not self]
+        self._output = Output.of(self.model, self._output_given)
+        self._averages = any(optimizer.use_ema for optimizer in inner_optimizers(self.model.optimizer))
+        self._epochs_before_fit: int | None = None
         self.paused = 0.0
-        self.epochs_begun = 0
-        self._epochs_before = 0
-        self._steps_in_first_epoch = 0
-        self._started = time.perf_counter()
+        self._fit_started = time.perf_counter()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Starts the clock of the epoch."""
-        if not self.epochs_begun:
-            self._epochs_before = epoch  # more than 0 if `fit` has an `initial_epoch`
-        self.epochs_begun += 1
+        if self._epochs_before_fit is None:  # only now: `BackupAndRestore` changes `initial_epoch`
+            self._place_fit(epoch)
+        self.epoch = epoch + 1
         self._epoch_started = time.perf_counter()
+
+    def _place_fit(self, initial_epoch: int) -> None:
+        kept = initial_epoch - (self.first_epoch - 1)
+        if self._recorded is self.model and 0 < kept <= len(self.epochs):
+            self._continue_record(kept)
+        else:
+            self._begin_record(initial_epoch + 1)
+            self._recorded = self.model
+            self._earlier_updates = int(inner_optimizers(self.model.optimizer)[0].iterations)
+        self._epochs_before_fit = len(self.epochs)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Records the step."""
         super().on_train_batch_end(batch, logs)
-        if self.epochs_begun == 1:
-            self._steps_in_first_epoch += 1
+        if self.not_finite is None and not math.isfinite(self.losses[-1]):
+            step = len(self.losses) - (self._steps_at_ends[-1] if self._steps_at_ends else 0)
+            self.not_finite = not_finite_in({"loss": self.losses[-1]}, self.epoch, step)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Records the epoch."""
-        self.epochs.append(epoch_of(logs or {}, time.perf_counter() - self._epoch_started))
+        logs = logs or {}
+        self.epochs.append(epoch_of(logs, time.perf_counter() - self._epoch_started, self._output))
+        self.not_finite = self.not_finite or not_finite_in(logs, self.epoch)
+        self._steps_at_ends.append(len(self.losses))
+        self._weights_at_ends.append(fingerprint(self.model))
 
     def training(self, *, stop_reason: str | None = None, interrupted: bool = False) -> TrainingRun:
         """Returns the record so far.
@@ -54,23 +111,66 @@ class RunRecorder(StepRecorder):
             stop_reason: Why training stopped early, in words. `None` if it didn't.
             interrupted: Whether the user stopped it.
         """
-        last_epoch = (self.params or {}).get("epochs")
         schedule = schedule_of(inner_optimizers(self.model.optimizer)[0])
+        weights_epoch, weights = self._weights()
+        planned = self._planned_epochs()
+        ended_early = self.model.stop_training and len(self.epochs) < planned and stop_reason is None
         return TrainingRun(
             epochs=list(self.epochs),
             learning_rate_per_step=list(self.learning_rates),
-            loss_per_step=self.loss_per_step,
+            loss_per_step=self.loss_per_step if self._output is None else [],
             steps_per_epoch=self._steps_per_epoch(),
-            epochs_planned=int(last_epoch) - self._epochs_before if last_epoch else len(self.epochs),
+            epochs_planned=planned,
             optimizer=describe_optimizer(self.model, self.momentum_per_step),
             schedule="" if schedule is None else f"rate by {type(schedule).__name__}",
             stop_reason=stop_reason,
-            seconds=time.perf_counter() - self._started - self.paused,
+            seconds=self._seconds(),
             momentum_per_step=self.momentum_per_step,
             interrupted=interrupted,
+            first_epoch=self.first_epoch,
+            earlier_updates=self._earlier_updates,
+            output=None if self._output is None else self._output.name,
+            weights_epoch=weights_epoch,
+            weights="" if interrupted else weights,
+            ended_by=self._ender() if ended_early else "",
+            not_finite=self.not_finite,
         )
+
+    def _seconds(self) -> float:
+        earlier = sum(each.seconds or 0.0 for each in self.epochs[: self._epochs_before_fit or 0])
+        return earlier + time.perf_counter() - self._fit_started - self.paused
+
+    def _planned_epochs(self) -> int:
+        has_begun = self._epochs_before_fit is not None  # not if `initial_epoch` is the last epoch already
+        last_epoch = (self.params or {}).get("epochs") if has_begun else None
+        return int(last_epoch) - self.first_epoch + 1 if last_epoch else len(self.epochs)
 
     def _steps_per_epoch(self) -> int:
         """Number of recorded steps in a complete epoch. If the length of the data is unknown, it is counted."""
         batches = (self.params or {}).get("steps")
-        return math.ceil(batches / self.model.steps_per_execution) if batches else max(1, self._steps_in_first_epoch)
+        if batches:
+            return math.ceil(int(batches) / int(self.model.steps_per_execution))
+        return max(1, self._steps_at_ends[0] if self._steps_at_ends else len(self.losses))
+
+    def _weights(self) -> tuple[int | None, str]:
+        """Returns the epoch at whose end the model had the weights that it has now, or `None`; and these in words."""
+        if not self.epochs:
+            return None, ""
+        now = fingerprint(self.model)
+        places = [place for place, weights in enumerate(self._weights_at_ends) if weights == now]
+        if not places:
+            average = "the moving average of the optimizer (`use_ema`)"
+            return None, average if self._averages else "those that a callback set after the last epoch"
+        epoch = self.first_epoch + places[-1]
+        if epoch == self.last_epoch:
+            return epoch, f"those of epoch {epoch}, the last"
+        restoring = [type(each).__name__ for each in self._beside if getattr(each, "restore_best_weights", False)]
+        return epoch, f"those of epoch {epoch}, which {restoring[0] if len(restoring) == 1 else 'a callback'} restored"
+
+    def _ender(self) -> str:
+        """Returns the name of the callback that ended training."""
+        for each in self._beside:
+            found_nan = self.not_finite is not None and isinstance(each, keras.callbacks.TerminateOnNaN)
+            if found_nan or getattr(each, "stopped_epoch", None):
+                return type(each).__name__
+        return "a callback"

@@ -301,6 +301,82 @@ def test_a_second_run_continues_the_policy_with_a_warning(make_line: Callable[..
         fit(model, 1, OneCycleLR(0.1, 3))
 
 
+def test_a_new_optimizer_in_a_resumed_run_gives_a_warning(make_line: Callable[..., keras.Model], fit: Fit) -> None:
+    """As after `load_weights`: the cycle would begin again."""
+    with pytest.warns(UserWarning, match=r"CyclicLR: Training continues at epoch 3, but the optimizer has made no upd"):
+        fit(make_line(run_eagerly=True), 3, CyclicLR(**CYCLE), initial_epoch=2)
+
+
+ONE_CYCLE, EXP_RANGE = {"max_lr": 0.4}, {"base_lr": 0.01, "max_lr": 0.1, "mode": "exp_range", "gamma": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("callback", "curve"),
+    [
+        (OneCycleLR(**ONE_CYCLE), OneCycle(**ONE_CYCLE, total_steps=8)),
+        (CyclicLR(0.01, 0.1), Cyclic(0.01, 0.1, 3.5)),
+        (CyclicLR(**EXP_RANGE), Cyclic(**EXP_RANGE, step_size=7 / 6)),
+    ],
+)
+def test_a_policy_without_a_length_spans_the_epochs_of_each_fit(
+    make_line: Callable[..., keras.Model], fit: Fit, callback: CurveLR, curve: Curve
+) -> None:
+    """Eight of ten examples are in two batches, of four epochs. The second `fit` begins again, the third continues."""
+    model, probe = make_line(run_eagerly=True), Probe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(model, 4, callback, probe, validation_split=0.2)
+        fit(model, 4, callback, probe, validation_split=0.2)
+        fit(model, 4, callback, probe, validation_split=0.2, initial_epoch=3)
+    rates = curve(np.arange(8)).astype("float32")
+    np.testing.assert_array_equal(probe.rates, [*rates, *rates, *rates[6:]])
+    assert callback.curve == curve
+
+
+def test_the_length_counts_updates_and_the_momentum_follows(make_line: Callable[..., keras.Model], fit: Fit) -> None:
+    probe, curve = Probe(), OneCycle(0.4, 3)
+    model = make_line(SGD(0.5, gradient_accumulation_steps=2), run_eagerly=True)
+    fit(model, 2, OneCycleLR(0.4, momentum=(0.8, 0.9)), probe)
+    np.testing.assert_allclose(probe.rates, curve(np.arange(6) // 2), rtol=1e-6)
+    np.testing.assert_allclose(probe.momenta, curve.momentum(np.arange(6) // 2, 0.8, 0.9), rtol=1e-6)
+
+
+def test_a_loop_of_fits_has_no_length(make_line: Callable[..., keras.Model], fit: Fit) -> None:
+    model, callback = make_line(run_eagerly=True), OneCycleLR(0.4)
+    fit(model, 1, callback)
+    for _ in range(2):
+        with pytest.raises(SettingsError, match=r"OneCycleLR without `total_steps`.*was 3 updates.*continues to 6 upd"):
+            fit(model, 2, callback, initial_epoch=1)
+
+
+def test_data_of_unknown_length_is_refused_by_a_policy_without_a_length(
+    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]
+) -> None:
+    batches = tf.data.Dataset.from_tensor_slices(line).batch(4).filter(lambda *batch: True)
+    model = make_line(run_eagerly=True)
+    with pytest.raises(SettingsError, match=r"CyclicLR without `step_size`.*`steps_per_epoch`.*data of unknown length"):
+        model.fit(batches, verbose=0, callbacks=[CyclicLR(0.01, 0.1)])
+    assert int(model.optimizer.iterations) == 0
+
+
+def test_a_policy_without_a_length_has_a_curve_only_for_a_known_run() -> None:
+    callback = OneCycleLR(0.4)
+    assert callback.summary(10, 3) == OneCycle(0.4, 30).summary(10, 3)
+    for ask in (lambda: callback.curve, callback.plot):
+        with pytest.raises(SettingsError, match="is known only when training begins"):
+            ask()
+    assert pickle.loads(pickle.dumps(callback)).summary(10, 3) == callback.summary(10, 3)
+
+
+@pytest.mark.parametrize(
+    ("policy", "arguments"),
+    [(CyclicLR, (0.1, 0.01)), (OneCycleLR, (-1,)), (CyclicLR, (0.01, 0.1, None, "triangular", 1.0, 4))],
+)
+def test_a_policy_without_a_length_checks_its_other_arguments_at_once(policy: Any, arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(SettingsError, match="Received"):
+        policy(*arguments)
+
+
 def test_an_optimizer_without_updates_is_refused() -> None:
     """Another one makes the updates, so its rate would never be set."""
     model = Adversarial()

@@ -131,7 +131,7 @@ def test_nothing_is_suggested_for_fewer_updates(curve: Curve, fewest: int) -> No
 def test_a_summary_has_cycles_peak_and_end() -> None:
     assert OneCycle(1.0, 300).summary(steps_per_epoch=100, epochs=3).splitlines() == [
         "OneCycle: 1 cycle in 300 updates (3 epochs of 100).",
-        "The learning rate begins at 0.04, peaks at 1 (update 75, in epoch 1) and ends at 5.87e-05.",
+        "The learning rate begins at 0.04, peaks at 1 (update 75, in epoch 1) and ends at 5.87e-5.",
         "Training ends with a cycle.",
     ]
     assert InverseTimeDecay(0.1, 8).summary(8, 1).splitlines() == [

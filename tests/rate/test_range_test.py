@@ -209,7 +209,7 @@ def test_the_reading_shows_losses_trend_boundaries_and_suggestion() -> None:
     np.testing.assert_allclose(trend, ONE.reading.trend[: len(trend)])
     assert marks(axes)[".suggestion"].get_xdata()[0] == ONE.suggest()
     np.testing.assert_allclose(span(axes), ONE.bounds())
-    assert {"1.0e-2", "6.1e-2", "6.1e-1"} <= {text.get_text() for text in axes.texts}
+    assert {"0.01", "0.061", "0.61"} <= {text.get_text() for text in axes.texts}
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_xlim()) == ("learning rate", "loss", (RATES[0], RATES[-1]))
 
 
@@ -268,15 +268,15 @@ def test_arrays_are_accepted() -> None:
 
 
 def test_its_repr_is_one_line() -> None:
-    assert repr(ONE) == "<RangeTest: 100 updates, suggestion 1.0e-2, boundaries 6.1e-2 to 6.1e-1>"
-    assert repr(THREE).startswith("<RangeTest: 80 updates in each of 3 sweeps, suggestion 1.")
+    assert repr(ONE) == "<RangeTest: 100 updates, suggestion 0.01, boundaries 0.061 to 0.61>"
+    assert repr(THREE).startswith("<RangeTest: 80 updates in each of 3 sweeps, suggestion 0.01")
     assert "loss stays flat" in repr(RangeTest((FLAT,)))
 
 
 def test_the_summary_says_which_rate_to_use_if_the_suggestion_lies_below_the_cycle() -> None:
     assert ONE.suggest() < ONE.bounds().base_lr
     assert ONE.summary() == (
-        "100 updates, suggestion 1.0e-2, boundaries 6.1e-2 to 6.1e-1. The suggestion lies below the boundaries: use it "
+        "100 updates, suggestion 0.01, boundaries 0.061 to 0.61. The suggestion lies below the boundaries: use it "
         "for a constant learning rate. Use the boundaries for a cycle, which reaches its higher rates only for a short "
         "time."
     )
@@ -305,7 +305,7 @@ def test_an_unknown_kind_is_refused() -> None:
 
 def test_a_notebook_shows_the_rates_and_the_plot() -> None:
     html = ONE._repr_html_()
-    assert "Range test: 100 updates, suggestion 1.0e-2" in html
+    assert "Range test: 100 updates, suggestion 0.01" in html
     assert html.count("<svg") == html.count("</svg>") == 1
     assert not plt.get_fignums()
     assert "flat" in RangeTest((FLAT,))._repr_html_()

@@ -24,7 +24,7 @@ def run(runs: dict[str, Run]) -> Run:
 
 def test_repeats_give_an_interval(run: Run) -> None:
     repeated = measured(run, repeats=5, suggestion_low=0.02, suggestion_high=0.125)
-    expected = "The suggestions of the 5 single sweeps and of their mean lie between 2.0e-2 and 1.2e-1."
+    expected = "The suggestions of the 5 single sweeps and of their mean lie between 0.02 and 0.12."
     assert build(repeated).interval == expected
     page = render_page(repeated)
     assert "the mean of 5 sweeps, 60 updates in total" in page

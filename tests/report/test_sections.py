@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -188,12 +189,12 @@ class TestFindings:
 
 class TestLearningRate:
     def test_states_the_suggestion_and_the_boundaries(self, pages: dict[str, str]) -> None:
-        expected = "Suggestion: 5.0e-2, where the loss falls fastest. A cycle may run from 1.0e-2 to 2.5e-1."
+        expected = "Suggestion: 0.05, where the loss falls fastest. A cycle may run from 0.01 to 0.25."
         assert section(pages["ordinary"], "learning-rate").find(class_="answer").text == expected
 
-    def test_a_rate_or_an_option_is_never_broken_between_lines(self, pages: dict[str, str]) -> None:
+    def test_an_option_is_never_broken_between_lines(self, pages: dict[str, str]) -> None:
         held = [whole.text for whole in section(pages["ordinary"], "learning-rate")("span", class_="whole")]
-        assert held == ["5.0e-2", "1.0e-2", "2.5e-1", "--repeats", "--json"]
+        assert held == ["--repeats", "--json"]
 
     def test_states_where_the_axis_is_cut(self, pages: dict[str, str]) -> None:
         assert "The vertical axis ends at 3.000; higher losses are not shown." in words(
@@ -264,6 +265,51 @@ class TestTraining:
         assert end == pytest.approx(0.75 + 1.5 * (2.0 - 0.75), rel=0.01)  # the losses of the epochs are 0.75 to 2
         assert f"The axis of the losses ends at {end:.3f}; higher losses are not shown." in render_page(diverged)
         assert "The axis of the losses ends at" not in pages["ordinary"]
+
+    def test_a_resumed_run_has_the_numbers_of_its_epochs(self, runs: dict[str, Run]) -> None:
+        run = runs["ordinary"]
+        resumed = dataclasses.replace(run.diagnosis.training, first_epoch=6, earlier_updates=0)
+        page = render_page(changed(run, training=resumed))
+        assert [row.th.text for row in section(page, "training").tbody("tr")] == ["6", "7", "8"]
+        assert "best" in section(page, "training").tbody("tr")[1].text
+        content = words(page, "training")
+        assert "After 3 epochs (6 to 8)" in content
+        assert "The best epoch was epoch 7" in content
+        assert "The optimizer had made no updates before epoch 6: its state and its schedule began again" in content
+        assert {"6", "7", "8"} <= {text.text for text in section(page, "training").svg("text")}
+
+    @pytest.mark.parametrize(
+        ("facts", "remark"),
+        [
+            (
+                {"weights": "those of epoch 3, the last", "weights_epoch": 3},
+                "The weights are those of epoch 3, the last.",
+            ),
+            (
+                {"epochs_planned": 9, "ended_by": "EarlyStopping"},
+                "EarlyStopping ended training after 3 of 9 planned epochs.",
+            ),
+            ({"epochs_planned": 9, "ended_by": "a callback"}, "A callback ended training after 3 of 9 planned epochs."),
+            ({"epochs_planned": 9}, "Training ended after 3 of 9 planned epochs."),
+            ({"epochs_planned": 9, "stop_reason": "the loss was not finite"}, ""),
+            ({"earlier_updates": 1}, "The optimizer had made 1 earlier update, which this section does not show."),
+            ({"earlier_updates": 0}, ""),
+        ],
+    )
+    def test_a_remark_says_what_the_figures_do_not_show(
+        self, runs: dict[str, Run], facts: dict[str, Any], remark: str
+    ) -> None:
+        run = runs["ordinary"]
+        special = dataclasses.replace(run.diagnosis.training, **facts)
+        assert training.build(changed(run, training=special)).remarks == [remark] * bool(remark)
+
+    def test_an_output_without_a_loss_has_dashes(self, runs: dict[str, Run]) -> None:
+        run = runs["epochs only"]
+        epochs = [dataclasses.replace(each, loss=None, val_loss=None) for each in run.diagnosis.training.epochs]
+        of_output = dataclasses.replace(run.diagnosis.training, epochs=epochs, output="species")
+        page = render_page(changed(run, training=of_output))
+        assert {row("td")[0].text + row("td")[2].text for row in section(page, "training").tbody("tr")} == {"––"}
+        assert "Loss and accuracy are those of the output species." in words(page, "training")
 
     def test_states_the_known_settings(self, pages: dict[str, str]) -> None:
         recipes = [section(pages[name], "training")("p")[1:] for name in ("ordinary", "epochs only", "losses only")]

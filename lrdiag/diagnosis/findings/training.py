@@ -6,7 +6,7 @@ from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed, option
 from lrdiag.formats import count, percent, plural
 from lrdiag.intervals import newcombe, wilson
-from lrdiag.record.facts import Diagnosis, Epoch, TrainingRun, TrainingSample
+from lrdiag.record.facts import Diagnosis, Epoch, NotFinite, TrainingRun, TrainingSample
 
 OVERFITTING_GAP = 0.10
 """Accuracy on training images minus accuracy on other images. A model that trained well has a gap of 5 to 9 points."""
@@ -19,18 +19,40 @@ LAG_GAP = 0.10
 
 
 def training_stopped(evidence: Evidence) -> Answer:
-    """Training stopped early because of a fault, such as a loss that is not finite."""
+    """A loss was NaN or infinite, or training stopped early because of another fault."""
     training, facts = given(evidence.training), evidence.facts
-    if training.stop_reason is None or training.interrupted:
+    if training.stop_reason is not None and not training.interrupted:
+        return Found(
+            f"Training stopped early: {training.stop_reason}.",
+            f"{_completed(training)} The report has the figures of the model at the start of the failed epoch.",
+            _against_divergence(facts),
+        )
+    if training.not_finite is None:
         return Passed()
-    rate = option(facts, "learning-rate")
     return Found(
-        f"Training stopped early: {training.stop_reason}.",
-        f"{_completed(training)} The report has the figures of the model at the start of the failed epoch.",
-        f"Lower the learning rate ({rate}), or let the range test choose it ({rate} auto)."
-        if facts.made_by == "train_and_report"
-        else "Lower the learning rate. lrdiag.find_lr suggests one.",
+        f"{_became_not_finite(training.not_finite, training.steps_per_epoch)}.",
+        f"{_completed(training)} {_weights_evaluated(training)}",
+        f"{_against_divergence(facts)} If the loss is not finite from the start, check images and labels for NaN.",
     )
+
+
+def _became_not_finite(found: NotFinite, steps_per_epoch: int) -> str:
+    loss = "The loss" if found.loss == "loss" else "The validation loss"
+    step = "" if found.step is None else f", step {count(found.step)} of {count(steps_per_epoch)}"
+    return f"{loss} became {found.value} in epoch {count(found.epoch)}{step}"
+
+
+def _weights_evaluated(training: TrainingRun) -> str:
+    if training.weights:
+        return f"The weights are {training.weights}."
+    return "Updates that follow such a loss cannot be trusted."
+
+
+def _against_divergence(facts: Diagnosis) -> str:
+    rate = option(facts, "learning-rate")
+    if facts.made_by == "train_and_report":
+        return f"Lower the learning rate ({rate}), or let the range test choose it ({rate} auto)."
+    return "Lower the learning rate. lrdiag.find_lr suggests one."
 
 
 def training_interrupted(evidence: Evidence) -> Answer:
@@ -72,28 +94,37 @@ def lagging_statistics(evidence: Evidence) -> Answer:
 def _epochs_of_the_weights(facts: Diagnosis, training: TrainingRun) -> list[Epoch]:
     """The epochs that the evaluated weights may come from: the last one, or the best one if a callback restored it."""
     epochs = training.epochs
-    if not epochs or facts.made_by == "train_and_report":
-        return epochs[-1:]
+    if not epochs or facts.made_by == "train_and_report" or training.weights_epoch is not None:
+        return _epochs_of_training(training)[-1:]
     most_accurate = max(epochs, key=lambda epoch: -1.0 if epoch.val_accuracy is None else epoch.val_accuracy)
     lowest_loss = min(epochs, key=lambda epoch: float("inf") if epoch.val_loss is None else epoch.val_loss)
     return [epochs[-1], most_accurate, lowest_loss]
+
+
+def _epochs_of_training(training: TrainingRun) -> list[Epoch]:
+    """The epochs that led to the evaluated weights: all, unless a callback restored those of an earlier epoch."""
+    if training.weights_epoch is None:
+        return training.epochs
+    return training.epochs[: training.weights_epoch - training.first_epoch + 1]
 
 
 def overfitting(evidence: Evidence) -> Answer:
     """The model is much more accurate on its training images than on others."""
     if evidence.train_sample is not None:
         return _measured_gap(evidence.facts, evidence.train_sample, _overfitting_gap(evidence.training))
-    last = evidence.training.epochs[-1] if evidence.training and evidence.training.epochs else None
-    if last is None or last.accuracy is None or last.val_accuracy is None:
+    training = evidence.training
+    last = _epochs_of_training(training)[-1] if training and training.epochs else None
+    if training is None or last is None or last.accuracy is None or last.val_accuracy is None:
         return NotChecked(
             "the training images were not evaluated, and no training and validation accuracy was recorded"
         )
-    return _gap_in_the_history(evidence.facts, last.accuracy, last.val_accuracy, _overfitting_gap(evidence.training))
+    return _gap_in_the_history(evidence.facts, training, last.accuracy, last.val_accuracy)
 
 
 def _overfitting_gap(training: TrainingRun | None) -> float:
     """The gap that counts as overfitting: smaller if the validation loss has risen as well."""
-    losses = [epoch.val_loss for epoch in training.epochs if epoch.val_loss is not None] if training else []
+    epochs = _epochs_of_training(training) if training else []
+    losses = [epoch.val_loss for epoch in epochs if epoch.val_loss is not None]
     has_risen = bool(losses) and losses[-1] > RISEN_LOSS * min(losses)
     return OVERFITTING_GAP_AT_RISING_LOSS if has_risen else OVERFITTING_GAP
 
@@ -123,15 +154,15 @@ def _measured_gap(facts: Diagnosis, sample: TrainingSample, threshold: float) ->
     )
 
 
-def _gap_in_the_history(facts: Diagnosis, accuracy: float, val_accuracy: float, threshold: float) -> Answer:
-    gap, size = accuracy - val_accuracy, facts.dataset.validation_size
+def _gap_in_the_history(facts: Diagnosis, training: TrainingRun, accuracy: float, val_accuracy: float) -> Answer:
+    gap, size, threshold = accuracy - val_accuracy, facts.dataset.validation_size, _overfitting_gap(training)
     if gap <= threshold:
         return Passed(gap, threshold)
     if size and accuracy <= wilson(round(val_accuracy * size), size)[1]:
         return NotChecked(f"{plural(size, 'validation image')} are too few", gap, threshold)
     return Found(
         f"Training accuracy is {_points(gap)} points above validation accuracy.",
-        f"In the last epoch they were {percent(accuracy)} and {percent(val_accuracy)}. Either the model overfits, or "
+        f"{_when(training)} they were {percent(accuracy)} and {percent(val_accuracy)}. Either the model overfits, or "
         "it behaves differently in inference mode: training accuracy is measured while training, when dropout is "
         "active and batch normalization uses the statistics of the batch.",
         "Evaluate the model on its training images. If it reaches the training accuracy, it overfits: "
@@ -139,6 +170,11 @@ def _gap_in_the_history(facts: Diagnosis, accuracy: float, val_accuracy: float, 
         gap,
         threshold,
     )
+
+
+def _when(training: TrainingRun) -> str:
+    is_last = len(_epochs_of_training(training)) == len(training.epochs)
+    return "In the last epoch" if is_last else f"In epoch {training.weights_epoch}, whose weights were evaluated,"
 
 
 def _against_overfitting(facts: Diagnosis) -> str:

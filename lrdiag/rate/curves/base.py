@@ -110,8 +110,8 @@ class Curve(ABC):
         cycles = self._cycles(updates)
         lines = [
             f"{type(self).__name__}: {f'{_completed(cycles, updates)} in {run}' if cycles else run}.",
-            f"The {self.quantity} begins at {values[0]:.3g}, {turns} at {values[turn]:.3g} (update {turn:,}, in epoch "
-            f"{turn // steps_per_epoch + 1}) and ends at {values[-1]:.3g}.",
+            f"The {self.quantity} begins at {formats.rate(values[0], 3)}, {turns} at {formats.rate(values[turn], 3)} "
+            f"(update {turn:,}, in epoch {turn // steps_per_epoch + 1}) and ends at {formats.rate(values[-1], 3)}.",
         ]
         if cycles:
             lines.append(self.misfit(updates) or "Training ends with a cycle.")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lrdiag import formats
 from lrdiag.errors import SettingsError
 from lrdiag.rate.curves.base import Curve, require_curve
 from lrdiag.rate.curves.checks import is_number, require_positive
@@ -45,8 +46,8 @@ class Warmup(Curve):
         first = float(self.curve(0))
         if not (is_number(self.start_lr) and 0 <= self.start_lr < first):
             raise SettingsError(
-                f"Argument `start_lr` must be 0 or more and less than the curve's first rate, {first:g}. "
-                f"Received: start_lr={self.start_lr!r}"
+                "Argument `start_lr` must be 0 or more and less than the curve's first rate, "
+                f"{formats.rate(first, 6)}. Received: start_lr={self.start_lr!r}"
             )
 
     def __call__(self, step: Any, ops: Any = np) -> Any:

@@ -12,6 +12,11 @@ from lrdiag.errors import SettingsError, require_choice
 from lrdiag.rate.curves.base import Curve
 from lrdiag.rate.curves.checks import require_ascending, require_one_or_more, require_positive
 
+EPOCHS_PER_CYCLE = 16
+"""Smith recommends cycles of 4 to 20 epochs."""
+MIN_DECAYING_CYCLES = 3
+"""A single cycle would not decay."""
+
 CyclicMode = Literal["triangular", "triangular2", "exp_range", "exp_range_boundaries"]
 
 
@@ -66,6 +71,32 @@ class Cyclic(Curve):
                 "Argument `gamma` must be at most 1, and exactly 1 unless `mode` is 'exp_range' or "
                 f"'exp_range_boundaries'. Received: gamma={self.gamma}, mode={self.mode!r}"
             )
+
+    @classmethod
+    def over(
+        cls, base_lr: float, max_lr: float, updates: int, epochs: int, mode: CyclicMode = "triangular", gamma: float = 1
+    ) -> Cyclic:
+        """Returns cycles that end with a training run: one for every 16 epochs, and at least three if they decay.
+
+        Example:
+            >>> Cyclic.over(0.1, 0.5, updates=801, epochs=20).step_size
+            400.0
+
+        Args:
+            base_lr: The lower boundary.
+            max_lr: The upper boundary.
+            updates: Number of updates in the training run.
+            epochs: Number of epochs in the training run.
+            mode: How the cycles change.
+            gamma: Decay per step.
+
+        Raises:
+            SettingsError: If an argument is outside its range.
+        """
+        last_step = max(updates - 1, 1)
+        wanted = max(1 if mode == "triangular" else MIN_DECAYING_CYCLES, round(epochs / EPOCHS_PER_CYCLE))
+        cycles = max(min(wanted, last_step // 2), 1)  # a cycle needs one step up and one down
+        return cls(base_lr, max_lr, max(last_step / (2 * cycles), 1), mode, gamma)
 
     def __call__(self, step: Any, ops: Any = np) -> Any:
         """Returns the rate at `step`."""

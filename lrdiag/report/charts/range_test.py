@@ -41,7 +41,7 @@ def range_test_chart(test: RangeTestFacts) -> Markup:
                 shade_boundaries(axes, test.base_lr, test.max_lr, svg.INK)
         lowest = charts[-1]
         ticks = rate_ticks(float(rates[0]), float(rates[-1]))
-        lowest.set_xticks(ticks, [formats.rate(tick).replace(".0e", "e") for tick in ticks])
+        lowest.set_xticks(ticks, [formats.rate(tick) for tick in ticks])
         lowest.set_xticks([], minor=True)
         lowest.set_xlabel("learning rate")
         return svg.to_page(figure, "range-test", _label(test))

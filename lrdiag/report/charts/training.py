@@ -67,7 +67,7 @@ def windows(training: TrainingRun) -> Windows | None:
     )
     starts = np.arange(count) * size
     ends = np.minimum(starts + size, len(losses))
-    return Windows(size, (starts + 1 + ends) / 2 / training.steps_per_epoch, *figures)
+    return Windows(size, _epochs_before(training) + (starts + 1 + ends) / 2 / training.steps_per_epoch, *figures)
 
 
 def loss_limit(training: TrainingRun) -> float | None:
@@ -97,11 +97,11 @@ def training_chart(training: TrainingRun, best: int | None) -> Markup:
 
     Args:
         training: A training run with one step or one epoch at least.
-        best: The best epoch, counted from 1, or `None`.
+        best: Number of the best epoch, or `None`.
     """
     rows: list[tuple[str, float, Callable[[Axes], None]]] = [("loss", 3, lambda axes: _draw_losses(axes, training))]
     if any(each.accuracy is not None or each.val_accuracy is not None for each in training.epochs):
-        rows.append(("accuracy", 3, lambda axes: _draw_epoch_accuracies(axes, training.epochs)))
+        rows.append(("accuracy", 3, lambda axes: _draw_epoch_accuracies(axes, training)))
     if training.learning_rate_per_step:
         rows.append(("learning rate", 2, lambda axes: _draw_rate(axes, training)))
     if momentum := training.momentum_per_step:
@@ -117,13 +117,15 @@ def training_chart(training: TrainingRun, best: int | None) -> Markup:
             drawing.above(charts[0], best, "best")
         charts[-1].set_xlabel("epoch")
         updates = max(len(training.learning_rate_per_step), len(training.loss_per_step))
-        charts[-1].set_xlim(0, max(len(training.epochs), updates / training.steps_per_epoch, 1))
+        before = _epochs_before(training)
+        charts[-1].set_xlim(before, before + max(len(training.epochs), updates / training.steps_per_epoch, 1))
         charts[-1].locator_params(axis="x", integer=True, nbins=8)
         return svg.to_page(figure, "training", _training_label(names, training.epochs))
 
 
-def _draw_epoch_accuracies(axes: Axes, epochs: list[Epoch]) -> None:
-    _curves(axes, [_percent(each.accuracy) for each in epochs], [_percent(each.val_accuracy) for each in epochs])
+def _draw_epoch_accuracies(axes: Axes, training: TrainingRun) -> None:
+    accuracies = [_percent(each.accuracy) for each in training.epochs]
+    _curves(axes, accuracies, [_percent(each.val_accuracy) for each in training.epochs], training.first_epoch)
     svg.name_axis(axes, "accuracy, %")
 
 
@@ -153,7 +155,8 @@ def _draw_losses(axes: Axes, training: TrainingRun) -> None:
         shown = np.concatenate([summed_up.low, summed_up.high])
     elif len(losses):
         drawing.dots(axes, *drawing.thin(_ends_of_updates(training, len(losses)), losses), svg.TRAINING)
-    _curves(axes, [each.loss for each in training.epochs], [each.val_loss for each in training.epochs])
+    validation = [each.val_loss for each in training.epochs]
+    _curves(axes, [each.loss for each in training.epochs], validation, training.first_epoch)
     known = [*shown[np.isfinite(shown)].tolist(), *_epoch_losses(training.epochs)]
     if known:
         top = loss_limit(training)
@@ -163,7 +166,11 @@ def _draw_losses(axes: Axes, training: TrainingRun) -> None:
 
 def _ends_of_updates(training: TrainingRun, updates: int) -> np.ndarray:
     """The end of each update, in epochs."""
-    return np.arange(1, updates + 1) / training.steps_per_epoch
+    return _epochs_before(training) + np.arange(1, updates + 1) / training.steps_per_epoch
+
+
+def _epochs_before(training: TrainingRun) -> int:
+    return training.first_epoch - 1
 
 
 def _percent(share: float | None) -> float | None:
@@ -181,8 +188,8 @@ def _training_label(drawn: list[str], epochs: list[Epoch]) -> str:
     )
 
 
-def _curves(axes: Axes, training: Sequence[float | None], validation: Sequence[float | None]) -> None:
-    """Draws training and validation, with their names at the ends of their lines."""
+def _curves(axes: Axes, training: Sequence[float | None], validation: Sequence[float | None], first: int) -> None:
+    """Draws training and validation over epochs from `first` on, with their names at the ends of their lines."""
     ends: list[tuple[float, str, str]] = []
     for curve, name, colour, text_colour in (
         (training, "training", svg.TRAINING, svg.TRAINING_TEXT),
@@ -192,7 +199,7 @@ def _curves(axes: Axes, training: Sequence[float | None], validation: Sequence[f
         if not np.isfinite(heights).any():
             continue
         marker = "o" if len(heights) <= _MARKED_EPOCHS else None
-        epochs = np.arange(1, len(heights) + 1)
+        epochs = np.arange(first, first + len(heights))
         axes.plot(epochs, heights, color=colour, linewidth=2, marker=marker, markersize=4.5, clip_on=False)
         ends.append((float(heights[np.isfinite(heights)][-1]), name, text_colour))
     for offset, (height, name, colour) in zip(_spread([end[0] for end in ends], axes), ends, strict=True):

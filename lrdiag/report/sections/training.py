@@ -18,21 +18,27 @@ class Training:
 
     Attributes:
         sentence: The result.
+        remarks: Why training ended early, which weights were evaluated, and what the record does not contain.
         recipe: Optimizer and schedule, in words.
         chart: Loss, accuracy and learning rate over epochs; `None` if no step was made.
         batches: How the losses of the batches are drawn, in words, or `None` if they were not recorded.
         cut: The loss at which the axis ends, or `None` if it shows all losses that are drawn.
         epochs: The figures of each epoch.
-        best: The best of them, counted from 1, or `None`.
+        first: Number of the first of them, counted from 1.
+        best: Number of the best of them, or `None`.
+        has_losses: Whether the losses of the epochs are known. Without it, a missing loss was not finite.
     """
 
     sentence: str
+    remarks: list[str]
     recipe: str
     chart: Markup | None
     batches: str | None
     cut: float | None
     epochs: list[Epoch]
+    first: int
     best: int | None
+    has_losses: bool
 
 
 def build(run: Run) -> Training | None:
@@ -40,23 +46,58 @@ def build(run: Run) -> Training | None:
     training = run.diagnosis.training
     if training is None:
         return None
-    best = best_epoch(training.epochs)
+    best = best_epoch(training.epochs, training.first_epoch)
     has_chart = training.epochs or training.learning_rate_per_step
     return Training(
         sentence=_sentence(training, best),
+        remarks=_remarks(training, best),
         recipe="; ".join(filter(None, (training.optimizer, training.schedule))),
         chart=drawn("training", (training, best), lambda: training_chart(training, best)) if has_chart else None,
         batches=_batches(training),
         cut=loss_limit(training),
         epochs=training.epochs,
+        first=training.first_epoch,
         best=best,
+        has_losses=_has_losses(training),
     )
 
 
-def best_epoch(epochs: list[Epoch]) -> int | None:
-    """The epoch with the highest validation accuracy, counted from 1; the first of equals."""
-    accuracies = {number: each.val_accuracy for number, each in enumerate(epochs, 1) if each.val_accuracy is not None}
+def best_epoch(epochs: list[Epoch], first: int = 1) -> int | None:
+    """The epoch with the highest validation accuracy; the first of equals. `first` is the number of the first epoch."""
+    numbered = enumerate(epochs, first)
+    accuracies = {number: each.val_accuracy for number, each in numbered if each.val_accuracy is not None}
     return max(accuracies, key=accuracies.__getitem__, default=None)
+
+
+def _has_losses(training: TrainingRun) -> bool:
+    """Whether the losses were recorded. Keras logs no loss for an output that has none of its own."""
+    return training.output is None or any(each.loss is not None for each in training.epochs)
+
+
+def _remarks(training: TrainingRun, best: int | None) -> list[str]:
+    last = training.first_epoch + len(training.epochs) - 1
+    remarks = []
+    if training.output is not None:
+        remarks.append(f"Loss and accuracy are those of the output {formats.short(training.output)}.")
+    if training.stop_reason is None and len(training.epochs) < training.epochs_planned:
+        done = f"{formats.count(len(training.epochs))} of {formats.plural(training.epochs_planned, 'planned epoch')}"
+        ended = f"{training.ended_by[:1].upper()}{training.ended_by[1:]} ended training after {done}."
+        remarks.append(ended if training.ended_by else f"Training ended after {done}.")
+    if training.weights and (training.weights_epoch != last or best not in (None, last)):
+        remarks.append(f"The weights are {training.weights}.")
+    return [*remarks, *_before_the_record(training)]
+
+
+def _before_the_record(training: TrainingRun) -> list[str]:
+    if training.earlier_updates:
+        updates = formats.plural(training.earlier_updates, "earlier update")
+        return [f"The optimizer had made {updates}, which this section does not show."]
+    if training.earlier_updates == 0 and training.first_epoch > 1:
+        return [
+            f"The optimizer had made no updates before epoch {training.first_epoch}: its state and its schedule began "
+            "again there."
+        ]
+    return []
 
 
 def _batches(training: TrainingRun) -> str | None:
@@ -76,15 +117,19 @@ def _sentence(training: TrainingRun, best: int | None) -> str:
         return f"None of {formats.plural(training.epochs_planned, 'epoch')} was completed."
     last = training.epochs[-1]
     took = "" if training.seconds is None else f" in {formats.duration(training.seconds)}"
-    done = f"After {formats.plural(len(training.epochs), 'epoch')}{took}"
+    end = training.first_epoch + len(training.epochs) - 1
+    resumed = "" if training.first_epoch == 1 else f" ({training.first_epoch} to {end})"
+    done = f"After {formats.plural(len(training.epochs), 'epoch')}{resumed}{took}"
+    if last.accuracy is None and not _has_losses(training):
+        return f"{done}: loss and accuracy were not measured."
     if last.accuracy is None:
         validation = "" if last.val_loss is None else f", validation loss {formats.loss(last.val_loss)}"
         return f"{done}: training loss {formats.loss(last.loss)}{validation}. Accuracy was not measured."
     if best is None:
         return f"{done}: training accuracy {formats.percent(last.accuracy)}. Validation accuracy was not measured."
-    which = "the last" if best == len(training.epochs) else f"epoch {best}"
+    which = "the last" if best == end else f"epoch {best}"
     return (
         f"{done}: training accuracy {formats.percent(last.accuracy)}, validation accuracy "
         f"{formats.percent(last.val_accuracy)}. The best epoch was {which}, with a validation accuracy of "
-        f"{formats.percent(training.epochs[best - 1].val_accuracy)}."
+        f"{formats.percent(training.epochs[best - training.first_epoch].val_accuracy)}."
     )

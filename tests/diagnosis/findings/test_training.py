@@ -8,7 +8,7 @@ import pytest
 from fixtures.diagnoses import balanced, facts_of, finding, history, result, sample
 
 from lrdiag.diagnosis.evidence import MISSING
-from lrdiag.record.facts import DatasetFacts, Diagnosis
+from lrdiag.record.facts import DatasetFacts, Diagnosis, NotFinite
 
 SOUND = balanced(4, 50, 40)  # accuracy 80 %
 STOPPED = {"stop_reason": "the loss was not finite at step 5 of epoch 2", "epochs_planned": 1000}
@@ -33,6 +33,24 @@ class TestTrainingStopped:
         facts = facts_of(SOUND, command, training=history([], **STOPPED), made_by="train_and_report")
         advice = finding(facts, "training-stopped").advice.replace("(", " ").replace(")", " ")
         assert named in advice
+
+    @pytest.mark.parametrize(
+        ("where", "title"),
+        [
+            (NotFinite("loss", "NaN", 4, 25), "The loss became NaN in epoch 4, step 25 of 160."),
+            (NotFinite("loss", "infinite", 4), "The loss became infinite in epoch 4."),
+            (NotFinite("val_loss", "NaN", 4), "The validation loss became NaN in epoch 4."),
+        ],
+    )
+    def test_names_the_step_at_which_the_loss_was_not_finite(self, where: NotFinite, title: str) -> None:
+        restored = {"weights_epoch": 1, "weights": "those of epoch 1, which EarlyStopping restored"}
+        training = history([(0.5, 0.5)] * 4, steps_per_epoch=160, epochs_planned=20, not_finite=where, **restored)
+        found = finding(facts_of(SOUND, training=training), "training-stopped")
+        assert found.title == title
+        assert found.evidence == (
+            "Completed: 4 of 20 epochs. The weights are those of epoch 1, which EarlyStopping restored."
+        )
+        assert "NaN" in found.advice
 
     def test_is_quiet_and_not_checked(self) -> None:
         assert result(facts_of(SOUND), "training-stopped").status == "passed"
@@ -88,6 +106,15 @@ class TestOverfitting:
     @pytest.mark.parametrize(("val", "status"), [(0.649, "found"), (0.651, "passed"), (0.9, "passed")])
     def test_a_history_has_the_same_threshold(self, val: float, status: str) -> None:
         assert result(trained((0.75, val)), "overfitting").status == status
+
+    def test_the_epoch_is_that_of_the_weights_that_were_evaluated(self) -> None:
+        accuracies = [(0.75, 0.5), (0.99, 0.5)]
+        training = history(accuracies, first_epoch=3, weights_epoch=3)
+        found = finding(facts_of(SOUND, training=training), "overfitting")
+        assert found.title == "Training accuracy is 25.0 points above validation accuracy."
+        assert found.evidence.startswith("In epoch 3, whose weights were evaluated, they were 75.0 % and 50.0 %.")
+        sound = history([(0.55, 0.5), (0.99, 0.1)], weights_epoch=1)
+        assert result(facts_of(SOUND, training=sound), "overfitting").status == "passed"
 
     def test_few_validation_images_do_not_decide(self) -> None:
         facts = trained((0.75, 0.6))
@@ -149,6 +176,13 @@ class TestLaggingStatistics:
             SOUND, training=history([(0.5, 0.5), (0.8, 0.8), (0.99, 0.7)]), train_sample=sample(810, 1000)
         )
         assert result(restored, "lagging-statistics").status == "passed"
+
+    def test_known_weights_are_compared_with_their_own_epoch(self) -> None:
+        accuracies = [(0.5, 0.5), (0.99, 0.8)]
+        last = facts_of(SOUND, training=history(accuracies, weights_epoch=2), train_sample=sample(600, 1000))
+        assert result(last, "lagging-statistics").value == pytest.approx(0.39)
+        first = facts_of(SOUND, training=history(accuracies, weights_epoch=1), train_sample=sample(600, 1000))
+        assert result(first, "lagging-statistics").status == "passed"
 
     def test_is_quiet_at_the_threshold_and_if_chance_explains_it(self) -> None:
         quiet = facts_of(SOUND, training=history([(0.85, 0.8)]), train_sample=sample(750, 1000))
