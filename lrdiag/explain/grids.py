@@ -29,6 +29,8 @@ PARTS = 3
 """Number of parts along each side that the image is divided into."""
 FOLLOWS = 0.5
 """Smallest correlation between a row or column of a grid and the place of the part that changes it most."""
+ESTABLISHES = 0.8
+"""The same for the first tokens, each of which depends on its own patch alone."""
 _MEASURED = 16  # positions along each axis at most
 _SPECIAL_TOKENS = 5  # at most, before or after those of the patches: classes, a teacher's class, registers
 _RESPONDS = 1e-6  # of the largest change
@@ -101,7 +103,7 @@ def grids_of(opened: OpenedModel) -> dict[Step, Grid]:
     height, width = (shape[axis] for axis in axes)
     copies = _changed(one, pictures, axes, (height, width))
     batch = tree.map_structure(lambda *arrays: np.concatenate(arrays), one, *copies)
-    probe = _Probe(opened, height, width)
+    probe = _Probe(opened, height, width, is_video=pictures[0].frame is not None)
     with all_calls((part for _, part in parts(opened.model)), probe.measure):
         opened.scores(batch)
     return probe.grids
@@ -119,8 +121,8 @@ class _Probe:
         grids: The grids found so far.
     """
 
-    def __init__(self, opened: OpenedModel, height: int, width: int) -> None:
-        self._opened, self._height, self._width = opened, height, width
+    def __init__(self, opened: OpenedModel, height: int, width: int, *, is_video: bool) -> None:
+        self._opened, self._height, self._width, self._is_video = opened, height, width, is_video
         self._steps = iter(opened.steps)
         self._readings: dict[int, Grid] = {}
         self._size_of_head: tuple[int, int] | None = None
@@ -151,17 +153,20 @@ class _Probe:
     def _as_tokens(self, output: Any) -> Grid | None:
         """The grid that the tokens form, if they do. It is the same for all outputs of as many tokens."""
         count = output.shape[1]
-        possible = [self._readings[count]] if count in self._readings else self._possible(count)
-        found = {grid: _correlation(grid(output)) or 0.0 for grid in possible}
+        known = self._readings.get(count)
+        found = {grid: _correlation(grid(output)) or 0.0 for grid in ([known] if known else self._possible(count))}
         best = max(found, key=lambda grid: found[grid], default=None)
-        if best is None or found[best] < FOLLOWS:
+        if best is None or found[best] < (FOLLOWS if known else ESTABLISHES):
             return None
         self._readings[count] = best
         return best
 
     def _possible(self, tokens: int) -> Iterator[Grid]:
-        """Yields the grids of as many tokens whose cells are patches of the image, about as wide as high."""
-        for special in range(_SPECIAL_TOKENS + 1):
+        """Yields the grids of as many tokens whose cells are patches of the image, about as wide as high.
+
+        There are none in a video, where each frame may be a token.
+        """
+        for special in range(0 if self._is_video else _SPECIAL_TOKENS + 1):
             patches = tokens - special
             for height in range(2, patches // 2 + 1):
                 width = patches // height
