@@ -49,15 +49,11 @@ def test_a_csv_log_with_missing_validation_figures(tmp_path: Path, missing: str)
 
 
 def test_a_csv_log_that_a_second_run_appended_to(tmp_path: Path) -> None:
-    """Old versions of Keras wrote the header again."""
+    """Old versions of Keras wrote the header again. The file is refused by name, not half of it read."""
     log = tmp_path / "log.csv"
     log.write_text("epoch,accuracy,loss\n0,0.5,0.9\n1,0.6,0.7\nepoch,accuracy,loss\n2,0.7,0.6\n")
-    try:
-        training = lrdiag.diagnose(network(), X, Y, history=log).diagnosis.training
-    except DataError as error:
-        assert "log.csv" in str(error)
-    else:
-        assert training is not None and [each.loss for each in training.epochs] == [0.9, 0.7, 0.6]
+    with pytest.raises(DataError, match=r"one training run.*log\.csv"):
+        lrdiag.diagnose(network(), X, Y, history=log)
 
 
 def test_training_that_resumes_at_a_later_epoch(tmp_path: Path) -> None:
@@ -67,8 +63,8 @@ def test_training_that_resumes_at_a_later_epoch(tmp_path: Path) -> None:
     training = report.report.diagnosis.training
     assert training is not None
     assert len(training.epochs) == 2
-    page = (tmp_path / "report.html").read_text()
-    assert "epochs 4 to 5" in page or "Epoch 4" in page or "epoch 4" in page
+    assert (training.first_epoch, training.weights_epoch) == (4, 5)
+    assert "before epoch 4" in (tmp_path / "report.html").read_text()
 
 
 def test_one_cycle_over_a_dataset_of_batches_takes_its_length_from_fit() -> None:
