@@ -317,7 +317,10 @@ SERVING = r"These layers can be explained: left/first, left/left_last, right/fir
         ("middle", rf"has no layer 'middle'\. {SERVING}"),
         ("st", rf"has no layer 'st'\. {SERVING}"),
         ("unused", rf"never calls its layer 'unused'\. {SERVING}"),
-        ("global", rf"with more than one pixel, or one token for each patch.*\. Received: 'global', which returns \('n', 3\)\. {SERVING}"),
+        (
+            "global",
+            rf"more than one pixel, or one token for.*\. Received: 'global', which returns \('n', 3\)\. {SERVING}",
+        ),
         ("ignored", rf"do not depend on the layer 'ignored'\. {SERVING}"),
     ],
     ids=["ambiguous", "unknown", "end-of-a-name", "never-called", "no-extent", "ignored"],

@@ -149,7 +149,7 @@ def crops(image: Any) -> list[Any]:
 def test_parts_and_flipped_copies_of_an_image_are_refused(copies: Any) -> None:
     inputs, one = keras.Input(SHAPE), encoder()
     model = keras.Model(inputs, head()(L.Concatenate()([one(each) for each in copies(inputs)])))
-    with pytest.raises(ModelError, match="with parts of it|rows and columns are those of the image"):
+    with pytest.raises(ModelError, match=r"with parts of it|rows and columns are those of the image"):
         GradCAM(model)
 
 
