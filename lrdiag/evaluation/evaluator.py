@@ -256,7 +256,7 @@ class Evaluator:
 
 def _heatmap_facts(explainer: GradCAM, sample: Sample, predictions: Predictions, heatmaps: Heatmaps) -> HeatmapFacts:
     """Returns how the maps were made, and how reliable they are on a random sample of the mistakes."""
-    predictor, grid = explainer.predictor, explainer.token_grid
+    grid = explainer.token_grid
     facts = HeatmapFacts(METHOD_OF_TOKENS if grid else METHOD, heatmaps.layer, len(heatmaps.indices), grid=grid)
     if sample.images is None:
         reason = "the model does not take single images"
@@ -266,10 +266,10 @@ def _heatmap_facts(explainer: GradCAM, sample: Sample, predictions: Predictions,
     if not usable.any():
         return facts
     images, maps, classes = sample.images[usable], maps[usable], predictions.predicted[sample.indices[usable]]
-    independent = compare_with_keras_vis(predictor.opened, heatmaps.layer, images, maps, classes)
+    independent = compare_with_keras_vis(explainer.predictor.opened, heatmaps.layer, images, maps, classes)
     grey = images.ndim == 3  # without an axis of channels
     trust = measure_trust(
-        lambda each: predictor.scores_uncompiled(each[..., 0] if grey else each),
+        lambda each: explainer.scores(each[..., 0] if grey else each),
         images[..., np.newaxis] if grey else images,
         maps,
         classes,

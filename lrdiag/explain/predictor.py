@@ -31,11 +31,6 @@ class Predictor:
         parts = [ops.convert_to_numpy(self._scores(batch)) for batch in slices(images, self.batch_size)]
         return self.opened.logits(np.concatenate(parts))
 
-    def scores_uncompiled(self, images: Any) -> np.ndarray:
-        """As `scores`. Without compiling, a few passes take less time than compiling one."""
-        parts = [ops.convert_to_numpy(self.opened(batch)) for batch in slices(images, self.batch_size)]
-        return self.opened.logits(np.concatenate(parts))
-
     def predict(self, x: Any, y: Any = None) -> Predictions:
         """Predicts every image; arguments and errors are those of `GradCAM.predict_and_explain`."""
         labels, scores = [], []
