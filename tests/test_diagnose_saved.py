@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -358,3 +359,24 @@ def test_a_run_without_a_model_is_refused_with_the_model_that_it_evaluated(
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").touch()
     assert "neither a SavedModel nor a run folder" in run(tmp_path / "other").stderr
+
+
+PEAK = "import resource, sys\nusage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\nprint(usage, file=sys.stderr)"
+
+
+@pytest.mark.slow
+def test_the_evaluation_takes_about_as_much_memory_as_predict(tmp_path: Path) -> None:
+    side = 160
+    keras.applications.MobileNetV2(weights=None, input_shape=(side, side, 3), classes=2).save(tmp_path / "m.keras")
+    np.savez(tmp_path / "d.npz", x=generator.integers(0, 256, (256, side, side, 3), "uint8"), y=np.arange(256) % 2)
+    predict = "import keras, numpy\nkeras.models.load_model('m.keras').predict(numpy.load('d.npz')['x'], verbose=0)"
+    ours = (
+        "from lrdiag.cli.app import main\n"
+        "main(['diagnose', 'm.keras', '--data', 'd.npz', '--no-open', '-q'], standalone_mode=False)"
+    )
+    peaks = []
+    for script in (predict, ours):
+        done = subprocess.run([sys.executable, "-c", f"{script}\n{PEAK}"], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        peaks.append(int(done.stderr.split()[-1]))
+    assert peaks[1] < 1.5 * peaks[0]

@@ -40,7 +40,7 @@ def images_at_once(opened: OpenedModel, inputs: Any, layers: Sequence[keras.Oper
             empty, that of the image, for which everything is kept. `None` if only scores are computed.
     """
     sizes = [_BYTES * step.rows * math.prod(step.shape) if step.is_new else 0 for step in opened.steps]
-    inference: int = _AT_ONCE * max(_unseen(opened, inputs), *sizes)
+    inference: int = _AT_ONCE * max([_unseen(opened, inputs), *sizes])
     gradient = 0
     if layers is not None:
         first = min((place for place, step in enumerate(opened.steps) if step.layer in layers), default=0)

@@ -11,7 +11,8 @@ import pytest
 from lrdiag.diagnosing import diagnose
 from lrdiag.explain import batch_size
 from lrdiag.explain.batch_size import images_at_once
-from lrdiag.explain.gradcam import GradCAM
+from lrdiag.explain.collector import Collector
+from lrdiag.explain.engine import Explained
 from lrdiag.explain.model import OpenedModel
 from lrdiag.models.fast import build_fast
 
@@ -87,15 +88,15 @@ def test_large_batches_are_cut_and_give_the_same_report(
     whole = diagnose(model, images, labels).run
     monkeypatch.setattr(batch_size, "_FREE", 0)  # as many images as `model.predict` takes
     sizes: list[int] = []
-    explain = GradCAM.explain
+    add = Collector.add
 
-    def watched(self: GradCAM, images: Any, labels: Any) -> Any:
-        sizes.append(len(labels))
-        return explain(self, images, labels)
+    def watched(self: Collector, batch: Explained, labels: np.ndarray) -> None:
+        sizes.append(len(batch.scores))
+        add(self, batch, labels)
 
-    monkeypatch.setattr(GradCAM, "explain", watched)
+    monkeypatch.setattr(Collector, "add", watched)
     cut = diagnose(model, *data, batch_size=given).run
-    assert [size for size in sizes if size > 1] == at_once  # a single image compiles the pass
+    assert sizes == at_once
     assert cut.diagnosis.confusion == whole.diagnosis.confusion
     assert cut.diagnosis.test.loss == pytest.approx(whole.diagnosis.test.loss, rel=1e-6)
     assert cut.diagnosis.heatmaps.count == whole.diagnosis.heatmaps.count

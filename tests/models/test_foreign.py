@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from lrdiag.errors import ModelError
-from lrdiag.explain.loss import says_from_logits
+from lrdiag.explain.loss import compiled_loss, takes_logits
 from lrdiag.models import build_network
 from lrdiag.models.foreign import load_model, takes_images
 from lrdiag.record.arrays import LabelledImages
@@ -205,7 +205,7 @@ def test_a_compiled_model_is_loaded_with_its_loss() -> None:
     model = trained()
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.save("compiled.keras")
-    assert says_from_logits(load_model("compiled.keras")) is True
+    assert takes_logits(compiled_loss(load_model("compiled.keras"))) is True
 
 
 def test_a_model_with_an_unknown_loss_is_loaded() -> None:
@@ -218,7 +218,7 @@ def test_a_model_with_an_unknown_loss_is_loaded() -> None:
     model.save("own.keras")
     loaded = load_model("own.keras")
     assert loaded.output_shape == (None, CLASSES)
-    assert says_from_logits(loaded) is None
+    assert takes_logits(compiled_loss(loaded)) is None
 
 
 def test_code_in_a_file_runs_only_if_it_is_trusted(rgb: LabelledImages) -> None:
@@ -240,7 +240,7 @@ def test_code_in_a_file_runs_only_if_it_is_trusted(rgb: LabelledImages) -> None:
         ("absent.h5", "There is no such model file"),
         (
             "absent",
-            "must be a .keras or .h5 file, the folder of a SavedModel or of a run.*Received: 'absent', and there is no",
+            "must be a .keras or .h5 file, the folder of a run or of a SavedModel.*Received: 'absent', and there is no",
         ),
         ("folder", r"^The folder is empty.*Received: folder$"),
         ("broken.h5", "^The model file is empty.*Received: broken.h5$"),
