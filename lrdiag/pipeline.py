@@ -33,7 +33,7 @@ from lrdiag.training.rates import RANGE_TEST_STEPS, sweep
 from lrdiag.vocabulary import AssetsName, OptimizerName, ResizeName, ScheduleName
 
 _DEFAULTS = {each.name: each.default for each in dataclasses.fields(DiagnoseSettings)}
-_OF_A_RUN = ("data", "preprocess", "output")
+_OF_A_RUN = ("data", "resize", "preprocess", "output")
 """Settings that the evaluation of a run's model takes from the run, unless they are given."""
 
 
