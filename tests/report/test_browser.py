@@ -158,6 +158,17 @@ def test_the_names_of_followed_images_leave_room_for_them(browser: Any, pages: d
     assert max(head.rect["width"] for head in heads) <= 180
 
 
+def test_an_option_is_not_broken_and_can_be_copied(ordinary: Any) -> None:
+    option = find(ordinary, "main .whole")
+    ordinary.execute_script("arguments[0].parentElement.style.width = '1px'", option)
+    lines = ordinary.execute_script("return arguments[0].getClientRects().length", option)
+    script = "getSelection().selectAllChildren(arguments[0]); return getSelection().toString()"
+    copied = ordinary.execute_script(script, option)
+    assert lines == 1
+    assert copied.isascii()
+    assert copied.startswith("--")
+
+
 def test_makes_no_request(ordinary: Any) -> None:
     assert ordinary.execute_script("return performance.getEntriesByType('resource').map(each => each.name)") == []
 
