@@ -279,7 +279,7 @@ def _of_run(settings: DiagnoseSettings) -> tuple[DiagnoseSettings, Diagnosis | N
         )
     recorded: dict[str, Any] = {"data": "digits"} if run.dataset.fallback else {}
     recorded |= {name: run.settings[name] for name in _OF_A_RUN if name in run.settings}
-    taken = {name: value for name, value in recorded.items() if getattr(settings, name) == _DEFAULTS[name]}
+    taken = {name: value for name, value in recorded.items() if getattr(settings, name) == _DEFAULTS[name] != value}
     own = "".join(f", {name} {value}" for name, value in taken.items())
     note = f"From the run in {folder}: the model, the record of its training{own}."
     return dataclasses.replace(settings, model=str(folder / run_folder.MODEL), **taken), run, (note,)

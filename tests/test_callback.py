@@ -489,7 +489,6 @@ def test_an_unwritable_folder_is_refused_at_once(tmp_path: Path) -> None:
         (DATA, {"display": IMAGES / 255}, DataError, "`display`.*float64"),
         (DATA, {"preprocess": "vgg"}, SettingsError, "`preprocess`.*'vgg'"),
         (DATA, {"batch_size": 0}, SettingsError, "`batch_size`.*Received: 0"),
-        ((IMAGES - 100.0, LABELS), {}, DataError, "preprocess="),
         ((IMAGES, LABELS + 1), {}, DataError, "the model scores 3"),
         ((IMAGES[..., :1], LABELS), {}, ModelError, r"\(n, 8, 8, 1\).*\(n, 8, 8, 3\)"),
         ((IMAGES, np.append(LABELS[:-1], 3)), {"batch_size": 5}, DataError, "the model scores 3"),

@@ -68,6 +68,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "data": (Path("flowers"), "flowers"),
     "data_dir": ("folder", Path("folder")),
     "image_size": (48, (48, 48)),
+    "resize": ("pad", "pad"),
     "model": ("article", "article"),
     "epochs": (3, 3),
     "batch_size": (32, 32),

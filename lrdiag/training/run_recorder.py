@@ -10,6 +10,7 @@ import keras
 from lrdiag.backend.callback_list import running_list
 from lrdiag.backend.logs import Output
 from lrdiag.backend.optimizers import inner_optimizers, schedule_of
+from lrdiag.backend.scalar import Scalar
 from lrdiag.backend.weights import fingerprint
 from lrdiag.record.facts import Epoch, NotFinite, TrainingRun
 from lrdiag.training.history import describe_optimizer, epoch_of, not_finite_in
@@ -86,7 +87,7 @@ class RunRecorder(StepRecorder):
         else:
             self._begin_record(initial_epoch + 1)
             self._recorded = self.model
-            self._earlier_updates = int(inner_optimizers(self.model.optimizer)[0].iterations)
+            self._earlier_updates = int(Scalar(inner_optimizers(self.model.optimizer)[0].iterations).read())
         self._epochs_before_fit = len(self.epochs)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:

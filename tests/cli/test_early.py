@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,12 @@ later = build
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: a module, and a file that is no model."""
+    """The current folder: a module, a file that looks like a model, and one that does not."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "trained.keras").touch()
-    (tmp_path / "notes.txt").touch()
+    with zipfile.ZipFile(tmp_path / "trained.keras", "w") as archive:
+        for name in ("config.json", "metadata.json", "model.weights.h5"):
+            archive.writestr(name, "{}")
+    (tmp_path / "notes.txt").write_text("a note")
     (tmp_path / "a_run").mkdir()
     (tmp_path / "nets_of_a_test.py").write_text(NETS)
     return tmp_path
