@@ -8,9 +8,10 @@ direction.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -34,8 +35,10 @@ ESTABLISHES = 0.8
 _MEASURED = 16  # positions along each axis at most
 _SPECIAL_TOKENS = 5  # at most, before or after those of the patches: classes, a teacher's class, registers
 _RESPONDS = 1e-6  # of the largest change
+_ENOUGH = 0.5  # of the positions: many units of a network may be dead
 _DISTINCT = 0.05  # smallest spread of the places that positions respond to, in parts
 _MOST = 0.75  # of the rows and columns
+_ROUNDING = {"float16": 2e-3, "bfloat16": 2e-2}  # relative to the largest values
 
 
 @dataclass(frozen=True)
@@ -101,12 +104,10 @@ def grids_of(opened: OpenedModel) -> dict[Step, Grid]:
     if axes is None:  # the model takes no image whose parts could be changed
         return {step: grid for step in opened.steps if (grid := _as_map(opened, step))}
     height, width = (shape[axis] for axis in axes)
-    copies = _changed(one, pictures, axes, (height, width))
-    batch = tree.map_structure(lambda *arrays: np.concatenate(arrays), one, *copies)
-    probe = _Probe(opened, height, width, is_video=pictures[0].frame is not None)
-    with all_calls((part for _, part in parts(opened.model)), probe.measure):
-        opened.scores(batch)
-    return probe.grids
+    probe = _Probe(opened)
+    for copies in _changed(one, pictures, axes, (height, width)):
+        probe.run(tree.map_structure(lambda *arrays: np.concatenate(arrays), one, *copies))
+    return _grids(opened, probe, _Image(height, width, is_video=pictures[0].frame is not None))
 
 
 def grid_of(layer: keras.Operation, opened: OpenedModel) -> Grid:
@@ -115,69 +116,103 @@ def grid_of(layer: keras.Operation, opened: OpenedModel) -> Grid:
 
 
 class _Probe:
-    """Measures the steps of a model while it runs.
+    """Measures how much each position of each output changes with each part of the image.
+
+    A few copies of the image are passed at once, because Keras keeps what every layer returns.
 
     Attributes:
-        grids: The grids found so far.
+        changes: For each step the changes, of shape `(PARTS * PARTS, *positions)`; positions of maps are thinned out.
+        seeing_everything: The steps each of whose positions sees most of the map before, as in a dense layer.
     """
 
-    def __init__(self, opened: OpenedModel, height: int, width: int, *, is_video: bool) -> None:
-        self._opened, self._height, self._width, self._is_video = opened, height, width, is_video
-        self._steps = iter(opened.steps)
-        self._readings: dict[int, Grid] = {}
-        self._size_of_head: tuple[int, int] | None = None
-        self.grids: dict[Step, Grid] = {}
+    def __init__(self, opened: OpenedModel) -> None:
+        self._opened = opened
+        self._found: dict[Step, list[np.ndarray]] = defaultdict(list)
+        self.seeing_everything: set[Step] = set()
 
-    def measure(self, call: Call) -> None:
-        """Measures the output of a call."""
-        if not hasattr(call.output, "shape") or not is_computed(call.output):
-            return
-        step = next(self._steps, None)
-        if step is None or step.layer is not call.layer or call.output.shape[0] != PARTS**2 + 1:
-            return
-        grid = self._as_tokens(call.output) if len(step.shape) == 2 else self._as_map(step, call)
-        if grid:
-            self.grids[step] = grid
+    @property
+    def changes(self) -> dict[Step, np.ndarray]:
+        return {step: np.concatenate(found) for step, found in self._found.items()}
 
-    def _as_map(self, step: Step, call: Call) -> Grid | None:
-        grid = _as_map(self._opened, step)
-        if grid and _sees_everything(call):
-            self._size_of_head = grid.size
-        if grid is None or grid.size == self._size_of_head:
-            return None
-        correlation = _correlation(grid(call.output))
-        if correlation is None:  # such as after many convolutions without training, or if the model returns NaN
-            return grid if self._has_same_aspect(*grid.size) else None
-        return grid if correlation >= FOLLOWS else None
+    def run(self, images: Any) -> None:
+        """Passes an image, and copies that differ from it in one part each, through the model."""
+        steps = iter(self._opened.steps)
 
-    def _as_tokens(self, output: Any) -> Grid | None:
-        """The grid that the tokens form, if they do. It is the same for all outputs of as many tokens."""
-        count = output.shape[1]
-        known = self._readings.get(count)
-        found = {grid: _correlation(grid(output)) or 0.0 for grid in ([known] if known else self._possible(count))}
-        best = max(found, key=lambda grid: found[grid], default=None)
-        if best is None or found[best] < (FOLLOWS if known else ESTABLISHES):
-            return None
-        self._readings[count] = best
-        return best
+        def measure(call: Call) -> None:
+            if not hasattr(call.output, "shape") or not is_computed(call.output):
+                return
+            step = next(steps, None)
+            if step is None or step.layer is not call.layer or call.output.shape[0] != PARTS + 1:
+                return
+            as_map = _as_map(self._opened, step)
+            if as_map or len(step.shape) == 2:
+                self._found[step].append(_changes(as_map(call.output) if as_map else call.output))
+            if as_map and _sees_everything(call):
+                self.seeing_everything.add(step)
 
-    def _possible(self, tokens: int) -> Iterator[Grid]:
+        with all_calls((part for _, part in parts(self._opened.model)), measure):
+            self._opened.scores(images)
+
+
+class _Image(NamedTuple):
+    height: int
+    width: int
+    is_video: bool
+
+    def has_aspect_of(self, height: int, width: int) -> bool:
+        """Whether as many rows and columns have the aspect of the image, up to one row or column."""
+        return abs(height * self.width - width * self.height) < max(self.height, self.width)
+
+    def grids_of_tokens(self, tokens: int) -> Iterator[Grid]:
         """Yields the grids of as many tokens whose cells are patches of the image, about as wide as high.
 
         There are none in a video, where each frame may be a token.
         """
-        for special in range(0 if self._is_video else _SPECIAL_TOKENS + 1):
+        for special in range(0 if self.is_video else _SPECIAL_TOKENS + 1):
             patches = tokens - special
             for height in range(2, patches // 2 + 1):
                 width = patches // height
-                is_coarser = height < self._height and width < self._width
-                if height * width == patches and is_coarser and self._has_same_aspect(height, width):
+                is_coarser = height < self.height and width < self.width
+                if height * width == patches and is_coarser and self.has_aspect_of(height, width):
                     for first in sorted({0, special}):
                         yield Grid(height, width, tokens=tokens, first=first)
 
-    def _has_same_aspect(self, height: int, width: int) -> bool:
-        """Whether as many rows and columns have the aspect of the image, up to one row or column."""
-        return abs(height * self._width - width * self._height) < max(self._height, self._width)
+
+def _grids(opened: OpenedModel, probe: _Probe, image: _Image) -> dict[Step, Grid]:
+    grids: dict[Step, Grid] = {}
+    of_tokens: dict[int, Grid] = {}
+    size_of_head = None
+    for step, changes in probe.changes.items():
+        if len(step.shape) == 2:
+            grid = _as_tokens(changes, image, of_tokens.get(step.shape[0]))
+            if grid:
+                grids[step] = of_tokens[step.shape[0]] = grid
+        elif grid := _as_map(opened, step):
+            size_of_head = grid.size if step in probe.seeing_everything else size_of_head
+            correlation = _correlation(changes)
+            if correlation is None:  # such as after many convolutions without training, or if the model returns NaN
+                correlation = 1.0 if image.has_aspect_of(*grid.size) else 0.0
+            if correlation >= FOLLOWS and grid.size != size_of_head:
+                grids[step] = grid
+    return grids
+
+
+def _as_tokens(changes: np.ndarray, image: _Image, known: Grid | None) -> Grid | None:
+    """The grid that tokens form, if they do.
+
+    Args:
+        changes: The changes of the tokens.
+        image: The image.
+        known: The grid of earlier tokens, as many as these.
+    """
+
+    def follows(grid: Grid) -> float:
+        patches = changes[:, grid.first : grid.first + grid.height * grid.width]
+        return _correlation(patches.reshape(-1, *grid.size)) or 0.0
+
+    found = {grid: follows(grid) for grid in ([known] if known else image.grids_of_tokens(changes.shape[1]))}
+    best = max(found, key=lambda grid: found[grid], default=None)
+    return best if best and found[best] >= (FOLLOWS if known else ESTABLISHES) else None
 
 
 def _as_map(opened: OpenedModel, step: Step) -> Grid | None:
@@ -209,43 +244,61 @@ def _image_axes(opened: OpenedModel, shape: tuple[int, ...]) -> tuple[int, int] 
     return (2, 3) if first or shape[1] in (1, 3) else (1, 2)
 
 
-def _changed(inputs: Any, pictures: Sequence[Picture], axes: tuple[int, int], size: tuple[int, ...]) -> Iterator[Any]:
-    """Yields the inputs with one part of all pictures changed, the parts row by row."""
+def _changed(
+    inputs: Any, pictures: Sequence[Picture], axes: tuple[int, int], size: tuple[int, ...]
+) -> Iterator[list[Any]]:
+    """Yields copies of the inputs with one part of all pictures changed, for each row of parts."""
     bounds = [[side * part // PARTS for part in range(PARTS + 1)] for side in size]
+
+    def with_noise_at(row: int, column: int) -> Any:
+        part = [slice(None)] * 4
+        part[axes[0]] = slice(*bounds[0][row : row + 2])
+        part[axes[1]] = slice(*bounds[1][column : column + 2])
+        changed = inputs
+        for picture in pictures:
+            changed = picture.replaced(changed, tuple(part[1 : max(axes) + 1]))
+        return changed
+
     for row in range(PARTS):
-        for column in range(PARTS):
-            part = [slice(None)] * 4
-            part[axes[0]] = slice(*bounds[0][row : row + 2])
-            part[axes[1]] = slice(*bounds[1][column : column + 2])
-            changed = inputs
-            for picture in pictures:
-                changed = picture.replaced(changed, tuple(part[1 : max(axes) + 1]))
-            yield changed
+        yield [with_noise_at(row, column) for column in range(PARTS)]
 
 
-def _correlation(grid: Any) -> float | None:
-    """The correlation between the rows of a grid and the rows of the parts that change them, or of the columns if less.
+def _changes(output: Any) -> np.ndarray:
+    """How much each position changes from the first image to each other one; 0 if it does not, up to rounding errors.
 
     The mean change of all positions is subtracted: a global operation, such as squeeze-and-excitation or attention,
     changes them all.
 
     Args:
-        grid: Of shape `(n, height, width, channels)`: of the image, and of its copies that are changed in one part.
-
-    Returns:
-        The correlation, or `None` if no position changes more with one part than with another.
+        output: Of shape `(1 + copies, height, width, channels)` or `(1 + copies, tokens, channels)`.
     """
-    stride = [max(1, side // _MEASURED) for side in grid.shape[1:3]]
-    values = ops.convert_to_numpy(ops.cast(grid[:, :: stride[0], :: stride[1]], "float32"))
+    if len(output.shape) == 4:
+        output = output[:, :: max(1, output.shape[1] // _MEASURED), :: max(1, output.shape[2] // _MEASURED)]
+    values = ops.convert_to_numpy(ops.cast(output, "float32"))
     with np.errstate(all="ignore"):
         change = values[1:] - values[:1]
-        sizes = np.linalg.norm(change - change.mean(axis=(1, 2), keepdims=True), axis=-1)
-        total = sizes.sum(axis=0)
-        responds = total > max(_RESPONDS * total.max(), _rounding(grid) * np.linalg.norm(values, axis=-1).max())
-        if responds.sum() < 4:
+        mean = change.mean(axis=tuple(range(1, change.ndim - 1)), keepdims=True)
+        rounding = _ROUNDING.get(keras.backend.standardize_dtype(output.dtype), 0.0)
+        changed = np.linalg.norm(change, axis=-1) > rounding * np.linalg.norm(values, axis=-1).max()
+        return np.asarray(np.where(changed, np.linalg.norm(change - mean, axis=-1), 0.0))
+
+
+def _correlation(changes: np.ndarray) -> float | None:
+    """The correlation between the rows of a grid and the rows of the parts that change them, or of the columns if less.
+
+    Args:
+        changes: Of shape `(PARTS * PARTS, height, width)`.
+
+    Returns:
+        The correlation, or `None` if most positions never change, or none changes more with one part than with another.
+    """
+    with np.errstate(all="ignore"):
+        total = changes.sum(axis=0)
+        responds = total > _RESPONDS * total.max()
+        if responds.mean() < _ENOUGH:
             return None
         places = np.repeat(np.arange(PARTS), PARTS), np.tile(np.arange(PARTS), PARTS)
-        centres = [np.tensordot(each, sizes, axes=1)[responds] / total[responds] for each in places]
+        centres = [np.tensordot(each, changes, axes=1)[responds] / total[responds] for each in places]
         if max(each.std() for each in centres) < _DISTINCT:
             return None
     positions = [each[responds] for each in np.indices(total.shape)]
@@ -254,8 +307,3 @@ def _correlation(grid: Any) -> float | None:
 
 def _correlated(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(one, other)[0, 1]) if one.std() > 0 and other.std() > 0 else 0.0
-
-
-def _rounding(tensor: Any) -> float:
-    """Relative size of rounding errors."""
-    return {"float16": 2e-3, "bfloat16": 2e-2}.get(keras.backend.standardize_dtype(tensor.dtype), 0.0)

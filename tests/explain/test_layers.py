@@ -199,6 +199,28 @@ def test_a_backbone_inside_a_model_is_explained_at_its_last_map(build: Any, size
     assert re.fullmatch(layer, GradCAM(inside(backbone, size)).layer or "")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "size", "layer", "side"),
+    [
+        ("MobileNetV2", 32, r"block_13_expand_relu", 2),
+        ("ResNet50", 32, r"conv4_block6_out", 2),
+        ("DenseNet121", 32, r"pool4_conv", 2),
+        ("EfficientNetB0", 32, r"block6a_expand_activation", 2),
+        ("InceptionV3", 75, r"mixed7", 3),
+        ("ConvNeXtTiny", 32, r"add_\d+", 2),
+    ],
+)
+def test_the_last_map_of_several_pixels_is_explained_at_the_smallest_size(
+    name: str, size: int, layer: str, side: int
+) -> None:
+    """Their last maps have a single pixel. `tests/benchmarks/applications.py` lists all models."""
+    model = getattr(Apps, name)(weights=None, classes=2, input_shape=(size, size, 3))
+    explainer = GradCAM(model)
+    assert re.fullmatch(layer, explainer.layer or "")
+    assert explainer.maps(np.zeros((1, size, size, 3), "float32")).shape == (1, side, side)
+
+
 def test_the_map_of_a_backbone_is_weighted_by_the_head() -> None:
     """Transfer learning: `alpha_k = W[k, c] / (H W)`, two classes on a frozen MobileNetV2."""
     backbone = Apps.MobileNetV2(alpha=0.35, include_top=False, weights=None, input_shape=(64, 64, 3), name="mobile")

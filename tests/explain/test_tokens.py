@@ -160,6 +160,41 @@ def test_tokens_on_a_side_path_are_not_explained() -> None:
     assert explainer.token_grid is None
 
 
+def keras_hub_models() -> dict[str, Any]:
+    models = pytest.importorskip("keras_hub").models
+    size = {"image_shape": (32, 32, 3)}
+    vit, deit = models.ViTBackbone, models.DeiTBackbone
+    swin = {"patch_size": 2, "embed_dim": 8, "depths": [2, 2], "num_heads": [2, 2], "window_size": 4}
+    return {
+        "vit": lambda: models.ViTImageClassifier(vit((32, 32, 3), (8, 8), 2, 2, 16, 32), CLASSES),
+        "deit": lambda: models.DeiTImageClassifier(deit((32, 32, 3), (8, 8), 2, 2, 16, 32), CLASSES),
+        "swin": lambda: models.SwinTransformerImageClassifier(
+            backbone=models.SwinTransformerBackbone(**size, **swin), num_classes=CLASSES
+        ),
+        "vgg": lambda: models.VGGImageClassifier(models.VGGBackbone([1, 1], [4, 8], **size), CLASSES),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("name", "layer", "grid", "side"),
+    [
+        ("vit", "vi_t_backbone/vit_patching_and_embedding/patch_embedding", "token grid 4×4", 4),
+        ("deit", "dei_t_backbone/deit_patching_and_embedding/patch_embedding", "token grid 4×4", 4),
+        ("swin", "swin_transformer_backbone/stage_1/blocks_0", "token grid 8×8", 8),
+        ("vgg", "vgg_backbone/block2_conv1", None, 16),
+    ],
+)
+def test_models_of_keras_hub(name: str, layer: str, grid: str | None, side: int) -> None:
+    """In VGG, `head/fc1` is a dense layer in the form of a convolution."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    explainer = GradCAM(keras_hub_models()[name]())
+    assert (explainer.layer, explainer.token_grid) == (layer, grid)
+    assert explainer.maps(np.random.default_rng(0).uniform(size=(2, 32, 32, 3))).shape == (2, side, side)
+
+
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
@@ -203,6 +238,7 @@ NORMALIZATIONS = {
     ("attention", "normalization"),
     [*((name, "layer") for name in ATTENTION), *(("own", name) for name in NORMALIZATIONS if name != "layer")],
 )
+@pytest.mark.usefixtures("eager_passes")
 def test_the_maps_of_a_network_without_biases_add_up_to_the_score(attention: str, normalization: str) -> None:
     """Once attention and normalization are constant, all that is left is linear. The scores stay what they are."""
 
