@@ -9,7 +9,7 @@ import keras
 
 from lrdiag.backend.callback_list import running_list
 from lrdiag.backend.logs import Output
-from lrdiag.backend.optimizers import inner_optimizers, schedule_of
+from lrdiag.backend.optimizers import batch_counter, batches_per_update, inner_optimizers, schedule_of
 from lrdiag.backend.scalar import Scalar
 from lrdiag.backend.weights import fingerprint
 from lrdiag.record.facts import Epoch, NotFinite, TrainingRun
@@ -87,8 +87,14 @@ class RunRecorder(StepRecorder):
         else:
             self._begin_record(initial_epoch + 1)
             self._recorded = self.model
-            self._earlier_updates = int(Scalar(inner_optimizers(self.model.optimizer)[0].iterations).read())
+            self._earlier_updates = self._updates()
         self._epochs_before_fit = len(self.epochs)
+
+    def _updates(self) -> int:
+        """The number of updates that the optimizer has made."""
+        optimizer = self.model.optimizer
+        batches = int(Scalar(batch_counter(inner_optimizers(optimizer)[0])).read())
+        return batches // batches_per_update(optimizer)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Records the step."""
