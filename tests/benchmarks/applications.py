@@ -53,7 +53,10 @@ def measure(build: Any) -> dict[str, Any]:
     size = model.input_shape[1]
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, size, size, 3)).astype("float32")
     started = time.perf_counter()
-    report = lrdiag.diagnose(model, images, np.arange(IMAGES) % 2)
+    try:
+        report = lrdiag.diagnose(model, images, np.arange(IMAGES) % 2)
+    except lrdiag.LrdiagError as error:
+        return {"input": size, "layer": lrdiag.GradCAM(model).layer, "map": None, "refused": str(error)}
     maps = report.heatmaps
     return {
         "input": size,
@@ -83,7 +86,10 @@ def main() -> None:
             gc.collect()
         row = rows[name]
         size = "×".join(map(str, row["map"] or ()))
-        print(f"| {name} | {row['input']} | `{row['layer']}` | {size} | {row['seconds']} |", flush=True)
+        print(
+            f"| {name} | {row['input']} | `{row['layer']}` | {size or row['refused']} | {row.get('seconds')} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -159,6 +159,18 @@ def test_an_output_that_is_not_always_the_same_is_a_note() -> None:
     assert agreed(OfTheBatch())[0].no_predict is None  # the whole batch is compared
 
 
+def test_a_model_that_enlarges_rounding_errors_is_a_note() -> None:
+    """As a deep network without training does, whose outputs explode."""
+    inputs = keras.Input((6, 6, 3))
+    chaotic = keras.ops.sin(1e12 * keras.ops.mean(inputs, axis=(1, 2)))
+    opened = OpenedModel.of(keras.Model(inputs, L.Dense(3, activation="softmax")(chaotic)), IMAGES)
+    scores = np.asarray(opened(IMAGES))
+    assert "rounding errors" in str(agree(opened, IMAGES, LABELS, scores[::-1]).no_predict)
+    sound = OpenedModel.of(compiled(inner()), IMAGES)
+    with pytest.raises(ModelError, match="must compute the outputs"):  # other scores alone are no rounding errors
+        agree(sound, IMAGES, LABELS, np.asarray(sound(IMAGES))[::-1])
+
+
 def test_regularization_and_a_loss_of_activities_are_not_part_of_the_test_loss() -> None:
     keras.utils.set_random_seed(0)
     convolution = L.Conv2D(3, 3, kernel_regularizer="l2", activity_regularizer="l1")
