@@ -78,14 +78,13 @@ def compare_with_predict(opened: OpenedModel, inputs: Any, scores: np.ndarray) -
         reason = f"the model is random at inference: two calls of model.predict differ by up to {again:.2g}"
         return dataclasses.replace(agreement, no_predict=reason)
     alone = _outputs(opened, np.asarray(keras.ops.convert_to_numpy(opened(few)))).returned
-    if _difference(alone, theirs, opened) <= tolerance:  # the same function, computed in another way
-        nudged = _outputs(opened, np.asarray(keras.ops.convert_to_numpy(opened(_nudged(few))))).returned
-        if _difference(alone, nudged, opened) > tolerance:
-            reason = "rounding errors change the outputs, because the model enlarges the smallest differences"
-            return dataclasses.replace(agreement, no_predict=reason)
-        if _count(inputs) > len(scores):
-            reason = "the outputs for an image depend on the other images of its batch"
-            return dataclasses.replace(agreement, no_predict=reason)
+    nudged = _outputs(opened, np.asarray(keras.ops.convert_to_numpy(opened(_nudged(few))))).returned
+    if _difference(alone, nudged, opened) > tolerance:
+        reason = "rounding errors change the outputs, because the model enlarges the smallest differences"
+        return dataclasses.replace(agreement, no_predict=reason)
+    if _count(inputs) > len(scores) and _difference(alone, theirs, opened) <= tolerance:
+        reason = "the outputs for an image depend on the other images of its batch"
+        return dataclasses.replace(agreement, no_predict=reason)
     raise _refusal(opened, outputs.returned, theirs)
 
 
