@@ -30,7 +30,7 @@ def require_network(spec: str) -> None:
         return
     if spec.endswith(KERAS_SUFFIX):
         _require_file(Path(spec))
-    elif not names_function(spec):
+    elif not _names_function(spec):
         raise ModelError(
             f"The model must be {', '.join(f'`{each}`' for each in NETWORKS)}, a {KERAS_SUFFIX} file, or "
             f"`module:function`. Received: {spec!r}{did_you_mean(spec, NETWORKS)}"
@@ -54,14 +54,14 @@ def require_trained_model(spec: str) -> None:
         _require_file(path)
     elif path.is_file():
         refuse_other_file(path)
-        raise not_a_trained_model(spec)
-    elif names_function(spec) and not path.exists():
+        raise _not_a_trained_model(spec)
+    elif _names_function(spec) and not path.exists():
         _require_function(spec)
     else:
-        raise not_a_trained_model(spec)
+        raise _not_a_trained_model(spec)
 
 
-def not_a_trained_model(spec: str) -> ModelError:
+def _not_a_trained_model(spec: str) -> ModelError:
     """Returns the error for a text or a path that is no trained model."""
     path = Path(spec)
     problem = "" if path.exists() else f", and there is no such file{did_you_mean_file(path)}"
@@ -71,7 +71,7 @@ def not_a_trained_model(spec: str) -> ModelError:
     )
 
 
-def names_function(spec: str) -> bool:
+def _names_function(spec: str) -> bool:
     """Returns whether `spec` has the form `module:function`."""
     return spec.count(":") == 1
 

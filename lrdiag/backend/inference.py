@@ -32,7 +32,7 @@ class Inference:
     def __init__(self, model: keras.Model, example: Any) -> None:
         self.model = model
         self._prepare: Callable[[Any], Any] | None = getattr(model, "preprocess_samples", None)
-        self._has_own_step = getattr(model.predict_step, "__func__", None) is not keras.Model.predict_step
+        self._has_own_step = overrides(model, "predict_step")
         self.takes_tuples = self._has_own_step and self._is_rejected(example)
 
     @property
@@ -63,6 +63,11 @@ class Inference:
                 raise error from None
             return True
         return False
+
+
+def overrides(model: keras.Model, method: str) -> bool:
+    """Whether the class of the model, or the model itself, has a method of its own in place of Keras's."""
+    return getattr(getattr(model, method), "__func__", None) is not getattr(keras.Model, method)
 
 
 def predict(inference: Inference, inputs: Any, times: int = 1) -> list[Any]:

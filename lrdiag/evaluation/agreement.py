@@ -11,7 +11,7 @@ import numpy as np
 from keras import tree
 
 from lrdiag.backend.compiler import compiled, rounds_to_ten_bits
-from lrdiag.backend.inference import evaluate, has_loss_weights, predict
+from lrdiag.backend.inference import evaluate, has_loss_weights, overrides, predict
 from lrdiag.errors import ModelError
 from lrdiag.explain import loss as losses
 from lrdiag.explain.model import OpenedModel
@@ -77,8 +77,8 @@ def compare_with_predict(opened: OpenedModel, inputs: Any, scores: np.ndarray) -
     if again > tolerance:
         reason = f"the model is random at inference: two calls of model.predict differ by up to {again:.2g}"
         return dataclasses.replace(agreement, no_predict=reason)
-    alone = _outputs(opened, np.asarray(keras.ops.convert_to_numpy(opened(few)))).returned
-    nudged = _outputs(opened, np.asarray(keras.ops.convert_to_numpy(opened(_nudged(few))))).returned
+    alone = _outputs(opened, opened.scores(few)).returned
+    nudged = _outputs(opened, opened.scores(_nudged(few))).returned
     if _difference(alone, nudged, opened) > tolerance:
         reason = "rounding errors change the outputs, because the model enlarges the smallest differences"
         return dataclasses.replace(agreement, no_predict=reason)
@@ -197,16 +197,12 @@ def _refusal(opened: OpenedModel, own: np.ndarray, theirs: np.ndarray) -> ModelE
         worst = np.unravel_index(np.nan_to_num(np.abs(own - theirs), nan=np.inf).argmax(), own.shape)
         received = f"for image {worst[0]} and output {worst[1]}, {own[worst]:.4g} from lrdiag and {theirs[worst]:.4g} "
         received += "from model.predict"
-    changed = next((each for each in ("predict", "make_predict_function") if _overrides(opened.model, each)), None)
+    changed = next((each for each in ("predict", "make_predict_function") if overrides(opened.model, each)), None)
     why = f" The class {type(opened.model).__name__} has its own `{changed}`." if changed else ""
     return ModelError(
         "lrdiag must compute the outputs that `model.predict` returns. Prepare the images in `call`, in a layer, or in "
         f"`predict_step`, which lrdiag follows.{why} Received: {received}"
     )
-
-
-def _overrides(model: keras.Model, method: str) -> bool:
-    return getattr(getattr(model, method), "__func__", None) is not getattr(keras.Model, method)
 
 
 def _not_comparable(opened: OpenedModel) -> str | None:
@@ -244,7 +240,7 @@ def _with_figures(
         compared = Compared(float(predictions.losses.mean()), loss)
         clipped = float(np.minimum(predictions.losses, _CLIPPED).mean())
         if min(abs(loss - compared.own), abs(loss - clipped)) > _loss_tolerance(opened, loss):
-            if any(_overrides(opened.model, each) for each in ("compute_loss", "test_step", "predict_step")):
+            if any(overrides(opened.model, each) for each in ("compute_loss", "test_step", "predict_step")):
                 reason, compared = "the model computes its loss itself", None
             else:
                 differs.append("loss")

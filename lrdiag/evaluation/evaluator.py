@@ -11,9 +11,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops, tree
+from keras import tree
 
-from lrdiag.backend.inference import unnoticed
 from lrdiag.data.inputs import LabelledBatches, labelled_batches, pieces
 from lrdiag.errors import LrdiagError, ModelError, require_count
 from lrdiag.evaluation import agreement
@@ -118,8 +117,7 @@ class Evaluator:
         few = agreement.first_of(images)
         with _refusals_explained(self._model, images):
             opened = OpenedModel.of(self._model, images, self._output)
-            with unnoticed(self._model):
-                scores = np.asarray(ops.convert_to_numpy(opened(few)))
+            scores = opened.scores(few)
         agreement.compare_with_predict(opened, few, scores)
         keeper = Keeper(display, preprocess, seed=0)
         keeper.look(images, len(labels))
