@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,10 +22,12 @@ from markupsafe import Markup
 FOLDER_VARIABLE = "LRDIAG_CACHE_DIR"
 _MOST_BYTES = 16 * 2**20
 """Size of the cache. The oldest charts are removed if it is exceeded."""
+_SHARED = ("drawing.py", "formats.py", "palette.py")
+"""Modules of the package that the charts use."""
 
 
 def drawn(name: str, numbers: object, draw: Callable[[], Markup]) -> Markup:
-    """Returns the chart from the cache if this version drew it from these numbers. Otherwise draws and caches it.
+    """Returns the chart from the cache if this code drew it from these numbers. Otherwise draws and caches it.
 
     An unusable cache is not an error.
 
@@ -33,7 +36,7 @@ def drawn(name: str, numbers: object, draw: Callable[[], Markup]) -> Markup:
         numbers: Everything that the chart shows; it is compared by its `repr`.
         draw: Draws the chart.
     """
-    key = hashlib.sha256(repr((version("lrdiag"), name, numbers)).encode(errors="replace")).hexdigest()
+    key = hashlib.sha256(repr((version("lrdiag"), _code(), name, numbers)).encode(errors="replace")).hexdigest()
     folder = _private(_cache_folder())
     if folder is None:
         return draw()
@@ -44,6 +47,14 @@ def drawn(name: str, numbers: object, draw: Callable[[], Markup]) -> Markup:
         with suppress(OSError):
             _keep(file, chart)
     return chart
+
+
+@cache
+def _code() -> str:
+    """A digest of the modules that draw: a version in development draws differently without another number."""
+    folder = Path(__file__).parent
+    modules = [*sorted(folder.glob("*.py")), *(folder.parents[1] / name for name in _SHARED)]
+    return hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()
 
 
 def _cache_folder() -> Path | None:

@@ -66,6 +66,12 @@ def test_another_version_draws_again(pen: Pen, monkeypatch: pytest.MonkeyPatch) 
     assert is_drawn_again(pen)
 
 
+def test_other_code_draws_again(pen: Pen, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_drawn_again(pen)
+    monkeypatch.setattr(cache, "_code", lambda: "other")
+    assert is_drawn_again(pen)
+
+
 def test_only_the_user_can_read_and_write_the_cache(pen: Pen, charts: Path) -> None:
     drawn("loss", (1.0,), pen)
     (chart,) = charts.iterdir()
