@@ -21,12 +21,17 @@ Forward = Callable[[Any, Delta], tuple[Any, list[Any]]]
 """Takes inputs and `Delta`; returns scores `(n, classes)` and the layer's output at each of its calls."""
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
     """Compiles a function of nests of arrays.
 
-    It is traced once for each type and shape of its inputs, whatever the size of the batch.
+    It is compiled once for each type and shape of its inputs, whatever the size of the batch, and always computes with
+    the current weights.
+
+    Args:
+        function: Takes nests of arrays and returns a nest of tensors. The first axis of each is the batch.
+        model: The model that the function calls. Its state changes as if the function were called.
     """
-    return _engine().compiled(function)  # type: ignore[no-any-return]
+    return _engine().compiled(function, model)  # type: ignore[no-any-return]
 
 
 def with_gradients(

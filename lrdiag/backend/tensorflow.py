@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import tree
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
     """Compiles a function, as `lrdiag.backend.compiler.compiled` describes."""
     traced: dict[str, Any] = {}
 

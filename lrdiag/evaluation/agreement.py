@@ -123,10 +123,12 @@ def _loss_recovers(opened: OpenedModel, inputs: Any, labels: np.ndarray, scores:
         return None
     if abs(right.mean() - wrong.mean()) <= _NO_DIFFERENCE * _loss_tolerance(opened, right.mean()):
         return None
-    measure = compiled(lambda images, truth: opened.loss(truth, opened.chosen(opened.inference(images))))
+    measure = compiled(
+        lambda images, truth: opened.loss(truth, opened.chosen(opened.inference(images)))[None], opened.model
+    )
     with warnings.catch_warnings():  # Keras warns of the contradiction
         warnings.simplefilter("ignore")
-        measured = float(measure(inputs, targets)) / (1 if losses.takes_the_mean(opened.loss) else len(labels))
+        measured = float(measure(inputs, targets)[0]) / (1 if losses.takes_the_mean(opened.loss) else len(labels))
     return bool(abs(measured - right.mean()) < abs(measured - wrong.mean()))
 
 

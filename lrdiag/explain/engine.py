@@ -54,34 +54,35 @@ class Engine:
         self._weigh = (WEIGHTINGS_OF_TOKENS if plan.of_tokens else WEIGHTINGS)[method]
         self._held = held_constant_in(opened) if plan.of_tokens else nullcontext
         self._grids = [grid_of(layer, opened) for layer in plan.called]
-        self._explain_predicted = compiled(lambda inputs: self._explain(inputs, _predicted))
+        self._explain_predicted = compiled(lambda inputs: self._explain(inputs, _predicted), opened.model)
         self._explain_labels = compiled(
-            lambda inputs, labels: self._explain(inputs, lambda scores: [_score_of(scores, labels)])
+            lambda inputs, labels: self._explain(inputs, lambda scores: [_score_of(scores, labels)]), opened.model
         )
         self._explain_both = compiled(
             lambda inputs, labels: self._explain(
                 inputs, lambda scores: [*_predicted(scores), _score_of(scores, labels)]
-            )
+            ),
+            opened.model,
         )
 
     def maps(self, inputs: Any, classes: np.ndarray | None) -> np.ndarray:
         """Signed maps of one class for each image, by default the predicted class."""
         explained = self._explain_predicted(inputs) if classes is None else self._explain_labels(inputs, classes)
-        return np.asarray(ops.convert_to_numpy(explained[1])[0])
+        return np.asarray(ops.convert_to_numpy(explained[1])[:, 0])
 
     def explain_mistakes(self, inputs: Any, labels: np.ndarray) -> Explained:
         """Scores of every image, and signed maps of the misclassified images."""
         scores, maps = map(ops.convert_to_numpy, self._explain_both(inputs, labels))
-        predicted_maps, true_maps = maps
+        predicted_maps, true_maps = maps[:, 0], maps[:, 1]
         wrong = np.flatnonzero(predicted_classes(scores, np) != labels)
         return Explained(scores, wrong, predicted_maps[wrong], true_maps[wrong], predicted_maps)
 
     def _explain(self, inputs: Any, targets: Callable[[Any], list[Any]]) -> tuple[Any, Any]:
-        """Returns scores `(n, classes)` and the signed map of each target, `(targets, n, h, w)`."""
+        """Returns scores `(n, classes)` and the signed map of each target, `(n, targets, h, w)`."""
         forward = forward_of(self._opened, self._plan.layers)
         with self._held():
             scores, features, gradients = with_gradients(forward, inputs, targets)
-        return scores, ops.stack([self._map(features, of_target) for of_target in gradients])
+        return scores, ops.stack([self._map(features, of_target) for of_target in gradients], axis=1)
 
     def _map(self, features: list[Any], gradients: list[Any]) -> Any:
         of_call = {}

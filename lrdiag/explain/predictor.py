@@ -24,7 +24,7 @@ class Predictor:
 
     def __init__(self, opened: OpenedModel, batch_size: int) -> None:
         self.opened, self.batch_size = opened, batch_size
-        self._scores = compiled(opened)
+        self._scores = compiled(opened, opened.model)
 
     def scores(self, images: Any) -> np.ndarray:
         """Scores whose softmax is the probability of each class, a `float64` array of shape `(n, classes)`."""
