@@ -1,9 +1,7 @@
-"""The methods of tf-keras-vis, against direct calls of it on networks that it supports."""
+"""The methods beside Grad-CAM and HiResCAM, against tf-keras-vis on networks that it supports."""
 
 from __future__ import annotations
 
-import re
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,8 +14,9 @@ from keras import layers, ops
 
 from lrdiag.backend.graph import parts
 from lrdiag.errors import ModelError, SettingsError
-from lrdiag.explain import keras_vis as borrowed
+from lrdiag.explain import of_image
 from lrdiag.explain.gradcam import GradCAM
+from lrdiag.explain.score_cam import ScoreCam
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -58,11 +57,11 @@ def few_samples_of_one_noise() -> Iterator[None]:
     """Gives tf-keras-vis, which draws from NumPy's global generator, the noise that lrdiag draws."""
 
     def normal(mean: float, sigma: Any, shape: tuple[int, ...]) -> np.ndarray:
-        noise = np.random.default_rng(borrowed.SMOOTH_SEED).standard_normal((shape[0], *shape[2:]), np.float32)
+        noise = np.random.default_rng(of_image.SMOOTH_SEED).standard_normal((shape[0], *shape[2:]), np.float32)
         return mean + np.asarray(sigma) * noise[:, None]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(borrowed, "SMOOTH_SAMPLES", 3)
+        patch.setattr(of_image, "SMOOTH_SAMPLES", 3)
         patch.setattr(np.random, "normal", normal)
         yield
 
@@ -129,22 +128,22 @@ MODELS: dict[str, Builder] = {
 }
 
 
-def direct(
-    method: str, model: keras.Model, images: np.ndarray, classes: np.ndarray, layer: str = "last_map"
-) -> np.ndarray:
+def direct(method: str, model: keras.Model, images: Any, classes: np.ndarray, layer: str = "last_map") -> np.ndarray:
     """A minimal call of tf-keras-vis, on a model that it supports."""
-    images, score = images.astype("float32"), CategoricalScore(classes.tolist())
+    if isinstance(images, np.ndarray):
+        images = images.astype("float32")
+    score = CategoricalScore(classes.tolist())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if method in CAMS:
             settings = {"seek_penultimate_conv_layer": False, "expand_cam": False, "normalize_cam": False}
             maps = np.asarray(CAMS[method](model)(score, images, penultimate_layer=layer, **settings))
         else:
-            samples = borrowed.SMOOTH_SAMPLES if method == "smoothgrad" else 0
-            noise = borrowed.SMOOTH_NOISE
+            samples = of_image.SMOOTH_SAMPLES if method == "smoothgrad" else 0
+            noise = of_image.SMOOTH_NOISE
             maps = Saliency(model)(score, images, smooth_samples=samples, smooth_noise=noise, normalize_map=False)
     if method == "gradcam++":
-        scores = model.predict(images, verbose=0)[np.arange(len(images)), classes]
+        scores = model.predict(images, verbose=0)[np.arange(len(classes)), classes]
         maps = maps / np.exp(scores)[:, None, None]
     return np.asarray(maps)
 
@@ -202,15 +201,15 @@ def residual() -> keras.Model:
     """One convolution that is called twice, and a connection around its second call."""
     inputs = keras.Input(SHAPE)
     shared = layers.Conv2D(3, 3, padding="same", activation="relu", name="shared")
-    once = shared(layers.Rescaling(1 / 255)(inputs))
-    second = layers.Identity(name="second")(shared(once))
+    once = layers.Identity(name="first")(shared(layers.Rescaling(1 / 255)(inputs)))
+    second = layers.Identity(name="second")(shared(ops.stop_gradient(once)))
     return keras.Model(inputs, layers.Dense(CLASSES)(layers.Flatten()(layers.Add()([once, second]))))
 
 
-def test_a_layer_that_is_called_twice_is_explained_at_its_last_call(images: np.ndarray, labels: np.ndarray) -> None:
+def test_the_maps_of_a_layer_that_is_called_twice_are_added(images: np.ndarray, labels: np.ndarray) -> None:
     model = seeded(residual)
-    for method in ("layercam", "scorecam"):
-        expected = direct(method, model, images, labels, layer="second")
+    for method in CAMS:
+        expected = sum(direct(method, model, images, labels, layer) for layer in ("first", "second"))
         found = GradCAM(model, "shared", method=method).maps(images, labels)
         np.testing.assert_allclose(found, expected, atol=1e-6, err_msg=method)
 
@@ -299,7 +298,7 @@ def test_only_mistakes_are_explained_for_both_classes(
     for found, classes in ((heatmaps.predicted, predictions.predicted), (heatmaps.true, labels)):
         expected = explainers[method].maps(images[wrong], classes[wrong])
         np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert heatmaps.means is None
+    assert (heatmaps.means is None) == (method in ("scorecam", *OF_THE_IMAGE))
     assert (heatmaps.method, heatmaps.layer) == (method, "input" if method in OF_THE_IMAGE else "last_map")
 
 
@@ -333,38 +332,28 @@ def test_high_scores_do_not_overflow(images: np.ndarray) -> None:
         assert not np.isfinite(direct("gradcam++", unshifted, images, np.zeros(len(images), int))).any()
 
 
-def test_scorecam_masks_a_limited_number_of_images_at_once(
-    images: np.ndarray, labels: np.ndarray, explainers: dict[str, GradCAM], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("batch_size", "sizes"), [(4, [3, 3]), (5, [3, 3]), (6, [6]), (13, [12])])
+def test_scorecam_masks_at_most_as_many_images_at_once_as_a_batch_has(
+    batch_size: int,
+    sizes: list[int],
+    images: np.ndarray,
+    labels: np.ndarray,
+    expected: dict[str, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    expected = explainers["scorecam"].maps(images, labels)
-    at_once: list[int] = []
+    """In groups of one size: the layer has six channels."""
+    found: list[int] = []
 
-    class Counting(Scorecam):
-        def __call__(self, score: Any, seed_input: Any, **settings: Any) -> Any:
-            at_once.append(len(seed_input[0]))
-            return super().__call__(score, seed_input, **settings)
+    def counting(score_cam: ScoreCam, pictures: Any, inputs: Any, maps: Any) -> Any:
+        found.append(len(inputs) * maps.shape[-1])
+        return masked_scores(score_cam, pictures, inputs, maps)
 
-    monkeypatch.setattr(borrowed, "Scorecam", Counting)
-    for masks, counts in ((3 * 6, [3, 3, 1]), (1, [1] * 7)):
-        monkeypatch.setattr(borrowed, "MASKED_BYTES", masks * images[0].size * 4)
-        at_once.clear()
-        np.testing.assert_allclose(explainers["scorecam"].maps(images, labels), expected, atol=1e-6)
-        assert at_once == counts
-
-
-def test_scorecam_predicts_in_batches_and_prints_nothing(
-    images: np.ndarray, labels: np.ndarray, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    explainer = GradCAM(seeded(logits_net), method="scorecam", batch_size=5)
-    explainer.maps(images, labels)
-    (model,) = explainer._engine._models.values()
-    sizes: list[int] = []
-    monkeypatch.setattr(
-        model, "call", lambda arrays, call=model.call, **_: sizes.append(len(arrays[0])) or call(arrays)
-    )
-    explainer.maps(images[:2], labels[:2])
-    assert sizes == [5, 5, 2]  # two images, six channels
-    assert capsys.readouterr() == ("", "")
+    masked_scores = ScoreCam._masked_scores
+    monkeypatch.setattr(ScoreCam, "_masked_scores", counting)
+    monkeypatch.setattr("lrdiag.explain.score_cam.compiled", lambda function, _: function)
+    explainer = GradCAM(seeded(logits_net), method="scorecam", batch_size=batch_size)
+    np.testing.assert_allclose(explainer.maps(images, labels), expected["scorecam"], atol=1e-6)
+    assert found[: len(sizes)] == sizes
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "float64"])
@@ -400,42 +389,108 @@ def two_inputs_two_outputs() -> keras.Model:
     return keras.Model({"picture": picture, "facts": facts}, outputs)
 
 
-@pytest.mark.parametrize("method", ["gradcam++", "layercam"])
+@pytest.mark.parametrize("method", ["gradcam++", "layercam", "saliency"])
 def test_several_inputs_and_outputs(method: str, images: np.ndarray, labels: np.ndarray) -> None:
     model = seeded(two_inputs_two_outputs)
     inputs = {"picture": images, "facts": np.random.default_rng(2).normal(size=(7, 2))}
+    given = [inputs[each.name].astype("float32") for each in model.inputs]
+    place = [each.name for each in model.inputs].index("picture")
     found = {}
     for output in ("animal", "colour"):
         found[output] = GradCAM(model, method=method, output=output).maps(inputs, labels)
-        classes = labels.tolist()
-        tape_model = keras.Model(model.inputs, model.get_layer(output).output)
-        expected = CAMS[method](tape_model)(
-            lambda scores, classes=classes: (
-                CategoricalScore(classes)(scores) - ops.stop_gradient(CategoricalScore(classes)(scores))
-            ),
-            [inputs[name].astype("float32") for name in (each.name for each in model.inputs)],
-            penultimate_layer="features",
-            expand_cam=False,
-            normalize_cam=False,
-        )
+        one_output = keras.Model(model.inputs, model.get_layer(output).output)
+        if method == "saliency":
+            expected = Saliency(one_output)(CategoricalScore(labels.tolist()), given, normalize_map=False)[place]
+        else:
+            expected = direct(method, one_output, given, labels, layer="features")
         np.testing.assert_allclose(found[output], expected, atol=1e-6)
     assert not np.allclose(found["animal"], found["colour"], atol=1e-6)
 
 
+def siamese() -> keras.Model:
+    inputs = [keras.Input(SHAPE, name=name) for name in ("one", "other")]
+    shared = layers.Conv2D(3, 3, activation="relu", name="features")
+    both = [layers.Flatten()(shared(each / 255.0)) for each in inputs]
+    return keras.Model(inputs, layers.Dense(CLASSES, name="head")(layers.Concatenate()(both)))
+
+
+def of_one_image(model: keras.Model, pair: list[np.ndarray], place: int) -> keras.Model:
+    """The siamese model of one of its images, while the other is constant."""
+    half = [layers.Rescaling(1 / 255), layers.Conv2D(3, 3, activation="relu", name="last_map"), layers.Flatten()]
+    alone = chain(*half, layers.Dense(CLASSES))
+    kernel, bias = model.get_layer("head").get_weights()
+    kernels = np.split(kernel, 2)
+    *weights, _, _ = [*model.get_layer("features").get_weights(), None, None]
+    alone.set_weights([*weights, kernels[place], bias])
+    constant = keras.Model(alone.inputs, alone.layers[-2].output)(pair[1 - place]).numpy()
+    alone.set_weights([*weights, kernels[place], bias + (constant @ kernels[1 - place])[0]])
+    return alone
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_of_two_images_is_explained_as_if_the_other_were_constant(method: str, images: np.ndarray) -> None:
+    model, pair, label = seeded(siamese), [images[:1], images[1:2]], np.array([2])
+    explainer = GradCAM(model, method=method)
+    assert explainer.plan is not None
+    names = [[picture.name for picture in each.pictures] for each in explainer.plan.maps]
+    assert names == [["input 'one'"], ["input 'other'"]]
+    found = np.split(explainer.maps(pair, label), 2, axis=1)
+    for place in (0,) if method == "smoothgrad" else (0, 1):  # the noise of the second image is another one
+        expected = direct(method, of_one_image(model, pair, place), pair[place], label)
+        assert expected.max() > 1e-5
+        np.testing.assert_allclose(found[place], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", [*CAMS, "saliency"])
+def test_each_frame_is_explained_as_if_the_others_were_constant(method: str, images: np.ndarray) -> None:
+    """The scores are the mean of those of the frames."""
+    single, frames, label = seeded(logits_net), images[np.newaxis, :2], np.array([2])
+    video = keras.Input((2, *SHAPE))
+    model = keras.Model(video, layers.GlobalAveragePooling1D()(layers.TimeDistributed(single)(video)))
+    found = np.split(GradCAM(model, method=method).maps(frames, label), 2, axis=1)
+    kernel, bias = single.get_layer("head").get_weights()
+    constants = single.predict(images[1::-1], verbose=0)
+    for place, constant in enumerate(constants):
+        single.get_layer("head").set_weights([kernel / 2, bias / 2 + constant / 2])
+        np.testing.assert_allclose(found[place], direct(method, single, frames[:, place], label), atol=1e-6)
+
+
+CHANNELS_ELSEWHERE: dict[str, tuple[Callable[[], list[Any]], Callable[[np.ndarray], np.ndarray], int]] = {
+    "first": (
+        lambda: [
+            keras.Input((3, 8, 8)),
+            layers.ZeroPadding2D(0, data_format="channels_first"),
+            layers.Permute((2, 3, 1)),
+        ],
+        lambda images: np.moveaxis(images, -1, 1),
+        3,
+    ),
+    "none": (lambda: [keras.Input((8, 8)), layers.Reshape((8, 8, 1))], lambda images: images[..., 0], 1),
+}
+
+
 @pytest.mark.parametrize("method", ["scorecam", *OF_THE_IMAGE])
-def test_methods_that_change_the_image_need_one_image(method: str, images: np.ndarray) -> None:
-    several = GradCAM(two_inputs_two_outputs(), method=method, output="animal")
-    with pytest.raises(ModelError, match=rf"'{method}' needs a model of one input.*'n', 2.*\"hirescam\" explain every"):
-        several.maps({"picture": images, "facts": np.zeros((7, 2))})
-    flat = keras.Sequential([keras.Input((8, 8)), layers.Reshape((8, 8, 1)), layers.Conv2D(3, 3), *head()])
-    with pytest.raises(ModelError, match=r"\('n', 8, 8\)"):
-        GradCAM(flat, method=method).maps(images[..., 0])
-    padding = layers.ZeroPadding2D(data_format="channels_first")
-    turned = keras.Sequential(
-        [keras.Input((3, 8, 8)), padding, layers.Permute((2, 3, 1)), layers.Conv2D(3, 3), *head()]
-    )
-    with pytest.raises(ModelError, match=r"\(n, height, width, channels\)"):
-        GradCAM(turned, method=method).maps(np.moveaxis(images, -1, 1))
+@pytest.mark.parametrize("channels", CHANNELS_ELSEWHERE)
+def test_the_channels_may_come_first_or_be_missing(
+    channels: str, method: str, images: np.ndarray, labels: np.ndarray
+) -> None:
+    before, convert, count = CHANNELS_ELSEWHERE[channels]
+    images = images[..., :count]
+    parts = [layers.Rescaling(1 / 255), layers.Conv2D(3, 3, activation="relu", name="last_map"), *head()]
+    plain = seeded(lambda: keras.Sequential([keras.Input((8, 8, count)), *parts]))
+    model = keras.Sequential([*before(), *plain.layers])
+    found = GradCAM(model, method=method).maps(convert(images), labels)
+    if method == "smoothgrad" and channels == "first":  # another order of the same noise
+        assert found.shape == (7, 8, 8)
+    else:
+        np.testing.assert_allclose(found, direct(method, plain, images, labels), atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["scorecam", *OF_THE_IMAGE])
+def test_numbers_are_no_image(method: str) -> None:
+    model = keras.Sequential([keras.Input((192,)), layers.Reshape(SHAPE), layers.Conv2D(3, 3), *head()])
+    with pytest.raises(ModelError, match=rf"'{method}' needs images.*Received: input of shape \('n', 192\)"):
+        GradCAM(model, method=method)
 
 
 class Rounding(layers.Layer):
@@ -452,7 +507,7 @@ def test_a_model_that_rounds_its_images_is_explained_at_a_layer(images: np.ndarr
     found = GradCAM(model, method="layercam").maps(images, labels)
     np.testing.assert_allclose(found, direct("layercam", smooth, images, labels), atol=1e-6)
     for method in OF_THE_IMAGE:
-        with pytest.raises(ModelError, match="No gradient flows from the scores to the image"):
+        with pytest.raises(ModelError, match="No gradient flows from the scores to the image \\(input "):
             GradCAM(model, method=method).maps(images, labels)
 
 
@@ -464,16 +519,20 @@ class ByType(Subclassed):
         return super().call(ops.cast(inputs, "float32") * scale)
 
 
-@pytest.mark.parametrize("method", ["gradcam++", "saliency"])
-def test_integers_are_refused_if_the_model_scores_floats_differently(
+@pytest.mark.parametrize("method", METHODS)
+def test_integers_that_the_model_scores_differently_as_floats(
     method: str, images: np.ndarray, labels: np.ndarray
 ) -> None:
-    with pytest.raises(
-        ModelError,
-        match=rf"'{re.escape(method)}' passes images .* as floats.*than as uint8",
-    ):
-        GradCAM(ByType(), method=method).maps(images, labels)
-    assert GradCAM(ByType(), method=method).maps(images / 255, labels).max() > 0
+    """Only integers have no gradient. Score-CAM rounds the masked images."""
+    explainer = GradCAM(seeded(ByType), method=method)
+    of_floats = explainer.maps((images / 255).astype("float32"), labels)
+    assert of_floats.max() > 1e-5
+    if method in OF_THE_IMAGE:
+        with pytest.raises(ModelError, match=rf"'{method}' needs the gradient with .* integers .*type uint8\. \"grad"):
+            explainer.maps(images, labels)
+    else:
+        tolerance = 0.01 if method == "scorecam" else 1e-5
+        assert np.abs(explainer.maps(images, labels) - of_floats).max() < tolerance * of_floats.max()
 
 
 @pytest.mark.parametrize("method", ["layercam", "saliency"])
@@ -513,15 +572,3 @@ def test_a_network_without_feature_maps_is_explained_in_the_image(
     kernel = model.get_layer("head").kernel.numpy().reshape(*SHAPE, CLASSES)
     expected = np.abs(kernel[..., labels] / 255).max(axis=2).transpose(2, 0, 1)
     np.testing.assert_allclose(GradCAM(model, method=method).maps(images, labels), expected, atol=1e-7)
-
-
-def test_tf_keras_vis_is_imported_when_it_is_used(
-    explainers: dict[str, GradCAM], images: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in [name for name in sys.modules if name.startswith(("tf_keras_vis", "lrdiag.explain.keras_vis"))]:
-        monkeypatch.delitem(sys.modules, name)
-    model = explainers["layercam"]._model
-    GradCAM(model, method="hirescam").maps(images)
-    assert "tf_keras_vis" not in sys.modules
-    GradCAM(model, method="layercam")
-    assert "tf_keras_vis" in sys.modules
