@@ -100,12 +100,13 @@ def probe(
             forward, x, lambda returned: [returned["loss"]], model.trainable_variables
         )
         returned, features, gradients = tree.map_structure(_array, (returned, features, gradients))
+        trained = [np.asarray(ops.convert_to_numpy(variable)) for variable in model.trainable_variables]
     return Probe(
         loss=float(returned["loss"]),
         outputs=returned["outputs"],
         activations=_by_name(layers, called, features),
         gradients=_by_name(layers, called, gradients[: len(called)]),
-        weights=[_array(variable) for variable in model.trainable_variables],
+        weights=trained,
         weight_gradients=gradients[len(called) :],
     )
 
