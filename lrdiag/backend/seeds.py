@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+
 import keras
 import numpy as np
 from keras.src.backend.common import global_state

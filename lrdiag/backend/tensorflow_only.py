@@ -30,11 +30,11 @@ def import_tensorflow(purpose: str, error: type[LrdiagError]) -> Any:
     Raises:
         LrdiagError: If it can't be imported.
     """
-    if tf := loaded_tensorflow():
-        return tf
+    is_new = loaded_tensorflow() is None
     try:
         import tensorflow as tf
     except ImportError as reason:
         raise error(f"{purpose} needs TensorFlow. Run `pip install tensorflow`. Received: {reason}") from reason
-    tf.config.set_visible_devices([], "GPU")
+    if is_new:
+        tf.config.set_visible_devices([], "GPU")
     return tf

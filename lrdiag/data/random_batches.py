@@ -27,8 +27,8 @@ def random_batches(
 ) -> Any:
     """Returns random batches without end: each example once in each pass, and each pass in a new order.
 
-    A batch depends only on the arguments and its number, so it is the same on every engine and in every process. Keras's
-    own shuffling draws from the random state of the engine.
+    A batch depends only on the arguments and its number, so it is the same on every engine and in every process.
+    Keras's own shuffling draws from the random state of the engine.
 
     Example:
         >>> import itertools

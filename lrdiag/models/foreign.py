@@ -120,8 +120,8 @@ def _load_saved_model(path: Path, trust: bool) -> keras.Model:
         )
     if keras.config.backend() != "tensorflow":
         raise ModelError(
-            "Keras runs a SavedModel on TensorFlow only. Set KERAS_BACKEND=tensorflow, or use a .keras file of the same "
-            f"model. Received: {path} with the Keras backend {keras.config.backend()!r}"
+            "A SavedModel needs TensorFlow. Set KERAS_BACKEND=tensorflow, or use a .keras file of the same model. "
+            f"Received: {path} with the Keras backend {keras.config.backend()!r}"
         )
     import tensorflow as tf
 

@@ -6,7 +6,6 @@ import random
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from lrdiag.backend.seeds import RandomState
 
