@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrdiag.backend.device import device
+from lrdiag.backend.engine import engine_name
 from lrdiag.data.class_names import ClassNames, chosen_names, names_carried_by, names_in_order
 from lrdiag.data.image_names import carried_files, given_files
 from lrdiag.data.inputs import GivenData, starts_alike, unpacked
@@ -357,10 +358,11 @@ class Reporter:
             model=self.model_name or model.name,
             parameters=model.count_params(),
             device=device(),
+            backend=engine_name(),
             command=self.command,
             git_commit=provenance.git_commit(),
             settings={key: value for key, value in self.settings.items() if value is not None},
-            versions=provenance.versions(),
+            versions=provenance.versions(engine_name()),
             value_range=evaluated.value_range,
             notes=list(notes),
         )

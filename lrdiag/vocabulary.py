@@ -20,6 +20,7 @@ OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
 AUGMENTATIONS: tuple[str, ...] = get_args(AugmentationName)
 ASSETS: tuple[str, ...] = get_args(AssetsName)
+ENGINES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}  # by the name of the Keras backend
 NETWORKS = ("fast", "article")  # requested by name; anything else is a file or a function
 DATA_NAMES = ("cifar10", "digits")  # requested by name; anything else is a path
 GATE_RULES: tuple[GateRule, ...] = get_args(GateRule)

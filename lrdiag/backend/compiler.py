@@ -1,19 +1,19 @@
 """Compiled passes over a model, on the engine that Keras runs on.
 
-An engine is a module of this package with the functions below. Heatmaps need a function
-`(inputs, delta) -> (scores, features)` that adds `delta` to the output of the explained layer. The gradient of a score
-is taken with respect to `delta`, at `delta = 0`, so the layer stays unchanged and one formula works for every
-engine.
+Gradients need a function `(inputs, delta) -> (scores, features)` that adds `delta` to the output of a layer. The
+gradient of a score is taken with respect to `delta`, at `delta = 0`, so the layer stays unchanged and one formula works
+for every engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 
-from lrdiag.errors import ModelError
+from lrdiag.backend.engine import engine
 
 Delta = Callable[[Any], Any]
 """Returns the zero tensor to add to an output, of the output's shape."""
@@ -31,47 +31,45 @@ def compiled(function: Callable[..., Any], model: keras.Model) -> Callable[..., 
         function: Takes nests of arrays and returns a nest of tensors. The first axis of each is the batch.
         model: The model that the function calls. Its state changes as if the function were called.
     """
-    return _engine().compiled(function, model)  # type: ignore[no-any-return]
+    return engine().compiled(function, model)  # type: ignore[no-any-return]
 
 
 def with_gradients(
-    forward: Forward, inputs: Any, targets: Callable[[Any], list[Any]]
+    forward: Forward,
+    inputs: Any,
+    targets: Callable[[Any], list[Any]],
+    variables: Sequence[keras.Variable] = (),
 ) -> tuple[Any, list[Any], list[list[Any]]]:
-    """Runs `forward` and differentiates the targets with respect to `delta`.
+    """Runs `forward` and differentiates the targets with respect to `delta`, and to variables.
 
     Args:
         forward: The model, see above.
         inputs: A batch of inputs.
-        targets: Takes the scores; returns the tensors to differentiate, of shape `(n,)`.
+        targets: Takes the scores; returns the tensors to differentiate. The sum of each is differentiated.
+        variables: Variables that `forward` computes with.
 
     Returns:
-        The scores, the features of each call of the layer, and for each target the gradient at each call: a tensor of
-        the features' shape, or `None` if the target does not depend on that call.
+        The scores, the features of each call of the layer, and for each target the gradient at each call and then for
+        each variable: a tensor of its shape, or `None` if the target does not depend on it.
     """
-    return _engine().with_gradients(forward, inputs, targets)  # type: ignore[no-any-return]
+    return engine().with_gradients(forward, inputs, targets, variables)  # type: ignore[no-any-return]
+
+
+def inferring(model: keras.Model) -> AbstractContextManager[None]:
+    """Runs the model as `model.predict` does inside a block: nothing is recorded for gradients."""
+    return engine().inferring(model)  # type: ignore[no-any-return]
 
 
 def is_computed(tensor: Any) -> bool:
-    """Whether a tensor has values. Inside a loop that Keras compiles, such as `vectorized_map`, it has none."""
-    return _engine().is_computed(tensor)  # type: ignore[no-any-return]
+    """Whether a tensor has values. Inside a function that is compiled or vectorized, it has none."""
+    return engine().is_computed(tensor)  # type: ignore[no-any-return]
 
 
 def predict_step(model: keras.Model, data: Any) -> Any:
     """The outputs of the model's `predict_step` for a batch as `model.predict` passes it."""
-    return _engine().predict_step(model, data)
+    return engine().predict_step(model, data)
 
 
 def rounds_to_ten_bits() -> bool:
     """Whether the engine multiplies matrices of 32 bits with 10 bits of precision, as NVIDIA GPUs do by default."""
-    return _engine().rounds_to_ten_bits()  # type: ignore[no-any-return]
-
-
-def _engine() -> Any:
-    if keras.config.backend() != "tensorflow":
-        raise ModelError(
-            "lrdiag evaluates and explains models on TensorFlow only. Set KERAS_BACKEND=tensorflow before Keras is "
-            f"imported. Received: the Keras backend {keras.config.backend()!r}"
-        )
-    from lrdiag.backend import tensorflow
-
-    return tensorflow
+    return engine().rounds_to_ten_bits()  # type: ignore[no-any-return]

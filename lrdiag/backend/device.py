@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 
+from lrdiag.backend.engine import engine
+
 
 def device() -> str:
-    """Returns the device that TensorFlow computes on, in words."""
-    import tensorflow as tf
-
-    if gpus := tf.config.list_physical_devices("GPU"):
-        return f"GPU: {tf.config.experimental.get_device_details(gpus[0]).get('device_name', gpus[0].name)}"
+    """Returns the device that the engine computes on, in words."""
+    if accelerator := engine().accelerator():
+        return str(accelerator)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"CPU, {cores} core{'s' if cores != 1 else ''}"
 
 
 def has_gpu() -> bool:
-    """Returns whether TensorFlow computes on a GPU."""
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))
+    """Returns whether the engine computes on a GPU or another accelerator."""
+    return engine().accelerator() is not None

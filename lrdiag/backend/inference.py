@@ -12,7 +12,7 @@ import numpy as np
 from keras import tree
 from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
 
-from lrdiag.backend.compiler import predict_step
+from lrdiag.backend.compiler import inferring, predict_step
 from lrdiag.backend.seeds import RandomState
 
 _DEFAULT_THRESHOLD = 0.5
@@ -146,11 +146,15 @@ def unnoticed(model: keras.Model, *metrics: keras.Metric) -> Iterator[None]:
 
 @contextmanager
 def state_kept(model: keras.Model) -> Iterator[None]:
-    """Restores what calling the model changes. Two calls of a random model in two such blocks give the same."""
+    """Restores what calling the model for inference changes.
+
+    Two calls of a random model in two such blocks give the same.
+    """
     randomness = RandomState()
     before = [(each, keras.ops.copy(each)) for each in _changed_by_inference(model)]
     try:
-        yield
+        with inferring(model):
+            yield
     finally:
         for variable, value in before:
             variable.assign(value)

@@ -90,11 +90,12 @@ class HyperParameters:
 
     Args:
         optimizer: One of `inner_optimizers`.
+        model: The model that it trains.
     """
 
-    def __init__(self, optimizer: keras.Optimizer) -> None:
-        self._optimizer = optimizer
-        self._batches = Scalar(batch_counter(optimizer))
+    def __init__(self, optimizer: keras.Optimizer, model: keras.Model) -> None:
+        self._optimizer, self._model = optimizer, model
+        self._batches = Scalar(batch_counter(optimizer), model)
 
     def learning_rate(self) -> float:
         """Returns the learning rate."""
@@ -110,11 +111,11 @@ class HyperParameters:
         return None if momentum is None else float(momentum)
 
     def _value_of(self, held: Any) -> float | None:
-        """Returns the value of a variable or schedule without TensorFlow's eager operations, or `None`."""
+        """Returns the value of a variable or schedule without the engine's eager operations, or `None`."""
         if isinstance(held, NumpySchedule):
             return held.at(int(self._batches.read()))
         if isinstance(held, keras.Variable):
-            return float(Scalar(held).read())
+            return float(Scalar(held, self._model).read())
         return None
 
 
@@ -178,14 +179,15 @@ class UpdateCounter:
 
     Args:
         optimizer: A built optimizer.
+        model: The model that it trains.
 
     Raises:
         SettingsError: If several optimizers have different `gradient_accumulation_steps`.
     """
 
-    def __init__(self, optimizer: keras.Optimizer) -> None:
+    def __init__(self, optimizer: keras.Optimizer, model: keras.Model) -> None:
         self._may_skip = hasattr(optimizer, "inner_optimizer")
-        self._counter = Scalar(batch_counter(optimizer))
+        self._counter = Scalar(batch_counter(optimizer), model)
         self._batches_per_update = batches_per_update(optimizer)
         self.batches = int(self._counter.read())
         self.is_complete = True

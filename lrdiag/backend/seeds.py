@@ -1,4 +1,4 @@
-"""Random states of Python, numpy and Keras."""
+"""Random states of Python, numpy, Keras and its engine."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy as np
 from keras.src.backend.common import global_state
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
+from lrdiag.backend.engine import engine
+
 
 class RandomState:
-    """A copy of the random states of Python, numpy and Keras.
+    """A copy of the random states of Python, numpy, Keras and its engine.
 
     Keras draws the numbers of operations without a seed from a global seed generator, which no public function returns.
     If it doesn't exist yet, it isn't created here: Keras would take its seed from Python's random state.
@@ -20,6 +22,7 @@ class RandomState:
     def __init__(self) -> None:
         self._python = random.getstate()
         self._numpy = np.random.get_state()  # noqa: NPY002 – the code of users draws from it
+        self._restore_engine = engine().keep_random_state()
         self._keras = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
         self._keras_seed = None if self._keras is None else keras.ops.convert_to_numpy(self._keras.state).copy()
 
@@ -27,6 +30,7 @@ class RandomState:
         """Restores the states."""
         random.setstate(self._python)
         np.random.set_state(self._numpy)  # noqa: NPY002
+        self._restore_engine()
         global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, self._keras)
         if self._keras is not None:
             self._keras.state.assign(self._keras_seed)

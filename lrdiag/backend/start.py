@@ -1,13 +1,21 @@
-"""Starts TensorFlow with its fastest kernels and without its informational messages."""
+"""Starts the engine of Keras: TensorFlow with its fastest kernels, all without their informational messages."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from lrdiag.backend.device import device
+from lrdiag.backend.engine import require_engine
+from lrdiag.errors import SettingsError
+
+_DEFAULT = "tensorflow"
 
 # Messages of every start, and of machines without a GPU. Messages about a GPU that can't be used are passed on.
 _INFORMATIONAL = re.compile(
@@ -20,22 +28,45 @@ _INFORMATIONAL = re.compile(
 )
 
 
-def start_tensorflow() -> None:
-    """Imports TensorFlow and initializes its devices. Warnings are shown, informational messages are not.
+# TensorFlow: oneDNN is off by default on many processors, and 1.5 times as fast on them. Each kernel already uses all
+# cores, so running several at once only slows them down.
+_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "1", "TF_ENABLE_ONEDNN_OPTS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
-    Only the command line calls it. It sets environment variables that importing lrdiag leaves alone, such as
-    `KERAS_BACKEND`.
+
+def chosen_engine() -> str:
+    """Returns the Keras backend that the user chose, as Keras finds it: the environment, its settings, its default."""
+    if name := os.environ.get("KERAS_BACKEND"):
+        return name
+    folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    try:
+        return str(json.loads((folder / "keras.json").read_text()).get("backend", _DEFAULT))
+    except (OSError, ValueError, AttributeError):
+        return _DEFAULT
+
+
+def start_engine() -> None:
+    """Imports Keras with its engine and initializes the devices. Warnings are shown, informational messages are not.
+
+    Only the command line calls it. It sets environment variables that importing lrdiag leaves alone.
+
+    Raises:
+        SettingsError: If lrdiag doesn't run on the engine, or it isn't installed.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    # off by default on many processors, and 1.5 times as fast on them
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # each kernel already uses all cores, so running several at once only slows them down
-    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    with _filtered_stderr():
-        import tensorflow as tf
-
-        tf.constant(0.0)  # initializes the devices
+    name = chosen_engine()
+    require_engine(name)
+    for variable, value in _ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
+    try:
+        with _filtered_stderr():
+            device()
+    except ModuleNotFoundError as error:
+        if error.name not in (name, "keras"):
+            raise
+        extra = "" if name == _DEFAULT else f"[{name}]"
+        raise SettingsError(
+            f"The Keras backend {name!r} must be installed: `python -m pip install 'lrdiag{extra}'`. To choose "
+            f"another, set the environment variable KERAS_BACKEND. Received: no module {error.name!r}"
+        ) from error
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""Compiled passes on TensorFlow: the tape and `tf.function`."""
+"""TensorFlow: `tf.function` and the tape. `compiler`, `scalar`, `seeds` and `device` describe the functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -11,7 +12,7 @@ from keras import tree
 
 
 def compiled(function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
-    """Compiles a function, as `lrdiag.backend.compiler.compiled` describes."""
+    """Compiles a function. Variables are part of the graph by reference, so the model is not needed."""
     traced: dict[str, Any] = {}
 
     def run(*arrays: Any) -> Any:
@@ -29,10 +30,14 @@ def with_gradients(
     forward: Callable[[Any, Callable[[Any], Any]], tuple[Any, list[Any]]],
     inputs: Any,
     targets: Callable[[Any], list[Any]],
+    variables: Sequence[keras.Variable] = (),
 ) -> tuple[Any, list[Any], list[list[Any]]]:
-    """Differentiates with respect to `delta`, as `lrdiag.backend.compiler.with_gradients` describes."""
+    """Differentiates with a tape."""
     deltas: list[Any] = []
+    weights = [variable.value for variable in variables]
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        for weight in weights:
+            tape.watch(weight)
 
         def delta(output: Any) -> Any:
             zero = tf.zeros_like(output)
@@ -42,20 +47,64 @@ def with_gradients(
 
         scores, features = forward(inputs, delta)
         differentiated = targets(scores)
-    return scores, features, [tape.gradient(target, deltas) for target in differentiated]
+    return scores, features, [tape.gradient(target, [*deltas, *weights]) for target in differentiated]
+
+
+def inferring(model: keras.Model) -> AbstractContextManager[None]:
+    """Does nothing: without a tape, nothing is recorded."""
+    return nullcontext()
 
 
 def is_computed(tensor: Any) -> bool:
-    """Whether a tensor has values, as `lrdiag.backend.compiler.is_computed` describes."""
+    """Whether a tensor is eager."""
     return not tf.is_symbolic_tensor(tensor)
 
 
 def predict_step(model: keras.Model, data: Any) -> Any:
-    """Calls `predict_step`, as `lrdiag.backend.compiler.predict_step` describes."""
+    """Calls `predict_step(data)`."""
     return model.predict_step(data)
 
 
 def rounds_to_ten_bits() -> bool:
-    """Whether TensorFloat-32 is in use, as `lrdiag.backend.compiler.rounds_to_ten_bits` describes."""
+    """Whether TensorFloat-32 is in use."""
     enabled = tf.config.experimental.tensor_float_32_execution_enabled()
     return enabled and bool(tf.config.list_physical_devices("GPU"))
+
+
+def accelerator() -> str | None:
+    """The name of the first GPU."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        return f"GPU: {tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name)}"
+    return None
+
+
+def keep_random_state() -> Callable[[], None]:
+    """Nothing is kept: Keras draws its numbers from its own seeds."""
+    return lambda: None
+
+
+class Number:
+    """Reads and writes a variable in a third of the time that Keras takes.
+
+    It calls TensorFlow's operations on the variable's handles, without the checks and conversions of `keras.Variable`.
+    With `MirroredStrategy` each device has a copy of the variable, or a part of the sum if it belongs to a metric.
+    """
+
+    def __init__(self, variable: keras.Variable, model: keras.Model) -> None:
+        self._dtype = tf.as_dtype(variable.dtype)
+        self._handles = [each.handle for each in getattr(variable.value, "values", [variable.value])]
+        self._is_summed = variable.aggregation == "sum"
+
+    def read(self) -> Any:
+        """Returns the number."""
+        handles = self._handles if self._is_summed else self._handles[:1]
+        return sum(tf.raw_ops.ReadVariableOp(resource=handle, dtype=self._dtype).numpy() for handle in handles)
+
+    def write(self, value: float) -> Any:
+        """Assigns `value`."""
+        number = tf.constant(value, self._dtype)
+        first, *others = self._handles
+        tf.raw_ops.AssignVariableOp(resource=first, value=number)
+        for handle in others:
+            tf.raw_ops.AssignVariableOp(resource=handle, value=tf.zeros_like(number) if self._is_summed else number)
+        return number.numpy()

@@ -51,7 +51,7 @@ class BatchLoss:
         if tracker is None:
             raise _unknown_loss("no metric of that name")
         self._model = model
-        self._sums = Scalar(tracker.total), Scalar(tracker.count)
+        self._sums = Scalar(tracker.total, model), Scalar(tracker.count, model)
 
     def begin(self) -> None:
         """Call at the beginning of each batch."""

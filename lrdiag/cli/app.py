@@ -53,7 +53,7 @@ from lrdiag.diagnosis import gates as gating
 from lrdiag.diagnosis.gates import Gate, Outcome
 from lrdiag.errors import LrdiagError, NoSuggestion, SettingsError
 from lrdiag.settings import DiagnoseSettings, Settings, require_baseline
-from lrdiag.vocabulary import PREPROCESSINGS, RULES, SCHEDULES
+from lrdiag.vocabulary import ENGINES, PREPROCESSINGS, RULES, SCHEDULES
 
 if TYPE_CHECKING:
     from lrdiag.cli.console import ConsoleProgress
@@ -356,14 +356,15 @@ def _all_gates(given: tuple[Gate, ...], *, compared: bool) -> tuple[Gate, ...]:
 
 
 def _start(settings: Settings | DiagnoseSettings, quiet: bool) -> ConsoleProgress:
-    """Starts TensorFlow, which takes seconds, and prints that. What is mistyped is refused before."""
+    """Starts the engine of Keras, which takes seconds, and prints that. What is mistyped is refused before."""
     refuse_mistyped(settings)
-    from lrdiag.backend.start import start_tensorflow
+    from lrdiag.backend.start import chosen_engine, start_engine
     from lrdiag.cli.console import ConsoleProgress
 
     progress = ConsoleProgress(quiet)
-    progress.say("Starting TensorFlow")
-    start_tensorflow()
+    name = chosen_engine()
+    progress.say(f"Starting {ENGINES.get(name, name)}")
+    start_engine()
     return progress
 
 

@@ -112,8 +112,8 @@ def paired_interval(broken: int, fixed: int, size: int) -> tuple[float, float]:
 
 
 def _changes(base: Diagnosis, head: Diagnosis) -> list[SettingChange]:
-    before = {**base.settings, **base.versions, "commit": base.git_commit}
-    now = {**head.settings, **head.versions, "commit": head.git_commit}
+    before = {**base.settings, "backend": base.backend, **base.versions, "commit": base.git_commit}
+    now = {**head.settings, "backend": head.backend, **head.versions, "commit": head.git_commit}
     return [
         SettingChange(name, before.get(name), now.get(name))
         for name in dict.fromkeys([*now, *before])

@@ -106,9 +106,9 @@ class CurveLR(Previewed, Callback):
         self._require_settable_optimizer()
         optimizer = unscaled(self.model.optimizer)
         self._batches_per_update = batches_per_update(self.model.optimizer)
-        self._updates = UpdateCounter(self.model.optimizer)
-        self._rate = Scalar(optimizer.learning_rate)
-        self._momentum = Scalar(optimizer.momentum) if self.momentum else None
+        self._updates = UpdateCounter(self.model.optimizer, self.model)
+        self._rate = Scalar(optimizer.learning_rate, self.model)
+        self._momentum = Scalar(optimizer.momentum, self.model) if self.momentum else None
         self._expected_rate = self._rate.read()
         self._started = False
         self._checked_fit = False
@@ -175,11 +175,11 @@ class CurveLR(Previewed, Callback):
         del self._updates, self._rate, self._momentum  # they can't be copied or pickled
 
     def _batches_made(self) -> int:
-        return UpdateCounter(self.model.optimizer).batches
+        return UpdateCounter(self.model.optimizer, self.model).batches
 
     def _begin(self) -> None:
         """Starts before the first batch. A resumed run may have changed its rate and its count until now."""
-        at_begin, self._updates = self._updates.batches, UpdateCounter(self.model.optimizer)
+        at_begin, self._updates = self._updates.batches, UpdateCounter(self.model.optimizer, self.model)
         if self._updates.batches == at_begin:
             self._require_untouched_rate()
         self._started = True

@@ -125,7 +125,7 @@ class LRFinder(Callback):
         """Copies the state of training and takes control of the learning rate."""
         require_single_steps(self.model, "LRFinder")
         build_multi_optimizer(self.model)
-        updates = UpdateCounter(self.model.optimizer)
+        updates = UpdateCounter(self.model.optimizer, self.model)
         self._begin()
         self._discard_interrupted_sweep()
         self._undo.append(partial(setattr, self.model, "stop_training", self.model.stop_training))

@@ -28,7 +28,7 @@ class SweptRate:
         self._model = model
         self._optimizers = inner_optimizers(model.optimizer)
         self._held = [held_rate(optimizer) for optimizer in self._optimizers]
-        self._rates = [HyperParameters(optimizer).learning_rate() for optimizer in self._optimizers]
+        self._rates = [HyperParameters(optimizer, model).learning_rate() for optimizer in self._optimizers]
         first = self._rates[0]
         self._ratios = [rate / first if first else 1.0 for rate in self._rates]
         self._step = compiled_step(model)
@@ -44,7 +44,7 @@ class SweptRate:
                 variables.append(replacement.rate)
         if self._has_schedules:
             compile_again(self._model)
-        self._scalars = [Scalar(variable) for variable in variables]
+        self._scalars = [Scalar(variable, self._model) for variable in variables]
 
     def set(self, rate: float) -> None:
         """Sets the rate of the next update."""

@@ -588,6 +588,7 @@ class RunFacts:
         model: Name of the model.
         parameters: Number of parameters.
         device: The device that computed, in words.
+        backend: The Keras backend: `"tensorflow"`, `"jax"` or `"torch"`.
         command: The command line that repeats the run; empty if it was started from Python.
         git_commit: Commit of the folder that it was started in, or `None`.
         settings: Every setting, including defaults.
@@ -599,6 +600,7 @@ class RunFacts:
     model: str
     parameters: int
     device: str
+    backend: str
     command: str
     git_commit: str | None
     settings: dict[str, str | int | float | bool | None]
@@ -617,6 +619,7 @@ class Diagnosis:
         gates: Gates that the run was checked against, failed ones first.
         train_sample: Figures of a sample of the training images, or `None`.
         made_by: The part of lrdiag that made the report.
+        backend: The Keras backend: `"tensorflow"`, `"jax"` or `"torch"`.
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
     """
 
@@ -648,6 +651,7 @@ class Diagnosis:
     gates: list[GateFacts] = field(default_factory=list)
     train_sample: TrainingSample | None = None
     made_by: MadeBy = "diagnose"
+    backend: str = "tensorflow"
     notes: list[str] = field(default_factory=list)
 
 

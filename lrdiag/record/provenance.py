@@ -6,12 +6,16 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 
-_PACKAGES = ("lrdiag", "keras", "tensorflow", "numpy", "opencv-python-headless", "scikit-learn")
+_PACKAGES = ("numpy", "opencv-python-headless", "scikit-learn")
 
 
-def versions() -> dict[str, str]:
-    """Versions of the installed packages that a result depends on."""
-    found = {package: _version(package) for package in _PACKAGES}
+def versions(engine: str) -> dict[str, str]:
+    """Versions of the installed packages that a result depends on.
+
+    Args:
+        engine: The package of the engine that Keras ran on: `"tensorflow"`, `"jax"` or `"torch"`.
+    """
+    found = {package: _version(package) for package in ("lrdiag", "keras", engine, *_PACKAGES)}
     return {"python": platform.python_version(), **{package: each for package, each in found.items() if each}}
 
 

@@ -215,7 +215,7 @@ def describe_optimizer(model: keras.Model, momentums: Sequence[float] | None = N
     optimizer = inner_optimizers(model.optimizer)[0]
     words = [type(optimizer).__name__]
     if not momentums:
-        momentums = [HyperParameters(optimizer).momentum() or 0.0]
+        momentums = [HyperParameters(optimizer, model).momentum() or 0.0]
     low, high = min(momentums), max(momentums)
     if high:
         kind = "Nesterov momentum" if getattr(optimizer, "nesterov", False) else "momentum"

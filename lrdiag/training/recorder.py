@@ -44,7 +44,7 @@ class StepRecorder(Callback):
         """
         self._batch_loss = BatchLoss(self.model)
         build_multi_optimizer(self.model)
-        self._hyper_parameters = HyperParameters(inner_optimizers(self.model.optimizer)[0])
+        self._hyper_parameters = HyperParameters(inner_optimizers(self.model.optimizer)[0], self.model)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Reads rate and momentum. After the update, a schedule would give those of the next one."""

@@ -93,7 +93,7 @@ class RunRecorder(StepRecorder):
     def _updates(self) -> int:
         """The number of updates that the optimizer has made."""
         optimizer = self.model.optimizer
-        batches = int(Scalar(batch_counter(inner_optimizers(optimizer)[0])).read())
+        batches = int(Scalar(batch_counter(inner_optimizers(optimizer)[0]), self.model).read())
         return batches // batches_per_update(optimizer)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:

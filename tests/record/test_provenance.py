@@ -17,6 +17,6 @@ def test_packages_that_are_not_installed_under_their_usual_name_are_left_out(mon
         return "1.0"
 
     monkeypatch.setattr(provenance, "version", version)
-    versions = provenance.versions()
+    versions = provenance.versions("tensorflow")
     assert versions.pop("python") == platform.python_version()
     assert versions == dict.fromkeys(("lrdiag", "keras", "numpy", "opencv-python-headless", "scikit-learn"), "1.0")

@@ -10,6 +10,7 @@ from lrdiag.diagnosis.gates import describe
 from lrdiag.diagnosis.pairs import worst_pair
 from lrdiag.record.facts import Diagnosis, Run, Score, TrainingRun
 from lrdiag.report.sections import comparison
+from lrdiag.vocabulary import ENGINES
 
 IMBALANCED = 2
 """Class-size ratio from which balanced accuracy is shown."""
@@ -110,6 +111,7 @@ def _figures(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
         *_calibration(diagnosis),
         *_training(diagnosis.training),
         ("Device", formats.short(diagnosis.device, 60), ""),
+        ("Backend", ENGINES.get(diagnosis.backend, diagnosis.backend), ""),
     ]
 
 
