@@ -134,6 +134,12 @@ def rounds_to_ten_bits() -> bool:
     return jax.default_backend() != "cpu" and jax.config.jax_default_matmul_precision not in _EXACT
 
 
+def in_float64(function: Callable[[Any, Any], Any], step: Any) -> Any:
+    """Computes with 64 bits, which JAX has only inside such a block. Keras's operations round to 32 bits also there."""
+    with jax.enable_x64(True):
+        return jnp.asarray(function(jnp.asarray(keras.ops.convert_to_tensor(step), "float64"), jnp), "float32")
+
+
 def accelerator() -> str | None:
     """The name of the first device, if it is not a CPU."""
     device = jax.devices()[0]

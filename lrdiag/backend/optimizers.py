@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
+from lrdiag.backend.engine import engine
 from lrdiag.backend.scalar import Scalar
 from lrdiag.errors import ModelError, SettingsError
 
@@ -26,6 +28,21 @@ class NumpySchedule(LearningRateSchedule):  # type: ignore[misc]
         Args:
             step: Number of batches so far, as Keras counts them.
         """
+
+
+def in_float64(function: Callable[[Any, Any], Any], step: Any) -> Any:
+    """Computes a function of the step in float64, inside the training step.
+
+    In float32, a step divided by the length of a cycle may be just below a whole number, and the restart is missed.
+
+    Args:
+        function: Takes the step and the numpy-like module to compute with.
+        step: A number, an array, or a variable of whole numbers.
+
+    Returns:
+        A float32 tensor of the shape of `step`.
+    """
+    return engine().in_float64(function, step)
 
 
 def unscaled(optimizer: keras.Optimizer) -> keras.Optimizer:

@@ -71,6 +71,11 @@ def rounds_to_ten_bits() -> bool:
     return enabled and bool(tf.config.list_physical_devices("GPU"))
 
 
+def in_float64(function: Callable[[Any, Any], Any], step: Any) -> Any:
+    """Computes with Keras's operations."""
+    return keras.ops.cast(function(keras.ops.cast(step, "float64"), keras.ops), "float32")
+
+
 def accelerator() -> str | None:
     """The name of the first GPU."""
     for gpu in tf.config.list_physical_devices("GPU"):

@@ -89,6 +89,12 @@ def rounds_to_ten_bits() -> bool:
     return get_device() == "cuda" and bool(allowed)
 
 
+@torch.compiler.disable
+def in_float64(function: Callable[[Any, Any], Any], step: Any) -> Any:
+    """Computes with NumPy: some devices have no float64, and a dozen operations on single numbers take longer."""
+    return ops.convert_to_tensor(np.asarray(function(np.asarray(ops.convert_to_numpy(step), "float64"), np), "float32"))
+
+
 def accelerator() -> str | None:
     """The name of the device, if it is not a CPU."""
     device = get_device()
