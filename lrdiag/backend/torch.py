@@ -12,6 +12,10 @@ import torch
 from keras import ops, tree
 from keras.src.backend.torch.core import get_device
 
+from lrdiag.backend.stateful import run_from_zero, synchronize
+
+__all__ = ["run_from_zero", "synchronize"]
+
 
 def compiled(function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
     """Runs the function eagerly: PyTorch's compiler needs a C++ compiler, and seconds for each model."""
@@ -101,6 +105,17 @@ def accelerator() -> str | None:
     if device == "cpu":
         return None
     return f"GPU: {torch.cuda.get_device_name() if device == 'cuda' else device.upper()}"
+
+
+def keep_mode(model: keras.Model) -> Callable[[], None]:
+    """Keeps whether each module is training, which `fit` and `evaluate` set."""
+    modes = [(module, module.training) for module in model.modules()]
+
+    def restore() -> None:
+        for module, is_training in modes:
+            module.training = is_training
+
+    return restore
 
 
 def keep_random_state() -> Callable[[], None]:
