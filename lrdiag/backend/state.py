@@ -69,6 +69,7 @@ def fit_undone(model: keras.Model) -> Iterator[None]:
     Inside, `fit` begins with its first epoch, also if the model resumes an earlier run, and each execution is one step.
     """
     restore_mode = engine().keep_mode(model)
+    unbuilt = [each for each in (model._compile_metrics, model._compile_loss) if each is not None and not each.built]
     randomness = RandomState()  # `fit` asks for the first batches before it calls a callback
     before = {name: getattr(model, name, _MISSING) for name in _ATTRIBUTES}
     try:
@@ -83,7 +84,18 @@ def fit_undone(model: keras.Model) -> Iterator[None]:
                 setattr(model, name, value)
             elif hasattr(model, name):
                 delattr(model, name)
+        _forget_build(model, unbuilt)
         randomness.restore()
+
+
+def _forget_build(model: keras.Model, compiled: list[Any]) -> None:
+    """Lets the next `fit` build metrics and losses, as the first does. It takes a batch for that, which it shuffles."""
+    for each in compiled:
+        each.built = False
+        if isinstance(each, keras.losses.Loss):
+            each.metrics.clear()  # one for each output, added by each build
+    if compiled:
+        model.test_function = None  # it was traced with them
 
 
 def build_on(model: keras.Model, batches: Any) -> None:
