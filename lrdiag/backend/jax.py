@@ -68,14 +68,14 @@ def with_gradients(
         zeros.append(jax.ShapeDtypeStruct(output.shape, output.dtype))
         return jnp.zeros_like(output)
 
-    with _variables_plus(()):
+    with _variables_plus([(variable, 0) for variable in variables]):
         jax.eval_shape(lambda: forward(inputs, measure)[0])
     zeros = [jnp.zeros(each.shape, each.dtype) for each in [*zeros, *variables]]
     calls = len(zeros) - len(variables)
 
     def differentiable(given: list[Any]) -> tuple[list[Any], Any]:
         deltas = iter(given)
-        with _variables_plus(tuple(zip(variables, given[calls:], strict=True))) as scope:
+        with _variables_plus(list(zip(variables, given[calls:], strict=True))) as scope:
             scores, features = forward(inputs, lambda output: next(deltas))
             return targets(scores), (scores, features, scope.state_mapping)
 
@@ -95,7 +95,8 @@ def with_gradients(
 def _variables_plus(added: Sequence[tuple[keras.Variable, Any]]) -> Iterator[keras.StatelessScope]:
     """Keeps what is assigned inside the block from the variables, and adds tensors to the values of some."""
     outer = get_stateless_scope()
-    with keras.StatelessScope([(variable, variable.value + tensor) for variable, tensor in added]) as scope:
+    values = [(variable, variable.value + tensor) for variable, tensor in added]
+    with keras.StatelessScope(values, collect_losses=True) as scope:
         scope.state_mapping = {**(outer.state_mapping if outer else {}), **scope.state_mapping}
         yield scope
 
@@ -134,10 +135,46 @@ def rounds_to_ten_bits() -> bool:
     return jax.default_backend() != "cpu" and jax.config.jax_default_matmul_precision not in _EXACT
 
 
+def in_float64(function: Callable[[Any, Any], Any], step: Any) -> Any:
+    """Computes with 64 bits, which JAX has only inside such a block. Keras's operations round to 32 bits also there."""
+    with jax.enable_x64(True):
+        return jnp.asarray(function(jnp.asarray(keras.ops.convert_to_tensor(step), "float64"), jnp), "float32")
+
+
 def accelerator() -> str | None:
     """The name of the first device, if it is not a CPU."""
     device = jax.devices()[0]
     return None if device.platform == "cpu" else f"{device.platform.upper()}: {device.device_kind}"
+
+
+def synchronize(model: keras.Model) -> None:
+    """Writes the state of the running step back, and lets `fit` read the variables before the next one."""
+    model.jax_state_sync()
+
+
+def keep_mode(model: keras.Model) -> Callable[[], None]:
+    """Writes the state of a step back. The restored model has none, also if a step was interrupted."""
+    synchronize(model)
+    return lambda: setattr(model, "_jax_state_synced", True)
+
+
+def run_from_zero(
+    train: Callable[..., Any], sums: Sequence[Number], model: keras.Model, state: Any, iterator: Any
+) -> tuple[tuple[Any, Any], list[Any], list[Any]]:
+    """Exchanges the sums in the state that goes into the step, and in the one that comes out of it."""
+    *others, metrics = state
+    places = {id(each): place for place, each in enumerate(model.metrics_variables)}
+    chosen = [places[id(each.variable)] for each in sums]
+    before = [np.asarray(metrics[place])[()] for place in chosen]
+    logs, (*others, metrics) = train((*others, _with(metrics, chosen, [each * 0 for each in before])), iterator)
+    own = [np.asarray(metrics[place])[()] for place in chosen]
+    totals = [was + added for was, added in zip(before, own, strict=True)]
+    return (logs, (*others, _with(metrics, chosen, totals))), own, totals
+
+
+def _with(values: list[Any], places: list[int], others: list[Any]) -> list[Any]:
+    exchanged = dict(zip(places, others, strict=True))
+    return [exchanged.get(place, value) for place, value in enumerate(values)]
 
 
 def keep_random_state() -> Callable[[], None]:
@@ -149,15 +186,15 @@ class Number:
     """Reads and writes a variable, after the state of a training step was written back to the model."""
 
     def __init__(self, variable: keras.Variable, model: keras.Model) -> None:
-        self._variable, self._synchronize = variable, model.jax_state_sync
+        self.variable, self._synchronize = variable, model.jax_state_sync
 
     def read(self) -> Any:
         """Returns the number."""
         self._synchronize()
-        return np.asarray(self._variable.value)[()]
+        return np.asarray(self.variable.value)[()]
 
     def write(self, value: float) -> Any:
         """Assigns `value`."""
         self._synchronize()
-        self._variable.assign(value)
-        return np.asarray(self._variable.value)[()]
+        self.variable.assign(value)
+        return np.asarray(self.variable.value)[()]

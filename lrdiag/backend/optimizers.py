@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
-from lrdiag.backend.scalar import Scalar
+from lrdiag.backend.engine import engine
+from lrdiag.backend.scalar import Scalar, synchronize
 from lrdiag.errors import ModelError, SettingsError
 
 # Consecutive batches without an update. Loss scaling needs about 15: for float16 it starts at 2**15 and is halved each
@@ -26,6 +28,21 @@ class NumpySchedule(LearningRateSchedule):  # type: ignore[misc]
         Args:
             step: Number of batches so far, as Keras counts them.
         """
+
+
+def in_float64(function: Callable[[Any, Any], Any], step: Any) -> Any:
+    """Computes a function of the step in float64, inside the training step.
+
+    In float32, a step divided by the length of a cycle may be just below a whole number, and the restart is missed.
+
+    Args:
+        function: Takes the step and the numpy-like module to compute with.
+        step: A number, an array, or a variable of whole numbers.
+
+    Returns:
+        A float32 tensor of the shape of `step`.
+    """
+    return engine().in_float64(function, step)
 
 
 def unscaled(optimizer: keras.Optimizer) -> keras.Optimizer:
@@ -64,6 +81,46 @@ def schedule_of(optimizer: keras.Optimizer) -> LearningRateSchedule | None:
     return held if isinstance(held, LearningRateSchedule) else None
 
 
+class ReplacedRate(LearningRateSchedule):  # type: ignore[misc]
+    """A variable in place of the schedule or function that an optimizer holds as its learning rate.
+
+    While it is in place, the variable is one of the optimizer's. JAX passes only those to the compiled training step;
+    all other variables are constants in it.
+
+    Example:
+        >>> optimizer = keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.5, 10))
+        >>> replaced = ReplacedRate(optimizer, 0.25)
+        >>> float(optimizer.learning_rate), len(optimizer.variables)
+        (0.25, 2)
+        >>> replaced.restore()
+        >>> float(optimizer.learning_rate), len(optimizer.variables)
+        (0.5, 1)
+
+    Attributes:
+        variable: The variable.
+
+    Args:
+        optimizer: One of `inner_optimizers`. The state of a training step must have been written back to it.
+        rate: The value of the variable.
+    """
+
+    def __init__(self, optimizer: keras.Optimizer, rate: float) -> None:
+        self._optimizer, self._before = optimizer, held_rate(optimizer)
+        constant = keras.initializers.Constant(rate)
+        self.variable = optimizer.add_variable((), constant, aggregation="only_first_replica", name="learning_rate")
+        optimizer.learning_rate = self
+
+    def __call__(self, step: Any) -> Any:
+        """Returns the value of the variable."""
+        return keras.ops.convert_to_tensor(self.variable)
+
+    def restore(self) -> None:
+        """Restores the schedule or function. Does nothing if it is already restored."""
+        if held_rate(self._optimizer) is self:
+            self._optimizer.learning_rate = self._before
+            self._optimizer._untrack_variable(self.variable)  # as Keras does when a schedule replaces a number
+
+
 def batch_counter(optimizer: keras.Optimizer) -> keras.Variable:
     """Returns the variable that counts the batches of an optimizer, and that schedules are called with.
 
@@ -100,7 +157,10 @@ class HyperParameters:
     def learning_rate(self) -> float:
         """Returns the learning rate."""
         value = self._value_of(held_rate(self._optimizer))
-        return float(self._optimizer.learning_rate) if value is None else value
+        if value is None:
+            synchronize(self._model)  # a schedule reads the number of batches
+            return float(self._optimizer.learning_rate)
+        return value
 
     def momentum(self) -> float | None:
         """Returns the momentum, or `None` if the optimizer has no attribute of that name."""

@@ -9,6 +9,11 @@ import keras
 from lrdiag.backend.engine import engine
 
 
+def synchronize(model: keras.Model) -> None:
+    """Writes the state of the running training step back to the variables of the model. Only JAX keeps it apart."""
+    engine().synchronize(model)
+
+
 class Scalar:
     """Reads and writes a variable that holds one number.
 

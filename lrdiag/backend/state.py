@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from lrdiag.backend.engine import engine
 from lrdiag.backend.optimizers import inner_optimizers
 from lrdiag.backend.seeds import RandomState
 from lrdiag.errors import ModelError
@@ -30,8 +31,8 @@ class TrainingState:
     """A copy of everything that a training step can change.
 
     Weights alone are not enough: a step also changes batch-norm statistics, dropout seeds, metrics, the optimizer's
-    slots, accumulators, averages, loss scale, step count and learning rate, and the random states of Python, numpy and
-    Keras.
+    slots, accumulators, averages, loss scale, step count and learning rate, and the random states of Python, numpy,
+    Keras and its engine.
 
     Args:
         model: A built and compiled model. Its optimizer is built if it isn't yet.
@@ -47,6 +48,7 @@ class TrainingState:
                 "`keras.Input`, or call it once on a batch. Received: a model that is not built"
             )
         self._random = RandomState()
+        self._restore_mode = engine().keep_mode(model)
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         variables = {id(each): each for each in _variables_of(model)}
@@ -54,6 +56,7 @@ class TrainingState:
 
     def restore(self) -> None:
         """Restores everything."""
+        self._restore_mode()
         for variable, value in self._values:
             variable.assign(value)
         self._random.restore()
@@ -65,6 +68,8 @@ def fit_undone(model: keras.Model) -> Iterator[None]:
 
     Inside, `fit` begins with its first epoch, also if the model resumes an earlier run, and each execution is one step.
     """
+    restore_mode = engine().keep_mode(model)
+    unbuilt = [each for each in (model._compile_metrics, model._compile_loss) if each is not None and not each.built]
     randomness = RandomState()  # `fit` asks for the first batches before it calls a callback
     before = {name: getattr(model, name, _MISSING) for name in _ATTRIBUTES}
     try:
@@ -73,12 +78,24 @@ def fit_undone(model: keras.Model) -> Iterator[None]:
             model.steps_per_execution, model.train_function = 1, None
         yield
     finally:
+        restore_mode()
         for name, value in before.items():
             if value is not _MISSING:
                 setattr(model, name, value)
             elif hasattr(model, name):
                 delattr(model, name)
+        _forget_build(model, unbuilt)
         randomness.restore()
+
+
+def _forget_build(model: keras.Model, compiled: list[Any]) -> None:
+    """Lets the next `fit` build metrics and losses, as the first does. It takes a batch for that, which it shuffles."""
+    for each in compiled:
+        each.built = False
+        if isinstance(each, keras.losses.Loss):
+            each.metrics.clear()  # one for each output, added by each build
+    if compiled:
+        model.test_function = None  # it was traced with them
 
 
 def build_on(model: keras.Model, batches: Any) -> None:

@@ -10,6 +10,10 @@ import keras
 import tensorflow as tf
 from keras import tree
 
+from lrdiag.backend.stateful import run_from_zero, synchronize
+
+__all__ = ["run_from_zero", "synchronize"]
+
 
 def compiled(function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
     """Compiles a function. Variables are part of the graph by reference, so the model is not needed."""
@@ -71,11 +75,21 @@ def rounds_to_ten_bits() -> bool:
     return enabled and bool(tf.config.list_physical_devices("GPU"))
 
 
+def in_float64(function: Callable[[Any, Any], Any], step: Any) -> Any:
+    """Computes with Keras's operations."""
+    return keras.ops.cast(function(keras.ops.cast(step, "float64"), keras.ops), "float32")
+
+
 def accelerator() -> str | None:
     """The name of the first GPU."""
     for gpu in tf.config.list_physical_devices("GPU"):
         return f"GPU: {tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name)}"
     return None
+
+
+def keep_mode(model: keras.Model) -> Callable[[], None]:
+    """Nothing is kept: TensorFlow's models have no mode."""
+    return lambda: None
 
 
 def keep_random_state() -> Callable[[], None]:

@@ -12,6 +12,10 @@ import torch
 from keras import ops, tree
 from keras.src.backend.torch.core import get_device
 
+from lrdiag.backend.stateful import run_from_zero, synchronize
+
+__all__ = ["run_from_zero", "synchronize"]
+
 
 def compiled(function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
     """Runs the function eagerly: PyTorch's compiler needs a C++ compiler, and seconds for each model."""
@@ -48,7 +52,7 @@ def with_gradients(
         scores, features = forward(tree.map_structure(_tensor, inputs), delta)
         differentiated = targets(scores)
         gradients = [_gradients(target, [*deltas, *weights]) for target in differentiated]
-    return scores.detach(), [each.detach() for each in features], gradients
+    return *tree.map_structure(lambda tensor: tensor.detach(), (scores, features)), gradients
 
 
 def _gradients(target: Any, tensors: list[Any]) -> list[Any]:
@@ -89,12 +93,29 @@ def rounds_to_ten_bits() -> bool:
     return get_device() == "cuda" and bool(allowed)
 
 
+@torch.compiler.disable
+def in_float64(function: Callable[[Any, Any], Any], step: Any) -> Any:
+    """Computes with NumPy: some devices have no float64, and a dozen operations on single numbers take longer."""
+    return ops.convert_to_tensor(np.asarray(function(np.asarray(ops.convert_to_numpy(step), "float64"), np), "float32"))
+
+
 def accelerator() -> str | None:
     """The name of the device, if it is not a CPU."""
     device = get_device()
     if device == "cpu":
         return None
     return f"GPU: {torch.cuda.get_device_name() if device == 'cuda' else device.upper()}"
+
+
+def keep_mode(model: keras.Model) -> Callable[[], None]:
+    """Keeps whether each module is training, which `fit` and `evaluate` set."""
+    modes = [(module, module.training) for module in model.modules()]
+
+    def restore() -> None:
+        for module, is_training in modes:
+            module.training = is_training
+
+    return restore
 
 
 def keep_random_state() -> Callable[[], None]:

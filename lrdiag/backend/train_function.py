@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from lrdiag.backend.scalar import Scalar
+from lrdiag.backend.engine import engine
 from lrdiag.errors import ModelError
 
 
@@ -51,7 +51,7 @@ class BatchLoss:
         if tracker is None:
             raise _unknown_loss("no metric of that name")
         self._model = model
-        self._sums = Scalar(tracker.total, model), Scalar(tracker.count, model)
+        self._sums = [engine().Number(each, model) for each in (tracker.total, tracker.count)]
 
     def begin(self) -> None:
         """Call at the beginning of each batch."""
@@ -69,20 +69,18 @@ class BatchLoss:
             raise _unknown_loss("a step that doesn't update it")
         return total / count
 
-    def _run_apart(self, iterator: Any) -> dict[str, Any]:
-        """Runs one execution, with the sums of its batches apart from those of the epoch."""
+    def _run_apart(self, *arguments: Any) -> Any:
+        """Runs one execution, with the sums of its batches apart from those of the epoch.
+
+        Takes an iterator and returns the logs. With JAX, takes a state too, and returns the next one too.
+        """
         self._model.train_function = self._train
-        before = [sum_.read() for sum_ in self._sums]
-        for sum_ in self._sums:
-            sum_.write(0.0)
-        try:
-            logs: dict[str, Any] = self._train(iterator)
-        finally:  # also at the end of data of unknown length
-            self._own = [sum_.read() for sum_ in self._sums]
-            total, count = (was + own for was, own in zip(before, self._own, strict=True))
-            for sum_, value in zip(self._sums, (total, count), strict=True):
-                sum_.write(value)
-        return {**logs, "loss": total / count} if count and "loss" in logs else logs
+        (logs, *state), self._own, (total, count) = engine().run_from_zero(
+            self._train, self._sums, self._model, *arguments
+        )
+        if count and "loss" in logs:
+            logs = {**logs, "loss": total / count}
+        return (logs, *state) if state else logs
 
 
 def _unknown_loss(received: str) -> ModelError:

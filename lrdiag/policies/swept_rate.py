@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from lrdiag import formats
-from lrdiag.backend.optimizers import HyperParameters, held_rate, inner_optimizers
+from lrdiag.backend.optimizers import HyperParameters, ReplacedRate, held_rate, inner_optimizers
 from lrdiag.backend.scalar import Scalar
 from lrdiag.backend.train_function import compile_again, compiled_step, set_compiled_step
 from lrdiag.errors import SettingsError
@@ -40,8 +40,7 @@ class SweptRate:
             if isinstance(held, keras.Variable):
                 variables.append(held)
             else:
-                optimizer.learning_rate = replacement = _Replacement(rate, held)
-                variables.append(replacement.rate)
+                variables.append(ReplacedRate(optimizer, rate).variable)
         if self._has_schedules:
             compile_again(self._model)
         self._scalars = [Scalar(variable, self._model) for variable in variables]
@@ -67,10 +66,8 @@ class SweptRate:
 
     def give_back(self) -> None:
         """Restores the schedules. Numbers are restored with the optimizer's variables."""
-        for optimizer, held in zip(self._optimizers, self._held, strict=True):
-            if not isinstance(held, keras.Variable):
-                optimizer.learning_rate = held
         if self._has_schedules:
+            _restore(self._optimizers)
             set_compiled_step(self._model, self._step)
 
     @property
@@ -80,19 +77,13 @@ class SweptRate:
 
 def restore_schedules(model: keras.Model) -> None:
     """Restores schedules that an interrupted sweep has left replaced."""
-    for optimizer in inner_optimizers(model.optimizer):
-        held = held_rate(optimizer)
-        if isinstance(held, _Replacement):
-            optimizer.learning_rate = held.replaced
-            set_compiled_step(model, None)  # it was traced with the replacement
+    if _restore(inner_optimizers(model.optimizer)):
+        set_compiled_step(model, None)  # it was traced with the replacement
 
 
-class _Replacement(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A schedule that temporarily replaces another one and returns the value of a variable."""
-
-    def __init__(self, rate: float, replaced: Any) -> None:
-        self.replaced = replaced
-        self.rate = keras.Variable(rate, trainable=False, name="learning_rate")
-
-    def __call__(self, step: Any) -> Any:
-        return keras.ops.convert_to_tensor(self.rate)
+def _restore(optimizers: list[keras.Optimizer]) -> bool:
+    """Restores replaced schedules, and returns whether there were any."""
+    replaced = [rate for rate in map(held_rate, optimizers) if isinstance(rate, ReplacedRate)]
+    for rate in replaced:
+        rate.restore()
+    return bool(replaced)

@@ -25,6 +25,7 @@ from lrdiag.errors import SettingsError
 from lrdiag.policies.schedules import CurveSchedule, CyclicSchedule, OneCycleSchedule
 from lrdiag.policies.sgd import SGD
 
+MODEL = keras.Sequential()  # its engine keeps no state apart
 DECAY = keras.optimizers.schedules.ExponentialDecay(0.5, decay_steps=1, decay_rate=0.5)
 
 
@@ -49,7 +50,7 @@ def test_the_held_rate_is_the_variable_or_the_schedule_itself() -> None:
 def test_batches_are_counted_under_gradient_accumulation(wrap: Callable[..., keras.Optimizer]) -> None:
     optimizer, weight = wrap(keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)), keras.Variable([1.0])
     optimizer.build([weight])
-    counter, complete = UpdateCounter(optimizer), []
+    counter, complete = UpdateCounter(optimizer, MODEL), []
     for _ in range(4):
         optimizer.apply([keras.ops.ones(1)], [weight])
         counter.count()
@@ -63,7 +64,7 @@ def test_batches_are_counted_under_gradient_accumulation(wrap: Callable[..., ker
     [(0.25, 0.25), (DECAY, 0.125), (OneCycleSchedule(0.5, 8), OneCycleSchedule(0.5, 8).at(2)), (lambda: 0.125, 0.125)],
 )
 def test_the_rate_is_that_of_the_next_update(rate: Any, expected: float) -> None:
-    assert HyperParameters(built(keras.optimizers.SGD(rate), batches=2)).learning_rate() == expected
+    assert HyperParameters(built(keras.optimizers.SGD(rate), batches=2), MODEL).learning_rate() == expected
 
 
 @pytest.mark.parametrize(
@@ -77,12 +78,12 @@ def test_the_rate_is_that_of_the_next_update(rate: Any, expected: float) -> None
     ],
 )
 def test_the_momentum_is_that_of_the_next_update(optimizer: Callable[[], Any], expected: float | None) -> None:
-    assert HyperParameters(built(optimizer(), batches=2)).momentum() == expected
+    assert HyperParameters(built(optimizer(), batches=2), MODEL).momentum() == expected
 
 
 def test_a_schedule_of_lrdiag_is_read_without_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
     rate = OneCycleSchedule(0.5, 8)
-    reader = HyperParameters(built(SGD(rate, rate.momentum(0.85, 0.95))))
+    reader = HyperParameters(built(SGD(rate, rate.momentum(0.85, 0.95))), MODEL)
     monkeypatch.delattr(CurveSchedule, "__call__")
     assert (reader.learning_rate(), reader.momentum()) == (rate.at(0), pytest.approx(0.95))
 
@@ -124,7 +125,7 @@ def test_a_rate_that_cannot_be_set_is_refused(make_line: Callable[..., keras.Mod
 
 def test_the_rates_of_several_optimizers_are_read_one_by_one() -> None:
     optimizers = inner_optimizers(keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(SGD(0.25))))
-    np.testing.assert_array_equal([HyperParameters(each).learning_rate() for each in optimizers], [0.25])
+    np.testing.assert_array_equal([HyperParameters(each, MODEL).learning_rate() for each in optimizers], [0.25])
 
 
 def test_each_trainable_variable_has_its_own_slot() -> None:

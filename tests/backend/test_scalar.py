@@ -15,6 +15,9 @@ from lrdiag.backend.scalar import Scalar
 MODEL = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
 
 
+MODEL = keras.Sequential()
+
+
 def on_two_devices(values: tuple[float, float], aggregation: str) -> tuple[Any, list[tf.Variable]]:
     """A substitute for a variable of `MirroredStrategy`, and the variable of each device."""
     held = [tf.Variable(value) for value in values]

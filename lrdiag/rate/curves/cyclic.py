@@ -25,8 +25,8 @@ class Cyclic(Curve):
     """Cycles between two boundaries: Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), section 3.1.
 
     The rate rises linearly from `base_lr` to `max_lr` in `step_size` steps, falls back in `step_size_down` steps, and
-    starts again. With `up = step_size`, `down = step_size_down`, the position `p = step / up mod (1 + down / up)` and
-    the share `s = 1 - max(1 - p, (p - 1) * up / down)` of the way up, the rate is
+    starts again. With `up = step_size`, `down = step_size_down`, the position `p = step mod (up + down)` and the share
+    `s = 1 - max(1 - p / up, (p - up) / down)` of the way up, the rate is
 
     * `"triangular"`: `base_lr + (max_lr - base_lr) * s`
     * `"triangular2"`: `base_lr + (max_lr - base_lr) * s / 2**c`, after `c` complete cycles
@@ -127,21 +127,20 @@ class Cyclic(Curve):
         return ", ".join(f"{name}={steps:g}" for name, steps in fitted.items()) if min(fitted.values()) >= 1 else ""
 
     @property
-    def _fall(self) -> float:
-        """Length of the falling half, in rising halves."""
-        return 1.0 if self.step_size_down is None else self.step_size_down / self.step_size
+    def _down(self) -> float:
+        return self.step_size if self.step_size_down is None else self.step_size_down
 
     @property
     def _cycle(self) -> float:
-        return self.step_size * (1.0 + self._fall)
+        return self.step_size + self._down
 
     def _share(self, step: Any, ops: Any) -> Any:
-        position = ops.mod(step / self.step_size, np.float64(1.0 + self._fall))
-        return 1.0 - ops.maximum(1.0 - position, (position - 1.0) / self._fall)
+        position = ops.mod(step, np.float64(self._cycle))  # not rounded, however large `step` is
+        return 1.0 - ops.maximum(1.0 - position / self.step_size, (position - self.step_size) / self._down)
 
     def _decay(self, step: Any, ops: Any) -> Any:
         if self.mode == "triangular":
             return 1.0
         if self.mode == "triangular2":
-            return ops.power(np.float64(0.5), ops.floor(step / self.step_size / (1.0 + self._fall)))
+            return ops.power(np.float64(0.5), ops.floor(step / self._cycle))
         return ops.power(np.float64(self.gamma), step)

@@ -54,15 +54,16 @@ class CosineRestarts(Curve):
 
     def __call__(self, step: Any, ops: Any = np) -> Any:
         """Returns the rate at `step`."""
-        passed = step / self.first_decay_steps
-        reached = passed * (1.0 + _ROUNDING)
+        reached = step / self.first_decay_steps * (1.0 + _ROUNDING)
         if self.t_mul == 1.0:
-            cycle = begin = ops.floor(reached)
-            share = passed - begin
+            cycle = ops.floor(reached)
+            begin, length = cycle * self.first_decay_steps, self.first_decay_steps
         else:
             cycle = ops.floor(ops.log(1.0 + reached * (self.t_mul - 1.0)) / math.log(self.t_mul))
             stretch = ops.power(np.float64(self.t_mul), cycle)
-            share = (passed - (stretch - 1.0) / (self.t_mul - 1.0)) / stretch
+            begin = self.first_decay_steps * (stretch - 1.0) / (self.t_mul - 1.0)
+            length = self.first_decay_steps * stretch
+        share = (step - begin) / length  # the difference of whole steps is not rounded, however large they are
         height = ops.power(np.float64(self.m_mul), cycle) * (1.0 + ops.cos(np.pi * ops.maximum(share, 0.0))) / 2.0
         return self.initial_lr * (self.alpha + (1.0 - self.alpha) * height)
 
