@@ -130,7 +130,7 @@ def _is_arrays(x: Any) -> bool:
 
 
 def _as_arrays(part: Any) -> Any:
-    return keras.tree.map_structure(np.asarray, keras.tree.lists_to_tuples(part))
+    return keras.tree.map_structure(lambda array: np.asarray(dense(array)), keras.tree.lists_to_tuples(part))
 
 
 def _require_one_size(parts: dict[str, Any]) -> None:
@@ -142,8 +142,8 @@ def _require_one_size(parts: dict[str, Any]) -> None:
     if others or not size:
         received = (f"{name} of {', '.join(map(str, sorted(each)))}" for name, each in sizes.items())
         raise DataError(
-            "Inputs, targets and weights must be arrays with the same number of examples, at least one. Pass sparse or "
-            f"ragged ones as a tf.data.Dataset of batches. Received: {'; '.join(received)} examples"
+            "Inputs, targets and weights must be arrays with the same number of examples, at least one. Pass ragged "
+            f"ones as a tf.data.Dataset of batches. Received: {'; '.join(received)} examples"
         )
 
 
@@ -164,8 +164,13 @@ def _repeated(batches: Iterable[Any], skip: int) -> Iterator[Any]:
         raise no_batch()
 
 
-def _dense_batch(batch: Any) -> Any:
-    return keras.tree.map_structure(dense, tuple(batch) if isinstance(batch, list) else batch)
+def _dense_batch(batch: Any) -> tuple[Any, ...]:
+    if not isinstance(batch, tuple | list):
+        raise DataError(
+            "An iterable must give batches `(inputs, targets)` or `(inputs, targets, weights)`. "
+            f"Received: a batch of type {type(batch).__name__}"
+        )
+    return tuple(keras.tree.map_structure(dense, part) for part in batch)
 
 
 def _require_targets_for(sample_weight: Any, y: Any) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 
 class NoTensorFlow:
-    """Finds TensorFlow, but can't load it. Keras takes `sys.modules["tensorflow"] = None` for an imported TensorFlow."""
+    """Finds TensorFlow, but can't load it. `sys.modules["tensorflow"] = None` would be imported for Keras."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         return ModuleSpec(name, self) if name == "tensorflow" else None  # type: ignore[arg-type]
