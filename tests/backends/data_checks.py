@@ -182,7 +182,8 @@ def every_kind() -> None:
         diagnosed(kind, given(), y)
         if kind in ("DataLoader", "torch with gradients arrays", "list of jax", "PyDataset of tensorflow", "tf.data"):
             reported(kind, given() if y is None else (given(), y))
-        swept(kind, given, y)
+        if kind != "PyDataset of torch with gradients":  # `fit` can't take it on TensorFlow
+            swept(kind, given, y)
     for kind, given in labels():
         diagnosed(kind, X, given)
     diagnosed("generator", iter(Again(np.asarray)), None)
