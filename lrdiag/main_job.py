@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,13 @@ class Job:
         budget = Budget.of(settings.batch_size, settings.epochs, len(dataset.train))
         return cls(settings, dataset, facts, network, budget)
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of updates in a pass over the training images."""
+        return math.ceil(len(self.dataset.train) / self.budget.batch_size)
+
     def batches(self) -> Any:
-        """Returns the training batches, in the same order each time."""
+        """Returns the training batches without end, the same ones each time."""
         given = self.settings
         return training_batches(
             self.dataset.train, batch_size=self.budget.batch_size, augment=given.augment, seed=given.seed
@@ -132,7 +138,7 @@ class Job:
 def _fit(job: Job, rates: Rates, reporter: Reporter, clock: Stopwatch) -> Report:
     """Trains the network. The last callback saves it and writes the report."""
     batches, settings = job.batches(), job.settings
-    policy = plan(settings.schedule, rates, int(batches.cardinality()), job.budget.epochs)
+    policy = plan(settings.schedule, rates, job.steps_per_epoch, job.budget.epochs)
     guard = DivergenceGuard()
     last = _JobCallback(job, policy, guard, reporter, clock)
     with TrainingProgress(reporter.progress, len(job.dataset.train), job.budget.batch_size) as bar:
@@ -140,6 +146,7 @@ def _fit(job: Job, rates: Rates, reporter: Reporter, clock: Stopwatch) -> Report
             job.network,
             batches,
             evaluation_batches(job.dataset.validation, LARGEST_BATCH),
+            steps_per_epoch=job.steps_per_epoch,
             optimizer=settings.optimizer,
             policy=policy,
             epochs=job.budget.epochs,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lrdiag.backend.tensorflow_only import import_tensorflow
 from lrdiag.errors import SettingsError
 from lrdiag.explain.overlay import overlay
 
@@ -26,18 +27,16 @@ class Log:
         folder: The log folder. It is created if it doesn't exist.
 
     Raises:
-        SettingsError: If TensorBoard is not installed.
+        SettingsError: If TensorBoard or TensorFlow is not installed.
     """
 
     def __init__(self, folder: str | Path) -> None:
-        import tensorflow as tf
-
         if find_spec("tensorboard") is None:
             raise SettingsError(
                 "`log_dir` needs TensorBoard. Install it: `python -m pip install 'lrdiag[tensorboard]'`. "
                 f"Received: log_dir={str(folder)!r} without TensorBoard"
             )
-
+        tf = import_tensorflow("`log_dir`", SettingsError)
         self._summary = tf.summary
         self._writer = tf.summary.create_file_writer(str(folder))
         self._logged = 0

@@ -1,8 +1,14 @@
-"""`tf.data` pipelines of lrdiag."""
+"""`tf.data` pipelines: those of lrdiag, and questions about those of users."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from keras import tree
+
+from lrdiag.backend.tensorflow_only import loaded_tensorflow
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -52,9 +58,8 @@ def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 def is_dataset(x: object) -> bool:
     """Returns whether `x` is a `tf.data.Dataset`."""
-    import tensorflow as tf
-
-    return isinstance(x, tf.data.Dataset)
+    tf = loaded_tensorflow()
+    return tf is not None and isinstance(x, tf.data.Dataset)
 
 
 def length_of(dataset: tf.data.Dataset) -> int | None:
@@ -63,30 +68,68 @@ def length_of(dataset: tf.data.Dataset) -> int | None:
     return None if length < 0 else length
 
 
-def is_infinite(x: object) -> bool:
+def is_infinite(x: Any) -> bool:
     """Returns whether `x` is a `tf.data` dataset without end, also one of a distribution strategy."""
+    tf = loaded_tensorflow()
+    return tf is not None and hasattr(x, "cardinality") and int(x.cardinality()) == tf.data.INFINITE_CARDINALITY
+
+
+def batches_in_order(images: np.ndarray, labels: np.ndarray, batch_size: int) -> tf.data.Dataset:
+    """Returns batches of images, as `float32`, with their labels, in the order of the arrays."""
     import tensorflow as tf
 
-    return hasattr(x, "cardinality") and int(x.cardinality()) == tf.data.INFINITE_CARDINALITY
+    indices = tf.data.Dataset.range(len(images)).batch(batch_size)
+    return steady(indices.map(_gather((images, labels))).map(_in_floats))
 
 
-def shuffled_batches(arrays: Any, size: int, batch_size: int) -> tf.data.Dataset:
-    """Returns random batches of arrays: each example once in each pass, and each pass in a new order.
-
-    The order is drawn from a fixed seed. Keras's own shuffling draws from TensorFlow's global random state.
+def random_batches(
+    arrays: Any,
+    order: Callable[[int], np.ndarray],
+    batch_size: int,
+    *,
+    start: int,
+    augment: Callable[[int, np.ndarray], np.ndarray] | None,
+    in_floats: bool,
+) -> tf.data.Dataset:
+    """Returns batches of arrays without end, as `lrdiag.data.random_batches` describes.
 
     Args:
         arrays: A nest of arrays.
-        size: Number of examples in each array.
+        order: Takes the number of a pass; returns the indices of the examples in their order.
         batch_size: Number of examples in a batch. The last batch of a pass may be smaller.
-
-    Returns:
-        A dataset of one pass.
+        start: Number of batches to leave out.
+        augment: Takes the number of a batch and the first array of it; returns the array to replace it.
+        in_floats: Whether to convert the first of two arrays to `float32` then.
     """
-    import keras
     import tensorflow as tf
 
-    with tf.device("CPU"):  # the tensors are captured by the function below instead of written into its graph
-        tensors = keras.tree.map_structure(tf.constant, arrays)
-    indices = tf.data.Dataset.range(size).shuffle(size, seed=0, reshuffle_each_iteration=True).batch(batch_size)
-    return indices.map(lambda chosen: keras.tree.map_structure(lambda tensor: tf.gather(tensor, chosen), tensors))
+    def in_order(number: tf.Tensor) -> tf.data.Dataset:
+        indices = tf.ensure_shape(tf.numpy_function(order, [number], tf.int64), [None])
+        return tf.data.Dataset.from_tensor_slices(indices).batch(batch_size)
+
+    def augmented(number: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+        images, *others = batch
+        return tf.ensure_shape(tf.numpy_function(augment, [number, images], images.dtype), images.shape), *others
+
+    first, skipped = divmod(start, -(-len(order(0)) // batch_size))
+    indices = tf.data.Dataset.counter(first).flat_map(in_order).skip(skipped)
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    batches = indices.apply(endless).map(_gather(arrays))
+    if augment:
+        batches = batches.enumerate(start).map(augmented)
+    return steady(batches.map(_in_floats) if in_floats else batches)
+
+
+def _gather(arrays: Any) -> Callable[[tf.Tensor], Any]:
+    """Returns the function from indices to examples. It captures the arrays outside of the graph."""
+    import tensorflow as tf
+
+    with tf.device("CPU"):
+        tensors = tree.map_structure(tf.constant, arrays)
+    return lambda indices: tree.map_structure(lambda tensor: tf.gather(tensor, indices), tensors)
+
+
+def _in_floats(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    import tensorflow as tf
+
+    return tf.cast(images, tf.float32), labels

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import keras
 import numpy as np
@@ -35,12 +34,3 @@ class RandomState:
         global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, self._keras)
         if self._keras is not None:
             self._keras.state.assign(self._keras_seed)
-
-
-def layer_seed(layer: keras.Layer) -> Any:
-    """Returns the seed generator of an image augmentation layer, for the engine that runs the layer now.
-
-    A layer runs in TensorFlow inside a `tf.data` pipeline, and in Keras's engine elsewhere. Keras's own augmentation
-    layers choose the generator by these private members, because there are no public ones.
-    """
-    return layer._get_seed_generator(layer.backend._backend)

@@ -1,62 +1,56 @@
-"""Batches of images for Keras, as `tf.data` pipelines over one array in memory."""
+"""Batches of images for Keras, over one array in memory."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import keras
 import numpy as np
 
-from lrdiag.backend.pipelines import steady
+from lrdiag.backend import pipelines
+from lrdiag.data.augmentation import build_augmentation
 from lrdiag.data.preprocessing import preprocess
+from lrdiag.data.random_batches import random_batches
 from lrdiag.record.arrays import LabelledImages
 from lrdiag.vocabulary import Preprocessing
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
 
 _LARGEST_READ = 512  # images
 _READ_FLOATS = 2**23
 
 
-def training_batches(images: LabelledImages, *, batch_size: int, augment: Sequence[str], seed: int) -> tf.data.Dataset:
-    """Returns shuffled, augmented batches, in a new random order in each epoch.
+def training_batches(images: LabelledImages, *, batch_size: int, augment: Sequence[str], seed: int) -> Any:
+    """Returns shuffled, augmented batches without end. Each pass over the images has a new random order.
 
-    The same arguments give bit-identical batches in each epoch, also in another process.
+    The same arguments give bit-identical batches, also in another process and on another engine.
 
     Example:
         ```python
         batches = training_batches(dataset.train, batch_size=256, augment=("flip", "crop"), seed=0)
-        model.fit(batches, epochs=10, shuffle=False)  # the dataset shuffles itself
+        model.fit(batches, steps_per_epoch=math.ceil(len(dataset.train) / 256), epochs=10, shuffle=False)
         ```
 
     Args:
         images: The training images.
-        batch_size: Number of images in a batch. The last batch may be smaller.
+        batch_size: Number of images in a batch. The last batch of a pass may be smaller.
         augment: Names that `lrdiag.data.augmentation.build_augmentation` takes. Empty for no augmentation.
         seed: Random seed of the order and the augmentation.
 
     Returns:
-        A dataset of known length. Each element is a pair: images, `float32` of shape `(n, height, width, channels)`,
-        values 0–255, and labels, `int64` of shape `(n,)`.
+        A `tf.data.Dataset` on TensorFlow, a `keras.utils.PyDataset` on other engines. Each element is a pair: images,
+        `float32` of shape `(n, height, width, channels)`, values 0–255, and labels, `int64` of shape `(n,)`.
     """
-    import tensorflow as tf
-
-    indices = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed, reshuffle_each_iteration=True)
-    batches = indices.batch(batch_size).map(_look_up(images))
-    if augment:
-        from lrdiag.data.augmentation import build_augmentation
-
-        with tf.device("CPU"):  # tf.data runs on the CPU, so the seeds of the layers must be there too
-            layers = build_augmentation(augment, images.images.shape[1:], seed)
-        # Not in parallel: the layers count their random numbers, and parallel batches would race for them.
-        batches = batches.map(lambda pixels, labels: (layers(pixels, training=True), labels))
-    return steady(batches)
+    return random_batches(
+        (images.images, images.labels),
+        batch_size,
+        seed=seed,
+        augment=build_augmentation(augment, seed) if augment else None,
+        in_floats=True,
+    )
 
 
-def evaluation_batches(images: LabelledImages, batch_size: int) -> tf.data.Dataset:
+def evaluation_batches(images: LabelledImages, batch_size: int) -> Any:
     """Returns batches in the order of `images`, without augmentation.
 
     Example:
@@ -69,11 +63,11 @@ def evaluation_batches(images: LabelledImages, batch_size: int) -> tf.data.Datas
         batch_size: Number of images in a batch. The last batch may be smaller.
 
     Returns:
-        A dataset of known length, with elements as in `training_batches`.
+        A dataset of known length, of the kinds and with elements as in `training_batches`.
     """
-    import tensorflow as tf
-
-    return steady(tf.data.Dataset.range(len(images)).batch(batch_size).map(_look_up(images)))
+    if keras.config.backend() == "tensorflow":
+        return pipelines.batches_in_order(images.images, images.labels, batch_size)
+    return _InOrder(images, batch_size)
 
 
 def preprocessed_batches(
@@ -107,10 +101,14 @@ class _Preprocessed(Sequence[tuple[np.ndarray, np.ndarray]]):
         return preprocess(self._images.images[batch], self._how), self._images.labels[batch]
 
 
-def _look_up(images: LabelledImages) -> Any:
-    """Returns the function from indices to images and labels. It captures the arrays outside of the graph."""
-    import tensorflow as tf
+class _InOrder(keras.utils.PyDataset):  # type: ignore[misc]
+    def __init__(self, images: LabelledImages, batch_size: int) -> None:
+        super().__init__()
+        self._images, self._batch_size = images, batch_size
 
-    with tf.device("CPU"):
-        pixels, labels = tf.constant(images.images), tf.constant(images.labels)
-    return lambda indices: (tf.cast(tf.gather(pixels, indices), tf.float32), tf.gather(labels, indices))
+    def __len__(self) -> int:
+        return -(-len(self._images) // self._batch_size)
+
+    def __getitem__(self, place: int) -> tuple[np.ndarray, np.ndarray]:
+        batch = slice(place * self._batch_size, (place + 1) * self._batch_size)
+        return self._images.images[batch].astype(np.float32), self._images.labels[batch]

@@ -118,6 +118,11 @@ def _load_saved_model(path: Path, trust: bool) -> keras.Model:
             "A SavedModel is a program, which may read and write files. If you trust it, use `lrdiag diagnose "
             f"--trust`. A .keras file of the same model needs no trust and has heatmaps. Received: {path}"
         )
+    if keras.config.backend() != "tensorflow":
+        raise ModelError(
+            "A SavedModel needs TensorFlow. Set KERAS_BACKEND=tensorflow, or use a .keras file of the same model. "
+            f"Received: {path} with the Keras backend {keras.config.backend()!r}"
+        )
     import tensorflow as tf
 
     try:

@@ -15,7 +15,7 @@ from lrdiag.models.fast import WEIGHT_DECAY, build_fast
 from lrdiag.models.foreign import load_foreign
 from lrdiag.record.arrays import LabelledImages, is_probability
 
-ADAPT_BATCH = 4096  # images that are converted to floats at once
+COUNTED_AT_ONCE = 512  # images, whose pixels are copied
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,23 @@ def build_network(spec: str, train: LabelledImages, classes: int) -> Network:
 def _normalization(train: LabelledImages) -> keras.layers.Normalization:
     """Returns a layer that centres and scales each channel with the statistics of the training images."""
     layer = keras.layers.Normalization(dtype="float32")  # in every precision of the network
-    layer.adapt(train.images[start : start + ADAPT_BATCH] for start in range(0, len(train), ADAPT_BATCH))
+    layer.build((None, *train.images.shape[1:]))
+    # `adapt` imports TensorFlow on every engine, and rounds the variance to three digits
+    layer.set_weights([*_mean_and_variance(train.images), np.zeros(())])
+    layer.finalize_state()
     return layer
+
+
+def _mean_and_variance(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns mean and variance of each channel of `uint8` images, exactly."""
+    channels = images.shape[-1]
+    counts = np.zeros((channels, 256), np.int64)
+    for start in range(0, len(images), COUNTED_AT_ONCE):
+        pixels = images[start : start + COUNTED_AT_ONCE].reshape(-1, channels)
+        counts += [np.bincount(pixels[:, channel], minlength=256) for channel in range(channels)]
+    values, total = np.arange(256), counts.sum(axis=1)
+    mean = counts @ values / total
+    return mean, counts @ values**2 / total - mean**2
 
 
 def _try_out(model: keras.Model, train: LabelledImages, classes: int) -> np.ndarray:

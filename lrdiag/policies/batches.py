@@ -12,6 +12,7 @@ import numpy as np
 from lrdiag.backend import pipelines
 from lrdiag.backend.arrays import dense
 from lrdiag.data.inputs import is_list_of_batches, number_of_batches
+from lrdiag.data.random_batches import random_batches
 from lrdiag.errors import DataError
 
 
@@ -44,8 +45,9 @@ def endless_batches(
         _require_targets_for(sample_weight, y)
         given = {"x": x, "y": y, "sample_weight": sample_weight}
         parts = {name: _as_arrays(part) for name, part in given.items() if part is not None}
-        once = pipelines.shuffled_batches(tuple(parts.values()), _common_size(parts), batch_size or 32)
-        return pipelines.steady(once.repeat().skip(sweep * batches)), sys.maxsize
+        _require_one_size(parts)
+        arrays = tuple(parts.values())
+        return random_batches(arrays, batch_size or 32, seed=0, start=sweep * batches), sys.maxsize
     _require_none(y=y, sample_weight=sample_weight, batch_size=batch_size)
     if pipelines.is_dataset(x):
         start = _start(pipelines.length_of(x), sweep, sweeps, batches)
@@ -110,8 +112,8 @@ def _as_arrays(part: Any) -> Any:
     return keras.tree.map_structure(np.asarray, keras.tree.lists_to_tuples(part))
 
 
-def _common_size(parts: dict[str, Any]) -> int:
-    """Returns the number of examples in all arrays."""
+def _require_one_size(parts: dict[str, Any]) -> None:
+    """Raises unless all arrays have the same number of examples, at least one."""
     sizes = {
         name: {len(array) if array.ndim else 0 for array in keras.tree.flatten(part)} for name, part in parts.items()
     }
@@ -122,7 +124,6 @@ def _common_size(parts: dict[str, Any]) -> int:
             "Inputs, targets and weights must be arrays with the same number of examples, at least one. Pass sparse or "
             f"ragged ones as a tf.data.Dataset of batches. Received: {'; '.join(received)} examples"
         )
-    return size
 
 
 def _repeated(batches: Iterable[Any], skip: int) -> Iterator[Any]:

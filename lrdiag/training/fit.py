@@ -159,6 +159,7 @@ def train(
     training: Any,
     validation: Any,
     *,
+    steps_per_epoch: int,
     optimizer: OptimizerName,
     policy: Policy,
     epochs: int,
@@ -168,19 +169,21 @@ def train(
 
     Args:
         network: The network to train.
-        training: A `tf.data.Dataset` of batches that shuffles itself.
-        validation: A `tf.data.Dataset` of batches, evaluated after each epoch.
+        training: Random batches without end.
+        validation: Batches that are evaluated after each epoch.
+        steps_per_epoch: Number of updates in a pass over the training images.
         optimizer: Name of the optimizer.
         policy: How its learning rate changes.
-        epochs: Number of passes over `training`.
+        epochs: Number of passes.
         callbacks: Called after those of the policy.
     """
     compile_network(network, optimizer, policy.rate)
     network.model.fit(
         training,
         validation_data=validation,
+        steps_per_epoch=steps_per_epoch,
         epochs=epochs,
         verbose=0,
-        shuffle=False,  # the dataset shuffles itself
+        shuffle=False,  # the batches are random
         callbacks=[*policy.callbacks, *callbacks],
     )

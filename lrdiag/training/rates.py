@@ -28,7 +28,7 @@ def choose_rates(
     Args:
         learning_rate: The setting.
         network: The network to train. A range test compiles it.
-        batches: A `tf.data.Dataset` of training batches.
+        batches: Training batches without end, as `training_batches` returns them.
         optimizer: Name of the optimizer.
         progress: The listener.
 
@@ -64,7 +64,7 @@ def sweep(
 
     Args:
         network: The network to train.
-        batches: A `tf.data.Dataset` of training batches.
+        batches: Training batches without end, as `training_batches` returns them.
         optimizer: Name of the optimizer.
         progress: The listener.
         iterations: Number of updates in a sweep.

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from lrdiag.backend.pipelines import is_infinite, length_of, shuffled_batches, steady, without_autotuning
+from lrdiag.backend.pipelines import is_infinite, length_of, steady, without_autotuning
 
 
 def tuned(enabled: bool | None = None) -> tf.data.Dataset:
@@ -49,14 +49,3 @@ def test_lengths() -> None:
     assert is_infinite(tuned().repeat())
     assert not is_infinite(tuned())
     assert not is_infinite([1])
-
-
-def test_each_pass_has_each_example_once_in_a_new_order() -> None:
-    batches = shuffled_batches((np.arange(6), {"b": np.arange(6) * 10}), 6, 4)
-    passes = [[(first.numpy(), second["b"].numpy()) for first, second in batches] for _ in range(2)]
-    assert [len(first) for first, _ in passes[0]] == [4, 2]
-    orders = [np.concatenate([first for first, _ in each]) for each in passes]
-    np.testing.assert_array_equal(np.sort(orders), [np.arange(6)] * 2)
-    assert (orders[0] != orders[1]).any()
-    for first, second in passes[0]:
-        np.testing.assert_array_equal(second, first * 10)

@@ -6,9 +6,8 @@ import random
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from lrdiag.backend.seeds import RandomState, layer_seed
+from lrdiag.backend.seeds import RandomState
 
 
 def draw() -> tuple[float, ...]:
@@ -32,18 +31,3 @@ def test_restoring_repeats_the_first_seed_of_keras() -> None:
     expected = draw()
     state.restore()
     assert draw() == expected
-
-
-def test_a_layer_has_a_seed_outside_and_inside_of_a_pipeline() -> None:
-    layer = keras.layers.RandomCrop(2, 2, seed=7)
-    assert layer_seed(layer) is layer.generator
-    seeds = []
-
-    def keep(element: tf.Tensor) -> tf.Tensor:
-        layer.backend.set_backend("tensorflow")
-        seeds.append(layer_seed(layer))
-        layer.backend.reset()
-        return element
-
-    tf.data.Dataset.range(1).map(keep)
-    assert hasattr(seeds[0], "next")

@@ -122,7 +122,7 @@ class Nets:
         network = build_network("fast", train, NAMED)
         compile_network(network, "sgd", MAX_LR)
         network.model.fit(
-            training_batches(train, batch_size=BATCH_SIZE, augment=(), seed=seed).repeat(),
+            training_batches(train, batch_size=BATCH_SIZE, augment=(), seed=seed),
             steps_per_epoch=PLANTED_STEPS,
             shuffle=False,
             verbose=0,

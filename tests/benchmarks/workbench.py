@@ -99,7 +99,7 @@ class Workbench:
         from lrdiag.data import training_batches
 
         train = self.dataset.train
-        return training_batches(train, batch_size=self.batch_size, augment=self.augment, seed=self.seed).repeat()
+        return training_batches(train, batch_size=self.batch_size, augment=self.augment, seed=self.seed)
 
     def range_test(self) -> dict[str, list[float]]:
         """Returns the rates and losses of a range test from the initial state."""

@@ -1,12 +1,20 @@
+import itertools
+from functools import partial
+
+import keras
 import numpy as np
 import pytest
 
+from lrdiag.backend.pipelines import is_infinite
 from lrdiag.data.batches import evaluation_batches, training_batches
+from lrdiag.data.random_batches import random_batches
 
 
-def epoch(batches) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = zip(*((images.numpy(), labels.numpy()) for images, labels in batches), strict=True)
-    return np.concatenate(images), np.concatenate(labels)
+def passes(batches, count: int = 1) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns the images and labels of the first passes over 200 images in batches of 32."""
+    taken = [(images.numpy(), labels.numpy()) for images, labels in batches.take(7 * count)]
+    images, labels = (np.concatenate(parts) for parts in zip(*taken, strict=True))
+    return list(zip(np.split(images, count), np.split(labels, count), strict=True))
 
 
 @pytest.fixture
@@ -20,40 +28,63 @@ def train(numbered_images):
     return build
 
 
+@pytest.fixture
+def of_other_engines(monkeypatch):
+    """Returns a function that calls another as if Keras ran on JAX, where the batches need no engine."""
+
+    def call(build):
+        with monkeypatch.context() as patch:
+            patch.setattr(keras.config, "backend", lambda: "jax")
+            return build()
+
+    return call
+
+
 def test_every_image_is_in_each_epoch_once_with_its_label(train):
-    images, labels = epoch(train())
-    order = images[:, 0, 0, 0].astype(int)
-    assert sorted(order) == list(range(200))
-    assert order.tolist() != list(range(200))
-    np.testing.assert_array_equal(labels, order % 2)
-    assert images.dtype == np.float32
-    assert labels.dtype == np.int64
+    for images, labels in passes(train(), 2):
+        order = images[:, 0, 0, 0].astype(int)
+        assert sorted(order) == list(range(200))
+        assert order.tolist() != list(range(200))
+        np.testing.assert_array_equal(labels, order % 2)
+        assert images.dtype == np.float32
+        assert labels.dtype == np.int64
 
 
 def test_each_epoch_has_a_different_order(train):
-    batches = train()
-    assert not np.array_equal(epoch(batches)[0], epoch(batches)[0])
+    (first, _), (second, _) = passes(train(), 2)
+    assert not np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("augment", [(), ("flip",), ("crop", "flip", "erase")])
-def test_two_runs_are_bit_identical_in_each_epoch(train, augment):
-    first, second = train(augment=augment), train(augment=augment)
-    for _ in range(3):
-        for one, other in zip(epoch(first), epoch(second), strict=True):
-            np.testing.assert_array_equal(one, other)
+def test_every_engine_gets_the_same_batches_each_time(train, of_other_engines, augment):
+    first, again = train(augment=augment), train(augment=augment)
+    other = of_other_engines(lambda: train(augment=augment))
+    assert isinstance(other, keras.utils.PyDataset)
+    for one, second, third in zip(first.take(16), again, other, strict=False):
+        for mine, *others in zip(one, second, third, strict=True):
+            for each in others:
+                assert mine.dtype == each.dtype
+                np.testing.assert_array_equal(mine, each)
+
+
+def test_a_batch_can_be_read_before_an_earlier_one(train, of_other_engines):
+    """Keras reads the first batch, builds the model, and begins again."""
+    batches = of_other_engines(lambda: train(augment=("crop",)))
+    in_order = [batches[place][0] for place in range(10)]
+    for place in (9, 2, 8, 0):
+        np.testing.assert_array_equal(batches[place][0], in_order[place])
 
 
 def test_the_seed_changes_order_and_augmentation(train):
-    assert not np.array_equal(epoch(train(seed=0))[1], epoch(train(seed=1))[1])
-    same_order = [epoch(train(augment=augment))[1] for augment in ((), ("erase",))]
+    (_, labels), (_, others) = (passes(train(seed=seed))[0] for seed in (0, 1))
+    assert not np.array_equal(labels, others)
+    same_order = [passes(train(augment=augment))[0][1] for augment in ((), ("erase",))]
     np.testing.assert_array_equal(*same_order)
 
 
 def test_augmentation_differs_between_epochs(train):
-    batches = train(augment=("erase",))
     erased = []
-    for _ in range(2):
-        images, _ = epoch(batches)
+    for images, _ in passes(train(augment=("erase",)), 2):
         by_image = images[np.argsort([np.bincount(i.astype(int).ravel()).argmax() for i in images], kind="stable")]
         erased.append((by_image != by_image[:, :1, :1]).any(axis=(1, 2, 3)))
     assert not np.array_equal(*erased)
@@ -63,48 +94,53 @@ def test_augment_changes_the_images(train):
     def has_one_shade(images):
         return (images == images[:, :1, :1, :1]).all(axis=(1, 2, 3))
 
-    assert has_one_shade(epoch(train())[0]).all()
-    assert 0.3 < has_one_shade(epoch(train(augment=("erase",)))[0]).mean() < 0.7
+    assert has_one_shade(passes(train())[0][0]).all()
+    assert 0.3 < has_one_shade(passes(train(augment=("erase",)))[0][0]).mean() < 0.7
 
 
-def test_the_last_batch_has_the_remaining_images(train):
-    assert [len(labels) for _, labels in train()] == [32] * 6 + [8]
-    assert [len(labels) for _, labels in train(batch_size=100)] == [100] * 2
+def test_the_last_batch_of_a_pass_has_the_remaining_images(train):
+    assert [len(labels) for _, labels in train().take(8)] == [32] * 6 + [8, 32]
+    assert [len(labels) for _, labels in train(batch_size=100).take(3)] == [100] * 3
 
 
 @pytest.mark.parametrize("augment", [(), ("crop", "flip", "erase")])
-def test_length_and_shape_are_known_in_advance(train, augment):
+def test_the_shape_is_known_in_advance(train, augment):
     batches = train(augment=augment)
-    assert int(batches.cardinality()) == 7
+    assert is_infinite(batches)
     assert batches.element_spec[0].shape.as_list() == [None, 32, 32, 3]
     assert batches.element_spec[0].dtype == np.float32
 
 
-def test_evaluation_keeps_the_order_and_the_last_batch(numbered_images):
+def test_evaluation_keeps_the_order_and_the_last_batch(numbered_images, of_other_engines):
     images = numbered_images(70)
     batches = evaluation_batches(images, 32)
-    assert int(batches.cardinality()) == 3
-    assert [len(labels) for _, labels in batches] == [32, 32, 6]
-    for _ in range(2):
-        pixels, labels = epoch(batches)
-        np.testing.assert_array_equal(pixels, images.images)
-        np.testing.assert_array_equal(labels, images.labels)
+    others = of_other_engines(lambda: evaluation_batches(images, 32))
+    assert int(batches.cardinality()) == len(others) == 3
+    for dataset in (batches, batches, others):
+        pixels, labels = zip(*dataset, strict=True)
+        assert [len(each) for each in labels] == [32, 32, 6]
+        assert pixels[0].dtype == np.float32
+        np.testing.assert_array_equal(np.concatenate(pixels), images.images)
+        np.testing.assert_array_equal(np.concatenate(labels), images.labels)
 
 
 def test_evaluation_takes_the_batch_size(numbered_images):
     assert int(evaluation_batches(numbered_images(70), 7).cardinality()) == 10
 
 
-def test_keras_learns_from_the_batches(train):
-    import keras
-
-    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)])
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    history = model.fit(train(augment=("flip", "crop")), epochs=2, verbose=0)
-    assert len(history.history["loss"]) == 2
-
-
 def test_every_pipeline_runs_without_autotuning(train, numbered_images):
     """With it, the end of an epoch waits for the tuning thread, which sleeps longer each time."""
     for batches in (train(), train(augment=("flip",)), evaluation_batches(numbered_images(70), 32)):
         assert not batches.options().autotune.enabled
+
+
+def test_arrays_may_be_a_nest_and_start_anywhere(of_other_engines):
+    """A start may lie in a later pass."""
+    arrays = (np.arange(6), {"b": np.arange(6) * 10})
+    for build in (lambda call: call(), of_other_engines):
+        whole, rest = (build(partial(random_batches, arrays, 4, seed=0, start=start)) for start in (0, 3))
+        taken = [[np.asarray(part) for part in (a, b["b"])] for a, b in itertools.islice(whole, 7)]
+        assert [len(first) for first, _ in taken] == [4, 2, 4, 2, 4, 2, 4]
+        assert all((second == first * 10).all() for first, second in taken)
+        for (first, _), (expected, _) in zip(itertools.islice(rest, 4), taken[3:], strict=True):
+            np.testing.assert_array_equal(first, expected)

@@ -154,6 +154,7 @@ def run(
         network,
         batches(20),
         batches(6),
+        steps_per_epoch=3,
         optimizer=optimizer,
         policy=policy,
         epochs=epochs,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lrdiag.backend.tensorflow_only import import_tensorflow
 from lrdiag.data.fitting import AS_IS, Fitting, Sizes
 from lrdiag.data.sources.image_files import different_sizes, reason
 from lrdiag.data.sources.libraries import require
@@ -54,10 +55,12 @@ class TfdsFolder:
         """Reads all images, or only the test images.
 
         Raises:
-            DataError: If tensorflow-datasets is not installed, or the folder has other features.
+            DataError: If tensorflow-datasets or TensorFlow is not installed, or the folder has other features.
         """
         source = f"the folder {printable(str(self.path))} of TensorFlow Datasets"
-        library = require("tensorflow_datasets", "tensorflow-datasets", "A folder of TensorFlow Datasets")
+        purpose = "A folder of TensorFlow Datasets"
+        import_tensorflow(purpose, DataError)
+        library = require("tensorflow_datasets", "tensorflow-datasets", purpose)
         try:
             builder = library.builder_from_directory(str(self.path))
             classes = _classes(builder.info.features, source)
