@@ -19,7 +19,8 @@ pytest_plugins = ["fixtures.networks", "fixtures.regression", "fixtures.runs"]
 TEXT_VARIABLES = ("COLUMNS", "FORCE_COLOR", "LANGUAGE", "LINES", "NO_COLOR", "TERM")
 FOLDER_VARIABLES = ("IPYTHONDIR", "KERAS_HOME", "MPLCONFIGDIR")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTEROP_THREADS", "TF_NUM_INTRAOP_THREADS")
-KEPT = ("LRDIAG_DATA_DIR", "LRDIAG_REQUIRE_BROWSER", "LRDIAG_UPDATE_GOLD")  # these control the suite itself
+# these control the suite itself
+KEPT = ("KERAS_BACKEND", "LRDIAG_DATA_DIR", "LRDIAG_REQUIRE_BROWSER", "LRDIAG_UPDATE_GOLD")
 
 
 def _forget_the_users_settings() -> None:

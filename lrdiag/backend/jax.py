@@ -68,14 +68,14 @@ def with_gradients(
         zeros.append(jax.ShapeDtypeStruct(output.shape, output.dtype))
         return jnp.zeros_like(output)
 
-    with _variables_plus(()):
+    with _variables_plus([(variable, 0) for variable in variables]):
         jax.eval_shape(lambda: forward(inputs, measure)[0])
     zeros = [jnp.zeros(each.shape, each.dtype) for each in [*zeros, *variables]]
     calls = len(zeros) - len(variables)
 
     def differentiable(given: list[Any]) -> tuple[list[Any], Any]:
         deltas = iter(given)
-        with _variables_plus(tuple(zip(variables, given[calls:], strict=True))) as scope:
+        with _variables_plus(list(zip(variables, given[calls:], strict=True))) as scope:
             scores, features = forward(inputs, lambda output: next(deltas))
             return targets(scores), (scores, features, scope.state_mapping)
 
@@ -95,7 +95,8 @@ def with_gradients(
 def _variables_plus(added: Sequence[tuple[keras.Variable, Any]]) -> Iterator[keras.StatelessScope]:
     """Keeps what is assigned inside the block from the variables, and adds tensors to the values of some."""
     outer = get_stateless_scope()
-    with keras.StatelessScope([(variable, variable.value + tensor) for variable, tensor in added]) as scope:
+    values = [(variable, variable.value + tensor) for variable, tensor in added]
+    with keras.StatelessScope(values, collect_losses=True) as scope:
         scope.state_mapping = {**(outer.state_mapping if outer else {}), **scope.state_mapping}
         yield scope
 

@@ -52,7 +52,7 @@ def with_gradients(
         scores, features = forward(tree.map_structure(_tensor, inputs), delta)
         differentiated = targets(scores)
         gradients = [_gradients(target, [*deltas, *weights]) for target in differentiated]
-    return scores.detach(), [each.detach() for each in features], gradients
+    return *tree.map_structure(lambda tensor: tensor.detach(), (scores, features)), gradients
 
 
 def _gradients(target: Any, tensors: list[Any]) -> list[Any]:

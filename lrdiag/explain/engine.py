@@ -1,24 +1,19 @@
-"""Grad-CAM in one compiled pass: the scores of every image, and maps for the predicted and the true class."""
+"""Scores of every image, and the maps of one of the methods for the predicted and the true class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from keras import ops
+from keras import ops, tree
 
-from lrdiag.backend.compiler import compiled, with_gradients
-from lrdiag.explain import weighting
-from lrdiag.explain.grids import grid_of
+from lrdiag.backend.compiler import compiled
+from lrdiag.data.inputs import slices
 from lrdiag.explain.model import OpenedModel
-from lrdiag.explain.paths import forward_of
-from lrdiag.explain.plan import Plan, no_gradient
-from lrdiag.explain.tokens import held_constant_in
 
-WEIGHTINGS = {"gradcam": weighting.grad_cam, "hirescam": weighting.hires_cam}
-WEIGHTINGS_OF_TOKENS = {"gradcam": weighting.from_mean_token, "hirescam": weighting.hires_cam}
+PREDICTED = -1
+"""Stands for the predicted class where a class is expected."""
+_AT_ONCE = 32  # misclassified images: an engine may compile for each number of images, and then for few of them
 
 
 class Explained(NamedTuple):
@@ -40,67 +35,77 @@ class Explained(NamedTuple):
     every_map: np.ndarray | None
 
 
+class Method(Protocol):
+    """How maps are made.
+
+    Attributes:
+        in_one_pass: Whether the maps are made while the model scores the images, at little cost.
+    """
+
+    in_one_pass: bool
+
+    def explain(self, inputs: Any, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of some images, and their maps for some classes.
+
+        Args:
+            inputs: The model's input for `n` images.
+            classes: Integers of shape `(n, k)`: classes, or `PREDICTED`.
+
+        Returns:
+            Scores of shape `(n, classes)`, and maps of shape `(n, k, h, w)`, both `float32`.
+        """
+        ...
+
+
 class Engine:
-    """Grad-CAM of some layers. The maps of several pictures are stacked along the height.
+    """Applies a method to batches. The maps of several pictures are stacked along the height.
 
     Args:
         opened: The model.
-        plan: The layers whose feature maps are weighted, and the pictures that the maps belong to.
-        method: One of `WEIGHTINGS`.
+        method: The method. If it takes more than one pass, only misclassified images are explained.
     """
 
-    def __init__(self, opened: OpenedModel, plan: Plan, method: str) -> None:
-        self._opened, self._plan = opened, plan
-        self._weigh = (WEIGHTINGS_OF_TOKENS if plan.of_tokens else WEIGHTINGS)[method]
-        self._held = held_constant_in(opened) if plan.of_tokens else nullcontext
-        self._grids = [grid_of(layer, opened) for layer in plan.called]
-        self._explain_predicted = compiled(lambda inputs: self._explain(inputs, _predicted), opened.model)
-        self._explain_labels = compiled(
-            lambda inputs, labels: self._explain(inputs, lambda scores: [_score_of(scores, labels)]), opened.model
-        )
-        self._explain_both = compiled(
-            lambda inputs, labels: self._explain(
-                inputs, lambda scores: [*_predicted(scores), _score_of(scores, labels)]
-            ),
-            opened.model,
-        )
+    def __init__(self, opened: OpenedModel, method: Method) -> None:
+        self._method = method
+        self._scores = compiled(opened, opened.model)
+        self._sizes: dict[str, tuple[int, ...]] = {}
+
+    def scores(self, inputs: Any) -> np.ndarray:
+        """Scores of shape `(n, classes)`, from the pass of `explain_mistakes`: compiling another one takes seconds."""
+        if not self._method.in_one_pass:
+            return np.asarray(ops.convert_to_numpy(self._scores(inputs)))
+        return self._method.explain(inputs, np.full((_count(inputs), 2), PREDICTED))[0]
 
     def maps(self, inputs: Any, classes: np.ndarray | None) -> np.ndarray:
         """Signed maps of one class for each image, by default the predicted class."""
-        explained = self._explain_predicted(inputs) if classes is None else self._explain_labels(inputs, classes)
-        return np.asarray(ops.convert_to_numpy(explained[1])[:, 0])
+        if classes is None:
+            classes = np.full(_count(inputs), PREDICTED)
+        return self._method.explain(inputs, classes[:, np.newaxis])[1][:, 0]
 
     def explain_mistakes(self, inputs: Any, labels: np.ndarray) -> Explained:
         """Scores of every image, and signed maps of the misclassified images."""
-        scores, maps = map(ops.convert_to_numpy, self._explain_both(inputs, labels))
-        predicted_maps, true_maps = maps[:, 0], maps[:, 1]
-        wrong = np.flatnonzero(predicted_classes(scores, np) != labels)
-        return Explained(scores, wrong, predicted_maps[wrong], true_maps[wrong], predicted_maps)
+        if self._method.in_one_pass:
+            both = np.stack([np.full_like(labels, PREDICTED), labels], axis=1)
+            scores, maps = self._method.explain(inputs, both)
+            wrong = np.flatnonzero(predicted_classes(scores, np) != labels)
+            return Explained(scores, wrong, maps[wrong, 0], maps[wrong, 1], maps[:, 0])
+        scores = self.scores(inputs)
+        predicted = predicted_classes(scores, np)
+        wrong = np.flatnonzero(predicted != labels)
+        maps = self._maps_of(inputs, wrong, np.stack([predicted, labels], axis=1))
+        return Explained(scores, wrong, maps[:, 0], maps[:, 1], None)
 
-    def _explain(self, inputs: Any, targets: Callable[[Any], list[Any]]) -> tuple[Any, Any]:
-        """Returns scores `(n, classes)` and the signed map of each target, `(n, targets, h, w)`."""
-        forward = forward_of(self._opened, self._plan.layers)
-        with self._held():
-            scores, features, gradients = with_gradients(forward, inputs, targets)
-        return scores, ops.stack([self._map(features, of_target) for of_target in gradients], axis=1)
-
-    def _map(self, features: list[Any], gradients: list[Any]) -> Any:
-        of_call = {}
-        for call in {call for each in self._plan.maps for call in each.calls}:
-            if gradients[call] is None:
-                raise no_gradient(self._plan.layers)
-            of_call[call] = self._weigh(*(self._grids[call](each[call]) for each in (features, gradients)))
-        size = np.max([each.shape[1:] for each in of_call.values()], axis=0) if len(of_call) > 1 else None
-        maps = [sum(_enlarged(of_call[call], size) for call in each.calls) for each in self._plan.maps]
-        return ops.concatenate(maps, axis=1) if len(maps) > 1 else maps[0]
-
-
-def _enlarged(maps: Any, size: np.ndarray | None) -> Any:
-    """The maps at another size, as parts of the same score: more positions have lower values."""
-    if size is None or tuple(maps.shape[1:]) == tuple(size):
-        return maps
-    share = np.prod(maps.shape[1:]) / np.prod(size)
-    return share * ops.image.resize(maps[..., np.newaxis], tuple(size.tolist()), "bilinear")[..., 0]
+    def _maps_of(self, inputs: Any, chosen: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Maps of some images of a batch, of shape `(m, k, h, w)`."""
+        shape = repr(tree.map_structure(lambda array: tuple(array.shape[1:]), inputs))
+        if not len(chosen) and shape in self._sizes:
+            return np.empty((0, *self._sizes[shape]), np.float32)
+        several = chosen if len(chosen) else np.arange(1)  # one image, to know the size of its maps
+        mistakes = tree.map_structure(lambda array: ops.convert_to_numpy(array)[several], inputs)
+        groups = slices((mistakes, classes[several]), _AT_ONCE)
+        maps = np.concatenate([self._method.explain(*group)[1] for group in groups])
+        self._sizes[shape] = maps.shape[1:]
+        return maps[: len(chosen)]
 
 
 def predicted_classes(scores: Any, library: Any = ops) -> Any:
@@ -114,9 +119,17 @@ def predicted_classes(scores: Any, library: Any = ops) -> Any:
     return library.where(broken, 0, library.argmax(scores, axis=1))
 
 
-def _predicted(scores: Any) -> list[Any]:
-    return [_score_of(scores, predicted_classes(scores))]
+def with_predicted(classes: Any, scores: Any, library: Any = ops) -> Any:
+    """The classes, of shape `(n, k)`, with the predicted class in place of `PREDICTED`."""
+    predicted = library.expand_dims(predicted_classes(scores, library), 1)
+    return library.where(classes == PREDICTED, predicted, classes)
 
 
-def _score_of(scores: Any, classes: Any) -> Any:
-    return ops.take_along_axis(scores, ops.expand_dims(classes, 1), axis=1)[:, 0]
+def scores_of(scores: Any, classes: Any) -> list[Any]:
+    """The scores of `k` classes of each image, a list of tensors of shape `(n,)`, from classes of shape `(n, k)`."""
+    chosen = ops.take_along_axis(scores, with_predicted(classes, scores), axis=1)
+    return [chosen[:, place] for place in range(classes.shape[1])]
+
+
+def _count(inputs: Any) -> int:
+    return len(tree.flatten(inputs)[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -15,22 +15,18 @@ from lrdiag.data.inputs import labelled_batches, slices
 from lrdiag.errors import SettingsError, require_choice, require_count
 from lrdiag.explain.batch_size import LARGEST_BATCH, images_at_once
 from lrdiag.explain.collector import Collector, joined
-from lrdiag.explain.engine import WEIGHTINGS, Engine, Explained
+from lrdiag.explain.engine import Engine, Explained
 from lrdiag.explain.grids import grid_of
 from lrdiag.explain.layers import LAYERS_JOINED, choose_layers, find_layer, path_of
+from lrdiag.explain.methods import OF_THE_IMAGE, SIGNED, MethodName, method_of
 from lrdiag.explain.model import OpenedModel
+from lrdiag.explain.of_image import plan_of_images
 from lrdiag.explain.paths import cover
 from lrdiag.explain.pictures import Picture, evenly_spaced, pictures_of
 from lrdiag.explain.plan import Plan, plan_of
 from lrdiag.explain.predictor import Predictor
 from lrdiag.models.accepted import require_keras_model
 from lrdiag.record.arrays import Heatmaps, Predictions
-
-if TYPE_CHECKING:
-    from lrdiag.explain.keras_vis import KerasVisEngine
-
-Method = Literal["gradcam", "hirescam", "gradcam++", "layercam", "scorecam", "saliency", "smoothgrad"]
-OF_THE_IMAGE = ("saliency", "smoothgrad")
 
 
 class GradCAM:
@@ -56,13 +52,13 @@ class GradCAM:
         >>> lrdiag.overlay(images, explainer.maps(images)).shape
         (6, 8, 8, 3)
 
-    There are seven methods. All but the first two use the library tf-keras-vis, are slower, and provide neither signed
-    maps nor the mean maps of the classes: their maps are ≥ 0.
+    There are seven methods. Only the first two provide signed maps; the maps of the others are ≥ 0. The last three take
+    more than one pass. They explain misclassified images only, and provide no mean maps of the classes.
 
     - `"gradcam"`: weights each feature map of the layer by the mean of its gradient.
     - `"hirescam"`: weights each position of the feature maps by its own gradient.
     - `"gradcam++"`: weights each feature map by a sum of its positive gradients in which small and large objects count
-      alike. The maps are divided by the exponential of the score, which keeps them finite for high scores.
+      alike. The factor of the paper that is the exponential of the score is left out, because it overflows.
     - `"layercam"`: weights each position by its own gradient where the gradient is positive.
     - `"scorecam"`: weights each feature map by the probability of the class when the image is masked with it. It uses
       no gradient, but predicts one more image for each channel of the layer.
@@ -85,7 +81,7 @@ class GradCAM:
             `"input"` for `"saliency"` and `"smoothgrad"`. `None` before the first images if the model does not state
             its input shape, such as a subclassed model. Several layers are joined by `" + "`: if no single layer lies
             on every path from the image to the scores, as in a model of two backbones, their maps are added.
-        plan: Which pictures the maps belong to; `None` as long as `layer` is, and for methods without a layer.
+        plan: Which pictures the maps belong to; `None` as long as `layer` is.
 
     Args:
         model: A Keras model that takes images and returns one score per class.
@@ -112,13 +108,13 @@ class GradCAM:
         layer: str | keras.Layer | None = None,
         *,
         output: str | int | None = None,
-        method: Method = "gradcam",
+        method: MethodName = "gradcam",
         batch_size: int | None = None,
         images: Any = None,
         pictures: Sequence[Picture] | None = None,
     ) -> None:
         require_keras_model(model)
-        require_choice("method", method, get_args(Method))
+        require_choice("method", method, get_args(MethodName))
         if method in OF_THE_IMAGE and layer is not None:
             raise SettingsError(f"{method!r} explains the image itself and takes no layer. Received: layer={layer!r}")
         if batch_size is not None:
@@ -153,9 +149,9 @@ class GradCAM:
             ModelError: If the method does not support the model.
             SettingsError: If the method has no signed maps.
         """
-        if signed and self._method not in WEIGHTINGS:
+        if signed and self._method not in SIGNED:
             raise SettingsError(
-                f"Only the methods {' and '.join(WEIGHTINGS)} have signed maps. Received: signed=True with the "
+                f"Only the methods {' and '.join(SIGNED)} have signed maps. Received: signed=True with the "
                 f"method {self._method!r}"
             )
         pairs: Any = ((batch, None) for batch in slices(images, self._batch_size or LARGEST_BATCH))
@@ -208,8 +204,7 @@ class GradCAM:
 
     def scores(self, images: Any) -> np.ndarray:
         """As `Predictor.scores`, in the pass that makes the maps: it is compiled already, which takes seconds."""
-        any_class = np.zeros(self._at_once, np.int64)
-        parts = [self.explain(few, any_class[: len(few)]).scores for few in slices(images, self._at_once)]
+        parts = [self._ready(few, None).scores(few) for few in slices(images, self._at_once)]
         return self._opened.logits(np.concatenate(parts))
 
     @cached_property
@@ -243,14 +238,14 @@ class GradCAM:
                 "The heatmaps explain a probability, because no layer computes it from the logits at the end of the "
                 "model. Its gradient vanishes where the model is confident, and with it the heatmap."
             )
-        if self.plan and not cover(self._opened, self.plan.layers):
+        if self.plan and self.plan.layers and not cover(self._opened, self.plan.layers):
             notes.append(
                 f"The heatmaps cover only the part of the model that leads through {self.layer}. Other paths from the "
                 "image to the scores go around it."
             )
         return tuple(notes)
 
-    def _ready(self, images: Any, classes: np.ndarray | None) -> Engine | KerasVisEngine:
+    def _ready(self, images: Any, classes: np.ndarray | None) -> Engine:
         """Returns the engine, and opens the model with the first images if it does not state its input shape."""
         if self.layer is None:
             self._open(images, images)
@@ -268,21 +263,13 @@ class GradCAM:
                 "keras.layers.Softmax(), or with a layer of activation='softmax', which lrdiag can remove.",
                 stacklevel=3,
             )
-        if layers:
-            pictures = self._pictures or evenly_spaced(pictures_of(self._model, self._opened.sample))
-            self.plan = plan_of(self._opened, layers, pictures)
+        pictures = self._pictures or evenly_spaced(pictures_of(self._model, self._opened.sample))
+        self.plan = plan_of(self._opened, layers, pictures) if layers else plan_of_images(pictures)
         self._at_once = self._batch_size or images_at_once(self._opened, sample, layers)
-        self._engine = self._new_engine()
+        self._engine = Engine(self._opened, method_of(self._method, self._opened, self.plan, self._at_once))
         self.layer = LAYERS_JOINED.join(path_of(self._model, layer) for layer in layers) or "input"
 
     def _layers(self) -> list[keras.Operation]:
         if self._asked_for is None:
             return choose_layers(self._opened)
         return [find_layer(self._opened, self._asked_for)]
-
-    def _new_engine(self) -> Engine | KerasVisEngine:
-        if self._method in WEIGHTINGS and self.plan:
-            return Engine(self._opened, self.plan, self._method)
-        from lrdiag.explain.keras_vis import KerasVisEngine  # imports tf-keras-vis
-
-        return KerasVisEngine(self._opened, self.plan, self._method, self._at_once)

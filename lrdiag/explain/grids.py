@@ -100,7 +100,7 @@ def grids_of(opened: OpenedModel) -> dict[Step, Grid]:
     one = tree.map_structure(lambda array: array[:1], opened.sample)
     pictures = pictures_of(opened.model, one)
     shape = pictures[0].of(one).shape
-    axes = _image_axes(opened, shape)
+    axes = image_axes(opened, shape)
     if axes is None:  # the model takes no image whose parts could be changed
         return {step: grid for step in opened.steps if (grid := _as_map(opened, step))}
     height, width = (shape[axis] for axis in axes)
@@ -231,7 +231,7 @@ def _sees_everything(call: Call) -> bool:
     return all(kernel > _MOST * side for kernel, side in zip(call.layer.kernel_size, shape, strict=True))
 
 
-def _image_axes(opened: OpenedModel, shape: tuple[int, ...]) -> tuple[int, int] | None:
+def image_axes(opened: OpenedModel, shape: tuple[int, ...]) -> tuple[int, int] | None:
     """The axes of height and width in an input of this shape; `None` if it is no image."""
     if len(shape) == 3:
         return 1, 2

@@ -1,4 +1,4 @@
-"""The formulas of Grad-CAM, HiResCAM and the maps of tokens in `keras.ops`, for every backend."""
+"""The formulas that make maps from feature maps and gradients, in `keras.ops`, for every backend."""
 
 from __future__ import annotations
 
@@ -56,3 +56,43 @@ def from_mean_token(features: Any, gradients: Any) -> Any:
     """
     features = ops.cast(features, "float32")
     return hires_cam(features - ops.mean(features, axis=(1, 2), keepdims=True), gradients)
+
+
+def grad_cam_plus_plus(features: Any, gradients: Any) -> Any:
+    """Weights feature maps by a sum of their positive gradients, in which small and large objects count alike.
+
+    The weight of a map is `sum_ij alpha_ij relu(g_ij)`, where `g = dy/dA_k` and `alpha = g² / (2 g² + g³ sum_ij A_k)`,
+    divided by the sum of all `alpha` of the map. The gradients in the paper are those of `exp(y)`. Then every map has
+    the factor `exp(y)`, which overflows for high scores and is left out.
+
+    Source: Chattopadhay et al., "Grad-CAM++" (2018), equations 5, 10 and 19.
+
+    Args:
+        features: `A`, a float tensor of shape `(n, h, w, channels)`.
+        gradients: `dy/dA`, of the same shape.
+
+    Returns:
+        Maps before their positive part is taken, a float32 tensor of shape `(n, h, w)`, not rescaled.
+    """
+    features, gradients = (ops.cast(each, "float32") for each in (features, gradients))
+    denominator = 2 + gradients * ops.sum(features, axis=(1, 2), keepdims=True)
+    shares = ops.where(gradients == 0, 0.0, 1 / denominator)
+    total = ops.sum(shares, axis=(1, 2), keepdims=True)
+    shares = shares / ops.where(total == 0, 1.0, total)
+    weights = ops.sum(shares * ops.relu(gradients), axis=(1, 2))
+    return ops.einsum("nhwc,nc->nhw", features, weights)
+
+
+def layer_cam(features: Any, gradients: Any) -> Any:
+    """Weights every position of the feature maps by its own gradient where it is positive: `sum_k relu(dy/dA_k) A_k`.
+
+    Source: Jiang et al., "LayerCAM" (2021), equations 4 and 5.
+
+    Args:
+        features: `A`, a float tensor of shape `(n, h, w, channels)`.
+        gradients: `dy/dA`, of the same shape.
+
+    Returns:
+        Maps before their positive part is taken, a float32 tensor of shape `(n, h, w)`, not rescaled.
+    """
+    return hires_cam(features, ops.relu(gradients))

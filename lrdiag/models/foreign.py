@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import sys
 import warnings
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +106,24 @@ def _load(path: Path, trust: bool) -> keras.Model:
 
 
 def _load_as_it_is(path: Path, trust: bool) -> keras.Model:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _without_warnings_of_keras():
         warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # irrelevant for evaluation
         try:
             return keras.models.load_model(path, safe_mode=not trust)
         except Exception:  # its loss or optimizer may be unknown here
             return keras.models.load_model(path, compile=False, safe_mode=not trust)
+
+
+@contextmanager
+def _without_warnings_of_keras() -> Iterator[None]:
+    """Hides what Keras logs about metrics and compilation when it loads a model."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _load_saved_model(path: Path, trust: bool) -> keras.Model:

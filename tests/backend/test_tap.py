@@ -23,14 +23,14 @@ Snapshot = Callable[[keras.Model], dict[str, dict[str, int]]]
 def test_a_tap_sees_and_changes_the_output_of_a_layer(kind: tuple[keras.Model, str], noise: LabelledImages) -> None:
     """Fails if Keras no longer calls a layer by its attribute `call`."""
     model, path = kind
-    before = np.asarray(model(noise.images, training=False))
+    before = keras.ops.convert_to_numpy(model(noise.images, training=False))
     layer = dict(parts(model))[path]
     outputs: list[Any] = []
     with tapped(layer, lambda output: outputs.append(output) or keras.ops.zeros_like(output)):
-        changed = np.asarray(model(noise.images, training=False))
+        changed = keras.ops.convert_to_numpy(model(noise.images, training=False))
     assert len(outputs) == 1
     assert (changed != before).any()
-    np.testing.assert_array_equal(np.asarray(model(noise.images, training=False)), before)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(model(noise.images, training=False)), before)
 
 
 def test_explaining_leaves_every_layer_unchanged(
@@ -66,7 +66,7 @@ def test_a_bare_operation_is_restored(noise: LabelledImages, snapshot: Snapshot)
     features = L.Conv2D(6, 3)(inputs / 255.0)
     pooled = L.GlobalAveragePooling2D()(features + keras.ops.square(features))
     model = keras.Model(inputs, keras.ops.softmax(L.Dense(5)(pooled)))
-    expected, before = np.asarray(model(noise.images)), snapshot(model)
+    expected, before = keras.ops.convert_to_numpy(model(noise.images)), snapshot(model)
     explainer = GradCAM(model)
     explainer.maps(noise.images)
     assert (explainer.layer or "").startswith("add")
@@ -87,7 +87,7 @@ def test_a_model_that_raises_is_restored(subclassed: Any, noise: LabelledImages,
             return outputs
 
     model = Moody()
-    expected = np.asarray(model(noise.images))
+    expected = keras.ops.convert_to_numpy(model(noise.images))
     before = snapshot(model)
     for raises_at in range(1, 100):
         countdown[0] = raises_at

@@ -112,7 +112,9 @@ def test_patches_in_the_batch_are_evaluated_without_maps() -> None:
     model = keras.Model(inputs, L.Dense(2, activation="softmax")(pooled))
     bags = np.random.default_rng(0).uniform(size=(8, 4, *SHAPE)).astype("float32")
     evaluated = Evaluator(model).evaluate(bags, np.arange(8) % 2, display=lambda b: (255 * b[:, 0]).astype("uint8"))
-    np.testing.assert_array_equal(evaluated.predictions.predicted, np.asarray(model(bags)).argmax(axis=1))
+    np.testing.assert_array_equal(
+        evaluated.predictions.predicted, keras.ops.convert_to_numpy(model(bags)).argmax(axis=1)
+    )
     assert "returns 4 maps for each image" in str(evaluated.heatmap_facts.unavailable)
 
 

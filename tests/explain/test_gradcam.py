@@ -147,7 +147,7 @@ def test_mistakes_are_explained_as_single_images_are(
 def test_maps_are_those_of_the_given_classes(
     explainer: GradCAM, logits_net: keras.Model, noise: LabelledImages
 ) -> None:
-    scores = np.asarray(logits_net(noise.images, training=False))
+    scores = keras.ops.convert_to_numpy(logits_net(noise.images, training=False))
     predicted, first, last = (explainer.maps(noise.images, each) for each in (None, [0] * 23, [4] * 23))
     np.testing.assert_array_equal(predicted, explainer.maps(noise.images, scores.argmax(axis=1)))
     assert np.abs(first - last).max() > 1e-3
@@ -195,7 +195,7 @@ def test_an_explainer_uses_the_current_weights(own_net: keras.Model, noise: Labe
     before, _ = explainer.predict_and_explain(noise)
     own_net.get_layer("head").kernel.assign(-own_net.get_layer("head").kernel)
     after, _ = explainer.predict_and_explain(noise)
-    np.testing.assert_array_equal(after.predicted, np.asarray(own_net(noise.images)).argmax(axis=1))
+    np.testing.assert_array_equal(after.predicted, keras.ops.convert_to_numpy(own_net(noise.images)).argmax(axis=1))
     assert (after.predicted != before.predicted).any()
 
 

@@ -144,7 +144,10 @@ def test_tokens_are_read_row_by_row_without_special_ones(
     grid = grids(model)["extended"]
     assert grid == Grid(*size, tokens=count, first=before)
     images = np.random.default_rng(0).uniform(size=(2, *shape, 3)).astype("float32")
-    patches, extended = (keras.Model(inputs, model.get_layer(each).output)(images) for each in ("patches", "extended"))
+    patches, extended = (
+        keras.ops.convert_to_numpy(keras.Model(inputs, model.get_layer(each).output)(images))
+        for each in ("patches", "extended")
+    )
     np.testing.assert_array_equal(grid(extended), patches)
     with pytest.raises(ModelError, match=rf"one size.*grid of {size[0]} × {size[1]}.*Received: {count + 1} tokens"):
         grid(np.zeros((1, count + 1, 8)))

@@ -59,7 +59,7 @@ HEADS: dict[str, Callable[[], list[Any]]] = {
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 def test_correct_maps_are_the_same(head: Callable[[], list[Any]]) -> None:
     model = net(*head())
-    expected = np.asarray(model(IMAGES))
+    expected = keras.ops.convert_to_numpy(model(IMAGES))
     check = compared(model)
     assert (check.images, check.same, check.skipped) == (16, 16, None)
     assert check.largest_difference is not None

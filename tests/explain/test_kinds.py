@@ -260,7 +260,7 @@ def test_a_model_may_have_several_inputs(structure: Any, subclass: Any, noise: L
     explainer = GradCAM(model, batch_size=10)
     predictions, heatmaps = explainer.predict_and_explain(arranged, noise.labels)
     assert heatmaps.layer == ("inner/map" if subclass else "map")
-    probabilities = np.asarray(model(arranged, training=False))
+    probabilities = keras.ops.convert_to_numpy(model(arranged, training=False))
     np.testing.assert_allclose(np.exp(predictions.log_probabilities), probabilities, atol=1e-6)
     rescaled = L.Rescaling(1 / 255)(noise.images)
     kernel = np.asarray(inner.get_layer("head").kernel)[3:, noise.labels]

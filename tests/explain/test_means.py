@@ -48,7 +48,7 @@ def test_the_means_are_those_of_the_maps_of_every_image(
 ) -> None:
     """For the predicted class. No image has class 4; class 2 is always right and class 3 always wrong."""
     maps = explainer.maps(noise.images)
-    predicted = np.asarray(logits_net(noise.images)).argmax(axis=1)
+    predicted = keras.ops.convert_to_numpy(logits_net(noise.images)).argmax(axis=1)
     labels = noise.labels % 4
     labels[predicted == 2] = 2
     labels[(predicted != 2) & (labels == 2)] = 3

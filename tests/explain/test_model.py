@@ -151,7 +151,7 @@ def test_a_single_logit_is_evidence_for_the_second_class(
 def test_sigmoids_predict_what_the_model_predicts(noise: LabelledImages) -> None:
     model = ending_in(ops.sigmoid)
     predictions, _ = GradCAM(model).predict_and_explain(noise)
-    np.testing.assert_array_equal(predictions.predicted, np.asarray(model(noise.images)).argmax(axis=1))
+    np.testing.assert_array_equal(predictions.predicted, keras.ops.convert_to_numpy(model(noise.images)).argmax(axis=1))
 
 
 def test_a_softmax_of_a_softmax_is_removed_once(noise: LabelledImages) -> None:
@@ -215,7 +215,7 @@ def test_a_softmax_outside_of_any_layer_raises_a_warning(noise: LabelledImages) 
     explainer = GradCAM(model)
     with pytest.warns(UserWarning, match=r"probabilities, but none of its layers computes them.*Softmax\(\)"):
         maps = explainer.maps(images, noise.labels, signed=True)
-    probabilities = np.asarray(model(images)).astype("float64")
+    probabilities = keras.ops.convert_to_numpy(model(images)).astype("float64")
     logits = keras.Sequential([model.convolution, L.GlobalAveragePooling2D(), model.dense])
     of_logits = GradCAM(logits)
     each = np.stack([of_logits.maps(images, [c] * 23, signed=True) for c in range(5)], axis=1)

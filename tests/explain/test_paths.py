@@ -84,7 +84,7 @@ def test_no_path_is_counted_twice() -> None:
     """With a linear head, the signed maps sum to the logit: the part after `late` and the part around it."""
     model = model_of(two_sizes)
     maps = GradCAM(model).maps(IMAGES, [1] * 5, signed=True)
-    np.testing.assert_allclose(maps.sum(axis=(1, 2)), np.asarray(model(IMAGES))[:, 1], rtol=0.05)
+    np.testing.assert_allclose(maps.sum(axis=(1, 2)), keras.ops.convert_to_numpy(model(IMAGES))[:, 1], rtol=0.05)
     assert maps.shape == (5, 8, 8)
 
 

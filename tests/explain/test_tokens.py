@@ -250,7 +250,7 @@ def test_the_maps_of_a_network_without_biases_add_up_to_the_score(attention: str
 
     model = transformer(architecture, L.Dense(CLASSES, use_bias=False))
     explainer = GradCAM(model, method="hirescam")
-    scores = np.asarray(model(IMAGES))
+    scores = keras.ops.convert_to_numpy(model(IMAGES))
     of_classes = np.stack([explainer.maps(IMAGES, np.full(6, each), signed=True) for each in range(CLASSES)], axis=1)
     np.testing.assert_allclose(of_classes.sum(axis=(2, 3)), scores, atol=1e-5)
     predictions, heatmaps = explainer.predict_and_explain(IMAGES, LABELS)
@@ -261,7 +261,7 @@ def test_the_maps_of_a_network_without_biases_add_up_to_the_score(attention: str
 
 def test_explaining_changes_nothing_about_the_model() -> None:
     model = transformer(ARCHITECTURES["class-token"][0])
-    before = np.asarray(model(IMAGES))
+    before = keras.ops.convert_to_numpy(model(IMAGES))
     explainer = GradCAM(model)
     explainer.maps(IMAGES)
     np.testing.assert_array_equal(model(IMAGES), before)
