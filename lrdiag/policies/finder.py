@@ -316,7 +316,14 @@ def find_lr(
     for repeat in range(repeats):
         needed = iterations * batches_per_update(model.optimizer)
         batches, steps = endless_batches(
-            x, y, sample_weight, batch_size=batch_size, sweep=repeat, sweeps=repeats, batches=needed
+            x,
+            y,
+            sample_weight,
+            batch_size=batch_size,
+            sweep=repeat,
+            sweeps=repeats,
+            batches=needed,
+            own_step=type(model).train_step is not keras.Model.train_step,
         )
         sweeps.append(_sweep(model, finder, batches, steps, class_weight))
     return RangeTest(tuple(sweeps))
