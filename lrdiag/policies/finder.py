@@ -24,7 +24,7 @@ from lrdiag.backend.optimizers import (
     is_adaptive,
     require_single_steps,
 )
-from lrdiag.backend.state import TrainingState, build_on, fit_undone
+from lrdiag.backend.state import TrainingState, build_on, fit_undone, training_continued
 from lrdiag.errors import ModelError, SettingsError, require_choice, require_count
 from lrdiag.models.accepted import Callback, require_keras_model
 from lrdiag.policies.batches import endless_batches, no_batch, require_repeatable
@@ -212,9 +212,10 @@ class LRFinder(Callback):
 
     def _validation_loss(self) -> float:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(self.validation_data)
-        figures = self.model.evaluate(
-            x, y, sample_weight=weights, steps=self.validation_steps, verbose=0, return_dict=True
-        )
+        with training_continued(self.model):
+            figures = self.model.evaluate(
+                x, y, sample_weight=weights, steps=self.validation_steps, verbose=0, return_dict=True
+            )
         return float(figures["loss"])
 
     def _stop(self, reason: str) -> None:
