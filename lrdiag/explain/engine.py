@@ -84,6 +84,7 @@ class Engine:
 
     def explain_mistakes(self, inputs: Any, labels: np.ndarray) -> Explained:
         """Scores of every image, and signed maps of the misclassified images."""
+        labels = np.asarray(labels, np.int64)
         if self._method.in_one_pass:
             both = np.stack([np.full_like(labels, PREDICTED), labels], axis=1)
             scores, maps = self._method.explain(inputs, both)

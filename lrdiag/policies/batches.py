@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from itertools import islice
 from typing import Any
 
@@ -16,9 +16,20 @@ from lrdiag.data.inputs import is_list_of_batches, number_of_batches, unpacked
 from lrdiag.data.random_batches import random_batches
 from lrdiag.errors import DataError
 
+MOST_PARTS = 3
+"""Inputs, targets and weights: all that Keras's own training step can take from a batch."""
+
 
 def endless_batches(
-    x: Any, y: Any, sample_weight: Any, *, batch_size: int | None, sweep: int, sweeps: int, batches: int
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    *,
+    batch_size: int | None,
+    sweep: int,
+    sweeps: int,
+    batches: int,
+    own_step: bool = False,
 ) -> tuple[Any, int | None]:
     """Returns batches for one of several sweeps. They start again at the end of the data.
 
@@ -34,15 +45,16 @@ def endless_batches(
         sweep: Number of the sweep, from 0.
         sweeps: Number of sweeps.
         batches: Number of batches in a sweep.
+        own_step: Whether the model has its own `train_step`, which may take batches of any number of parts.
 
     Returns:
         What to pass to `model.fit` as `x`, and as `steps_per_epoch`.
 
     Raises:
-        DataError: If arrays are empty or differ in length, or if `y`, `sample_weight` or `batch_size` is given although
-            `x` gives batches.
+        DataError: If arrays are empty or differ in length, if a batch has too many parts, or if `y`, `sample_weight`
+            or `batch_size` is given although `x` gives batches.
     """
-    if _is_arrays(x):
+    if _is_arrays(x) and not (y is None and _is_list_of_long_batches(x)):
         _require_targets_for(sample_weight, y)
         given = {"x": x, "y": y, "sample_weight": sample_weight}
         parts = {name: _as_arrays(part) for name, part in given.items() if part is not None}
@@ -50,20 +62,22 @@ def endless_batches(
         arrays = tuple(parts.values())
         return random_batches(arrays, batch_size or 32, seed=0, start=sweep * batches), sys.maxsize
     _require_none(y=y, sample_weight=sample_weight, batch_size=batch_size)
+    require_parts = _any_parts if own_step else _require_parts
     if pipelines.is_dataset(x):
+        require_parts(x.element_spec)
         start = _start(pipelines.length_of(x), sweep, sweeps, batches)
         return pipelines.without_autotuning(x.repeat().skip(start)), sys.maxsize
     if isinstance(x, keras.utils.PyDataset):
         length = number_of_batches(x)
         if length == 0:
             raise no_batch()
-        return _Repeated(x, _start(length, sweep, sweeps, batches)), None
+        return _Repeated(x, _start(length, sweep, sweeps, batches), require_parts), None
     if not isinstance(x, Iterable):
         raise DataError(
             "Argument `x` must be arrays, a tf.data.Dataset, a keras.utils.PyDataset, or an iterable of batches. "
             f"Received: {type(x).__name__}"
         )
-    return _repeated(x, 0 if isinstance(x, Iterator) else sweep * batches), None
+    return _repeated(x, 0 if isinstance(x, Iterator) else sweep * batches, require_parts), None
 
 
 def no_batch() -> DataError:
@@ -129,6 +143,10 @@ def _is_arrays(x: Any) -> bool:
     return bool(leaves) and all(hasattr(leaf, "shape") for leaf in leaves)
 
 
+def _is_list_of_long_batches(x: Any) -> bool:
+    return isinstance(x, list) and all(isinstance(part, list | tuple) and len(part) > MOST_PARTS for part in x)
+
+
 def _as_arrays(part: Any) -> Any:
     return keras.tree.map_structure(lambda array: np.asarray(dense(array)), keras.tree.lists_to_tuples(part))
 
@@ -147,7 +165,7 @@ def _require_one_size(parts: dict[str, Any]) -> None:
         )
 
 
-def _repeated(batches: Iterable[Any], skip: int) -> Iterator[Any]:
+def _repeated(batches: Iterable[Any], skip: int, require_parts: Callable[[Any], None]) -> Iterator[Any]:
     """Yields batches after the first `skip`, again and again, until an iteration gives none.
 
     Raises:
@@ -159,6 +177,7 @@ def _repeated(batches: Iterable[Any], skip: int) -> Iterator[Any]:
         for batch in batches:
             taken += 1
             if taken > skip:
+                require_parts(batch)
                 yield _dense_batch(batch)
     if taken <= skip:
         raise no_batch()
@@ -171,6 +190,19 @@ def _dense_batch(batch: Any) -> tuple[Any, ...]:
             f"Received: a batch of type {type(batch).__name__}"
         )
     return tuple(keras.tree.map_structure(dense, part) for part in batch)
+
+
+def _require_parts(batch: Any) -> None:
+    if isinstance(batch, tuple | list) and len(batch) > MOST_PARTS:
+        raise DataError(
+            "A batch must be `inputs`, `(inputs, targets)` or `(inputs, targets, weights)`. Put several inputs into a "
+            "tuple or dict of their own, or give the model a `train_step` that takes the batch apart. "
+            f"Received: a batch of {len(batch)} elements"
+        )
+
+
+def _any_parts(batch: Any) -> None:
+    """Accepts every batch."""
 
 
 def _require_targets_for(sample_weight: Any, y: Any) -> None:
@@ -204,8 +236,9 @@ class _Listed(keras.utils.PyDataset):  # type: ignore[misc]
 class _Repeated(keras.utils.PyDataset):  # type: ignore[misc]
     """A `PyDataset` that starts again at its end."""
 
-    def __init__(self, dataset: keras.utils.PyDataset, skip: int) -> None:
+    def __init__(self, dataset: keras.utils.PyDataset, skip: int, require_parts: Callable[[Any], None]) -> None:
         super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
+        self._require_parts = require_parts
         self._dataset = dataset
         self._skip = skip
 
@@ -217,4 +250,6 @@ class _Repeated(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, index: int) -> Any:
         index += self._skip
         batches = number_of_batches(self._dataset)
-        return self._dataset[index if batches is None else index % batches]
+        batch = self._dataset[index if batches is None else index % batches]
+        self._require_parts(batch)
+        return batch

@@ -24,7 +24,7 @@ from lrdiag.backend.optimizers import (
     is_adaptive,
     require_single_steps,
 )
-from lrdiag.backend.state import TrainingState, build_on, fit_undone
+from lrdiag.backend.state import TrainingState, build_on, fit_undone, training_continued
 from lrdiag.errors import ModelError, SettingsError, require_choice, require_count
 from lrdiag.models.accepted import Callback, require_keras_model
 from lrdiag.policies.batches import endless_batches, no_batch, repeatable
@@ -211,9 +211,10 @@ class LRFinder(Callback):
 
     def _validation_loss(self) -> float:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(self.validation_data)
-        figures = self.model.evaluate(
-            x, y, sample_weight=weights, steps=self.validation_steps, verbose=0, return_dict=True
-        )
+        with training_continued(self.model):
+            figures = self.model.evaluate(
+                x, y, sample_weight=weights, steps=self.validation_steps, verbose=0, return_dict=True
+            )
         return float(figures["loss"])
 
     def _stop(self, reason: str) -> None:
@@ -315,7 +316,14 @@ def find_lr(
     for repeat in range(repeats):
         needed = iterations * batches_per_update(model.optimizer)
         batches, steps = endless_batches(
-            x, y, sample_weight, batch_size=batch_size, sweep=repeat, sweeps=repeats, batches=needed
+            x,
+            y,
+            sample_weight,
+            batch_size=batch_size,
+            sweep=repeat,
+            sweeps=repeats,
+            batches=needed,
+            own_step=type(model).train_step is not keras.Model.train_step,
         )
         sweeps.append(_sweep(model, finder, batches, steps, class_weight))
     return RangeTest(tuple(sweeps))

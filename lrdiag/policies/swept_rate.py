@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
 from lrdiag import formats
 from lrdiag.backend.optimizers import HyperParameters, ReplacedRate, held_rate, inner_optimizers
-from lrdiag.backend.scalar import Scalar
+from lrdiag.backend.scalar import Scalar, synchronize
 from lrdiag.backend.train_function import compile_again, compiled_step, set_compiled_step
 from lrdiag.errors import SettingsError
 
@@ -77,6 +75,7 @@ class SweptRate:
 
 def restore_schedules(model: keras.Model) -> None:
     """Restores schedules that an interrupted sweep has left replaced."""
+    synchronize(model)  # before the optimizer's list of variables changes
     if _restore(inner_optimizers(model.optimizer)):
         set_compiled_step(model, None)  # it was traced with the replacement
 
