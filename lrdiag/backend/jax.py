@@ -183,18 +183,24 @@ def keep_random_state() -> Callable[[], None]:
 
 
 class Number:
-    """Reads and writes a variable, after the state of a training step was written back to the model."""
+    """Reads and writes a variable, whose value may be in the state of the running training step."""
 
     def __init__(self, variable: keras.Variable, model: keras.Model) -> None:
-        self.variable, self._synchronize = variable, model.jax_state_sync
+        self.variable, self._model = variable, model
 
     def read(self) -> Any:
-        """Returns the number."""
-        self._synchronize()
+        """Returns the number. An optimizer's is read from the state, because writing all of it back takes long."""
+        model = self._model
+        values = None if model._jax_state_synced else (model._jax_state or {}).get("optimizer_variables")
+        if values:
+            for variable, value in zip(model.optimizer.variables, values, strict=True):
+                if variable is self.variable:
+                    return np.asarray(value)[()]
+        synchronize(model)
         return np.asarray(self.variable.value)[()]
 
     def write(self, value: float) -> Any:
         """Assigns `value`."""
-        self._synchronize()
+        synchronize(self._model)
         self.variable.assign(value)
         return np.asarray(self.variable.value)[()]

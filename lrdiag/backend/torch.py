@@ -93,7 +93,7 @@ def rounds_to_ten_bits() -> bool:
     return get_device() == "cuda" and bool(allowed)
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def in_float64(function: Callable[[Any, Any], Any], step: Any) -> Any:
     """Computes with NumPy: some devices have no float64, and a dozen operations on single numbers take longer."""
     return ops.convert_to_tensor(np.asarray(function(np.asarray(ops.convert_to_numpy(step), "float64"), np), "float32"))

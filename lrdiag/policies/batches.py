@@ -15,7 +15,6 @@ from lrdiag.data.inputs import is_list_of_batches, number_of_batches
 from lrdiag.data.random_batches import random_batches
 from lrdiag.errors import DataError
 
-
 MOST_PARTS = 3
 """Inputs, targets and weights: all that Keras's own training step can take from a batch."""
 
@@ -51,8 +50,8 @@ def endless_batches(
         What to pass to `model.fit` as `x`, and as `steps_per_epoch`.
 
     Raises:
-        DataError: If arrays are empty or differ in length, if a batch has too many parts, or if `y`, `sample_weight` or `batch_size` is given although
-            `x` gives batches.
+        DataError: If arrays are empty or differ in length, if a batch has too many parts, or if `y`, `sample_weight` or
+            `batch_size` is given although `x` gives batches.
     """
     if _is_arrays(x) and not (y is None and _is_list_of_long_batches(x)):
         _require_targets_for(sample_weight, y)

@@ -10,7 +10,7 @@ import keras
 
 from lrdiag import formats
 from lrdiag.backend.optimizers import UpdateCounter, batches_per_update, require_settable_rate, unscaled
-from lrdiag.backend.scalar import Scalar
+from lrdiag.backend.scalar import Scalar, synchronize
 from lrdiag.errors import SettingsError
 from lrdiag.models.accepted import Callback
 from lrdiag.policies.preview import Previewed
@@ -153,6 +153,7 @@ class CurveLR(Previewed, Callback):
             SettingsError: If another callback has set the rate since the last update.
             ModelError: If the optimizer makes no updates.
         """
+        synchronize(self.model)  # JAX is still computing the step, and each reading waits for it
         if self._started:
             self._updates.count()
             self._require_untouched_rate()
