@@ -177,6 +177,10 @@ def _with(values: list[Any], places: list[int], others: list[Any]) -> list[Any]:
     return [exchanged.get(place, value) for place, value in enumerate(values)]
 
 
+def set_seed(seed: int) -> None:
+    """Does nothing: JAX has no random state."""
+
+
 def keep_random_state() -> Callable[[], None]:
     """Nothing is kept: JAX has no random state."""
     return lambda: None

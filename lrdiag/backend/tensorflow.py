@@ -92,6 +92,11 @@ def keep_mode(model: keras.Model) -> Callable[[], None]:
     return lambda: None
 
 
+def set_seed(seed: int) -> None:
+    """Sets the seed of raw operations."""
+    tf.random.set_seed(seed)
+
+
 def keep_random_state() -> Callable[[], None]:
     """Nothing is kept: Keras draws its numbers from its own seeds."""
     return lambda: None

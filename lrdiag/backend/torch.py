@@ -118,6 +118,11 @@ def keep_mode(model: keras.Model) -> Callable[[], None]:
     return restore
 
 
+def set_seed(seed: int) -> None:
+    """Sets the seed that dropout draws from."""
+    torch.manual_seed(seed)
+
+
 def keep_random_state() -> Callable[[], None]:
     """Keeps the random states of PyTorch, which dropout draws from."""
     state, on_gpus = torch.get_rng_state(), torch.cuda.get_rng_state_all()

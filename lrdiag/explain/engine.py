@@ -39,7 +39,8 @@ class Method(Protocol):
     """How maps are made.
 
     Attributes:
-        in_one_pass: Whether the maps are made while the model scores the images, at little cost.
+        in_one_pass: Whether every image is explained, in the pass that scores it. Otherwise the misclassified images
+            are, in further passes.
     """
 
     in_one_pass: bool
@@ -62,7 +63,7 @@ class Engine:
 
     Args:
         opened: The model.
-        method: The method. If it takes more than one pass, only misclassified images are explained.
+        method: The method.
     """
 
     def __init__(self, opened: OpenedModel, method: Method) -> None:
@@ -84,6 +85,7 @@ class Engine:
 
     def explain_mistakes(self, inputs: Any, labels: np.ndarray) -> Explained:
         """Scores of every image, and signed maps of the misclassified images."""
+        labels = np.asarray(labels, np.int64)
         if self._method.in_one_pass:
             both = np.stack([np.full_like(labels, PREDICTED), labels], axis=1)
             scores, maps = self._method.explain(inputs, both)

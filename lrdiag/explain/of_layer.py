@@ -1,4 +1,4 @@
-"""Maps from the feature maps of layers and their gradients, in the pass that scores the images."""
+"""Maps from the feature maps of layers and their gradients, in one pass."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class LayerGradients:
         opened: The model.
         plan: The layers whose feature maps are weighted, and the pictures that the maps belong to.
         weigh: One of the formulas of `lrdiag.explain.weighting`.
-        signed: Whether negative values are evidence against the class; otherwise they are set to 0.
+        signed: Whether negative values are evidence against the class. Then every image is explained, for the mean maps
+            of the classes. Otherwise they are set to 0.
     """
-
-    in_one_pass = True
 
     def __init__(self, opened: OpenedModel, plan: Plan, weigh: Callable[[Any, Any], Any], *, signed: bool) -> None:
         self._opened, self._plan, self._weigh, self._signed = opened, plan, weigh, signed
+        self.in_one_pass = signed
         self._held = held_constant_in(opened) if plan.of_tokens else nullcontext
         self._grids = [grid_of(layer, opened) for layer in plan.called]
         self._run = compiled(self._scores_and_maps, opened.model)

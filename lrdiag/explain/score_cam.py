@@ -136,4 +136,5 @@ def _resized(maps: Any, size: int, axis: int) -> Any:
     before = np.floor(places).astype(np.int32)
     after = np.minimum(before + 1, maps.shape[axis] - 1)
     shares = (places - before).astype(np.float32).reshape([-1 if each == axis else 1 for each in range(4)])
+    shares = ops.convert_to_tensor(shares)
     return (1 - shares) * ops.take(maps, before, axis) + shares * ops.take(maps, after, axis)
