@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from keras import ops, tree
 
-from lrdiag.backend.compiler import compiled
+from lrdiag.backend.engine import engine
 from lrdiag.data.inputs import slices
 from lrdiag.explain.model import OpenedModel
 
@@ -68,7 +68,7 @@ class Engine:
 
     def __init__(self, opened: OpenedModel, method: Method) -> None:
         self._method = method
-        self._scores = compiled(opened, opened.model)
+        self._scores = engine().compiled(opened, opened.model)
         self._sizes: dict[str, tuple[int, ...]] = {}
 
     def scores(self, inputs: Any) -> np.ndarray:

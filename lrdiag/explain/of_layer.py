@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from lrdiag.backend.compiler import compiled, with_gradients
+from lrdiag.backend.engine import engine
 from lrdiag.explain.arranging import arranged
 from lrdiag.explain.engine import scores_of
 from lrdiag.explain.grids import grid_of
@@ -35,7 +35,7 @@ class LayerGradients:
         self.in_one_pass = signed
         self._held = held_constant_in(opened) if plan.of_tokens else nullcontext
         self._grids = [grid_of(layer, opened) for layer in plan.called]
-        self._run = compiled(self._scores_and_maps, opened.model)
+        self._run = engine().compiled(self._scores_and_maps, opened.model)
 
     def explain(self, inputs: Any, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores and maps, as `Method.explain` describes."""
@@ -45,7 +45,9 @@ class LayerGradients:
     def _scores_and_maps(self, inputs: Any, classes: Any) -> tuple[Any, Any]:
         forward = forward_of(self._opened, self._plan.layers)
         with self._held():
-            scores, features, gradients = with_gradients(forward, inputs, lambda scores: scores_of(scores, classes))
+            scores, features, gradients = engine().with_gradients(
+                forward, inputs, lambda scores: scores_of(scores, classes)
+            )
         return scores, ops.stack([self._map(features, of_class) for of_class in gradients], axis=1)
 
     def _map(self, features: list[Any], gradients: list[Any]) -> Any:

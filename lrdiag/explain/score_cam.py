@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from lrdiag.backend.compiler import compiled
+from lrdiag.backend.engine import engine
 from lrdiag.data.inputs import slices
 from lrdiag.explain.arranging import arranged
 from lrdiag.explain.engine import with_predicted
@@ -47,9 +47,9 @@ class ScoreCam:
         self._calls = {call: each.pictures for each in plan.maps for call in each.calls}
         self._grids = [grid_of(layer, opened) for layer in plan.called]
         self._images = FloatImages(opened, [picture for each in plan.maps for picture in each.pictures], "scorecam")
-        self._run = compiled(self._scores_and_features, opened.model)
+        self._run = engine().compiled(self._scores_and_features, opened.model)
         self._scores_of_masked = {
-            pictures: compiled(partial(self._masked_scores, pictures), opened.model)
+            pictures: engine().compiled(partial(self._masked_scores, pictures), opened.model)
             for pictures in set(self._calls.values())
         }
 

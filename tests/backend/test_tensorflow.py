@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lrdiag.backend import compiler
 from lrdiag.backend.engine import engine
 from lrdiag.errors import SettingsError
 from lrdiag.explain.gradcam import GradCAM
@@ -116,7 +115,7 @@ def test_the_gradient_is_that_at_delta_zero() -> None:
         used, _ignored = first + delta(first), second + delta(second)
         return used**2, [first, second]
 
-    scores, features, gradients = compiler.with_gradients(
+    scores, features, gradients = engine().with_gradients(
         forward, inputs, lambda scores: [scores[:, 0], keras.ops.sum(scores, axis=1)]
     )
     np.testing.assert_array_equal(scores, inputs**2)
