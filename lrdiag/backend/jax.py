@@ -20,10 +20,16 @@ _EXACT = ("highest", "float32", "F32_F32_F32")
 
 
 class Number(base.Number):
-    """Writes the state of the training step back before it reads or writes."""
+    """Reads an optimizer's number from the state of the training step, and writes that state back for all else."""
 
     def read(self) -> Any:
-        self._model.jax_state_sync()
+        model = self._model
+        values = None if model._jax_state_synced else (model._jax_state or {}).get("optimizer_variables")
+        if values:
+            for variable, value in zip(model.optimizer.variables, values, strict=True):
+                if variable is self.variable:
+                    return np.asarray(value)[()]
+        model.jax_state_sync()
         return super().read()
 
     def write(self, value: float) -> Any:

@@ -71,7 +71,7 @@ def endless_batches(
         length = number_of_batches(x)
         if length == 0:
             raise no_batch()
-        return _Repeated(x, _start(length, sweep, sweeps, batches), require_parts), None
+        return _Repeated(x, _start(length, sweep, sweeps, batches)), None
     if not isinstance(x, Iterable):
         raise DataError(
             "Argument `x` must be arrays, a tf.data.Dataset, a keras.utils.PyDataset, or an iterable of batches. "
@@ -196,8 +196,7 @@ def _require_parts(batch: Any) -> None:
     if isinstance(batch, tuple | list) and len(batch) > MOST_PARTS:
         raise DataError(
             "A batch must be `inputs`, `(inputs, targets)` or `(inputs, targets, weights)`. Put several inputs into a "
-            "tuple or dict of their own, or give the model a `train_step` that takes the batch apart. "
-            f"Received: a batch of {len(batch)} elements"
+            f"tuple or dict of their own. Received: a batch of {len(batch)} elements"
         )
 
 
@@ -236,9 +235,8 @@ class _Listed(keras.utils.PyDataset):  # type: ignore[misc]
 class _Repeated(keras.utils.PyDataset):  # type: ignore[misc]
     """A `PyDataset` that starts again at its end."""
 
-    def __init__(self, dataset: keras.utils.PyDataset, skip: int, require_parts: Callable[[Any], None]) -> None:
+    def __init__(self, dataset: keras.utils.PyDataset, skip: int) -> None:
         super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
-        self._require_parts = require_parts
         self._dataset = dataset
         self._skip = skip
 
@@ -251,5 +249,5 @@ class _Repeated(keras.utils.PyDataset):  # type: ignore[misc]
         index += self._skip
         batches = number_of_batches(self._dataset)
         batch = self._dataset[index if batches is None else index % batches]
-        self._require_parts(batch)
+        _require_parts(batch)  # which Keras requires of a `PyDataset` for each model
         return batch

@@ -153,6 +153,7 @@ class CurveLR(Previewed, Callback):
             SettingsError: If another callback has set the rate since the last update.
             ModelError: If the optimizer makes no updates.
         """
+        engine().synchronize(self.model)  # JAX is still computing the step, and each reading waits for it
         if self._started:
             self._updates.count()
             self._require_untouched_rate()

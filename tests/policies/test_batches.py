@@ -196,6 +196,43 @@ def test_other_data_is_refused(arguments: tuple[Any, ...], message: str) -> None
         endless_batches(make(), y, weights, batch_size=batch_size, sweep=0, sweeps=1, batches=1)
 
 
+FOUR = (INPUTS, TARGETS, WEIGHTS, WEIGHTS)
+
+
+class FourParts(Numbered):
+    """Batches of four elements."""
+
+    def __getitem__(self, index: int) -> Any:
+        return FOUR
+
+
+class TakesFour(keras.Sequential):
+    """Takes batches of four elements apart itself."""
+
+    def train_step(self, data: Any) -> Any:
+        return super().train_step(data[:3])
+
+
+def four_parts() -> dict[str, Any]:
+    generator = (FOUR for _ in range(3))
+    dataset = tf.data.Dataset.from_tensors(FOUR)
+    return {"tuples": [FOUR], "lists": [list(FOUR)], "generator": generator, "dataset": dataset, "indexed": FourParts()}
+
+
+@pytest.mark.parametrize("kind", [*four_parts(), "single"])
+def test_batches_of_four_elements_are_refused(make_line: Callable[..., keras.Model], kind: str) -> None:
+    data = {**four_parts(), "single": [(1.0, 2.0, 3.0, 4.0)]}[kind]
+    with pytest.raises(DataError, match=r"A batch must be .*Received: a batch of 4 elements"):
+        find_lr(make_line(run_eagerly=True), data)
+
+
+def test_a_model_with_its_own_step_takes_batches_of_four_elements() -> None:
+    model = TakesFour([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", run_eagerly=True)
+    for data in ([FOUR], [list(FOUR)], four_parts()["dataset"]):
+        assert find_lr(model, data, iterations=3, end_lr=1e-3).iterations == 3
+
+
 @pytest.mark.parametrize("data", ["data.npz", iter([INPUTS])], ids=["path", "arrays"])
 def test_batches_that_are_no_pairs_are_refused(make_line: Callable[..., keras.Model], data: Any) -> None:
     with pytest.raises(DataError, match=r"batches `\(inputs, targets\)`.*Received: a batch of type (str|ndarray)"):
