@@ -16,6 +16,8 @@ from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from lrdiag.backend import base
 
+_FEW = 16  # examples that take hardly longer than one
+_MOST_FILLED = 4  # times the size of a batch: compiling for another size takes about as long as a pass or two
 _EXACT = ("highest", "float32", "F32_F32_F32")
 
 
@@ -46,8 +48,8 @@ class Engine(base.Engine):
     number = Number
 
     def compiled(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
-        """Compiles for one size of batch. Smaller batches are filled up with copies of their first example."""
-        sizes: dict[str, int] = {}
+        """Compiles for a few sizes of batch. Other batches are filled up with copies of their first example."""
+        sizes: dict[str, set[int]] = {}
         variables: list[keras.Variable] = []
 
         @jax.jit  # type: ignore[untyped-decorator]
@@ -63,12 +65,11 @@ class Engine(base.Engine):
             variables[:] = {id(each): each for each in model.variables}.values()
             kind = repr(tree.map_structure(lambda array: (array.shape[1:], array.dtype), arrays))
             size = len(tree.flatten(arrays)[0])
-            if size > sizes.get(kind, 0):
-                sizes[kind] = 1 << (size - 1).bit_length() if kind in sizes else size
-            outputs, changed = stateless([each.value for each in variables], _filled_up(arrays, sizes[kind] - size))
+            full = _full_size(size, sizes.setdefault(kind, set()))
+            outputs, changed = stateless([each.value for each in variables], _filled_up(arrays, full - size))
             for place, value in changed.items():
                 variables[place].assign(value)
-            return tree.map_structure(lambda output: output[:size], outputs) if sizes[kind] > size else outputs
+            return tree.map_structure(lambda output: output[:size], outputs) if full > size else outputs
 
         return run
 
@@ -142,6 +143,16 @@ class Engine(base.Engine):
         own = [np.asarray(metrics[place])[()] for place in chosen]
         totals = [was + added for was, added in zip(before, own, strict=True)]
         return (logs, (*others, _with(metrics, chosen, totals))), own, totals
+
+
+def _full_size(size: int, compiled: set[int]) -> int:
+    """Returns the size that a batch is filled up to, and adds it to those that the function is compiled for."""
+    fitting = [each for each in compiled if size <= each <= max(_FEW, _MOST_FILLED * size)]
+    if not fitting:
+        is_new = size > 2 * max(compiled, default=0)
+        fitting = [size if is_new else max(_FEW, 1 << (size - 1).bit_length())]
+        compiled.add(fitting[0])
+    return min(fitting)
 
 
 def _filled_up(arrays: Any, missing: int) -> Any:

@@ -68,8 +68,8 @@ def main(folder: Path) -> None:
     for kind in KINDS:
         model = keras.models.load_model(folder / f"{kind}.keras")
         for check in (explained, probed, swept):
-            if kind == "mobilenet" and check is swept:
-                continue  # its statistics of batches of random weights make rounding errors large
+            if kind == "mobilenet" and check is not explained:
+                continue  # it takes JAX half a minute to compile each operation of its own
             found |= {f"{kind} {name}": value for name, value in check(kind, model).items()}
     np.savez(folder / f"{keras.config.backend()}.npz", **found)
 

@@ -44,12 +44,13 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str,
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_engine_computes_the_same(found: Mapping[str, Mapping[str, np.ndarray]], kind: str, engine: str) -> None:
     expected, actual = found["tensorflow"], found[engine]
-    for name in ("layer", "mistakes", "reached"):
+    is_trained = kind != "mobilenet"
+    for name in ("layer", "mistakes", *(["reached"] if is_trained else [])):
         np.testing.assert_array_equal(actual[f"{kind} {name}"], expected[f"{kind} {name}"], err_msg=name)
-    for name in ("losses", "for_it", "against_it", "loss", "gradients"):
-        scale = np.abs(expected[f"{kind} {name}"]).max()
+    for name in ("losses", "for_it", "against_it", *(["loss", "gradients"] if is_trained else [])):
+        scale = np.abs(expected[f"{kind} {name}"]).max() * (10 if name == "gradients" else 1)
         np.testing.assert_allclose(
             actual[f"{kind} {name}"], expected[f"{kind} {name}"], rtol=0, atol=1e-5 * scale, err_msg=name
         )
-    if kind != "mobilenet":
+    if is_trained:
         np.testing.assert_allclose(actual[f"{kind} range_test"], expected[f"{kind} range_test"], rtol=1e-4)
