@@ -377,7 +377,7 @@ def measure(options: argparse.Namespace, name: str, *, images: int, count: int) 
 
 
 if __name__ == "__main__":
-    from lrdiag.backend.start import start_tensorflow
+    from lrdiag.backend.start import start_engine
 
-    start_tensorflow()
+    start_engine()
     main()

@@ -134,7 +134,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from lrdiag.backend.start import start_tensorflow
+    from lrdiag.backend.start import start_engine
 
-    start_tensorflow()
+    start_engine()
     main()
