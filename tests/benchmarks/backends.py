@@ -1,6 +1,6 @@
 """What lrdiag costs on TensorFlow, JAX and PyTorch, as ratios of neighbouring measurements. Run it on an idle machine.
 
-    python tests/benchmarks/backends.py [--engines tensorflow,jax,torch] [--pairs 9] [--images 2000] [--steps 100]
+    python tests/benchmarks/backends.py [--engines tensorflow,jax,torch] [--pairs 9] [--images 2000] [--steps 50]
 
 Each engine runs in a process of its own, where TensorFlow cannot be imported unless it is the engine. Both works of a
 ratio run in this process. The order within a pair alternates. The images are noise of the size of CIFAR-10, and the
@@ -38,16 +38,11 @@ GOALS = {"tensorflow": "≤ 1.10", "jax": "≤ 1.10", "torch": "≤ 1.20"}  # of
 LOW, HIGH = 1e-6, 1e-5  # learning rates at which the network hardly changes
 
 
-def noise(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of ten classes."""
-    generator = np.random.default_rng(0)
-    return generator.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8), generator.integers(0, 10, count)
-
-
 def explaining(images: int, pairs: int) -> list[list[float]]:
     """Measures the job of lrdiag and one forward pass over the same images."""
     from explain import by_bare_pass, with_mistakes
     from overhead import make_fast
+    from workbench import noise
 
     pixels, labels = noise(images)
     return by_bare_pass(with_mistakes(make_fast(pixels, labels), pixels, 10), pairs)
@@ -64,6 +59,7 @@ class Training:
 
     def __init__(self, make: Callable[..., Any], batch_size: int, steps: int) -> None:
         import keras
+        from workbench import noise
 
         self.data = noise(steps * batch_size)
         self.batch_size = batch_size
@@ -141,7 +137,7 @@ def main() -> None:
     parser.add_argument("--engines", default="tensorflow,jax,torch", help="the Keras backends, in order")
     parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--images", type=int, default=2_000, help="images to explain")
-    parser.add_argument("--steps", type=int, default=100, help="steps of a training run")
+    parser.add_argument("--steps", type=int, default=50, help="steps of a training run")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder of the results")
     parser.add_argument("--engine", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -61,19 +61,17 @@ RAGGED = (BATCH_SIZE + 7, BATCH_SIZE + 100)  # images in a pass
 
 @dataclass(frozen=True)
 class Case:
-    """A network, and images of which it misclassifies a quarter.
+    """A network, and images of which it misclassifies some.
 
     Attributes:
         model: The network.
         images: `uint8` array of shape `(n, height, width, channels)`.
-        predicted: `int64` array of shape `(n,)`: the predicted classes.
         labels: `int64` array of shape `(n,)`: the true classes.
         batch_size: Number of images in one pass.
     """
 
     model: Any
     images: np.ndarray
-    predicted: np.ndarray
     labels: np.ndarray
     batch_size: int = BATCH_SIZE
 
@@ -98,6 +96,11 @@ class Case:
         from peers import forward
 
         return partial(forward(self.model, self.batch_size), self.images)
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """The predicted classes."""
+        return self.bare().argmax(axis=1)
 
     @cached_property
     def wrong(self) -> np.ndarray:
@@ -142,7 +145,7 @@ def with_mistakes(model: Any, images: np.ndarray, classes: int, batch_size: int 
     predicted = forward(model, batch_size)(images).argmax(axis=1)
     mistaken = generator.permutation(count) < WRONG * count
     others = (predicted + generator.integers(1, classes, count)) % classes
-    return Case(model, images, predicted, np.where(mistaken, others, predicted), batch_size)
+    return Case(model, images, np.where(mistaken, others, predicted), batch_size)
 
 
 # --- measurements -----------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 TRAIN_IMAGES, TEST_IMAGES = 20_000, 4_000  # of CIFAR-10, the same number of each class
 
 
@@ -29,6 +31,13 @@ def climb(score: Callable[[float], float], rate: float) -> float:
         if best == rate:
             return rate
         rate = best
+
+
+def noise(count: int, size: int = 32, classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    """Returns `uint8` images without meaning, and random labels."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    return images, generator.integers(0, classes, count)
 
 
 def boundaries(measured: dict[str, list[float]], optimizer: str) -> tuple[float, float]:
