@@ -43,10 +43,22 @@ from typing import Any
 
 import numpy as np
 
-LIMIT = 340  # seconds of all processes together
+LIMIT = 320  # seconds of all processes together
 LARGEST = 64 * 2**20  # bytes of the prepared folder
 # Keras, and what it needs that neither JAX nor PyTorch brings.
-CARRIED = ("keras", "absl-py", "h5py", "markdown-it-py", "mdurl", "namex", "optree", "packaging", "pygments", "rich")
+CARRIED = (
+    "keras",
+    "absl-py",
+    "h5py",
+    "markdown-it-py",
+    "mdurl",
+    "namex",
+    "optree",
+    "packaging",
+    "pygments",
+    "rich",
+    "typing-extensions",
+)
 SYSTEMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 TRAIN_STEPS, MAX_LR = 200, 0.1  # of the prepared network
 ENGINES, NETS = ("jax", "torch"), ("fast", "resnet50")
@@ -144,7 +156,7 @@ class Sizes:
     pairs: int
 
 
-ON_GPU, ON_CPU = Sizes(10_000, 512, 64, 9), Sizes(512, 8, 4, 3)
+ON_GPU, ON_CPU = Sizes(10_000, 512, 64, 9), Sizes(512, 4, 2, 3)
 
 
 def measure(folder: Path, out: Path, net: str, work: str) -> None:
@@ -225,6 +237,7 @@ def in_precision(case: Any, policy: str) -> Any:
     twin = make_fast(case.images, case.labels)
     keras.config.set_dtype_policy("float32")
     twin.set_weights(case.model.get_weights())
+    twin.layers[0].finalize_state()  # the normalization of pixels, which keeps constants made of its weights
     return twin
 
 
@@ -333,6 +346,7 @@ def table(values: dict[str, Any]) -> Iterator[str]:
 
     yield "| Device, engine, network | What | Goal | Median | Quartiles | n |\n|---|---|---:|---:|---:|---:|"
     goals = {"maps by default": "≤ 0.001", "maps in float32": "≤ 0.001"}
+    goals |= {"maps in mixed_float16": "≤ 0.01", "maps in mixed_bfloat16": "≤ 0.02"}
     for key, found in values.items():
         who, what = key.rsplit(" | ", 1)
         who = who.replace(" | ", ", ")
