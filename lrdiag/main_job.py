@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lrdiag.callback import ReportingCallback
-from lrdiag.data import evaluation_batches, load_dataset, training_batches
+from lrdiag.data import load_dataset
+from lrdiag.data.batches import evaluation_batches, training_batches
 from lrdiag.diagnosing import Reporter, Stopwatch
 from lrdiag.diagnosis.assemble import dataset_facts
 from lrdiag.diagnosis.compare import refuse_other_images

@@ -119,9 +119,9 @@ def test_mathematics_facts_findings_and_pages_load_no_engine() -> None:
 
 
 def test_engines_are_imported_by_the_backend_only() -> None:
-    """`keras_vis` may, because all of it is about TensorFlow. Imports inside functions are allowed."""
+    """Imports inside functions are allowed."""
     found = {each.file for each in IMPORTS if not each.later and each.package in ENGINES}
-    assert {file for file in found if not file.startswith("backend/")} == {"explain/keras_vis.py"}
+    assert {file for file in found if not file.startswith("backend/")} == set()
 
 
 def test_private_parts_of_keras_are_imported_by_the_backend_only() -> None:

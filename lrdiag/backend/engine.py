@@ -1,29 +1,32 @@
 """The engine that Keras runs on: TensorFlow, JAX or PyTorch.
 
-Each engine is a module of this package with the same functions. `compiler`, `scalar`, `seeds` and `device` describe and
-call them. Nothing else in lrdiag differs between engines.
+Each is a subclass of `lrdiag.backend.base.Engine` in a module of its own. Nothing else in lrdiag differs between them.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lrdiag.errors import SettingsError
 from lrdiag.vocabulary import ENGINES
 
+if TYPE_CHECKING:
+    from lrdiag.backend.base import Engine
+
 
 @cache
-def engine() -> Any:
-    """Returns the module of the engine that Keras runs on.
+def engine() -> Engine:
+    """Returns the engine that Keras runs on.
 
     Raises:
         SettingsError: If lrdiag has none for it.
     """
     name = engine_name()
     require_engine(name)
-    return import_module(f"lrdiag.backend.{name}")
+    running: Engine = import_module(f"lrdiag.backend.{name}").Engine()
+    return running
 
 
 def engine_name() -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from keras import tree
 from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
 
-from lrdiag.backend.compiler import inferring, predict_step
+from lrdiag.backend.engine import engine
 from lrdiag.backend.seeds import RandomState
 
 _DEFAULT_THRESHOLD = 0.5
@@ -48,7 +48,7 @@ class Inference:
             return self.model(inputs, training=False)
         inputs = tree.map_structure(keras.ops.convert_to_tensor, inputs)
         data = (inputs,) if self.takes_tuples else keras.utils.pack_x_y_sample_weight(inputs)
-        return predict_step(self.model, data)
+        return engine().predict_step(self.model, data)
 
     def _is_rejected(self, example: Any) -> bool:
         """Whether `predict_step` fails on bare inputs, but takes the tuple that a dataset gives."""
@@ -153,7 +153,7 @@ def state_kept(model: keras.Model) -> Iterator[None]:
     randomness = RandomState()
     before = [(each, keras.ops.copy(each)) for each in _changed_by_inference(model)]
     try:
-        with inferring(model):
+        with engine().inferring(model):
             yield
     finally:
         for variable, value in before:

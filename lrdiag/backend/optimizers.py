@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
 from lrdiag.backend.engine import engine
-from lrdiag.backend.scalar import Scalar, synchronize
 from lrdiag.errors import ModelError, SettingsError
 
 # Consecutive batches without an update. Loss scaling needs about 15: for float16 it starts at 2**15 and is halved each
@@ -28,21 +26,6 @@ class NumpySchedule(LearningRateSchedule):  # type: ignore[misc]
         Args:
             step: Number of batches so far, as Keras counts them.
         """
-
-
-def in_float64(function: Callable[[Any, Any], Any], step: Any) -> Any:
-    """Computes a function of the step in float64, inside the training step.
-
-    In float32, a step divided by the length of a cycle may be just below a whole number, and the restart is missed.
-
-    Args:
-        function: Takes the step and the numpy-like module to compute with.
-        step: A number, an array, or a variable of whole numbers.
-
-    Returns:
-        A float32 tensor of the shape of `step`.
-    """
-    return engine().in_float64(function, step)
 
 
 def unscaled(optimizer: keras.Optimizer) -> keras.Optimizer:
@@ -152,13 +135,13 @@ class HyperParameters:
 
     def __init__(self, optimizer: keras.Optimizer, model: keras.Model) -> None:
         self._optimizer, self._model = optimizer, model
-        self._batches = Scalar(batch_counter(optimizer), model)
+        self._batches = engine().number(batch_counter(optimizer), model)
 
     def learning_rate(self) -> float:
         """Returns the learning rate."""
         value = self._value_of(held_rate(self._optimizer))
         if value is None:
-            synchronize(self._model)  # a schedule reads the number of batches
+            engine().synchronize(self._model)  # a schedule reads the number of batches
             return float(self._optimizer.learning_rate)
         return value
 
@@ -175,7 +158,7 @@ class HyperParameters:
         if isinstance(held, NumpySchedule):
             return held.at(int(self._batches.read()))
         if isinstance(held, keras.Variable):
-            return float(Scalar(held, self._model).read())
+            return float(engine().number(held, self._model).read())
         return None
 
 
@@ -247,7 +230,7 @@ class UpdateCounter:
 
     def __init__(self, optimizer: keras.Optimizer, model: keras.Model) -> None:
         self._may_skip = hasattr(optimizer, "inner_optimizer")
-        self._counter = Scalar(batch_counter(optimizer), model)
+        self._counter = engine().number(batch_counter(optimizer), model)
         self._batches_per_update = batches_per_update(optimizer)
         self.batches = int(self._counter.read())
         self.is_complete = True

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from lrdiag.backend.compiler import Delta, with_gradients
+from lrdiag.backend.base import Delta
+from lrdiag.backend.engine import engine
 from lrdiag.backend.inference import unnoticed
 from lrdiag.backend.tap import exchanged
 from lrdiag.errors import ModelError
@@ -96,7 +97,7 @@ def probe(
 
     with unnoticed(model):
         model._compile_loss.build(y, model(x, training=False))  # JAX can't create its variables below
-        returned, features, (gradients,) = with_gradients(
+        returned, features, (gradients,) = engine().with_gradients(
             forward, x, lambda returned: [returned["loss"]], model.trainable_variables
         )
         returned, features, gradients = tree.map_structure(_array, (returned, features, gradients))

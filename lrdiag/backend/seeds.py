@@ -8,8 +8,24 @@ import keras
 import numpy as np
 from keras.src.backend.common import global_state
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
 
 from lrdiag.backend.engine import engine
+
+
+def set_seeds(seed: int) -> None:
+    """Sets the random seeds of Python, numpy, Keras and its engine.
+
+    `keras.utils.set_random_seed` does the same, but imports TensorFlow wherever it is installed.
+
+    Args:
+        seed: Random seed.
+    """
+    global_state.set_global_attribute(GLOBAL_RANDOM_SEED, seed)
+    global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)  # Keras makes it again from the seed
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    engine().set_seed(seed)
 
 
 class RandomState:

@@ -88,6 +88,16 @@ def fit_undone(model: keras.Model) -> Iterator[None]:
         randomness.restore()
 
 
+@contextmanager
+def training_continued(model: keras.Model) -> Iterator[None]:
+    """Evaluates the model between two steps of `fit`. With PyTorch, `evaluate` ends the mode of training."""
+    restore_mode = engine().keep_mode(model)
+    try:
+        yield
+    finally:
+        restore_mode()
+
+
 def _forget_build(model: keras.Model, compiled: list[Any]) -> None:
     """Lets the next `fit` build metrics and losses, as the first does. It takes a batch for that, which it shuffles."""
     for each in compiled:

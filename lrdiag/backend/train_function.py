@@ -51,7 +51,7 @@ class BatchLoss:
         if tracker is None:
             raise _unknown_loss("no metric of that name")
         self._model = model
-        self._sums = [engine().Number(each, model) for each in (tracker.total, tracker.count)]
+        self._sums = [engine().number(each, model) for each in (tracker.total, tracker.count)]
 
     def begin(self) -> None:
         """Call at the beginning of each batch."""

@@ -110,9 +110,9 @@ def _class_label(source: Any) -> Any:
     if hasattr(source, "names") and hasattr(source, "num_classes"):
         return source
     features = getattr(getattr(source, "info", source), "features", source)
-    if not callable(getattr(features, "values", None)):
+    if not callable(getattr(features, "items", None)):  # a tensor of PyTorch has `values`, but no `items`
         return None
-    found = [each for each in features.values() if hasattr(each, "names") and hasattr(each, "num_classes")]
+    found = [each for _, each in features.items() if hasattr(each, "names") and hasattr(each, "num_classes")]
     return found[0] if len(found) == 1 else None
 
 

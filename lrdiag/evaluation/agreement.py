@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import tree
 
-from lrdiag.backend.compiler import compiled, rounds_to_ten_bits
+from lrdiag.backend.engine import engine
 from lrdiag.backend.inference import evaluate, has_loss_weights, overrides, predict
 from lrdiag.errors import ModelError
 from lrdiag.explain import loss as losses
@@ -123,7 +123,7 @@ def _loss_recovers(opened: OpenedModel, inputs: Any, labels: np.ndarray, scores:
         return None
     if abs(right.mean() - wrong.mean()) <= _NO_DIFFERENCE * _loss_tolerance(opened, right.mean()):
         return None
-    measure = compiled(
+    measure = engine().compiled(
         lambda images, truth: opened.loss(truth, opened.chosen(opened.inference(images)))[None], opened.model
     )
     with warnings.catch_warnings():  # Keras warns of the contradiction
@@ -189,7 +189,9 @@ def _loss_tolerance(opened: OpenedModel, loss: float) -> float:
 def _is_coarse(opened: OpenedModel) -> bool:
     """Whether the model computes with fewer bits than those of float32."""
     layers = [opened.model, *(step.layer for step in opened.steps)]
-    return rounds_to_ten_bits() or any(getattr(each, "compute_dtype", "") in ("float16", "bfloat16") for each in layers)
+    return engine().rounds_to_ten_bits() or any(
+        getattr(each, "compute_dtype", "") in ("float16", "bfloat16") for each in layers
+    )
 
 
 def _refusal(opened: OpenedModel, own: np.ndarray, theirs: np.ndarray) -> ModelError:

@@ -30,5 +30,5 @@ def _enlarged(maps: Any, size: np.ndarray | None) -> Any:
     """The maps at another size, as parts of the same score: more positions have lower values."""
     if size is None or tuple(maps.shape[1:]) == tuple(size):
         return maps
-    share = np.prod(maps.shape[1:]) / np.prod(size)
+    share = float(np.prod(maps.shape[1:]) / np.prod(size))  # PyTorch takes no scalars of NumPy
     return share * ops.image.resize(maps[..., np.newaxis], tuple(size.tolist()), "bilinear")[..., 0]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from keras import ops, tree
 
-from lrdiag.backend.compiler import compiled
+from lrdiag.backend.engine import engine
 from lrdiag.data.inputs import slices
 from lrdiag.explain.model import OpenedModel
 
@@ -39,7 +39,8 @@ class Method(Protocol):
     """How maps are made.
 
     Attributes:
-        in_one_pass: Whether the maps are made while the model scores the images, at little cost.
+        in_one_pass: Whether every image is explained, in the pass that scores it. Otherwise the misclassified images
+            are, in further passes.
     """
 
     in_one_pass: bool
@@ -62,12 +63,12 @@ class Engine:
 
     Args:
         opened: The model.
-        method: The method. If it takes more than one pass, only misclassified images are explained.
+        method: The method.
     """
 
     def __init__(self, opened: OpenedModel, method: Method) -> None:
         self._method = method
-        self._scores = compiled(opened, opened.model)
+        self._scores = engine().compiled(opened, opened.model)
         self._sizes: dict[str, tuple[int, ...]] = {}
 
     def scores(self, inputs: Any) -> np.ndarray:
@@ -84,6 +85,7 @@ class Engine:
 
     def explain_mistakes(self, inputs: Any, labels: np.ndarray) -> Explained:
         """Scores of every image, and signed maps of the misclassified images."""
+        labels = np.asarray(labels, np.int64)
         if self._method.in_one_pass:
             both = np.stack([np.full_like(labels, PREDICTED), labels], axis=1)
             scores, maps = self._method.explain(inputs, both)

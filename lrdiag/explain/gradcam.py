@@ -52,8 +52,9 @@ class GradCAM:
         >>> lrdiag.overlay(images, explainer.maps(images)).shape
         (6, 8, 8, 3)
 
-    There are seven methods. Only the first two provide signed maps; the maps of the others are ≥ 0. The last three take
-    more than one pass. They explain misclassified images only, and provide no mean maps of the classes.
+    There are seven methods. The first two explain every image in the pass that predicts it. The others explain the
+    misclassified images in further passes, and provide neither signed maps nor the mean maps of the classes: their maps
+    are ≥ 0.
 
     - `"gradcam"`: weights each feature map of the layer by the mean of its gradient.
     - `"hirescam"`: weights each position of the feature maps by its own gradient.

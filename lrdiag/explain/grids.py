@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from lrdiag.backend.compiler import is_computed
+from lrdiag.backend.engine import engine
 from lrdiag.backend.graph import parts
 from lrdiag.backend.tap import Call, all_calls
 from lrdiag.errors import ModelError
@@ -139,7 +139,7 @@ class _Probe:
         steps = iter(self._opened.steps)
 
         def measure(call: Call) -> None:
-            if not hasattr(call.output, "shape") or not is_computed(call.output):
+            if not hasattr(call.output, "shape") or not engine().is_computed(call.output):
                 return
             step = next(steps, None)
             if step is None or step.layer is not call.layer or call.output.shape[0] != PARTS + 1:

@@ -33,8 +33,9 @@ def compare_with_keras_vis(
     """Computes the maps of some images with tf-keras-vis and compares them.
 
     tf-keras-vis runs the model itself, not the compiled pass that made `maps`; only the softmax or sigmoid at the end
-    of the model is removed in the same way. The comparison is skipped if tf-keras-vis does not support the model, or if
-    the time of a single image suggests that it would take longer than `SECONDS`.
+    of the model is removed in the same way. The comparison is skipped if Keras does not run on TensorFlow, if
+    tf-keras-vis does not support the model, or if the time of a single image suggests that it would take longer than
+    `SECONDS`.
 
     Args:
         opened: The model.
@@ -64,6 +65,8 @@ def compare_with_keras_vis(
 def _unsupported(opened: OpenedModel, layer: str, image: np.ndarray) -> str | None:
     """Returns why tf-keras-vis does not support the model, or `None` if it does."""
     model = opened.model
+    if keras.config.backend() != "tensorflow":
+        return "tf-keras-vis runs on TensorFlow only"
     if not getattr(model, "inputs", None):
         return "tf-keras-vis does not support subclassed models"
     if len(model.inputs) != 1 or len(model.outputs) != 1:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from lrdiag.backend.compiler import is_computed
+from lrdiag.backend.engine import engine
 from lrdiag.backend.graph import parts
 from lrdiag.backend.inference import Inference, binary_threshold, state_kept
 from lrdiag.backend.tap import Call, all_calls, exchanged, may_end_in_function, without_function
@@ -339,13 +339,13 @@ def _steps(calls: list[Call]) -> list[Step]:
             is_new=all(call.output is not earlier.output for earlier in calls[:place]),
         )
         for place, call in enumerate(calls)
-        if hasattr(call.output, "shape") and is_computed(call.output)
+        if hasattr(call.output, "shape") and engine().is_computed(call.output)
     ]
 
 
 def _gave(call: Call, final: Any) -> bool:
     """Whether the call returned `final`, apart from reshaping and casting."""
-    if not hasattr(call.output, "shape") or not is_computed(call.output):
+    if not hasattr(call.output, "shape") or not engine().is_computed(call.output):
         return False
     if np.prod(call.output.shape) != np.prod(final.shape):
         return False

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from keras import ops, tree
 
-from lrdiag.backend.compiler import Delta, compiled, with_gradients
+from lrdiag.backend.base import Delta
+from lrdiag.backend.engine import engine
 from lrdiag.errors import ModelError
 from lrdiag.explain.arranging import arranged
 from lrdiag.explain.engine import scores_of, with_predicted
@@ -47,7 +48,7 @@ class Saliency:
         self._opened, self._plan = opened, plan
         self._pictures = [each.pictures[0] for each in plan.maps]
         self._images = FloatImages(opened, self._pictures, self.name)
-        self._run = compiled(self._scores_and_sizes, opened.model)
+        self._run = engine().compiled(self._scores_and_sizes, opened.model)
 
     def explain(self, inputs: Any, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores and maps, as `Method.explain` describes.
@@ -69,7 +70,7 @@ class Saliency:
 
     def _scores_and_sizes(self, inputs: Any, classes: Any) -> tuple[Any, list[Any]]:
         """Scores, and the absolute gradients of each input with pictures, of shape `(n, k, *shape)`."""
-        scores, _, gradients = with_gradients(self._forward, inputs, lambda scores: scores_of(scores, classes))
+        scores, _, gradients = engine().with_gradients(self._forward, inputs, lambda scores: scores_of(scores, classes))
         sizes = []
         for place, of_classes in zip(self._images.places, zip(*gradients, strict=True), strict=True):
             if any(gradient is None for gradient in of_classes):
@@ -114,7 +115,7 @@ class SmoothGrad(Saliency):
 
     def __init__(self, opened: OpenedModel, plan: Plan) -> None:
         super().__init__(opened, plan)
-        self._scores = compiled(opened, opened.model)
+        self._scores = engine().compiled(opened, opened.model)
 
     def explain(self, inputs: Any, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores and maps, as `Method.explain` describes.

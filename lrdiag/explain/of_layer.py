@@ -1,4 +1,4 @@
-"""Maps from the feature maps of layers and their gradients, in the pass that scores the images."""
+"""Maps from the feature maps of layers and their gradients, in one pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from lrdiag.backend.compiler import compiled, with_gradients
+from lrdiag.backend.engine import engine
 from lrdiag.explain.arranging import arranged
 from lrdiag.explain.engine import scores_of
 from lrdiag.explain.grids import grid_of
@@ -26,16 +26,16 @@ class LayerGradients:
         opened: The model.
         plan: The layers whose feature maps are weighted, and the pictures that the maps belong to.
         weigh: One of the formulas of `lrdiag.explain.weighting`.
-        signed: Whether negative values are evidence against the class; otherwise they are set to 0.
+        signed: Whether negative values are evidence against the class. Then every image is explained, for the mean maps
+            of the classes. Otherwise they are set to 0.
     """
-
-    in_one_pass = True
 
     def __init__(self, opened: OpenedModel, plan: Plan, weigh: Callable[[Any, Any], Any], *, signed: bool) -> None:
         self._opened, self._plan, self._weigh, self._signed = opened, plan, weigh, signed
+        self.in_one_pass = signed
         self._held = held_constant_in(opened) if plan.of_tokens else nullcontext
         self._grids = [grid_of(layer, opened) for layer in plan.called]
-        self._run = compiled(self._scores_and_maps, opened.model)
+        self._run = engine().compiled(self._scores_and_maps, opened.model)
 
     def explain(self, inputs: Any, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores and maps, as `Method.explain` describes."""
@@ -45,7 +45,9 @@ class LayerGradients:
     def _scores_and_maps(self, inputs: Any, classes: Any) -> tuple[Any, Any]:
         forward = forward_of(self._opened, self._plan.layers)
         with self._held():
-            scores, features, gradients = with_gradients(forward, inputs, lambda scores: scores_of(scores, classes))
+            scores, features, gradients = engine().with_gradients(
+                forward, inputs, lambda scores: scores_of(scores, classes)
+            )
         return scores, ops.stack([self._map(features, of_class) for of_class in gradients], axis=1)
 
     def _map(self, features: list[Any], gradients: list[Any]) -> Any:

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from lrdiag.backend.compiler import Delta, with_gradients
+from lrdiag.backend.base import Delta
+from lrdiag.backend.engine import engine
 from lrdiag.backend.tap import exchanged
 from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.pictures import pictures_of
@@ -52,7 +53,7 @@ def last_calls(opened: OpenedModel, layers: Sequence[keras.Operation]) -> list[i
         Indices of the calls of all these layers, in the order in which they return.
     """
     one = tree.map_structure(lambda array: array[:1], opened.sample)
-    _, _, (gradients,) = with_gradients(forward_of(opened, layers), one, lambda scores: [scores])
+    _, _, (gradients,) = engine().with_gradients(forward_of(opened, layers), one, lambda scores: [scores])
     return [place for place, gradient in enumerate(gradients) if gradient is not None]
 
 

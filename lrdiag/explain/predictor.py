@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from lrdiag.backend.compiler import compiled
+from lrdiag.backend.engine import engine
 from lrdiag.data.inputs import labelled_batches, pieces, slices
 from lrdiag.explain.engine import Explained, predicted_classes
 from lrdiag.explain.model import OpenedModel
@@ -24,7 +24,7 @@ class Predictor:
 
     def __init__(self, opened: OpenedModel, batch_size: int) -> None:
         self.opened, self.batch_size = opened, batch_size
-        self._scores = compiled(opened, opened.model)
+        self._scores = engine().compiled(opened, opened.model)
 
     def scores(self, images: Any) -> np.ndarray:
         """Scores whose softmax is the probability of each class, a `float64` array of shape `(n, classes)`."""

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from lrdiag.backend.compiler import compiled
+from lrdiag.backend.engine import engine
 from lrdiag.data.inputs import slices
 from lrdiag.explain.arranging import arranged
 from lrdiag.explain.engine import with_predicted
@@ -47,9 +47,9 @@ class ScoreCam:
         self._calls = {call: each.pictures for each in plan.maps for call in each.calls}
         self._grids = [grid_of(layer, opened) for layer in plan.called]
         self._images = FloatImages(opened, [picture for each in plan.maps for picture in each.pictures], "scorecam")
-        self._run = compiled(self._scores_and_features, opened.model)
+        self._run = engine().compiled(self._scores_and_features, opened.model)
         self._scores_of_masked = {
-            pictures: compiled(partial(self._masked_scores, pictures), opened.model)
+            pictures: engine().compiled(partial(self._masked_scores, pictures), opened.model)
             for pictures in set(self._calls.values())
         }
 
@@ -136,4 +136,5 @@ def _resized(maps: Any, size: int, axis: int) -> Any:
     before = np.floor(places).astype(np.int32)
     after = np.minimum(before + 1, maps.shape[axis] - 1)
     shares = (places - before).astype(np.float32).reshape([-1 if each == axis else 1 for each in range(4)])
+    shares = ops.convert_to_tensor(shares)
     return (1 - shares) * ops.take(maps, before, axis) + shares * ops.take(maps, after, axis)

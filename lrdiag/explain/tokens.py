@@ -18,8 +18,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from lrdiag.backend.compiler import is_computed
 from lrdiag.backend.constants import held_constant, queries_and_keys
+from lrdiag.backend.engine import engine
 from lrdiag.backend.graph import parts
 from lrdiag.backend.tap import Call, all_calls
 from lrdiag.explain.model import OpenedModel, Step
@@ -78,7 +78,7 @@ def held_constant_in(opened: OpenedModel) -> Callable[[], AbstractContextManager
 def _are_weights(call: Call) -> bool:
     """Whether a layer without weights of its own returns rows of positive numbers whose sum is 1, in several heads."""
     shape: Any = getattr(call.output, "shape", ())
-    if len(shape) != 4 or shape[-1] == 1 or getattr(call.layer, "weights", ()) or not is_computed(call.output):
+    if len(shape) != 4 or shape[-1] == 1 or getattr(call.layer, "weights", ()) or not engine().is_computed(call.output):
         return False
     values = ops.convert_to_numpy(ops.cast(call.output, "float32"))
     return bool((values >= 0).all() and (abs(values.sum(axis=-1) - 1) <= _SUMS).all())

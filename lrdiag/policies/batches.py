@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
+from itertools import islice
 from typing import Any
 
 import keras
@@ -11,13 +12,24 @@ import numpy as np
 
 from lrdiag.backend import pipelines
 from lrdiag.backend.arrays import dense
-from lrdiag.data.inputs import is_list_of_batches, number_of_batches
+from lrdiag.data.inputs import is_list_of_batches, number_of_batches, unpacked
 from lrdiag.data.random_batches import random_batches
 from lrdiag.errors import DataError
 
+MOST_PARTS = 3
+"""Inputs, targets and weights: all that Keras's own training step can take from a batch."""
+
 
 def endless_batches(
-    x: Any, y: Any, sample_weight: Any, *, batch_size: int | None, sweep: int, sweeps: int, batches: int
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    *,
+    batch_size: int | None,
+    sweep: int,
+    sweeps: int,
+    batches: int,
+    own_step: bool = False,
 ) -> tuple[Any, int | None]:
     """Returns batches for one of several sweeps. They start again at the end of the data.
 
@@ -33,15 +45,16 @@ def endless_batches(
         sweep: Number of the sweep, from 0.
         sweeps: Number of sweeps.
         batches: Number of batches in a sweep.
+        own_step: Whether the model has its own `train_step`, which may take batches of any number of parts.
 
     Returns:
         What to pass to `model.fit` as `x`, and as `steps_per_epoch`.
 
     Raises:
-        DataError: If arrays are empty or differ in length, or if `y`, `sample_weight` or `batch_size` is given although
-            `x` gives batches.
+        DataError: If arrays are empty or differ in length, if a batch has too many parts, or if `y`, `sample_weight`
+            or `batch_size` is given although `x` gives batches.
     """
-    if _is_arrays(x):
+    if _is_arrays(x) and not (y is None and _is_list_of_long_batches(x)):
         _require_targets_for(sample_weight, y)
         given = {"x": x, "y": y, "sample_weight": sample_weight}
         parts = {name: _as_arrays(part) for name, part in given.items() if part is not None}
@@ -49,7 +62,9 @@ def endless_batches(
         arrays = tuple(parts.values())
         return random_batches(arrays, batch_size or 32, seed=0, start=sweep * batches), sys.maxsize
     _require_none(y=y, sample_weight=sample_weight, batch_size=batch_size)
+    require_parts = _any_parts if own_step else _require_parts
     if pipelines.is_dataset(x):
+        require_parts(x.element_spec)
         start = _start(pipelines.length_of(x), sweep, sweeps, batches)
         return pipelines.without_autotuning(x.repeat().skip(start)), sys.maxsize
     if isinstance(x, keras.utils.PyDataset):
@@ -62,7 +77,7 @@ def endless_batches(
             "Argument `x` must be arrays, a tf.data.Dataset, a keras.utils.PyDataset, or an iterable of batches. "
             f"Received: {type(x).__name__}"
         )
-    return _repeated(x, 0 if isinstance(x, Iterator) else sweep * batches), None
+    return _repeated(x, 0 if isinstance(x, Iterator) else sweep * batches, require_parts), None
 
 
 def no_batch() -> DataError:
@@ -70,25 +85,45 @@ def no_batch() -> DataError:
     return DataError("A range test needs at least one batch. Received: data without a batch")
 
 
-def require_repeatable(validation_data: Any, steps: int | None = None) -> None:
-    """Raises if data can't be evaluated again and again: an iterator, or a dataset without end.
+def repeatable(validation_data: Any, steps: int | None = None) -> Any:
+    """Returns data that `model.evaluate` takes again and again on every engine.
 
     Args:
-        validation_data: The data, or `None`.
+        validation_data: Arrays `(x,)`, `(x, y)` or `(x, y, sample_weight)`; a `tf.data.Dataset`, a
+            `keras.utils.PyDataset` or an iterable of batches; or `None`. The batches of an iterable are kept in memory.
         steps: Number of batches to evaluate, or `None` for all.
 
+    Returns:
+        A tuple of arrays, a dataset, or `None`.
+
     Raises:
-        DataError: If it can't.
+        DataError: If it is an iterator, has no end, or is anything else.
     """
+    if validation_data is None:
+        return None
     is_indexed = isinstance(validation_data, keras.utils.PyDataset)
-    endless = pipelines.is_infinite(validation_data)
-    endless |= is_indexed and number_of_batches(validation_data) is None
-    if (endless and steps is None) or (isinstance(validation_data, Iterator) and not is_indexed):
-        raise DataError(
-            "Argument `validation_data` is evaluated after each update, so it must be finite and repeatable. Pass "
-            "arrays, or a dataset without `repeat()`, or `validation_steps`, the number of its batches to evaluate. "
-            f"Received: {type(validation_data).__name__}"
+    if is_indexed or pipelines.is_dataset(validation_data):
+        is_endless = (
+            number_of_batches(validation_data) is None if is_indexed else pipelines.is_infinite(validation_data)
         )
+        if is_endless and steps is None:
+            raise _not_repeatable(validation_data)
+        return validation_data
+    arrays = unpacked(validation_data)
+    if arrays[0] is not validation_data or _is_arrays(validation_data):
+        return keras.tree.map_structure(dense, arrays)
+    is_finite = isinstance(validation_data, Sized) or (steps is not None and isinstance(validation_data, Iterable))
+    if not is_finite or isinstance(validation_data, Iterator):
+        raise _not_repeatable(validation_data)
+    return _Listed([_dense_batch(batch) for batch in islice(validation_data, steps)])
+
+
+def _not_repeatable(validation_data: Any) -> DataError:
+    return DataError(
+        "Argument `validation_data` is evaluated after each update, so it must be finite and repeatable. Pass "
+        "arrays, or a dataset without `repeat()`, or `validation_steps`, the number of its batches to evaluate. "
+        f"Received: {type(validation_data).__name__}"
+    )
 
 
 def _start(length: int | None, sweep: int, sweeps: int, batches: int) -> int:
@@ -108,8 +143,12 @@ def _is_arrays(x: Any) -> bool:
     return bool(leaves) and all(hasattr(leaf, "shape") for leaf in leaves)
 
 
+def _is_list_of_long_batches(x: Any) -> bool:
+    return isinstance(x, list) and all(isinstance(part, list | tuple) and len(part) > MOST_PARTS for part in x)
+
+
 def _as_arrays(part: Any) -> Any:
-    return keras.tree.map_structure(np.asarray, keras.tree.lists_to_tuples(part))
+    return keras.tree.map_structure(lambda array: np.asarray(dense(array)), keras.tree.lists_to_tuples(part))
 
 
 def _require_one_size(parts: dict[str, Any]) -> None:
@@ -121,12 +160,12 @@ def _require_one_size(parts: dict[str, Any]) -> None:
     if others or not size:
         received = (f"{name} of {', '.join(map(str, sorted(each)))}" for name, each in sizes.items())
         raise DataError(
-            "Inputs, targets and weights must be arrays with the same number of examples, at least one. Pass sparse or "
-            f"ragged ones as a tf.data.Dataset of batches. Received: {'; '.join(received)} examples"
+            "Inputs, targets and weights must be arrays with the same number of examples, at least one. Pass ragged "
+            f"ones as a tf.data.Dataset of batches. Received: {'; '.join(received)} examples"
         )
 
 
-def _repeated(batches: Iterable[Any], skip: int) -> Iterator[Any]:
+def _repeated(batches: Iterable[Any], skip: int, require_parts: Callable[[Any], None]) -> Iterator[Any]:
     """Yields batches after the first `skip`, again and again, until an iteration gives none.
 
     Raises:
@@ -138,9 +177,31 @@ def _repeated(batches: Iterable[Any], skip: int) -> Iterator[Any]:
         for batch in batches:
             taken += 1
             if taken > skip:
-                yield keras.tree.map_structure(dense, tuple(batch) if isinstance(batch, list) else batch)
+                require_parts(batch)
+                yield _dense_batch(batch)
     if taken <= skip:
         raise no_batch()
+
+
+def _dense_batch(batch: Any) -> tuple[Any, ...]:
+    if not isinstance(batch, tuple | list):
+        raise DataError(
+            "An iterable must give batches `(inputs, targets)` or `(inputs, targets, weights)`. "
+            f"Received: a batch of type {type(batch).__name__}"
+        )
+    return tuple(keras.tree.map_structure(dense, part) for part in batch)
+
+
+def _require_parts(batch: Any) -> None:
+    if isinstance(batch, tuple | list) and len(batch) > MOST_PARTS:
+        raise DataError(
+            "A batch must be `inputs`, `(inputs, targets)` or `(inputs, targets, weights)`. Put several inputs into a "
+            f"tuple or dict of their own. Received: a batch of {len(batch)} elements"
+        )
+
+
+def _any_parts(batch: Any) -> None:
+    """Accepts every batch."""
 
 
 def _require_targets_for(sample_weight: Any, y: Any) -> None:
@@ -155,6 +216,20 @@ def _require_none(**arguments: Any) -> None:
                 f"Argument `{name}` is only for arrays. If `x` gives batches, they must be `(inputs, targets)` or "
                 f"`(inputs, targets, weights)`. Received: {name} of type {type(value).__name__}"
             )
+
+
+class _Listed(keras.utils.PyDataset):  # type: ignore[misc]
+    """A `PyDataset` of batches in memory."""
+
+    def __init__(self, batches: list[Any]) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._batches[index]
 
 
 class _Repeated(keras.utils.PyDataset):  # type: ignore[misc]
@@ -173,4 +248,6 @@ class _Repeated(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, index: int) -> Any:
         index += self._skip
         batches = number_of_batches(self._dataset)
-        return self._dataset[index if batches is None else index % batches]
+        batch = self._dataset[index if batches is None else index % batches]
+        _require_parts(batch)  # which Keras requires of a `PyDataset` for each model
+        return batch

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import keras
 
 from lrdiag import formats
+from lrdiag.backend.engine import engine
 from lrdiag.backend.optimizers import UpdateCounter, batches_per_update, require_settable_rate, unscaled
-from lrdiag.backend.scalar import Scalar
 from lrdiag.errors import SettingsError
 from lrdiag.models.accepted import Callback
 from lrdiag.policies.preview import Previewed
@@ -107,8 +107,8 @@ class CurveLR(Previewed, Callback):
         optimizer = unscaled(self.model.optimizer)
         self._batches_per_update = batches_per_update(self.model.optimizer)
         self._updates = UpdateCounter(self.model.optimizer, self.model)
-        self._rate = Scalar(optimizer.learning_rate, self.model)
-        self._momentum = Scalar(optimizer.momentum, self.model) if self.momentum else None
+        self._rate = engine().number(optimizer.learning_rate, self.model)
+        self._momentum = engine().number(optimizer.momentum, self.model) if self.momentum else None
         self._expected_rate = self._rate.read()
         self._started = False
         self._checked_fit = False
@@ -153,6 +153,7 @@ class CurveLR(Previewed, Callback):
             SettingsError: If another callback has set the rate since the last update.
             ModelError: If the optimizer makes no updates.
         """
+        engine().synchronize(self.model)  # JAX is still computing the step, and each reading waits for it
         if self._started:
             self._updates.count()
             self._require_untouched_rate()

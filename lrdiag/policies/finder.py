@@ -24,10 +24,10 @@ from lrdiag.backend.optimizers import (
     is_adaptive,
     require_single_steps,
 )
-from lrdiag.backend.state import TrainingState, build_on, fit_undone
+from lrdiag.backend.state import TrainingState, build_on, fit_undone, training_continued
 from lrdiag.errors import ModelError, SettingsError, require_choice, require_count
 from lrdiag.models.accepted import Callback, require_keras_model
-from lrdiag.policies.batches import endless_batches, no_batch, require_repeatable
+from lrdiag.policies.batches import endless_batches, no_batch, repeatable
 from lrdiag.policies.swept_rate import SweptRate, restore_schedules
 from lrdiag.rate.curves import LADDERS
 from lrdiag.rate.range_test import DIVERGED, NOT_FINITE, SWEPT, RangeTest, Sweep
@@ -73,8 +73,8 @@ class LRFinder(Callback):
         end_lr: The last rate.
         iterations: Number of updates in the sweep.
         mode: `"exponential"` or `"linear"`: how the rate increases.
-        validation_data: Data that `model.evaluate` accepts: a pair of arrays, or a dataset. Its loss is measured after
-            each update and the rates are read from it, so keep it small.
+        validation_data: A pair of arrays, or a dataset or iterable of batches. Its loss is measured after each update
+            and the rates are read from it, so keep it small.
         smoothing: Weight of the past in the smoothed loss, in [0, 1).
         diverge_factor: Multiple of the lowest smoothed loss that ends the sweep, more than 1.
         on_step: Called with the loss of each update.
@@ -103,8 +103,7 @@ class LRFinder(Callback):
     ) -> None:
         super().__init__()
         require_choice("mode", mode, LADDERS)
-        require_repeatable(validation_data, validation_steps)
-        self.validation_data, self.validation_steps = validation_data, validation_steps
+        self.validation_data, self.validation_steps = repeatable(validation_data, validation_steps), validation_steps
         self.on_step = on_step
         self._new_sweep = partial(RunningSweep, LADDERS[mode](start_lr, end_lr, iterations), smoothing, diverge_factor)
         self._undo: list[Callable[[], object]] = []
@@ -212,9 +211,10 @@ class LRFinder(Callback):
 
     def _validation_loss(self) -> float:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(self.validation_data)
-        figures = self.model.evaluate(
-            x, y, sample_weight=weights, steps=self.validation_steps, verbose=0, return_dict=True
-        )
+        with training_continued(self.model):
+            figures = self.model.evaluate(
+                x, y, sample_weight=weights, steps=self.validation_steps, verbose=0, return_dict=True
+            )
         return float(figures["loss"])
 
     def _stop(self, reason: str) -> None:
@@ -316,7 +316,14 @@ def find_lr(
     for repeat in range(repeats):
         needed = iterations * batches_per_update(model.optimizer)
         batches, steps = endless_batches(
-            x, y, sample_weight, batch_size=batch_size, sweep=repeat, sweeps=repeats, batches=needed
+            x,
+            y,
+            sample_weight,
+            batch_size=batch_size,
+            sweep=repeat,
+            sweeps=repeats,
+            batches=needed,
+            own_step=type(model).train_step is not keras.Model.train_step,
         )
         sweeps.append(_sweep(model, finder, batches, steps, class_weight))
     return RangeTest(tuple(sweeps))

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from lrdiag.backend.optimizers import NumpySchedule, in_float64
+from lrdiag.backend.engine import engine
+from lrdiag.backend.optimizers import NumpySchedule
 from lrdiag.errors import require_count
 from lrdiag.policies.preview import Previewed
 from lrdiag.rate.curves import (
@@ -58,7 +59,7 @@ class CurveSchedule(Previewed, NumpySchedule):
         """Returns the rate at `step`, a float32 tensor."""
         if self.gradient_accumulation_steps > 1:
             step = ops.floor_divide(step, self.gradient_accumulation_steps)
-        return in_float64(self.curve, step)
+        return engine().in_float64(self.curve, step)
 
     def at(self, step: int) -> float:
         """Returns the rate at `step`, bit-identical to the tensor and a hundred times faster.

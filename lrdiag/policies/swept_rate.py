@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 
 from lrdiag import formats
+from lrdiag.backend.engine import engine
 from lrdiag.backend.optimizers import HyperParameters, ReplacedRate, held_rate, inner_optimizers
-from lrdiag.backend.scalar import Scalar
 from lrdiag.backend.train_function import compile_again, compiled_step, set_compiled_step
 from lrdiag.errors import SettingsError
 
@@ -41,7 +41,7 @@ class SweptRate:
                 variables.append(ReplacedRate(optimizer, rate).variable)
         if self._has_schedules:
             compile_again(self._model)
-        self._scalars = [Scalar(variable, self._model) for variable in variables]
+        self._scalars = [engine().number(variable, self._model) for variable in variables]
 
     def set(self, rate: float) -> None:
         """Sets the rate of the next update."""
@@ -75,6 +75,7 @@ class SweptRate:
 
 def restore_schedules(model: keras.Model) -> None:
     """Restores schedules that an interrupted sweep has left replaced."""
+    engine().synchronize(model)  # before the optimizer's list of variables changes
     if _restore(inner_optimizers(model.optimizer)):
         set_compiled_step(model, None)  # it was traced with the replacement
 

@@ -11,6 +11,7 @@ from typing import Any, assert_never
 import keras
 
 from lrdiag.backend.device import has_gpu
+from lrdiag.backend.seeds import set_seeds
 from lrdiag.formats import rate
 from lrdiag.models import Network
 from lrdiag.policies.schedules import CyclicSchedule, InverseTimeDecaySchedule, OneCycleSchedule
@@ -46,7 +47,7 @@ class Policy:
 @contextmanager
 def numerics(seed: int, *, mixed_precision: bool) -> Iterator[None]:
     """Sets the random seeds and, until the end of the block, the precision."""
-    keras.utils.set_random_seed(seed)
+    set_seeds(seed)
     before = keras.config.dtype_policy()
     if mixed_precision:
         half = "float16" if has_gpu() else "bfloat16"  # float16 is slow on CPUs

@@ -8,9 +8,9 @@ import time
 import keras
 
 from lrdiag.backend.callback_list import running_list
+from lrdiag.backend.engine import engine
 from lrdiag.backend.logs import Output
 from lrdiag.backend.optimizers import batch_counter, batches_per_update, inner_optimizers, schedule_of
-from lrdiag.backend.scalar import Scalar
 from lrdiag.backend.weights import fingerprint
 from lrdiag.record.facts import Epoch, NotFinite, TrainingRun
 from lrdiag.training.history import describe_optimizer, epoch_of, not_finite_in
@@ -93,7 +93,7 @@ class RunRecorder(StepRecorder):
     def _updates(self) -> int:
         """The number of updates that the optimizer has made."""
         optimizer = self.model.optimizer
-        batches = int(Scalar(batch_counter(inner_optimizers(optimizer)[0]), self.model).read())
+        batches = int(engine().number(batch_counter(inner_optimizers(optimizer)[0]), self.model).read())
         return batches // batches_per_update(optimizer)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from lrdiag.backend.optimizers import (
     HyperParameters,
+    ReplacedRate,
     UpdateCounter,
     batch_counter,
     held_rate,
@@ -106,6 +107,21 @@ def test_a_schedule_of_lrdiag_is_read_without_tensorflow(monkeypatch: pytest.Mon
 )
 def test_every_optimizer_except_sgd_is_adaptive(optimizer: keras.Optimizer, adaptive: bool) -> None:
     assert is_adaptive(optimizer) == adaptive
+
+
+@pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, keras.optimizers.LossScaleOptimizer])
+@pytest.mark.parametrize("held", [DECAY, lambda: 0.5], ids=["schedule", "function"])
+def test_a_replaced_rate_is_a_variable_of_the_optimizer_until_it_is_restored(wrap: Any, held: Any) -> None:
+    outer = wrap(keras.optimizers.SGD(held))
+    (optimizer,) = inner_optimizers(outer)
+    before = outer.variables
+    replaced = ReplacedRate(optimizer, 0.25)
+    assert float(optimizer.learning_rate) == 0.25
+    assert [each for each in outer.variables if all(each is not other for other in before)] == [replaced.variable]
+    for _ in range(2):
+        replaced.restore()
+    assert held_rate(optimizer) is held
+    assert all(a is b for a, b in zip(outer.variables, before, strict=True))
 
 
 @pytest.mark.parametrize("require", [require_single_steps, require_settable_rate])

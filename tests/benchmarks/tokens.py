@@ -35,7 +35,7 @@ import numpy as np
 from keras import layers, ops
 
 import lrdiag
-from lrdiag.backend.compiler import with_gradients
+from lrdiag.backend.engine import engine
 from lrdiag.explain.paths import forward_of
 from lrdiag.intervals import wilson
 
@@ -181,7 +181,7 @@ def rollout(model: keras.Model, kind: str, images: np.ndarray) -> np.ndarray:
 def last_block(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """Grad-CAM of the tokens before the last attention."""
     forward = forward_of(model, [model.get_layer(f"before_attention_{BLOCKS - 1}")])
-    _, tokens, gradients = with_gradients(forward, images, lambda scores: [ops.max(scores, axis=1)])
+    _, tokens, gradients = engine().with_gradients(forward, images, lambda scores: [ops.max(scores, axis=1)])
     weights = ops.convert_to_numpy(gradients[0][0]).mean(axis=1)
     return as_grid(np.einsum("ntc,nc->nt", ops.convert_to_numpy(tokens[0]), weights))
 

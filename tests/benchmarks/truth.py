@@ -113,7 +113,7 @@ class Nets:
         import keras
 
         from lrdiag import OneCycleLR
-        from lrdiag.data import training_batches
+        from lrdiag.data.batches import training_batches
         from lrdiag.models import build_network
         from lrdiag.training.fit import compile_network
 

@@ -129,7 +129,7 @@ class Workbench:
 
     def batches(self) -> Any:
         """Returns infinite batches, in the same order for every training run with this seed."""
-        from lrdiag.data import training_batches
+        from lrdiag.data.batches import training_batches
 
         train = self.dataset.train
         return training_batches(train, batch_size=self.batch_size, augment=self.augment, seed=self.seed)
@@ -159,7 +159,7 @@ class Workbench:
 
     def evaluate(self) -> float:
         """Returns the current test accuracy."""
-        from lrdiag.data import evaluation_batches
+        from lrdiag.data.batches import evaluation_batches
 
         batches = evaluation_batches(self.dataset.test, 500)
         return float(self.model.evaluate(batches, verbose=0, return_dict=True)["accuracy"])

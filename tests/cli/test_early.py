@@ -59,10 +59,10 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("arguments", "words"), REFUSED, ids=[" ".join(arguments) for arguments, _ in REFUSED])
-def test_a_mistyped_name_is_refused_before_tensorflow_starts(
+def test_a_mistyped_name_is_refused_before_the_engine_starts(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
 ) -> None:
-    monkeypatch.setattr("lrdiag.backend.start.start_tensorflow", lambda: pytest.fail("TensorFlow was started"))
+    monkeypatch.setattr("lrdiag.backend.start.start_engine", lambda: pytest.fail("the engine was started"))
     result = CliRunner().invoke(main, arguments)
     assert (result.exit_code, result.stdout) == (2, ""), result.output
     assert words in result.stderr

@@ -264,14 +264,15 @@ class OfTorch:
     """What NumPy needs of a tensor of PyTorch that is on a GPU."""
 
     def __init__(self, array: np.ndarray) -> None:
-        self.array, self.shape = array, array.shape
+        self.array, self.shape, self.dtype = array, array.shape, "torch.uint8"
 
     def detach(self) -> OfTorch:
         return self
 
-    cpu = detach
+    to_dense = detach
 
-    def numpy(self) -> np.ndarray:
+    def numpy(self, *, force: bool) -> np.ndarray:
+        assert force, "the tensor is on a GPU"
         return self.array
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:

@@ -58,6 +58,26 @@ def test_hirescam_weights_each_position_by_its_own_gradient(literal: tuple[keras
     assert (heatmaps.signed_predicted.sum(), heatmaps.signed_true.sum()) == (216, -40)
 
 
+def test_layercam_weights_each_position_by_its_gradient_where_it_is_positive(
+    literal: tuple[keras.Model, LabelledImages],
+) -> None:
+    model, test = literal
+    explainer = GradCAM(model, method="layercam")
+    assert explainer.maps(test.images, [0]).tolist() == [[[10.0, 36.0], [126.0, 100.0]]]
+    assert explainer.maps(test.images, [1]).tolist() == [[[0.0, 12.0], [48.0, 60.0]]]
+
+
+def test_gradcam_plus_plus_weights_positive_gradients_of_a_map_unequally(
+    literal: tuple[keras.Model, LabelledImages],
+) -> None:
+    """The features of the first channel sum to 120. The gradients of the second are not positive."""
+    model, test = literal
+    gradients = np.array([1, 2, 3, 2])
+    alphas = 1 / (2 + 120 * gradients)
+    expected = (alphas / alphas.sum()) @ gradients * np.array([[10, 18], [42, 50]])
+    np.testing.assert_allclose(GradCAM(model, method="gradcam++").maps(test.images, [0]), [expected], rtol=1e-6)
+
+
 def test_before_global_average_pooling_the_weights_are_those_of_the_head(
     logits_net: keras.Model, noise: LabelledImages, explained: Any, feature_maps: Callable, closed_form: Callable
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from lrdiag.errors import DataError, NoSuggestion, SettingsError
-from lrdiag.policies.batches import endless_batches, require_repeatable
+from lrdiag.policies.batches import endless_batches, repeatable
 from lrdiag.policies.finder import LRFinder, find_lr
 
 INPUTS = np.arange(12.0)[:, None] + np.zeros(2)
@@ -148,9 +148,20 @@ class OfKeras(Numbered):
 
 
 def test_a_dataset_that_is_an_iterator_too_is_repeatable() -> None:
-    require_repeatable(OfKeras())
+    data = OfKeras()
+    assert repeatable(data) is data
     with pytest.raises(DataError, match="Received: list_iterator"):
-        require_repeatable(iter([(INPUTS, TARGETS)]), steps=1)
+        repeatable(iter([(INPUTS, TARGETS)]), steps=1)
+
+
+def test_batches_of_validation_data_are_kept(make_line: Callable[..., keras.Model]) -> None:
+    expected = make_line().evaluate(INPUTS[:5], TARGETS[:5], verbose=0, return_dict=True)["loss"]
+    still = {"start_lr": 1e-12, "end_lr": 1e-11, "iterations": 2}
+    for data, steps in ((of_batches()[:5], None), (Loader(), 5)):
+        found = find_lr(make_line(), INPUTS, TARGETS, **still, validation_data=data, validation_steps=steps)
+        assert found.sweeps[0].val_losses == pytest.approx([expected] * 2)
+    with pytest.raises(DataError, match=r"`validation_steps`.*Received: Loader"):
+        repeatable(Loader())
 
 
 def test_sweeps_on_the_same_batches_give_no_interval(make_line: Callable[..., keras.Model]) -> None:
@@ -183,6 +194,49 @@ def test_other_data_is_refused(arguments: tuple[Any, ...], message: str) -> None
     make, y, weights, batch_size = (*arguments, None, None, None)[:4]
     with pytest.raises(DataError, match=message):
         endless_batches(make(), y, weights, batch_size=batch_size, sweep=0, sweeps=1, batches=1)
+
+
+FOUR = (INPUTS, TARGETS, WEIGHTS, WEIGHTS)
+
+
+class FourParts(Numbered):
+    """Batches of four elements."""
+
+    def __getitem__(self, index: int) -> Any:
+        return FOUR
+
+
+class TakesFour(keras.Sequential):
+    """Takes batches of four elements apart itself."""
+
+    def train_step(self, data: Any) -> Any:
+        return super().train_step(data[:3])
+
+
+def four_parts() -> dict[str, Any]:
+    generator = (FOUR for _ in range(3))
+    dataset = tf.data.Dataset.from_tensors(FOUR)
+    return {"tuples": [FOUR], "lists": [list(FOUR)], "generator": generator, "dataset": dataset, "indexed": FourParts()}
+
+
+@pytest.mark.parametrize("kind", [*four_parts(), "single"])
+def test_batches_of_four_elements_are_refused(make_line: Callable[..., keras.Model], kind: str) -> None:
+    data = {**four_parts(), "single": [(1.0, 2.0, 3.0, 4.0)]}[kind]
+    with pytest.raises(DataError, match=r"A batch must be .*Received: a batch of 4 elements"):
+        find_lr(make_line(run_eagerly=True), data)
+
+
+def test_a_model_with_its_own_step_takes_batches_of_four_elements() -> None:
+    model = TakesFour([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", run_eagerly=True)
+    for data in ([FOUR], [list(FOUR)], four_parts()["dataset"]):
+        assert find_lr(model, data, iterations=3, end_lr=1e-3).iterations == 3
+
+
+@pytest.mark.parametrize("data", ["data.npz", iter([INPUTS])], ids=["path", "arrays"])
+def test_batches_that_are_no_pairs_are_refused(make_line: Callable[..., keras.Model], data: Any) -> None:
+    with pytest.raises(DataError, match=r"batches `\(inputs, targets\)`.*Received: a batch of type (str|ndarray)"):
+        find_lr(make_line(run_eagerly=True), data)
 
 
 @pytest.mark.filterwarnings("ignore:.*ran out of data:UserWarning")

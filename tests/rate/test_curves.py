@@ -209,6 +209,17 @@ def test_cosine_restarts_are_at_the_top_exactly_at_each_restart(t_mul: float, fi
     np.testing.assert_allclose(curve(starts[1:] - 1), before, rtol=1e-9)
 
 
+@pytest.mark.parametrize(
+    "curve",
+    [Cyclic(0.01, 0.4, 41), Cyclic(0.01, 0.4, 7, step_size_down=75), CosineRestarts(0.4, 82, t_mul=1.0)],
+    ids=["triangle", "uneven", "restarts"],
+)
+def test_all_cycles_are_the_same_however_many_have_passed(curve: Curve) -> None:
+    steps = np.arange(82)
+    for cycles in (1, 2**24):
+        np.testing.assert_array_equal(curve(82 * cycles + steps), curve(steps))
+
+
 @pytest.mark.parametrize("cycles", [201, 4001])
 def test_cosine_restarts_are_exact_in_a_long_run(cycles: int) -> None:
     curve = CosineRestarts(0.1, 5000, t_mul=1.0)

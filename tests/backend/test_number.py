@@ -10,10 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lrdiag.backend.scalar import Scalar
-
-MODEL = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-
+from lrdiag.backend.engine import engine
 
 MODEL = keras.Sequential()
 
@@ -25,29 +22,29 @@ def on_two_devices(values: tuple[float, float], aggregation: str) -> tuple[Any, 
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int64"])
-def test_a_written_number_is_read_by_keras_and_by_the_scalar(dtype: str) -> None:
+def test_a_written_number_is_read_by_keras_and_by_lrdiag(dtype: str) -> None:
     variable = keras.Variable(0, dtype=dtype)
-    scalar = Scalar(variable, MODEL)
-    assert scalar.write(3) == scalar.read() == int(variable) == 3
+    number = engine().number(variable, MODEL)
+    assert number.write(3) == number.read() == int(variable) == 3
     variable.assign(4)
-    assert scalar.read() == 4
+    assert number.read() == 4
 
 
 def test_a_written_number_is_returned_in_the_dtype_of_the_variable() -> None:
-    assert float(Scalar(keras.Variable(0.0), MODEL).write(0.1)) == float(np.float32(0.1)) != 0.1
+    assert float(engine().number(keras.Variable(0.0), MODEL).write(0.1)) == float(np.float32(0.1)) != 0.1
 
 
 def test_each_device_has_the_same_rate() -> None:
     variable, held = on_two_devices((0.5, 0.5), "only_first_replica")
-    scalar = Scalar(variable, MODEL)
-    scalar.write(0.25)
+    number = engine().number(variable, MODEL)
+    number.write(0.25)
     assert [float(each) for each in held] == [0.25, 0.25]
-    assert scalar.read() == 0.25
+    assert number.read() == 0.25
 
 
 def test_each_device_has_a_part_of_a_metric() -> None:
     variable, held = on_two_devices((2.0, 3.0), "sum")
-    scalar = Scalar(variable, MODEL)
-    assert scalar.read() == 5.0
-    scalar.write(7.0)
-    assert sum(float(each) for each in held) == scalar.read() == 7.0
+    number = engine().number(variable, MODEL)
+    assert number.read() == 5.0
+    number.write(7.0)
+    assert sum(float(each) for each in held) == number.read() == 7.0

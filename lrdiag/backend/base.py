@@ -1,0 +1,163 @@
+"""`Engine`: all that differs between TensorFlow, JAX and PyTorch, in one interface."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import keras
+from keras import ops
+
+Delta = Callable[[Any], Any]
+"""Returns the zero tensor to add to an output, of the output's shape."""
+Forward = Callable[[Any, Delta], tuple[Any, list[Any]]]
+"""Takes inputs and `Delta`; returns scores `(n, classes)`, or a nest of tensors, and the output of a layer at each of
+its calls. It adds `delta` to each of these outputs."""
+Gradients = tuple[Any, list[Any], list[list[Any]]]
+"""Scores, features, and for each target the gradient at each call and for each variable."""
+
+
+class Number:
+    """Reads and writes a variable that holds one number, between two steps of training.
+
+    Args:
+        variable: A variable of shape `()`.
+        model: The model that is trained.
+    """
+
+    def __init__(self, variable: keras.Variable, model: keras.Model) -> None:
+        self.variable, self._model = variable, model
+
+    def read(self) -> Any:
+        """Returns the number as a numpy scalar of the variable's dtype."""
+        return ops.convert_to_numpy(self.variable.value)[()]
+
+    def write(self, value: float) -> Any:
+        """Assigns `value`, and returns it rounded to the variable's dtype."""
+        self.variable.assign(value)
+        return self.read()
+
+
+class Engine(ABC):
+    """What lrdiag needs of an engine beside `keras.ops`.
+
+    The methods that are not abstract are those of an engine that changes variables in place and has no state of its
+    own.
+
+    Attributes:
+        number: Gives access to a single number inside Keras.
+    """
+
+    number: type[Number] = Number
+
+    @abstractmethod
+    def compiled(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
+        """Compiles a function of nests of arrays.
+
+        It is compiled once for each type and shape of its inputs, whatever the size of the batch, and always computes
+        with the current weights.
+
+        Args:
+            function: Takes nests of arrays and returns a nest of tensors. The first axis of each is the batch.
+            model: The model that the function calls. Its state changes as if the function were called.
+        """
+
+    @abstractmethod
+    def with_gradients(
+        self,
+        forward: Forward,
+        inputs: Any,
+        targets: Callable[[Any], list[Any]],
+        variables: Sequence[keras.Variable] = (),
+    ) -> Gradients:
+        """Runs `forward` and differentiates the targets with respect to `delta`, and to variables.
+
+        The gradient with respect to what a layer returns is taken with respect to `delta`, at `delta = 0`. So the layer
+        stays unchanged, and one formula works for every engine.
+
+        Args:
+            forward: The model, see `Forward`. It may be called twice.
+            inputs: A batch of inputs.
+            targets: Takes the scores; returns the tensors to differentiate. The sum of each is differentiated.
+            variables: Variables that `forward` computes with.
+
+        Returns:
+            The scores, the features of each call of the layer, and for each target the gradient at each call and then
+            for each variable: a tensor of its shape, or `None` if the target does not depend on it.
+        """
+
+    @abstractmethod
+    def is_computed(self, tensor: Any) -> bool:
+        """Returns whether a tensor has values. Inside a function that is compiled or vectorized, it has none."""
+
+    @abstractmethod
+    def in_float64(self, function: Callable[[Any, Any], Any], step: Any) -> Any:
+        """Computes a function of the step in float64, inside the training step.
+
+        In float32, a step divided by the length of a cycle may be just below a whole number, and the restart is missed.
+
+        Args:
+            function: Takes the step and the numpy-like module to compute with.
+            step: A number, an array, or a variable of whole numbers.
+
+        Returns:
+            A float32 tensor of the shape of `step`.
+        """
+
+    @abstractmethod
+    def accelerator(self) -> str | None:
+        """Returns the GPU or other accelerator that the engine computes on, in words; `None` for a CPU."""
+
+    @abstractmethod
+    def rounds_to_ten_bits(self) -> bool:
+        """Returns whether matrices of 32 bits are multiplied with 10 bits, as on NVIDIA GPUs by default."""
+
+    def predict_step(self, model: keras.Model, data: Any) -> Any:
+        """Returns the outputs of the model's `predict_step` for a batch as `model.predict` passes it."""
+        return model.predict_step(data)
+
+    def inferring(self, model: keras.Model) -> AbstractContextManager[None]:
+        """Runs the model as `model.predict` does inside a block: nothing is recorded for gradients."""
+        return nullcontext()
+
+    def set_seed(self, seed: int) -> None:  # noqa: B027 – nothing to do by default
+        """Sets the random seed of the engine itself."""
+
+    def keep_random_state(self) -> Callable[[], None]:
+        """Returns a function that restores the random state of the engine itself."""
+        return lambda: None
+
+    def keep_mode(self, model: keras.Model) -> Callable[[], None]:
+        """Returns a function that undoes what `fit` and `evaluate` change about a model beside its variables."""
+        return lambda: None
+
+    def synchronize(self, model: keras.Model) -> None:  # noqa: B027 – nothing to do by default
+        """Lets the variables of a model have the values of the training step that `fit` has just made."""
+
+    def run_from_zero(
+        self, train: Callable[..., Any], sums: Sequence[Number], model: keras.Model, *arguments: Any
+    ) -> tuple[tuple[Any, ...], list[Any], list[Any]]:
+        """Runs a training step with sums that are zero before it, and adds what they were after it.
+
+        Args:
+            train: `model.train_function`.
+            sums: The sums, of metrics of the model.
+            model: The model.
+            *arguments: The arguments of the step.
+
+        Returns:
+            What the step returns, as a tuple; the sums of the step alone; and the sums in all.
+        """
+        before = [each.read() for each in sums]
+        for each in sums:
+            each.write(0.0)
+        try:
+            logs = train(*arguments)
+        finally:  # also at the end of data of unknown length
+            own = [each.read() for each in sums]
+            totals = [was + added for was, added in zip(before, own, strict=True)]
+            for each, total in zip(sums, totals, strict=True):
+                each.write(total)
+        return (logs,), own, totals
