@@ -61,19 +61,19 @@ RAGGED = (BATCH_SIZE + 7, BATCH_SIZE + 100)  # images in a pass
 
 @dataclass(frozen=True)
 class Case:
-    """A network, and images of which it misclassifies a quarter.
+    """A network, and images of which it misclassifies some.
 
     Attributes:
         model: The network.
         images: `uint8` array of shape `(n, height, width, channels)`.
-        predicted: `int64` array of shape `(n,)`: the predicted classes.
         labels: `int64` array of shape `(n,)`: the true classes.
+        batch_size: Number of images in one pass.
     """
 
     model: Any
     images: np.ndarray
-    predicted: np.ndarray
     labels: np.ndarray
+    batch_size: int = BATCH_SIZE
 
     @cached_property
     def logits(self) -> Any:
@@ -88,14 +88,19 @@ class Case:
         """The explainer of lrdiag."""
         import lrdiag
 
-        return lrdiag.GradCAM(self.model, batch_size=BATCH_SIZE)
+        return lrdiag.GradCAM(self.model, batch_size=self.batch_size)
 
     @cached_property
     def bare(self) -> Callable[[], np.ndarray]:
         """One forward pass over the images, without heatmaps."""
         from peers import forward
 
-        return partial(forward(self.model, BATCH_SIZE), self.images)
+        return partial(forward(self.model, self.batch_size), self.images)
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """The predicted classes."""
+        return self.bare().argmax(axis=1)
 
     @cached_property
     def wrong(self) -> np.ndarray:
@@ -111,27 +116,36 @@ class Case:
         """Runs the whole job of lrdiag."""
         self.explainer.predict_and_explain(self.images, self.labels)
 
+    def predict(self) -> None:
+        """Runs `model.predict` of Keras."""
+        self.model.predict(self.images, batch_size=self.batch_size, verbose=0)
+
     def maps(self) -> np.ndarray:
         """Returns the heatmaps of the mistakes for their predicted classes."""
         return np.asarray(self.explainer.maps(self.images[self.wrong], self.predicted[self.wrong]))
 
 
 def make_case(net: str, dataset: Any, count: int) -> Case:
-    """Builds the network and changes the labels of a quarter of the first `count` shuffled images."""
+    """Builds the network and takes the first `count` of the shuffled test images."""
     import keras
-    from peers import forward
 
     from lrdiag.models import build_network
 
     keras.utils.set_random_seed(0)
-    generator = np.random.default_rng(0)
     classes = len(dataset.classes)
-    images = dataset.test.images[generator.permutation(len(dataset.test))[:count]]
-    model = build_network(net, dataset.train, classes).model
-    predicted = forward(model, BATCH_SIZE)(images).argmax(axis=1)
+    images = dataset.test.images[np.random.default_rng(0).permutation(len(dataset.test))[:count]]
+    return with_mistakes(build_network(net, dataset.train, classes).model, images, classes)
+
+
+def with_mistakes(model: Any, images: np.ndarray, classes: int, batch_size: int = BATCH_SIZE) -> Case:
+    """Labels the images as the model predicts them, except for a random quarter of them."""
+    from peers import forward
+
+    generator, count = np.random.default_rng(1), len(images)
+    predicted = forward(model, batch_size)(images).argmax(axis=1)
     mistaken = generator.permutation(count) < WRONG * count
     others = (predicted + generator.integers(1, classes, count)) % classes
-    return Case(model, images, predicted, np.where(mistaken, others, predicted))
+    return Case(model, images, np.where(mistaken, others, predicted), batch_size)
 
 
 # --- measurements -----------------------------------------------------------------------------------------------------
@@ -148,7 +162,7 @@ def by_predict(case: Case, count: int) -> list[list[float]]:
     """Measures the job of lrdiag and `model.predict`."""
     from peers import pairs
 
-    return pairs(case.job, lambda: case.model.predict(case.images, batch_size=BATCH_SIZE, verbose=0), count)
+    return pairs(case.job, case.predict, count)
 
 
 def tf_keras_vis(case: Case, count: int) -> dict[str, Any]:
@@ -377,7 +391,7 @@ def measure(options: argparse.Namespace, name: str, *, images: int, count: int) 
 
 
 if __name__ == "__main__":
-    from lrdiag.backend.start import start_tensorflow
+    from lrdiag.backend.start import start_engine
 
-    start_tensorflow()
+    start_engine()
     main()

@@ -91,7 +91,7 @@ def measure(make: Callable[..., Any], batch_size: int, pairs: int) -> dict[str, 
     def reported() -> None:
         with tempfile.TemporaryDirectory() as folder:
             callback = ReportCallback(folder, (images, labels))
-            callback._write = lambda: None  # the page is not a part of recording
+            callback.write = lambda: None  # the page is not a part of recording
             with patch.object(Evaluator, "rehearse", return_value=10):  # nor is the first batch, which is tried once
                 fit(callback)
 
@@ -134,7 +134,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from lrdiag.backend.start import start_tensorflow
+    from lrdiag.backend.start import start_engine
 
-    start_tensorflow()
+    start_engine()
     main()

@@ -89,19 +89,54 @@ def xplique(model: Any, layer: str, batch_size: int) -> Maps:
 
 
 def forward(model: Any, batch_size: int) -> Callable[[np.ndarray], np.ndarray]:
-    """The forward pass without heatmaps: compiled once for batches of all sizes. Returns the scores."""
+    """The forward pass without heatmaps, as a user writes it for the engine that Keras runs on. Returns the scores.
+
+    TensorFlow and JAX compile it. TensorFlow's is compiled once for batches of all sizes.
+    """
+    import keras
+
+    score, as_array = _PASSES[keras.backend.backend()](model)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return np.concatenate([as_array(score(images[batch])) for batch in batches(len(images), batch_size)])
+
+    return run
+
+
+def _tensorflow(model: Any) -> tuple[Callable[..., Any], Callable[..., np.ndarray]]:
     import tensorflow as tf
 
-    shape = (None, *model.inputs[0].shape[1:])
-
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8)])
+    @tf.function(input_signature=[tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8)])
     def score(images: Any) -> Any:
         return model(images, training=False)
 
-    def run(images: np.ndarray) -> np.ndarray:
-        return np.concatenate([score(images[batch]).numpy() for batch in batches(len(images), batch_size)])
+    return score, np.asarray
 
-    return run
+
+def _jax(model: Any) -> tuple[Callable[..., Any], Callable[..., np.ndarray]]:
+    import jax
+
+    @jax.jit
+    def stateless(weights: Any, state: Any, images: Any) -> Any:
+        return model.stateless_call(weights, state, images, training=False)[0]
+
+    weights, state = (
+        [each.value for each in some] for some in (model.trainable_variables, model.non_trainable_variables)
+    )
+    return lambda images: stateless(weights, state, images), np.asarray
+
+
+def _torch(model: Any) -> tuple[Callable[..., Any], Callable[..., np.ndarray]]:
+    import torch
+
+    @torch.no_grad()
+    def score(images: np.ndarray) -> Any:
+        return model(images, training=False)
+
+    return score, lambda scores: scores.numpy(force=True)
+
+
+_PASSES = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
 
 
 def batches(count: int, batch_size: int) -> Iterator[slice]:

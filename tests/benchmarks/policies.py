@@ -187,7 +187,7 @@ def draw(tables: dict[str, Table], file: str) -> None:
 
 
 if __name__ == "__main__":
-    from lrdiag.backend.start import start_tensorflow
+    from lrdiag.backend.start import start_engine
 
-    start_tensorflow()
+    start_engine()
     main()

@@ -391,7 +391,7 @@ def share(measured: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    from lrdiag.backend.start import start_tensorflow
+    from lrdiag.backend.start import start_engine
 
-    start_tensorflow()
+    start_engine()
     main()

@@ -1,14 +1,19 @@
-"""Parts shared by the benchmarks that train: stored results, and networks that can be reset to their initial state."""
+"""Parts shared by benchmarks: stored results, and networks that can be reset to their initial state."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 TRAIN_IMAGES, TEST_IMAGES = 20_000, 4_000  # of CIFAR-10, the same number of each class
 
@@ -28,11 +33,39 @@ def climb(score: Callable[[float], float], rate: float) -> float:
         rate = best
 
 
+def noise(count: int, size: int = 32, classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    """Returns `uint8` images without meaning, and random labels."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    return images, generator.integers(0, classes, count)
+
+
 def boundaries(measured: dict[str, list[float]], optimizer: str) -> tuple[float, float]:
     """Reads the boundaries from a range test with the current rule."""
     from lrdiag.rate.range_test import RangeTest, Sweep
 
     return RangeTest((Sweep(**measured, adaptive=optimizer != "sgd"),)).bounds()
+
+
+class _Blocked(Loader):
+    """Finds TensorFlow, and fails to load it. PyTorch asks where the module is without importing it."""
+
+    def find_spec(self, name: str, *_: Any) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if name.partition(".")[0] == "tensorflow" else None
+
+    def create_module(self, spec: ModuleSpec) -> Any:
+        raise ModuleNotFoundError("TensorFlow is blocked", name=spec.name)
+
+    def exec_module(self, module: Any) -> None:
+        """Is never called."""
+
+
+def block_tensorflow() -> None:
+    """Makes every import of TensorFlow fail.
+
+    `None` in `sys.modules` would do the same, but Keras then behaves as if TensorFlow had been imported.
+    """
+    sys.meta_path.insert(0, _Blocked())
 
 
 class Results:
