@@ -60,8 +60,8 @@ class Engine(base.Engine):
         return f"GPU: {torch.cuda.get_device_name() if device == 'cuda' else device.upper()}"
 
     def rounds_to_ten_bits(self) -> bool:
-        allowed = torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
-        return get_device() == "cuda" and bool(allowed)
+        precisions = (torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision)
+        return get_device() == "cuda" and "tf32" in precisions
 
     @contextmanager
     def inferring(self, model: keras.Model) -> Iterator[None]:

@@ -51,7 +51,7 @@ def check_the_commands() -> None:
     """The main job, the range test alone, and the evaluation of the model that the job saved."""
     small = ["--data", "digits", "--limit-train", "300", "--limit-test", "60", "--quiet"]
     _run("train-and-report", *small, "--epochs", "1", "--batch-size", "32", "--out", "run")
-    _run("find-lr", "--data", "digits", "--limit-train", "300", "--batch-size", "32", "--iterations", "10", "--quiet")
+    _run("find-lr", "--data", "digits", "--limit-train", "300", "--batch-size", "32", "--iterations", "60", "--quiet")
     _run("diagnose", "run/model.keras", "--data", "digits", "--out", "diagnosed", "--quiet")
     for folder in ("run", "diagnosed"):
         assert json.loads(Path(folder, "report.json").read_text())["backend"] == ENGINE
