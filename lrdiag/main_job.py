@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lrdiag.backend.tensorflow_only import tensorflow_left_out
 from lrdiag.callback import ReportingCallback
 from lrdiag.data import load_dataset
 from lrdiag.data.batches import evaluation_batches, training_batches
@@ -120,7 +121,7 @@ class Job:
         compile_network(self.network, self.settings.optimizer, DEFAULT_RATES[self.settings.optimizer])
         model = self.network.model
         model.optimizer.build(model.trainable_variables)  # otherwise Keras warns when it loads the model
-        with run_folder.replacing(self.settings.out / run_folder.MODEL) as temporary:
+        with run_folder.replacing(self.settings.out / run_folder.MODEL) as temporary, tensorflow_left_out():
             model.save(temporary)
         run_folder.list_files(self.settings.out, [run_folder.MODEL])
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from lrdiag.errors import LrdiagError
@@ -11,6 +13,25 @@ from lrdiag.errors import LrdiagError
 def loaded_tensorflow() -> Any:
     """Returns TensorFlow if it is imported already, else `None`: then no object is of TensorFlow."""
     return sys.modules.get("tensorflow")
+
+
+@contextmanager
+def tensorflow_left_out() -> Iterator[None]:
+    """Keeps Keras from importing TensorFlow inside the block.
+
+    To save a model, Keras imports TensorFlow wherever it is installed and asks whether an object is of TensorFlow. That
+    takes seconds.
+    """
+    if loaded_tensorflow():
+        yield
+        return
+    from keras.src.utils.module_utils import tensorflow as keras_asks
+
+    before, keras_asks._available = keras_asks._available, False  # private: the public property imports it
+    try:
+        yield
+    finally:
+        keras_asks._available = before
 
 
 def import_tensorflow(purpose: str, error: type[LrdiagError]) -> Any:
