@@ -90,7 +90,10 @@ class Engine(ABC):
 
     @abstractmethod
     def is_computed(self, tensor: Any) -> bool:
-        """Returns whether a tensor has values. Inside a function that is compiled or vectorized, it has none."""
+        """Returns whether a tensor has values. Inside a function that is compiled or vectorized, it has none.
+
+        Those of `only_shapes` count as computed.
+        """
 
     @abstractmethod
     def in_float64(self, function: Callable[[Any, Any], Any], step: Any) -> Any:
@@ -113,6 +116,10 @@ class Engine(ABC):
     @abstractmethod
     def rounds_to_ten_bits(self) -> bool:
         """Returns whether matrices of 32 bits are multiplied with 10 bits, as on NVIDIA GPUs by default."""
+
+    def only_shapes(self, function: Callable[[], Any]) -> Any:
+        """Returns what a function returns, or tensors of the same shapes without values if these take less time."""
+        return function()
 
     def predict_step(self, model: keras.Model, data: Any) -> Any:
         """Returns the outputs of the model's `predict_step` for a batch as `model.predict` passes it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -46,6 +47,7 @@ class Engine(base.Engine):
     """
 
     number = Number
+    _shapes: Callable[[], Any] = staticmethod(lambda: None)
 
     def compiled(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
         """Compiles for a few sizes of batch. Other batches are filled up with copies of their first example."""
@@ -107,7 +109,7 @@ class Engine(base.Engine):
         return scores, features, gradients
 
     def is_computed(self, tensor: Any) -> bool:
-        return not isinstance(tensor, jax.core.Tracer)
+        return not isinstance(tensor, jax.core.Tracer) or tensor._trace is self._shapes()
 
     def in_float64(self, function: Callable[[Any, Any], Any], step: Any) -> Any:
         with jax.enable_x64(True):  # Keras's operations round to 32 bits also there
@@ -119,6 +121,18 @@ class Engine(base.Engine):
 
     def rounds_to_ten_bits(self) -> bool:
         return jax.default_backend() != "cpu" and jax.config.jax_default_matmul_precision not in _EXACT
+
+    def only_shapes(self, function: Callable[[], Any]) -> Any:
+        """Traces the function. Running it would compile each operation, which takes seconds and half a gigabyte."""
+        returned: list[Any] = []
+
+        def traced(zero: Any) -> None:
+            self._shapes = weakref.ref(zero._trace)  # private: nothing public tells it from the trace of a loop inside
+            returned.append(function())
+
+        with _variables_plus(()):
+            jax.eval_shape(traced, 0.0)
+        return returned[0]
 
     def predict_step(self, model: keras.Model, data: Any) -> Any:
         state = [[each.value for each in some] for some in (model.trainable_variables, model.non_trainable_variables)]

@@ -86,7 +86,7 @@ class OpenedModel:
             self._call(one)  # creates the layers that exist only after the first call
         calls: list[Call] = []
         with state_kept(model), all_calls((part for _, part in parts(model)), calls.append):
-            returned = self._call(one)
+            returned = engine().only_shapes(lambda: self._call(one))
         if len(returned.shape) != 2:
             raise ModelError(
                 "The output must contain one score per class, with the shape (n, classes). "
@@ -97,8 +97,11 @@ class OpenedModel:
         self.classes = max(2, self.units)
         self.head: keras.Operation | None = None
         self.activation: Activation = "none"
-        for call in reversed(calls):
-            if _gave(call, returned) and (activation := self._activation(call)):
+        last: list[Call] = []
+        with state_kept(model), all_calls((call.layer for call in calls if _has_size(call, returned)), last.append):
+            self._returned = _array(self._call(self.sample))  # of shape (images, units)
+        for call in reversed(last):
+            if _gave(call, self._returned) and (activation := self._activation(call)):
                 self.head, self.activation = call.layer, activation
                 break
         self.loss = compiled_loss(model, output)
@@ -243,12 +246,6 @@ class OpenedModel:
         before, after = self.undisturbed, self.scores(self.sample, exchanges)
         return not np.isfinite(before).any() or bool(((after != before) & np.isfinite(after)).any())
 
-    @cached_property
-    def _returned(self) -> np.ndarray:
-        """What the model returns for the sample, of shape `(images, units)`."""
-        with state_kept(self.model):
-            return _array(self._call(self.sample))
-
     def _is_probability(self, images: Any) -> bool:
         """Whether a model without a removable softmax or sigmoid returns probabilities."""
         if is_hinge(self.loss) or is_distance(self.loss):
@@ -343,13 +340,15 @@ def _steps(calls: list[Call]) -> list[Step]:
     ]
 
 
-def _gave(call: Call, final: Any) -> bool:
+def _has_size(call: Call, final: Any) -> bool:
+    return hasattr(call.output, "shape") and bool(np.prod(call.output.shape) == np.prod(final.shape))
+
+
+def _gave(call: Call, final: np.ndarray) -> bool:
     """Whether the call returned `final`, apart from reshaping and casting."""
-    if not hasattr(call.output, "shape") or not engine().is_computed(call.output):
+    if not _has_size(call, final) or not engine().is_computed(call.output):
         return False
-    if np.prod(call.output.shape) != np.prod(final.shape):
-        return False
-    value, last = _array(call.output).ravel(), _array(final).ravel()
+    value, last = _array(call.output).ravel(), final.ravel()
     return np.allclose(value, last, rtol=_rounding_of(last), atol=0, equal_nan=True)
 
 

@@ -53,7 +53,8 @@ def last_calls(opened: OpenedModel, layers: Sequence[keras.Operation]) -> list[i
         Indices of the calls of all these layers, in the order in which they return.
     """
     one = tree.map_structure(lambda array: array[:1], opened.sample)
-    _, _, (gradients,) = engine().with_gradients(forward_of(opened, layers), one, lambda scores: [scores])
+    forward = forward_of(opened, layers)
+    _, _, (gradients,) = engine().only_shapes(lambda: engine().with_gradients(forward, one, lambda scores: [scores]))
     return [place for place, gradient in enumerate(gradients) if gradient is not None]
 
 

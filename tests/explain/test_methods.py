@@ -25,6 +25,7 @@ from fixtures.peer import (
 )
 from keras import layers, ops
 
+from lrdiag.backend.engine import engine
 from lrdiag.backend.graph import parts
 from lrdiag.errors import SettingsError
 from lrdiag.explain.gradcam import GradCAM
@@ -257,7 +258,7 @@ def test_scorecam_masks_at_most_as_many_images_at_once_as_a_batch_has(
 
     masked_scores = ScoreCam._masked_scores
     monkeypatch.setattr(ScoreCam, "_masked_scores", counting)
-    monkeypatch.setattr("lrdiag.explain.score_cam.compiled", lambda function, _: function)
+    monkeypatch.setattr(engine(), "compiled", lambda function, _: function)
     explainer = GradCAM(seeded(logits_net), method="scorecam", batch_size=batch_size)
     np.testing.assert_allclose(explainer.maps(images, labels), expected["scorecam"], atol=1e-6)
     assert found[: len(sizes)] == sizes
