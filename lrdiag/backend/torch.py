@@ -65,13 +65,13 @@ class Engine(base.Engine):
 
     @contextmanager
     def inferring(self, model: keras.Model) -> Iterator[None]:
-        was_training = model.training
+        restore_mode = self.keep_mode(model)
         model.eval()  # for modules of PyTorch inside the model
         try:
             with torch.no_grad():
                 yield
         finally:
-            model.train(was_training)
+            restore_mode()
 
     def set_seed(self, seed: int) -> None:
         torch.manual_seed(seed)
