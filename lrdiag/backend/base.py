@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 Delta = Callable[[Any], Any]
@@ -38,6 +39,12 @@ class Number:
         """Assigns `value`, and returns it rounded to the variable's dtype."""
         self.variable.assign(value)
         return self.read()
+
+
+def added(before: Sequence[Any], own: Sequence[Any]) -> list[Any]:
+    """Returns the sums of numbers, which are infinite if the loss of a diverging run exceeds float32."""
+    with np.errstate(over="ignore"):
+        return [one + other for one, other in zip(before, own, strict=True)]
 
 
 class Engine(ABC):
@@ -164,7 +171,7 @@ class Engine(ABC):
             logs = train(*arguments)
         finally:  # also at the end of data of unknown length
             own = [each.read() for each in sums]
-            totals = [was + added for was, added in zip(before, own, strict=True)]
+            totals = added(before, own)
             for each, total in zip(sums, totals, strict=True):
                 each.write(total)
         return (logs,), own, totals

@@ -155,7 +155,7 @@ class Engine(base.Engine):
         before = [np.asarray(metrics[place])[()] for place in chosen]
         logs, (*others, metrics) = train((*others, _with(metrics, chosen, [each * 0 for each in before])), iterator)
         own = [np.asarray(metrics[place])[()] for place in chosen]
-        totals = [was + added for was, added in zip(before, own, strict=True)]
+        totals = base.added(before, own)
         return (logs, (*others, _with(metrics, chosen, totals))), own, totals
 
 

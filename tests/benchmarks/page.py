@@ -127,7 +127,7 @@ def make_run(size: Size, folder: Path, data_dir: str | None) -> dict[str, float]
     epochs = [Epoch(2 / number, 1 - 1 / number, 2 / number, 1 - 1 / number, 1.0) for number in range(1, 31)]
     steps = np.linspace(0, 1, 3000)
     training = TrainingRun(epochs, steps.tolist(), (2 - steps).tolist(), 100, 30, "SGD", "one cycle", None, 60.0)
-    run_facts = RunFacts("fast", 1, "CPU", "benchmark", None, {}, {}, (0.0, 255.0))
+    run_facts = RunFacts("fast", 1, "CPU", "tensorflow", "benchmark", None, {}, {}, (0.0, 255.0))
     # the digest of the test images is not a part of the page, and takes most of the time for seven gigabytes
     emptied = dataclasses.replace(dataset, test=LabelledImages(np.zeros((size.images, 1, 1, 3), np.uint8), labels))
 

@@ -43,6 +43,6 @@ def sound(dataset: Dataset, training: TrainingRun) -> Diagnosis:
         range_test_note=None,
         training=training,
         heatmaps=HeatmapFacts("Grad-CAM", "relu", 0),
-        run=RunFacts("fast", 10, "CPU", "lrdiag", None, {"seed": 0}, {"keras": "3"}, (0.0, 255.0)),
+        run=RunFacts("fast", 10, "CPU", "tensorflow", "lrdiag", None, {"seed": 0}, {"keras": "3"}, (0.0, 255.0)),
     )
     return check_all(Evidence(facts))

@@ -121,7 +121,7 @@ def _two_runs(broken: int, fixed: int, size: int) -> tuple[Diagnosis, Diagnosis]
     data = LabelledImages(np.zeros((size, 1, 1, 1), "uint8"), labels)
     facts = dataset_facts(Dataset("toys", "", ("cat", "dog"), data, data))
     answers = np.arange(size) < fixed, (np.arange(size) >= fixed) & (np.arange(size) < fixed + broken)
-    run = RunFacts("fast", 1, "CPU", "", None, {}, {}, (0.0, 255.0))
+    run = RunFacts("fast", 1, "CPU", "tensorflow", "", None, {}, {}, (0.0, 255.0))
     parts = {"files": (), "range_test": None, "range_test_note": None, "training": None, "run": run}
     heatmaps = HeatmapFacts("Grad-CAM", "relu", 0)
     base, head = (
