@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,9 +17,8 @@ from keras import ops, tree
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from lrdiag.backend import base
+from lrdiag.backend.filling import CompiledSizes, filled_up
 
-_FEW = 16  # examples that take hardly longer than one
-_MOST_FILLED = 4  # times the size of a batch: compiling for another size takes about as long as a pass or two
 _EXACT = ("highest", "float32", "F32_F32_F32")
 
 
@@ -51,7 +51,7 @@ class Engine(base.Engine):
 
     def compiled(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
         """Compiles for a few sizes of batch. Other batches are filled up with copies of their first example."""
-        sizes: dict[str, set[int]] = {}
+        sizes: dict[str, CompiledSizes] = defaultdict(CompiledSizes)
         variables: list[keras.Variable] = []
 
         @jax.jit  # type: ignore[untyped-decorator]
@@ -67,8 +67,8 @@ class Engine(base.Engine):
             variables[:] = {id(each): each for each in model.variables}.values()
             kind = repr(tree.map_structure(lambda array: (array.shape[1:], array.dtype), arrays))
             size = len(tree.flatten(arrays)[0])
-            full = _full_size(size, sizes.setdefault(kind, set()))
-            outputs, changed = stateless([each.value for each in variables], _filled_up(arrays, full - size))
+            full = sizes[kind].for_batch_of(size)
+            outputs, changed = stateless([each.value for each in variables], filled_up(arrays, full))
             for place, value in changed.items():
                 variables[place].assign(value)
             return tree.map_structure(lambda output: output[:size], outputs) if full > size else outputs
@@ -157,22 +157,6 @@ class Engine(base.Engine):
         own = [np.asarray(metrics[place])[()] for place in chosen]
         totals = base.added(before, own)
         return (logs, (*others, _with(metrics, chosen, totals))), own, totals
-
-
-def _full_size(size: int, compiled: set[int]) -> int:
-    """Returns the size that a batch is filled up to, and adds it to those that the function is compiled for."""
-    fitting = [each for each in compiled if size <= each <= max(_FEW, _MOST_FILLED * size)]
-    if not fitting:
-        is_new = size > 2 * max(compiled, default=0)
-        fitting = [size if is_new else max(_FEW, 1 << (size - 1).bit_length())]
-        compiled.add(fitting[0])
-    return min(fitting)
-
-
-def _filled_up(arrays: Any, missing: int) -> Any:
-    if not missing:
-        return arrays
-    return tree.map_structure(lambda array: np.concatenate([array, np.repeat(array[:1], missing, axis=0)]), arrays)
 
 
 @contextmanager
