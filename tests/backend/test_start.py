@@ -1,14 +1,18 @@
-"""Starting TensorFlow: which messages are shown, and what importing lrdiag leaves alone."""
+"""Starting an engine: which one, which messages are shown, and what importing lrdiag leaves alone."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from lrdiag.backend.start import _filtered_stderr
+from lrdiag.backend import start
+from lrdiag.backend.start import _filtered_stderr, chosen_engine, start_engine
+from lrdiag.errors import SettingsError
 
 INFORMATIONAL = [
     "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
@@ -66,3 +70,41 @@ assert "KERAS_BACKEND" not in os.environ
     environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("variable", "settings", "expected"),
+    [
+        ("jax", {"backend": "torch"}, "jax"),
+        (None, {"backend": "torch"}, "torch"),
+        (None, {"floatx": "float32"}, "tensorflow"),
+        (None, ["not", "settings"], "tensorflow"),
+        (None, None, "tensorflow"),
+    ],
+)
+def test_the_engine_is_the_one_that_keras_will_choose(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str | None, settings: object, expected: str
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    if variable:
+        monkeypatch.setenv("KERAS_BACKEND", variable)
+    if settings is not None:
+        (tmp_path / "keras.json").write_text(json.dumps(settings))
+    assert chosen_engine() == expected
+
+
+def test_an_engine_of_keras_that_lrdiag_does_not_run_on_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "openvino")
+    with pytest.raises(SettingsError, match=r"tensorflow, jax, torch.*KERAS_BACKEND.*Received: .*'openvino'"):
+        start_engine()
+
+
+def test_an_engine_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def import_jax() -> str:
+        raise ModuleNotFoundError("No module named 'jax'", name="jax")
+
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setattr(start, "device", import_jax)
+    with pytest.raises(SettingsError, match=r"'jax' must be installed: .*'lrdiag\[jax\]'.*Received: no module 'jax'"):
+        start_engine()
