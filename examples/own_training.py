@@ -38,7 +38,9 @@ def main(epochs: int, out: str) -> None:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss=loss, metrics=["accuracy"])
 
-    test = lrdiag.find_lr(model, x, y, batch_size=BATCH_SIZE)
+    test = lrdiag.find_lr(
+        model, x, y, batch_size=BATCH_SIZE, repeats=3
+    )  # one sweep depends on the order of the batches
     base_lr, max_lr = test.bounds()
     print(f"boundaries {base_lr:.2g} to {max_lr:.2g}, constant rate {test.suggest():.2g}")
     steps = math.ceil(len(x) / BATCH_SIZE) * epochs

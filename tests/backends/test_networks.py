@@ -16,7 +16,8 @@ from backends.networks import KINDS
 
 pytestmark = pytest.mark.slow
 ENGINES = ("tensorflow", "jax", "torch")
-LOSSES = {"one_sigmoid": "binary_crossentropy", "two_outputs": ["sparse_categorical_crossentropy"] * 2}
+FROM_LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+LOSSES = {"one_sigmoid": "binary_crossentropy", "two_outputs": ["sparse_categorical_crossentropy", FROM_LOGITS]}
 TAKE_LOGITS = ("residual", "shared", "two_inputs", "subclassed")
 
 
@@ -29,7 +30,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str,
         model = make()
         loss: Any = LOSSES.get(kind, "sparse_categorical_crossentropy")
         if kind in TAKE_LOGITS:
-            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            loss = FROM_LOGITS
         model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss=loss)
         model.save(folder / f"{kind}.keras")
     for engine in ENGINES:
