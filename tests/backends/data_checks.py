@@ -6,40 +6,22 @@ second.
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
+import blocked  # before Keras
+import jax.experimental.sparse
+import keras
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
 
-class NoTensorFlow:
-    """Finds TensorFlow, but can't load it. `sys.modules["tensorflow"] = None` would be imported for Keras."""
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        return ModuleSpec(name, self) if name == "tensorflow" else None  # type: ignore[arg-type]
-
-    def create_module(self, spec: ModuleSpec) -> None:
-        raise ModuleNotFoundError("TensorFlow is blocked", name="tensorflow")
-
-    def exec_module(self, module: Any) -> None: ...
-
-
-blocker = NoTensorFlow()
-if os.environ["KERAS_BACKEND"] != "tensorflow":
-    sys.meta_path.insert(0, blocker)
-
-import jax.experimental.sparse  # noqa: E402
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-import torch  # noqa: E402
-from scipy import sparse  # noqa: E402
-
-import lrdiag  # noqa: E402
-from lrdiag.errors import DataError  # noqa: E402
+import lrdiag
+from lrdiag.errors import DataError
 
 ENGINE = keras.config.backend()
 SIZE, BATCH = 10, 4
@@ -209,7 +191,7 @@ every_kind()
 refused()
 assert (ENGINE == "tensorflow") == ("tensorflow" in sys.modules)
 if ENGINE != "tensorflow":
-    sys.meta_path.remove(blocker)
+    sys.meta_path.remove(blocked.blocker)
     import tensorflow  # noqa: F401
 
     every_kind("tensorflow")
