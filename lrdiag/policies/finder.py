@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import keras
 
+from lrdiag.backend.inference import overrides
 from lrdiag.backend.logs import accuracy_name
 from lrdiag.backend.optimizers import (
     MAX_SKIPPED,
@@ -323,7 +324,7 @@ def find_lr(
             sweep=repeat,
             sweeps=repeats,
             batches=needed,
-            own_step=type(model).train_step is not keras.Model.train_step,
+            own_step=overrides(model, "train_step"),
         )
         sweeps.append(_sweep(model, finder, batches, steps, class_weight))
     return RangeTest(tuple(sweeps))
