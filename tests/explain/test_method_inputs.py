@@ -31,16 +31,6 @@ from lrdiag.explain.gradcam import GradCAM
 pytestmark = pytest.mark.usefixtures("eager_passes")
 
 
-@pytest.fixture(scope="module")
-def images() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, size=(7, *SHAPE), dtype="uint8")
-
-
-@pytest.fixture(scope="module")
-def labels() -> np.ndarray:
-    return np.random.default_rng(1).integers(0, CLASSES, size=7)
-
-
 def residual(between: Callable[[Any], Any] = lambda features: features) -> keras.Model:
     """One convolution that is called twice, and a connection around its second call."""
     inputs = keras.Input(SHAPE)

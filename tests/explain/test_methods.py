@@ -34,16 +34,6 @@ from lrdiag.explain.score_cam import ScoreCam
 Builder = Callable[[], keras.Model]
 
 
-@pytest.fixture(scope="module")
-def images() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, size=(7, *SHAPE), dtype="uint8")
-
-
-@pytest.fixture(scope="module")
-def labels() -> np.ndarray:
-    return np.random.default_rng(1).integers(0, CLASSES, size=7)
-
-
 @pytest.fixture(autouse=True)
 def no_warning() -> Any:
     with warnings.catch_warnings():
