@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from lrdiag.diagnosis.evidence import MISSING, Evidence, Need
+from lrdiag.diagnosis.evidence import Evidence, Need
 from lrdiag.diagnosis.findings import classes, comparison, data, model, predictions, training
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
 from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Severity
@@ -128,7 +128,7 @@ def _answer(rule: Rule, evidence: Evidence, found: Collection[str]) -> Answer:
         return NotChecked(f"the finding {cause} explains it")
     for need in rule.needs:
         if evidence.lacks(need):
-            return NotChecked(MISSING[need])
+            return NotChecked(evidence.reason(need))
     return rule.check(evidence)
 
 
