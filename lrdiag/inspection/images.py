@@ -142,7 +142,9 @@ class _Seen:
 
     def sample(self) -> Sample:
         """The kept images in random order, because a batch may hold a single class."""
-        joined = tree.map_structure(lambda *parts: np.concatenate(parts), *((each.inputs, each.labels) for each in self.kept))
+        joined = tree.map_structure(
+            lambda *parts: np.concatenate(parts), *((each.inputs, each.labels) for each in self.kept)
+        )
         order = np.random.default_rng(_SEED).permutation(len(tree.flatten(joined)[0]))
         return Sample(*tree.map_structure(lambda array: array[order], joined))
 

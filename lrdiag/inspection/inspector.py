@@ -203,7 +203,9 @@ class Inspector:
             for each, new, old in zip(variables, self._before, before, strict=True)
         }
         others = [each for each in self._model.non_trainable_variables if "float" in str(each.dtype)]
-        not_finite = [each.path for each, new in zip(variables, self._before, strict=True) if not np.isfinite(new).all()]
+        not_finite = [
+            each.path for each, new in zip(variables, self._before, strict=True) if not np.isfinite(new).all()
+        ]
         not_finite += [each.path for each in others if not np.isfinite(to_numpy(each.value)).all()]
         state = EpochState(
             epoch=epoch,

@@ -92,7 +92,9 @@ def observe(
     return returned, tuple(seen)
 
 
-def outputs_of(model: keras.Model, inputs: Any, layers: Iterable[keras.Operation], *, training: bool) -> list[np.ndarray]:
+def outputs_of(
+    model: keras.Model, inputs: Any, layers: Iterable[keras.Operation], *, training: bool
+) -> list[np.ndarray]:
     """Runs a model, and returns what the given layers returned, in the order of their calls."""
     seen: list[np.ndarray] = []
     with all_calls(layers, lambda call: seen.append(to_numpy(tree.flatten(call.output)[0]))):
@@ -202,6 +204,8 @@ def to_numpy(tensor: Any) -> np.ndarray:
 
 def augmenting(model: keras.Model) -> list[keras.Operation]:
     """Returns the layers of Keras in a model that change images at random in training."""
-    return [each for each in leaves(model) if type(each).__name__.startswith(AUGMENTING) and "Dropout" not in type(each).__name__]
-
-
+    return [
+        each
+        for each in leaves(model)
+        if type(each).__name__.startswith(AUGMENTING) and "Dropout" not in type(each).__name__
+    ]

@@ -77,7 +77,9 @@ def _moves(optimizer: keras.Optimizer, weights: Sequence[np.ndarray], gradients:
         "use_ema": False, "loss_scale_factor": None, "gradient_accumulation_steps": None,
     }  # fmt: skip
     try:
-        copy = type(optimizer).from_config({name: value for name, value in config.items() if name in optimizer.get_config()})
+        copy = type(optimizer).from_config(
+            {name: value for name, value in config.items() if name in optimizer.get_config()}
+        )
         before = [_some(each) for each in weights]
         pulls = [_some(each) for each in gradients]
         variables = [keras.Variable(each, dtype="float32") for each in before]
