@@ -203,16 +203,13 @@ class Inspector:
             for each, new, old in zip(variables, self._before, before, strict=True)
         }
         others = [each for each in self._model.non_trainable_variables if "float" in str(each.dtype)]
-        not_finite = [
-            each.path for each, new in zip(variables, self._before, strict=True) if not np.isfinite(new).all()
-        ]
-        not_finite += [each.path for each in others if not np.isfinite(to_numpy(each.value)).all()]
+        values = [*zip(variables, self._before, strict=True), *((each, to_numpy(each.value)) for each in others)]
         state = EpochState(
             epoch=epoch,
             updates=updates,
             moved={path: moves[id(kernel)] for path, kernel in self._kernels() if id(kernel) in moves},
             unchanged=tuple(each.path for each in variables if moves[id(each)] == 0),
-            not_finite=tuple(not_finite),
+            not_finite=tuple(each.path for each, value in values if not np.isfinite(value).all()),
             silent={},
             penalty=0.0,
             accuracy=None,
