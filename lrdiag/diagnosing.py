@@ -22,6 +22,8 @@ from lrdiag.diagnosis.gates import Gate, check, with_outcomes
 from lrdiag.diagnosis.scores import training_sample
 from lrdiag.errors import DataError, require_count
 from lrdiag.evaluation.evaluator import Evaluated, Evaluator
+from lrdiag.inspection.images import GivenImages
+from lrdiag.inspection.inspector import Inspector
 from lrdiag.models.accepted import require_keras_model
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record import provenance
@@ -73,6 +75,7 @@ def diagnose(
     batch_size: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    train_data: Any = None,
 ) -> Report:
     """Evaluates a model on a test set and returns its report, with a heatmap of each misclassified image.
 
@@ -119,6 +122,9 @@ def diagnose(
             return, so that the evaluation takes about as much memory as `model.predict`.
         seed: Random seed of the heatmap check.
         progress: A listener for progress. Defaults to `None`.
+        train_data: The data that the model was trained on, to check it, to compare it with the test set, and to measure
+            overfitting: `(x, y)` or `(x, y, sample_weight)`, or data that gives batches. A dataset is read for half a
+            second, and 2,000 images at most are evaluated.
 
     Returns:
         The report.
@@ -151,9 +157,36 @@ def diagnose(
         baseline=None if baseline is None else run_of(baseline),
     )
     clock = Stopwatch()
+    inspector = _inspected(model, (x, y), train_data, output)
     with clock.lap("predict_and_explain"):
-        evaluated = reporter.evaluate(reporter.evaluator(model))
-    return reporter.compared(reporter.report(model, evaluated, training=training, seconds=clock.seconds()))
+        evaluator = reporter.evaluator(model)
+        evaluated = reporter.evaluate(evaluator)
+        train_sample = reporter.train_sample(evaluator, inspector.training)
+    report = reporter.report(
+        model,
+        evaluated,
+        training=training,
+        train_sample=train_sample,
+        seconds=clock.seconds(),
+        inspection=inspector.seen,
+    )
+    return reporter.compared(report)
+
+
+def _inspected(model: keras.Model, data: Any, train_data: Any, output: str | int | None) -> Inspector:
+    """Observes a trained model and its training data; without training data, only the model on arrays of test images.
+
+    A test set that isn't in memory is read only once, unless there is training data to compare it with.
+    """
+    inspector = Inspector(model, output)
+    inspector.look_at_model()
+    x, y, _ = unpacked(data)
+    test = GivenImages("the test set", x, y) if y is not None or train_data is not None else None
+    training = None if train_data is None else GivenImages("the data of `train_data`", *unpacked(train_data)[:2])
+    inspector.look_at_data(training, test)
+    inspector.look_at_layers()
+    inspector.look_at_end()
+    return inspector
 
 
 def require_steps(name: str, steps: int | None) -> None:

@@ -129,6 +129,8 @@ class Inspector:
             return self._miss("layers", self.seen.reasons.get("training_data", "no images were available"))
         few = sample.first(_pass_size(sample))
         try:
+            if not self._model.built:
+                self._model(tree.map_structure(ops.convert_to_tensor, few.inputs))
             with unnoticed(self._model):
                 inputs = tree.map_structure(ops.convert_to_tensor, few.inputs)
                 gradients, loss = self._gradients(few) if with_gradients else ({}, None)

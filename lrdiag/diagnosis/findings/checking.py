@@ -10,7 +10,7 @@ from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.evidence import Evidence, Need
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
 from lrdiag.diagnosis.findings.rules import RULES, Rule
-from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Known
+from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Known, Severity
 
 OLD_RUN = "lrdiag 0.1 did not record its checks"
 TURNED_OFF = "turned off"
@@ -55,6 +55,24 @@ class Checked:
 
     findings: list[Finding]
     checks: list[Check]
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The errors that are not accepted."""
+        return self._of("error")
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """The warnings that are not accepted."""
+        return self._of("warning")
+
+    def _of(self, severity: Severity) -> list[Finding]:
+        return [each for each in self.findings if each.severity == severity and each.accepted is None]
+
+    def __str__(self) -> str:
+        if not self.findings:
+            return "No findings."
+        return "\n".join(f"{each.severity} ({each.code}): {each.title} {each.advice}" for each in self.findings)
 
 
 def check_early(
