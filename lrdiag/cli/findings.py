@@ -37,10 +37,10 @@ def print_findings(diagnosis: Diagnosis) -> None:
 def _print_finding(finding: Finding) -> None:
     severity = click.style(finding.severity, fg=_COLOURS[finding.severity], bold=True)
     _print(_lines(f"{finding.severity}: {finding.title}").replace(finding.severity, severity, 1))
-    what_to_do = finding.advice if finding.accepted is None else f"Accepted: {finding.accepted}"
-    for text in (finding.evidence, finding.why, what_to_do):
+    what_to_do = ("What to do", finding.advice) if finding.accepted is None else ("Accepted", finding.accepted)
+    for label, text in (("", finding.evidence), ("", finding.why), what_to_do):
         if text:
-            _print(_lines(text, indent="  "))
+            _print(_lines(f"{label}: {text}" if label else text, indent="  "))
     for effect in finding.effects:
         _print(_lines(f"Explains: {effect.title}", indent="  "))
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from lrdiag import formats
 from lrdiag.record.facts import Diagnosis
 from lrdiag.report.sections import comparison, findings
-from lrdiag.report.sections.verdict import cautions, problem
+from lrdiag.report.sections.verdict import cautions, failed_gates, problem
 from lrdiag.report.sections.verdict import verdict_sentence as verdict_sentence
 from lrdiag.report.templates import CODE, FILTERS, templates_root
 
@@ -54,6 +54,7 @@ def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
         "d": diagnosis,
         "marker": MARKER,
         "sections": SECTIONS,
+        "failed": failed_gates(diagnosis)[:_CAUTIONS],
         "cautions": cautions(diagnosis)[:_CAUTIONS],
         "problem": problem(diagnosis),
         "sentence": verdict_sentence(diagnosis),

@@ -89,7 +89,7 @@ class TestVerdict:
             GateFacts("fail-under", "accuracy", 0.7, 0.8, True),
         ]
         failed = changed(runs["fallback"], gates=gates)
-        (first,) = verdict.build(failed).cautions
+        (first,) = verdict.build(failed).failed
         assert first == Caution("Gate failed", "accuracy: expected worse by at most 0.01, actual worse by 0.02.")
         assert parse(render_page(failed)).header.find(True)["class"] == ["caution"]
 
@@ -171,7 +171,7 @@ class TestFindings:
         assert section(pages["hostile names"], "findings")("a") == []
 
     def test_one_expandable_line_lists_the_checks_and_the_reasons(self, pages: dict[str, str]) -> None:
-        folded = section(pages["ordinary"], "findings").details
+        folded = section(pages["ordinary"], "findings").find_all("details", recursive=False)[-1]
         assert not folded.has_attr("open")
         assert folded.summary.text == "2 checks passed, 1 not checked"
         assert [item.text for item in folded("li")] == ["regression: the run was not compared with a baseline."]

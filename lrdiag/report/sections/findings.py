@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lrdiag import formats
 from lrdiag.diagnosis.findings.checking import OLD_RUN, recorded_checks
 from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Run
+from lrdiag.report.documentation import how_detected
 
 MOST_OPEN = 7
 """Most findings that are open on the page. The others are folded."""
@@ -37,6 +38,7 @@ class Findings:
         open: The findings that are open on the page.
         folded: Further findings.
         accepted: Findings that the settings accept.
+        how_detected: How each problem is detected, by the code of its rule.
         checks: The checks without a finding.
     """
 
@@ -44,14 +46,21 @@ class Findings:
     open: list[Finding]
     folded: list[Finding]
     accepted: list[Finding]
+    how_detected: dict[str, str]
     checks: Checks
 
 
 def build(run: Run) -> Findings:
     """Lists findings and checks as the facts have them."""
     found = run.diagnosis.outstanding
-    accepted = accepted_findings(run.diagnosis)
-    return Findings(sentence(run.diagnosis), found[:MOST_OPEN], found[MOST_OPEN:], accepted, checks(run.diagnosis))
+    return Findings(
+        sentence(run.diagnosis),
+        found[:MOST_OPEN],
+        found[MOST_OPEN:],
+        accepted_findings(run.diagnosis),
+        how_detected() if run.diagnosis.findings else {},
+        checks(run.diagnosis),
+    )
 
 
 def accepted_findings(diagnosis: Diagnosis) -> list[Finding]:

@@ -37,7 +37,8 @@ class Verdict:
         sentence: The verdict, without a full stop: what is wrong, and the result.
         result: The result in one sentence, without a full stop.
         subject: Model and data.
-        cautions: Further reasons not to trust the run; they come first.
+        failed: The gates that failed; they come first.
+        cautions: Further reasons not to trust the run.
         figures: A few numbers: name, value and detail.
         notes: Sentences about how the model was evaluated.
     """
@@ -46,6 +47,7 @@ class Verdict:
     sentence: str
     result: str
     subject: str
+    failed: list[Caution]
     cautions: list[Caution]
     figures: list[tuple[str, str, str]]
     notes: list[str]
@@ -60,6 +62,7 @@ def build(run: Run) -> Verdict:
         result=result_sentence(diagnosis),
         subject=f"{formats.short(diagnosis.model)}, {formats.plural(diagnosis.parameters, 'parameter')}"
         + (f", on {formats.short(diagnosis.dataset.name)}" if diagnosis.dataset.name else ""),
+        failed=failed_gates(diagnosis),
         cautions=cautions(diagnosis),
         figures=_figures(diagnosis),
         notes=diagnosis.notes,
@@ -105,11 +108,15 @@ def _mistakes(diagnosis: Diagnosis) -> str:
     return f"the most confused pair: {true} predicted as {predicted}"
 
 
+def failed_gates(diagnosis: Diagnosis) -> list[Caution]:
+    """The gates that failed."""
+    return [Caution("Gate failed", f"{describe(gate)}.") for gate in diagnosis.gates if not gate.passed]
+
+
 def cautions(diagnosis: Diagnosis) -> list[Caution]:
-    """Reasons not to trust the run beside its problem: failed gates, other errors, an interrupted training run."""
-    failed = [Caution("Gate failed", f"{describe(gate)}.") for gate in diagnosis.gates if not gate.passed]
+    """Reasons not to trust the run beside its problem: other errors, and an interrupted training run."""
     others = [Caution("Error", finding.title) for finding in _errors(diagnosis)[1:]]
-    return failed + others + _interruption(diagnosis.training)
+    return others + _interruption(diagnosis.training)
 
 
 def _interruption(training: TrainingRun | None) -> list[Caution]:
