@@ -16,7 +16,7 @@ from lrdiag.data.class_names import ClassNames, chosen_names, names_carried_by, 
 from lrdiag.data.image_names import carried_files, given_files
 from lrdiag.data.inputs import GivenData, starts_alike, unpacked
 from lrdiag.data.sampling import random_subset
-from lrdiag.diagnosis.check_settings import CheckSettings
+from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.compare import refuse_other_images
 from lrdiag.diagnosis.gates import Gate, check, with_outcomes
 from lrdiag.diagnosis.scores import training_sample
@@ -70,6 +70,8 @@ def diagnose(
     preprocess: Preprocessing | None = None,
     output: str | int | None = None,
     baseline: str | Path | Report | None = None,
+    checks: Mapping[str, object] | None = None,
+    accept: Mapping[str, str] | None = None,
     name: str = "",
     files: Sequence[str] = (),
     batch_size: int | None = None,
@@ -115,6 +117,9 @@ def diagnose(
             `"caffe"` or `"standardized"`. By default it is inferred from their values.
         output: Name or index of the output to evaluate, if the model has several.
         baseline: An earlier report on the same images to compare with, or its run folder or report.json.
+        checks: Settings of the checks, by the code of the finding: `False` turns one off, `"error"`, `"warning"` or
+            `"note"` sets its severity, a number sets its threshold, and `{"severity": "error", "threshold": 0.2}` both.
+        accept: The reason why a finding is accepted, by its code. The page shows it as accepted.
         name: Name of the data in the report.
         files: Name of the file of each image, in the order of the images. Defaults to the files that `x` carries, if
             their folders agree with the labels.
@@ -139,6 +144,7 @@ def diagnose(
     require_keras_model(model)
     require_count("seed", seed, at_least=0)
     require_steps("steps", steps)
+    check_settings = CheckSettings.of(checks, accept)
     training = training_of(history, model, output)
     reporter = Reporter(
         data=(x, y),
@@ -155,6 +161,7 @@ def diagnose(
         settings={"steps": steps, "preprocess": preprocess, "output": output, "seed": seed},
         range_test=range_test,
         baseline=None if baseline is None else run_of(baseline),
+        check_settings=check_settings,
     )
     clock = Stopwatch()
     inspector = _inspected(model, (x, y), train_data, output)
@@ -252,9 +259,9 @@ class Reporter:
         train: The training images, if they are available.
         baseline: An earlier run to compare with, or `None`.
         gates: Limits that the run must meet.
+        check_settings: What differs from the table of rules.
         made_by: The part of lrdiag that makes the report. It decides which remedies the findings name.
         notes: Sentences about the data that a reader needs to interpret the figures.
-        checks: Which checks are off, and what differs from the table of rules.
     """
 
     data: tuple[Any, ...]
@@ -277,9 +284,9 @@ class Reporter:
     train: LabelledImages = NO_IMAGES
     baseline: Run | None = None
     gates: tuple[Gate, ...] = ()
+    check_settings: CheckSettings = AS_IN_THE_TABLE
     made_by: MadeBy = "diagnose"
     notes: tuple[str, ...] = ()
-    checks: CheckSettings = field(default_factory=CheckSettings)
 
     def evaluator(self, model: keras.Model) -> Evaluator:
         """Returns the evaluator of a model. It can be used again while the model is trained."""
@@ -369,7 +376,7 @@ class Reporter:
             train_sample=train_sample,
             made_by=self.made_by,
             inspection=inspection,
-            checks=self.checks,
+            check_settings=self.check_settings,
             known=known,
         )
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lrdiag.diagnosis.check_settings import CheckSettings
+from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.evidence import Evidence, Need
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
 from lrdiag.diagnosis.findings.rules import RULES, Rule
@@ -14,7 +14,6 @@ from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Known, Se
 
 OLD_RUN = "lrdiag 0.1 did not record its checks"
 TURNED_OFF = "turned off"
-_AS_IN_THE_TABLE = CheckSettings()
 _CAUSES = ("error", "warning")
 """Severities of a finding that can explain others."""
 
@@ -23,7 +22,7 @@ def check_all(
     evidence: Evidence,
     rules: Sequence[Rule] = RULES,
     *,
-    settings: CheckSettings = _AS_IN_THE_TABLE,
+    settings: CheckSettings = AS_IN_THE_TABLE,
     known: Mapping[str, Known] | None = None,
     now: Known = "after training",
 ) -> Diagnosis:
@@ -80,7 +79,7 @@ def check_early(
     now: Known,
     rules: Sequence[Rule] = RULES,
     *,
-    settings: CheckSettings = _AS_IN_THE_TABLE,
+    settings: CheckSettings = AS_IN_THE_TABLE,
     known: Mapping[str, Known] | None = None,
 ) -> Checked:
     """Applies the rules for which there is evidence before the model is evaluated.
@@ -98,7 +97,7 @@ def check_early(
 
 
 def check_again(
-    evidence: Evidence, need: Need, rules: Sequence[Rule] = RULES, *, settings: CheckSettings = _AS_IN_THE_TABLE
+    evidence: Evidence, need: Need, rules: Sequence[Rule] = RULES, *, settings: CheckSettings = AS_IN_THE_TABLE
 ) -> Diagnosis:
     """Applies the rules that need a new piece of evidence, and keeps the results of all others.
 
@@ -120,6 +119,8 @@ def with_settings(facts: Diagnosis, settings: CheckSettings, rules: Sequence[Rul
 
     Thresholds are not applied, because the evidence is not recorded.
     """
+    if settings == AS_IN_THE_TABLE:
+        return facts
     found = [
         dataclasses.replace(
             finding,
