@@ -21,7 +21,7 @@ FLOORS = (
     {"rate"},
     {"models", "data"},
     {"policies", "explain"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "inspection"},
     {"diagnosis"},
     {"report"},
     {"settings", "pipeline", "main_job", "diagnosing", "callback", "tensorboard", "testing"},
