@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
+import numpy as np
 
 from lrdiag.backend.callback_list import surround
 from lrdiag.backend.compilations import Compilations
@@ -65,13 +66,13 @@ class Timeline:
 
     def current(self) -> TimeSpent:
         """Returns the time of the epoch that has not ended."""
-        known = self._waits.of_steps(self._steps, self._are_compiled)
-        waits = [0.0] * len(self._steps) if known is None else known
-        own = [(seconds - wait, is_compiled) for seconds, wait, is_compiled in zip(self._steps, waits, self._are_compiled, strict=True)]
+        waits = self._waits.of_steps(self._steps, self._are_compiled)
+        own = np.subtract(self._steps, waits or 0.0)
+        is_compiled = np.array(self._are_compiled, dtype=bool)
         return TimeSpent(
-            compiling=sum(seconds for seconds, is_compiled in own if is_compiled),
-            computing=sum(seconds for seconds, is_compiled in own if not is_compiled),
-            waiting=None if known is None and self._steps else sum(waits) + self._spent["fetching"],
+            compiling=float(own[is_compiled].sum()),
+            computing=float(own[~is_compiled].sum()),
+            waiting=None if waits is None and self._steps else sum(waits or []) + self._spent["fetching"],
             validation=self._spent["validation"],
             callbacks=self._spent["callbacks"],
             idle=self._spent["idle"],
