@@ -59,6 +59,9 @@ class Inspector:
             except NotReadable as reason:
                 self._miss(f"{name}_data", str(reason))
                 continue
+            except Exception as error:  # a dataset of the user may raise anything
+                self._miss(f"{name}_data", f"reading the data failed ({type(error).__name__}: {error})")
+                continue
             if name == "training":
                 self.training = sample
                 self._note(training_data=facts)
@@ -85,10 +88,14 @@ class Inspector:
         if getattr(self._model, "optimizer", None) is not None:
             self._attempt("rates", lambda: planned_rates(self._model.optimizer, updates, callbacks))
         self._pass(self.training, with_gradients=True)
+        self.remember_weights()
+
+    def remember_weights(self) -> None:
+        """Keeps the weights at the beginning of the first epoch, to measure how far it moves them."""
         self._before = [to_numpy(each.value) for each in self._model.trainable_variables]
 
     def look_at_epoch(self, epoch: int, updates: int) -> None:
-        """Observes what an epoch did.
+        """Observes what an epoch did. The first one compares with `remember_weights`.
 
         Args:
             epoch: Its number, counted from 1.
