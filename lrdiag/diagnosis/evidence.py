@@ -12,7 +12,7 @@ import numpy as np
 
 from lrdiag.record.agreement import Agreement
 from lrdiag.record.arrays import Heatmaps, Predictions
-from lrdiag.record.facts import Comparison, Diagnosis, MadeBy, RangeTestFacts, TrainingRun, TrainingSample
+from lrdiag.record.facts import Comparison, Diagnosis, MadeBy, RangeTestFacts, TimeSpent, TrainingRun, TrainingSample
 from lrdiag.record.observed import (
     NOTHING,
     Compiled,
@@ -41,6 +41,7 @@ Need = Literal[
     "epochs",
     "corrected",
     "training",
+    "time",
     "range_test",
     "train_sample",
     "comparison",
@@ -64,6 +65,7 @@ MISSING: dict[Need, str] = {
     "epochs": "the epochs were not observed",
     "corrected": "training and validation images are scaled alike",
     "training": "training was not recorded",
+    "time": "where the time went was not recorded",
     "range_test": "no range test was run",
     "train_sample": "the training images were not evaluated",
     "comparison": "the run was not compared with a baseline",
@@ -133,6 +135,11 @@ class Evidence:
     def training(self) -> TrainingRun | None:
         """The record of the training run with its steps, or `None`."""
         return self.run if self.evaluation is None else self.evaluation.training
+
+    @property
+    def time(self) -> TimeSpent | None:
+        """Where the time of the training run went, or `None`."""
+        return None if self.training is None else self.training.time
 
     @property
     def range_test(self) -> RangeTestFacts | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lrdiag.diagnosis.evidence import Need
-from lrdiag.diagnosis.findings import classes, comparison, data, model, predictions, training
+from lrdiag.diagnosis.findings import classes, comparison, data, model, predictions, time, training
 from lrdiag.diagnosis.findings.answers import Answer
 from lrdiag.record.facts import Severity
 
@@ -88,6 +88,13 @@ RULES: tuple[Rule, ...] = (
         "over-predicted-class", "warning", "classes", classes.over_predicted_class, needs=("evaluation",),
         explained_by=_USELESS, threshold=2.0,
     ),
+    Rule(
+        "idle-between-epochs", "note", "training", time.idle_between_epochs, needs=("training", "time"),
+        threshold=1 / 3,
+    ),
+    Rule("input-bound", "note", "training", time.input_bound, needs=("training", "time"), threshold=0.30),
+    Rule("slow-validation", "note", "training", time.slow_validation, needs=("training", "time"), threshold=1.0),
+    Rule("recompilation", "note", "training", time.recompilation, needs=("training", "time"), threshold=0.20),
     Rule("ignored-from-logits", "note", "training", model.ignored_from_logits, needs=("evaluation", "loss")),
     Rule(
         "confused-pair", "note", "confusion", classes.confused_pair, needs=("evaluation",),
