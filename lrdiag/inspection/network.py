@@ -81,6 +81,7 @@ def observe(
                 momentum=float(layer.momentum) if isinstance(layer, kl.BatchNormalization) else None,
                 trainable=is_trained,
                 fresh=is_fresh(layer) if tells else None,
+                received=_rms(to_numpy(given[0])) if kernel and given and sources[0] < 0 else None,
             )
         )
         has_kernel |= kernel is not None

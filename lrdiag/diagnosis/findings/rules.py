@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lrdiag.diagnosis.evidence import Need
-from lrdiag.diagnosis.findings import classes, comparison, data, model, predictions, training
+from lrdiag.diagnosis.findings import classes, comparison, data, model, predictions, rate, signal, start, training
 from lrdiag.diagnosis.findings.answers import Answer
 from lrdiag.record.facts import Severity
 
@@ -42,13 +42,75 @@ class Rule:
 _USELESS = ("not-finite", "collapsed-predictions", "at-chance")
 """Findings after which the predicted classes have no meaning."""
 
+_UNFIT = ("loss-mismatch",)
+"""Causes of any failure: the loss, the labels or the images are not what the model needs."""
+_START = ("inputs-not-scaled", "inputs-too-small", "initialization")
+"""Causes of signals and gradients of the wrong size."""
+_SIGNAL = ("saturated-units", "exploding-gradients", "dead-units", "vanishing-gradients")
+"""Causes of layers that do not learn."""
+_RATE = ("negative-rate", "rate-too-high", "clipped-gradients", "rate-too-low", "early-decay")
+"""Causes of a model that has learnt nothing."""
+
 RULES: tuple[Rule, ...] = (
-    Rule("training-stopped", "error", "training", training.training_stopped, needs=("training",)),
+    Rule("loss-mismatch", "error", "training", model.loss_mismatch, needs=("loss",)),
+    Rule(
+        "inputs-not-scaled", "warning", "training", start.inputs_not_scaled, needs=("layers", "training_data", "start"),
+        explained_by=_UNFIT, threshold=10.0,
+    ),
+    Rule(
+        "inputs-too-small", "warning", "training", start.inputs_too_small, needs=("layers", "training_data", "start"),
+        explained_by=_UNFIT, threshold=0.03,
+    ),
+    Rule(
+        "initialization", "warning", "training", start.initialization, needs=("layers", "start"),
+        explained_by=(*_UNFIT, *_START[:2]), threshold=2.0,
+    ),
+    Rule(
+        "saturated-units", "warning", "training", signal.saturated_units, needs=("layers",),
+        explained_by=(*_UNFIT, *_START), threshold=0.5,
+    ),
+    Rule(
+        "exploding-gradients", "warning", "training", signal.exploding_gradients, needs=("layers", "start"),
+        explained_by=(*_UNFIT, *_START), threshold=50.0,
+    ),
+    Rule("negative-rate", "error", "training", rate.negative_rate, needs=("rates",), explained_by=_UNFIT),
+    Rule(
+        "rate-too-high", "warning", "training", rate.rate_too_high,
+        explained_by=(*_UNFIT, *_START, "exploding-gradients", "negative-rate"), threshold=0.2,
+    ),
+    Rule(
+        "dead-units", "warning", "training", signal.dead_units, needs=("layers",),
+        explained_by=(*_UNFIT, *_START, "negative-rate", "rate-too-high"), threshold=0.95,
+    ),
+    Rule(
+        "vanishing-gradients", "warning", "training", signal.vanishing_gradients, needs=("layers", "start"),
+        explained_by=(*_UNFIT, *_START, "saturated-units", "dead-units"), threshold=1e-3,
+    ),
+    Rule(
+        "clipped-gradients", "warning", "training", rate.clipped_gradients, needs=("compiled", "rates", "trial"),
+        explained_by=_UNFIT, threshold=0.03,
+    ),
+    Rule(
+        "rate-too-low", "warning", "training", rate.rate_too_low,
+        explained_by=(
+            *_UNFIT, *_START, "saturated-units", "negative-rate", "dead-units", "vanishing-gradients",
+            "clipped-gradients",
+        ),
+        threshold=0.03,
+    ),
+    Rule(
+        "early-decay", "warning", "training", rate.early_decay, needs=("rates",),
+        explained_by=(*_UNFIT, *_START, "dead-units", "vanishing-gradients", "clipped-gradients"), threshold=0.5,
+    ),
+    Rule("strong-augmentation", "warning", "training", start.strong_augmentation, needs=("start",), threshold=0.3),
+    Rule(
+        "training-stopped", "error", "training", training.training_stopped, needs=("training",),
+        explained_by=(*_UNFIT, *_START, "exploding-gradients", "negative-rate", "rate-too-high"),
+    ),
     Rule("training-interrupted", "warning", "training", training.training_interrupted, needs=("training",)),
     Rule("stand-in-data", "error", "data", data.stand_in_data),
     Rule("predict-mismatch", "error", "misclassified", model.predict_mismatch, needs=("agreement",)),
     Rule("evaluate-mismatch", "error", "misclassified", model.evaluate_mismatch, needs=("agreement",)),
-    Rule("loss-mismatch", "error", "training", model.loss_mismatch, needs=("loss",)),
     Rule("not-finite", "error", "confidence", predictions.not_finite, explained_by=("training-stopped",)),
     Rule(
         "lagging-statistics", "warning", "training", training.lagging_statistics, needs=("training", "train_sample"),
@@ -56,11 +118,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "collapsed-predictions", "error", "confusion", predictions.collapsed_predictions,
-        explained_by=("training-stopped", "loss-mismatch", "not-finite", "lagging-statistics"), threshold=0.90,
+        explained_by=(*_UNFIT, *_START, *_SIGNAL, *_RATE, "training-stopped", "not-finite", "lagging-statistics"),
+        threshold=0.90,
     ),
     Rule(
         "at-chance", "error", "confusion", predictions.at_chance,
-        explained_by=("training-stopped", "loss-mismatch", *_USELESS[:2], "lagging-statistics"),
+        explained_by=(*_UNFIT, *_START, *_SIGNAL, *_RATE, "training-stopped", *_USELESS[:2], "lagging-statistics"),
     ),
     Rule("regression", "warning", "comparison", comparison.regression, needs=("comparison",)),
     Rule(
