@@ -82,3 +82,9 @@ def is_trained(evidence: Evidence) -> bool:
         return True
     guess = log_classes(evidence)
     return guess is not None and evidence.start is not None and evidence.start.loss < 0.7 * guess
+
+
+def has_new_head(layers: Sequence[Layer]) -> bool:
+    """Whether the last layer with a kernel is trained now, and was not before."""
+    last = next((layer for layer, _ in reversed(with_kernel(layers))), None)
+    return last is not None and last.fresh is True and last.trainable

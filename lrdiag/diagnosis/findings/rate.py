@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lrdiag.diagnosis.evidence import Evidence, Need, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
-from lrdiag.diagnosis.findings.layers import is_trained, normalizes_batches, with_kernel
+from lrdiag.diagnosis.findings.layers import has_new_head, is_trained, normalizes_batches, with_kernel
 from lrdiag.diagnosis.findings.losses import learnt_little, loss_at_start, median, nothing_learnt
 from lrdiag.diagnosis.findings.signal import killed_layer
 from lrdiag.formats import count, percent, plural
@@ -174,7 +174,7 @@ def clipped_gradients(evidence: Evidence, threshold: float) -> Answer:
 
 def rate_too_low(evidence: Evidence, threshold: float) -> Answer:
     """All updates together hardly move the weights of a model that was not trained before."""
-    if evidence.layers is not None and is_trained(evidence):
+    if _has_nothing_new(evidence):
         return Passed()
     seen = _hardly_moved(evidence)
     if seen is not None:
@@ -218,6 +218,11 @@ def _hardly_moved(evidence: Evidence) -> Found | None:
     )
 
 
+def _has_nothing_new(evidence: Evidence) -> bool:
+    """Whether a trained model is trained further, which takes small updates."""
+    return evidence.layers is not None and is_trained(evidence) and not has_new_head(evidence.layers)
+
+
 def _is_warming_up(evidence: Evidence, run: TrainingRun) -> bool:
     seen = [abs(each) for each in run.learning_rate_per_step]
     if not seen:
@@ -231,7 +236,7 @@ def early_decay(evidence: Evidence, threshold: float) -> Answer:
     rates, trial, run = given(evidence.rates), evidence.trial, evidence.training
     if not rates.updates:
         return NotChecked("the number of updates is not known")
-    if rates.spent > SPENT or rates.highest <= rates.lowest or is_trained(evidence):
+    if rates.spent > SPENT or rates.highest <= rates.lowest or _has_nothing_new(evidence):
         return Passed(rates.spent, SPENT)
     moved = None if trial is None else trial.move * abs(rates.mean) * rates.updates
     if run is not None and len(run.loss_per_step) > rates.spent * rates.updates:
