@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +16,11 @@ from lrdiag.data.class_names import ClassNames, chosen_names, names_carried_by, 
 from lrdiag.data.image_names import carried_files, given_files
 from lrdiag.data.inputs import GivenData, starts_alike, unpacked
 from lrdiag.data.sampling import random_subset
+from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.compare import refuse_other_images
 from lrdiag.diagnosis.gates import Gate, check, with_outcomes
 from lrdiag.diagnosis.scores import training_sample
-from lrdiag.errors import require_count
+from lrdiag.errors import DataError, require_count
 from lrdiag.evaluation.evaluator import Evaluated, Evaluator
 from lrdiag.models.accepted import require_keras_model
 from lrdiag.progress import SILENCE, Progress
@@ -27,6 +28,7 @@ from lrdiag.record import provenance
 from lrdiag.record.arrays import NO_IMAGES, LabelledImages
 from lrdiag.record.facts import (
     DatasetFacts,
+    Known,
     MadeBy,
     RangeTestFacts,
     Run,
@@ -35,6 +37,7 @@ from lrdiag.record.facts import (
     TrainingRun,
     TrainingSample,
 )
+from lrdiag.record.observed import NOTHING, Inspection
 from lrdiag.report.report import Report, build_report, facts_of, run_of
 from lrdiag.training.history import training_of
 
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 
     from lrdiag.evaluation.evolution import Watched
     from lrdiag.evaluation.keeper import Display
+    from lrdiag.inspection.images import Sample
     from lrdiag.rate.range_test import RangeTest
     from lrdiag.vocabulary import Preprocessing
 
@@ -217,6 +221,7 @@ class Reporter:
         gates: Limits that the run must meet.
         made_by: The part of lrdiag that makes the report. It decides which remedies the findings name.
         notes: Sentences about the data that a reader needs to interpret the figures.
+        checks: Which checks are off, and what differs from the table of rules.
     """
 
     data: tuple[Any, ...]
@@ -241,6 +246,7 @@ class Reporter:
     gates: tuple[Gate, ...] = ()
     made_by: MadeBy = "diagnose"
     notes: tuple[str, ...] = ()
+    checks: CheckSettings = field(default_factory=CheckSettings)
 
     def evaluator(self, model: keras.Model) -> Evaluator:
         """Returns the evaluator of a model. It can be used again while the model is trained."""
@@ -274,15 +280,24 @@ class Reporter:
             keep_every_map=keep_every_map,
         )
 
-    def train_sample(self, evaluator: Evaluator) -> TrainingSample | None:
-        """Predicts a random sample of the training images in inference mode, without augmentation.
+    def train_sample(self, evaluator: Evaluator, sample: Sample | None = None) -> TrainingSample | None:
+        """Predicts a random sample of the training images in inference mode.
+
+        Args:
+            evaluator: The evaluator of the model.
+            sample: The sample. It is drawn from `train` if there are training images.
 
         Returns:
-            Accuracy and loss on the sample, or `None` without training images.
+            Accuracy and loss on the sample, or `None` without training images, or if their labels can't be used.
         """
-        if not len(self.train):
+        if len(self.train):
+            return training_sample(evaluator.predict(random_subset(self.train, TRAIN_SAMPLE, self.seed)))
+        if sample is None:
             return None
-        return training_sample(evaluator.predict(random_subset(self.train, TRAIN_SAMPLE, self.seed)))
+        try:
+            return training_sample(evaluator.predict(sample.inputs, sample.labels))
+        except DataError:  # findings name labels that don't fit
+            return None
 
     def report(
         self,
@@ -294,6 +309,8 @@ class Reporter:
         seconds: Seconds,
         watched: Watched | None = None,
         notes: tuple[str, ...] = (),
+        inspection: Inspection = NOTHING,
+        known: Mapping[str, Known] | None = None,
     ) -> Report:
         """Builds the report, without the comparison with the baseline.
 
@@ -318,6 +335,9 @@ class Reporter:
             seconds=seconds,
             train_sample=train_sample,
             made_by=self.made_by,
+            inspection=inspection,
+            checks=self.checks,
+            known=known,
         )
 
     def compared(self, report: Report) -> Report:

@@ -60,6 +60,9 @@ class Inspector:
             except NotReadable as reason:
                 self._miss(f"{name}_data", str(reason))
                 continue
+            except Exception as error:  # a dataset of the user may raise anything
+                self._miss(f"{name}_data", f"reading the data failed ({type(error).__name__}: {error})")
+                continue
             if name == "training":
                 self.training = sample
                 self._note(training_data=facts)
@@ -86,10 +89,14 @@ class Inspector:
         if getattr(self._model, "optimizer", None) is not None:
             self._attempt("rates", lambda: planned_rates(self._model.optimizer, updates, callbacks))
         self._pass(self.training, with_gradients=True)
+        self.remember_weights()
+
+    def remember_weights(self) -> None:
+        """Keeps the weights at the beginning of the first epoch, to measure how far it moves them."""
         self._before = [to_numpy(each.value) for each in self._model.trainable_variables]
 
     def look_at_epoch(self, epoch: int, updates: int) -> None:
-        """Observes what an epoch did.
+        """Observes what an epoch did. The first one compares with `remember_weights`.
 
         Args:
             epoch: Its number, counted from 1.
@@ -199,16 +206,13 @@ class Inspector:
             for each, new, old in zip(variables, self._before, before, strict=True)
         }
         others = [each for each in self._model.non_trainable_variables if "float" in str(each.dtype)]
-        not_finite = [
-            each.path for each, new in zip(variables, self._before, strict=True) if not np.isfinite(new).all()
-        ]
-        not_finite += [each.path for each in others if not np.isfinite(to_numpy(each.value)).all()]
+        values = [*zip(variables, self._before, strict=True), *((each, to_numpy(each.value)) for each in others)]
         state = EpochState(
             epoch=epoch,
             updates=updates,
             moved={path: moves[id(kernel)] for path, kernel in self._kernels() if id(kernel) in moves},
             unchanged=tuple(each.path for each in variables if moves[id(each)] == 0),
-            not_finite=tuple(not_finite),
+            not_finite=tuple(each.path for each, value in values if not np.isfinite(value).all()),
             silent={},
             penalty=0.0,
             accuracy=None,

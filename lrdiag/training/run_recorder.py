@@ -90,6 +90,11 @@ class RunRecorder(StepRecorder):
             self._earlier_updates = self._updates()
         self._epochs_before_fit = len(self.epochs)
 
+    def _steps_of_last_epoch(self) -> int:
+        """The number of recorded steps of the last completed epoch."""
+        ends = [0, *self._steps_at_ends]
+        return ends[-1] - ends[-2]
+
     def _updates(self) -> int:
         """The number of updates that the optimizer has made."""
         optimizer = self.model.optimizer

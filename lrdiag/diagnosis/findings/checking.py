@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from lrdiag.diagnosis.check_settings import CheckSettings
-from lrdiag.diagnosis.evidence import MISSING, Evidence, Need
+from lrdiag.diagnosis.evidence import Evidence, Need
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
 from lrdiag.diagnosis.findings.rules import RULES, Rule
 from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Known
@@ -41,6 +42,41 @@ def check_all(
     answers = {rule.code: _answer(rule, evidence, settings) for rule in rules}
     found = _found(answers, rules, settings, known or {}, now)
     return _recorded(evidence.facts, found, _checks(answers), rules)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The result of rules that were applied before the evaluation.
+
+    Attributes:
+        findings: The findings, most severe first, with their effects.
+        checks: The result of every rule.
+    """
+
+    findings: list[Finding]
+    checks: list[Check]
+
+
+def check_early(
+    evidence: Evidence,
+    now: Known,
+    rules: Sequence[Rule] = RULES,
+    *,
+    settings: CheckSettings = _AS_IN_THE_TABLE,
+    known: Mapping[str, Known] | None = None,
+) -> Checked:
+    """Applies the rules for which there is evidence before the model is evaluated.
+
+    Args:
+        evidence: What is known of the run so far.
+        now: When this check is made.
+        rules: The rules, causes before effects.
+        settings: What differs from the table of rules.
+        known: When problems were found by earlier checks of the same run, by the code of the rule.
+    """
+    answers = {rule.code: _answer(rule, evidence, settings) for rule in rules}
+    findings = _under_causes(_found(answers, rules, settings, known or {}, now), rules)
+    return Checked(findings, list((_checks(answers) | _of_findings(findings)).values()))
 
 
 def check_again(
@@ -101,7 +137,7 @@ def _answer(rule: Rule, evidence: Evidence, settings: CheckSettings) -> Answer:
         return NotChecked(TURNED_OFF)
     for need in rule.needs:
         if evidence.lacks(need):
-            return NotChecked(MISSING[need])
+            return NotChecked(evidence.reason(need))
     threshold = settings.thresholds.get(rule.code, rule.threshold)
     return rule.check(evidence) if threshold is None else rule.check(evidence, threshold)
 
@@ -161,12 +197,18 @@ def _earlier_checks(facts: Diagnosis, rules: Sequence[Rule]) -> dict[str, Check]
 def _recorded(facts: Diagnosis, found: Iterable[Finding], checks: dict[str, Check], rules: Sequence[Rule]) -> Diagnosis:
     """The facts with these problems, each under the one that explains it, and with these checks."""
     findings = _under_causes(found, rules)
+    return dataclasses.replace(facts, findings=findings, checks=list((checks | _of_findings(findings)).values()))
+
+
+def _of_findings(findings: Iterable[Finding]) -> dict[str, Check]:
+    """The checks of the rules that found a problem, by code."""
+    checks = {}
     for finding in findings:
         checks[finding.code] = Check(finding.code, "found", finding.value, finding.threshold)
         for effect in finding.effects:
             reason = f"the finding {finding.code} explains it"
             checks[effect.code] = Check(effect.code, "explained", effect.value, effect.threshold, reason)
-    return dataclasses.replace(facts, findings=findings, checks=list(checks.values()))
+    return checks
 
 
 def _under_causes(found: Iterable[Finding], rules: Sequence[Rule]) -> list[Finding]:

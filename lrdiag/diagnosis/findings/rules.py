@@ -52,7 +52,7 @@ _RATE = ("negative-rate", "rate-too-high", "clipped-gradients", "rate-too-low", 
 """Causes of a model that has learnt nothing."""
 
 RULES: tuple[Rule, ...] = (
-    Rule("loss-mismatch", "error", "training", model.loss_mismatch, needs=("loss",)),
+    Rule("loss-mismatch", "error", "training", model.loss_mismatch, needs=("evaluation", "loss")),
     Rule(
         "inputs-not-scaled", "warning", "training", start.inputs_not_scaled, needs=("layers", "training_data", "start"),
         explained_by=_UNFIT, threshold=10.0,
@@ -104,43 +104,56 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("strong-augmentation", "warning", "training", start.strong_augmentation, needs=("start",), threshold=0.3),
     Rule(
-        "training-stopped", "error", "training", training.training_stopped, needs=("training",),
+        "training-stopped", "error", "training", training.training_stopped, needs=("evaluation", "training"),
         explained_by=(*_UNFIT, *_START, "exploding-gradients", "negative-rate", "rate-too-high"),
     ),
-    Rule("training-interrupted", "warning", "training", training.training_interrupted, needs=("training",)),
-    Rule("stand-in-data", "error", "data", data.stand_in_data),
-    Rule("predict-mismatch", "error", "misclassified", model.predict_mismatch, needs=("agreement",)),
-    Rule("evaluate-mismatch", "error", "misclassified", model.evaluate_mismatch, needs=("agreement",)),
-    Rule("not-finite", "error", "confidence", predictions.not_finite, explained_by=("training-stopped",)),
     Rule(
-        "lagging-statistics", "warning", "training", training.lagging_statistics, needs=("training", "train_sample"),
-        explained_by=("not-finite",), threshold=0.10,
+        "training-interrupted", "warning", "training", training.training_interrupted, needs=("evaluation", "training")
+    ),
+    Rule("stand-in-data", "error", "data", data.stand_in_data, needs=("evaluation",)),
+    Rule("predict-mismatch", "error", "misclassified", model.predict_mismatch, needs=("evaluation", "agreement")),
+    Rule("evaluate-mismatch", "error", "misclassified", model.evaluate_mismatch, needs=("evaluation", "agreement")),
+    Rule(
+        "not-finite", "error", "confidence", predictions.not_finite, needs=("evaluation",),
+        explained_by=("training-stopped",),
     ),
     Rule(
-        "collapsed-predictions", "error", "confusion", predictions.collapsed_predictions,
+        "lagging-statistics", "warning", "training", training.lagging_statistics,
+        needs=("evaluation", "training", "train_sample"), explained_by=("not-finite",), threshold=0.10,
+    ),
+    Rule(
+        "collapsed-predictions", "error", "confusion", predictions.collapsed_predictions, needs=("evaluation",),
         explained_by=(*_UNFIT, *_START, *_SIGNAL, *_RATE, "training-stopped", "not-finite", "lagging-statistics"),
         threshold=0.90,
     ),
     Rule(
-        "at-chance", "error", "confusion", predictions.at_chance,
+        "at-chance", "error", "confusion", predictions.at_chance, needs=("evaluation",),
         explained_by=(*_UNFIT, *_START, *_SIGNAL, *_RATE, "training-stopped", *_USELESS[:2], "lagging-statistics"),
     ),
-    Rule("regression", "warning", "comparison", comparison.regression, needs=("comparison",)),
+    Rule("regression", "warning", "comparison", comparison.regression, needs=("evaluation", "comparison")),
     Rule(
-        "class-regression", "warning", "comparison", comparison.class_regression, needs=("comparison",), threshold=0.10
+        "class-regression", "warning", "comparison", comparison.class_regression,
+        needs=("evaluation", "comparison"), threshold=0.10,
     ),
-    Rule("skipped-files", "warning", "data", data.skipped_files),
-    Rule("narrow-range", "warning", "data", data.narrow_range, threshold=1 / 16),
-    Rule("no-heatmaps", "warning", "misclassified", model.no_heatmaps),
-    Rule("no-suggestion", "warning", "learning-rate", model.no_suggestion, needs=("range_test",)),
+    Rule("skipped-files", "warning", "data", data.skipped_files, needs=("evaluation",)),
+    Rule("narrow-range", "warning", "data", data.narrow_range, needs=("evaluation",), threshold=1 / 16),
+    Rule("no-heatmaps", "warning", "misclassified", model.no_heatmaps, needs=("evaluation",)),
+    Rule("no-suggestion", "warning", "learning-rate", model.no_suggestion, needs=("evaluation", "range_test")),
     Rule(
-        "overfitting", "warning", "training", training.overfitting,
+        "overfitting", "warning", "training", training.overfitting, needs=("evaluation",),
         explained_by=("not-finite", "lagging-statistics"), threshold=0.10,
     ),
-    Rule("weak-class", "warning", "classes", classes.weak_class, explained_by=_USELESS, threshold=0.15),
     Rule(
-        "over-predicted-class", "warning", "classes", classes.over_predicted_class, explained_by=_USELESS, threshold=2.0
+        "weak-class", "warning", "classes", classes.weak_class, needs=("evaluation",),
+        explained_by=_USELESS, threshold=0.15,
     ),
-    Rule("ignored-from-logits", "note", "training", model.ignored_from_logits, needs=("loss",)),
-    Rule("confused-pair", "note", "confusion", classes.confused_pair, explained_by=_USELESS, threshold=0.10),
+    Rule(
+        "over-predicted-class", "warning", "classes", classes.over_predicted_class, needs=("evaluation",),
+        explained_by=_USELESS, threshold=2.0,
+    ),
+    Rule("ignored-from-logits", "note", "training", model.ignored_from_logits, needs=("evaluation", "loss")),
+    Rule(
+        "confused-pair", "note", "confusion", classes.confused_pair, needs=("evaluation",),
+        explained_by=_USELESS, threshold=0.10,
+    ),
 )  # fmt: skip

@@ -19,10 +19,10 @@ def dead_units(evidence: Evidence, threshold: float) -> Answer:
     layers = [each for each in given(evidence.layers) if _is_relu(each)]
     if not layers:
         return NotChecked("no layer ends in a ReLU")
-    trained = is_trained(evidence)  # a trained layer may leave units to classes that are not in the sample
+    is_new = evidence.start is not None and not is_trained(evidence)
     worst = max(layers, key=lambda each: each.activity.silent)
     share = worst.activity.silent
-    if share >= (1.0 if trained else threshold):
+    if share >= (threshold if is_new else 1.0):  # trained units may wait for images that are not in the sample
         return _dead(worst, share, "before the first update", threshold)
     killed = killed_layer(evidence, threshold)
     if killed is not None:
