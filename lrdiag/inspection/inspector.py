@@ -14,6 +14,7 @@ from lrdiag.backend.inference import unnoticed
 from lrdiag.backend.probe import probe
 from lrdiag.inspection.images import GivenImages, NotReadable, Sample, look_at, picture_of, shared_images
 from lrdiag.inspection.labels import classes_of
+from lrdiag.inspection.likeness import likeness
 from lrdiag.inspection.network import augmenting, kernel_of, leaves, observe, outputs_of, to_numpy
 from lrdiag.inspection.trial import NoTrial, try_updates
 from lrdiag.inspection.wiring import compiled, planned_rates
@@ -197,13 +198,8 @@ class Inspector:
         layers = augmenting(self._model)
         if not layers:
             return None
-        changed, plain = (
-            outputs_of(self._model, inputs, layers, training=training)[-1].reshape(len(picture_of(inputs)), -1)
-            for training in (True, False)
-        )
-        first, second = (each - each.mean(axis=1, keepdims=True) for each in (changed, plain))
-        norms = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
-        return float(np.mean((first * second).sum(axis=1) / np.maximum(norms, 1e-12)))
+        changed, plain = (outputs_of(self._model, inputs, layers, training=training)[-1] for training in (True, False))
+        return likeness(changed, plain)
 
     def _epoch(self, epoch: int, updates: int, before: list[np.ndarray]) -> EpochState:
         variables = list(self._model.trainable_variables)
