@@ -6,7 +6,7 @@ import dataclasses
 from math import sqrt
 
 from lrdiag.diagnosis.evidence import Evidence
-from lrdiag.diagnosis.findings.rules import check_again
+from lrdiag.diagnosis.findings.checking import check_again
 from lrdiag.errors import ComparisonError
 from lrdiag.intervals import Z, conclude, consistent, mcnemar
 from lrdiag.record.facts import ClassChange, Comparison, DatasetFacts, Diagnosis, SettingChange

@@ -13,13 +13,15 @@ from lrdiag.record.arrays import CROSS_ENTROPY, SkippedFile
 from lrdiag.record.pictures import Pictures
 from lrdiag.vocabulary import GateRule
 
-SCHEMA_VERSION: Literal[4] = 4
+SCHEMA_VERSION: Literal[5] = 5
 
 Severity = Literal["error", "warning", "note"]
 """`"error"`: do not trust this run. `"warning"`: fix this next. `"note"`: worth knowing."""
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """Most severe first."""
-Status = Literal["found", "passed", "not checked"]
+Status = Literal["found", "explained", "passed", "not checked"]
+Known = Literal["before training", "during training", "after training"]
+"""When a problem was first known."""
 MadeBy = Literal["train_and_report", "diagnose", "callback"]
 """The part of lrdiag that made the report."""
 
@@ -510,7 +512,8 @@ class Finding:
 
     Attributes:
         code: Stable name of the rule, for scripts.
-        severity: `"error"` (do not trust this run), `"warning"` (fix this next) or `"note"`.
+        severity: `"error"` (do not trust this run), `"warning"` (fix this next) or `"note"`. A finding is at least as
+            severe as its effects.
         title: One sentence.
         evidence: The numbers behind it.
         advice: What to do.
@@ -518,6 +521,11 @@ class Finding:
         threshold: The number that it was compared with, or `None`.
         images: Indices of test images that show the problem, at most 100, highest loss first.
         section: The section of the page that shows it, or `None`.
+        why: One sentence on why it matters; empty if the run was made by an older version.
+        known: When the problem was first known.
+        effects: Problems that this one explains. They have no effects of their own, and are not in
+            `Diagnosis.findings`.
+        accepted: Why the settings accept the problem, or `None` if they do not.
     """
 
     code: str
@@ -529,6 +537,10 @@ class Finding:
     threshold: float | None = None
     images: list[int] = field(default_factory=list)
     section: str | None = None
+    why: str = ""
+    known: Known = "after training"
+    effects: list[Finding] = field(default_factory=list)
+    accepted: str | None = None
 
 
 @dataclass(frozen=True)
@@ -537,10 +549,11 @@ class Check:
 
     Attributes:
         code: Stable name of the rule.
-        status: `"found"` (`Diagnosis.findings` describes the problem), `"passed"` or `"not checked"`.
+        status: `"found"` (`Diagnosis.findings` describes the problem), `"explained"` (it is an effect of another
+            finding, whose `effects` describe it), `"passed"` or `"not checked"`.
         value: The number that the rule measured, or `None`.
         threshold: The number that it was compared with, or `None`.
-        reason: Why the rule was not checked; `None` otherwise.
+        reason: Why the rule was not checked, or which finding explains the problem; `None` otherwise.
     """
 
     code: str
@@ -614,7 +627,7 @@ class Diagnosis:
     """Every fact of a run: the content of report.json.
 
     Attributes:
-        findings: Problems that the rules found, most severe first.
+        findings: Problems that the rules found, most severe first. Those that another one explains are its `effects`.
         checks: The result of every rule; empty if the run was made by lrdiag 0.1, which did not record them.
         gates: Gates that the run was checked against, failed ones first.
         train_sample: Figures of a sample of the training images, or `None`.
@@ -623,7 +636,7 @@ class Diagnosis:
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
     """
 
-    schema_version: Literal[4] = SCHEMA_VERSION
+    schema_version: Literal[5] = SCHEMA_VERSION
     dataset: DatasetFacts
     model: str
     parameters: int
@@ -653,6 +666,11 @@ class Diagnosis:
     made_by: MadeBy = "diagnose"
     backend: str = "tensorflow"
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def outstanding(self) -> list[Finding]:
+        """The findings that the settings do not accept, most severe first."""
+        return [finding for finding in self.findings if finding.accepted is None]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from lrdiag.diagnosis.assemble import assemble, class_counts
 from lrdiag.diagnosis.evidence import Evidence, ModelLoss
-from lrdiag.diagnosis.findings.rules import check_all
+from lrdiag.diagnosis.findings.checking import check_all
 from lrdiag.record import folder as run_folder
 from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
 from lrdiag.record.facts import (

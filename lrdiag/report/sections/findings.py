@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.diagnosis.findings.rules import OLD_RUN, recorded_checks
+from lrdiag.diagnosis.findings.checking import OLD_RUN, recorded_checks
 from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Run
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.diagnosis.findings.rules import cause_of
+from lrdiag.diagnosis.findings.checking import cause_of
 from lrdiag.diagnosis.gates import describe
 from lrdiag.diagnosis.pairs import worst_pair
 from lrdiag.record.facts import Diagnosis, Run, Score, TrainingRun
