@@ -10,7 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lrdiag.diagnosis.evidence import Need
-from lrdiag.diagnosis.findings import classes, comparison, data, model, predictions, training
+from lrdiag.diagnosis.findings import (
+    classes,
+    comparison,
+    course,
+    data,
+    label_errors,
+    model,
+    predictions,
+    training,
+    training_images,
+    training_labels,
+)
 from lrdiag.diagnosis.findings.answers import Answer
 from lrdiag.record.facts import Severity
 
@@ -39,11 +50,61 @@ class Rule:
     threshold: float | None = None
 
 
-_USELESS = ("not-finite", "collapsed-predictions", "at-chance")
+_WORTHLESS = (
+    "single-class", "not-shuffled", "missing-class", "input-mismatch", "imbalance", "class-order", "wrong-labels", "not-learning", "not-finite", "collapsed-predictions", "at-chance",
+)  # fmt: skip
 """Findings after which the predicted classes have no meaning."""
 
+_DATA_AT_FAULT = (
+    "nan-input", "constant-input", "single-class", "not-shuffled", "missing-class", "imbalance", "leak",
+    "input-mismatch", "little-data",
+)  # fmt: skip
+"""Findings about the data that explain a model that learns nothing, or that others than its training images mislead."""
+_NOT_TRAINED = ("nan-input", "constant-input", "single-class", "not-shuffled", "large-batches")
+"""Findings about the data after which training can't work."""
+
+_BROKEN = ("training-stopped", "loss-mismatch", "not-finite", "unstable-loss")
+"""Findings after which the model is not one that was trained."""
+_SYMPTOMS = ("lagging-statistics", "class-order", "wrong-labels", "not-learning")
+"""Findings that explain that the model is no better than chance on validation images."""
+
 RULES: tuple[Rule, ...] = (
-    Rule("training-stopped", "error", "training", training.training_stopped, needs=("training",)),
+    Rule("nan-input", "error", "training", training_images.nan_input, needs=("training_data",)),
+    Rule("constant-input", "error", "training", training_images.constant_input, needs=("training_data",)),
+    Rule("single-class", "error", "training", training_labels.single_class, needs=("training_data",)),
+    Rule(
+        "not-shuffled", "error", "training", training_labels.not_shuffled, needs=("training_data",),
+        explained_by=("single-class",), threshold=0.5,
+    ),
+    Rule(
+        "missing-class", "error", "training", training_labels.missing_class,
+        needs=("training_data", "validation_data"), explained_by=("single-class", "not-shuffled"),
+    ),
+    Rule(
+        "leak", "error", "training", training_images.leak, needs=("shared", "validation_data"),
+        explained_by=("constant-input",), threshold=0.01,
+    ),
+    Rule(
+        "input-mismatch", "error", "training", training_images.input_mismatch,
+        needs=("training_data", "validation_data"), explained_by=("constant-input",), threshold=0.5,
+    ),
+    Rule(
+        "imbalance", "warning", "training", training_labels.imbalance, needs=("training_data",),
+        explained_by=("not-shuffled",), threshold=10.0,
+    ),
+    Rule("little-data", "warning", "training", training_labels.little_data, needs=("training_data",), threshold=10.0),
+    Rule(
+        "large-batches", "warning", "training", course.large_batches, needs=("training_data",),
+        explained_by=("little-data",), threshold=0.25,
+    ),
+    Rule(
+        "unstable-loss", "warning", "training", course.unstable_loss, needs=("training",),
+        explained_by=("nan-input", "constant-input", "not-shuffled"), threshold=3.0,
+    ),
+    Rule(
+        "training-stopped", "error", "training", training.training_stopped, needs=("training",),
+        explained_by=("nan-input",),
+    ),
     Rule("training-interrupted", "warning", "training", training.training_interrupted, needs=("training",)),
     Rule("stand-in-data", "error", "data", data.stand_in_data),
     Rule("predict-mismatch", "error", "misclassified", model.predict_mismatch, needs=("agreement",)),
@@ -55,12 +116,28 @@ RULES: tuple[Rule, ...] = (
         explained_by=("not-finite",), threshold=0.10,
     ),
     Rule(
+        "class-order", "error", "confusion", label_errors.class_order, needs=("evaluation",),
+        explained_by=("single-class", "not-shuffled"), threshold=0.30,
+    ),
+    Rule(
+        "wrong-labels", "error", "training", label_errors.wrong_labels, needs=("evaluation", "train_sample"),
+        explained_by=(*_DATA_AT_FAULT, *_BROKEN, "lagging-statistics", "class-order"),
+    ),
+    Rule(
+        "label-noise", "warning", "training", label_errors.label_noise, needs=("evaluation", "train_sample"),
+        explained_by=(*_DATA_AT_FAULT, *_BROKEN), threshold=0.10,
+    ),
+    Rule(
+        "not-learning", "error", "training", course.not_learning, needs=("evaluation", "train_sample"),
+        explained_by=(*_NOT_TRAINED, *_BROKEN, "lagging-statistics"),
+    ),
+    Rule(
         "collapsed-predictions", "error", "confusion", predictions.collapsed_predictions,
-        explained_by=("training-stopped", "loss-mismatch", "not-finite", "lagging-statistics"), threshold=0.90,
+        explained_by=(*_DATA_AT_FAULT, *_BROKEN, *_SYMPTOMS), threshold=0.90,
     ),
     Rule(
         "at-chance", "error", "confusion", predictions.at_chance,
-        explained_by=("training-stopped", "loss-mismatch", *_USELESS[:2], "lagging-statistics"),
+        explained_by=(*_DATA_AT_FAULT, *_BROKEN, *_SYMPTOMS, "collapsed-predictions"),
     ),
     Rule("regression", "warning", "comparison", comparison.regression, needs=("comparison",)),
     Rule(
@@ -72,12 +149,20 @@ RULES: tuple[Rule, ...] = (
     Rule("no-suggestion", "warning", "learning-rate", model.no_suggestion, needs=("range_test",)),
     Rule(
         "overfitting", "warning", "training", training.overfitting,
-        explained_by=("not-finite", "lagging-statistics"), threshold=0.10,
+        explained_by=(*_DATA_AT_FAULT, *_BROKEN, "lagging-statistics", "class-order", "wrong-labels"), threshold=0.10,
     ),
-    Rule("weak-class", "warning", "classes", classes.weak_class, explained_by=_USELESS, threshold=0.15),
     Rule(
-        "over-predicted-class", "warning", "classes", classes.over_predicted_class, explained_by=_USELESS, threshold=2.0
+        "past-best-epoch", "warning", "training", course.past_best_epoch, needs=("training",),
+        explained_by=(*_DATA_AT_FAULT, *_BROKEN, "class-order", "wrong-labels", "overfitting"), threshold=1.1,
+    ),
+    Rule("weak-class", "warning", "classes", classes.weak_class, explained_by=_WORTHLESS, threshold=0.15),
+    Rule(
+        "over-predicted-class", "warning", "classes", classes.over_predicted_class, explained_by=_WORTHLESS, threshold=2.0
+    ),
+    Rule(
+        "too-few-updates", "note", "training", course.too_few_updates, needs=("evaluation", "training"),
+        explained_by=(*_DATA_AT_FAULT, *_BROKEN, *_SYMPTOMS, "large-batches", "collapsed-predictions"), threshold=60.0,
     ),
     Rule("ignored-from-logits", "note", "training", model.ignored_from_logits, needs=("loss",)),
-    Rule("confused-pair", "note", "confusion", classes.confused_pair, explained_by=_USELESS, threshold=0.10),
+    Rule("confused-pair", "note", "confusion", classes.confused_pair, explained_by=_WORTHLESS, threshold=0.10),
 )  # fmt: skip

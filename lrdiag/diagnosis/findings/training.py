@@ -95,13 +95,13 @@ def _epochs_of_the_weights(facts: Diagnosis, training: TrainingRun) -> list[Epoc
     """The epochs that the evaluated weights may come from: the last one, or the best one if a callback restored it."""
     epochs = training.epochs
     if not epochs or facts.made_by == "train_and_report" or training.weights_epoch is not None:
-        return _epochs_of_training(training)[-1:]
+        return epochs_of_training(training)[-1:]
     most_accurate = max(epochs, key=lambda epoch: -1.0 if epoch.val_accuracy is None else epoch.val_accuracy)
     lowest_loss = min(epochs, key=lambda epoch: float("inf") if epoch.val_loss is None else epoch.val_loss)
     return [epochs[-1], most_accurate, lowest_loss]
 
 
-def _epochs_of_training(training: TrainingRun) -> list[Epoch]:
+def epochs_of_training(training: TrainingRun) -> list[Epoch]:
     """The epochs that led to the evaluated weights: all, unless a callback restored those of an earlier epoch."""
     if training.weights_epoch is None:
         return training.epochs
@@ -118,7 +118,7 @@ def overfitting(evidence: Evidence, threshold: float) -> Answer:
         threshold *= AT_RISING_LOSS
     if evidence.train_sample is not None:
         return _measured_gap(evidence.facts, evidence.train_sample, threshold)
-    last = _epochs_of_training(training)[-1] if training and training.epochs else None
+    last = epochs_of_training(training)[-1] if training and training.epochs else None
     if training is None or last is None or last.accuracy is None or last.val_accuracy is None:
         return NotChecked(
             "the training images were not evaluated, and no training and validation accuracy was recorded"
@@ -128,7 +128,7 @@ def overfitting(evidence: Evidence, threshold: float) -> Answer:
 
 def _loss_has_risen(training: TrainingRun) -> bool:
     """Whether the validation loss has risen since its minimum."""
-    losses = [epoch.val_loss for epoch in _epochs_of_training(training) if epoch.val_loss is not None]
+    losses = [epoch.val_loss for epoch in epochs_of_training(training) if epoch.val_loss is not None]
     return bool(losses) and losses[-1] > RISEN_LOSS * min(losses)
 
 
@@ -181,7 +181,7 @@ def _gap_in_the_history(
 
 
 def _when(training: TrainingRun) -> str:
-    is_last = len(_epochs_of_training(training)) == len(training.epochs)
+    is_last = len(epochs_of_training(training)) == len(training.epochs)
     return "In the last epoch" if is_last else f"In epoch {training.weights_epoch}, whose weights were evaluated,"
 
 
