@@ -8,7 +8,8 @@ import numpy as np
 
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
-from lrdiag.diagnosis.findings.predictions import chance
+from lrdiag.diagnosis.findings.label_errors import largest_share
+from lrdiag.diagnosis.findings.predictions import FEWEST_IMAGES, chance
 from lrdiag.diagnosis.findings.training import epochs_of_training
 from lrdiag.formats import count, duration, loss, percent, plural
 from lrdiag.record.facts import TrainingRun
@@ -43,14 +44,14 @@ def unstable_loss(evidence: Evidence, threshold: float) -> Answer:
     ratio = peak / start
     if ratio <= threshold:
         return Passed(ratio, threshold)
-    step = int(np.flatnonzero(smooth > threshold * start)[0])
+    step = int(np.flatnonzero(smooth > threshold * start)[0]) + len(losses) - len(smooth)
     epoch, place = divmod(step, training.steps_per_epoch)
     often = int((smooth > threshold * start).sum())
     return Found(
         f"Training was unstable: the loss rose to {ratio:.0f} times its start.",
-        f"It rose from {loss(start)} to {loss(peak)}. It was more than {threshold:g} times its start for the first time at "
-        f"step {count(place + 1)} of {count(training.steps_per_epoch)} in epoch {count(training.first_epoch + epoch)}, "
-        f"and in {plural(often, 'step')} of {count(len(smooth))}.",
+        f"It rose from {loss(start)} to {loss(peak)}, above {threshold:g} times its start for the first time in epoch "
+        f"{count(training.first_epoch + epoch)} at step {count(place + 1)} of {count(training.steps_per_epoch)}, and at "
+        f"{plural(often, 'step')} of {count(len(smooth))} altogether.",
         "Lower the learning rate, which `lrdiag.find_lr` suggests, begin with a warm-up, or limit the updates: "
         "`optimizer = keras.optimizers.Adam(rate, global_clipnorm=1.0)`.",
         ratio,
@@ -82,10 +83,8 @@ def _start(evidence: Evidence, smooth: np.ndarray) -> float:
 
 def not_learning(evidence: Evidence) -> Answer:
     """After training, the model is no better than chance on its training images."""
-    facts, sample = evidence.facts, given(evidence.train_sample)
-    data = evidence.training_data
-    counts = data.labels.counts if data is not None and data.labels.counts else tuple(facts.dataset.test_counts)
-    share = max(counts) / sum(counts)
+    sample = given(evidence.train_sample)
+    share = largest_share(evidence)
     if share > ONE_CLASS:
         return NotChecked(f"{percent(share)} of the images belong to one class", sample.accuracy, share)
     if sample.accuracy_low > share:
@@ -94,8 +93,8 @@ def not_learning(evidence: Evidence) -> Answer:
         return NotChecked(f"{plural(sample.size, 'training image')} are too few", sample.accuracy, share)
     return Found(
         "The model has not learned its training images.",
-        f"After training, {percent(sample.accuracy)} of {plural(sample.size, 'training image')} are classified correctly "
-        f"in inference mode. {percent(share)} would be correct if every image were predicted as the most frequent class.",
+        f"After training, {percent(sample.accuracy)} of {plural(sample.size, 'training image')} are classified "
+        f"correctly in inference mode. {percent(share)} would be if the most frequent class were predicted for all.",
         "Train on a few images first: `model.fit(x[:32], y[:32], epochs=100)`. A model that can't learn them has a "
         "mistake in its layers, its loss or its labels. If it can, use the rate that `lrdiag.find_lr` suggests.",
         sample.accuracy,
@@ -122,8 +121,8 @@ def past_best_epoch(evidence: Evidence, threshold: float) -> Answer:
     spent = f", {duration(sum(seconds))} of training," if len(seconds) == lost else ""
     first = training.first_epoch
     return Found(
-        f"The best epoch was epoch {count(first + best)} of {count(first + len(epochs) - 1)}; since then the validation "
-        f"loss has risen to {ratio:.1f} times its lowest value.",
+        f"The best epoch was epoch {count(first + best)} of {count(first + len(epochs) - 1)}: the validation loss has "
+        f"risen to {ratio:.1f} times its lowest value since.",
         f"It was {loss(losses[best])} in epoch {count(first + best)} and is {loss(losses[-1])} now. The "
         f"{plural(lost, 'epoch')} after the best one{spent} made it worse.{accuracy}",
         "Keep the weights of the best epoch: `keras.callbacks.EarlyStopping(patience=3, restore_best_weights=True)`.",
@@ -137,7 +136,11 @@ def past_best_epoch(evidence: Evidence, threshold: float) -> Answer:
 def too_few_updates(evidence: Evidence, threshold: float) -> Answer:
     """Training ended after fewer than `threshold` updates, or while the model still became better."""
     training, facts = given(evidence.training), evidence.facts
-    updates = _updates(training)
+    updates = len(training.learning_rate_per_step)
+    if not updates:
+        return NotChecked("the steps were not recorded")
+    if facts.test.size < FEWEST_IMAGES:
+        return NotChecked(f"{plural(facts.test.size, 'test image')} are too few")
     expected, _ = chance(np.asarray(facts.confusion))
     kappa = (facts.test.accuracy - expected) / (1 - expected) if expected < 1 else 0.0
     losses = [epoch.val_loss for epoch in epochs_of_training(training) if epoch.val_loss is not None]
@@ -148,7 +151,7 @@ def too_few_updates(evidence: Evidence, threshold: float) -> Answer:
         title = f"The model was trained with only {plural(updates, 'update')}: that is too few updates."
     else:
         title = "The validation loss was still falling when training ended: too few epochs."
-    fall = f" In the last epoch, the validation loss fell from {loss(losses[-2])} to {loss(losses[-1])}." if falls else ""
+    fall = f" In the last epoch, validation loss fell from {loss(losses[-2])} to {loss(losses[-1])}." if falls else ""
     return Found(
         title,
         f"{plural(len(training.epochs), 'epoch')} of {plural(training.steps_per_epoch, 'step')} were trained, and "
@@ -158,10 +161,6 @@ def too_few_updates(evidence: Evidence, threshold: float) -> Answer:
         threshold,
         why="The model could become more accurate without any other change.",
     )
-
-
-def _updates(training: TrainingRun) -> int:
-    return len(training.loss_per_step) or training.steps_per_epoch * len(training.epochs)
 
 
 def _more_epochs(training: TrainingRun) -> int:
@@ -196,5 +195,5 @@ def large_batches(evidence: Evidence, threshold: float) -> Answer:
 def _planned_updates(evidence: Evidence) -> int | None:
     training, rates = evidence.training, evidence.rates
     if training is not None and training.epochs:
-        return _updates(training) // len(training.epochs) * max(len(training.epochs), training.epochs_planned)
+        return training.steps_per_epoch * max(len(training.epochs), training.epochs_planned)
     return None if rates is None else rates.updates

@@ -16,15 +16,19 @@ CERTAIN = 0.001
 """Probability that the best renaming of the classes gains so much by chance."""
 LEARNT = 0.5
 """How much of the gain of a renaming the accuracy on training images must confirm."""
+CHANCE = 3.0
+"""Standard deviations by which accuracy may be above chance by chance."""
 NOTHING_OF_IT = 0.25
-"""Cohen's kappa on validation images, relative to that on training images, at most, if labels are mixed up. Sound models
-that overfit keep half or more."""
-_RANGE = 3.0  # standard deviations
+"""Gain over chance on validation images, relative to that on training images, at most, if labels are mixed up. Sound
+models that overfit keep half or more."""
+NEVER_FELL = 0.99
+"""Lowest validation loss, relative to that of a model that knows only how frequent the classes are. If it is higher,
+nothing was learned that holds for the validation images."""
 _MOST_NAMED = 5
 
 
 def class_order(evidence: Evidence, threshold: float) -> Answer:
-    """Renaming classes raises their accuracy by more than `threshold`: training and validation number them differently."""
+    """Renaming classes raises their accuracy by more than `threshold`: validation numbers them differently."""
     facts, sample = evidence.facts, evidence.train_sample
     confusion = np.asarray(facts.confusion)
     if confusion.sum() < FEWEST_IMAGES:
@@ -83,40 +87,58 @@ def _numbers(names: np.ndarray) -> str:
 
 
 def wrong_labels(evidence: Evidence) -> Answer:
-    """The model has learned its training images, and is no better than chance on the validation images."""
+    """The model has learned its training images, and nothing of that holds for the validation images."""
     facts, sample = evidence.facts, given(evidence.train_sample)
     size = facts.test.size
     if size < FEWEST_IMAGES:
         return NotChecked(f"{plural(size, 'test image')} are too few")
-    share = _largest_share(evidence)
-    learnt = (sample.accuracy_low - share) / (1 - share) if share < 1 else 0.0
-    if learnt <= 0:
+    share = largest_share(evidence)
+    if sample.accuracy_low <= share:
         return NotChecked("the model has not learned its training images")
     expected, deviation = chance(np.asarray(facts.confusion))
-    kappa = (facts.test.accuracy - expected) / (1 - expected)
-    if facts.test.accuracy > expected + _RANGE * deviation:
-        return Passed(kappa / learnt, NOTHING_OF_IT)
-    if kappa + _RANGE * deviation / (1 - expected) > NOTHING_OF_IT * learnt:
-        return NotChecked(f"{plural(size, 'test image')} are too few", kappa / learnt, NOTHING_OF_IT)
+    chance_high = expected + CHANCE * deviation
+    if facts.test.accuracy > chance_high:
+        return Passed(facts.test.accuracy, chance_high)
+    rest = facts.test.accuracy + CHANCE * deviation - expected
+    unlike = rest < NOTHING_OF_IT * (sample.accuracy_low - share)
+    if not unlike and not (_gap_is_certain(evidence) and _loss_never_fell(evidence)):
+        return NotChecked(f"{plural(size, 'test image')} are too few", facts.test.accuracy, chance_high)
     return Found(
         "Labels do not belong to their images, in the training or in the validation data.",
         f"{percent(sample.accuracy)} of {plural(sample.size, 'training image')} are classified correctly, and "
-        f"{percent(facts.test.accuracy)} of {plural(size, 'validation image')}, which is chance: {percent(expected)} "
-        "would be correct if the predictions were assigned at random.",
+        f"{percent(facts.test.accuracy)} of {plural(size, 'validation image')}. If the predictions were assigned at "
+        f"random, {percent(expected)} would be correct.",
         "Show a few images with their labels: `for i in range(9): plt.subplot(3, 3, i + 1); plt.imshow(x[i]); "
-        "plt.title(y[i])`. Shuffle images and labels together: "
-        "`order = np.random.permutation(len(x)); x, y = x[order], y[order]`, and sort files and labels by the same key.",
-        kappa / learnt,
-        NOTHING_OF_IT,
+        "plt.title(y[i])`. Shuffle images and labels together, "
+        "`order = np.random.permutation(len(x)); x, y = x[order], y[order]`, and sort files and labels alike.",
+        facts.test.accuracy,
+        chance_high,
         why="Nothing that the model learns from such training labels holds for the validation labels.",
     )
 
 
-def _largest_share(evidence: Evidence) -> float:
-    """The accuracy that a model reaches on training images if it names the most frequent class."""
-    data = evidence.training_data
-    counts = data.labels.counts if data is not None and data.labels.counts else tuple(evidence.facts.dataset.test_counts)
+def largest_share(evidence: Evidence) -> float:
+    """The accuracy of a model that names the most frequent class for every training image."""
+    data, test_counts = evidence.training_data, evidence.facts.dataset.test_counts
+    counts = data.labels.counts if data is not None and data.labels.counts else test_counts
     return max(counts) / sum(counts)
+
+
+def _gap_is_certain(evidence: Evidence) -> bool:
+    """Whether the accuracy on training images is above that on validation images, beyond chance."""
+    sample, test = given(evidence.train_sample), evidence.facts.test
+    return newcombe(_hits(sample.accuracy, sample.size), _hits(test.accuracy, test.size))[0] > 0
+
+
+def _loss_never_fell(evidence: Evidence) -> bool:
+    """Whether no epoch had a validation loss below that of a model that knows only how frequent the classes are."""
+    training, compiled = evidence.training, evidence.compiled
+    losses = [each.val_loss for each in training.epochs if each.val_loss is not None] if training is not None else []
+    if not losses or compiled is None or compiled.kind not in ("sparse", "categorical"):
+        return False
+    shares = np.array([each for each in evidence.facts.dataset.test_counts if each], float)
+    shares /= shares.sum()
+    return min(losses) > NEVER_FELL * float(-(shares * np.log(shares)).sum())
 
 
 def label_noise(evidence: Evidence, threshold: float) -> Answer:

@@ -50,8 +50,9 @@ class Rule:
     threshold: float | None = None
 
 
-_WORTHLESS = (
-    "single-class", "not-shuffled", "missing-class", "input-mismatch", "imbalance", "class-order", "wrong-labels", "not-learning", "not-finite", "collapsed-predictions", "at-chance",
+_USELESS = (
+    "single-class", "not-shuffled", "input-mismatch", "class-order", "wrong-labels", "not-learning", "not-finite",
+    "collapsed-predictions", "at-chance",
 )  # fmt: skip
 """Findings after which the predicted classes have no meaning."""
 
@@ -69,32 +70,32 @@ _SYMPTOMS = ("lagging-statistics", "class-order", "wrong-labels", "not-learning"
 """Findings that explain that the model is no better than chance on validation images."""
 
 RULES: tuple[Rule, ...] = (
-    Rule("nan-input", "error", "training", training_images.nan_input, needs=("training_data",)),
-    Rule("constant-input", "error", "training", training_images.constant_input, needs=("training_data",)),
-    Rule("single-class", "error", "training", training_labels.single_class, needs=("training_data",)),
+    Rule("nan-input", "error", "data", training_images.nan_input, needs=("training_data",)),
+    Rule("constant-input", "error", "data", training_images.constant_input, needs=("training_data",)),
+    Rule("single-class", "error", "data", training_labels.single_class, needs=("training_data",)),
     Rule(
-        "not-shuffled", "error", "training", training_labels.not_shuffled, needs=("training_data",),
+        "not-shuffled", "error", "data", training_labels.not_shuffled, needs=("training_data",),
         explained_by=("single-class",), threshold=0.5,
     ),
     Rule(
-        "missing-class", "error", "training", training_labels.missing_class,
+        "missing-class", "error", "data", training_labels.missing_class,
         needs=("training_data", "validation_data"), explained_by=("single-class", "not-shuffled"),
     ),
     Rule(
-        "leak", "error", "training", training_images.leak, needs=("shared", "validation_data"),
+        "leak", "error", "data", training_images.leak, needs=("shared", "validation_data"),
         explained_by=("constant-input",), threshold=0.01,
     ),
     Rule(
-        "input-mismatch", "error", "training", training_images.input_mismatch,
+        "input-mismatch", "error", "data", training_images.input_mismatch,
         needs=("training_data", "validation_data"), explained_by=("constant-input",), threshold=0.5,
     ),
     Rule(
-        "imbalance", "warning", "training", training_labels.imbalance, needs=("training_data",),
+        "imbalance", "warning", "data", training_labels.imbalance, needs=("training_data",),
         explained_by=("not-shuffled",), threshold=10.0,
     ),
-    Rule("little-data", "warning", "training", training_labels.little_data, needs=("training_data",), threshold=10.0),
+    Rule("little-data", "warning", "data", training_labels.little_data, needs=("training_data",), threshold=10.0),
     Rule(
-        "large-batches", "warning", "training", course.large_batches, needs=("training_data",),
+        "large-batches", "warning", "data", course.large_batches, needs=("training_data",),
         explained_by=("little-data",), threshold=0.25,
     ),
     Rule(
@@ -149,20 +150,24 @@ RULES: tuple[Rule, ...] = (
     Rule("no-suggestion", "warning", "learning-rate", model.no_suggestion, needs=("range_test",)),
     Rule(
         "overfitting", "warning", "training", training.overfitting,
-        explained_by=(*_DATA_AT_FAULT, *_BROKEN, "lagging-statistics", "class-order", "wrong-labels"), threshold=0.10,
+        explained_by=(*_DATA_AT_FAULT, *_BROKEN, "lagging-statistics", "class-order", "wrong-labels"), threshold=0.20,
     ),
     Rule(
         "past-best-epoch", "warning", "training", course.past_best_epoch, needs=("training",),
         explained_by=(*_DATA_AT_FAULT, *_BROKEN, "class-order", "wrong-labels", "overfitting"), threshold=1.1,
     ),
-    Rule("weak-class", "warning", "classes", classes.weak_class, explained_by=_WORTHLESS, threshold=0.15),
     Rule(
-        "over-predicted-class", "warning", "classes", classes.over_predicted_class, explained_by=_WORTHLESS, threshold=2.0
+        "weak-class", "warning", "classes", classes.weak_class,
+        explained_by=("missing-class", "imbalance", *_USELESS), threshold=0.15,
+    ),
+    Rule(
+        "over-predicted-class", "warning", "classes", classes.over_predicted_class,
+        explained_by=("missing-class", "imbalance", *_USELESS), threshold=2.0,
     ),
     Rule(
         "too-few-updates", "note", "training", course.too_few_updates, needs=("evaluation", "training"),
-        explained_by=(*_DATA_AT_FAULT, *_BROKEN, *_SYMPTOMS, "large-batches", "collapsed-predictions"), threshold=60.0,
+        explained_by=(*_DATA_AT_FAULT, *_BROKEN, *_SYMPTOMS, "large-batches", "collapsed-predictions", "at-chance"), threshold=60.0,
     ),
     Rule("ignored-from-logits", "note", "training", model.ignored_from_logits, needs=("loss",)),
-    Rule("confused-pair", "note", "confusion", classes.confused_pair, explained_by=_WORTHLESS, threshold=0.10),
+    Rule("confused-pair", "note", "confusion", classes.confused_pair, explained_by=_USELESS, threshold=0.10),
 )  # fmt: skip

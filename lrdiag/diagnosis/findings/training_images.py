@@ -64,7 +64,7 @@ def constant_input(evidence: Evidence) -> Answer:
     return Found(
         title,
         f"In a random sample of {plural(data.sampled, 'image')}, {shown}",
-        "Look at the images as the model receives them: `plt.imshow(x[0])`. Often they are divided as integers, such as "
+        "Look at the images as the model receives them: `plt.imshow(x[0])`. Often they are divided as integers, "
         "`x // 255`, multiplied by 0, or a single image is repeated.",
         difference,
         ALIKE,
@@ -80,7 +80,7 @@ def leak(evidence: Evidence, threshold: float) -> Answer:
     number = f" ({count(round(shared * size))} of {count(size)})" if size else ""
     return Found(
         f"{percent(shared)} of the validation images are also in the training images{number}.",
-        "Images count if all their values are equal. Copies that were changed, such as augmented ones, are not counted.",
+        "Images count if all their values are equal. Copies that were changed are not counted, such as augmented ones.",
         "Divide the images before anything repeats or augments them, and remove copies first: "
         "`x_train, x_val, y_train, y_val = train_test_split(x, y, test_size=0.2, stratify=y)`.",
         shared,
@@ -158,7 +158,7 @@ def _scaling(evidence: Evidence) -> str:
             f"`x_train = {back}`."
         )
     if scales in _LINES:
-        return f"Scale the validation images as the training images, from {scales[1]} to {scales[0]}: `{_LINES[scales]}`."
+        return f"Scale the validation images from {scales[1]} to {scales[0]}, as the others: `{_LINES[scales]}`."
     divisor = theirs.deviation / ours.deviation
     return (
         "Prepare both with the same function and the same numbers. Validation images would have the mean and the "

@@ -67,8 +67,8 @@ def missing_class(evidence: Evidence) -> Answer:
         f"{'Class' if one else 'Classes'} {_listed(missing)} of the validation images "
         f"{'is' if one else 'are'} missing in the training images.",
         f"{plural(images, 'validation image')} of {count(sum(counts))} ({percent(share)}) "
-        f"{'belongs' if images == 1 else 'belong'} to {'this class' if one else 'these classes'}. The "
-        f"{plural(training.looked_at, 'training image')} have labels of {len(known)} other {'class' if len(known) == 1 else 'classes'}.",
+        f"{'belongs' if images == 1 else 'belong'} to {'this class' if one else 'these classes'}, and none of "
+        f"{plural(training.looked_at, 'training image')}. Training has the classes {_listed(sorted(known))}.",
         "Divide the images at random, so that each part has every class: "
         "`train_test_split(x, y, test_size=0.2, stratify=y)`.",
         float(len(missing)),
@@ -167,8 +167,8 @@ def not_shuffled(evidence: Evidence, threshold: float) -> Answer:
     if (expected - mean) * sqrt(len(batches)) < UNLIKELY * deviation:
         return NotChecked(f"{_batches(batches)} of {plural(size, 'image')} are too few", share, threshold)
     return _sorted(
-        f"The first {_batches(batches)} of {plural(size, 'image')} have {mean:.1f} classes on average. Batches of images "
-        f"in random order would have {expected:.1f} of the {data.labels.classes} classes.",
+        f"The first {_batches(batches)} of {plural(size, 'image')} have {mean:.1f} classes on average. In random order "
+        f"they would have {expected:.1f} of the {data.labels.classes} classes.",
         share,
         threshold,
     )
