@@ -13,6 +13,8 @@ GIVEN = -1
 """In `Layer.sources`: the inputs of the model."""
 UNKNOWN = -2
 """In `Layer.sources`: a tensor that no observed layer returned, such as the result of an operation in `call`."""
+MOST_NOT_FINITE = 100
+"""In `ImageSet.not_finite`: most indices."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,8 @@ class ImageSet:
         looked_at: Number of images whose labels were read. All if it equals `size`.
         values: The values of a bounded random sample of the images.
         sampled: Number of images of this sample.
-        not_finite: Indices of images with NaN or infinite values, at most 100, in the order of the data.
+        not_finite: Indices of images with NaN or infinite values, at most `MOST_NOT_FINITE`, in the order of the
+            data.
         checked: Number of images that were checked for such values.
         labels: The form of the labels.
         batch_size: Number of images in a batch; `None` if it is not known.
