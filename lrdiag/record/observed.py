@@ -277,6 +277,8 @@ class Start:
         without_gradient: Names of trained weights whose gradient is 0 everywhere.
         augmentation: Correlation of the images with themselves without augmentation, averaged; `None` if no layer of
             the model augments them.
+        recovers: Whether Keras computes the right loss although `from_logits` contradicts what the model returns;
+            `None` if there is no contradiction, or the images do not tell.
     """
 
     images: int
@@ -285,6 +287,7 @@ class Start:
     unreached: tuple[str, ...] = ()
     without_gradient: tuple[str, ...] = ()
     augmentation: float | None = None
+    recovers: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
 from lrdiag.diagnosis.check_settings import CheckSettings
-from lrdiag.diagnosis.evidence import MISSING, Evidence, Need
+from lrdiag.diagnosis.evidence import Evidence, Need
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
 from lrdiag.diagnosis.findings.rules import RULES, Rule
 from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Known
@@ -101,7 +101,7 @@ def _answer(rule: Rule, evidence: Evidence, settings: CheckSettings) -> Answer:
         return NotChecked(TURNED_OFF)
     for need in rule.needs:
         if evidence.lacks(need):
-            return NotChecked(MISSING[need])
+            return NotChecked(evidence.reason(need))
     threshold = settings.thresholds.get(rule.code, rule.threshold)
     return rule.check(evidence) if threshold is None else rule.check(evidence, threshold)
 
