@@ -151,7 +151,11 @@ class Inspector:
         if not (self._model.compiled and self._model.trainable_variables):
             self._miss("start", "the model isn't compiled" if not self._model.compiled else "no weight is trained")
             return {}, None
-        probed = probe(self._model, few.inputs, few.labels, {})
+        try:
+            probed = probe(self._model, few.inputs, few.labels, {})
+        except Exception as error:  # the labels may not fit the loss
+            self._miss("start", f"the loss of {len(few)} images failed ({type(error).__name__})")
+            return {}, None
         variables = self._model.trainable_variables
         return {id(each): grad for each, grad in zip(variables, probed.weight_gradients, strict=True)}, probed.loss
 

@@ -75,12 +75,17 @@ def wrong_loss(evidence: Evidence) -> Answer:
     compiled, scores = given(evidence.compiled), given(evidence.scores)
     labels = evidence.training_data.labels if evidence.training_data else None
     loss = "categorical_crossentropy" if labels and labels.width > 1 else "sparse_categorical_crossentropy"
+    classes = max(scores.units, labels.classes if labels else 0)
     if compiled.kind == "distance" and (labels is None or labels.classes):
+        remedy = (
+            f'`loss="{loss}"` with `keras.layers.Dense({classes}, activation="softmax")` as the last layer'
+            if classes > 2 or scores.units == 2
+            else '`loss="binary_crossentropy"` with `keras.layers.Dense(1, activation="sigmoid")` as the last layer'
+        )
         return Found(
-            f"The loss is {_with_article(compiled.loss)}, which is not made for classes.",
-            f"It measures the distance of {plural(scores.units, 'score')} from the labels of an image.",
-            f'Use a cross-entropy: `loss="{loss if scores.units > 1 else "binary_crossentropy"}"`, with a last layer '
-            f"that ends in a {'softmax' if scores.units > 1 else 'sigmoid'}.",
+            f"The loss is the {compiled.loss}, which is not made for classes.",
+            f"It measures the distance between {plural(scores.units, 'score')} and the labels of an image.",
+            f"Use a cross-entropy: {remedy}.",
             why="After a softmax or sigmoid, its gradient is smallest where the model is most wrong.",
         )
     end = network.last_activation(evidence.layers or (), scores.units)
@@ -206,7 +211,3 @@ def are_probabilities(compiled: Compiled, scores: Scores) -> bool:
 def name_of(compiled: Compiled) -> str:
     """The name of the loss as it is written in `compile`."""
     return _OF_CLASSES.get(compiled.kind, "binary_crossentropy" if compiled.kind == "binary" else compiled.loss)
-
-
-def _with_article(loss: str) -> str:
-    return f"the {loss}" if loss.startswith(("mean", "cosine")) else loss

@@ -50,7 +50,9 @@ def _softmax_of_one(end: str, scores: Scores) -> Found | None:
 def _no_probabilities(end: str, compiled: Compiled, scores: Scores) -> Found | None:
     if compiled.kind not in _CROSS_ENTROPIES or compiled.takes_logits:
         return None
-    if end in ("linear", "softmax", "sigmoid", "hard_sigmoid") or are_probabilities(compiled, scores):
+    if end in ("linear", "softmax", "sigmoid", "hard_sigmoid"):  # see loss-mismatch
+        return None
+    if are_probabilities(compiled, scores) and "relu" not in end:
         return None
     return Found(
         f"The last layer ends in {_named(end)}, but its loss expects probabilities.",

@@ -33,7 +33,7 @@ def strong_dropout(evidence: Evidence, threshold: float) -> Answer:
         f"A dropout of {strongest:g} keeps {1 - strongest:.0%} of the values."
         if len(group) == 1
         else f"{len(group)} dropouts in a row keep {1 - strongest:.0%} of the values.",
-        f"No layer with weights is between {names}." if len(group) > 1 else f"It is {names}.",
+        f"No layer with weights is between {names}." if len(group) > 1 else f"The layer is {names}.",
         "Lower the rate: `keras.layers.Dropout(0.3)`." if len(group) == 1 else "Keep one of them.",
         strongest,
         threshold,

@@ -38,34 +38,36 @@ def _hidden(layers: Sequence[Layer]) -> list[int]:
 
 
 def _linear(layers: Sequence[Layer], hidden: Sequence[int]) -> Found | None:
-    first = hidden[0] if hidden else -1
-    bare = [place for place in hidden if not _is_patches(layers[place], place == first) and _is_wasted(layers, place)]
+    linear = [place for place in hidden if _is_linear(layers, place)]
+    wasted = [
+        place
+        for place in linear
+        if all(_is_wasted_pair(layers[place], layers[after]) for after in network.following(layers, place))
+        and not (place == hidden[0] and _is_patches(layers[place]))
+    ]
+    bare = linear if len(linear) == len(hidden) > 1 else wasted
     if not bare or (len(bare) < 2 and len(hidden) > 1) or 2 * len(bare) < len(hidden):
         return None
-    number = "The hidden layer has" if len(hidden) == 1 else f"{len(bare)} of {len(hidden)} hidden layers have"
-    kernel = layers[bare[0]].kernel
-    example = (
-        f'keras.layers.Conv2D({kernel.units}, {kernel.window[0]}, activation="relu")'
-        if kernel is not None and len(kernel.window) == 2
-        else f'keras.layers.Dense({kernel.units if kernel else 64}, activation="relu")'
-    )
+    kernel = given(layers[bare[0]].kernel)
+    window = f", {kernel.window[0]}" if kernel.window else ""
     return Found(
-        f"{number} no activation.",
-        f"The output of {_names(layers, bare)} reaches the next layer with weights without an activation between.",
-        f"Give each of them an activation: `{example}`.",
+        "The hidden layer has no activation."
+        if len(hidden) == 1
+        else f"{len(bare)} of {len(hidden)} hidden layers have no activation.",
+        f"Between {_names(layers, bare)} and the next layer with weights, there is none either.",
+        f'Add one: `keras.layers.{layers[bare[0]].kind}({kernel.units}{window}, activation="relu")`.',
         float(len(bare)),
         why="Two layers without an activation between them can't express more than one layer.",
     )
 
 
-def _is_wasted(layers: Sequence[Layer], place: int) -> bool:
-    """Whether a layer and those that receive its output could be one layer, and don't save weights as two."""
-    layer = layers[place]
-    after = network.following(layers, place)
-    return layer.activation == "linear" and bool(after) and all(_is_wasted_pair(layer, layers[each]) for each in after)
+def _is_linear(layers: Sequence[Layer], place: int) -> bool:
+    """Whether no activation is between a layer and all layers that receive its output."""
+    return layers[place].activation == "linear" and bool(network.following(layers, place))
 
 
 def _is_wasted_pair(layer: Layer, after: Layer) -> bool:
+    """Whether two linear layers could be one, and don't save weights as two."""
     first, second = given(layer.kernel), given(after.kernel)
     if first.grouped or second.grouped or network.is_attention(after) or "Separable" in after.kind:
         return False
@@ -75,14 +77,12 @@ def _is_wasted_pair(layer: Layer, after: Layer) -> bool:
     return narrowed >= min(network.inputs_of(first), second.units)
 
 
-def _is_patches(layer: Layer, is_first: bool) -> bool:
+def _is_patches(layer: Layer) -> bool:
     """Whether a layer only cuts the image into patches and projects each: its stride is its window."""
     window = given(layer.kernel).window
     size, steps = layer.input_shape[: len(window)], layer.shape[: len(window)]
-    return (
-        is_first
-        and math.prod(window) > 1
-        and all(step * extent == pixels for step, extent, pixels in zip(steps, window, size, strict=True))
+    return math.prod(window) > 1 and all(
+        step * extent == pixels for step, extent, pixels in zip(steps, window, size, strict=True)
     )
 
 
@@ -95,8 +95,9 @@ def _softmax_inside(layers: Sequence[Layer], hidden: Sequence[int]) -> Found | N
     if not inside or not hidden:
         return None
     return Found(
-        f"A hidden layer ends in a softmax: {_names(layers, inside)}.",
-        f"Its {layers[inside[0]].shape[-1]} values sum to 1, and the next layer with weights receives nothing else.",
+        "A hidden layer ends in a softmax." if len(inside) == 1 else f"{len(inside)} hidden layers end in a softmax.",
+        f"The {layers[inside[0]].shape[-1]} values that {_names(layers, inside[:1])} returns sum to 1, and the next "
+        "layer with weights receives nothing else.",
         'Use a ReLU inside the network: `activation="relu"`.',
         why="A softmax makes the units compete, so few of them pass on anything, with small gradients.",
     )
@@ -201,7 +202,7 @@ def lost_resolution(evidence: Evidence) -> Answer:
     earlier = sum(place < lost[0] for place in windows)
     window = "x".join(str(extent) for extent in _window(layers[lost[0]]))
     return Found(
-        f"Pooling and strides leave a feature map of 1x1 pixels to {plural(len(lost), 'convolution')}.",
+        f"Pooling and strides shrink the feature map to 1x1 pixels before {plural(len(lost), 'convolution')}.",
         f"The first is {layers[lost[0]].name}, after {plural(earlier, 'convolution')}: all but the centre of its "
         f"window of {window} is outside the map.",
         'Take out a pooling layer or a stride: `keras.layers.Conv2D(64, 3, padding="same")` without '
