@@ -175,14 +175,18 @@ def kernel_of(layer: keras.Operation) -> keras.Variable | None:
 
 
 def penalty_gradient(variable: keras.Variable, values: np.ndarray) -> np.ndarray | None:
-    """Returns the gradient of the regularization loss of a weight, in the direction of the weight; `None` without one.
+    """Returns the gradient of the regularization loss of a weight; `None` without one.
 
-    It is measured by making the weight larger by a thousandth. For L2 it is the gradient itself.
+    It is exact for L1 and L2. For others it is the part in the direction of the weight, which is measured by
+    making the weight larger by a thousandth.
     """
     regularizer = getattr(variable, "regularizer", None)
     square = float(np.square(values, dtype=np.float64).sum())
     if regularizer is None or not square:
         return None
+    if isinstance(regularizer, keras.regularizers.L1 | keras.regularizers.L2 | keras.regularizers.L1L2):
+        l1, l2 = (float(getattr(regularizer, name, 0.0)) for name in ("l1", "l2"))
+        return np.asarray(l1 * np.sign(values) + 2 * l2 * values, np.float32)
     step = 1e-3
     larger, smaller = (
         float(ops.convert_to_numpy(regularizer(ops.convert_to_tensor(values * np.float32(1 + sign * step)))))

@@ -284,6 +284,8 @@ class Start:
         augmentation: Correlation of the images with themselves without augmentation, averaged. Flips and turns by
             right angles are undone first, as they keep all that an image shows. `None` if no layer of the model
             augments them.
+        recovers: Whether Keras computes the right loss although `from_logits` contradicts what the model returns;
+            `None` if there is no contradiction, or the images do not tell.
     """
 
     images: int
@@ -292,6 +294,7 @@ class Start:
     unreached: tuple[str, ...] = ()
     without_gradient: tuple[str, ...] = ()
     augmentation: float | None = None
+    recovers: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from lrdiag.record.facts import Diagnosis, Mistake, Severity
 
 MOST_IMAGES = 100
 """Most images that a finding names."""
+MOST_NAMES = 4
+"""Most layers or weights that a finding names."""
 
 
 @dataclass(frozen=True)
@@ -58,3 +60,14 @@ def images_where(facts: Diagnosis, condition: Callable[[Mistake], bool]) -> list
 def option(facts: Diagnosis, name: str) -> str:
     """A setting as the reader wrote it: `--learning-rate` on the command line, `learning_rate` in Python."""
     return f"--{name}" if facts.command else name.replace("-", "_")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first four different names, and how many more there are.
+
+    >>> listed(["a", "b", "b", "c", "d", "e"])
+    'a, b, c, d and 1 more'
+    """
+    shown = list(dict.fromkeys(names))
+    more = len(shown) - MOST_NAMES
+    return ", ".join(shown[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
