@@ -66,7 +66,7 @@ def logarithm_of_black_pixels(broken: bool) -> Run:
 @fault("constant-input inputs-too-small", "not-learning rate-too-low dead-units bottleneck inputs-not-scaled")
 def divided_as_integers(broken: bool) -> Run:
     data = cifar(size=16)
-    prepare = (lambda x: (x // 256).astype("float32")) if broken else centred
+    prepare = (lambda x: (x // 255).astype("float32")) if broken else centred
     return run(squeeze_excite(data.shape), data, keras.optimizers.Adam(0.003), prepare=prepare, epochs=4, batch_size=48)
 
 
@@ -331,6 +331,13 @@ def labels_one_row_too_far(broken: bool) -> Run:
         data = data._replace(y=np.roll(data.y, 1))
     model = vgg(data.shape, (24, 48))
     return run(model, data, keras.optimizers.Adam(0.001), prepare=standardized, epochs=16 if broken else 5)
+
+
+@fault("wrong-labels", "class-order overfitting past-best-epoch")
+def validation_labels_in_another_order(broken: bool) -> Run:
+    data = digits()
+    made = run(mlp(data.shape, (96,), activation="tanh"), data, keras.optimizers.Adam(0.003), epochs=6, batch_size=40)
+    return made._replace(y_val=rng().permutation(data.y_val)) if broken else made
 
 
 def noisy(labels: np.ndarray, share: float, classes: int = 10) -> np.ndarray:
