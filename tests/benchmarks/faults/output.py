@@ -96,7 +96,8 @@ def probabilities_reshaped_and_from_logits(broken: bool) -> Run:
     model = squeeze_excite(data.shape)
     model = keras.Sequential([model, L.Reshape((10,))])
     loss = keras.losses.CategoricalCrossentropy(from_logits=broken)
-    return run(model, data, keras.optimizers.Adam(0.003), loss, labels=one_hot, epochs=6, batch_size=60)
+    optimizer = keras.optimizers.Adam(0.003)
+    return run(model, data, optimizer, loss, labels=one_hot, prepare=standardized, epochs=6, batch_size=60)
 
 
 @fault("loss-mismatch last-activation")
@@ -174,7 +175,8 @@ def class_numbers_against_ten_scores(broken: bool) -> Run:
 @fault("label-form single-class", "not-learning")
 def labels_divided_with_the_pixels(broken: bool) -> Run:
     data = cifar(size=16)
-    made = run(squeeze_excite(data.shape), data, keras.optimizers.Adam(0.003), epochs=5, batch_size=60)
+    optimizer = keras.optimizers.Adam(0.003)
+    made = run(squeeze_excite(data.shape), data, optimizer, prepare=standardized, epochs=5, batch_size=60)
     return made._replace(y=data.y / 255) if broken else made
 
 

@@ -60,7 +60,7 @@ def inverted_residuals() -> Run:
 @sound
 def squeeze_and_excitation() -> Run:
     data = cifar(3000)
-    return run(squeeze_excite(data.shape), data, Adam(0.003), prepare=scaled, epochs=6, batch_size=64)
+    return run(squeeze_excite(data.shape), data, Adam(0.003), prepare=standardized, epochs=6, batch_size=64)
 
 
 @sound
