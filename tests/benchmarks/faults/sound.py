@@ -38,10 +38,11 @@ SMOOTHED = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothin
 
 @sound
 def vgg_with_a_strong_usual_penalty() -> Run:
-    data = cifar(3000)
+    data = cifar(3000, size=16)
     penalty = keras.regularizers.L2(5e-4)
-    model = vgg(data.shape, (16, 32), norm={"momentum": 0.9}, kernel_regularizer=penalty, after=[L.Dropout(0.5)])
-    return run(model, data, SGD(0.05, momentum=0.9), prepare=standardized, epochs=5, batch_size=64)
+    norm = {"momentum": 0.9}
+    model = vgg(data.shape, (16, 32), norm=norm, kernel_regularizer=penalty, head=128, after=[L.Dropout(0.5)])
+    return run(model, data, SGD(0.01, momentum=0.9), prepare=standardized, epochs=7, batch_size=48)
 
 
 @sound
