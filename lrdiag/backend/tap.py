@@ -14,11 +14,12 @@ import keras
 
 
 class Call(NamedTuple):
-    """One call of a layer, its first argument and its output."""
+    """One call of a layer, its first argument, its output, and all its arguments."""
 
     layer: keras.Operation
     input: Any
     output: Any
+    arguments: tuple[Any, ...] = ()
 
 
 @contextmanager
@@ -56,7 +57,7 @@ def all_calls(layers: Iterable[keras.Operation], on_call: Callable[[Call], None]
 
         def call(*args: Any, **kwargs: Any) -> Any:
             output = original(*args, **kwargs)
-            on_call(Call(layer, _first(args, kwargs), output))
+            on_call(Call(layer, _first(args, kwargs), output, (*args, *kwargs.values())))
             return output
 
         return call

@@ -1,4 +1,7 @@
-"""The evidence that the rules use."""
+"""The evidence that the rules use.
+
+It grows: before training, only what an inspection observed is known; the evaluation comes last.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,36 @@ import numpy as np
 
 from lrdiag.record.agreement import Agreement
 from lrdiag.record.arrays import Heatmaps, Predictions
-from lrdiag.record.facts import Comparison, Diagnosis, RangeTestFacts, TrainingRun, TrainingSample
+from lrdiag.record.facts import Comparison, Diagnosis, MadeBy, RangeTestFacts, TimeSpent, TrainingRun, TrainingSample
+from lrdiag.record.observed import (
+    NOTHING,
+    Compiled,
+    Corrected,
+    EpochState,
+    ImageSet,
+    Inspection,
+    Layer,
+    Rates,
+    Scores,
+    Start,
+    Trial,
+)
 
 Need = Literal[
+    "evaluation",
+    "compiled",
+    "layers",
+    "scores",
+    "start",
+    "rates",
+    "trial",
+    "training_data",
+    "validation_data",
+    "shared",
+    "epochs",
+    "corrected",
     "training",
+    "time",
     "range_test",
     "train_sample",
     "comparison",
@@ -23,7 +52,20 @@ Need = Literal[
     "mistakes",
 ]
 MISSING: dict[Need, str] = {
+    "evaluation": "the model was not evaluated yet",
+    "compiled": "the model is not compiled with a loss and an optimizer",
+    "layers": "the layers were not observed",
+    "scores": "the layers were not observed",
+    "start": "the model was not observed before its first update",
+    "rates": "the model was not observed before its first update",
+    "trial": "the model was not observed before its first update",
+    "training_data": "the training data was not available",
+    "validation_data": "the validation data was not looked at",
+    "shared": "training and validation images are not both arrays",
+    "epochs": "the epochs were not observed",
+    "corrected": "training and validation images are scaled alike",
     "training": "training was not recorded",
+    "time": "where the time went was not recorded",
     "range_test": "no range test was run",
     "train_sample": "the training images were not evaluated",
     "comparison": "the run was not compared with a baseline",
@@ -56,45 +98,126 @@ class Evidence:
     """Everything that is known about a run when the rules are checked.
 
     Attributes:
-        facts: The facts of the run. Their findings and checks are those of earlier rules.
+        evaluation: The facts of the run, once the model was evaluated. Their findings and checks are those of earlier
+            rules.
         predictions: Predictions for every test image, or `None`.
         heatmaps: Heatmaps of the misclassified images, or `None`.
         mistakes: The misclassified images, a `uint8` array of shape `(m, height, width, channels)`, in the order of the
             test set, or `None`.
         loss: What the model returns and what its loss expects, or `None` if the loss is not known.
         agreement: How lrdiag's own pass compares with `model.predict` and `model.evaluate`, or `None`.
+        inspection: What was observed of the model, its training data and its training run.
+        run: The record of the training run so far, if the model was not evaluated yet.
+        maker: The part of lrdiag that trains or evaluates the model, if it was not evaluated yet.
     """
 
-    facts: Diagnosis
+    evaluation: Diagnosis | None = None
     predictions: Predictions | None = None
     heatmaps: Heatmaps | None = None
     mistakes: np.ndarray | None = None
     loss: ModelLoss | None = None
     agreement: Agreement | None = None
+    inspection: Inspection = NOTHING
+    run: TrainingRun | None = None
+    maker: MadeBy = "diagnose"
+
+    @property
+    def facts(self) -> Diagnosis:
+        """The facts of the run. A rule that uses them needs the evaluation."""
+        return given(self.evaluation)
+
+    @property
+    def made_by(self) -> MadeBy:
+        """The part of lrdiag that makes the report. It decides which remedies the findings name."""
+        return self.maker if self.evaluation is None else self.evaluation.made_by
 
     @property
     def training(self) -> TrainingRun | None:
         """The record of the training run with its steps, or `None`."""
-        return self.facts.training
+        return self.run if self.evaluation is None else self.evaluation.training
+
+    @property
+    def time(self) -> TimeSpent | None:
+        """Where the time of the training run went, or `None`."""
+        return None if self.training is None else self.training.time
 
     @property
     def range_test(self) -> RangeTestFacts | None:
         """The learning-rate range test, or `None`."""
-        return self.facts.range_test
+        return None if self.evaluation is None else self.evaluation.range_test
 
     @property
     def train_sample(self) -> TrainingSample | None:
         """Figures of a sample of the training images in inference mode, or `None`."""
-        return self.facts.train_sample
+        return None if self.evaluation is None else self.evaluation.train_sample
 
     @property
     def comparison(self) -> Comparison | None:
         """The comparison with the baseline, or `None`."""
-        return self.facts.comparison
+        return None if self.evaluation is None else self.evaluation.comparison
+
+    @property
+    def compiled(self) -> Compiled | None:
+        """How the model is compiled, or `None`."""
+        return self.inspection.compiled
+
+    @property
+    def layers(self) -> tuple[Layer, ...] | None:
+        """The calls of the layers in their order, or `None`."""
+        return self.inspection.layers
+
+    @property
+    def scores(self) -> Scores | None:
+        """What the model returns for a few images, or `None`."""
+        return self.inspection.scores
+
+    @property
+    def start(self) -> Start | None:
+        """The pass before the first update, or `None`."""
+        return self.inspection.start
+
+    @property
+    def rates(self) -> Rates | None:
+        """The planned learning rates, or `None`."""
+        return self.inspection.rates
+
+    @property
+    def trial(self) -> Trial | None:
+        """The trial of the optimizer, or `None`."""
+        return self.inspection.trial
+
+    @property
+    def training_data(self) -> ImageSet | None:
+        """What is known of the training data, or `None`."""
+        return self.inspection.training_data
+
+    @property
+    def validation_data(self) -> ImageSet | None:
+        """What is known of the validation data, or `None`."""
+        return self.inspection.validation_data
+
+    @property
+    def shared(self) -> float | None:
+        """Share of the validation images that are training images too, or `None`."""
+        return self.inspection.shared
+
+    @property
+    def epochs(self) -> tuple[EpochState, ...] | None:
+        """What each epoch did, or `None` if none was observed."""
+        return self.inspection.epochs or None
+
+    @property
+    def corrected(self) -> Corrected | None:
+        """The accuracy after a correction of the validation images, or `None` if it was not necessary."""
+        return self.inspection.corrected
 
     def lacks(self, need: Need) -> bool:
         """Returns whether a piece of evidence is missing."""
         return getattr(self, need) is None
+
+    def reason(self, need: Need) -> str:
+        """Returns why a piece of evidence is missing; it completes the sentence "not checked: …"."""
+        return self.inspection.reasons.get(need, MISSING[need])
 
 
 Piece = TypeVar("Piece")

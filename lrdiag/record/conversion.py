@@ -2,6 +2,8 @@
 
 Schema 3 was written by lrdiag 0.1. It said where the pictures lie, which is now in pictures.json. It had no intervals
 of classes and calibration bins, no checks, another order of the confused pairs, and the p-value of another test.
+
+Schema 4 had findings without reasons why they matter and without effects.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from lrdiag.record.pictures import Sheet, SheetName
 
 OLDEST = 3
 """Schema version of lrdiag 0.1."""
+WITHOUT_EFFECTS = 4
+"""Last schema version whose findings had no effects."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,16 @@ def from_schema_3(content: bytes) -> tuple[Diagnosis, dict[SheetName, Sheet]]:
     if old.comparison:
         facts["comparison"] |= _conclusion(old.comparison)
     return msgspec.convert(facts, Diagnosis), _sheets(old)
+
+
+def from_schema_4(content: bytes) -> Diagnosis:
+    """Converts report.json of schema 4. What it did not record has its default.
+
+    Raises:
+        msgspec.MsgspecError: If it does not follow schema 4.
+    """
+    facts: dict[str, Any] = msgspec.json.decode(content)
+    return msgspec.convert(facts | {"schema_version": SCHEMA_VERSION}, Diagnosis)
 
 
 def _worst_first(pairs: list[Any], old: _Schema3) -> list[Any]:

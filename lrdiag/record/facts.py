@@ -13,13 +13,15 @@ from lrdiag.record.arrays import CROSS_ENTROPY, SkippedFile
 from lrdiag.record.pictures import Pictures
 from lrdiag.vocabulary import GateRule
 
-SCHEMA_VERSION: Literal[4] = 4
+SCHEMA_VERSION: Literal[5] = 5
 
 Severity = Literal["error", "warning", "note"]
 """`"error"`: do not trust this run. `"warning"`: fix this next. `"note"`: worth knowing."""
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """Most severe first."""
-Status = Literal["found", "passed", "not checked"]
+Status = Literal["found", "explained", "passed", "not checked"]
+Known = Literal["before training", "during training", "after training"]
+"""When a problem was first known."""
 MadeBy = Literal["train_and_report", "diagnose", "callback"]
 """The part of lrdiag that made the report."""
 
@@ -133,6 +135,51 @@ class NotFinite:
 
 
 @dataclass(frozen=True)
+class TimeSpent:
+    """Where the time of a training run went, in seconds. Writing reports during training is left out.
+
+    Attributes:
+        compiling: Steps in which the training step was compiled, with their computation.
+        computing: All other steps, without waiting.
+        waiting: Waiting for training data; `None` if it is not known and part of `computing`.
+        validation: Validation after the epochs.
+        callbacks: Callbacks, those of lrdiag included.
+        idle: Everything else: the time between the last step of an epoch, its validation and the next epoch.
+        compilations: How many times the training step was compiled; `None` if that is not counted.
+    """
+
+    compiling: float = 0.0
+    computing: float = 0.0
+    waiting: float | None = 0.0
+    validation: float = 0.0
+    callbacks: float = 0.0
+    idle: float = 0.0
+    compilations: int | None = 0
+
+    @property
+    def steps(self) -> float:
+        """Seconds of the training steps, with waiting for data."""
+        return self.compiling + self.computing + (self.waiting or 0.0)
+
+    @property
+    def total(self) -> float:
+        """Seconds in all."""
+        return self.steps + self.validation + self.callbacks + self.idle
+
+    def __add__(self, other: TimeSpent) -> TimeSpent:
+        """Returns the sum. What is not known of one of the two is not known of the sum."""
+        return TimeSpent(
+            self.compiling + other.compiling,
+            self.computing + other.computing,
+            None if self.waiting is None or other.waiting is None else self.waiting + other.waiting,
+            self.validation + other.validation,
+            self.callbacks + other.callbacks,
+            self.idle + other.idle,
+            None if self.compilations is None or other.compilations is None else self.compilations + other.compilations,
+        )
+
+
+@dataclass(frozen=True)
 class TrainingRun:
     """The record of a training run.
 
@@ -157,6 +204,7 @@ class TrainingRun:
         weights: Which weights were evaluated, in words; empty if that is not known.
         ended_by: Name of the callback that ended training before the last epoch, or empty.
         not_finite: Where a loss was NaN or infinite for the first time, or `None`.
+        time: Where the time went, or `None` if it was not recorded.
     """
 
     epochs: list[Epoch]
@@ -177,6 +225,7 @@ class TrainingRun:
     weights: str = ""
     ended_by: str = ""
     not_finite: NotFinite | None = None
+    time: TimeSpent | None = None
 
 
 @dataclass(frozen=True)
@@ -510,7 +559,8 @@ class Finding:
 
     Attributes:
         code: Stable name of the rule, for scripts.
-        severity: `"error"` (do not trust this run), `"warning"` (fix this next) or `"note"`.
+        severity: `"error"` (do not trust this run), `"warning"` (fix this next) or `"note"`. A finding is at least as
+            severe as its effects.
         title: One sentence.
         evidence: The numbers behind it.
         advice: What to do.
@@ -518,6 +568,11 @@ class Finding:
         threshold: The number that it was compared with, or `None`.
         images: Indices of test images that show the problem, at most 100, highest loss first.
         section: The section of the page that shows it, or `None`.
+        why: One sentence on why it matters; empty if the run was made by an older version.
+        known: When the problem was first known.
+        effects: Problems that this one explains. They have no effects of their own, and are not in
+            `Diagnosis.findings`.
+        accepted: Why the settings accept the problem, or `None` if they do not.
     """
 
     code: str
@@ -529,6 +584,10 @@ class Finding:
     threshold: float | None = None
     images: list[int] = field(default_factory=list)
     section: str | None = None
+    why: str = ""
+    known: Known = "after training"
+    effects: list[Finding] = field(default_factory=list)
+    accepted: str | None = None
 
 
 @dataclass(frozen=True)
@@ -537,10 +596,11 @@ class Check:
 
     Attributes:
         code: Stable name of the rule.
-        status: `"found"` (`Diagnosis.findings` describes the problem), `"passed"` or `"not checked"`.
+        status: `"found"` (`Diagnosis.findings` describes the problem), `"explained"` (it is an effect of another
+            finding, whose `effects` describe it), `"passed"` or `"not checked"`.
         value: The number that the rule measured, or `None`.
         threshold: The number that it was compared with, or `None`.
-        reason: Why the rule was not checked; `None` otherwise.
+        reason: Why the rule was not checked, or which finding explains the problem; `None` otherwise.
     """
 
     code: str
@@ -556,9 +616,12 @@ class GateFacts:
 
     Attributes:
         rule: `"fail-under"`: the figure must be `limit` or more. `"fail-if-worse"`: it may be worse by `limit`.
-        name: `accuracy`, or `recall.`, `precision.` or `f1.` with the name of a class.
-        limit: A share between 0 and 1.
-        actual: The figure, or by how much it is worse; `None` if it is not defined.
+            `"fail-on"`: there may be `limit` findings.
+        name: `accuracy`, or `recall.`, `precision.` or `f1.` with the name of a class. For `"fail-on"`, the least
+            severity of the findings that count: `error` or `warning`.
+        limit: A share between 0 and 1; 0 for `"fail-on"`.
+        actual: The figure, by how much it is worse, or the number of findings that are not accepted; `None` if it is
+            not defined.
         passed: Whether the gate passed.
     """
 
@@ -614,7 +677,7 @@ class Diagnosis:
     """Every fact of a run: the content of report.json.
 
     Attributes:
-        findings: Problems that the rules found, most severe first.
+        findings: Problems that the rules found, most severe first. Those that another one explains are its `effects`.
         checks: The result of every rule; empty if the run was made by lrdiag 0.1, which did not record them.
         gates: Gates that the run was checked against, failed ones first.
         train_sample: Figures of a sample of the training images, or `None`.
@@ -623,7 +686,7 @@ class Diagnosis:
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
     """
 
-    schema_version: Literal[4] = SCHEMA_VERSION
+    schema_version: Literal[5] = SCHEMA_VERSION
     dataset: DatasetFacts
     model: str
     parameters: int
@@ -653,6 +716,11 @@ class Diagnosis:
     made_by: MadeBy = "diagnose"
     backend: str = "tensorflow"
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def outstanding(self) -> list[Finding]:
+        """The findings that the settings do not accept, most severe first."""
+        return [finding for finding in self.findings if finding.accepted is None]
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ CONTENTS = "contents.txt"
 CHARTS_OF_0_1 = ("range-test.chart.html", "training.chart.html", "reliability.chart.html", "confidence.chart.html")
 """Files in which lrdiag 0.1 kept the charts of the page."""
 _TABLES = (PREDICTIONS, HISTORY, RANGE_TEST, HEATMAPS)
+PICTURES_VERSION: Literal[4] = 4
+"""Schema version of pictures.json, which has not changed since version 4 of report.json."""
 _READABLE = f"{conversion.OLDEST} to {SCHEMA_VERSION}"
 _LISTED = frozenset({*FILES.values(), *_TABLES, MODEL})
 
@@ -220,7 +222,7 @@ class PictureIndex:
 
     report: str
     sheets: dict[str, Sheet]
-    schema_version: Literal[4] = SCHEMA_VERSION
+    schema_version: Literal[4] = PICTURES_VERSION
 
 
 @dataclass(frozen=True)
@@ -331,6 +333,8 @@ def _read(report: Path) -> tuple[Diagnosis, dict[SheetName, Sheet] | None]:
     version = msgspec.json.decode(content, type=_Version).schema_version
     if version == conversion.OLDEST:
         return conversion.from_schema_3(content)
+    if version == conversion.WITHOUT_EFFECTS:
+        return conversion.from_schema_4(content), None
     if version > SCHEMA_VERSION:
         raise RunFolderError(
             f"{REPORT} was written by a newer version of lrdiag. Upgrade lrdiag, or make the run again with this one. "

@@ -7,7 +7,7 @@ import pytest
 
 from lrdiag.diagnosis.assemble import assemble, dataset_facts
 from lrdiag.diagnosis.evidence import Evidence
-from lrdiag.diagnosis.findings.rules import check_all
+from lrdiag.diagnosis.findings.checking import check_all
 from lrdiag.record.arrays import Dataset, LabelledImages, Predictions
 from lrdiag.record.facts import Diagnosis, Epoch, HeatmapFacts, RangeTestFacts, RunFacts, TrainingRun
 

@@ -158,9 +158,9 @@ def edited(tmp_path: Path) -> Any:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda report: report.pop("sheets"), r"schema version 3 to 4.*Received: .*`sheets`"),
-        (lambda report: report["sheets"].update(photographs="a"), r"schema version 3 to 4.*photographs"),
-        (lambda report: report.pop("test"), r"schema version 3 to 4.*Received: .*`test`"),
+        (lambda report: report.pop("sheets"), r"schema version 3 to 5.*Received: .*`sheets`"),
+        (lambda report: report["sheets"].update(photographs="a"), r"schema version 3 to 5.*photographs"),
+        (lambda report: report.pop("test"), r"schema version 3 to 5.*Received: .*`test`"),
         (lambda report: report["confusion"].pop(), r"counts in report.json must agree.*Received: 10 classes"),
         (
             lambda report: report["confused_pairs"][0].update(true=10),

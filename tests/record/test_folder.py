@@ -230,7 +230,7 @@ def test_the_report_is_strict_json_without_nan(run: Run, tmp_path: Path) -> None
     content = json.loads((tmp_path / "report.json").read_text("utf-8"), parse_constant=refuse)
     assert content["test"]["loss"] is content["test"]["accuracy_high"] is None
     assert content["dataset"]["source"] == run.diagnosis.dataset.source
-    assert content["schema_version"] == 4
+    assert content["schema_version"] == 5
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -338,7 +338,7 @@ def test_a_folder_in_the_place_of_a_file_is_refused(run: Run, tmp_path: Path) ->
 @pytest.mark.parametrize("file", ["report.json", "pictures.json"])
 def test_a_file_with_other_content_is_refused(saved: Path, file: str, content: bytes) -> None:
     (saved / file).write_bytes(content)
-    with pytest.raises(RunFolderError, match=r"schema version 3 to 4.*Make the run again.*Received: .*report.json"):
+    with pytest.raises(RunFolderError, match=r"schema version 3 to 5.*Make the run again.*Received: .*report.json"):
         run_folder.load(saved)
 
 
@@ -347,7 +347,7 @@ def test_a_file_with_other_content_is_refused(saved: Path, file: str, content: b
 def test_a_truncated_file_is_refused(saved: Path, file: str, cut: int) -> None:
     path = saved / file
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(RunFolderError, match="schema version 3 to 4"):
+    with pytest.raises(RunFolderError, match="schema version 3 to 5"):
         run_folder.load(saved)
 
 
@@ -365,7 +365,7 @@ def test_a_truncated_file_is_refused(saved: Path, file: str, cut: int) -> None:
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_and_named(edit: Any, value: Any, path: tuple[Any, ...]) -> None:
-    with pytest.raises(RunFolderError, match=r"schema version 3 to 4.*Received: .*\$\." + str(path[0])):
+    with pytest.raises(RunFolderError, match=r"schema version 3 to 5.*Received: .*\$\." + str(path[0])):
         run_folder.load(edit(value, *path))
 
 
@@ -385,15 +385,24 @@ def test_an_invalid_sheet_is_refused(edit: Any, field: str, value: Any, message:
         run_folder.load(edit(value, "sheets", "samples", field, file="pictures.json"))
 
 
+def test_a_run_without_effects_is_converted(run: Run, saved: Path) -> None:
+    content = json.loads((saved / "report.json").read_text())
+    for finding in content["findings"]:
+        for name in ("why", "known", "effects", "accepted"):
+            del finding[name]
+    (saved / "report.json").write_text(json.dumps(content | {"schema_version": 4}))
+    assert run_folder.load(saved) == run
+
+
 @pytest.mark.parametrize("version", [0, 1, 2])
 def test_an_older_schema_version_is_refused(edit: Any, version: int) -> None:
-    with pytest.raises(RunFolderError, match=rf"schema version 3 to 4. Make the run again.*Received: .*{version} in"):
+    with pytest.raises(RunFolderError, match=rf"schema version 3 to 5. Make the run again.*Received: .*{version} in"):
         run_folder.load(edit(version, "schema_version"))
 
 
-@pytest.mark.parametrize("version", [5, 999])
+@pytest.mark.parametrize("version", [6, 999])
 def test_a_newer_schema_version_is_refused(edit: Any, version: int) -> None:
-    message = rf"by a newer version of lrdiag. Upgrade lrdiag.*Received: schema version {version}.*reads 3 to 4"
+    message = rf"by a newer version of lrdiag. Upgrade lrdiag.*Received: schema version {version}.*reads 3 to 5"
     with pytest.raises(RunFolderError, match=message):
         run_folder.load(edit(version, "schema_version"))
 
@@ -443,7 +452,7 @@ def test_a_missing_baseline_is_refused(tmp_path: Path, path: str) -> None:
 
 
 def test_a_baseline_of_another_schema_is_refused(edit: Any) -> None:
-    with pytest.raises(RunFolderError, match=r"schema version 3 to 4.*Received: .*report.json"):
+    with pytest.raises(RunFolderError, match=r"schema version 3 to 5.*Received: .*report.json"):
         run_folder.load_baseline(edit(1, "schema_version"))
 
 

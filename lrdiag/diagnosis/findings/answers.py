@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
-from lrdiag.record.facts import Diagnosis, Mistake
+from lrdiag.record.facts import Diagnosis, Mistake, Severity
 
 MOST_IMAGES = 100
 """Most images that a finding names."""
@@ -13,7 +13,11 @@ MOST_IMAGES = 100
 
 @dataclass(frozen=True)
 class Found:
-    """The rule found a problem. `Finding` describes the fields."""
+    """The rule found a problem. `Finding` describes the fields.
+
+    Attributes:
+        severity: How severe this form of the problem is. `None` is the severity in the table of rules.
+    """
 
     title: str
     evidence: str
@@ -21,6 +25,9 @@ class Found:
     value: float | None = None
     threshold: float | None = None
     images: Sequence[int] = ()
+    _: KW_ONLY
+    why: str
+    severity: Severity | None = None
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,10 @@ from lrdiag.intervals import SIGNIFICANCE, at_most, mcnemar, wilson
 
 FEWEST_OF_CLASS = 10
 """Fewest test images for a statement about a class."""
-WEAK_RECALL_GAP = 0.15
-"""Accuracy minus the recall of the class."""
 WEAK_BY_CHANCE = 0.01
 """Probability that the weakest of all classes is so weak by chance."""
-OVER_PREDICTED = 2.0
-"""Images predicted as the class, divided by its test images."""
 FEWEST_PREDICTED = 20
 """Fewest images predicted as a class for it to be called over-predicted."""
-PAIR_SHARE = 0.10
-"""Share of a class's images that are predicted as one other class."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +35,8 @@ def decisive(candidates: Sequence[Candidate], threshold: float) -> Candidate | N
     return max(candidates, key=lambda each: (each.clear and each.value > threshold, each.value), default=None)
 
 
-def weak_class(evidence: Evidence) -> Answer:
-    """The recall of one class is far below the accuracy."""
+def weak_class(evidence: Evidence, threshold: float) -> Answer:
+    """The recall of one class is far below the accuracy: by more than `threshold`."""
     facts = evidence.facts
     accuracy = facts.test.accuracy
     known = [index for index, each in enumerate(facts.per_class) if each.support >= FEWEST_OF_CLASS]
@@ -51,27 +45,28 @@ def weak_class(evidence: Evidence) -> Answer:
         right, support = facts.confusion[index][index], facts.per_class[index].support
         clear = at_most(right, support, accuracy) < WEAK_BY_CHANCE / len(known)
         candidates.append(Candidate(index, accuracy - right / support, clear))
-    worst = decisive(candidates, WEAK_RECALL_GAP)
+    worst = decisive(candidates, threshold)
     if worst is None:
         return NotChecked(f"no class has {FEWEST_OF_CLASS} test images")
-    if worst.value <= WEAK_RECALL_GAP:
-        return Passed(worst.value, WEAK_RECALL_GAP)
+    if worst.value <= threshold:
+        return Passed(worst.value, threshold)
     weak = facts.per_class[worst.index]
     if not worst.clear:
-        return NotChecked(f"{plural(weak.support, 'image')} of a class are too few", worst.value, WEAK_RECALL_GAP)
+        return NotChecked(f"{plural(weak.support, 'image')} of a class are too few", worst.value, threshold)
     return Found(
         f"“{short(weak.name)}” is the weakest class.",
         f"{percent(weak.recall)} of its {count(weak.support)} images are classified correctly, compared with "
         f"{percent(accuracy)} of all images.",
         "Look at its misclassified images in the report. Add training images of this class, or check their labels.",
         worst.value,
-        WEAK_RECALL_GAP,
+        threshold,
         images_where(facts, lambda mistake: mistake.true == worst.index),
+        why="The accuracy of all images hides a class on which the model often fails.",
     )
 
 
-def over_predicted_class(evidence: Evidence) -> Answer:
-    """One class is predicted far more often than it occurs."""
+def over_predicted_class(evidence: Evidence, threshold: float) -> Answer:
+    """One class is predicted far more often than it occurs: more than `threshold` times as often."""
     facts = evidence.facts
     confusion = np.asarray(facts.confusion)
     named, support, right = confusion.sum(axis=0), confusion.sum(axis=1), np.diag(confusion)
@@ -80,14 +75,14 @@ def over_predicted_class(evidence: Evidence) -> Answer:
         missed, wrong = int(support[index] - right[index]), int(named[index] - right[index])
         clear = wrong > missed and mcnemar(missed, wrong) < SIGNIFICANCE / len(confusion)
         candidates.append(Candidate(int(index), float(named[index] / max(1, support[index])), clear))
-    worst = decisive(candidates, OVER_PREDICTED)
+    worst = decisive(candidates, threshold)
     if worst is None:
         return NotChecked(f"no class is predicted for {FEWEST_PREDICTED} images")
-    if worst.value <= OVER_PREDICTED:
-        return Passed(worst.value, OVER_PREDICTED)
+    if worst.value <= threshold:
+        return Passed(worst.value, threshold)
     images, of_class = int(named[worst.index]), int(support[worst.index])
     if not worst.clear:
-        return NotChecked(f"{plural(images, 'image')} are too few", worst.value, OVER_PREDICTED)
+        return NotChecked(f"{plural(images, 'image')} are too few", worst.value, threshold)
     return Found(
         f"“{short(facts.dataset.classes[worst.index])}” is predicted too often.",
         f"It is predicted for {plural(images, 'image')}, but only {count(of_class)} "
@@ -96,13 +91,14 @@ def over_predicted_class(evidence: Evidence) -> Answer:
         "Check for training images with this label that show other classes, and whether the class is overrepresented "
         "or has a high weight in training.",
         worst.value,
-        OVER_PREDICTED,
+        threshold,
         images_where(facts, lambda mistake: mistake.predicted == worst.index),
+        why="A prediction of this class is often wrong.",
     )
 
 
-def confused_pair(evidence: Evidence) -> Answer:
-    """Many images of one class are predicted as one other class."""
+def confused_pair(evidence: Evidence, threshold: float) -> Answer:
+    """Many images of one class are predicted as one other class: a share of more than `threshold`."""
     facts = evidence.facts
     if len(facts.dataset.classes) == 2:
         return NotChecked("there are only two classes, so every mistake belongs to a confused pair")
@@ -110,18 +106,19 @@ def confused_pair(evidence: Evidence) -> Answer:
     if worst is None:
         if max(facts.dataset.test_counts) < FEWEST_OF_CLASS:
             return NotChecked(f"no class has {FEWEST_OF_CLASS} test images")
-        return Passed(None, PAIR_SHARE)
-    if worst.share <= PAIR_SHARE:
-        return Passed(worst.share, PAIR_SHARE)
+        return Passed(None, threshold)
+    if worst.share <= threshold:
+        return Passed(worst.share, threshold)
     support = sum(facts.confusion[worst.true])
-    if support < FEWEST_OF_CLASS or wilson(worst.count, support)[0] <= PAIR_SHARE:
-        return NotChecked(f"{plural(support, 'image')} of a class are too few", worst.share, PAIR_SHARE)
+    if support < FEWEST_OF_CLASS or wilson(worst.count, support)[0] <= threshold:
+        return NotChecked(f"{plural(support, 'image')} of a class are too few", worst.share, threshold)
     names = facts.dataset.classes
     return Found(
         f"“{short(names[worst.true])}” is often predicted as “{short(names[worst.predicted])}”.",
         f"{count(worst.count)} of {plural(support, 'image')}, {percent(worst.share)} of the class.",
         "Compare their heatmaps in the report: they show whether the model looks at the object or at the background.",
         worst.share,
-        PAIR_SHARE,
+        threshold,
         images_where(facts, lambda mistake: (mistake.true, mistake.predicted) == (worst.true, worst.predicted)),
+        why="One confusion accounts for a large part of the mistakes of a class.",
     )

@@ -10,9 +10,6 @@ from lrdiag.diagnosis.findings.classes import FEWEST_OF_CLASS, Candidate, decisi
 from lrdiag.formats import count, percent, plural, points, probability, short
 from lrdiag.intervals import SIGNIFICANCE, mcnemar
 
-CLASS_DROP = 0.10
-"""Recall of a class in the baseline minus its recall in this run."""
-
 
 def regression(evidence: Evidence) -> Answer:
     """The accuracy is lower than that of the baseline."""
@@ -29,11 +26,12 @@ def regression(evidence: Evidence) -> Answer:
         comparison.p_value,
         SIGNIFICANCE,
         [facts.misclassified.items[place].index for place in comparison.broken][:MOST_IMAGES],
+        why="The change made the model worse on these images, by more than chance explains.",
     )
 
 
-def class_regression(evidence: Evidence) -> Answer:
-    """The recall of one class is far lower than in the baseline."""
+def class_regression(evidence: Evidence, threshold: float) -> Answer:
+    """The recall of one class is far lower than in the baseline: by more than `threshold`."""
     comparison, facts = given(evidence.comparison), evidence.facts
     broken = [facts.misclassified.items[place] for place in comparison.broken]
     lost, gained = Counter(each.true for each in broken), Counter(each.true for each in comparison.fixed)
@@ -44,14 +42,14 @@ def class_regression(evidence: Evidence) -> Answer:
         p_value = mcnemar(lost[change.index], gained[change.index])
         clear = p_value < SIGNIFICANCE / len(comparison.classes)
         candidates.append(Candidate(change.index, change.base - change.head, clear))
-    worst = decisive(candidates, CLASS_DROP)
+    worst = decisive(candidates, threshold)
     if worst is None:
         return NotChecked(f"no class has {FEWEST_OF_CLASS} test images")
-    if worst.value <= CLASS_DROP:
-        return Passed(worst.value, CLASS_DROP)
+    if worst.value <= threshold:
+        return Passed(worst.value, threshold)
     weak = facts.per_class[worst.index]
     if not worst.clear:
-        return NotChecked(f"{plural(weak.support, 'image')} of a class are too few", worst.value, CLASS_DROP)
+        return NotChecked(f"{plural(weak.support, 'image')} of a class are too few", worst.value, threshold)
     change = next(each for each in comparison.classes if each.index == worst.index)
     return Found(
         f"“{short(weak.name)}” is worse than in the baseline: recall fell by {100 * worst.value:.1f} points.",
@@ -60,6 +58,7 @@ def class_regression(evidence: Evidence) -> Answer:
         f"{count(gained[worst.index])} became correct.",
         "Look at its broken images in the comparison, and at what changed in the data or the settings.",
         worst.value,
-        CLASS_DROP,
+        threshold,
         [each.index for each in broken if each.true == worst.index][:MOST_IMAGES],
+        why="One class can become much worse although the overall accuracy hardly changes.",
     )

@@ -6,9 +6,6 @@ from lrdiag.diagnosis.evidence import Evidence
 from lrdiag.diagnosis.findings.answers import Answer, Found, Passed, option
 from lrdiag.formats import count, plural
 
-NARROWEST = 1 / 16
-"""Share of their range that 16-bit images use at least: those of cameras with 12 bits use less."""
-
 
 def stand_in_data(evidence: Evidence) -> Answer:
     """The requested data was not available, and other data was used instead."""
@@ -20,6 +17,7 @@ def stand_in_data(evidence: Evidence) -> Answer:
         facts.dataset.fallback,
         f"Download CIFAR-10 into a folder and name it with {option(facts, 'data-dir')}, or request the digits with "
         f"{option(facts, 'data')} digits.",
+        why="Every figure on this page is of other images than those that you asked for.",
     )
 
 
@@ -34,17 +32,21 @@ def skipped_files(evidence: Evidence) -> Answer:
         "Replace or remove them. The section on the data lists them all.",
         float(len(skipped)),
         0.0,
+        why="The model was trained or evaluated on fewer images than the data contains.",
     )
 
 
-def narrow_range(evidence: Evidence) -> Answer:
-    """Images with 16 bits for each value use only the lower end of their range, and are almost black."""
+def narrow_range(evidence: Evidence, threshold: float) -> Answer:
+    """Images with 16 bits for each value use only the lower end of their range, and are almost black.
+
+    Those of cameras with 12 bits use a share of `threshold` or less.
+    """
     maximum = evidence.facts.dataset.sixteen_bit_max
     if maximum is None:
         return Passed()
     used = (maximum + 1) / 256
-    if used > NARROWEST:
-        return Passed(used, NARROWEST)
+    if used > threshold:
+        return Passed(used, threshold)
     return Found(
         "The 16-bit images use a small part of their range and are almost black.",
         f"Their values are below {count(256 * (maximum + 1))}. The range 0 to 65,535 is scaled to 0 to 255, as in "
@@ -52,5 +54,6 @@ def narrow_range(evidence: Evidence) -> Answer:
         "Scale the values to the whole range and save the images again, with 8 bits or 16. Train the model on these "
         "images too.",
         used,
-        NARROWEST,
+        threshold,
+        why="The model receives images with few shades, in which it can see little.",
     )

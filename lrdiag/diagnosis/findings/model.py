@@ -18,8 +18,9 @@ def loss_mismatch(evidence: Evidence) -> Answer:
     returned, expected = ("probabilities", "logits") if loss.returns_probabilities else ("logits", "probabilities")
     return Found(
         f"The model returns {returned}, but its loss expects {expected}.",
-        f"It was compiled with from_logits={loss.takes_logits}. Such a model trains badly or not at all.",
-        f"Compile it with from_logits={not loss.takes_logits} and train it again.",
+        f"It was compiled with from_logits={loss.takes_logits}.",
+        f"Compile it with `from_logits={not loss.takes_logits}` and train it again.",
+        why="The loss is computed from the wrong numbers, so the model trains badly or not at all.",
     )
 
 
@@ -31,8 +32,9 @@ def ignored_from_logits(evidence: Evidence) -> Answer:
     return Found(
         f"The loss was compiled with from_logits={loss.takes_logits}, which Keras ignores here.",
         "The model returns probabilities. On this backend Keras takes the logits before the softmax or sigmoid, so the "
-        "loss is right. On another backend it would not be.",
-        f"Compile it with from_logits={not loss.takes_logits}.",
+        "loss is right.",
+        f"Compile it with `from_logits={not loss.takes_logits}`.",
+        why="On another backend, or with a layer after the softmax, the loss would be wrong.",
     )
 
 
@@ -59,6 +61,7 @@ def evaluate_mismatch(evidence: Evidence) -> Answer:
                 "Check that `test_step` and `predict_step` prepare the images alike.",
                 abs(figures.theirs - figures.own),
                 0.0,
+                why="The two methods use the model differently, so only one of them can be what you want.",
             )
     if agreement.accuracy is None and agreement.loss is None:
         return NotChecked(agreement.no_evaluate or "the model updates no metric in model.evaluate")
@@ -75,6 +78,7 @@ def no_heatmaps(evidence: Evidence) -> Answer:
         "The misclassified images have no heatmaps.",
         unavailable,
         "Use a model with convolutions to see which parts of an image it uses.",
+        why="The report can't show which parts of an image the model uses.",
     )
 
 
@@ -89,4 +93,5 @@ def no_suggestion(evidence: Evidence) -> Answer:
         f"Set the learning rate, or the boundaries of a cycle, with {option(facts, 'learning-rate')}."
         if facts.made_by == "train_and_report"
         else "Run the range test on more batches or with a wider range of rates, or choose the learning rate yourself.",
+        why="The default rate, which was used instead, may be much too high or too low.",
     )

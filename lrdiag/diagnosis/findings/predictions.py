@@ -14,10 +14,8 @@ from lrdiag.record.facts import Diagnosis
 
 FEWEST_IMAGES = 20
 """Fewest test images for a statement about the predictions as a whole."""
-COLLAPSED_SHARE = 0.90
-"""Share of the test images that are predicted as one class."""
 COLLAPSED_EXCESS = 0.30
-"""By how much this share exceeds the class's share of the test images."""
+"""By how much the share of a class in the predictions exceeds its share of the test images."""
 CHANCE_POWER = 0.30
 """The model is called no better than chance only if Cohen's kappa is unlikely to exceed this value."""
 _ROUNDING = 1e-9
@@ -41,13 +39,14 @@ def not_finite(evidence: Evidence) -> Answer:
     return Found(
         "The model returned NaN or infinite scores.",
         evidence_text,
-        "The weights are corrupt. Train the model again with a lower learning rate.",
+        "Train the model again with a lower learning rate.",
         images=images,
+        why="The weights are corrupt, so the predicted classes have no meaning.",
     )
 
 
-def collapsed_predictions(evidence: Evidence) -> Answer:
-    """The model predicts one class for nearly every image."""
+def collapsed_predictions(evidence: Evidence, threshold: float) -> Answer:
+    """The model predicts one class for nearly every image: a share of more than `threshold`."""
     facts = evidence.facts
     confusion, size = np.asarray(facts.confusion), facts.test.size
     if size < FEWEST_IMAGES:
@@ -55,8 +54,8 @@ def collapsed_predictions(evidence: Evidence) -> Answer:
     named = int(confusion.sum(axis=0).argmax())
     images, of_class = int(confusion[:, named].sum()), int(confusion[named].sum())
     share = images / size
-    if share <= COLLAPSED_SHARE or share - of_class / size <= COLLAPSED_EXCESS:
-        return Passed(share, COLLAPSED_SHARE)
+    if share <= threshold or share - of_class / size <= COLLAPSED_EXCESS:
+        return Passed(share, threshold)
     name = short(facts.dataset.classes[named])
     return Found(
         f"The model predicts “{name}” for nearly every image.",
@@ -64,8 +63,9 @@ def collapsed_predictions(evidence: Evidence) -> Answer:
         f"this class.{_values(facts)}",
         _remedy(facts),
         share,
-        COLLAPSED_SHARE,
+        threshold,
         images_where(facts, lambda mistake: mistake.predicted == named),
+        why="The model hardly uses the image.",
     )
 
 
@@ -91,6 +91,7 @@ def at_chance(evidence: Evidence) -> Answer:
         _remedy(facts),
         accuracy,
         chance_high,
+        why="The model has learned nothing that helps on these images, or they are not prepared as in training.",
     )
 
 

@@ -8,14 +8,10 @@ from lrdiag.formats import count, percent, plural
 from lrdiag.intervals import newcombe, wilson
 from lrdiag.record.facts import Diagnosis, Epoch, NotFinite, TrainingRun, TrainingSample
 
-OVERFITTING_GAP = 0.10
-"""Accuracy on training images minus accuracy on other images. A model that trained well has a gap of 5 to 9 points."""
-OVERFITTING_GAP_AT_RISING_LOSS = 0.05
-"""The same if the validation loss has risen since its minimum."""
+AT_RISING_LOSS = 0.5
+"""Factor of the threshold of overfitting if the validation loss has risen since its minimum."""
 RISEN_LOSS = 1.1
 """Last validation loss, divided by the lowest, from which on it has risen."""
-LAG_GAP = 0.10
-"""Accuracy while training minus accuracy in inference mode, on training images."""
 
 
 def training_stopped(evidence: Evidence) -> Answer:
@@ -26,6 +22,7 @@ def training_stopped(evidence: Evidence) -> Answer:
             f"Training stopped early: {training.stop_reason}.",
             f"{_completed(training)} The report has the figures of the model at the start of the failed epoch.",
             _against_divergence(facts),
+            why="Training is not complete, so these figures are not those of the model that you wanted.",
         )
     if training.not_finite is None:
         return Passed()
@@ -33,6 +30,7 @@ def training_stopped(evidence: Evidence) -> Answer:
         f"{_became_not_finite(training.not_finite, training.steps_per_epoch)}.",
         f"{_completed(training)} {_weights_evaluated(training)}",
         f"{_against_divergence(facts)} If the loss is not finite from the start, check images and labels for NaN.",
+        why="Updates that follow such a loss cannot be trusted.",
     )
 
 
@@ -45,7 +43,7 @@ def _became_not_finite(found: NotFinite, steps_per_epoch: int) -> str:
 def _weights_evaluated(training: TrainingRun) -> str:
     if training.weights:
         return f"The weights are {training.weights}."
-    return "Updates that follow such a loss cannot be trusted."
+    return "Which weights were evaluated is not known."
 
 
 def _against_divergence(facts: Diagnosis) -> str:
@@ -64,21 +62,22 @@ def training_interrupted(evidence: Evidence) -> Answer:
         f"Training was {training.stop_reason}.",
         f"{_completed(training)} The report has the figures of the model at that moment.",
         "Train to the end before you draw conclusions from this page.",
+        why="A model that is trained to the end has other figures.",
     )
 
 
-def lagging_statistics(evidence: Evidence) -> Answer:
-    """The model scores far worse on its training images in inference mode than while training."""
+def lagging_statistics(evidence: Evidence, threshold: float) -> Answer:
+    """The model is less accurate on its training images in inference mode than while training, by `threshold`."""
     training, sample, facts = given(evidence.training), given(evidence.train_sample), evidence.facts
     accuracies = [epoch.accuracy for epoch in _epochs_of_the_weights(facts, training) if epoch.accuracy is not None]
     if not accuracies:
         return NotChecked("accuracy while training was not recorded")
     while_training = min(accuracies)
     gap = while_training - sample.accuracy
-    if gap <= LAG_GAP:
-        return Passed(gap, LAG_GAP)
+    if gap <= threshold:
+        return Passed(gap, threshold)
     if while_training <= sample.accuracy_high:
-        return NotChecked(f"{plural(sample.size, 'training image')} are too few", gap, LAG_GAP)
+        return NotChecked(f"{plural(sample.size, 'training image')} are too few", gap, threshold)
     return Found(
         f"On training images, the model is {_points(gap)} points less accurate in inference mode than while training.",
         f"Accuracy was {percent(while_training)} while training and is {percent(sample.accuracy)} on "
@@ -87,7 +86,8 @@ def lagging_statistics(evidence: Evidence) -> Answer:
         f"Train for more epochs{_named(facts, 'epochs')}, or lower the momentum of the batch normalization layers "
         "(0.9 instead of 0.99).",
         gap,
-        LAG_GAP,
+        threshold,
+        why="The model is much worse in use than while training. This is not overfitting.",
     )
 
 
@@ -108,25 +108,28 @@ def _epochs_of_training(training: TrainingRun) -> list[Epoch]:
     return training.epochs[: training.weights_epoch - training.first_epoch + 1]
 
 
-def overfitting(evidence: Evidence) -> Answer:
-    """The model is much more accurate on its training images than on others."""
-    if evidence.train_sample is not None:
-        return _measured_gap(evidence.facts, evidence.train_sample, _overfitting_gap(evidence.training))
+def overfitting(evidence: Evidence, threshold: float) -> Answer:
+    """The model is much more accurate on its training images than on others: by more than `threshold`.
+
+    A model that trained well has a gap of 5 to 9 points.
+    """
     training = evidence.training
+    if training and _loss_has_risen(training):
+        threshold *= AT_RISING_LOSS
+    if evidence.train_sample is not None:
+        return _measured_gap(evidence.facts, evidence.train_sample, threshold)
     last = _epochs_of_training(training)[-1] if training and training.epochs else None
     if training is None or last is None or last.accuracy is None or last.val_accuracy is None:
         return NotChecked(
             "the training images were not evaluated, and no training and validation accuracy was recorded"
         )
-    return _gap_in_the_history(evidence.facts, training, last.accuracy, last.val_accuracy)
+    return _gap_in_the_history(evidence.facts, training, (last.accuracy, last.val_accuracy), threshold)
 
 
-def _overfitting_gap(training: TrainingRun | None) -> float:
-    """The gap that counts as overfitting: smaller if the validation loss has risen as well."""
-    epochs = _epochs_of_training(training) if training else []
-    losses = [epoch.val_loss for epoch in epochs if epoch.val_loss is not None]
-    has_risen = bool(losses) and losses[-1] > RISEN_LOSS * min(losses)
-    return OVERFITTING_GAP_AT_RISING_LOSS if has_risen else OVERFITTING_GAP
+def _loss_has_risen(training: TrainingRun) -> bool:
+    """Whether the validation loss has risen since its minimum."""
+    losses = [epoch.val_loss for epoch in _epochs_of_training(training) if epoch.val_loss is not None]
+    return bool(losses) and losses[-1] > RISEN_LOSS * min(losses)
 
 
 def _measured_gap(facts: Diagnosis, sample: TrainingSample, threshold: float) -> Answer:
@@ -151,11 +154,15 @@ def _measured_gap(facts: Diagnosis, sample: TrainingSample, threshold: float) ->
         _against_overfitting(facts),
         gap,
         threshold,
+        why="The model has memorised its training images and is less accurate on others.",
     )
 
 
-def _gap_in_the_history(facts: Diagnosis, training: TrainingRun, accuracy: float, val_accuracy: float) -> Answer:
-    gap, size, threshold = accuracy - val_accuracy, facts.dataset.validation_size, _overfitting_gap(training)
+def _gap_in_the_history(
+    facts: Diagnosis, training: TrainingRun, accuracies: tuple[float, float], threshold: float
+) -> Answer:
+    accuracy, val_accuracy = accuracies
+    gap, size = accuracy - val_accuracy, facts.dataset.validation_size
     if gap <= threshold:
         return Passed(gap, threshold)
     if size and accuracy <= wilson(round(val_accuracy * size), size)[1]:
@@ -169,6 +176,7 @@ def _gap_in_the_history(facts: Diagnosis, training: TrainingRun, accuracy: float
         f"{_against_overfitting(facts)} If it does not, the moving averages of batch normalization lag: train longer.",
         gap,
         threshold,
+        why="Accuracy on training images says little about other images.",
     )
 
 

@@ -10,7 +10,7 @@ from fixtures.diagnoses import facts_of, finding, result
 
 from lrdiag.diagnosis.compare import compare, with_comparison
 from lrdiag.diagnosis.evidence import MISSING, Evidence
-from lrdiag.diagnosis.findings.rules import check_all
+from lrdiag.diagnosis.findings.checking import check_all
 from lrdiag.record.facts import Diagnosis, Finding
 
 

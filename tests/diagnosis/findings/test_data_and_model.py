@@ -77,7 +77,7 @@ def test_a_loss_that_keras_computes_rightly_is_a_note() -> None:
     found = finding(recovers, "ignored-from-logits")
     assert (found.title, found.advice) == (
         "The loss was compiled with from_logits=True, which Keras ignores here.",
-        "Compile it with from_logits=False.",
+        "Compile it with `from_logits=False`.",
     )
     unclear = Evidence(facts_of(SOUND), loss=ModelLoss(True, True, recovers=None))
     assert result(unclear, "loss-mismatch").status == "not checked"

@@ -1,0 +1,1 @@
+"""Observes a model, its training data and its training run. The rules of `lrdiag.diagnosis` draw the conclusions."""

@@ -1,0 +1,317 @@
+"""`Inspector`: observes a model before training, after each epoch, and at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from lrdiag.backend.inference import unnoticed
+from lrdiag.backend.probe import probe
+from lrdiag.inspection.images import GivenImages, NotReadable, Sample, look_at, picture_of, shared_images
+from lrdiag.inspection.labels import classes_of
+from lrdiag.inspection.network import augmenting, kernel_of, leaves, observe, outputs_of, to_numpy
+from lrdiag.inspection.trial import NoTrial, try_updates
+from lrdiag.inspection.wiring import compiled, planned_rates
+from lrdiag.record.observed import NOTHING, Corrected, EpochState, Inspection, Layer, Scores, Start, Trial
+
+_IMAGES, _FEWEST = 64, 8  # of a pass
+_VALUES = 2**20  # in the images of a pass
+_ALIKE = 0.1  # how far the scale of two sets may differ before a correction is tried
+
+
+class Inspector:
+    """Observes a model and what it is trained on. It never changes the model.
+
+    What can't be observed is left out, with the reason in `Inspection.reasons`.
+
+    Attributes:
+        seen: What was observed so far.
+        training: A sample of the training images, or `None`.
+
+    Args:
+        model: A Keras model.
+        output: The output to look at if the model has several: its name or its index.
+    """
+
+    def __init__(self, model: keras.Model, output: str | int | None = None) -> None:
+        self._model, self._output = model, output
+        self.seen: Inspection = NOTHING
+        self.training: Sample | None = None
+        self._validation: Sample | None = None
+        self._before: list[np.ndarray] = []
+
+    def look_at_model(self) -> None:
+        """Observes how the model is compiled."""
+        self._note(compiled=compiled(self._model, self._output))
+
+    def look_at_data(self, training: GivenImages | None, validation: GivenImages | None) -> None:
+        """Observes training and validation data. `None` leaves one out."""
+        for name, given in (("training", training), ("validation", validation)):
+            if given is None:
+                continue
+            try:
+                sample, facts = look_at(given)
+            except NotReadable as reason:
+                self._miss(f"{name}_data", str(reason))
+                continue
+            except Exception as error:  # a dataset of the user may raise anything
+                self._miss(f"{name}_data", f"reading the data failed ({type(error).__name__}: {error})")
+                continue
+            if name == "training":
+                self.training = sample
+                self._note(training_data=facts)
+            else:
+                self._validation = sample
+                self._note(validation_data=facts)
+        self._note(shared=_shared(training, validation))
+
+    def look_at_layers(self, sample: Sample | None = None) -> None:
+        """Observes the layers and what the model returns, without gradients.
+
+        Args:
+            sample: Images to run the model on. Defaults to the training or validation images.
+        """
+        self._pass(sample or self.training or self._validation, with_gradients=False)
+
+    def look_at_start(self, updates: int | None, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
+        """Observes a forward and a backward pass before the first update, and tries the optimizer.
+
+        Args:
+            updates: Number of updates of the run, if it is known.
+            callbacks: The other callbacks of `fit`.
+        """
+        if getattr(self._model, "optimizer", None) is not None:
+            self._attempt("rates", lambda: planned_rates(self._model.optimizer, updates, callbacks))
+        self._pass(self.training, with_gradients=True)
+        self.remember_weights()
+
+    def remember_weights(self) -> None:
+        """Keeps the weights at the beginning of the first epoch, to measure how far it moves them."""
+        self._before = [to_numpy(each.value) for each in self._model.trainable_variables]
+
+    def look_at_epoch(self, epoch: int, updates: int) -> None:
+        """Observes what an epoch did. The first one compares with `remember_weights`.
+
+        Args:
+            epoch: Its number, counted from 1.
+            updates: Number of its updates.
+        """
+        before, self._before = self._before, [to_numpy(each.value) for each in self._model.trainable_variables]
+        if len(before) == len(self._before):
+            self._note(epochs=(*self.seen.epochs, self._epoch(epoch, updates, before)))
+
+    def look_at_end(self) -> None:
+        """Measures the accuracy on validation images that are scaled like the training images, if they are not."""
+        training, validation = self.seen.training_data, self.seen.validation_data
+        if training is None or validation is None or self._validation is None:
+            return
+        ours, theirs = training.values, validation.values
+        factor = ours.deviation / theirs.deviation if theirs.deviation else 1.0
+        offset = ours.mean - factor * theirs.mean
+        if abs(factor - 1) <= _ALIKE and abs(offset) <= _ALIKE * ours.deviation:
+            return
+        labels = classes_of(self._validation.labels)
+        if labels is None or not hasattr(self._validation.inputs, "shape"):
+            return
+        images = np.asarray(self._validation.inputs, np.float32)
+        before, after = (
+            float(np.mean(self._predicted(each) == labels)) for each in (images, factor * images + np.float32(offset))
+        )
+        self._note(corrected=Corrected(len(labels), before, after, factor, offset))
+
+    def _pass(self, sample: Sample | None, *, with_gradients: bool) -> None:
+        if sample is None:
+            return self._miss("layers", self.seen.reasons.get("training_data", "no images were available"))
+        few = sample.first(_pass_size(sample))
+        try:
+            if not self._model.built:
+                self._model(tree.map_structure(ops.convert_to_tensor, few.inputs))
+            with unnoticed(self._model):
+                inputs = tree.map_structure(ops.convert_to_tensor, few.inputs)
+                gradients, loss = self._gradients(few) if with_gradients else ({}, None)
+                scores = self._chosen(self._model(inputs, training=False))
+                _, layers = observe(self._model, inputs, gradients)
+                penalty = float(sum(float(ops.convert_to_numpy(each)) for each in self._model.losses))
+                augmentation = self._augmentation(inputs)
+        except Exception as error:  # a layer, a loss or an optimizer of the user may raise anything
+            reason = f"a pass over {len(few)} images failed ({type(error).__name__})"
+            return self._miss("layers", reason)
+        self._note(layers=layers, scores=_scores(to_numpy(scores)))
+        if loss is not None:
+            self._note_start(few, loss - penalty, penalty, gradients, augmentation)
+
+    def _gradients(self, few: Sample) -> tuple[dict[int, np.ndarray | None], float | None]:
+        if not (self._model.compiled and self._model.trainable_variables):
+            self._miss("start", "the model isn't compiled" if not self._model.compiled else "no weight is trained")
+            return {}, None
+        probed = probe(self._model, few.inputs, few.labels, {})
+        variables = self._model.trainable_variables
+        return {id(each): grad for each, grad in zip(variables, probed.weight_gradients, strict=True)}, probed.loss
+
+    def _note_start(
+        self,
+        few: Sample,
+        loss: float,
+        penalty: float,
+        gradients: dict[int, np.ndarray | None],
+        augmentation: float | None,
+    ) -> None:
+        named = [(each.path, gradients[id(each)]) for each in self._model.trainable_variables]
+        self._note(
+            start=Start(
+                images=len(few),
+                loss=loss,
+                penalty=penalty,
+                unreached=tuple(name for name, gradient in named if gradient is None),
+                without_gradient=tuple(name for name, grad in named if grad is not None and not grad.any()),
+                augmentation=augmentation,
+            )
+        )
+        try:
+            self._note(trial=self._trial(gradients))
+        except NoTrial as reason:
+            self._miss("trial", str(reason))
+
+    def _trial(self, gradients: dict[int, np.ndarray | None]) -> Trial:
+        tried = [
+            (path, to_numpy(kernel.value), gradient)
+            for path, kernel in self._kernels()
+            if (gradient := gradients.get(id(kernel))) is not None
+        ]
+        if not tried:
+            raise NoTrial("no kernel has a gradient")
+        return try_updates(self._model.optimizer, *zip(*tried, strict=True))
+
+    def _kernels(self) -> list[tuple[str, keras.Variable]]:
+        """The kernel of each layer, with the path of the layer."""
+        named = [(path, kernel_of(layer)) for layer, (path, _) in leaves(self._model).items()]
+        return [(path, kernel) for path, kernel in named if kernel is not None]
+
+    def _augmentation(self, inputs: Any) -> float | None:
+        """The correlation of images that the model has augmented with the same images in inference mode."""
+        layers = augmenting(self._model)
+        if not layers:
+            return None
+        changed, plain = (
+            outputs_of(self._model, inputs, layers, training=training)[-1].reshape(len(picture_of(inputs)), -1)
+            for training in (True, False)
+        )
+        first, second = (each - each.mean(axis=1, keepdims=True) for each in (changed, plain))
+        norms = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
+        return float(np.mean((first * second).sum(axis=1) / np.maximum(norms, 1e-12)))
+
+    def _epoch(self, epoch: int, updates: int, before: list[np.ndarray]) -> EpochState:
+        variables = list(self._model.trainable_variables)
+        moves = {
+            id(each): float(np.sqrt(np.mean(np.square(new - old)) / max(float(np.mean(np.square(old))), 1e-24)))
+            for each, new, old in zip(variables, self._before, before, strict=True)
+        }
+        others = [each for each in self._model.non_trainable_variables if "float" in str(each.dtype)]
+        values = [*zip(variables, self._before, strict=True), *((each, to_numpy(each.value)) for each in others)]
+        state = EpochState(
+            epoch=epoch,
+            updates=updates,
+            moved={path: moves[id(kernel)] for path, kernel in self._kernels() if id(kernel) in moves},
+            unchanged=tuple(each.path for each in variables if moves[id(each)] == 0),
+            not_finite=tuple(each.path for each, value in values if not np.isfinite(value).all()),
+            silent={},
+            penalty=0.0,
+            accuracy=None,
+            accuracy_in_training_mode=None,
+            images=0,
+        )
+        return self._with_pass(state)
+
+    def _with_pass(self, state: EpochState) -> EpochState:
+        if self.training is None or self.seen.layers is None:
+            return state
+        few = self.training.first(_pass_size(self.training))
+        labels = classes_of(few.labels)
+        with unnoticed(self._model):
+            inputs = tree.map_structure(ops.convert_to_tensor, few.inputs)
+            inferred = self._chosen(self._model(inputs, training=False))
+            returned, layers = observe(self._model, inputs)
+            penalty = float(sum(float(ops.convert_to_numpy(each)) for each in self._model.losses))
+        scores = [to_numpy(each) for each in (inferred, self._chosen(returned))]
+        right = [None if labels is None else float(np.mean(_classes(each) == labels)) for each in scores]
+        return replace(
+            state,
+            silent={each.name: each.activity.silent for each in layers if _ends_in_relu(each)},
+            penalty=penalty,
+            accuracy=right[0],
+            accuracy_in_training_mode=right[1],
+            images=len(few),
+        )
+
+    def _predicted(self, images: np.ndarray) -> np.ndarray:
+        size = _pass_size(Sample(images, None))
+        with unnoticed(self._model):
+            scores = [
+                to_numpy(self._chosen(self._model(ops.convert_to_tensor(images[start : start + size]), training=False)))
+                for start in range(0, len(images), size)
+            ]
+        return _classes(np.concatenate(scores))
+
+    def _chosen(self, outputs: Any) -> Any:
+        if isinstance(outputs, dict):
+            return outputs[self._output] if self._output in outputs else next(iter(outputs.values()))
+        if isinstance(outputs, list | tuple):
+            names = list(getattr(self._model, "output_names", None) or ())
+            place = names.index(self._output) if self._output in names else self._output
+            return outputs[place if isinstance(place, int) else 0]
+        return outputs
+
+    def _attempt(self, name: str, observation: Callable[[], Any]) -> None:
+        try:
+            self._note(**{name: observation()})
+        except Exception as error:  # a schedule of the user may raise anything
+            self._miss(name, f"{type(error).__name__}: {error}")
+
+    def _note(self, **pieces: Any) -> None:
+        self.seen = replace(self.seen, **pieces)
+
+    def _miss(self, name: str, reason: str) -> None:
+        self._note(reasons={**self.seen.reasons, name: reason})
+
+
+def _pass_size(sample: Sample) -> int:
+    values = int(np.prod(picture_of(sample.inputs).shape[1:]))
+    return max(_FEWEST, min(_IMAGES, _VALUES // max(1, values)))
+
+
+def _scores(scores: np.ndarray) -> Scores:
+    rows = scores.reshape(len(scores), -1)
+    return Scores(
+        images=len(rows),
+        units=rows.shape[1],
+        low=float(rows.min()),
+        high=float(rows.max()),
+        largest_sum_error=float(np.abs(rows.sum(axis=1) - 1).max()),
+        spread=float(rows.std(axis=0).mean()),
+    )
+
+
+def _classes(scores: np.ndarray) -> np.ndarray:
+    """The predicted classes. A single unit decides at one half, or at 0 if it returns logits."""
+    rows = scores.reshape(len(scores), -1)
+    if rows.shape[1] > 1:
+        return np.asarray(rows.argmax(axis=1))
+    return np.asarray((rows[:, 0] > (0.5 if 0 <= rows.min() <= rows.max() <= 1 else 0.0)).astype(np.int64))
+
+
+def _ends_in_relu(layer: Layer) -> bool:
+    return layer.activation in ("relu", "relu6")
+
+
+def _shared(training: GivenImages | None, validation: GivenImages | None) -> float | None:
+    if training is None or validation is None:
+        return None
+    arrays = [getattr(given.x, "images", given.x) for given in (training, validation)]
+    if any(not isinstance(each, np.ndarray) for each in arrays):
+        return None
+    return shared_images(*arrays)

@@ -1,0 +1,113 @@
+"""How a model is compiled: its loss, its metrics, its optimizer, and the learning rates that it plans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import tree
+
+from lrdiag.backend.optimizers import held_rate, inner_optimizers, schedule_of
+from lrdiag.explain.loss import compiled_loss, is_hinge, name_of, takes_logits
+from lrdiag.record.observed import Compiled, LossKind, Optimizer, Rates
+
+_STEPS = 200  # of a schedule that are computed
+_SPENT = 1e-3  # of the highest rate
+_WITHOUT_RATE = (  # callbacks of Keras that never set the learning rate
+    "History", "ProgbarLogger", "EarlyStopping", "ModelCheckpoint", "CSVLogger", "TensorBoard", "TerminateOnNaN",
+    "BackupAndRestore", "ReduceLROnPlateau", "RemoteMonitor", "SwapEMAWeights",
+)  # fmt: skip
+_DISTANCES = (
+    "mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_logarithmic_error",
+    "huber", "log_cosh", "poisson", "cosine_similarity",
+)  # fmt: skip
+
+
+def compiled(model: keras.Model, output: str | int | None = None) -> Compiled | None:
+    """Returns how a model is compiled; `None` if it isn't, or computes its loss itself."""
+    loss = compiled_loss(model, output)
+    optimizer = getattr(model, "optimizer", None)
+    if loss is None or optimizer is None:
+        return None
+    return Compiled(
+        loss=name_of(loss),
+        kind=_kind(loss),
+        takes_logits=takes_logits(loss),
+        label_smoothing=float(getattr(loss, "label_smoothing", 0.0) or 0.0),
+        metrics=_metrics(model),
+        optimizer=_optimizer(optimizer),
+    )
+
+
+def _kind(loss: Any) -> LossKind:
+    function = getattr(loss, "fn", loss)
+    name = getattr(function, "__name__", "")
+    if not getattr(function, "__module__", "").startswith("keras."):
+        return "other"
+    if name.startswith("sparse_categorical"):
+        return "sparse"
+    if is_hinge(loss) or name.endswith("hinge"):
+        return "hinge"
+    for kind in ("categorical", "binary"):
+        if name.startswith(f"{kind}_"):
+            return "categorical" if kind == "categorical" else "binary"
+    return "distance" if name in _DISTANCES else "other"
+
+
+def _metrics(model: keras.Model) -> tuple[str, ...]:
+    given = tree.flatten(getattr(getattr(model, "_compile_metrics", None), "_user_metrics", None))
+    return tuple(
+        each if isinstance(each, str) else getattr(each, "__name__", type(each).__name__) for each in given if each
+    )
+
+
+def _optimizer(optimizer: keras.Optimizer) -> Optimizer:
+    inner = inner_optimizers(optimizer)[0]
+    momentum = getattr(inner, "momentum", None)
+    return Optimizer(
+        type(inner).__name__,
+        schedule_of(inner) is not None,
+        clipnorm=_number(inner.clipnorm),
+        clipvalue=_number(inner.clipvalue),
+        global_clipnorm=_number(inner.global_clipnorm),
+        weight_decay=float(inner.weight_decay or 0.0),
+        momentum=_number(momentum),
+    )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def planned_rates(
+    optimizer: keras.Optimizer, updates: int | None, callbacks: Sequence[keras.callbacks.Callback] = ()
+) -> Rates:
+    """Returns the learning rates that an optimizer will use.
+
+    Args:
+        optimizer: A compiled optimizer.
+        updates: Number of updates of the whole run, if it is known.
+        callbacks: The other callbacks of `fit`.
+    """
+    inner = inner_optimizers(optimizer)[0]
+    may_change = any(
+        type(each).__name__ not in _WITHOUT_RATE or not type(each).__module__.startswith("keras.") for each in callbacks
+    )
+    schedule = schedule_of(inner)
+    if schedule is None or not updates:
+        rate = float(inner.learning_rate) if not callable(held_rate(inner)) or schedule else float(held_rate(inner)())
+        return Rates(rate, rate, rate, rate, updates, may_change=may_change)
+    steps = np.unique(np.linspace(0, updates - 1, _STEPS).astype(int))
+    rates = np.array([float(keras.ops.convert_to_numpy(schedule(int(step)))) for step in steps])
+    alive = np.flatnonzero(np.abs(rates) >= _SPENT * np.abs(rates).max())
+    return Rates(
+        first=float(rates[0]),
+        lowest=float(rates.min()),
+        highest=float(rates.max()),
+        mean=float(rates.mean()),
+        updates=updates,
+        spent=float((steps[alive[-1]] + 1) / updates) if len(alive) else 0.0,
+        may_change=may_change,
+    )
