@@ -7,6 +7,7 @@ the findings of its `report.json` are kept as a line of `results/findings.jsonl`
 delete the file, or the lines of a program, to measure again.
 
 - A fault is *named* if a finding has one of the codes that the program expects, whatever its severity.
+  A finding that another one explains (one of its `effects`) does not count.
 - It is named *before the first update* if that finding was known before training.
 - An *alarm* is an error or a warning. Every alarm on a sound or repaired program is a *false alarm*, except findings
   about single classes and missing heatmaps, and `overfitting` where the accuracy on the training images ends more than
@@ -49,7 +50,7 @@ class Result:
     Attributes:
         program: Its name.
         broken: Whether the fault is present.
-        findings: `code`, `severity`, `title`, `evidence` and `known` of each finding.
+        findings: `code`, `severity`, `title`, `evidence` and `known` of each finding, and the codes of its effects.
         trained: Last accuracy on the training images, as Keras logs it.
         validated: Last accuracy on the validation images.
         seconds: Duration of training and report.
@@ -72,6 +73,12 @@ class Result:
         """Errors and warnings about the whole run."""
         true = NO_ALARMS | ({"overfitting"} if self.overfits else set())
         return [each for each in self.findings if each["severity"] != "note" and each["code"] not in true]
+
+    @property
+    def said(self) -> str:
+        """The codes of the findings, with those of their effects in brackets."""
+        findings = [(each["code"], " ".join(each.get("effects", ()))) for each in self.findings]
+        return ", ".join(f"{code} [{effects}]" if effects else code for code, effects in findings) or "nothing"
 
     def naming(self, codes: Iterable[str]) -> list[dict[str, Any]]:
         """Returns the findings with one of these codes."""
@@ -125,8 +132,11 @@ def read(folder: Path) -> list[dict[str, Any]]:
     report = folder / "report.json"
     if not report.exists():
         return []
-    kept = ("code", "severity", "title", "evidence", "known", "effects")
-    return [{key: each.get(key) for key in kept} for each in json.loads(report.read_text())["findings"]]
+    return [
+        {key: each.get(key) for key in ("code", "severity", "title", "evidence", "known")}
+        | {"effects": [effect["code"] for effect in each.get("effects", ())]}
+        for each in json.loads(report.read_text())["findings"]
+    ]
 
 
 def of_failure(code: str, error: Exception) -> dict[str, Any]:
@@ -183,9 +193,8 @@ def measure_missing(wanted: list[tuple[str, bool]], path: Path, jobs: int) -> No
         for result in pool.map(partial(measured_alone, started), [case for case in wanted if case not in done]):
             file.write(json.dumps(asdict(result)) + "\n")
             file.flush()
-            said = ", ".join(each["code"] for each in result.findings)
             state = "faulty" if result.broken else "sound"
-            print(f"{result.program} ({state}, {result.seconds:.0f} s): {said or 'nothing'}", flush=True)
+            print(f"{result.program} ({state}, {result.seconds:.0f} s): {result.said}", flush=True)
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
@@ -244,8 +253,7 @@ def details(results: Iterable[Result]) -> Iterator[str]:
     for result in results:
         program = PROGRAMS[result.program]
         if result.broken and not result.naming(program.expected):
-            said = ", ".join(each["code"] for each in result.findings) or "nothing"
-            yield f"missed: {result.program} ({', '.join(sorted(program.expected))}); said: {said}"
+            yield f"missed: {result.program} ({', '.join(sorted(program.expected))}); said: {result.said}"
         true = OF_EVERY_FAILURE | program.expected | program.also_true if result.broken else frozenset()
         for alarm in result.alarms:
             if alarm["code"] not in true:
