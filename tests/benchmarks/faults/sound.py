@@ -73,7 +73,7 @@ def convnext_blocks() -> Run:
 @sound
 def vision_transformer() -> Run:
     data = cifar(3000)
-    model = vit(data.shape, patch=4, width=48, dropout=0.1)
+    model = vit(data.shape, patch=8, width=48, dropout=0.1)
     return run(model, data, AdamW(0.001, weight_decay=0.05), FROM_LOGITS, prepare=standardized, epochs=6, batch_size=64)
 
 
@@ -422,7 +422,7 @@ def gradients_clipped_to_a_norm_of_one() -> Run:
     data = cifar(2400, size=16)
     optimizer = AdamW(0.002, weight_decay=0.01, global_clipnorm=1.0)
     return run(
-        vit(data.shape, patch=2, width=32), data, optimizer, FROM_LOGITS, prepare=standardized, epochs=5, batch_size=40
+        vit(data.shape, patch=4, width=32), data, optimizer, FROM_LOGITS, prepare=standardized, epochs=5, batch_size=40
     )
 
 
