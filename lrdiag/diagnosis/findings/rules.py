@@ -61,9 +61,6 @@ _DATA_AT_FAULT = (
     "input-mismatch", "little-data",
 )  # fmt: skip
 """Findings about the data that explain a model that learns nothing, or that others than its training images mislead."""
-_NOT_TRAINED = ("nan-input", "constant-input", "single-class", "not-shuffled", "large-batches")
-"""Findings about the data after which training can't work."""
-
 _BROKEN = ("training-stopped", "loss-mismatch", "not-finite", "unstable-loss")
 """Findings after which the model is not one that was trained."""
 _SYMPTOMS = ("lagging-statistics", "class-order", "wrong-labels", "not-learning")
@@ -118,7 +115,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "class-order", "error", "confusion", label_errors.class_order, needs=("evaluation",),
-        explained_by=("single-class", "not-shuffled"), threshold=0.30,
+        explained_by=("single-class", "not-shuffled", "input-mismatch"), threshold=0.30,
     ),
     Rule(
         "wrong-labels", "error", "training", label_errors.wrong_labels, needs=("evaluation", "train_sample"),
@@ -126,11 +123,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "label-noise", "warning", "training", label_errors.label_noise, needs=("evaluation", "train_sample"),
-        explained_by=(*_DATA_AT_FAULT, *_BROKEN), threshold=0.10,
+        explained_by=(*_DATA_AT_FAULT, *_BROKEN), threshold=0.15,
     ),
     Rule(
         "not-learning", "error", "training", course.not_learning, needs=("evaluation", "train_sample"),
-        explained_by=(*_NOT_TRAINED, *_BROKEN, "lagging-statistics"),
+        explained_by=(*_DATA_AT_FAULT, "large-batches", *_BROKEN, "lagging-statistics"),
     ),
     Rule(
         "collapsed-predictions", "error", "confusion", predictions.collapsed_predictions,
@@ -166,7 +163,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "too-few-updates", "note", "training", course.too_few_updates, needs=("evaluation", "training"),
-        explained_by=(*_DATA_AT_FAULT, *_BROKEN, *_SYMPTOMS, "large-batches", "collapsed-predictions", "at-chance"), threshold=60.0,
+        explained_by=(*_DATA_AT_FAULT, *_BROKEN, *_SYMPTOMS, "large-batches", *_USELESS[-2:]),
+        threshold=60.0,
     ),
     Rule("ignored-from-logits", "note", "training", model.ignored_from_logits, needs=("loss",)),
     Rule("confused-pair", "note", "confusion", classes.confused_pair, explained_by=_USELESS, threshold=0.10),
