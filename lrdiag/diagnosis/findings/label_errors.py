@@ -12,6 +12,8 @@ from lrdiag.diagnosis.findings.predictions import FEWEST_IMAGES, chance
 from lrdiag.formats import percent, plural
 from lrdiag.intervals import mcnemar, newcombe
 
+FEWEST = 100
+"""Fewest validation images that show that labels are mixed up."""
 CERTAIN = 0.001
 """Probability that the best renaming of the classes gains so much by chance."""
 LEARNT = 0.5
@@ -90,7 +92,7 @@ def wrong_labels(evidence: Evidence) -> Answer:
     """The model has learned its training images, and nothing of that holds for the validation images."""
     facts, sample = evidence.facts, given(evidence.train_sample)
     size = facts.test.size
-    if size < FEWEST_IMAGES:
+    if size < FEWEST:
         return NotChecked(f"{plural(size, 'test image')} are too few")
     share = largest_share(evidence)
     if sample.accuracy_low <= share:
