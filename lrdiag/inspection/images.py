@@ -222,7 +222,7 @@ def values_of(images: np.ndarray) -> Values:
     values = np.where(np.isfinite(values), values, np.nan)
     if not len(values) or np.isnan(values).all():
         raise NotReadable("no value of the images is finite")
-    channels = ()
+    channels: tuple[tuple[float, float], ...] = ()
     if values.ndim > 3 and values.shape[-1] <= 4:
         axes = tuple(range(values.ndim - 1))
         channels = tuple(zip(np.nanmean(values, axes).tolist(), np.nanstd(values, axes).tolist(), strict=True))

@@ -119,6 +119,8 @@ class Layer:
         trainable: Whether any of its weights is trained. True without weights.
         fresh: Whether its weights are as its initializers draw them, so that it was never trained; `None` without
             weights, or if that can't be told.
+        received: Root mean square of its first input, if it has a kernel and no observed layer returned that input;
+            `None` otherwise.
     """
 
     name: str
@@ -134,6 +136,7 @@ class Layer:
     momentum: float | None = None
     trainable: bool = True
     fresh: bool | None = None
+    received: float | None = None
 
 
 @dataclass(frozen=True)
@@ -278,8 +281,11 @@ class Start:
         penalty: The regularization losses.
         unreached: Names of trained weights that the loss does not depend on.
         without_gradient: Names of trained weights whose gradient is 0 everywhere.
-        augmentation: Correlation of the images with themselves without augmentation, averaged; `None` if no layer of
-            the model augments them.
+        augmentation: Correlation of the images with themselves without augmentation, averaged. Flips and turns by
+            right angles are undone first, as they keep all that an image shows. `None` if no layer of the model
+            augments them.
+        recovers: Whether Keras computes the right loss although `from_logits` contradicts what the model returns;
+            `None` if there is no contradiction, or the images do not tell.
     """
 
     images: int
@@ -288,6 +294,7 @@ class Start:
     unreached: tuple[str, ...] = ()
     without_gradient: tuple[str, ...] = ()
     augmentation: float | None = None
+    recovers: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -321,7 +328,7 @@ class Trial:
     rate. Moves are root mean squares relative to those of the weights, per update and per unit of the learning rate.
 
     Attributes:
-        move: The median over the kernels.
+        move: The median over the kernels that move; 0 if none does.
         largest: The largest of a kernel.
         layer: The layer of that kernel.
         unclipped: The median without gradient clipping. It equals `move` if nothing is clipped.

@@ -71,13 +71,16 @@ def options_of(command: str) -> set[str]:
 @pytest.mark.parametrize(("command", "record"), [("train-and-report", Settings), ("diagnose", DiagnoseSettings)])
 def test_every_setting_has_an_option_and_every_option_is_a_setting(command: str, record: type) -> None:
     fields = {field.name for field in dataclasses.fields(record)}
-    assert options_of(command) == fields - {"gates"} | {"fail_under", "fail_if_worse"}
+    assert options_of(command) == fields - {"gates", "check_settings"} | {
+        "fail_under", "fail_if_worse", "fail_on", "skip_check"
+    }  # fmt: skip
 
 
 def test_find_lr_has_the_options_that_affect_a_range_test() -> None:
     """A new setting needs an option of `find-lr` or an entry in this list."""
     not_for_a_range_test = {
         "epochs", "limit_test", "schedule", "learning_rate", "out", "baseline", "gates", "assets", "templates",
+        "check_settings",
     }  # fmt: skip
     settings = {field.name for field in dataclasses.fields(Settings)} - not_for_a_range_test
     sweep = options_of("find-lr") - settings - {"rule", "plot"}

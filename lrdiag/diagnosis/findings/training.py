@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lrdiag.diagnosis.evidence import Evidence, given
-from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed, option
+from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Origin, Passed, option
 from lrdiag.formats import count, percent, plural, short
 from lrdiag.intervals import newcombe, wilson
 from lrdiag.record.facts import Diagnosis, Epoch, NotFinite, TrainingRun, TrainingSample
@@ -16,12 +16,12 @@ RISEN_LOSS = 1.1
 
 def training_stopped(evidence: Evidence) -> Answer:
     """A loss or a weight was NaN or infinite, or training stopped early because of another fault."""
-    training, facts = given(evidence.training), evidence.facts
+    training = given(evidence.training)
     if training.stop_reason is not None and not training.interrupted:
         return Found(
             f"Training stopped early: {training.stop_reason}.",
             f"{_completed(training)} The report has the figures of the model at the start of the failed epoch.",
-            _against_divergence(facts),
+            _against_divergence(evidence),
             why="Training is not complete, so these figures are not those of the model that you wanted.",
         )
     if training.not_finite is None:
@@ -29,7 +29,7 @@ def training_stopped(evidence: Evidence) -> Answer:
     return Found(
         f"{_became_not_finite(training.not_finite, training.steps_per_epoch)}.",
         f"{_completed(training)} {_weights_evaluated(training)}",
-        f"{_against_divergence(facts)} If the loss is not finite from the start, check images and labels for NaN.",
+        f"{_against_divergence(evidence)} If the loss is not finite from the start, check images and labels for NaN.",
         why="Updates that follow such a loss cannot be trusted.",
     )
 
@@ -45,7 +45,7 @@ def _weights(evidence: Evidence, training: TrainingRun) -> Answer:
         f"Weights became NaN or infinite in epoch {count(broken.epoch)} although the loss stayed finite: {name}"
         f"{f' and {count(more)} more' if more else ''}.",
         f"{_completed(training)} {_weights_evaluated(training)}",
-        f"{_against_divergence(evidence.facts)} Check the images for NaN: `np.isfinite(x).all()`.",
+        f"{_against_divergence(evidence)} Check the images for NaN: `np.isfinite(x).all()`.",
         why="A ReLU turns NaN into 0 on some devices, so the loss hides that the layer is lost.",
     )
 
@@ -62,9 +62,9 @@ def _weights_evaluated(training: TrainingRun) -> str:
     return "Which weights were evaluated is not known."
 
 
-def _against_divergence(facts: Diagnosis) -> str:
-    rate = option(facts, "learning-rate")
-    if facts.made_by == "train_and_report":
+def _against_divergence(origin: Origin) -> str:
+    rate = option(origin, "learning-rate")
+    if origin.made_by == "train_and_report":
         return f"Lower the learning rate ({rate}), or let the range test choose it ({rate} auto)."
     return "Lower the learning rate. lrdiag.find_lr suggests one."
 

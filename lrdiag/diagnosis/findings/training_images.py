@@ -114,7 +114,7 @@ def input_mismatch(evidence: Evidence, threshold: float) -> Answer:
         _scaling(evidence),
         shift,
         threshold,
-        why="The model receives other values than those that it was trained on, so its accuracy says nothing about the model.",
+        why="The model receives other values than in training, so this accuracy is not that of the model in use.",
         severity="error" if certain else "warning",
     )
 
