@@ -49,9 +49,9 @@ def unstable_loss(evidence: Evidence, threshold: float) -> Answer:
     often = int((smooth > threshold * start).sum())
     return Found(
         f"Training was unstable: the loss rose to {ratio:.0f} times its start.",
-        f"It rose from {loss(start)} to {loss(peak)}, above {threshold:g} times its start for the first time in epoch "
-        f"{count(training.first_epoch + epoch)} at step {count(place + 1)} of {count(training.steps_per_epoch)}, and "
-        f"at {plural(often, 'step')} of {count(len(smooth))} altogether.",
+        f"It rose from {loss(start)} to {loss(peak)}. In epoch {count(training.first_epoch + epoch)}, step "
+        f"{count(place + 1)} of {count(training.steps_per_epoch)}, it was above {threshold:g} times its start for the "
+        f"first time, and at {plural(often, 'step')} of {count(len(smooth))} altogether.",
         "Lower the learning rate, which `lrdiag.find_lr` suggests, begin with a warm-up, or limit the updates: "
         "`optimizer = keras.optimizers.Adam(rate, global_clipnorm=1.0)`.",
         ratio,

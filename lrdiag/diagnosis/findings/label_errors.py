@@ -12,6 +12,8 @@ from lrdiag.diagnosis.findings.predictions import FEWEST_IMAGES, chance
 from lrdiag.formats import percent, plural
 from lrdiag.intervals import mcnemar, newcombe
 
+FEWEST = 100
+"""Fewest validation images that show that labels are mixed up."""
 CERTAIN = 0.001
 """Probability that the best renaming of the classes gains so much by chance."""
 LEARNT = 0.5
@@ -90,7 +92,7 @@ def wrong_labels(evidence: Evidence) -> Answer:
     """The model has learned its training images, and nothing of that holds for the validation images."""
     facts, sample = evidence.facts, given(evidence.train_sample)
     size = facts.test.size
-    if size < FEWEST_IMAGES:
+    if size < FEWEST:
         return NotChecked(f"{plural(size, 'test image')} are too few")
     share = largest_share(evidence)
     if sample.accuracy_low <= share:
@@ -142,32 +144,38 @@ def _loss_never_fell(evidence: Evidence) -> bool:
 
 
 def label_noise(evidence: Evidence, threshold: float) -> Answer:
-    """The model agrees with the training labels less often than with those of validation, by more than `threshold`.
+    """More than the share `threshold` of the training labels is wrong, as the model contradicts them more often.
 
-    Both are measured in inference mode, so that neither dropout nor augmentation by the model explains it.
+    Both accuracies are measured in inference mode, so that neither dropout nor augmentation by the model matters.
     """
-    facts, sample = evidence.facts, given(evidence.train_sample)
-    gap = facts.test.accuracy - sample.accuracy
-    if gap <= threshold:
-        return Passed(gap, threshold)
-    low, _ = newcombe(_hits(facts.test.accuracy, facts.test.size), _hits(sample.accuracy, sample.size))
+    test, sample = evidence.facts.test, given(evidence.train_sample)
+    expected, _ = chance(np.asarray(evidence.facts.confusion))
+    if test.accuracy <= expected:
+        return NotChecked("the model is no better than chance")
+    share = 1 - (sample.accuracy - expected) / (test.accuracy - expected)
+    if share <= threshold:
+        return Passed(share, threshold)
+    low, _ = newcombe(_hits(test.accuracy, test.size), _hits(sample.accuracy, sample.size))
     if low <= 0:
         return NotChecked(
-            f"{plural(sample.size, 'training image')} and {plural(facts.test.size, 'test image')} are too few",
-            gap,
+            f"{plural(sample.size, 'training image')} and {plural(test.size, 'test image')} are too few",
+            share,
             threshold,
         )
+    data = evidence.training_data
+    may_be_augmented = data is None or bool(data.draw_seconds)
     return Found(
-        f"About {100 * gap / facts.test.accuracy:.0f} % of the training labels are wrong.",
+        f"About {100 * min(share, 1):.0f} % of the training labels are wrong"
+        f"{', or the dataset augments its images strongly' if may_be_augmented else ''}.",
         f"In inference mode, the model agrees with the labels of {percent(sample.accuracy)} of "
-        f"{plural(sample.size, 'training image')}, but with {percent(facts.test.accuracy)} of those of "
-        f"{plural(facts.test.size, 'validation image')}, which it has never seen. This is label noise, unless the "
-        "training images were made harder before they reached the model.",
+        f"{plural(sample.size, 'training image')}, and with those of {percent(test.accuracy)} of "
+        f"{plural(test.size, 'validation image')}, which it has never seen.",
         "Look at the training images whose label the model contradicts: "
         "`wrong = np.flatnonzero(model.predict(x).argmax(axis=1) != y)`. Correct or remove wrong labels.",
-        gap,
+        share,
         threshold,
         why="Wrong labels cost accuracy, most of all in a long training run, which learns them by heart.",
+        severity="note" if may_be_augmented else None,
     )
 
 

@@ -8,8 +8,8 @@ from lrdiag.formats import count, percent, plural, short
 from lrdiag.intervals import newcombe, wilson
 from lrdiag.record.facts import Diagnosis, Epoch, NotFinite, TrainingRun, TrainingSample
 
-AT_RISING_LOSS = 0.5
-"""Factor of the threshold of overfitting if the validation loss has risen since its minimum."""
+HALF = 0.5
+"""Factor of the threshold of overfitting if the validation loss, or the accuracy while training, confirms it."""
 RISEN_LOSS = 1.1
 """Last validation loss, divided by the lowest, from which on it has risen."""
 
@@ -127,19 +127,29 @@ def epochs_of_training(training: TrainingRun) -> list[Epoch]:
 def overfitting(evidence: Evidence, threshold: float) -> Answer:
     """The model is much more accurate on its training images than on others: by more than `threshold`.
 
-    Small sets always leave a gap. Half of it counts if the validation loss shows that training has done harm.
+    Small sets always leave a gap. Half of it counts if the validation loss has risen since its minimum, or if the
+    accuracy while training is as far above that of validation.
     """
     training = evidence.training
-    if training and _loss_has_risen(training):
-        threshold *= AT_RISING_LOSS
+    logged = _logged_accuracies(training) if training else None
+    confirmed = logged is not None and logged[0] - logged[1] > HALF * threshold
+    if (training and _loss_has_risen(training)) or (evidence.train_sample and confirmed):
+        threshold *= HALF
     if evidence.train_sample is not None:
         return _measured_gap(evidence.facts, evidence.train_sample, threshold)
-    last = epochs_of_training(training)[-1] if training and training.epochs else None
-    if training is None or last is None or last.accuracy is None or last.val_accuracy is None:
+    if training is None or logged is None:
         return NotChecked(
             "the training images were not evaluated, and no training and validation accuracy was recorded"
         )
-    return _gap_in_the_history(evidence.facts, training, (last.accuracy, last.val_accuracy), threshold)
+    return _gap_in_the_history(evidence.facts, training, logged, threshold)
+
+
+def _logged_accuracies(training: TrainingRun) -> tuple[float, float] | None:
+    """Training and validation accuracy of the epoch of the evaluated weights, as they were recorded."""
+    last = epochs_of_training(training)[-1:]
+    if not last or last[0].accuracy is None or last[0].val_accuracy is None:
+        return None
+    return last[0].accuracy, last[0].val_accuracy
 
 
 def _loss_has_risen(training: TrainingRun) -> bool:

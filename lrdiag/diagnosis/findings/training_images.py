@@ -57,7 +57,7 @@ def constant_input(evidence: Evidence) -> Answer:
         return Passed(difference, ALIKE)
     if span:
         title = "The training images are all alike."
-        shown = f"their values differ by {values.between:.2g} from image to image, in a range of {_range(values)}."
+        shown = f"their values differ by {values.between:.2g} from image to image, in a range {_range(values)}."
     else:
         title = f"The training images are constant: all values are {values.low:.4g}."
         shown = "they have no other value."
@@ -80,8 +80,8 @@ def leak(evidence: Evidence, threshold: float) -> Answer:
     number = f" ({count(round(shared * size))} of {count(size)})" if size else ""
     return Found(
         f"{percent(shared)} of the validation images are also in the training images{number}.",
-        "Images count if all their values are equal. Copies that were changed are not counted, such as augmented ones.",
-        "Divide the images before anything repeats or augments them, and remove copies first: "
+        "Images count if all their values are equal. Copies that were changed are not counted.",
+        "Remove copies, and divide the images before anything changes them: "
         "`x_train, x_val, y_train, y_val = train_test_split(x, y, test_size=0.2, stratify=y)`.",
         shared,
         threshold,
@@ -114,7 +114,7 @@ def input_mismatch(evidence: Evidence, threshold: float) -> Answer:
         _scaling(evidence),
         shift,
         threshold,
-        why="The model receives other values than those that it was trained on, so the accuracy says nothing about it.",
+        why="The model receives other values than in training, so this accuracy is not that of the model in use.",
         severity="error" if certain else "warning",
     )
 

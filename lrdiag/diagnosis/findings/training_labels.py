@@ -167,8 +167,8 @@ def not_shuffled(evidence: Evidence, threshold: float) -> Answer:
     if (expected - mean) * sqrt(len(batches)) < UNLIKELY * deviation:
         return NotChecked(f"{_batches(batches)} of {plural(size, 'image')} are too few", share, threshold)
     return _sorted(
-        f"The first {_batches(batches)} of {plural(size, 'image')} have {mean:.1f} classes on average. In random order "
-        f"they would have {expected:.1f} of the {data.labels.classes} classes.",
+        f"The first {_batches(batches)}, each with {plural(size, 'image')}, have {mean:.1f} classes on average. In "
+        f"random order they would have {expected:.1f} of the {data.labels.classes} classes.",
         share,
         threshold,
     )
