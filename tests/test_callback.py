@@ -22,8 +22,8 @@ from lrdiag.errors import ComparisonError, DataError, ModelError, RunFolderError
 from lrdiag.evaluation.evolution import OTHER_ORDER
 from lrdiag.rate.curves import Cyclic
 from lrdiag.record import folder as run_folder
-from lrdiag.report.summary import render_findings
 from lrdiag.record.facts import NotFinite, TrainingRun
+from lrdiag.report.summary import render_findings
 
 L = keras.layers
 COUNT, BATCH, STEPS = 20, 6, 4  # the last batch holds two
