@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -18,6 +18,7 @@ from lrdiag.backend.weights import fingerprint
 from lrdiag.data.class_names import ClassNames, names_in_order
 from lrdiag.data.inputs import unpacked
 from lrdiag.diagnosing import Reporter, Stopwatch, require_steps
+from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.errors import ComparisonError, DataError, require_choice, require_count
 from lrdiag.evaluation.evolution import Memory
 from lrdiag.evaluation.keeper import Display
@@ -121,8 +122,9 @@ class ReportingCallback(RunRecorder):
             self.model,
             self._announce,
             output=self._reporter.output,
-            settings=self._reporter.checks,
+            settings=self._reporter.check_settings,
             made_by=self._reporter.made_by,
+            command=self._reporter.command,
             stop_on=self._stop_on,
         )
         batches, epochs = self.params.get("steps"), self.params.get("epochs")
@@ -310,6 +312,8 @@ class ReportCallback(ReportingCallback):
         preprocess: See `lrdiag.diagnose`.
         output: Name or index of the output to evaluate, if the model has several.
         baseline: An earlier report on the same images to compare with, or its run folder or report.json.
+        checks: See `lrdiag.diagnose`.
+        accept: See `lrdiag.diagnose`.
         name: Name of the data in the report.
         batch_size: See `lrdiag.diagnose`.
         train_data: The training data to look at: `"fit"` takes that of `fit`, as long as it can be read more than once.
@@ -318,7 +322,8 @@ class ReportCallback(ReportingCallback):
         stop_on: Stops training at the first finding of this severity: `"error"` or `"warning"`, which stops at both.
 
     Raises:
-        SettingsError: If `every` is below 1, or `stop_on` is something else.
+        SettingsError: If `every` is below 1, `stop_on` is something else, or `checks` or `accept` has an unknown code
+            or value.
         RunFolderError: If the folder can't be written or the baseline can't be read.
         LrdiagError: When training begins or the report is written, as in `lrdiag.diagnose`.
     """
@@ -337,6 +342,8 @@ class ReportCallback(ReportingCallback):
         preprocess: Preprocessing | None = None,
         output: str | int | None = None,
         baseline: str | Path | Report | None = None,
+        checks: Mapping[str, object] | None = None,
+        accept: Mapping[str, str] | None = None,
         name: str = "",
         batch_size: int | None = None,
         train_data: Any = FROM_FIT,
@@ -349,6 +356,7 @@ class ReportCallback(ReportingCallback):
         if validation_data is None:
             raise DataError("`validation_data` is required: the model is evaluated on it. Received: None")
         require_steps("validation_steps", validation_steps)
+        check_settings = CheckSettings.of(checks, accept)
         if isinstance(validation_data, Iterator) and not isinstance(validation_data, keras.utils.PyDataset):
             raise DataError(
                 "`validation_data` must give the same images in each pass. Give arrays, a tf.data.Dataset, a "
@@ -368,6 +376,7 @@ class ReportCallback(ReportingCallback):
             settings={"validation_steps": validation_steps, "preprocess": preprocess, "output": output},
             range_test=range_test,
             baseline=None if baseline is None else run_of(baseline),
+            check_settings=check_settings,
             made_by="callback",
         )
         super().__init__(Path(folder), reporter, every=every, log_dir=log_dir, train_data=train_data, stop_on=stop_on)

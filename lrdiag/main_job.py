@@ -68,6 +68,7 @@ def run_main_job(
             train=job.dataset.train,
             baseline=base,
             gates=settings.gates,
+            check_settings=settings.check_settings,
             made_by="train_and_report",
             notes=job.dataset.notes,
         )

@@ -30,7 +30,7 @@ from lrdiag.report.templates import html_environment
 from lrdiag.settings import DiagnoseSettings, LearningRate, Settings
 from lrdiag.training.fit import numerics
 from lrdiag.training.rates import RANGE_TEST_STEPS, sweep
-from lrdiag.vocabulary import AssetsName, OptimizerName, ResizeName, ScheduleName
+from lrdiag.vocabulary import AssetsName, FailOn, OptimizerName, ResizeName, ScheduleName
 
 _DEFAULTS = {each.name: each.default for each in dataclasses.fields(DiagnoseSettings)}
 _OF_A_RUN = ("data", "resize", "preprocess", "output")
@@ -58,6 +58,9 @@ def train_and_report(
     baseline: str | PathLike[str] | None = Settings.baseline,
     fail_under: Mapping[str, float] | float | None = None,
     fail_if_worse: Mapping[str, float] | float | None = None,
+    fail_on: FailOn | None = None,
+    checks: Mapping[str, object] | None = None,
+    accept: Mapping[str, str] | None = None,
     assets: AssetsName = Settings.assets,
     templates: str | PathLike[str] | None = Settings.templates,
     progress: Progress | None = None,
@@ -107,6 +110,10 @@ def train_and_report(
             gate raises no error.
         fail_if_worse: How much the accuracy may be lower than that of the baseline, or how much several figures may
             be, such as `{"accuracy": 0.01}`.
+        fail_on: `"error"`: the run must have no finding that is an error. `"warning"`: nor one that is a warning.
+            Accepted findings do not count.
+        checks: Settings of the checks, as in `lrdiag.diagnose`.
+        accept: The reason why a finding is accepted, by its code. The page shows it as accepted.
         assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
         templates: A folder of templates that replace the built-in ones of the same name.
         progress: A listener for progress. Defaults to `None`.
@@ -136,6 +143,9 @@ def train_and_report(
         "baseline": baseline,
         "fail_under": fail_under,
         "fail_if_worse": fail_if_worse,
+        "fail_on": fail_on,
+        "checks": checks,
+        "accept": accept,
         "assets": assets,
         "templates": templates,
     }
@@ -211,6 +221,7 @@ def diagnose_saved(
             range_test_note=earlier.range_test_note if earlier else None,
             baseline=base,
             gates=settings.gates,
+            check_settings=settings.check_settings,
             notes=(*notes, *dataset.notes),
         )
         evaluator = reporter.evaluator(model)

@@ -24,7 +24,7 @@ FLOORS = (
     {"training", "evaluation", "inspection"},
     {"diagnosis"},
     {"report"},
-    {"settings", "pipeline", "main_job", "diagnosing", "callback", "tensorboard", "testing", "watch"},
+    {"settings", "pipeline", "main_job", "diagnosing", "callback", "tensorboard", "testing", "watch", "checkup"},
     {"cli"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from lrdiag.record.facts import Diagnosis, Finding
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
-_LIMIT = 300
-"""Characters of a title, of the evidence and of the advice."""
+_LIMIT = 600
+"""Characters of a title, and of each other text of a finding."""
 
 
 def print_findings(diagnosis: Diagnosis) -> None:
-    """Prints the notes, how many findings there are, and each finding with its evidence and advice, on stderr."""
+    """Prints the notes, how many findings there are, and each finding with its texts and its effects, on stderr."""
     from lrdiag.report.sections.findings import sentence
 
     for note in diagnosis.notes:
@@ -37,9 +37,12 @@ def print_findings(diagnosis: Diagnosis) -> None:
 def _print_finding(finding: Finding) -> None:
     severity = click.style(finding.severity, fg=_COLOURS[finding.severity], bold=True)
     _print(_lines(f"{finding.severity}: {finding.title}").replace(finding.severity, severity, 1))
-    for text in (finding.evidence, finding.advice):
+    what_to_do = ("What to do", finding.advice) if finding.accepted is None else ("Accepted", finding.accepted)
+    for label, text in (("", finding.evidence), ("", finding.why), what_to_do):
         if text:
-            _print(_lines(text, indent="  "))
+            _print(_lines(f"{label}: {text}" if label else text, indent="  "))
+    for effect in finding.effects:
+        _print(_lines(f"Explains: {effect.title}", indent="  "))
 
 
 def _print(lines: str) -> None:

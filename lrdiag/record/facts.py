@@ -616,9 +616,12 @@ class GateFacts:
 
     Attributes:
         rule: `"fail-under"`: the figure must be `limit` or more. `"fail-if-worse"`: it may be worse by `limit`.
-        name: `accuracy`, or `recall.`, `precision.` or `f1.` with the name of a class.
-        limit: A share between 0 and 1.
-        actual: The figure, or by how much it is worse; `None` if it is not defined.
+            `"fail-on"`: there may be `limit` findings.
+        name: `accuracy`, or `recall.`, `precision.` or `f1.` with the name of a class. For `"fail-on"`, the least
+            severity of the findings that count: `error` or `warning`.
+        limit: A share between 0 and 1; 0 for `"fail-on"`.
+        actual: The figure, by how much it is worse, or the number of findings that are not accepted; `None` if it is
+            not defined.
         passed: Whether the gate passed.
     """
 

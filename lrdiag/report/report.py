@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrdiag.diagnosis.assemble import assemble, class_counts
-from lrdiag.diagnosis.check_settings import CheckSettings
+from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.evidence import Evidence, ModelLoss
 from lrdiag.diagnosis.findings.checking import check_all
 from lrdiag.record import folder as run_folder
@@ -64,6 +64,7 @@ class Report:
         mistakes: The misclassified images, a `uint8` array of shape `(m, height, width, channels)`, in the order of
             the test set, at the size at which the page shows them.
         files: Name of the file of each image, or empty.
+        check_settings: Settings of the checks that were made.
     """
 
     run: Run
@@ -71,6 +72,7 @@ class Report:
     heatmaps: Heatmaps | None
     mistakes: np.ndarray
     files: tuple[str, ...] = ()
+    check_settings: CheckSettings = AS_IN_THE_TABLE
 
     @property
     def diagnosis(self) -> Diagnosis:
@@ -140,7 +142,7 @@ class Report:
             ComparisonError: If the test images or the classes differ.
             RunFolderError: If the baseline can't be read.
         """
-        return dataclasses.replace(self, run=set_beside(run_of(baseline), self.run))
+        return dataclasses.replace(self, run=set_beside(run_of(baseline), self.run, self.check_settings))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all facts as dictionaries, lists, numbers and strings: the content of report.json."""
@@ -185,7 +187,7 @@ def build_report(
     train_sample: TrainingSample | None,
     made_by: MadeBy,
     inspection: Inspection,
-    checks: CheckSettings,
+    check_settings: CheckSettings,
     known: Mapping[str, Known] | None,
 ) -> Report:
     """Lays out the pictures, computes the facts of a report and applies the rules.
@@ -206,7 +208,7 @@ def build_report(
             `lrdiag.diagnosis.scores.training_sample`, or `None`.
         made_by: The part of lrdiag that makes the report. It decides which remedies the findings name.
         inspection: What was observed of the model, its training data and its training run.
-        checks: Which checks are off, and what differs from the table of rules.
+        check_settings: What differs from the table of rules.
         known: When problems were found by earlier checks of the same run.
     """
     predictions, heatmaps = evaluated.predictions, evaluated.heatmaps
@@ -229,8 +231,8 @@ def build_report(
     facts = dataclasses.replace(facts, seconds=seconds)
     loss, agreement = _loss_of(evaluated), evaluated.agreement
     evidence = Evidence(facts, predictions, heatmaps, evaluated.mistakes, loss, agreement, inspection)
-    diagnosis = check_all(evidence, settings=checks, known=known)
-    return Report(Run(diagnosis, pictures), predictions, heatmaps, evaluated.mistakes, files)
+    diagnosis = check_all(evidence, settings=check_settings, known=known)
+    return Report(Run(diagnosis, pictures), predictions, heatmaps, evaluated.mistakes, files, check_settings)
 
 
 def _loss_of(evaluated: Evaluated) -> ModelLoss | None:

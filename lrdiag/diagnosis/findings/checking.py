@@ -6,15 +6,15 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lrdiag.diagnosis.check_settings import CheckSettings
+from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.evidence import Evidence, Need
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
 from lrdiag.diagnosis.findings.rules import RULES, Rule
-from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Known
+from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Known, Severity
 
 OLD_RUN = "lrdiag 0.1 did not record its checks"
 TURNED_OFF = "turned off"
-_AS_IN_THE_TABLE = CheckSettings()
+FAILED = "the check itself failed, which is a defect of lrdiag"
 _CAUSES = ("error", "warning")
 """Severities of a finding that can explain others."""
 
@@ -23,7 +23,7 @@ def check_all(
     evidence: Evidence,
     rules: Sequence[Rule] = RULES,
     *,
-    settings: CheckSettings = _AS_IN_THE_TABLE,
+    settings: CheckSettings = AS_IN_THE_TABLE,
     known: Mapping[str, Known] | None = None,
     now: Known = "after training",
 ) -> Diagnosis:
@@ -56,13 +56,31 @@ class Checked:
     findings: list[Finding]
     checks: list[Check]
 
+    @property
+    def errors(self) -> list[Finding]:
+        """The errors that are not accepted."""
+        return self._of("error")
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """The warnings that are not accepted."""
+        return self._of("warning")
+
+    def _of(self, severity: Severity) -> list[Finding]:
+        return [each for each in self.findings if each.severity == severity and each.accepted is None]
+
+    def __str__(self) -> str:
+        if not self.findings:
+            return "No findings."
+        return "\n".join(f"{each.severity} ({each.code}): {each.title} {each.advice}" for each in self.findings)
+
 
 def check_early(
     evidence: Evidence,
     now: Known,
     rules: Sequence[Rule] = RULES,
     *,
-    settings: CheckSettings = _AS_IN_THE_TABLE,
+    settings: CheckSettings = AS_IN_THE_TABLE,
     known: Mapping[str, Known] | None = None,
 ) -> Checked:
     """Applies the rules for which there is evidence before the model is evaluated.
@@ -80,7 +98,7 @@ def check_early(
 
 
 def check_again(
-    evidence: Evidence, need: Need, rules: Sequence[Rule] = RULES, *, settings: CheckSettings = _AS_IN_THE_TABLE
+    evidence: Evidence, need: Need, rules: Sequence[Rule] = RULES, *, settings: CheckSettings = AS_IN_THE_TABLE
 ) -> Diagnosis:
     """Applies the rules that need a new piece of evidence, and keeps the results of all others.
 
@@ -102,6 +120,8 @@ def with_settings(facts: Diagnosis, settings: CheckSettings, rules: Sequence[Rul
 
     Thresholds are not applied, because the evidence is not recorded.
     """
+    if settings == AS_IN_THE_TABLE:
+        return facts
     found = [
         dataclasses.replace(
             finding,
@@ -139,7 +159,10 @@ def _answer(rule: Rule, evidence: Evidence, settings: CheckSettings) -> Answer:
         if evidence.lacks(need):
             return NotChecked(evidence.reason(need))
     threshold = settings.thresholds.get(rule.code, rule.threshold)
-    return rule.check(evidence) if threshold is None else rule.check(evidence, threshold)
+    try:
+        return rule.check(evidence) if threshold is None else rule.check(evidence, threshold)
+    except Exception as error:  # a defect of one rule must not end a training run
+        return NotChecked(f"{FAILED} ({type(error).__name__}: {error})")
 
 
 def _found(
