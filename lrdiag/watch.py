@@ -63,17 +63,6 @@ class Watch:
         """What was observed so far."""
         return self.inspector.seen
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """A sentence on the training data that was looked at; none without any."""
-        data = self.inspection.training_data
-        if data is None:
-            return ()
-        whole = "an unknown number" if data.size is None else formats.count(data.size)
-        part = "" if data.is_complete else f", of {whole}"
-        images = formats.plural(data.looked_at, "image")
-        return (f"The training data that was checked is {data.source}: {images}{part}.",)
-
     def begin(
         self,
         training: GivenImages | None,
