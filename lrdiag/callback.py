@@ -124,6 +124,7 @@ class ReportingCallback(RunRecorder):
             output=self._reporter.output,
             settings=self._reporter.check_settings,
             made_by=self._reporter.made_by,
+            command=self._reporter.command,
             stop_on=self._stop_on,
         )
         batches, epochs = self.params.get("steps"), self.params.get("epochs")

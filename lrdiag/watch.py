@@ -35,6 +35,7 @@ class Watch:
         output: The output to look at if the model has several: its name or its index.
         settings: Which checks are off, and what differs from the table of rules.
         made_by: The part of lrdiag that trains the model.
+        command: The command line that repeats the run.
         stop_on: The least severe finding that should stop training, or `None`.
     """
 
@@ -46,12 +47,14 @@ class Watch:
         output: str | int | None = None,
         settings: CheckSettings,
         made_by: MadeBy,
+        command: str = "",
         stop_on: Severity | None = None,
     ) -> None:
         self.inspector = Inspector(model, output)
         self.known: dict[str, Known] = {}
         self.stop_reason: str | None = None
         self._say, self._settings, self._made_by, self._stop_on = say, settings, made_by, stop_on
+        self._command = command
         self._first: list[float] = []
         self._limit = math.inf
 
@@ -115,7 +118,7 @@ class Watch:
             now: When this check is made.
             run: The record of the run so far.
         """
-        evidence = Evidence(inspection=self.inspection, run=run, maker=self._made_by)
+        evidence = Evidence(inspection=self.inspection, run=run, maker=self._made_by, typed=self._command)
         checked = check_early(evidence, now, settings=self._settings, known=self.known)
         for finding in checked.findings:
             if finding.code not in self.known:

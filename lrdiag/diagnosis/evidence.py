@@ -109,6 +109,7 @@ class Evidence:
         inspection: What was observed of the model, its training data and its training run.
         run: The record of the training run so far, if the model was not evaluated yet.
         maker: The part of lrdiag that trains or evaluates the model, if it was not evaluated yet.
+        typed: The command line that repeats the run, if the model was not evaluated yet.
     """
 
     evaluation: Diagnosis | None = None
@@ -120,6 +121,7 @@ class Evidence:
     inspection: Inspection = NOTHING
     run: TrainingRun | None = None
     maker: MadeBy = "diagnose"
+    typed: str = ""
 
     @property
     def facts(self) -> Diagnosis:
@@ -130,6 +132,11 @@ class Evidence:
     def made_by(self) -> MadeBy:
         """The part of lrdiag that makes the report. It decides which remedies the findings name."""
         return self.maker if self.evaluation is None else self.evaluation.made_by
+
+    @property
+    def command(self) -> str:
+        """The command line that repeats the run. Empty in Python."""
+        return self.typed if self.evaluation is None else self.evaluation.command
 
     @property
     def training(self) -> TrainingRun | None:

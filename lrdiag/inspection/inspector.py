@@ -12,11 +12,13 @@ from keras import ops, tree
 
 from lrdiag.backend.inference import unnoticed
 from lrdiag.backend.probe import probe
+from lrdiag.explain.loss import compiled_loss, takes_logits
 from lrdiag.inspection.images import GivenImages, NotReadable, Sample, look_at, picture_of, shared_images
 from lrdiag.inspection.labels import classes_of
+from lrdiag.inspection.likeness import likeness
 from lrdiag.inspection.network import augmenting, kernel_of, leaves, observe, outputs_of, to_numpy
 from lrdiag.inspection.trial import NoTrial, try_updates
-from lrdiag.inspection.wiring import compiled, planned_rates
+from lrdiag.inspection.wiring import compiled, planned_rates, recovers
 from lrdiag.record.observed import NOTHING, Corrected, EpochState, Inspection, Layer, Scores, Start, Trial
 
 _IMAGES, _FEWEST = 64, 8  # of a pass
@@ -138,18 +140,32 @@ class Inspector:
                 _, layers = observe(self._model, inputs, gradients)
                 penalty = float(sum(float(ops.convert_to_numpy(each)) for each in self._model.losses))
                 augmentation = self._augmentation(inputs)
+                recovered = self._recovers(inputs, few.labels, to_numpy(scores)) if with_gradients else None
         except Exception as error:  # a layer, a loss or an optimizer of the user may raise anything
             reason = f"a pass over {len(few)} images failed ({type(error).__name__})"
             return self._miss("layers", reason)
         self._note(layers=layers, scores=_scores(to_numpy(scores)))
         if loss is not None:
-            self._note_start(few, loss - penalty, penalty, gradients, augmentation)
+            self._note_start(few, loss - penalty, penalty, gradients, augmentation, recovered)
+
+    def _recovers(self, inputs: Any, labels: Any, scores: np.ndarray) -> bool | None:
+        """Whether Keras computes the right loss although the model returns probabilities and the loss takes logits."""
+        loss = compiled_loss(self._model, self._output)
+        if not takes_logits(loss) or not isinstance(labels, np.ndarray) or scores.min() < 0 or scores.max() > 1:
+            return None
+        return recovers(
+            self._model, loss, lambda given: self._chosen(self._model(given, training=False)), inputs, labels, scores
+        )
 
     def _gradients(self, few: Sample) -> tuple[dict[int, np.ndarray | None], float | None]:
         if not (self._model.compiled and self._model.trainable_variables):
             self._miss("start", "the model isn't compiled" if not self._model.compiled else "no weight is trained")
             return {}, None
-        probed = probe(self._model, few.inputs, few.labels, {})
+        try:
+            probed = probe(self._model, few.inputs, few.labels, {})
+        except Exception as error:  # the labels may not fit the loss
+            self._miss("start", f"the loss of {len(few)} images failed ({type(error).__name__})")
+            return {}, None
         variables = self._model.trainable_variables
         return {id(each): grad for each, grad in zip(variables, probed.weight_gradients, strict=True)}, probed.loss
 
@@ -160,6 +176,7 @@ class Inspector:
         penalty: float,
         gradients: dict[int, np.ndarray | None],
         augmentation: float | None,
+        recovered: bool | None,
     ) -> None:
         named = [(each.path, gradients[id(each)]) for each in self._model.trainable_variables]
         self._note(
@@ -170,6 +187,7 @@ class Inspector:
                 unreached=tuple(name for name, gradient in named if gradient is None),
                 without_gradient=tuple(name for name, grad in named if grad is not None and not grad.any()),
                 augmentation=augmentation,
+                recovers=recovered,
             )
         )
         try:
@@ -197,13 +215,8 @@ class Inspector:
         layers = augmenting(self._model)
         if not layers:
             return None
-        changed, plain = (
-            outputs_of(self._model, inputs, layers, training=training)[-1].reshape(len(picture_of(inputs)), -1)
-            for training in (True, False)
-        )
-        first, second = (each - each.mean(axis=1, keepdims=True) for each in (changed, plain))
-        norms = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
-        return float(np.mean((first * second).sum(axis=1) / np.maximum(norms, 1e-12)))
+        changed, plain = (outputs_of(self._model, inputs, layers, training=training)[-1] for training in (True, False))
+        return likeness(changed, plain)
 
     def _epoch(self, epoch: int, updates: int, before: list[np.ndarray]) -> EpochState:
         variables = list(self._model.trainable_variables)

@@ -50,7 +50,7 @@ def observe(
     """
     places, kept, seen = {id(tensor): GIVEN for tensor in tree.flatten(inputs)}, [], []
     known = leaves(model)
-
+    last = next((each for each in reversed(known) if kernel_of(each) is not None), None)
     has_kernel = False
 
     def look(call: Call) -> None:
@@ -65,7 +65,9 @@ def observe(
         weights = list(getattr(layer, "weights", ()))
         is_trained = not weights or bool(getattr(layer, "trainable_variables", ()))
         kernel = None if gradients is None else _kernel(layer, gradients)
-        tells = gradients is not None and (not is_trained or not has_kernel)  # the others are not worth the time
+        tells = gradients is not None and (  # the others are not worth the time
+            not is_trained or not has_kernel or layer is last
+        )
         seen.append(
             Layer(
                 name=path,
@@ -81,6 +83,7 @@ def observe(
                 momentum=float(layer.momentum) if isinstance(layer, kl.BatchNormalization) else None,
                 trainable=is_trained,
                 fresh=is_fresh(layer) if tells else None,
+                received=_rms(to_numpy(given[0])) if kernel and given and sources[0] < 0 else None,
             )
         )
         has_kernel |= kernel is not None
@@ -172,14 +175,18 @@ def kernel_of(layer: keras.Operation) -> keras.Variable | None:
 
 
 def penalty_gradient(variable: keras.Variable, values: np.ndarray) -> np.ndarray | None:
-    """Returns the gradient of the regularization loss of a weight, in the direction of the weight; `None` without one.
+    """Returns the gradient of the regularization loss of a weight; `None` without one.
 
-    It is measured by making the weight larger by a thousandth. For L2 it is the gradient itself.
+    It is exact for L1 and L2. For others it is the part in the direction of the weight, which is measured by
+    making the weight larger by a thousandth.
     """
     regularizer = getattr(variable, "regularizer", None)
     square = float(np.square(values, dtype=np.float64).sum())
     if regularizer is None or not square:
         return None
+    if isinstance(regularizer, keras.regularizers.L1 | keras.regularizers.L2 | keras.regularizers.L1L2):
+        l1, l2 = (float(getattr(regularizer, name, 0.0)) for name in ("l1", "l2"))
+        return np.asarray(l1 * np.sign(values) + 2 * l2 * values, np.float32)
     step = 1e-3
     larger, smaller = (
         float(ops.convert_to_numpy(regularizer(ops.convert_to_tensor(values * np.float32(1 + sign * step)))))

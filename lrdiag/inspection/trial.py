@@ -12,7 +12,12 @@ from lrdiag.record.observed import Trial
 
 UPDATES = 10
 _VALUES = 4_096  # of a weight that are copied
-_BY_SHAPE = ("Muon", "Adafactor", "Lamb")  # their updates depend on more than single values
+_NOT_TRIED = (
+    "Muon",
+    "Adafactor",
+    "Lamb",
+    "Ftrl",
+)  # updates depend on more than single values, or not on the rate alone
 
 
 class NoTrial(Exception):
@@ -36,8 +41,8 @@ def try_updates(
     if len(inner_optimizers(optimizer)) > 1:
         raise NoTrial("several optimizers train the model")
     inner = inner_optimizers(optimizer)[0]
-    if type(inner).__name__ in _BY_SHAPE:
-        raise NoTrial(f"{type(inner).__name__} can't be tried on a few values of each weight")
+    if type(inner).__name__ in _NOT_TRIED:
+        raise NoTrial(f"updates of {type(inner).__name__} can't be told from a few values of each weight")
     used = [place for place, each in enumerate(weights) if each.any() and np.isfinite(gradients[place]).all()]
     if not used:
         raise NoTrial("no gradient is finite")
@@ -48,12 +53,17 @@ def try_updates(
     free = moves if clipped is gradients else _moves(inner, weights, gradients)
     largest = int(np.argmax(np.abs(moves)))
     return Trial(
-        move=float(np.median(np.abs(moves))),
+        move=_median(np.abs(moves)),
         largest=float(abs(moves[largest])),
         layer=names[largest],
-        unclipped=float(np.median(np.abs(free))),
-        climbs=bool(np.median(moves) < 0),
+        unclipped=_median(np.abs(free)),
+        climbs=_median(moves) < 0,
     )
+
+
+def _median(moves: np.ndarray) -> float:
+    """The median of the moves that are not 0: the branches of a residual network may begin without a gradient."""
+    return float(np.median(moves[moves != 0])) if moves.any() else 0.0
 
 
 def _clipped(optimizer: keras.Optimizer, gradients: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
@@ -75,7 +85,7 @@ def _moves(optimizer: keras.Optimizer, weights: Sequence[np.ndarray], gradients:
     rate = 1e-3
     own = optimizer.get_config()
     config = own | {
-        "learning_rate": rate, "weight_decay": None, "clipnorm": None, "clipvalue": None, "global_clipnorm": None,
+        "learning_rate": rate, "weight_decay": 0.0, "clipnorm": None, "clipvalue": None, "global_clipnorm": None,
         "use_ema": False, "loss_scale_factor": None, "gradient_accumulation_steps": None,
     }  # fmt: skip
     try:

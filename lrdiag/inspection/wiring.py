@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
-from keras import tree
+from keras import ops, tree
 
+from lrdiag.backend.engine import engine
 from lrdiag.backend.optimizers import held_rate, inner_optimizers, schedule_of
-from lrdiag.explain.loss import compiled_loss, is_hinge, name_of, takes_logits
+from lrdiag.explain.loss import compiled_loss, is_binary, is_hinge, name_of, takes_logits
 from lrdiag.record.observed import Compiled, LossKind, Optimizer, Rates
 
 _STEPS = 200  # of a schedule that are computed
 _SPENT = 1e-3  # of the highest rate
+_SAME_LOSS = 1e-4  # relative difference of two losses that the images do not tell apart
 _WITHOUT_RATE = (  # callbacks of Keras that never set the learning rate
     "History", "ProgbarLogger", "EarlyStopping", "ModelCheckpoint", "CSVLogger", "TensorBoard", "TerminateOnNaN",
     "BackupAndRestore", "ReduceLROnPlateau", "RemoteMonitor", "SwapEMAWeights",
@@ -111,3 +114,36 @@ def planned_rates(
         spent=float((steps[alive[-1]] + 1) / updates) if len(alive) else 0.0,
         may_change=may_change,
     )
+
+
+def recovers(
+    model: keras.Model, loss: Any, scores_of: Callable[[Any], Any], inputs: Any, labels: Any, scores: np.ndarray
+) -> bool | None:
+    """Returns whether Keras computes the right loss of probabilities although the loss expects logits.
+
+    The loss is computed in a graph, as in training, because Keras looks for the softmax or sigmoid there.
+
+    Args:
+        model: A built model that ends in a softmax or sigmoid.
+        loss: A cross-entropy with `from_logits=True`.
+        scores_of: Returns the scores that the model returns for inputs, as a tensor.
+        inputs: A batch of inputs.
+        labels: Their labels.
+        scores: Their scores, of shape `(n, units)`.
+
+    Returns:
+        `None` if the right and the wrong loss of these images are the same.
+    """
+    inside = np.clip(scores, 1e-7, 1 - 1e-7)
+    logits = np.log(inside) - (np.log1p(-inside) if is_binary(loss) else 0)
+    wrong, right = (
+        float(ops.convert_to_numpy(loss(labels, ops.convert_to_tensor(each.reshape(scores.shape)))))
+        for each in (scores, logits)
+    )
+    if abs(right - wrong) <= _SAME_LOSS * max(1.0, abs(right)):
+        return None
+    measure = engine().compiled(lambda images, truth: loss(truth, scores_of(images))[None], model)
+    with warnings.catch_warnings():  # Keras warns of the contradiction
+        warnings.simplefilter("ignore")
+        measured = float(measure(inputs, labels)[0])
+    return abs(measured - right) < abs(measured - wrong)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
+from typing import Protocol
 
-from lrdiag.record.facts import Diagnosis, Mistake, Severity
+from lrdiag.record.facts import Diagnosis, MadeBy, Mistake, Severity
 
 MOST_IMAGES = 100
 """Most images that a finding names."""
+MOST_NAMES = 4
+"""Most layers or weights that a finding names."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,29 @@ def images_where(facts: Diagnosis, condition: Callable[[Mistake], bool]) -> list
     return [each.index for each in facts.misclassified.items if condition(each)][:MOST_IMAGES]
 
 
-def option(facts: Diagnosis, name: str) -> str:
+class Origin(Protocol):
+    """Evidence or facts, which say how the run was started."""
+
+    @property
+    def command(self) -> str:
+        """The command line that repeats the run. Empty in Python."""
+
+    @property
+    def made_by(self) -> MadeBy:
+        """The part of lrdiag that makes the report."""
+
+
+def option(origin: Origin, name: str) -> str:
     """A setting as the reader wrote it: `--learning-rate` on the command line, `learning_rate` in Python."""
-    return f"--{name}" if facts.command else name.replace("-", "_")
+    return f"--{name}" if origin.command else name.replace("-", "_")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first four different names, and how many more there are.
+
+    >>> listed(["a", "b", "b", "c", "d", "e"])
+    'a, b, c, d and 1 more'
+    """
+    shown = list(dict.fromkeys(names))
+    more = len(shown) - MOST_NAMES
+    return ", ".join(shown[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -14,6 +14,7 @@ from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Known, Se
 
 OLD_RUN = "lrdiag 0.1 did not record its checks"
 TURNED_OFF = "turned off"
+FAILED = "the check itself failed, which is a defect of lrdiag"
 _CAUSES = ("error", "warning")
 """Severities of a finding that can explain others."""
 
@@ -158,7 +159,10 @@ def _answer(rule: Rule, evidence: Evidence, settings: CheckSettings) -> Answer:
         if evidence.lacks(need):
             return NotChecked(evidence.reason(need))
     threshold = settings.thresholds.get(rule.code, rule.threshold)
-    return rule.check(evidence) if threshold is None else rule.check(evidence, threshold)
+    try:
+        return rule.check(evidence) if threshold is None else rule.check(evidence, threshold)
+    except Exception as error:  # a defect of one rule must not end a training run
+        return NotChecked(f"{FAILED} ({type(error).__name__}: {error})")
 
 
 def _found(

@@ -1,4 +1,4 @@
-"""Rules about the model, its loss, its heatmaps and its learning rate."""
+"""Rules about the evaluation of the model, its heatmaps and its learning rate."""
 
 from __future__ import annotations
 
@@ -6,36 +6,6 @@ from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed, option
 from lrdiag.formats import loss as loss_text
 from lrdiag.formats import percent, plural
-
-
-def loss_mismatch(evidence: Evidence) -> Answer:
-    """The model returns probabilities and its loss expects logits, or the other way round."""
-    loss = given(evidence.loss)
-    if loss.takes_logits != loss.returns_probabilities or loss.recovers:
-        return Passed()
-    if loss.recovers is None:
-        return NotChecked("the loss of the first images does not depend on from_logits")
-    returned, expected = ("probabilities", "logits") if loss.returns_probabilities else ("logits", "probabilities")
-    return Found(
-        f"The model returns {returned}, but its loss expects {expected}.",
-        f"It was compiled with from_logits={loss.takes_logits}.",
-        f"Compile it with `from_logits={not loss.takes_logits}` and train it again.",
-        why="The loss is computed from the wrong numbers, so the model trains badly or not at all.",
-    )
-
-
-def ignored_from_logits(evidence: Evidence) -> Answer:
-    """The loss was compiled with the wrong `from_logits`, and Keras computes the right loss nevertheless."""
-    loss = given(evidence.loss)
-    if loss.takes_logits != loss.returns_probabilities or not loss.recovers:
-        return Passed()
-    return Found(
-        f"The loss was compiled with from_logits={loss.takes_logits}, which Keras ignores here.",
-        "The model returns probabilities. On this backend Keras takes the logits before the softmax or sigmoid, so the "
-        "loss is right.",
-        f"Compile it with `from_logits={not loss.takes_logits}`.",
-        why="On another backend, or with a layer after the softmax, the loss would be wrong.",
-    )
 
 
 def predict_mismatch(evidence: Evidence) -> Answer:
