@@ -93,7 +93,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "strong-regularization", "warning", "training", regularization.strong_regularization, needs=("layers", "start"),
-        threshold=3.0,
+        threshold=1.0,
     ),
     Rule(
         "small-batches", "warning", "training", regularization.small_batches, needs=("layers", "training_data"),
