@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lrdiag import testing as testing
     from lrdiag.callback import ReportCallback as ReportCallback
+    from lrdiag.checkup import check as check
     from lrdiag.diagnosing import diagnose as diagnose
     from lrdiag.errors import LrdiagError as LrdiagError
     from lrdiag.errors import NoSuggestion as NoSuggestion
@@ -60,6 +61,7 @@ _HOMES = {
     "SGD": "lrdiag.policies.sgd",
     "Settings": "lrdiag.settings",
     "Warmup": "lrdiag.rate.curves",
+    "check": "lrdiag.checkup",
     "diagnose": "lrdiag.diagnosing",
     "find_lr": "lrdiag.policies.finder",
     "overlay": "lrdiag.explain.overlay",

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import keras
 
 from lrdiag.backend.callback_list import append, move_behind, running_list
+from lrdiag.backend.fit_arguments import FitArguments, fit_arguments
 from lrdiag.backend.interrupt import Interrupt
+from lrdiag.backend.optimizers import batches_per_update
 from lrdiag.backend.weights import fingerprint
 from lrdiag.data.class_names import ClassNames, names_in_order
 from lrdiag.data.inputs import unpacked
 from lrdiag.diagnosing import Reporter, Stopwatch, require_steps
-from lrdiag.errors import ComparisonError, DataError, require_count
+from lrdiag.diagnosis.check_settings import CheckSettings
+from lrdiag.errors import ComparisonError, DataError, require_choice, require_count
 from lrdiag.evaluation.evolution import Memory
 from lrdiag.evaluation.keeper import Display
+from lrdiag.inspection.images import GivenImages
 from lrdiag.record import folder as run_folder
 from lrdiag.report.report import Report, run_of
 from lrdiag.training.run_recorder import RunRecorder
+from lrdiag.watch import Watch
 
 if TYPE_CHECKING:
     from lrdiag.evaluation.evaluator import Evaluated
     from lrdiag.rate.range_test import RangeTest
-    from lrdiag.record.facts import RangeTestFacts, TrainingSample
+    from lrdiag.record.facts import RangeTestFacts, Severity, TrainingSample
     from lrdiag.vocabulary import AssetsName, Preprocessing
+
+
+FROM_FIT: Literal["fit"] = "fit"
+"""The training data that `fit` received."""
 
 
 class _EvaluatedWeights(NamedTuple):
@@ -55,6 +66,8 @@ class ReportingCallback(RunRecorder):
         assets: See `Report.save`.
         templates: See `Report.save`.
         own: See `Report.save`.
+        train_data: See `ReportCallback`.
+        stop_on: See `ReportCallback`.
     """
 
     def __init__(
@@ -68,6 +81,8 @@ class ReportingCallback(RunRecorder):
         assets: AssetsName = "inline",
         templates: Path | None = None,
         own: Sequence[str] = (),
+        train_data: Any = FROM_FIT,
+        stop_on: Severity | None = None,
     ) -> None:
         self._repeats = True  # until training begins
         super().__init__(reporter.output)
@@ -75,6 +90,7 @@ class ReportingCallback(RunRecorder):
         self._folder, self._reporter = folder, reporter
         self._every, self._log_dir, self._clock = every, log_dir, clock
         self._assets, self._templates, self._own = assets, templates, own
+        self._train_data, self._stop_on = train_data, stop_on
 
     def _begin_record(self, first_epoch: int) -> None:
         super()._begin_record(first_epoch)
@@ -92,12 +108,55 @@ class ReportingCallback(RunRecorder):
         self._repeats = not self._every or self._reporter.repeats()
         self._take_place()
         self._interrupt = Interrupt(self)
+        self._begin_watch()
 
     def _rehearse(self) -> None:
         """Evaluates the first batch, so that errors appear now."""
         if self._recorded is not self.model:  # otherwise its compiled pass is used again
             self._evaluator = self._reporter.evaluator(self.model)
         self._reporter.rehearse(self._evaluator)
+
+    def _begin_watch(self) -> None:
+        """Checks model and data before the first step."""
+        self._watch = Watch(
+            self.model,
+            self._announce,
+            output=self._reporter.output,
+            settings=self._reporter.check_settings,
+            made_by=self._reporter.made_by,
+            command=self._reporter.command,
+            stop_on=self._stop_on,
+        )
+        batches, epochs = self.params.get("steps"), self.params.get("epochs")
+        self._watch.begin(
+            self._training_images(fit_arguments(self.model)),
+            self._validation_images(),
+            updates=batches * epochs // batches_per_update(self.model.optimizer) if batches and epochs else None,
+            callbacks=self._beside,
+            is_first=self._updates() == 0,
+        )
+
+    def _training_images(self, fit: FitArguments | None) -> GivenImages | None:
+        """The training data to look at, or `None`."""
+        if self._train_data is None or fit is None:
+            return None
+        if isinstance(self._train_data, str) and self._train_data == FROM_FIT:
+            kind = "arrays" if fit.y is not None else f"{type(fit.x).__name__.lstrip('_')}"
+            return GivenImages(f"the {kind} that fit received", fit.x, fit.y, fit.batch_size, fit.shuffle, fit.weighted)
+        x, y, weights = unpacked(self._train_data)
+        source = "the data of `train_data`"
+        return GivenImages(source, x, y, fit.batch_size, fit.shuffle, fit.weighted or weights is not None)
+
+    def _validation_images(self) -> GivenImages:
+        x, y, _ = unpacked(self._reporter.data)
+        return GivenImages("the data of `validation_data`", x, y)
+
+    def _announce(self, line: str) -> None:
+        self._reporter.progress.warn(line)
+
+    def _stop_if_asked(self) -> None:
+        if self._watch.stop_reason is not None:
+            self.model.stop_training = True
 
     def _take_place(self) -> None:
         running = running_list(self)
@@ -106,8 +165,11 @@ class ReportingCallback(RunRecorder):
             append(running, keras.callbacks.LambdaCallback(on_train_end=lambda logs: self._write_again_if_changed()))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Records the step, and stops after Ctrl-C."""
+        """Records the step, checks it if its loss is alarming, and stops after Ctrl-C."""
         super().on_train_batch_end(batch, logs)
+        if self._watch.is_alarming(self.losses[-1]):
+            self._watch.check("during training", self.training())
+        self._stop_if_asked()
         self._stop_if_interrupted()
 
     def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -118,6 +180,11 @@ class ReportingCallback(RunRecorder):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Records the epoch, and writes the report if it is due."""
         super().on_epoch_end(epoch, logs)
+        begun = time.perf_counter()
+        self._watch.inspector.look_at_epoch(self.last_epoch, self._steps_of_last_epoch())
+        self._watch.check("during training", self.training())
+        self.paused += time.perf_counter() - begun
+        self._stop_if_asked()
         if self._tensorboard:
             self._tensorboard.log_steps(self.learning_rates, self.losses)
         if self._every and self.last_epoch % self._every == 0:
@@ -142,10 +209,12 @@ class ReportingCallback(RunRecorder):
 
     def write(self, stop_reason: str | None = None, *, interrupted: bool = False) -> None:
         """Evaluates the model as it is now and writes its report."""
+        stop_reason = stop_reason or self._watch.stop_reason
         training = self.training(stop_reason=stop_reason, interrupted=interrupted)
         self._stopwatch.note("training", training.seconds or 0.0)
         pause = Stopwatch()
         evaluated, train_sample = self._evaluate()
+        self._watch.inspector.look_at_end()
         if interrupted or training.weights_epoch == self.last_epoch:  # otherwise another epoch, or none
             self._memory.add(max(1, self.last_epoch), evaluated)
         with self._stopwatch.lap("report"), self._reporter.progress.stage("Writing the page"):
@@ -157,6 +226,8 @@ class ReportingCallback(RunRecorder):
                 seconds=self._stopwatch.seconds(),
                 watched=self._memory.watched(),
                 notes=self._memory.notes,
+                inspection=self._watch.inspection,
+                known=self._watch.known,
             )
             try:
                 self.report = self._reporter.compared(report)
@@ -176,7 +247,7 @@ class ReportingCallback(RunRecorder):
             with self._stopwatch.lap("predict_and_explain"):
                 keep_every_map = self._every is not None and not self._memory.notes
                 evaluated = self._reporter.evaluate(self._evaluator, keep_every_map=keep_every_map)
-                train_sample = self._reporter.train_sample(self._evaluator)
+                train_sample = self._reporter.train_sample(self._evaluator, self._watch.inspector.training)
             self._evaluated = _EvaluatedWeights(weights, evaluated, train_sample)
         return self._evaluated.evaluated, self._evaluated.train_sample
 
@@ -241,11 +312,18 @@ class ReportCallback(ReportingCallback):
         preprocess: See `lrdiag.diagnose`.
         output: Name or index of the output to evaluate, if the model has several.
         baseline: An earlier report on the same images to compare with, or its run folder or report.json.
+        checks: See `lrdiag.diagnose`.
+        accept: See `lrdiag.diagnose`.
         name: Name of the data in the report.
         batch_size: See `lrdiag.diagnose`.
+        train_data: The training data to look at: `"fit"` takes that of `fit`, as long as it can be read more than once.
+            Or data as `validation_data`, for example without augmentation. `None` looks at none. A dataset is read for
+            half a second; with a seed, its next pass then has another order.
+        stop_on: Stops training at the first finding of this severity: `"error"` or `"warning"`, which stops at both.
 
     Raises:
-        SettingsError: If `every` is below 1.
+        SettingsError: If `every` is below 1, `stop_on` is something else, or `checks` or `accept` has an unknown code
+            or value.
         RunFolderError: If the folder can't be written or the baseline can't be read.
         LrdiagError: When training begins or the report is written, as in `lrdiag.diagnose`.
     """
@@ -264,14 +342,21 @@ class ReportCallback(ReportingCallback):
         preprocess: Preprocessing | None = None,
         output: str | int | None = None,
         baseline: str | Path | Report | None = None,
+        checks: Mapping[str, object] | None = None,
+        accept: Mapping[str, str] | None = None,
         name: str = "",
         batch_size: int | None = None,
+        train_data: Any = FROM_FIT,
+        stop_on: Literal["error", "warning"] | None = None,
     ) -> None:
+        if stop_on is not None:
+            require_choice("stop_on", stop_on, ("error", "warning"))
         if every is not None:
             require_count("every", every)
         if validation_data is None:
             raise DataError("`validation_data` is required: the model is evaluated on it. Received: None")
         require_steps("validation_steps", validation_steps)
+        check_settings = CheckSettings.of(checks, accept)
         if isinstance(validation_data, Iterator) and not isinstance(validation_data, keras.utils.PyDataset):
             raise DataError(
                 "`validation_data` must give the same images in each pass. Give arrays, a tf.data.Dataset, a "
@@ -291,9 +376,13 @@ class ReportCallback(ReportingCallback):
             settings={"validation_steps": validation_steps, "preprocess": preprocess, "output": output},
             range_test=range_test,
             baseline=None if baseline is None else run_of(baseline),
+            check_settings=check_settings,
             made_by="callback",
         )
-        super().__init__(Path(folder), reporter, every=every, log_dir=log_dir)
+        super().__init__(Path(folder), reporter, every=every, log_dir=log_dir, train_data=train_data, stop_on=stop_on)
+
+    def _announce(self, line: str) -> None:
+        sys.stderr.write(f"{line}\n")
 
     def _rehearse(self) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,17 +16,21 @@ from lrdiag.data.class_names import ClassNames, chosen_names, names_carried_by, 
 from lrdiag.data.image_names import carried_files, given_files
 from lrdiag.data.inputs import GivenData, starts_alike, unpacked
 from lrdiag.data.sampling import random_subset
+from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.compare import refuse_other_images
 from lrdiag.diagnosis.gates import Gate, check, with_outcomes
 from lrdiag.diagnosis.scores import training_sample
-from lrdiag.errors import require_count
+from lrdiag.errors import DataError, require_count
 from lrdiag.evaluation.evaluator import Evaluated, Evaluator
+from lrdiag.inspection.images import GivenImages
+from lrdiag.inspection.inspector import Inspector
 from lrdiag.models.accepted import require_keras_model
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record import provenance
 from lrdiag.record.arrays import NO_IMAGES, LabelledImages
 from lrdiag.record.facts import (
     DatasetFacts,
+    Known,
     MadeBy,
     RangeTestFacts,
     Run,
@@ -35,6 +39,7 @@ from lrdiag.record.facts import (
     TrainingRun,
     TrainingSample,
 )
+from lrdiag.record.observed import NOTHING, Inspection
 from lrdiag.report.report import Report, build_report, facts_of, run_of
 from lrdiag.training.history import training_of
 
@@ -44,6 +49,7 @@ if TYPE_CHECKING:
 
     from lrdiag.evaluation.evolution import Watched
     from lrdiag.evaluation.keeper import Display
+    from lrdiag.inspection.images import Sample
     from lrdiag.rate.range_test import RangeTest
     from lrdiag.vocabulary import Preprocessing
 
@@ -64,11 +70,14 @@ def diagnose(
     preprocess: Preprocessing | None = None,
     output: str | int | None = None,
     baseline: str | Path | Report | None = None,
+    checks: Mapping[str, object] | None = None,
+    accept: Mapping[str, str] | None = None,
     name: str = "",
     files: Sequence[str] = (),
     batch_size: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    train_data: Any = None,
 ) -> Report:
     """Evaluates a model on a test set and returns its report, with a heatmap of each misclassified image.
 
@@ -108,6 +117,9 @@ def diagnose(
             `"caffe"` or `"standardized"`. By default it is inferred from their values.
         output: Name or index of the output to evaluate, if the model has several.
         baseline: An earlier report on the same images to compare with, or its run folder or report.json.
+        checks: Settings of the checks, by the code of the finding: `False` turns one off, `"error"`, `"warning"` or
+            `"note"` sets its severity, a number sets its threshold, and `{"severity": "error", "threshold": 0.2}` both.
+        accept: The reason why a finding is accepted, by its code. The page shows it as accepted.
         name: Name of the data in the report.
         files: Name of the file of each image, in the order of the images. Defaults to the files that `x` carries, if
             their folders agree with the labels.
@@ -115,6 +127,9 @@ def diagnose(
             return, so that the evaluation takes about as much memory as `model.predict`.
         seed: Random seed of the heatmap check.
         progress: A listener for progress. Defaults to `None`.
+        train_data: The data that the model was trained on, to check it, to compare it with the test set, and to measure
+            overfitting: `(x, y)` or `(x, y, sample_weight)`, or data that gives batches. A dataset is read for half a
+            second, and 2,000 images at most are evaluated.
 
     Returns:
         The report.
@@ -129,6 +144,7 @@ def diagnose(
     require_keras_model(model)
     require_count("seed", seed, at_least=0)
     require_steps("steps", steps)
+    check_settings = CheckSettings.of(checks, accept)
     training = training_of(history, model, output)
     reporter = Reporter(
         data=(x, y),
@@ -145,11 +161,39 @@ def diagnose(
         settings={"steps": steps, "preprocess": preprocess, "output": output, "seed": seed},
         range_test=range_test,
         baseline=None if baseline is None else run_of(baseline),
+        check_settings=check_settings,
     )
     clock = Stopwatch()
+    inspector = _inspected(model, (x, y), train_data, output)
     with clock.lap("predict_and_explain"):
-        evaluated = reporter.evaluate(reporter.evaluator(model))
-    return reporter.compared(reporter.report(model, evaluated, training=training, seconds=clock.seconds()))
+        evaluator = reporter.evaluator(model)
+        evaluated = reporter.evaluate(evaluator)
+        train_sample = reporter.train_sample(evaluator, inspector.training)
+    report = reporter.report(
+        model,
+        evaluated,
+        training=training,
+        train_sample=train_sample,
+        seconds=clock.seconds(),
+        inspection=inspector.seen,
+    )
+    return reporter.compared(report)
+
+
+def _inspected(model: keras.Model, data: Any, train_data: Any, output: str | int | None) -> Inspector:
+    """Observes a trained model and its training data; without training data, only the model on arrays of test images.
+
+    A test set that isn't in memory is read only once, unless there is training data to compare it with.
+    """
+    inspector = Inspector(model, output)
+    inspector.look_at_model()
+    x, y, _ = unpacked(data)
+    test = GivenImages("the test set", x, y) if y is not None or train_data is not None else None
+    training = None if train_data is None else GivenImages("the data of `train_data`", *unpacked(train_data)[:2])
+    inspector.look_at_data(training, test)
+    inspector.look_at_layers()
+    inspector.look_at_end()
+    return inspector
 
 
 def require_steps(name: str, steps: int | None) -> None:
@@ -215,6 +259,7 @@ class Reporter:
         train: The training images, if they are available.
         baseline: An earlier run to compare with, or `None`.
         gates: Limits that the run must meet.
+        check_settings: What differs from the table of rules.
         made_by: The part of lrdiag that makes the report. It decides which remedies the findings name.
         notes: Sentences about the data that a reader needs to interpret the figures.
     """
@@ -239,6 +284,7 @@ class Reporter:
     train: LabelledImages = NO_IMAGES
     baseline: Run | None = None
     gates: tuple[Gate, ...] = ()
+    check_settings: CheckSettings = AS_IN_THE_TABLE
     made_by: MadeBy = "diagnose"
     notes: tuple[str, ...] = ()
 
@@ -274,15 +320,24 @@ class Reporter:
             keep_every_map=keep_every_map,
         )
 
-    def train_sample(self, evaluator: Evaluator) -> TrainingSample | None:
-        """Predicts a random sample of the training images in inference mode, without augmentation.
+    def train_sample(self, evaluator: Evaluator, sample: Sample | None = None) -> TrainingSample | None:
+        """Predicts a random sample of the training images in inference mode.
+
+        Args:
+            evaluator: The evaluator of the model.
+            sample: The sample. It is drawn from `train` if there are training images.
 
         Returns:
-            Accuracy and loss on the sample, or `None` without training images.
+            Accuracy and loss on the sample, or `None` without training images, or if their labels can't be used.
         """
-        if not len(self.train):
+        if len(self.train):
+            return training_sample(evaluator.predict(random_subset(self.train, TRAIN_SAMPLE, self.seed)))
+        if sample is None:
             return None
-        return training_sample(evaluator.predict(random_subset(self.train, TRAIN_SAMPLE, self.seed)))
+        try:
+            return training_sample(evaluator.predict(sample.inputs, sample.labels))
+        except DataError:  # findings name labels that don't fit
+            return None
 
     def report(
         self,
@@ -294,6 +349,8 @@ class Reporter:
         seconds: Seconds,
         watched: Watched | None = None,
         notes: tuple[str, ...] = (),
+        inspection: Inspection = NOTHING,
+        known: Mapping[str, Known] | None = None,
     ) -> Report:
         """Builds the report, without the comparison with the baseline.
 
@@ -318,6 +375,9 @@ class Reporter:
             seconds=seconds,
             train_sample=train_sample,
             made_by=self.made_by,
+            inspection=inspection,
+            check_settings=self.check_settings,
+            known=known,
         )
 
     def compared(self, report: Report) -> Report:

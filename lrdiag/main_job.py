@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lrdiag.backend.fit_arguments import FitArguments
 from lrdiag.backend.tensorflow_only import tensorflow_left_out
 from lrdiag.callback import ReportingCallback
 from lrdiag.data import load_dataset
@@ -17,6 +18,7 @@ from lrdiag.diagnosis.assemble import dataset_facts
 from lrdiag.diagnosis.compare import refuse_other_images
 from lrdiag.diagnosis.gates import refuse_unknown_classes
 from lrdiag.explain.batch_size import LARGEST_BATCH
+from lrdiag.inspection.images import GivenImages
 from lrdiag.models import Network, build_network
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record import folder as run_folder
@@ -66,6 +68,7 @@ def run_main_job(
             train=job.dataset.train,
             baseline=base,
             gates=settings.gates,
+            check_settings=settings.check_settings,
             made_by="train_and_report",
             notes=job.dataset.notes,
         )
@@ -168,6 +171,10 @@ class _JobCallback(ReportingCallback):
             given.out, reporter, clock=clock, assets=given.assets, templates=given.templates, own=(run_folder.MODEL,)
         )
         self._job, self._policy, self._guard = job, policy, guard
+
+    def _training_images(self, fit: FitArguments | None) -> GivenImages:
+        """The training images without augmentation."""
+        return GivenImages("the training images", self._job.dataset.train, batch_size=self._job.budget.batch_size)
 
     def training(self, *, stop_reason: str | None = None, interrupted: bool = False) -> TrainingRun:
         """Returns the record so far, with the policy in words."""

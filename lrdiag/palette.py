@@ -19,6 +19,8 @@ LIGHT = {
     "training-text": "#00629b",
     "validation": "#d55e00",
     "validation-text": "#b14e00",
+    "waiting": "#b8629a",
+    "callbacks": "#009e73",
     "heat-rgb": "213 94 0",
     "heat-most": ".62",
     "mean-ground": "#808488",
@@ -26,8 +28,9 @@ LIGHT = {
 """The page by day and in print, the charts and the summary picture; the names are those of its CSS variables.
 
 `training` and `validation` are the blue and the vermilion of Okabe and Ito, which people with any of the common colour
-vision deficiencies can tell apart. `heat-rgb` is the colour of an error in the confusion matrix, `heat-most` its
-maximum opacity, `mean-ground` the background of a mean heatmap.
+vision deficiencies can tell apart; `waiting` and `callbacks` are near their purple and their green. `heat-rgb` is the
+colour of an error in the confusion matrix, `heat-most` its maximum opacity, `mean-ground` the background of a mean
+heatmap.
 """
 DARK = {
     "paper": "#15171a",
@@ -42,6 +45,8 @@ DARK = {
     "training-text": "#7cc4f2",
     "validation": "#f08b43",
     "validation-text": "#f5a368",
+    "waiting": "#d98cbf",
+    "callbacks": "#2fbf94",
     "heat-rgb": "240 125 50",
     "heat-most": ".5",
     "mean-ground": "#808488",

@@ -11,6 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, SupportsIndex
 
+from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.gates import Gate, read_gates
 from lrdiag.errors import SettingsError, did_you_mean, require_choice, require_count
 from lrdiag.vocabulary import (
@@ -25,6 +26,7 @@ from lrdiag.vocabulary import (
     SCHEDULES,
     AssetsName,
     AugmentationName,
+    FailOn,
     GateRule,
     OptimizerName,
     Preprocessing,
@@ -236,6 +238,7 @@ class Settings:
         mixed_precision: Whether to compute in 16 bits where the layers allow it.
         baseline: An earlier run to compare with: its run folder or its report.json.
         gates: Limits that the run must meet. Their classes are checked before training. The page shows the outcome.
+        check_settings: Settings of the checks, and the findings that are accepted.
         assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
         templates: A folder of templates that replace the built-in ones of the same name.
 
@@ -261,6 +264,7 @@ class Settings:
     mixed_precision: bool = False
     baseline: Path | None = None
     gates: tuple[Gate, ...] = ()
+    check_settings: CheckSettings = AS_IN_THE_TABLE
     assets: AssetsName = "inline"
     templates: Path | None = None
 
@@ -294,6 +298,9 @@ class Settings:
         baseline: str | PathLike[str] | None,
         fail_under: Mapping[str, float] | float | None,
         fail_if_worse: Mapping[str, float] | float | None,
+        fail_on: FailOn | None,
+        checks: Mapping[str, object] | None,
+        accept: Mapping[str, str] | None,
         templates: str | PathLike[str] | None,
         **others: Any,
     ) -> Settings:
@@ -302,7 +309,7 @@ class Settings:
         Raises:
             SettingsError: If a value can't be converted or is outside its range.
         """
-        gates = _gates("fail-under", fail_under) + _gates("fail-if-worse", fail_if_worse)
+        gates = _gates("fail-under", fail_under) + _gates("fail-if-worse", fail_if_worse) + _gates("fail-on", fail_on)
         require_baseline(gates, given=baseline is not None)
         return cls(
             data=None if data is None else str(data),
@@ -313,6 +320,7 @@ class Settings:
             learning_rate=LearningRate.of(learning_rate),
             baseline=_path(baseline),
             gates=gates,
+            check_settings=CheckSettings.of(checks, accept),
             templates=_path(templates),
             **others,
         )
@@ -345,7 +353,7 @@ def _path(value: str | PathLike[str] | None) -> Path | None:
     return None if value is None else Path(value)
 
 
-def _gates(rule: GateRule, limits: Mapping[str, float] | float | None) -> tuple[Gate, ...]:
+def _gates(rule: GateRule, limits: Mapping[str, float] | float | str | None) -> tuple[Gate, ...]:
     return () if limits is None else read_gates(rule, limits)
 
 
@@ -374,6 +382,7 @@ class DiagnoseSettings:
         out: The run folder to write.
         baseline: As `Settings.baseline`.
         gates: As `Settings.gates`.
+        check_settings: As `Settings.check_settings`.
         assets: As `Settings.assets`.
         templates: As `Settings.templates`.
 
@@ -394,6 +403,7 @@ class DiagnoseSettings:
     out: Path = Path("lrdiag-report")
     baseline: Path | None = None
     gates: tuple[Gate, ...] = ()
+    check_settings: CheckSettings = AS_IN_THE_TABLE
     assets: AssetsName = "inline"
     templates: Path | None = None
 

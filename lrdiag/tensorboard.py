@@ -1,4 +1,4 @@
-"""Logs for TensorBoard: learning rate and loss of each step, confusion matrix, misclassified images."""
+"""Logs for TensorBoard: learning rate and loss of each step, findings, confusion matrix, misclassified images."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from lrdiag.backend.tensorflow_only import import_tensorflow
 from lrdiag.errors import SettingsError
 from lrdiag.explain.overlay import overlay
+from lrdiag.report.summary import render_findings
 
 if TYPE_CHECKING:
     from lrdiag.report.report import Report
@@ -51,7 +52,7 @@ class Log:
         self._writer.flush()
 
     def log_report(self, report: Report, epoch: int) -> None:
-        """Writes accuracy, confusion matrix and the misclassified images of the highest loss with their heatmaps.
+        """Writes accuracy, findings, confusion matrix, and the misclassified images of the highest loss with heatmaps.
 
         Args:
             report: The report of the model at this point.
@@ -59,6 +60,7 @@ class Log:
         """
         with self._writer.as_default():
             self._summary.scalar("lrdiag/accuracy", report.accuracy, step=epoch)
+            self._summary.text("lrdiag/findings", render_findings(report.diagnosis), step=epoch)
             self._summary.image("lrdiag/confusion", _confusion_picture(report)[np.newaxis], step=epoch)
             mistakes = worst_mistakes(report)
             if mistakes is not None:

@@ -17,7 +17,7 @@ NAMES = [
     "CosineRestarts", "CurveLR", "CurveSchedule", "Cyclic", "CyclicLR", "CyclicSchedule", "GradCAM",
     "InverseTimeDecay", "InverseTimeDecaySchedule", "LRFinder", "LearningRate", "LrdiagError", "NoSuggestion",
     "OneCycle", "OneCycleLR", "OneCycleSchedule", "RangeTest", "Report", "ReportCallback", "SGD", "Settings",
-    "Warmup", "diagnose", "find_lr", "overlay", "train_and_report",
+    "Warmup", "check", "diagnose", "find_lr", "overlay", "train_and_report",
 ]  # fmt: skip
 
 

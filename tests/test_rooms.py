@@ -21,10 +21,10 @@ FLOORS = (
     {"rate"},
     {"models", "data"},
     {"policies", "explain"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "inspection"},
     {"diagnosis"},
     {"report"},
-    {"settings", "pipeline", "main_job", "diagnosing", "callback", "tensorboard", "testing"},
+    {"settings", "pipeline", "main_job", "diagnosing", "callback", "tensorboard", "testing", "watch", "checkup"},
     {"cli"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

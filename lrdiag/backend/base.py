@@ -41,6 +41,40 @@ class Number:
         return self.read()
 
 
+class Waits:
+    """Measures how long the steps of an epoch wait for their data inside `model.train_function`.
+
+    This one is for an engine whose `fit` fetches the data before it calls that function, so the steps never wait.
+
+    Attributes:
+        are_between_steps: Whether `fit` fetches the data between two steps.
+
+    Args:
+        model: The model that is trained.
+    """
+
+    are_between_steps = True
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model = model
+
+    def begin_epoch(self) -> None:
+        """Call at the beginning of each epoch."""
+
+    def watch(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Call before each step with its arguments. Returns the arguments to run it with."""
+        return arguments
+
+    def of_steps(self, seconds: Sequence[float], are_compiled: Sequence[bool]) -> list[float] | None:
+        """Returns how many seconds each step of the epoch waited, or `None` if that is not known.
+
+        Args:
+            seconds: How long each step took.
+            are_compiled: Whether it was compiled in this step.
+        """
+        return [0.0] * len(seconds)
+
+
 def added(before: Sequence[Any], own: Sequence[Any]) -> list[Any]:
     """Returns the sums of numbers, which are infinite if the loss of a diverging run exceeds float32."""
     with np.errstate(over="ignore"):
@@ -55,9 +89,11 @@ class Engine(ABC):
 
     Attributes:
         number: Gives access to a single number inside Keras.
+        waits: Measures how long the training steps wait for data.
     """
 
     number: type[Number] = Number
+    waits: type[Waits] = Waits
 
     @abstractmethod
     def compiled(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
@@ -135,6 +171,10 @@ class Engine(ABC):
     def inferring(self, model: keras.Model) -> AbstractContextManager[None]:
         """Runs the model as `model.predict` does inside a block: nothing is recorded for gradients."""
         return nullcontext()
+
+    def times_compiled(self, function: Any) -> int | None:
+        """Returns how many times a function was compiled, or `None` if it is not one that the engine compiles."""
+        return None
 
     def set_seed(self, seed: int) -> None:  # noqa: B027 – nothing to do by default
         """Sets the random seed of the engine itself."""

@@ -37,6 +37,13 @@ def move_behind(
     running.callbacks = [*others[:place], callback, *others[place:]]
 
 
+def surround(
+    running: keras.callbacks.CallbackList, first: keras.callbacks.Callback, last: keras.callbacks.Callback
+) -> None:
+    """Puts a callback before and one behind all others. The list may be calling its callbacks at the moment."""
+    running.callbacks = [first, *running.callbacks, last]
+
+
 def append(running: keras.callbacks.CallbackList, callback: keras.callbacks.Callback) -> None:
     """Adds a callback to the end of the list. The list may be calling its callbacks at the moment."""
     running.callbacks = [*running.callbacks, callback]

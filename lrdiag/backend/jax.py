@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +41,33 @@ class Number(base.Number):
         return super().write(value)
 
 
+class Waits(base.Waits):
+    """Times each batch that the train function draws from the iterator."""
+
+    are_between_steps = False
+
+    def begin_epoch(self) -> None:
+        self._waits: list[float] = []
+
+    def watch(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        state, iterator = arguments
+        self._waits.append(0.0)
+        return state, self._timed(iterator)
+
+    def _timed(self, iterator: Iterator[Any]) -> Iterator[Any]:
+        while True:
+            started = time.perf_counter()
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            self._waits[-1] += time.perf_counter() - started
+            yield batch
+
+    def of_steps(self, seconds: Sequence[float], are_compiled: Sequence[bool]) -> list[float] | None:
+        return self._waits[: len(seconds)]
+
+
 class Engine(base.Engine):
     """The variables of a model are arguments of a compiled function, and those that it changes are among its outputs.
 
@@ -47,6 +75,7 @@ class Engine(base.Engine):
     """
 
     number = Number
+    waits = Waits
     _shapes: Callable[[], Any] = staticmethod(lambda: None)
 
     def compiled(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
@@ -141,6 +170,10 @@ class Engine(base.Engine):
     def keep_mode(self, model: keras.Model) -> Callable[[], None]:
         self.synchronize(model)
         return lambda: setattr(model, "_jax_state_synced", True)  # also if a step was interrupted
+
+    def times_compiled(self, function: Any) -> int | None:
+        size = getattr(function, "_cache_size", None)  # private: JAX has no public counter
+        return None if size is None else int(size())
 
     def synchronize(self, model: keras.Model) -> None:
         model.jax_state_sync()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +12,11 @@ import tensorflow as tf
 from keras import ops, tree
 
 from lrdiag.backend import base
+
+_FIRST_READING = 4
+"""Number of steps in an epoch before the first reading of `tf.data`'s measurements."""
+_REMEMBERED = 100
+"""Number of measurements that `tf.data` keeps."""
 
 
 class Number(base.Number):
@@ -38,10 +45,69 @@ class Number(base.Number):
         return number.numpy()
 
 
+class Waits(base.Waits):
+    """Estimates the waits from what `tf.data` measures: the time from each batch to the request for the next one.
+
+    The train function draws its batch itself, so no clock in Python can tell waiting from computing. `tf.data` measures
+    while autotuning is on, and remembers the last 100 times. They are read a few times in an epoch, in steps that are
+    twice as far apart each time: a reading takes some milliseconds. The iterator is not kept, because its end is part
+    of what is timed.
+    """
+
+    are_between_steps = False
+
+    def __init__(self, model: keras.Model) -> None:
+        super().__init__(model)
+        self._batches = int(model.steps_per_execution)
+        self.begin_epoch()
+
+    def begin_epoch(self) -> None:
+        self._starts: list[float] = []
+        self._windows: list[tuple[slice, float]] = []
+
+    def watch(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        made = len(self._starts)
+        if made >= _FIRST_READING and made & (made - 1) == 0:
+            self._read(arguments[0])
+        self._starts.append(time.perf_counter())
+        return arguments
+
+    def _read(self, iterator: Any) -> None:
+        """Adds the waits of the steps since the last reading. Leaves out the first step, which starts the pipeline."""
+        gaps, last = _seconds_between_batches(iterator), len(self._starts) - 1
+        if len(gaps) < min(_REMEMBERED, self._batches * (last + 1) - 1):
+            return  # `tf.data` left out long ones
+        since = self._windows[-1][0].stop if self._windows else 1
+        first = max(since, last - len(gaps) // self._batches)
+        computed = sum(gaps[-self._batches * (last - first) :])
+        self._windows.append((slice(first, last), max(0.0, self._starts[last] - self._starts[first] - computed)))
+
+    def of_steps(self, seconds: Sequence[float], are_compiled: Sequence[bool]) -> list[float] | None:
+        measured = sum(sum(seconds[steps]) for steps, _ in self._windows)
+        if not measured:
+            return None
+        share = min(1.0, sum(waited for _, waited in self._windows) / measured)
+        waits = [share * each for each in seconds]
+        waits[0] = max(0.0, seconds[0] - (1 - share) * statistics.median(seconds[1:]))  # the pipeline starts
+        return [0.0 if compiled else wait for wait, compiled in zip(waits, are_compiled, strict=True)]
+
+
+def _seconds_between_batches(iterator: Any) -> list[float]:
+    """Returns the last times from a batch to the request for the next one. Empty if `tf.data` doesn't measure them."""
+    dataset = getattr(iterator, "_dataset", None)  # private: without autotuning, the question writes to stderr
+    if dataset is None or dataset.options().autotune.enabled is False:
+        return []
+    try:
+        return [gap / 1e6 for gap in tf.data.experimental.get_model_proto(iterator).gap_times]
+    except tf.errors.OpError:
+        return []
+
+
 class Engine(base.Engine):
     """Variables are part of a graph by reference, so a compiled function needs no model."""
 
     number = Number
+    waits = Waits
 
     def compiled(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
         traced: dict[str, Any] = {}
@@ -93,6 +159,10 @@ class Engine(base.Engine):
     def rounds_to_ten_bits(self) -> bool:
         enabled = tf.config.experimental.tensor_float_32_execution_enabled()
         return enabled and self.accelerator() is not None
+
+    def times_compiled(self, function: Any) -> int | None:
+        count = getattr(function, "experimental_get_tracing_count", None)
+        return None if count is None else int(count())
 
     def set_seed(self, seed: int) -> None:
         tf.random.set_seed(seed)

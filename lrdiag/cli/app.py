@@ -19,9 +19,10 @@ import click
 
 from lrdiag import formats
 from lrdiag.cli.completion import DEFAULT_COMMAND, ConfigCommand, complete_shown, complete_trained_model
-from lrdiag.cli.config_file import config_option, file_gates, option_values
+from lrdiag.cli.config_file import config_option, file_check_settings, file_gates, option_values
 from lrdiag.cli.early import refuse_mistyped
 from lrdiag.cli.effective import with_computed
+from lrdiag.cli.findings import print_checked
 from lrdiag.cli.options import (
     AT_LEAST_ONE,
     SEED,
@@ -40,6 +41,7 @@ from lrdiag.cli.options import (
 from lrdiag.cli.parsing import Choice, Group, underscores_are_hyphens
 from lrdiag.cli.results import (
     BAD_INPUT,
+    GATE_FAILED,
     INTERRUPTED,
     announce,
     exit_by,
@@ -50,10 +52,11 @@ from lrdiag.cli.results import (
     print_result,
 )
 from lrdiag.diagnosis import gates as gating
+from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.gates import Gate, Outcome
 from lrdiag.errors import LrdiagError, NoSuggestion, SettingsError
 from lrdiag.settings import DiagnoseSettings, Settings, require_baseline
-from lrdiag.vocabulary import ENGINES, PREPROCESSINGS, RULES, SCHEDULES
+from lrdiag.vocabulary import ENGINES, FAIL_ON, PREPROCESSINGS, RULES, SCHEDULES
 
 if TYPE_CHECKING:
     from lrdiag.cli.console import ConsoleProgress
@@ -112,10 +115,18 @@ def main() -> None:
 @run_options
 @config_option
 @verbose_option
-def train_and_report(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...], **options: Any) -> None:
+def train_and_report(
+    open_page: bool,
+    as_json: bool,
+    quiet: bool,
+    gates: tuple[Gate, ...],
+    check_settings: CheckSettings,
+    **options: Any,
+) -> None:
     """Find a learning rate, train a model, evaluate it, and write a report on one page."""
     started = time.perf_counter()
-    settings = Settings(**options, gates=_all_gates(gates, compared=options["baseline"] is not None))
+    gates = _all_gates(gates, compared=options["baseline"] is not None)
+    settings = Settings(**options, gates=gates, check_settings=_all_check_settings(check_settings))
     progress = _start(settings, quiet)
     from lrdiag.main_job import run_main_job
 
@@ -143,19 +154,64 @@ def train_and_report(open_page: bool, as_json: bool, quiet: bool, gates: tuple[G
 @run_options
 @config_option
 @verbose_option
-def diagnose(open_page: bool, as_json: bool, quiet: bool, gates: tuple[Gate, ...], **options: Any) -> None:
+def diagnose(
+    open_page: bool,
+    as_json: bool,
+    quiet: bool,
+    gates: tuple[Gate, ...],
+    check_settings: CheckSettings,
+    **options: Any,
+) -> None:
     """Evaluate the trained MODEL and write a report on one page.
 
     MODEL is a .keras or .h5 file, the folder of a run or of a SavedModel, or module:function. The data of a run is used
     again unless --data is given.
     """
     started = time.perf_counter()
-    settings = DiagnoseSettings(**options, gates=_all_gates(gates, compared=options["baseline"] is not None))
+    gates = _all_gates(gates, compared=options["baseline"] is not None)
+    settings = DiagnoseSettings(**options, gates=gates, check_settings=_all_check_settings(check_settings))
     progress = _start(settings, quiet)
     from lrdiag.pipeline import diagnose_saved
 
     result = diagnose_saved(settings, progress, command=_command(), started=started)
     _conclude(result.run, settings.out, settings.gates, open_page, as_json, quiet)
+
+
+@main.command(context_settings={"show_default": True})
+@training_options
+@click.option("--epochs", type=AT_LEAST_ONE, help="Passes over the training set that are planned.")
+@click.option(
+    "--learning-rate",
+    type=float,
+    help="Learning rate that is planned.  [default: that of Keras for the optimizer; a compiled model has its own]",
+)
+@click.option(
+    "--fail-on",
+    type=Choice((*FAIL_ON, "never")),
+    default=FAIL_ON[0],
+    help="Exit with code 3 if a finding is an error, or if it is an error or a warning. Accepted findings don't count.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print findings and checks as JSON.")
+@quiet_option
+@config_option
+@verbose_option
+def check(learning_rate: float | None, fail_on: str, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Check a model and its training data before training, and print what is wrong.
+
+    A model of module:function that is compiled is checked as it is. Other models are compiled as train-and-report
+    compiles them.
+    """
+    settings = Settings(**options, check_settings=file_check_settings(click.get_current_context()))
+    progress = _start(settings, quiet)
+    from lrdiag.pipeline import run_check
+
+    result = run_check(settings, progress, learning_rate=learning_rate)
+    if as_json:
+        print_json(asdict(result))
+    elif not quiet:
+        print_checked(result)
+    if result.errors or (result.warnings and fail_on == "warning"):
+        sys.exit(0 if fail_on == "never" else GATE_FAILED)
 
 
 @main.command(context_settings={"show_default": True})
@@ -238,7 +294,13 @@ def _check_plot(file: Path | None) -> None:
 @config_option
 @verbose_option
 def report(
-    run_dir: Path, baseline: Path | None, gates: tuple[Gate, ...], as_json: bool, quiet: bool, **page: Any
+    run_dir: Path,
+    baseline: Path | None,
+    gates: tuple[Gate, ...],
+    check_settings: CheckSettings,
+    as_json: bool,
+    quiet: bool,
+    **page: Any,
 ) -> None:
     """Write the page of the run folder RUN_DIR again, and compare the run with a baseline if one is given."""
     from lrdiag.record import folder as run_folder
@@ -246,11 +308,12 @@ def report(
     loaded = run = run_folder.load(run_dir)
     gates = _all_gates(gates, compared=baseline is not None or run.diagnosis.comparison is not None)
     gating.refuse_unknown_classes(gates, run.diagnosis.dataset.classes)
+    check_settings = _all_check_settings(check_settings)
     if baseline is not None:
         from lrdiag.report.baseline import set_beside
 
-        run = set_beside(run_folder.load_baseline(baseline), run)
-    run, outcomes = _checked(run, gates)
+        run = set_beside(run_folder.load_baseline(baseline), run, check_settings)
+    run, outcomes = _checked(run, check_settings, gates)
     if run != loaded:
         run_folder.save(run_dir, run)
     _write(run, run_dir, **page)
@@ -269,19 +332,27 @@ def report(
 @config_option
 @verbose_option
 def compare(
-    base: Path, head: Path, out: Path | None, gates: tuple[Gate, ...], as_json: bool, quiet: bool, **page: Any
+    base: Path,
+    head: Path,
+    out: Path | None,
+    gates: tuple[Gate, ...],
+    check_settings: CheckSettings,
+    as_json: bool,
+    quiet: bool,
+    **page: Any,
 ) -> None:
     """Compare two runs on the same test images. BASE and HEAD are run folders or their report.json."""
     from lrdiag.record import folder as run_folder
     from lrdiag.report.baseline import set_beside
 
     gates = _all_gates(gates, compared=True)
+    check_settings = _all_check_settings(check_settings)
     with nullcontext() if out is None else run_folder.new_folder(out):
         head_report = run_folder.report_of(head)
         # Its own pictures are needed only if they are written again.
         read = run_folder.load_baseline if out is None else run_folder.load_report
-        run = set_beside(run_folder.load_baseline(base), read(head_report))
-        run, outcomes = _checked(run, gates)
+        run = set_beside(run_folder.load_baseline(base), read(head_report), check_settings)
+        run, outcomes = _checked(run, check_settings, gates)
         if out is not None:
             earlier = run_folder.earlier_files(out)
             run_folder.save(out, run)
@@ -292,12 +363,15 @@ def compare(
     exit_by(gates, outcomes, quiet)
 
 
-def _checked(run: Run, gates: tuple[Gate, ...]) -> tuple[Run, list[Outcome]]:
-    """Returns the run with the outcomes of its gates, and the outcomes."""
+def _checked(run: Run, check_settings: CheckSettings, gates: tuple[Gate, ...]) -> tuple[Run, list[Outcome]]:
+    """Returns the run with these settings of the checks and the outcomes of its gates, and the outcomes."""
+    from lrdiag.diagnosis.findings.checking import with_settings
+
+    diagnosis = with_settings(run.diagnosis, check_settings)
     if not gates:  # an earlier outcome stays
-        return run, []
-    outcomes = gating.check(gates, run.diagnosis)
-    return replace(run, diagnosis=gating.with_outcomes(run.diagnosis, outcomes)), outcomes
+        return replace(run, diagnosis=diagnosis), []
+    outcomes = gating.check(gates, diagnosis)
+    return replace(run, diagnosis=gating.with_outcomes(diagnosis, outcomes)), outcomes
 
 
 @main.command(cls=ConfigCommand, context_settings={"ignore_unknown_options": True})
@@ -353,6 +427,11 @@ def _all_gates(given: tuple[Gate, ...], *, compared: bool) -> tuple[Gate, ...]:
     """Returns the gates of the command line and the options file. Only the former require a baseline."""
     require_baseline(given, given=compared)
     return gating.overridden(file_gates(click.get_current_context()), by=given)
+
+
+def _all_check_settings(given: CheckSettings) -> CheckSettings:
+    """Returns the settings of the checks of the options file and the command line."""
+    return file_check_settings(click.get_current_context()).overridden(by=given)
 
 
 def _start(settings: Settings | DiagnoseSettings, quiet: bool) -> ConsoleProgress:

@@ -1,7 +1,8 @@
 """Options from a file: `[tool.lrdiag]` of the nearest pyproject.toml, or the file that `--config` names.
 
 The values become click's `default_map`, so the command line and the environment take precedence, and click knows the
-source of each value. The whole file is checked, whichever command runs.
+source of each value. The whole file is checked, whichever command runs. The tables `checks` and `accept` are for all
+commands.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from click.core import ParameterSource
 
 from lrdiag.cli.options import VERBOSE
 from lrdiag.diagnosis import gates as gating
+from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.gates import Gate
 from lrdiag.errors import SettingsError, did_you_mean
 from lrdiag.settings import LearningRate, read_data
@@ -27,8 +29,11 @@ PYPROJECT = "pyproject.toml"
 COMMAND_LINE = "command line"
 
 _OPTION = "config_file"
+_NOT_IN_A_FILE = (_OPTION, "skip_check")  # a file has the table `checks`
+_TABLES = ("checks", "accept")
 _FILE = "lrdiag.cli.config_file.file"
 _GATES = "lrdiag.cli.config_file.gates"
+_CHECKS = "lrdiag.cli.config_file.checks"
 _RULES = {rule.replace("-", "_"): rule for rule in GATE_RULES}
 _SEPARATORS = {"augment": ",", "learning_rate": ":", "image_size": "x"}
 """The separator of a list, for options that take several values in one text."""
@@ -113,9 +118,10 @@ def _configure(ctx: click.Context, _param: click.Parameter, given: str | None) -
     file = given or _nearest_pyproject()
     if file is None:
         return
-    values = _read(_load(file), _commands(ctx))[cast(str, ctx.command.name)]
+    table = _load(file)
+    values = _read(table, _commands(ctx))[cast(str, ctx.command.name)]
     ctx.default_map = dict(values.defaults)
-    ctx.meta.update({_FILE: file, _GATES: values.gates})
+    ctx.meta.update({_FILE: file, _GATES: values.gates, _CHECKS: _check_settings(table)})
 
 
 config_option = click.option(
@@ -136,12 +142,18 @@ def file_gates(ctx: click.Context) -> tuple[Gate, ...]:
     return gates
 
 
+def file_check_settings(ctx: click.Context) -> CheckSettings:
+    """Returns the settings of the checks that the file has."""
+    settings: CheckSettings = ctx.meta.get(_CHECKS, AS_IN_THE_TABLE)
+    return settings
+
+
 def option_values(command: click.Command, arguments: list[str], parent: click.Context) -> list[OptionValue]:
-    """Returns the options and gates that `command` would have with `arguments`, with their sources."""
+    """Returns the options, gates and check settings that `command` would have with `arguments`, with their sources."""
     bare = copy.copy(command)
     bare.params = [param for param in command.params if isinstance(param, click.Option)]
     ctx = bare.make_context(command.name, arguments, parent=parent)
-    return [*_options_of(ctx), *_gates_of(ctx)]
+    return [*_options_of(ctx), *_gates_of(ctx), *_checks_of(ctx)]
 
 
 def _options_of(ctx: click.Context) -> Iterator[OptionValue]:
@@ -164,9 +176,34 @@ def _source(ctx: click.Context, option: click.Option) -> str:
 
 
 def _gates_of(ctx: click.Context) -> Iterator[OptionValue]:
-    given = ctx.params.get("fail_under", ()) + ctx.params.get("fail_if_worse", ())
+    given = tuple(gate for name in _RULES for gate in ctx.params.get(name, ()))
     for gate in gating.overridden(file_gates(ctx), by=given):
-        yield OptionValue(f"{gate.rule}.{gate.name}", gate.limit, COMMAND_LINE if gate in given else ctx.meta[_FILE])
+        source = COMMAND_LINE if gate in given else ctx.meta[_FILE]
+        if gate.rule == "fail-on":
+            yield OptionValue(gate.rule, gate.name, source)
+        else:
+            yield OptionValue(f"{gate.rule}.{gate.name}", gate.limit, source)
+
+
+def _checks_of(ctx: click.Context) -> Iterator[OptionValue]:
+    skipped: CheckSettings = ctx.params.get("skip_check", AS_IN_THE_TABLE)
+    for code in sorted(skipped.off):
+        yield OptionValue(f"checks.{code}", False, COMMAND_LINE)
+    in_file = file_check_settings(ctx)
+    values: dict[str, str | float | bool] = {f"checks.{code}": False for code in sorted(in_file.off - skipped.off)}
+    values |= {f"checks.{code}.severity": severity for code, severity in in_file.severities.items()}
+    values |= {f"checks.{code}.threshold": threshold for code, threshold in in_file.thresholds.items()}
+    values |= {f"accept.{code}": reason for code, reason in in_file.accepted.items()}
+    for name, value in values.items():
+        yield OptionValue(name, value, ctx.meta[_FILE])
+
+
+def _check_settings(table: _Table) -> CheckSettings:
+    checks, accept = (table.sub_table(name).entries if name in table.entries else None for name in _TABLES)
+    try:
+        return CheckSettings.of(checks, accept)
+    except SettingsError as error:
+        raise SettingsError(f"{table}: {error}") from error
 
 
 def _nearest_pyproject() -> str | None:
@@ -203,7 +240,7 @@ def _keys(command: click.Command) -> dict[str, _Key]:
     return {
         name.removeprefix("--"): _Key(option, negated=name in option.secondary_opts)
         for option in command.params
-        if isinstance(option, click.Option) and option.name != _OPTION
+        if isinstance(option, click.Option) and option.name not in _NOT_IN_A_FILE
         for name in (*option.opts, *option.secondary_opts)
         if name.startswith("--")
     }
@@ -213,7 +250,7 @@ def _read(table: _Table, commands: Mapping[str, Mapping[str, _Key]]) -> dict[str
     """Returns the values for each command: those for all commands, overridden by its own table."""
     own = [(_dashed(key), table.sub_table(key)) for key in table.entries if _dashed(key) in commands]
     shared = replace(table, entries={key: table.entries[key] for key in table.entries if _dashed(key) not in commands})
-    _require_known(shared, {name for keys in commands.values() for name in keys} | set(commands), "lrdiag")
+    _require_known(shared, {name for keys in commands.values() for name in keys} | {*commands, *_TABLES}, "lrdiag")
     values = {name: _values_of(shared, keys) for name, keys in commands.items()}
     for name, of_its_own in own:
         _require_known(of_its_own, commands[name], name)

@@ -16,15 +16,16 @@ import click
 from lrdiag import formats
 
 if TYPE_CHECKING:
+    from lrdiag.diagnosis.findings.checking import Checked
     from lrdiag.record.facts import Diagnosis, Finding
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
-_LIMIT = 300
-"""Characters of a title, of the evidence and of the advice."""
+_LIMIT = 600
+"""Characters of a title, and of each other text of a finding."""
 
 
 def print_findings(diagnosis: Diagnosis) -> None:
-    """Prints the notes, how many findings there are, and each finding with its evidence and advice, on stderr."""
+    """Prints the notes, how many findings there are, and each finding with its texts and its effects, on stderr."""
     from lrdiag.report.sections.findings import sentence
 
     for note in diagnosis.notes:
@@ -34,12 +35,26 @@ def print_findings(diagnosis: Diagnosis) -> None:
         _print_finding(finding)
 
 
+def print_checked(result: Checked) -> None:
+    """Prints the findings of `lrdiag check` on stdout: how many there are, and each finding with its texts."""
+    from lrdiag.report.sections.findings import counted
+
+    passed = sum(check.status == "passed" for check in result.checks)
+    found = counted(result.findings)
+    _print(_lines(f"{found or 'No findings.'} {formats.plural(passed, 'check')} passed."))
+    for finding in result.findings:
+        _print_finding(finding)
+
+
 def _print_finding(finding: Finding) -> None:
     severity = click.style(finding.severity, fg=_COLOURS[finding.severity], bold=True)
     _print(_lines(f"{finding.severity}: {finding.title}").replace(finding.severity, severity, 1))
-    for text in (finding.evidence, finding.advice):
+    what_to_do = ("What to do", finding.advice) if finding.accepted is None else ("Accepted", finding.accepted)
+    for label, text in (("", finding.evidence), ("", finding.why), what_to_do):
         if text:
-            _print(_lines(text, indent="  "))
+            _print(_lines(f"{label}: {text}" if label else text, indent="  "))
+    for effect in finding.effects:
+        _print(_lines(f"Explains: {effect.title}", indent="  "))
 
 
 def _print(lines: str) -> None:

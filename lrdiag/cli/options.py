@@ -11,9 +11,20 @@ import click
 
 from lrdiag.cli.completion import complete_augmentations, complete_data, complete_network
 from lrdiag.cli.parsing import Choice
+from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.gates import Gate
 from lrdiag.settings import MAX_SEED, LearningRate, Settings, read_augmentations, read_data, read_image_size
-from lrdiag.vocabulary import ASSETS, AUGMENTATIONS, DATA_NAMES, NETWORKS, OPTIMIZERS, RESIZES, GateRule, canonical
+from lrdiag.vocabulary import (
+    ASSETS,
+    AUGMENTATIONS,
+    DATA_NAMES,
+    FAIL_ON,
+    NETWORKS,
+    OPTIMIZERS,
+    RESIZES,
+    GateRule,
+    canonical,
+)
 
 VERBOSE = "lrdiag.verbose"
 AT_LEAST_ONE = click.IntRange(min=1)
@@ -120,7 +131,7 @@ training_options = _options(
 
 
 def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds `--fail-under` and `--fail-if-worse`, which the command receives as `gates`."""
+    """Adds the options of gates, which the command receives as `gates`, and `--skip-check`, as `check_settings`."""
 
     @_options(
         click.option(
@@ -139,16 +150,45 @@ def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Exit with code 3 if the accuracy is lower than the baseline's by more, such as 0.01, or the recall "
             "of a class: recall.cat=0.05. Can be repeated.",
         ),
+        click.option(
+            "--fail-on",
+            type=Choice(FAIL_ON),
+            callback=_read_fail_on,
+            help="Exit with code 3 if a finding is an error, or if it is an error or a warning. Accepted findings "
+            "do not count.",
+        ),
+        click.option(
+            "--skip-check",
+            metavar="CODE",
+            multiple=True,
+            callback=_read_skipped,
+            help="Turn a check off, such as weak-class. Can be repeated.",
+        ),
     )
     @functools.wraps(command)
-    def gated(*, fail_under: tuple[Gate, ...], fail_if_worse: tuple[Gate, ...], **arguments: Any) -> Any:
-        return command(gates=fail_under + fail_if_worse, **arguments)
+    def gated(
+        *,
+        fail_under: tuple[Gate, ...],
+        fail_if_worse: tuple[Gate, ...],
+        fail_on: tuple[Gate, ...],
+        skip_check: CheckSettings,
+        **arguments: Any,
+    ) -> Any:
+        return command(gates=fail_under + fail_if_worse + fail_on, check_settings=skip_check, **arguments)
 
     return gated
 
 
 def _reading(rule: GateRule) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[Gate, ...]]:
     return lambda _ctx, _param, texts: tuple(Gate.parse(rule, text) for text in texts)
+
+
+def _read_fail_on(_ctx: click.Context, _param: click.Parameter, severity: str | None) -> tuple[Gate, ...]:
+    return () if severity is None else (Gate.parse("fail-on", severity),)
+
+
+def _read_skipped(_ctx: click.Context, _param: click.Parameter, codes: tuple[str, ...]) -> CheckSettings:
+    return CheckSettings.of(dict.fromkeys(codes, False))
 
 
 baseline_option = click.option(

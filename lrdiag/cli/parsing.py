@@ -16,7 +16,7 @@ HEADINGS = {
     "Training": ("epochs", "optimizer", "schedule", "learning_rate"),
     "Computation": ("batch_size", "seed", "mixed_precision"),
     "Range test": ("start_lr", "end_lr", "iterations", "mode", "repeats", "rule", "plot"),
-    "Comparison and gates": ("baseline", "fail_under", "fail_if_worse"),
+    "Comparison, gates and checks": ("baseline", "fail_under", "fail_if_worse", "fail_on", "skip_check"),
     "Report": ("out", "assets", "templates", "open_page"),
 }
 """The options under each heading of `--help`, in this order. An option that is not listed comes after these."""

@@ -33,9 +33,9 @@ class CheckSettings:
     """
 
     off: frozenset[str] = frozenset()
-    severities: Mapping[str, Severity] = field(default_factory=dict)
-    thresholds: Mapping[str, float] = field(default_factory=dict)
-    accepted: Mapping[str, str] = field(default_factory=dict)
+    severities: Mapping[str, Severity] = field(default_factory=dict, hash=False)
+    thresholds: Mapping[str, float] = field(default_factory=dict, hash=False)
+    accepted: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @classmethod
     def of(
@@ -77,6 +77,10 @@ class CheckSettings:
             {**self.thresholds, **by.thresholds},
             {**self.accepted, **by.accepted},
         )
+
+
+AS_IN_THE_TABLE = CheckSettings()
+"""The settings that change nothing."""
 
 
 def _entries(name: str, value: object) -> list[tuple[str, object]]:

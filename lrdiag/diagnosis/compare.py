@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from math import sqrt
 
+from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.evidence import Evidence
 from lrdiag.diagnosis.findings.checking import check_again
 from lrdiag.errors import ComparisonError
@@ -53,9 +54,12 @@ def compare(base: Diagnosis, head: Diagnosis) -> Comparison:
     )
 
 
-def with_comparison(head: Diagnosis, comparison: Comparison) -> Diagnosis:
+def with_comparison(
+    head: Diagnosis, comparison: Comparison, check_settings: CheckSettings = AS_IN_THE_TABLE
+) -> Diagnosis:
     """Returns the facts of a run with its comparison, and applies the rules that need one."""
-    return check_again(Evidence(dataclasses.replace(head, comparison=comparison)), "comparison")
+    evidence = Evidence(dataclasses.replace(head, comparison=comparison))
+    return check_again(evidence, "comparison", settings=check_settings)
 
 
 def refuse_other_images(base: DatasetFacts, head: DatasetFacts) -> None:

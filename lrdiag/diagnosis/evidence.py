@@ -12,7 +12,7 @@ import numpy as np
 
 from lrdiag.record.agreement import Agreement
 from lrdiag.record.arrays import Heatmaps, Predictions
-from lrdiag.record.facts import Comparison, Diagnosis, MadeBy, RangeTestFacts, TrainingRun, TrainingSample
+from lrdiag.record.facts import Comparison, Diagnosis, MadeBy, RangeTestFacts, TimeSpent, TrainingRun, TrainingSample
 from lrdiag.record.observed import (
     NOTHING,
     Compiled,
@@ -41,6 +41,7 @@ Need = Literal[
     "epochs",
     "corrected",
     "training",
+    "time",
     "range_test",
     "train_sample",
     "comparison",
@@ -64,6 +65,7 @@ MISSING: dict[Need, str] = {
     "epochs": "the epochs were not observed",
     "corrected": "training and validation images are scaled alike",
     "training": "training was not recorded",
+    "time": "where the time went was not recorded",
     "range_test": "no range test was run",
     "train_sample": "the training images were not evaluated",
     "comparison": "the run was not compared with a baseline",
@@ -107,6 +109,7 @@ class Evidence:
         inspection: What was observed of the model, its training data and its training run.
         run: The record of the training run so far, if the model was not evaluated yet.
         maker: The part of lrdiag that trains or evaluates the model, if it was not evaluated yet.
+        typed: The command line that repeats the run, if the model was not evaluated yet.
     """
 
     evaluation: Diagnosis | None = None
@@ -118,6 +121,7 @@ class Evidence:
     inspection: Inspection = NOTHING
     run: TrainingRun | None = None
     maker: MadeBy = "diagnose"
+    typed: str = ""
 
     @property
     def facts(self) -> Diagnosis:
@@ -130,9 +134,19 @@ class Evidence:
         return self.maker if self.evaluation is None else self.evaluation.made_by
 
     @property
+    def command(self) -> str:
+        """The command line that repeats the run. Empty in Python."""
+        return self.typed if self.evaluation is None else self.evaluation.command
+
+    @property
     def training(self) -> TrainingRun | None:
         """The record of the training run with its steps, or `None`."""
         return self.run if self.evaluation is None else self.evaluation.training
+
+    @property
+    def time(self) -> TimeSpent | None:
+        """Where the time of the training run went, or `None`."""
+        return None if self.training is None else self.training.time
 
     @property
     def range_test(self) -> RangeTestFacts | None:

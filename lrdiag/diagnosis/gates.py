@@ -1,7 +1,8 @@
 """Gates: limits that a run must meet, from the command line or from an options file.
 
 A gate is a name and a share: `accuracy=0.78`, `recall.cat=60%`. The share is the minimum of the figure, or the most by
-which it may be below the baseline. A share alone is one of the accuracy: `0.78`.
+which it may be below the baseline. A share alone is one of the accuracy: `0.78`. A gate on findings is the least severe
+one that fails: `error` or `warning`.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lrdiag.errors import SettingsError, did_you_mean
-from lrdiag.vocabulary import GateRule, canonical
+from lrdiag.vocabulary import FAIL_ON, GateRule, canonical
 
 if TYPE_CHECKING:
     from lrdiag.record.facts import Diagnosis, GateFacts
 
-FIGURES: dict[GateRule, tuple[str, ...]] = {
+NAMES: dict[GateRule, tuple[str, ...]] = {
     "fail-under": ("accuracy", "recall", "precision", "f1"),
     "fail-if-worse": ("accuracy", "recall"),
+    "fail-on": FAIL_ON,
 }
 ACCURACY = "accuracy"
+_ALONE = (ACCURACY, *FAIL_ON)
+"""Names that no name of a class follows."""
 _ROUNDING = 1e-9  # in floating point, 0.79 - 0.78 is more than 0.01
 
 
@@ -36,8 +40,10 @@ class Gate:
 
     Attributes:
         rule: `"fail-under"`: the figure must be `limit` or more. `"fail-if-worse"`: it may be worse by `limit`.
-        name: `accuracy`, or `recall.`, `precision.` or `f1.` with the name of a class.
-        limit: A share between 0 and 1.
+            `"fail-on"`: there may be `limit` findings.
+        name: `accuracy`, or `recall.`, `precision.` or `f1.` with the name of a class. For `"fail-on"`, `error` or
+            `warning`: the least severity of the findings that count.
+        limit: A share between 0 and 1; 0 for `"fail-on"`.
 
     Raises:
         SettingsError: If the figure does not exist, or the limit is not between 0 and 1.
@@ -49,10 +55,10 @@ class Gate:
 
     def __post_init__(self) -> None:
         figure, dot, name = self.name.partition(".")
-        known = FIGURES[self.rule]
+        known = NAMES[self.rule]
         figure = canonical(figure, known)
-        if figure not in known or (figure == ACCURACY) == bool(dot) or (dot and not name):
-            forms = ", ".join(ACCURACY if each == ACCURACY else f"{each}.<class>" for each in known)
+        if figure not in known or (figure in _ALONE) == bool(dot) or (dot and not name):
+            forms = ", ".join(each if each in _ALONE else f"{each}.<class>" for each in known)
             raise SettingsError(f"`{self.rule}` takes {forms}. Received: {self.name!r}{did_you_mean(figure, known)}")
         object.__setattr__(self, "name", f"{figure}{dot}{name}")
         if not 0 <= self.limit <= 1:
@@ -71,6 +77,8 @@ class Gate:
             >>> Gate.parse("fail-under", "78%"), Gate.parse("fail-if-worse", "recall.cat=0.05").name
             (Gate(rule='fail-under', name='accuracy', limit=0.78), 'recall.cat')
         """
+        if rule == "fail-on":
+            return cls(rule, text, 0.0)
         name, named, limit = text.rpartition("=")
         return cls(rule, name if named else ACCURACY, _share(rule, limit, text))
 
@@ -103,17 +111,19 @@ class Outcome:
 
     def __str__(self) -> str:
         state = "passed" if self.passed else "FAILED"
-        return f"{state} {self.gate.name}: {_expectation(self.gate.rule, self.gate.limit, self.actual)}"
+        return f"{state} {_description(self.gate.rule, self.gate.name, self.gate.limit, self.actual)}"
 
 
 def describe(facts: GateFacts) -> str:
     """Describes a recorded outcome: the figure, what was expected and what was measured."""
-    return f"{facts.name}: {_expectation(facts.rule, facts.limit, facts.actual)}"
+    return _description(facts.rule, facts.name, facts.limit, facts.actual)
 
 
-def _expectation(rule: GateRule, limit: float, actual: float | None) -> str:
+def _description(rule: GateRule, name: str, limit: float, actual: float | None) -> str:
+    if rule == "fail-on":
+        return f"findings: expected no {' or '.join(_unwanted(name))}, actual {actual:g}"
     expected = f"{'at least' if rule == 'fail-under' else 'worse by at most'} {limit:g}"
-    return f"expected {expected}, actual {_measured(rule, actual)}"
+    return f"{name}: expected {expected}, actual {_measured(rule, actual)}"
 
 
 def _measured(rule: GateRule, actual: float | None) -> str:
@@ -159,16 +169,25 @@ def check(gates: Iterable[Gate], diagnosis: Diagnosis) -> list[Outcome]:
     """
     gates = list(gates)
     refuse_unknown_classes(gates, diagnosis.dataset.classes)
-    outcomes = [_check(gate, diagnosis) for gate in gates if gate.rule == "fail-under" or diagnosis.comparison]
+    outcomes = [_check(gate, diagnosis) for gate in gates if gate.rule != "fail-if-worse" or diagnosis.comparison]
     return sorted(outcomes, key=lambda outcome: outcome.passed)
 
 
 def _check(gate: Gate, diagnosis: Diagnosis) -> Outcome:
+    if gate.rule == "fail-on":
+        unwanted = _unwanted(gate.name)
+        found = sum(finding.severity in unwanted for finding in diagnosis.outstanding)
+        return Outcome(gate, float(found), not found)
     if gate.rule == "fail-under":
         actual = _figure(gate.name, diagnosis)
         return Outcome(gate, actual, actual is not None and actual >= gate.limit - _ROUNDING)
     decrease = _decrease(gate.name, diagnosis)
     return Outcome(gate, decrease, decrease is not None and decrease <= gate.limit + _ROUNDING)
+
+
+def _unwanted(severity: str) -> list[str]:
+    """The severities at which a gate on findings fails."""
+    return [each for each in FAIL_ON if FAIL_ON.index(each) <= FAIL_ON.index(severity)]
 
 
 def _figure(name: str, diagnosis: Diagnosis) -> float | None:
@@ -209,6 +228,8 @@ def read_gates(rule: GateRule, limits: object) -> tuple[Gate, ...]:
     Raises:
         SettingsError: If `limits` is none of these.
     """
+    if rule == "fail-on" and not isinstance(limits, str):
+        raise SettingsError(f"`fail-on` takes {' or '.join(FAIL_ON)}. Received: {limits!r}")
     if isinstance(limits, Mapping):
         return tuple(Gate(rule, name, _share(rule, limit, {name: limit})) for name, limit in _flat(limits))
     if isinstance(limits, list):
@@ -229,4 +250,9 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 def overridden(gates: Iterable[Gate], by: Iterable[Gate]) -> tuple[Gate, ...]:
     """Joins two sets of gates; `by` has precedence if both have a gate with the same rule and name."""
-    return tuple({(gate.rule, gate.name): gate for gate in [*gates, *by]}.values())
+    return tuple({_overridden_by(gate): gate for gate in [*gates, *by]}.values())
+
+
+def _overridden_by(gate: Gate) -> tuple[str, str]:
+    """What two gates share if the later one has precedence. A run has one gate on findings."""
+    return gate.rule, "" if gate.rule == "fail-on" else gate.name

@@ -73,7 +73,8 @@ def _is_drawn_by(values: np.ndarray, initializer: keras.Initializer) -> bool | N
     largest = np.abs(drawn).max() * (1 + 20 / values.size if is_bounded else 1.5)
     if np.abs(values).max() > largest:
         return False
-    return _distance(values.ravel(), drawn.ravel()) < _SIGNIFICANT * (2 / min(values.size, _SAMPLE)) ** 0.5
+    critical: float = _SIGNIFICANT * (2 / min(values.size, _SAMPLE)) ** 0.5
+    return _distance(values.ravel(), drawn.ravel()) < critical
 
 
 def _another_seed(initializer: keras.Initializer) -> dict[str, int]:

@@ -17,7 +17,7 @@ from lrdiag.backend.pipelines import is_dataset, length_of, without_autotuning
 from lrdiag.data.inputs import number_of_batches
 from lrdiag.inspection.labels import describe
 from lrdiag.record.arrays import LabelledImages
-from lrdiag.record.observed import ImageSet, Values
+from lrdiag.record.observed import MOST_NOT_FINITE, ImageSet, Values
 
 SAMPLE = 2_000
 """Images of a sample, at most."""
@@ -27,7 +27,6 @@ _SECONDS = 0.5  # that looking at the batches of a dataset may take, apart from 
 _BATCHES = 200
 _IN_ORDER = 16  # batches whose classes are counted
 _CHUNK = 2_000  # images that are checked at once
-_MOST = 100
 _SEED = 0
 
 
@@ -170,7 +169,7 @@ def _of_batches(given: GivenImages) -> tuple[Sample, ImageSet]:
         looked_at=seen.images,
         values=values_of(picture_of(sample.inputs)[:_PIXELS]),
         sampled=min(len(sample), _PIXELS),
-        not_finite=tuple(seen.not_finite[:_MOST]),
+        not_finite=tuple(seen.not_finite[:MOST_NOT_FINITE]),
         checked=seen.images,
         labels=describe(np.concatenate(seen.labels)),
         batch_size=first,
@@ -223,7 +222,7 @@ def values_of(images: np.ndarray) -> Values:
     values = np.where(np.isfinite(values), values, np.nan)
     if not len(values) or np.isnan(values).all():
         raise NotReadable("no value of the images is finite")
-    channels = ()
+    channels: tuple[tuple[float, float], ...] = ()
     if values.ndim > 3 and values.shape[-1] <= 4:
         axes = tuple(range(values.ndim - 1))
         channels = tuple(zip(np.nanmean(values, axes).tolist(), np.nanstd(values, axes).tolist(), strict=True))
@@ -238,7 +237,7 @@ def values_of(images: np.ndarray) -> Values:
 
 
 def _not_finite(images: np.ndarray) -> tuple[int, ...]:
-    """Returns the indices of images with NaN or infinite values, at most 100."""
+    """Returns the indices of images with NaN or infinite values, at most `MOST_NOT_FINITE`."""
     if images.dtype.kind not in "fc":
         return ()
     found: list[int] = []
@@ -248,7 +247,7 @@ def _not_finite(images: np.ndarray) -> tuple[int, ...]:
             sums = chunk.sum(axis=1, dtype=np.float32 if chunk.dtype.itemsize < 8 else None)
         suspects = np.flatnonzero(~np.isfinite(sums))  # a sum can overflow although all values are finite
         found += [start + int(each) for each in suspects if not np.isfinite(chunk[each]).all()]
-    return tuple(found[:_MOST])
+    return tuple(found[:MOST_NOT_FINITE])
 
 
 def shared_images(training: Any, validation: Any) -> float | None:

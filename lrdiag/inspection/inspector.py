@@ -15,12 +15,15 @@ from lrdiag.backend.probe import probe
 from lrdiag.explain.loss import compiled_loss, takes_logits
 from lrdiag.inspection.images import GivenImages, NotReadable, Sample, look_at, picture_of, shared_images
 from lrdiag.inspection.labels import classes_of
+from lrdiag.inspection.likeness import likeness
 from lrdiag.inspection.network import augmenting, kernel_of, leaves, observe, outputs_of, to_numpy
 from lrdiag.inspection.trial import NoTrial, try_updates
 from lrdiag.inspection.wiring import compiled, planned_rates, recovers
 from lrdiag.record.observed import NOTHING, Corrected, EpochState, Inspection, Layer, Scores, Start, Trial
 
-_IMAGES, _FEWEST = 64, 8  # of a pass
+MOST_IMAGES = 64
+"""Images of a pass, at most."""
+_FEWEST = 8
 _VALUES = 2**20  # in the images of a pass
 _ALIKE = 0.1  # how far the scale of two sets may differ before a correction is tried
 
@@ -60,6 +63,9 @@ class Inspector:
             except NotReadable as reason:
                 self._miss(f"{name}_data", str(reason))
                 continue
+            except Exception as error:  # a dataset of the user may raise anything
+                self._miss(f"{name}_data", f"reading the data failed ({type(error).__name__}: {error})")
+                continue
             if name == "training":
                 self.training = sample
                 self._note(training_data=facts)
@@ -86,10 +92,14 @@ class Inspector:
         if getattr(self._model, "optimizer", None) is not None:
             self._attempt("rates", lambda: planned_rates(self._model.optimizer, updates, callbacks))
         self._pass(self.training, with_gradients=True)
+        self.remember_weights()
+
+    def remember_weights(self) -> None:
+        """Keeps the weights at the beginning of the first epoch, to measure how far it moves them."""
         self._before = [to_numpy(each.value) for each in self._model.trainable_variables]
 
     def look_at_epoch(self, epoch: int, updates: int) -> None:
-        """Observes what an epoch did.
+        """Observes what an epoch did. The first one compares with `remember_weights`.
 
         Args:
             epoch: Its number, counted from 1.
@@ -123,6 +133,8 @@ class Inspector:
             return self._miss("layers", self.seen.reasons.get("training_data", "no images were available"))
         few = sample.first(_pass_size(sample))
         try:
+            if not self._model.built:
+                self._model(tree.map_structure(ops.convert_to_tensor, few.inputs))
             with unnoticed(self._model):
                 inputs = tree.map_structure(ops.convert_to_tensor, few.inputs)
                 gradients, loss = self._gradients(few) if with_gradients else ({}, None)
@@ -205,13 +217,8 @@ class Inspector:
         layers = augmenting(self._model)
         if not layers:
             return None
-        changed, plain = (
-            outputs_of(self._model, inputs, layers, training=training)[-1].reshape(len(picture_of(inputs)), -1)
-            for training in (True, False)
-        )
-        first, second = (each - each.mean(axis=1, keepdims=True) for each in (changed, plain))
-        norms = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
-        return float(np.mean((first * second).sum(axis=1) / np.maximum(norms, 1e-12)))
+        changed, plain = (outputs_of(self._model, inputs, layers, training=training)[-1] for training in (True, False))
+        return likeness(changed, plain)
 
     def _epoch(self, epoch: int, updates: int, before: list[np.ndarray]) -> EpochState:
         variables = list(self._model.trainable_variables)
@@ -220,16 +227,13 @@ class Inspector:
             for each, new, old in zip(variables, self._before, before, strict=True)
         }
         others = [each for each in self._model.non_trainable_variables if "float" in str(each.dtype)]
-        not_finite = [
-            each.path for each, new in zip(variables, self._before, strict=True) if not np.isfinite(new).all()
-        ]
-        not_finite += [each.path for each in others if not np.isfinite(to_numpy(each.value)).all()]
+        values = [*zip(variables, self._before, strict=True), *((each, to_numpy(each.value)) for each in others)]
         state = EpochState(
             epoch=epoch,
             updates=updates,
             moved={path: moves[id(kernel)] for path, kernel in self._kernels() if id(kernel) in moves},
             unchanged=tuple(each.path for each in variables if moves[id(each)] == 0),
-            not_finite=tuple(not_finite),
+            not_finite=tuple(each.path for each, value in values if not np.isfinite(value).all()),
             silent={},
             penalty=0.0,
             accuracy=None,
@@ -292,7 +296,7 @@ class Inspector:
 
 def _pass_size(sample: Sample) -> int:
     values = int(np.prod(picture_of(sample.inputs).shape[1:]))
-    return max(_FEWEST, min(_IMAGES, _VALUES // max(1, values)))
+    return max(_FEWEST, min(MOST_IMAGES, _VALUES // max(1, values)))
 
 
 def _scores(scores: np.ndarray) -> Scores:

@@ -50,7 +50,7 @@ def observe(
     """
     places, kept, seen = {id(tensor): GIVEN for tensor in tree.flatten(inputs)}, [], []
     known = leaves(model)
-
+    last = next((each for each in reversed(known) if kernel_of(each) is not None), None)
     has_kernel = False
 
     def look(call: Call) -> None:
@@ -65,7 +65,9 @@ def observe(
         weights = list(getattr(layer, "weights", ()))
         is_trained = not weights or bool(getattr(layer, "trainable_variables", ()))
         kernel = None if gradients is None else _kernel(layer, gradients)
-        tells = gradients is not None and (not is_trained or not has_kernel)  # the others are not worth the time
+        tells = gradients is not None and (  # the others are not worth the time
+            not is_trained or not has_kernel or layer is last
+        )
         seen.append(
             Layer(
                 name=path,
@@ -81,6 +83,7 @@ def observe(
                 momentum=float(layer.momentum) if isinstance(layer, kl.BatchNormalization) else None,
                 trainable=is_trained,
                 fresh=is_fresh(layer) if tells else None,
+                received=_rms(to_numpy(given[0])) if kernel and given and sources[0] < 0 else None,
             )
         )
         has_kernel |= kernel is not None

@@ -12,7 +12,12 @@ from lrdiag.record.observed import Trial
 
 UPDATES = 10
 _VALUES = 4_096  # of a weight that are copied
-_BY_SHAPE = ("Muon", "Adafactor", "Lamb")  # their updates depend on more than single values
+_NOT_TRIED = (
+    "Muon",
+    "Adafactor",
+    "Lamb",
+    "Ftrl",
+)  # updates depend on more than single values, or not on the rate alone
 
 
 class NoTrial(Exception):
@@ -36,23 +41,29 @@ def try_updates(
     if len(inner_optimizers(optimizer)) > 1:
         raise NoTrial("several optimizers train the model")
     inner = inner_optimizers(optimizer)[0]
-    if type(inner).__name__ in _BY_SHAPE:
-        raise NoTrial(f"{type(inner).__name__} can't be tried on a few values of each weight")
+    if type(inner).__name__ in _NOT_TRIED:
+        raise NoTrial(f"updates of {type(inner).__name__} can't be told from a few values of each weight")
     used = [place for place, each in enumerate(weights) if each.any() and np.isfinite(gradients[place]).all()]
     if not used:
         raise NoTrial("no gradient is finite")
-    names, weights, gradients = ([each[place] for place in used] for each in (names, weights, gradients))
+    names, weights = [names[place] for place in used], [weights[place] for place in used]
+    gradients = [gradients[place] for place in used]
     clipped = _clipped(inner, gradients)
     moves = _moves(inner, weights, clipped)
     free = moves if clipped is gradients else _moves(inner, weights, gradients)
     largest = int(np.argmax(np.abs(moves)))
     return Trial(
-        move=float(np.median(np.abs(moves))),
+        move=_median(np.abs(moves)),
         largest=float(abs(moves[largest])),
         layer=names[largest],
-        unclipped=float(np.median(np.abs(free))),
-        climbs=bool(np.median(moves) < 0),
+        unclipped=_median(np.abs(free)),
+        climbs=_median(moves) < 0,
     )
+
+
+def _median(moves: np.ndarray) -> float:
+    """The median of the moves that are not 0: the branches of a residual network may begin without a gradient."""
+    return float(np.median(moves[moves != 0])) if moves.any() else 0.0
 
 
 def _clipped(optimizer: keras.Optimizer, gradients: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
@@ -72,14 +83,13 @@ def _clipped(optimizer: keras.Optimizer, gradients: Sequence[np.ndarray]) -> Seq
 def _moves(optimizer: keras.Optimizer, weights: Sequence[np.ndarray], gradients: Sequence[np.ndarray]) -> np.ndarray:
     """How far an update of rate 1 moves each weight, relative to its size; negative if it goes up the loss."""
     rate = 1e-3
-    config = optimizer.get_config() | {
-        "learning_rate": rate, "weight_decay": None, "clipnorm": None, "clipvalue": None, "global_clipnorm": None,
+    own = optimizer.get_config()
+    config = own | {
+        "learning_rate": rate, "weight_decay": 0.0, "clipnorm": None, "clipvalue": None, "global_clipnorm": None,
         "use_ema": False, "loss_scale_factor": None, "gradient_accumulation_steps": None,
     }  # fmt: skip
     try:
-        copy = type(optimizer).from_config(
-            {name: value for name, value in config.items() if name in optimizer.get_config()}
-        )
+        copy = type(optimizer).from_config({name: value for name, value in config.items() if name in own})
         before = [_some(each) for each in weights]
         pulls = [_some(each) for each in gradients]
         variables = [keras.Variable(each, dtype="float32") for each in before]
@@ -92,7 +102,7 @@ def _moves(optimizer: keras.Optimizer, weights: Sequence[np.ndarray], gradients:
     moved = [new - old for new, old in zip(after, before, strict=True)]
     signs = [-np.sign(float((move * pull).sum())) or 1.0 for move, pull in zip(moved, pulls, strict=True)]
     sizes = [_rms(move) / (_rms(old) + 1e-12) for move, old in zip(moved, before, strict=True)]
-    return np.array(signs) * np.array(sizes) / (UPDATES * rate)
+    return np.asarray(np.array(signs) * np.array(sizes) / (UPDATES * rate))
 
 
 def _some(values: np.ndarray) -> np.ndarray:

@@ -68,15 +68,20 @@ def _metrics(model: keras.Model) -> tuple[str, ...]:
 
 def _optimizer(optimizer: keras.Optimizer) -> Optimizer:
     inner = inner_optimizers(optimizer)[0]
-    clips = [getattr(inner, name, None) for name in ("clipnorm", "clipvalue", "global_clipnorm")]
     momentum = getattr(inner, "momentum", None)
     return Optimizer(
         type(inner).__name__,
         schedule_of(inner) is not None,
-        *(None if clip is None else float(clip) for clip in clips),
+        clipnorm=_number(inner.clipnorm),
+        clipvalue=_number(inner.clipvalue),
+        global_clipnorm=_number(inner.global_clipnorm),
         weight_decay=float(inner.weight_decay or 0.0),
-        momentum=None if momentum is None else float(momentum),
+        momentum=_number(momentum),
     )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def planned_rates(

@@ -135,6 +135,51 @@ class NotFinite:
 
 
 @dataclass(frozen=True)
+class TimeSpent:
+    """Where the time of a training run went, in seconds. Writing reports during training is left out.
+
+    Attributes:
+        compiling: Steps in which the training step was compiled, with their computation.
+        computing: All other steps, without waiting.
+        waiting: Waiting for training data; `None` if it is not known and part of `computing`.
+        validation: Validation after the epochs.
+        callbacks: Callbacks, those of lrdiag included.
+        idle: Everything else: the time between the last step of an epoch, its validation and the next epoch.
+        compilations: How many times the training step was compiled; `None` if that is not counted.
+    """
+
+    compiling: float = 0.0
+    computing: float = 0.0
+    waiting: float | None = 0.0
+    validation: float = 0.0
+    callbacks: float = 0.0
+    idle: float = 0.0
+    compilations: int | None = 0
+
+    @property
+    def steps(self) -> float:
+        """Seconds of the training steps, with waiting for data."""
+        return self.compiling + self.computing + (self.waiting or 0.0)
+
+    @property
+    def total(self) -> float:
+        """Seconds in all."""
+        return self.steps + self.validation + self.callbacks + self.idle
+
+    def __add__(self, other: TimeSpent) -> TimeSpent:
+        """Returns the sum. What is not known of one of the two is not known of the sum."""
+        return TimeSpent(
+            self.compiling + other.compiling,
+            self.computing + other.computing,
+            None if self.waiting is None or other.waiting is None else self.waiting + other.waiting,
+            self.validation + other.validation,
+            self.callbacks + other.callbacks,
+            self.idle + other.idle,
+            None if self.compilations is None or other.compilations is None else self.compilations + other.compilations,
+        )
+
+
+@dataclass(frozen=True)
 class TrainingRun:
     """The record of a training run.
 
@@ -159,6 +204,7 @@ class TrainingRun:
         weights: Which weights were evaluated, in words; empty if that is not known.
         ended_by: Name of the callback that ended training before the last epoch, or empty.
         not_finite: Where a loss was NaN or infinite for the first time, or `None`.
+        time: Where the time went, or `None` if it was not recorded.
     """
 
     epochs: list[Epoch]
@@ -179,6 +225,7 @@ class TrainingRun:
     weights: str = ""
     ended_by: str = ""
     not_finite: NotFinite | None = None
+    time: TimeSpent | None = None
 
 
 @dataclass(frozen=True)
@@ -569,9 +616,12 @@ class GateFacts:
 
     Attributes:
         rule: `"fail-under"`: the figure must be `limit` or more. `"fail-if-worse"`: it may be worse by `limit`.
-        name: `accuracy`, or `recall.`, `precision.` or `f1.` with the name of a class.
-        limit: A share between 0 and 1.
-        actual: The figure, or by how much it is worse; `None` if it is not defined.
+            `"fail-on"`: there may be `limit` findings.
+        name: `accuracy`, or `recall.`, `precision.` or `f1.` with the name of a class. For `"fail-on"`, the least
+            severity of the findings that count: `error` or `warning`.
+        limit: A share between 0 and 1; 0 for `"fail-on"`.
+        actual: The figure, by how much it is worse, or the number of findings that are not accepted; `None` if it is
+            not defined.
         passed: Whether the gate passed.
     """
 
@@ -634,6 +684,7 @@ class Diagnosis:
         made_by: The part of lrdiag that made the report.
         backend: The Keras backend: `"tensorflow"`, `"jax"` or `"torch"`.
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
+        checked_data: Which training data the checks looked at, in words. Empty if they looked at none.
     """
 
     schema_version: Literal[5] = SCHEMA_VERSION
@@ -666,6 +717,7 @@ class Diagnosis:
     made_by: MadeBy = "diagnose"
     backend: str = "tensorflow"
     notes: list[str] = field(default_factory=list)
+    checked_data: str = ""
 
     @property
     def outstanding(self) -> list[Finding]:

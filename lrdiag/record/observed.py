@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lrdiag.formats import plural
+
 LossKind = Literal["sparse", "categorical", "binary", "distance", "hinge", "other"]
 """Cross-entropy of class numbers, of one row for each image, or of one sigmoid for each unit; a distance such as the
 mean squared error; a hinge; or any other loss."""
@@ -13,6 +15,8 @@ GIVEN = -1
 """In `Layer.sources`: the inputs of the model."""
 UNKNOWN = -2
 """In `Layer.sources`: a tensor that no observed layer returned, such as the result of an operation in `call`."""
+MOST_NOT_FINITE = 100
+"""In `ImageSet.not_finite`: most indices."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,8 @@ class Layer:
         trainable: Whether any of its weights is trained. True without weights.
         fresh: Whether its weights are as its initializers draw them, so that it was never trained; `None` without
             weights, or if that can't be told.
+        received: Root mean square of its first input, if it has a kernel and no observed layer returned that input;
+            `None` otherwise.
     """
 
     name: str
@@ -132,6 +138,7 @@ class Layer:
     momentum: float | None = None
     trainable: bool = True
     fresh: bool | None = None
+    received: float | None = None
 
 
 @dataclass(frozen=True)
@@ -215,7 +222,8 @@ class ImageSet:
         looked_at: Number of images whose labels were read. All if it equals `size`.
         values: The values of a bounded random sample of the images.
         sampled: Number of images of this sample.
-        not_finite: Indices of images with NaN or infinite values, at most 100, in the order of the data.
+        not_finite: Indices of images with NaN or infinite values, at most `MOST_NOT_FINITE`, in the order of the
+            data.
         checked: Number of images that were checked for such values.
         labels: The form of the labels.
         batch_size: Number of images in a batch; `None` if it is not known.
@@ -237,6 +245,9 @@ class ImageSet:
     classes_in_batches: tuple[int, ...] = ()
     weighted: bool = False
     draw_seconds: tuple[float, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.source}, {'' if self.is_complete else 'the first '}{plural(self.looked_at, 'image')}"
 
     @property
     def is_complete(self) -> bool:
@@ -275,8 +286,9 @@ class Start:
         penalty: The regularization losses.
         unreached: Names of trained weights that the loss does not depend on.
         without_gradient: Names of trained weights whose gradient is 0 everywhere.
-        augmentation: Correlation of the images with themselves without augmentation, averaged; `None` if no layer of
-            the model augments them.
+        augmentation: Correlation of the images with themselves without augmentation, averaged. Flips and turns by
+            right angles are undone first, as they keep all that an image shows. `None` if no layer of the model
+            augments them.
         recovers: Whether Keras computes the right loss although `from_logits` contradicts what the model returns;
             `None` if there is no contradiction, or the images do not tell.
     """
@@ -321,7 +333,7 @@ class Trial:
     rate. Moves are root mean squares relative to those of the weights, per update and per unit of the learning rate.
 
     Attributes:
-        move: The median over the kernels.
+        move: The median over the kernels that move; 0 if none does.
         largest: The largest of a kernel.
         layer: The layer of that kernel.
         unclipped: The median without gradient clipping. It equals `move` if nothing is clipped.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.compare import compare, with_comparison
 from lrdiag.record.facts import Comparison, Diagnosis, Run
 from lrdiag.record.pictures import FILES, Pictures, Sheet
@@ -10,12 +11,13 @@ from lrdiag.report.pictures.tiles import require_same_places, shown_of
 from lrdiag.report.sections.comparison import SHOWN
 
 
-def set_beside(base: Run, head: Run) -> Run:
+def set_beside(base: Run, head: Run, check_settings: CheckSettings = AS_IN_THE_TABLE) -> Run:
     """Returns the run with its comparison, and with pictures of the fixed images from the sheets of `base`.
 
     Args:
         base: The earlier run. Pictures that it does not hold are left out.
         head: This run.
+        check_settings: Settings of the checks that need the comparison.
 
     Raises:
         ComparisonError: If their test images or their classes differ.
@@ -23,7 +25,9 @@ def set_beside(base: Run, head: Run) -> Run:
     """
     comparison = compare(base.diagnosis, head.diagnosis)
     others = head.pictures.without("fixed", "fixed-predicted")
-    return Run(with_comparison(head.diagnosis, comparison), others | _pictures_of_fixed(base, comparison))
+    return Run(
+        with_comparison(head.diagnosis, comparison, check_settings), others | _pictures_of_fixed(base, comparison)
+    )
 
 
 def _pictures_of_fixed(base: Run, comparison: Comparison) -> Pictures:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrdiag.diagnosis.assemble import assemble, class_counts
+from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.evidence import Evidence, ModelLoss
 from lrdiag.diagnosis.findings.checking import check_all
 from lrdiag.record import folder as run_folder
@@ -21,6 +22,7 @@ from lrdiag.record.facts import (
     DatasetFacts,
     Diagnosis,
     Finding,
+    Known,
     MadeBy,
     RangeTestFacts,
     Run,
@@ -29,6 +31,7 @@ from lrdiag.record.facts import (
     TrainingRun,
     TrainingSample,
 )
+from lrdiag.record.observed import Inspection
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
 from lrdiag.report.pictures.layout import lay_out, lay_out_watched
@@ -61,6 +64,7 @@ class Report:
         mistakes: The misclassified images, a `uint8` array of shape `(m, height, width, channels)`, in the order of
             the test set, at the size at which the page shows them.
         files: Name of the file of each image, or empty.
+        check_settings: Settings of the checks that were made.
     """
 
     run: Run
@@ -68,6 +72,7 @@ class Report:
     heatmaps: Heatmaps | None
     mistakes: np.ndarray
     files: tuple[str, ...] = ()
+    check_settings: CheckSettings = AS_IN_THE_TABLE
 
     @property
     def diagnosis(self) -> Diagnosis:
@@ -137,7 +142,7 @@ class Report:
             ComparisonError: If the test images or the classes differ.
             RunFolderError: If the baseline can't be read.
         """
-        return dataclasses.replace(self, run=set_beside(run_of(baseline), self.run))
+        return dataclasses.replace(self, run=set_beside(run_of(baseline), self.run, self.check_settings))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all facts as dictionaries, lists, numbers and strings: the content of report.json."""
@@ -181,6 +186,9 @@ def build_report(
     seconds: Seconds,
     train_sample: TrainingSample | None,
     made_by: MadeBy,
+    inspection: Inspection,
+    check_settings: CheckSettings,
+    known: Mapping[str, Known] | None,
 ) -> Report:
     """Lays out the pictures, computes the facts of a report and applies the rules.
 
@@ -199,6 +207,9 @@ def build_report(
         train_sample: Figures of a sample of the training images in inference mode, from
             `lrdiag.diagnosis.scores.training_sample`, or `None`.
         made_by: The part of lrdiag that makes the report. It decides which remedies the findings name.
+        inspection: What was observed of the model, its training data and its training run.
+        check_settings: What differs from the table of rules.
+        known: When problems were found by earlier checks of the same run.
     """
     predictions, heatmaps = evaluated.predictions, evaluated.heatmaps
     pictures = lay_out(evaluated.mistakes, predictions, heatmaps, train, seed)
@@ -217,10 +228,12 @@ def build_report(
         train_sample=train_sample,
         made_by=made_by,
     )
-    facts = dataclasses.replace(facts, seconds=seconds)
+    looked_at = inspection.training_data
+    facts = dataclasses.replace(facts, seconds=seconds, checked_data="" if looked_at is None else str(looked_at))
     loss, agreement = _loss_of(evaluated), evaluated.agreement
-    diagnosis = check_all(Evidence(facts, predictions, heatmaps, evaluated.mistakes, loss, agreement))
-    return Report(Run(diagnosis, pictures), predictions, heatmaps, evaluated.mistakes, files)
+    evidence = Evidence(facts, predictions, heatmaps, evaluated.mistakes, loss, agreement, inspection)
+    diagnosis = check_all(evidence, settings=check_settings, known=known)
+    return Report(Run(diagnosis, pictures), predictions, heatmaps, evaluated.mistakes, files, check_settings)
 
 
 def _loss_of(evaluated: Evaluated) -> ModelLoss | None:

@@ -11,9 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from lrdiag import formats
 from lrdiag.record.facts import Diagnosis
 from lrdiag.report.sections import comparison, findings
-from lrdiag.report.sections.verdict import cautions
+from lrdiag.report.sections.verdict import cautions, failed_gates, problem
 from lrdiag.report.sections.verdict import verdict_sentence as verdict_sentence
-from lrdiag.report.templates import FILTERS, templates_root
+from lrdiag.report.templates import CODE, FILTERS, templates_root
 
 MARKER = "<!-- lrdiag summary -->"
 """The first line, by which a bot finds its earlier comment."""
@@ -41,6 +41,12 @@ def render_summary(diagnosis: Diagnosis) -> str:
     return formats.plain(template.render(facts, shown=shown))
 
 
+def render_findings(diagnosis: Diagnosis) -> str:
+    """Writes the findings as a list in Markdown, most severe first, with their effects."""
+    lines = _environment().get_template("findings.md.j2").render(findings=diagnosis.findings)
+    return formats.plain(f"{findings.sentence(diagnosis)}\n\n{lines}")
+
+
 def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
     compared = diagnosis.comparison
     rows = comparison.class_rows(diagnosis, compared) if compared else []
@@ -48,7 +54,9 @@ def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
         "d": diagnosis,
         "marker": MARKER,
         "sections": SECTIONS,
+        "failed": failed_gates(diagnosis)[:_CAUTIONS],
         "cautions": cautions(diagnosis)[:_CAUTIONS],
+        "problem": problem(diagnosis),
         "sentence": verdict_sentence(diagnosis),
         "compared": compared,
         "conclusion": comparison.sentence(compared, diagnosis.test.accuracy) if compared else None,
@@ -77,9 +85,27 @@ def markdown(text: str, limit: int = formats.NAME_LIMIT) -> str:
     >>> markdown("a|b *c*")
     'a\\|b \\*c\\*'
     """
-    cleaned = str(formats.legible(formats.short(text, limit)))
+    return _escaped(str(formats.legible(formats.short(text, limit))))
+
+
+def _escaped(text: str) -> str:
     # GitHub looks for mentions, issues and addresses after it has removed the escapes; a zero-width space prevents it.
-    return _MARKS.sub(r"\\\g<0>", _LINKS.sub("\\g<0>\u200b", cleaned))
+    return _MARKS.sub(r"\\\g<0>", _LINKS.sub("\\g<0>\u200b", text))
+
+
+def markdown_prose(text: str, limit: int = formats.NAME_LIMIT) -> str:
+    r"""Escapes the text of a finding for one line of Markdown. What is in backticks stays code.
+
+    >>> markdown_prose("Set `epochs=20`, not *this* or `that", 80)
+    'Set `epochs=20`, not \\*this\\* or \\`that'
+    """
+    parts = CODE.split(str(formats.legible(formats.short(text, limit))))  # every second one is code
+    return "".join(_code(part) if place % 2 else _escaped(part) for place, part in enumerate(parts))
+
+
+def _code(text: str) -> str:
+    # Nothing can be escaped in code. A bot must not find the marker there.
+    return _escaped(f"`{text}`") if "<" in text else f"`{text}`"
 
 
 @cache
@@ -93,5 +119,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update({function.__name__: function for function in FILTERS}, md=markdown)
+    environment.filters.update({function.__name__: function for function in FILTERS})
+    environment.filters.update(md=markdown, mdprose=markdown_prose)
     return environment

@@ -16,7 +16,7 @@ from lrdiag.record.facts import Comparison, Diagnosis, Run, Seconds
 from lrdiag.report.pictures.cutting import Cells
 from lrdiag.report.pictures.tiles import shown_of
 from lrdiag.report.sections import comparison as beside
-from lrdiag.report.sections.verdict import cautions, verdict_sentence
+from lrdiag.report.sections.verdict import cautions, failed_gates, problem, verdict_sentence
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -134,16 +134,17 @@ class _Pen:
 
 def _head(pen: _Pen, diagnosis: Diagnosis) -> None:
     width = WIDTH - 2 * _MARGIN
-    found = cautions(diagnosis)
+    found = failed_gates(diagnosis) + cautions(diagnosis)
     on = f" on {formats.short(diagnosis.dataset.name)}" if diagnosis.dataset.name else ""
     subject = f"{formats.short(diagnosis.model)}{on}"
     pen.text((_MARGIN, 62), subject, 20, width=width - 120, colour=_QUIET)
     pen.text((WIDTH - _MARGIN, 62), "lrdiag", 20, width=100, colour=_QUIET, anchor="rs")
     sentence = f"{verdict_sentence(diagnosis)}."
+    colour = _MARK if problem(diagnosis) else _INK
     sizes = (28, 24) if found else (36, 32, 28, 24)
     size = next((size for size in sizes if len(pen.lines(sentence, size, width)) <= 2), 20)
     for number, line in enumerate(pen.lines(sentence, size, width)[:3]):
-        pen.text((_MARGIN, 72 + 1.2 * size + 1.25 * size * number), line, size, width=width, bold=True)
+        pen.text((_MARGIN, 72 + 1.2 * size + 1.25 * size * number), line, size, width=width, colour=colour, bold=True)
     if found:
         pen.draw.rectangle([(_MARGIN, 154), (_MARGIN + 3, 174)], fill=_MARK)
         warning = f"{found[0].title}: {formats.short(found[0].text, 200)}"

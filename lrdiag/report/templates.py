@@ -29,6 +29,8 @@ FILTERS = (
     formats.short,
 )
 _RATE_OR_OPTION = re.compile(r"\d(?:\.\d+)?e-\d+|(?<![\w-])--[a-z]{2,12}(?:-[a-z]{2,12}){0,2}(?![\w-])")
+CODE = re.compile("`([^`]+)`")
+"""Code in the text of a finding."""
 OWN = "lrdiag"
 """The prefix with which a user's template extends or includes the template that it replaces."""
 
@@ -60,7 +62,7 @@ def html_environment(templates: Path | None = None) -> Environment:
         lstrip_blocks=True,
         finalize=formats.legible,
     )
-    environment.filters.update({function.__name__: function for function in (*FILTERS, unbroken)})
+    environment.filters.update({function.__name__: function for function in (*FILTERS, unbroken, prose)})
     return environment
 
 
@@ -70,6 +72,15 @@ def unbroken(text: str) -> Markup:
     The hyphens stay as they are, so that a number or an option can be copied.
     """
     return Markup(_RATE_OR_OPTION.sub(r'<span class="whole">\g<0></span>', str(escape(formats.legible(text)))))
+
+
+def prose(text: str) -> Markup:
+    """The text of a finding as HTML: what is in backticks is code, rates and options stay on one line."""
+    parts = CODE.split(text)  # every second one is code
+    return Markup("").join(
+        Markup("<code>{}</code>").format(formats.legible(part)) if place % 2 else unbroken(part)
+        for place, part in enumerate(parts)
+    )
 
 
 def _replacing(templates: Path, ours: FileSystemLoader) -> FileSystemLoader:

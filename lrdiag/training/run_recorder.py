@@ -12,9 +12,10 @@ from lrdiag.backend.engine import engine
 from lrdiag.backend.logs import Output
 from lrdiag.backend.optimizers import batch_counter, batches_per_update, inner_optimizers, schedule_of
 from lrdiag.backend.weights import fingerprint
-from lrdiag.record.facts import Epoch, NotFinite, TrainingRun
+from lrdiag.record.facts import Epoch, NotFinite, TimeSpent, TrainingRun
 from lrdiag.training.history import describe_optimizer, epoch_of, not_finite_in
 from lrdiag.training.recorder import StepRecorder
+from lrdiag.training.timeline import Timeline
 
 
 class RunRecorder(StepRecorder):
@@ -37,6 +38,7 @@ class RunRecorder(StepRecorder):
     def __init__(self, output: str | int | None = None) -> None:
         super().__init__()
         self._output_given = output
+        self._timeline: Timeline | None = None
         self._recorded: keras.Model | None = None
         self._begin_record(first_epoch=1)
 
@@ -48,12 +50,14 @@ class RunRecorder(StepRecorder):
         self._earlier_updates = 0
         self._steps_at_ends: list[int] = []
         self._weights_at_ends: list[bytes] = []
+        self._time_before_fit: list[TimeSpent] = []
 
     def _continue_record(self, epochs: int) -> None:
         """Keeps the first `epochs` epochs, without the steps that were made since."""
         steps = self._steps_at_ends[epochs - 1]
         del self.learning_rates[steps:], self.momentums[steps:], self.losses[steps:]
         del self.epochs[epochs:], self._steps_at_ends[epochs:], self._weights_at_ends[epochs:]
+        del self._time_before_fit[epochs:]
         if self.not_finite and self.not_finite.epoch >= self.first_epoch + epochs:
             self.not_finite = None
 
@@ -72,6 +76,16 @@ class RunRecorder(StepRecorder):
         self._epochs_before_fit: int | None = None
         self.paused = 0.0
         self._fit_started = time.perf_counter()
+        self._begin_timeline(running)
+
+    def _begin_timeline(self, running: keras.callbacks.CallbackList | None) -> None:
+        if self._timeline:
+            self._time_before_fit += self._timeline.epochs
+        self._timeline = None
+        if running is not None:
+            self._timeline = Timeline(self.model, lambda: time.perf_counter() - self.paused)
+            self._timeline.place(running)
+            self._batch_loss.watch = self._timeline.watch
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Starts the clock of the epoch."""
@@ -89,6 +103,11 @@ class RunRecorder(StepRecorder):
             self._recorded = self.model
             self._earlier_updates = self._updates()
         self._epochs_before_fit = len(self.epochs)
+
+    def _steps_of_last_epoch(self) -> int:
+        """The number of recorded steps of the last completed epoch."""
+        ends = [0, *self._steps_at_ends]
+        return ends[-1] - ends[-2]
 
     def _updates(self) -> int:
         """The number of updates that the optimizer has made."""
@@ -141,7 +160,13 @@ class RunRecorder(StepRecorder):
             weights="" if interrupted else weights,
             ended_by=self._ender() if ended_early else "",
             not_finite=self.not_finite,
+            time=self._time(),
         )
+
+    def _time(self) -> TimeSpent | None:
+        if self._timeline is None:
+            return None
+        return sum([*self._time_before_fit, *self._timeline.epochs, self._timeline.current()], TimeSpent())
 
     def _seconds(self) -> float:
         earlier = sum(each.seconds or 0.0 for each in self.epochs[: self._epochs_before_fit or 0])

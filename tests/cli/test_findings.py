@@ -36,7 +36,7 @@ def test_findings_have_severity_title_evidence_and_advice(capsys: pytest.Capture
     assert lines[0] == "Images are stretched to 96 × 96 pixels."
     assert lines[1:3] == ["Findings: 1 error, 1 note.", "error: It guesses."]
     assert re.fullmatch(r"  Accuracy is 10\.0 % or so.{200,}…", lines[3])
-    assert lines[4:] == ["  Train it again.", "note: One pair is confused."]
+    assert lines[4:] == ["  What to do: Train it again.", "note: One pair is confused."]
 
 
 def test_without_findings_the_checks_are_counted(capsys: pytest.CaptureFixture[str]) -> None:

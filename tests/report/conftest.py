@@ -36,6 +36,7 @@ from lrdiag.record.facts import (
     Run,
     Score,
     Seconds,
+    TimeSpent,
     TrainingRun,
     WatchedImage,
 )
@@ -220,7 +221,9 @@ def make_training() -> TrainingRun:
     ]
     rates = [0.25 * (1 + min(step, 23 - step)) / 12 for step in range(24)]
     losses: list[float | None] = [2.5 - step / 16 for step in range(24)]
-    return TrainingRun(epochs, rates, losses, 8, 3, "SGD, momentum 0.9", "one triangular cycle", None, 12.0)
+    time = TimeSpent(1.5, 6.0, 0.5, 2.0, 0.25, 1.25, compilations=1)
+    recipe = ("SGD, momentum 0.9", "one triangular cycle")
+    return TrainingRun(epochs, rates, losses, 8, 3, *recipe, None, 12.0, time=time)
 
 
 def _fallback() -> Run:

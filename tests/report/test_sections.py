@@ -63,31 +63,35 @@ class TestVerdict:
         sentence = verdict.verdict_sentence(changed(runs["ordinary"], findings=[finding]).diagnosis)
         assert sentence.endswith("; 40 images are misclassified")
 
-    @pytest.mark.parametrize(
-        ("variant", "expected"),
-        [
-            ("fallback", "Do not trust this run: CIFAR-10 was not available. The digits data was used instead."),
-            (
-                "diverged",
-                "Do not trust this run: Training stopped early: the loss was not finite at step 5 of epoch 1.",
-            ),
-        ],
-    )
-    def test_begins_with_the_error_of_the_run(self, pages: dict[str, str], variant: str, expected: str) -> None:
-        first = parse(pages[variant]).header.find(True)
-        assert first.text == expected
+    def test_begins_with_what_is_wrong_and_what_to_do(self, pages: dict[str, str]) -> None:
+        header = parse(pages["diverged"]).header
+        _, heading, remedy, caution = header.find_all(True, recursive=False)[:4]
+        assert heading.name == "h1"
+        assert heading.text == "Training stopped early: the loss was not finite at step 5 of epoch 1."
+        assert remedy.text == "What to do: Lower it. Evidence"
+        assert caution.text.startswith("Do not trust the result: 10.0\u00a0% on 200 cifar10 test images;")
 
-    def test_states_the_error_of_the_run_once(self, pages: dict[str, str]) -> None:
-        assert pages["diverged"].count('class="caution"') == 1
+    def test_an_accepted_error_is_not_what_is_wrong(self, runs: dict[str, Run]) -> None:
+        (error,) = runs["diverged"].diagnosis.findings
+        accepted = changed(runs["diverged"], findings=[dataclasses.replace(error, accepted="it is known")])
+        assert verdict.build(accepted).problem is None
+        assert verdict.build(accepted).sentence.startswith("10.0\u00a0% on 200")
+
+    def test_further_errors_are_cautions(self, runs: dict[str, Run]) -> None:
+        (error,) = runs["diverged"].diagnosis.findings
+        other = dataclasses.replace(error, title="Another one.")
+        both = verdict.build(changed(runs["diverged"], findings=[error, other]))
+        assert (both.problem, both.cautions) == (error, [Caution("Error", "Another one.")])
 
     def test_a_failed_gate_comes_first(self, runs: dict[str, Run]) -> None:
         gates = [
             GateFacts("fail-if-worse", "accuracy", 0.01, 0.02, False),
             GateFacts("fail-under", "accuracy", 0.7, 0.8, True),
         ]
-        first, second = verdict.build(changed(runs["fallback"], gates=gates)).cautions
+        failed = changed(runs["fallback"], gates=gates)
+        (first,) = verdict.build(failed).failed
         assert first == Caution("Gate failed", "accuracy: expected worse by at most 0.01, actual worse by 0.02.")
-        assert second.title == "Do not trust this run"
+        assert parse(render_page(failed)).header.find(True)["class"] == ["caution"]
 
     def test_states_that_the_user_stopped_training(self, runs: dict[str, Run]) -> None:
         run = runs["ordinary"]
@@ -167,11 +171,62 @@ class TestFindings:
         assert section(pages["hostile names"], "findings")("a") == []
 
     def test_one_expandable_line_lists_the_checks_and_the_reasons(self, pages: dict[str, str]) -> None:
-        folded = section(pages["ordinary"], "findings").details
+        folded = section(pages["ordinary"], "findings").find_all("details", recursive=False)[-1]
         assert not folded.has_attr("open")
         assert folded.summary.text == "2 checks passed, 1 not checked"
         assert [item.text for item in folded("li")] == ["regression: the run was not compared with a baseline."]
         assert "Passed: at-chance (0.8; threshold 0.142), no-heatmaps." in folded.text
+
+    def test_seven_are_open_and_the_others_folded(self, runs: dict[str, Run]) -> None:
+        found = [Finding(f"code-{place}", "note", f"Title {place}.", "", "") for place in range(9)]
+        items = section(render_page(changed(runs["ordinary"], findings=found)), "findings")
+        first, rest = items("ol")
+        assert len(first.find_all("li", recursive=False)) == 7
+        assert [heading.text for heading in rest("h3")] == ["Title 7.", "Title 8."]
+        assert rest.parent.name == "details"
+        assert rest.parent.summary.text == "2 more findings"
+
+    def test_effects_are_folded_under_their_cause(self, runs: dict[str, Run]) -> None:
+        effect = Finding("at-chance", "error", "It guesses.", "10 %.", "Train it.")
+        cause = Finding("not-scaled", "error", "Images are not scaled.", "", "Use `x / 255`.", effects=[effect])
+        page = render_page(changed(runs["ordinary"], findings=[cause]))
+        (item,) = section(page, "findings").ol.find_all("li", recursive=False)
+        assert item.details.summary.text == "Explains 1 other problem"
+        assert item.details.li.text == "It guesses. 10 %."
+        assert words(page, "findings").startswith("Findings 1 error.")
+        assert [code.text for code in item("code")] == ["x / 255", "not-scaled"]
+
+    def test_accepted_ones_stand_apart_with_their_reason(self, runs: dict[str, Run]) -> None:
+        overfitting, pair = runs["ordinary"].diagnosis.findings
+        run = changed(runs["ordinary"], findings=[dataclasses.replace(overfitting, accepted="a demo"), pair])
+        assert findings.build(run).sentence == "1 note. Accepted: 1 finding."
+        first, accepted = section(render_page(run), "findings")("ol")
+        assert [heading.text for heading in first("h3")] == [pair.title]
+        assert accepted.parent.summary.text == "1 accepted finding"
+        assert "Accepted: a demo" in accepted.text
+        assert "Augment more." not in accepted.text
+        alone = changed(run, findings=run.diagnosis.findings[:1])
+        assert findings.build(alone).sentence.startswith("No other findings, but not every check could be made. Acc")
+
+    def test_say_why_they_matter_and_when_they_were_known(self, runs: dict[str, Run]) -> None:
+        early = Finding("a-code", "note", "T.", "E.", "A.", why="It matters.", known="before training")
+        (item,) = section(render_page(changed(runs["ordinary"], findings=[early])), "findings").ol("li")
+        assert [part.text for part in item("p")] == [
+            "E.",
+            "It matters.",
+            "What to do: A.",
+            "a-code, known before training",
+        ]
+
+    def test_names_cannot_leave_their_place(self, runs: dict[str, Run]) -> None:
+        nasty = "`<b>x</b>` <i> `</code><script>` & `ok`"
+        found = Finding(nasty, "error", nasty, nasty, nasty, why=nasty, effects=[Finding(nasty, "note", nasty, "", "")])
+        page = parse(
+            render_page(changed(runs["ordinary"], findings=[found, dataclasses.replace(found, accepted=nasty)]))
+        )
+        for part in (page.header, page.find(id="findings")):
+            assert part("b") == part("i") == part("script") == []
+        assert page.header.h1.text == nasty.replace("`", "")
 
     def test_nothing_found_is_not_called_passed_if_something_was_not_checked(self, runs: dict[str, Run]) -> None:
         run = changed(runs["ordinary"], findings=[])

@@ -42,7 +42,9 @@ def test_continues_with_the_verdict(summaries: dict[str, str]) -> None:
 
 
 def test_begins_with_the_error_of_the_run(summaries: dict[str, str]) -> None:
-    assert after_marker(summaries["fallback"]).startswith("> **Do not trust this run:** CIFAR-10 was not available. ")
+    expected = "**CIFAR-10 was not available. The digits data was used instead. Do not trust the result: 80.0 % on 200 "
+    assert after_marker(summaries["fallback"]).startswith(expected)
+    assert after_marker(summaries["fallback"]).splitlines()[2] == "*What to do:* …"
 
 
 def test_a_failed_gate_comes_first(runs: dict[str, Run]) -> None:
@@ -51,9 +53,22 @@ def test_a_failed_gate_comes_first(runs: dict[str, Run]) -> None:
         GateFacts("fail-under", "accuracy", 0.7, 0.8, True),
     ]
     summary = render_summary(dataclasses.replace(runs["fallback"].diagnosis, gates=gates))
-    expected = "> **Gate failed:** recall.cat: expected at least 0.6, actual 0.3.\n\n> **Do not trust this run:** "
+    expected = "> **Gate failed:** recall.cat: expected at least 0.6, actual 0.3.\n\n**CIFAR-10 was not available."
     assert after_marker(summary).startswith(expected)
     assert summary.count("Gate failed") == 1
+
+
+def test_lists_effects_and_accepted_findings(runs: dict[str, Run]) -> None:
+    effect = Finding("at-chance", "error", "It *guesses*.", "10 %.", "Train it.")
+    cause = Finding("not-scaled", "error", "Not scaled.", "0 to 255.", "Use `x / 255`.", why="Why.", effects=[effect])
+    known = Finding("overfitting", "warning", "It overfits.", "10 points.", "Augment.", accepted="a `demo`")
+    summary = render_summary(dataclasses.replace(runs["ordinary"].diagnosis, findings=[cause, known]))
+    assert "**Findings.** 1 error. Accepted: 1 finding.\n" in summary
+    assert (
+        "- **error**: Not scaled. 0 to 255. Why. *What to do:* Use `x / 255`.\n"
+        "  - explains: It \\*guesses\\*.\n"
+        "- **accepted warning**: It overfits. 10 points. *Accepted:* a \\`demo\\`\n"
+    ) in summary
 
 
 def test_lists_the_checks_in_one_expandable_line(summaries: dict[str, str]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
+from typing import Protocol
 
-from lrdiag.record.facts import Diagnosis, Mistake, Severity
+from lrdiag.record.facts import Diagnosis, MadeBy, Mistake, Severity
 
 MOST_IMAGES = 100
 """Most images that a finding names."""
@@ -57,9 +58,21 @@ def images_where(facts: Diagnosis, condition: Callable[[Mistake], bool]) -> list
     return [each.index for each in facts.misclassified.items if condition(each)][:MOST_IMAGES]
 
 
-def option(facts: Diagnosis, name: str) -> str:
+class Origin(Protocol):
+    """Evidence or facts, which say how the run was started."""
+
+    @property
+    def command(self) -> str:
+        """The command line that repeats the run. Empty in Python."""
+
+    @property
+    def made_by(self) -> MadeBy:
+        """The part of lrdiag that makes the report."""
+
+
+def option(origin: Origin, name: str) -> str:
     """A setting as the reader wrote it: `--learning-rate` on the command line, `learning_rate` in Python."""
-    return f"--{name}" if facts.command else name.replace("-", "_")
+    return f"--{name}" if origin.command else name.replace("-", "_")
 
 
 def listed(names: Sequence[str]) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from lrdiag.diagnosis.check_settings import CheckSettings
+from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.evidence import Evidence, Need
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
 from lrdiag.diagnosis.findings.rules import RULES, Rule
-from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Known
+from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Known, Severity
 
 OLD_RUN = "lrdiag 0.1 did not record its checks"
 TURNED_OFF = "turned off"
-_AS_IN_THE_TABLE = CheckSettings()
+FAILED = "the check itself failed, which is a defect of lrdiag"
 _CAUSES = ("error", "warning")
 """Severities of a finding that can explain others."""
 
@@ -22,7 +23,7 @@ def check_all(
     evidence: Evidence,
     rules: Sequence[Rule] = RULES,
     *,
-    settings: CheckSettings = _AS_IN_THE_TABLE,
+    settings: CheckSettings = AS_IN_THE_TABLE,
     known: Mapping[str, Known] | None = None,
     now: Known = "after training",
 ) -> Diagnosis:
@@ -43,8 +44,61 @@ def check_all(
     return _recorded(evidence.facts, found, _checks(answers), rules)
 
 
+@dataclass(frozen=True)
+class Checked:
+    """The result of rules that were applied before the evaluation.
+
+    Attributes:
+        findings: The findings, most severe first, with their effects.
+        checks: The result of every rule.
+    """
+
+    findings: list[Finding]
+    checks: list[Check]
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The errors that are not accepted."""
+        return self._of("error")
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """The warnings that are not accepted."""
+        return self._of("warning")
+
+    def _of(self, severity: Severity) -> list[Finding]:
+        return [each for each in self.findings if each.severity == severity and each.accepted is None]
+
+    def __str__(self) -> str:
+        if not self.findings:
+            return "No findings."
+        return "\n".join(f"{each.severity} ({each.code}): {each.title} {each.advice}" for each in self.findings)
+
+
+def check_early(
+    evidence: Evidence,
+    now: Known,
+    rules: Sequence[Rule] = RULES,
+    *,
+    settings: CheckSettings = AS_IN_THE_TABLE,
+    known: Mapping[str, Known] | None = None,
+) -> Checked:
+    """Applies the rules for which there is evidence before the model is evaluated.
+
+    Args:
+        evidence: What is known of the run so far.
+        now: When this check is made.
+        rules: The rules, causes before effects.
+        settings: What differs from the table of rules.
+        known: When problems were found by earlier checks of the same run, by the code of the rule.
+    """
+    answers = {rule.code: _answer(rule, evidence, settings) for rule in rules}
+    findings = _under_causes(_found(answers, rules, settings, known or {}, now), rules)
+    return Checked(findings, list((_checks(answers) | _of_findings(findings)).values()))
+
+
 def check_again(
-    evidence: Evidence, need: Need, rules: Sequence[Rule] = RULES, *, settings: CheckSettings = _AS_IN_THE_TABLE
+    evidence: Evidence, need: Need, rules: Sequence[Rule] = RULES, *, settings: CheckSettings = AS_IN_THE_TABLE
 ) -> Diagnosis:
     """Applies the rules that need a new piece of evidence, and keeps the results of all others.
 
@@ -66,6 +120,8 @@ def with_settings(facts: Diagnosis, settings: CheckSettings, rules: Sequence[Rul
 
     Thresholds are not applied, because the evidence is not recorded.
     """
+    if settings == AS_IN_THE_TABLE:
+        return facts
     found = [
         dataclasses.replace(
             finding,
@@ -103,7 +159,10 @@ def _answer(rule: Rule, evidence: Evidence, settings: CheckSettings) -> Answer:
         if evidence.lacks(need):
             return NotChecked(evidence.reason(need))
     threshold = settings.thresholds.get(rule.code, rule.threshold)
-    return rule.check(evidence) if threshold is None else rule.check(evidence, threshold)
+    try:
+        return rule.check(evidence) if threshold is None else rule.check(evidence, threshold)
+    except Exception as error:  # a defect of one rule must not end a training run
+        return NotChecked(f"{FAILED} ({type(error).__name__}: {error})")
 
 
 def _found(
@@ -161,12 +220,18 @@ def _earlier_checks(facts: Diagnosis, rules: Sequence[Rule]) -> dict[str, Check]
 def _recorded(facts: Diagnosis, found: Iterable[Finding], checks: dict[str, Check], rules: Sequence[Rule]) -> Diagnosis:
     """The facts with these problems, each under the one that explains it, and with these checks."""
     findings = _under_causes(found, rules)
+    return dataclasses.replace(facts, findings=findings, checks=list((checks | _of_findings(findings)).values()))
+
+
+def _of_findings(findings: Iterable[Finding]) -> dict[str, Check]:
+    """The checks of the rules that found a problem, by code."""
+    checks = {}
     for finding in findings:
         checks[finding.code] = Check(finding.code, "found", finding.value, finding.threshold)
         for effect in finding.effects:
             reason = f"the finding {finding.code} explains it"
             checks[effect.code] = Check(effect.code, "explained", effect.value, effect.threshold, reason)
-    return dataclasses.replace(facts, findings=findings, checks=list(checks.values()))
+    return checks
 
 
 def _under_causes(found: Iterable[Finding], rules: Sequence[Rule]) -> list[Finding]:

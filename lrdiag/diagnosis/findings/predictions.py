@@ -77,7 +77,7 @@ def at_chance(evidence: Evidence) -> Answer:
         return NotChecked(_too_few(size))
     if sum(bool(number) for number in facts.dataset.test_counts) < 2:
         return NotChecked("the test images belong to a single class")
-    expected, deviation = _chance(np.asarray(facts.confusion))
+    expected, deviation = chance(np.asarray(facts.confusion))
     accuracy, chance_high = facts.test.accuracy, expected + Z * deviation
     if accuracy > chance_high + _ROUNDING:
         return Passed(accuracy, chance_high)
@@ -95,7 +95,7 @@ def at_chance(evidence: Evidence) -> Answer:
     )
 
 
-def _chance(confusion: np.ndarray) -> tuple[float, float]:
+def chance(confusion: np.ndarray) -> tuple[float, float]:
     """Mean and standard deviation of the accuracy if the predictions are assigned to the images at random.
 
     Source: Hoeffding, "A combinatorial central limit theorem" (1951).

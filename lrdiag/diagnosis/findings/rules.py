@@ -13,15 +13,23 @@ from lrdiag.diagnosis.evidence import Need
 from lrdiag.diagnosis.findings import (
     classes,
     comparison,
+    course,
     data,
+    label_errors,
     loss,
     model,
     output,
     predictions,
+    rate,
     regularization,
+    signal,
+    start,
     structure,
+    time,
     trained_weights,
     training,
+    training_images,
+    training_labels,
 )
 from lrdiag.diagnosis.findings.answers import Answer
 from lrdiag.record.facts import Severity
@@ -51,41 +59,94 @@ class Rule:
     threshold: float | None = None
 
 
-_USELESS = ("not-finite", "collapsed-predictions", "at-chance")
+# Groups of causes, in the order in which they explain each other.
+_IMAGES = ("nan-input", "constant-input")
+_LABELS = ("single-class", "label-form", "output-units")
+_LOSS = ("softmax-twice", "last-activation", "loss-mismatch", "wrong-loss", "dropout-on-scores")
+_UNFIT = (*_IMAGES, *_LABELS, *_LOSS)
+"""Images, labels, outputs and loss don't fit each other: nothing that follows can be right."""
+_SETS = ("not-shuffled", "missing-class", "leak", "input-mismatch", "imbalance", "little-data", "large-batches")
+"""What is wrong with the training set as a whole, or beside the validation set."""
+_STRUCTURE = (
+    "hidden-activation", "bottleneck", "lost-resolution", "frozen-layers", "disconnected-weights", "strong-dropout",
+    "strong-regularization",
+)  # fmt: skip
+_NORMALIZATION = ("small-batches", "slow-statistics", "lagging-statistics")
+_SCALE = ("inputs-not-scaled", "inputs-too-small")
+_START = (*_SCALE, "initialization")
+"""Causes of signals and gradients of the wrong size."""
+_SIGNAL = ("saturated-units", "exploding-gradients", "dead-units", "vanishing-gradients")
+"""Causes of layers that do not learn."""
+_RATE = ("negative-rate", "rate-too-high", "clipped-gradients", "rate-too-low", "early-decay")
+_AUGMENTATION = ("strong-augmentation",)
+_NAMED = (
+    *_UNFIT, *_SETS, *_STRUCTURE, *_NORMALIZATION, *_START, *_SIGNAL, *_RATE, *_AUGMENTATION,
+)  # fmt: skip
+"""All causes. The course of training and the predictions show their effects."""
+_BROKEN = ("training-stopped", "not-finite", "unstable-loss")
+"""Findings after which the model is not one that was trained to its end."""
+_USELESS = ("class-order", "wrong-labels", "not-learning", "not-finite", "collapsed-predictions", "at-chance")
 """Findings after which the predicted classes have no meaning."""
+_OF_CLASSES = ("not-shuffled", "missing-class", "input-mismatch", "imbalance", "single-class", *_USELESS)
+
 _WIRING: tuple[Need, ...] = ("compiled", "layers", "scores")
 """How the model is built and compiled."""
-_MISBUILT = (
-    "label-form", "output-units", "softmax-twice", "last-activation", "loss-mismatch", "wrong-loss",
-    "dropout-on-scores", "hidden-activation", "bottleneck", "lost-resolution", "frozen-layers", "disconnected-weights",
-    "strong-dropout", "strong-regularization", "small-batches", "slow-statistics",
-)  # fmt: skip
-"""Findings about how the model is built and compiled that explain why it has learned nothing."""
 
 RULES: tuple[Rule, ...] = (
-    Rule("training-stopped", "error", "training", training.training_stopped, needs=("training",)),
-    Rule("training-interrupted", "warning", "training", training.training_interrupted, needs=("training",)),
-    Rule("stand-in-data", "error", "data", data.stand_in_data),
-    Rule("predict-mismatch", "error", "misclassified", model.predict_mismatch, needs=("agreement",)),
-    Rule("evaluate-mismatch", "error", "misclassified", model.evaluate_mismatch, needs=("agreement",)),
+    # Images, labels, outputs and loss.
+    Rule("nan-input", "error", "data", training_images.nan_input, needs=("training_data",)),
+    Rule("constant-input", "error", "data", training_images.constant_input, needs=("training_data",)),
+    Rule("single-class", "error", "data", training_labels.single_class, needs=("training_data",)),
     Rule("label-form", "error", "data", loss.label_form, needs=("compiled", "scores", "training_data")),
     Rule("output-units", "error", "data", output.output_units, needs=("compiled", "scores", "training_data")),
-    Rule("softmax-twice", "error", "training", output.softmax_twice, needs=_WIRING[1:]),
+    Rule("softmax-twice", "error", "training", output.softmax_twice, needs=("layers", "scores")),
     Rule(
-        "last-activation", "error", "training", output.last_activation, needs=_WIRING, explained_by=("softmax-twice",)
+        "last-activation", "error", "training", output.last_activation, needs=_WIRING,
+        explained_by=("softmax-twice", "output-units"),
     ),
-    Rule("loss-mismatch", "error", "training", loss.loss_mismatch, explained_by=("softmax-twice",)),
+    Rule("loss-mismatch", "error", "training", loss.loss_mismatch, explained_by=("softmax-twice", "last-activation")),
     Rule(
         "wrong-loss", "warning", "training", loss.wrong_loss, needs=("compiled", "scores"), explained_by=("label-form",)
     ),
-    Rule("dropout-on-scores", "error", "training", output.dropout_on_scores, needs=_WIRING[1:]),
+    Rule("dropout-on-scores", "error", "training", output.dropout_on_scores, needs=("layers", "scores")),
+    Rule(
+        "metric-mismatch", "warning", "training", loss.metric_mismatch, threshold=0.1,
+        explained_by=("label-form", "output-units"),
+    ),
+    # The training set as a whole.
+    Rule(
+        "not-shuffled", "error", "data", training_labels.not_shuffled, needs=("training_data",),
+        explained_by=("single-class",), threshold=0.5,
+    ),
+    Rule(
+        "missing-class", "error", "data", training_labels.missing_class,
+        needs=("training_data", "validation_data"), explained_by=("single-class", "not-shuffled"),
+    ),
+    Rule(
+        "leak", "error", "data", training_images.leak, needs=("shared", "validation_data"),
+        explained_by=("constant-input",), threshold=0.01,
+    ),
+    Rule(
+        "input-mismatch", "error", "data", training_images.input_mismatch,
+        needs=("training_data", "validation_data"), explained_by=_IMAGES, threshold=0.5,
+    ),
+    Rule(
+        "imbalance", "warning", "data", training_labels.imbalance, needs=("training_data",),
+        explained_by=("single-class", "not-shuffled"), threshold=10.0,
+    ),
+    Rule("little-data", "warning", "data", training_labels.little_data, needs=("training_data",), threshold=10.0),
+    Rule(
+        "large-batches", "warning", "data", course.large_batches, needs=("training_data",),
+        explained_by=("little-data",), threshold=0.25,
+    ),
+    # How the model is built.
     Rule("hidden-activation", "error", "training", structure.hidden_activation, needs=("layers",)),
-    Rule("bottleneck", "warning", "training", structure.bottleneck, needs=_WIRING[1:]),
+    Rule("bottleneck", "warning", "training", structure.bottleneck, needs=("layers", "scores")),
     Rule("lost-resolution", "warning", "training", structure.lost_resolution, needs=("layers",)),
     Rule("frozen-layers", "error", "training", trained_weights.frozen_layers, needs=("layers",)),
     Rule(
         "disconnected-weights", "error", "training", trained_weights.disconnected_weights, needs=("layers", "start"),
-        explained_by=("frozen-layers",),
+        explained_by=(*_IMAGES, "frozen-layers"),
     ),
     Rule(
         "strong-dropout", "warning", "training", regularization.strong_dropout, needs=("layers",),
@@ -93,7 +154,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "strong-regularization", "warning", "training", regularization.strong_regularization, needs=("layers", "start"),
-        threshold=1.0,
+        explained_by=_UNFIT, threshold=1.0,
     ),
     Rule(
         "small-batches", "warning", "training", regularization.small_batches, needs=("layers", "training_data"),
@@ -101,41 +162,146 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "slow-statistics", "warning", "training", regularization.slow_statistics, needs=("layers", "rates"),
-        threshold=0.1,
+        explained_by=("large-batches", "little-data"), threshold=0.1,
+    ),
+    # The start: scale, signals and gradients.
+    Rule(
+        "inputs-not-scaled", "warning", "training", start.inputs_not_scaled, needs=("layers", "training_data", "start"),
+        explained_by=_IMAGES, threshold=10.0,
     ),
     Rule(
-        "metric-mismatch", "warning", "training", loss.metric_mismatch, threshold=0.1,
-        explained_by=("label-form", "output-units"),
-    ),
-    Rule("not-finite", "error", "confidence", predictions.not_finite, explained_by=("training-stopped",)),
-    Rule(
-        "lagging-statistics", "warning", "training", training.lagging_statistics, needs=("training", "train_sample"),
-        explained_by=("not-finite", "slow-statistics", "small-batches"), threshold=0.10,
+        "inputs-too-small", "warning", "training", start.inputs_too_small, needs=("layers", "training_data", "start"),
+        explained_by=_IMAGES, threshold=0.03,
     ),
     Rule(
-        "collapsed-predictions", "error", "confusion", predictions.collapsed_predictions,
-        explained_by=("training-stopped", *_MISBUILT, "not-finite", "lagging-statistics"), threshold=0.90,
+        "initialization", "warning", "training", start.initialization, needs=("layers", "start"),
+        explained_by=(*_UNFIT, *_SCALE), threshold=2.0,
     ),
     Rule(
-        "at-chance", "error", "confusion", predictions.at_chance,
-        explained_by=("training-stopped", *_MISBUILT, *_USELESS[:2], "lagging-statistics"),
+        "saturated-units", "warning", "training", signal.saturated_units, needs=("layers",),
+        explained_by=(*_UNFIT, *_START), threshold=0.5,
+    ),
+    Rule(
+        "exploding-gradients", "warning", "training", signal.exploding_gradients, needs=("layers", "start"),
+        explained_by=(*_UNFIT, *_START), threshold=50.0,
+    ),
+    # The learning rate.
+    Rule("negative-rate", "error", "training", rate.negative_rate, needs=("rates",)),
+    Rule(
+        "rate-too-high", "warning", "training", rate.rate_too_high,
+        explained_by=(*_UNFIT, *_START, "exploding-gradients", "negative-rate"), threshold=0.2,
+    ),
+    Rule(
+        "dead-units", "warning", "training", signal.dead_units, needs=("layers",),
+        explained_by=(*_UNFIT, *_START, "negative-rate", "rate-too-high"), threshold=0.95,
+    ),
+    Rule(
+        "vanishing-gradients", "warning", "training", signal.vanishing_gradients, needs=("layers", "start"),
+        explained_by=(*_UNFIT, *_STRUCTURE, *_START, "saturated-units", "dead-units"), threshold=1e-3,
+    ),
+    Rule(
+        "clipped-gradients", "warning", "training", rate.clipped_gradients, needs=("compiled", "rates", "trial"),
+        explained_by=_UNFIT, threshold=0.03,
+    ),
+    Rule(
+        "rate-too-low", "warning", "training", rate.rate_too_low,
+        explained_by=(
+            *_UNFIT, *_STRUCTURE, *_START, "saturated-units", "negative-rate", "dead-units", "vanishing-gradients",
+            "clipped-gradients",
+        ),
+        threshold=0.03,
+    ),
+    Rule(
+        "early-decay", "warning", "training", rate.early_decay, needs=("rates",),
+        explained_by=(*_UNFIT, *_START, "dead-units", "vanishing-gradients", "clipped-gradients"), threshold=0.5,
+    ),
+    Rule("strong-augmentation", "warning", "training", start.strong_augmentation, needs=("start",), threshold=0.3),
+    # The course of training.
+    Rule(
+        "unstable-loss", "warning", "training", course.unstable_loss, needs=("training",),
+        explained_by=(*_UNFIT, "not-shuffled", *_START, *_SIGNAL, *_RATE), threshold=3.0,
+    ),
+    Rule(
+        "training-stopped", "error", "training", training.training_stopped, needs=("training",),
+        explained_by=(*_UNFIT, *_START, *_SIGNAL, *_RATE),
+    ),
+    Rule("training-interrupted", "warning", "training", training.training_interrupted, needs=("training",)),
+    Rule("stand-in-data", "error", "data", data.stand_in_data, needs=("evaluation",)),
+    Rule("predict-mismatch", "error", "misclassified", model.predict_mismatch, needs=("agreement",)),
+    Rule("evaluate-mismatch", "error", "misclassified", model.evaluate_mismatch, needs=("agreement",)),
+    Rule(
+        "not-finite", "error", "confidence", predictions.not_finite, needs=("evaluation",),
+        explained_by=(*_IMAGES, "training-stopped"),
+    ),
+    Rule(
+        "lagging-statistics", "warning", "training", training.lagging_statistics,
+        needs=("evaluation", "training", "train_sample"), explained_by=("not-finite", *_NORMALIZATION[:2]),
+        threshold=0.10,
+    ),
+    Rule(
+        "class-order", "error", "confusion", label_errors.class_order, needs=("evaluation",),
+        explained_by=("single-class", "not-shuffled", "input-mismatch"), threshold=0.30,
+    ),
+    Rule(
+        "wrong-labels", "error", "training", label_errors.wrong_labels, needs=("evaluation", "train_sample"),
+        explained_by=(*_NAMED, *_BROKEN, "class-order"),
+    ),
+    Rule(
+        "label-noise", "warning", "training", label_errors.label_noise, needs=("evaluation", "train_sample"),
+        explained_by=(*_NAMED, *_BROKEN), threshold=0.15,
+    ),
+    # Symptoms.
+    Rule(
+        "not-learning", "error", "training", course.not_learning, needs=("evaluation", "train_sample"),
+        explained_by=(*_NAMED, *_BROKEN, "wrong-labels"),
+    ),
+    Rule(
+        "collapsed-predictions", "error", "confusion", predictions.collapsed_predictions, needs=("evaluation",),
+        explained_by=(*_NAMED, *_BROKEN, *_USELESS), threshold=0.90,
+    ),
+    Rule(
+        "at-chance", "error", "confusion", predictions.at_chance, needs=("evaluation",),
+        explained_by=(*_NAMED, *_BROKEN, *_USELESS),
     ),
     Rule("regression", "warning", "comparison", comparison.regression, needs=("comparison",)),
     Rule(
         "class-regression", "warning", "comparison", comparison.class_regression, needs=("comparison",), threshold=0.10
     ),
-    Rule("skipped-files", "warning", "data", data.skipped_files),
-    Rule("narrow-range", "warning", "data", data.narrow_range, threshold=1 / 16),
-    Rule("no-heatmaps", "warning", "misclassified", model.no_heatmaps),
-    Rule("no-suggestion", "warning", "learning-rate", model.no_suggestion, needs=("range_test",)),
+    Rule("skipped-files", "warning", "data", data.skipped_files, needs=("evaluation",)),
+    Rule("narrow-range", "warning", "data", data.narrow_range, needs=("evaluation",), threshold=1 / 16),
+    Rule("no-heatmaps", "warning", "misclassified", model.no_heatmaps, needs=("evaluation",)),
+    Rule("no-suggestion", "warning", "learning-rate", model.no_suggestion, needs=("evaluation", "range_test")),
     Rule(
-        "overfitting", "warning", "training", training.overfitting,
-        explained_by=("not-finite", "lagging-statistics"), threshold=0.10,
+        "overfitting", "warning", "training", training.overfitting, needs=("evaluation",),
+        explained_by=(*_NAMED, *_BROKEN, "class-order", "wrong-labels", "label-noise"), threshold=0.20,
     ),
-    Rule("weak-class", "warning", "classes", classes.weak_class, explained_by=_USELESS, threshold=0.15),
     Rule(
-        "over-predicted-class", "warning", "classes", classes.over_predicted_class, explained_by=_USELESS, threshold=2.0
+        "past-best-epoch", "warning", "training", course.past_best_epoch, needs=("training",),
+        explained_by=(*_NAMED, *_BROKEN, "class-order", "wrong-labels", "label-noise", "overfitting"), threshold=1.1,
     ),
+    Rule(
+        "weak-class", "warning", "classes", classes.weak_class, needs=("evaluation",),
+        explained_by=_OF_CLASSES, threshold=0.15,
+    ),
+    Rule(
+        "over-predicted-class", "warning", "classes", classes.over_predicted_class, needs=("evaluation",),
+        explained_by=_OF_CLASSES, threshold=2.0,
+    ),
+    Rule(
+        "too-few-updates", "note", "training", course.too_few_updates, needs=("evaluation", "training"),
+        explained_by=(*_NAMED, *_BROKEN, *_USELESS), threshold=60.0,
+    ),
+    # Time.
+    Rule(
+        "idle-between-epochs", "note", "training", time.idle_between_epochs, needs=("training", "time"),
+        threshold=1 / 3,
+    ),
+    Rule("input-bound", "note", "training", time.input_bound, needs=("training", "time"), threshold=0.30),
+    Rule("slow-validation", "note", "training", time.slow_validation, needs=("training", "time"), threshold=1.0),
+    Rule("recompilation", "note", "training", time.recompilation, needs=("training", "time"), threshold=0.20),
     Rule("ignored-from-logits", "note", "training", loss.ignored_from_logits),
-    Rule("confused-pair", "note", "confusion", classes.confused_pair, explained_by=_USELESS, threshold=0.10),
+    Rule(
+        "confused-pair", "note", "confusion", classes.confused_pair, needs=("evaluation",),
+        explained_by=_OF_CLASSES, threshold=0.10,
+    ),
 )  # fmt: skip

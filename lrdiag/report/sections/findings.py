@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lrdiag import formats
 from lrdiag.diagnosis.findings.checking import OLD_RUN, recorded_checks
 from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Run
+from lrdiag.report.documentation import how_detected
+
+MOST_OPEN = 7
+"""Most findings that are open on the page. The others are folded."""
 
 
 @dataclass(frozen=True)
@@ -27,29 +32,70 @@ class Checks:
 
 @dataclass(frozen=True)
 class Findings:
-    """The findings, most severe first, and the other checks."""
+    """The findings, most severe first, and the other checks.
+
+    Attributes:
+        sentence: How many findings of each severity there are.
+        open: The findings that are open on the page.
+        folded: Further findings.
+        accepted: Findings that the settings accept.
+        how_detected: How each problem is detected, by the code of its rule.
+        checks: The checks without a finding.
+    """
 
     sentence: str
-    items: list[Finding]
+    open: list[Finding]
+    folded: list[Finding]
+    accepted: list[Finding]
+    how_detected: dict[str, str]
     checks: Checks
 
 
 def build(run: Run) -> Findings:
     """Lists findings and checks as the facts have them."""
-    return Findings(sentence(run.diagnosis), run.diagnosis.findings, checks(run.diagnosis))
+    found = run.diagnosis.outstanding
+    return Findings(
+        sentence(run.diagnosis),
+        found[:MOST_OPEN],
+        found[MOST_OPEN:],
+        accepted_findings(run.diagnosis),
+        how_detected() if run.diagnosis.findings else {},
+        checks(run.diagnosis),
+    )
+
+
+def accepted_findings(diagnosis: Diagnosis) -> list[Finding]:
+    """The findings that the settings accept."""
+    return [finding for finding in diagnosis.findings if finding.accepted is not None]
 
 
 def sentence(diagnosis: Diagnosis) -> str:
     """How many findings of each severity there are, in words."""
-    counts = [(sum(each.severity == name for each in diagnosis.findings), name) for name in SEVERITIES]
-    if any(number for number, _ in counts):
-        return ", ".join(formats.plural(number, name) for number, name in counts if number) + "."
+    accepted = len(accepted_findings(diagnosis))
+    if not accepted:
+        return _outstanding(diagnosis, "No findings")
+    return f"{_outstanding(diagnosis, 'No other findings')} Accepted: {formats.plural(accepted, 'finding')}."
+
+
+def _outstanding(diagnosis: Diagnosis, none: str) -> str:
+    """How many findings are not accepted; `none` begins the sentence if there are none."""
+    if diagnosis.outstanding:
+        return counted(diagnosis.outstanding)
     if not diagnosis.checks:
-        return f"No findings, but {OLD_RUN}."
+        return f"{none}, but {OLD_RUN}."
     results = checks(diagnosis)
     if results.not_checked:
-        return "No findings, but not every check could be made."
+        return f"{none}, but not every check could be made."
+    if diagnosis.findings:
+        return f"{none}."
     return f"All {formats.plural(len(results.passed), 'check')} passed."
+
+
+def counted(findings: Sequence[Finding]) -> str:
+    """How many findings of each severity there are, in words; empty without findings."""
+    counts = [(sum(each.severity == name for each in findings), name) for name in SEVERITIES]
+    words = ", ".join(formats.plural(number, name) for number, name in counts if number)
+    return f"{words}." if words else ""
 
 
 def checks(diagnosis: Diagnosis) -> Checks:

@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from lrdiag import formats
-from lrdiag.record.facts import Epoch, Run, TrainingRun
+from lrdiag.record.facts import Epoch, Run, TimeSpent, TrainingRun
 from lrdiag.report.charts.cache import drawn
+from lrdiag.report.charts.time import time_bar
 from lrdiag.report.charts.training import loss_limit, training_chart, windows
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a part of the time was spent on.
+
+    Attributes:
+        key: Its key in the style of the page.
+        name: In words.
+        seconds: The time.
+        share: Its share of the whole time.
+    """
+
+    key: str
+    name: str
+    seconds: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Time:
+    """Where the time went.
+
+    Attributes:
+        bar: One bar, divided by kinds.
+        kinds: The kinds in the order of the bar.
+        total: The whole time, in seconds.
+    """
+
+    bar: Markup
+    kinds: list[Kind]
+    total: float
 
 
 @dataclass(frozen=True)
@@ -27,6 +61,7 @@ class Training:
         first: Number of the first of them, counted from 1.
         best: Number of the best of them, or `None`.
         has_losses: Whether the losses of the epochs are known. Without it, a missing loss was not finite.
+        time: Where the time went, or `None` if that was not recorded.
     """
 
     sentence: str
@@ -39,6 +74,7 @@ class Training:
     first: int
     best: int | None
     has_losses: bool
+    time: Time | None
 
 
 def build(run: Run) -> Training | None:
@@ -59,7 +95,29 @@ def build(run: Run) -> Training | None:
         first=training.first_epoch,
         best=best,
         has_losses=_has_losses(training),
+        time=_time(training.time) if training.time and training.time.total else None,
     )
+
+
+def _time(spent: TimeSpent) -> Time:
+    kinds = list(_kinds(spent))
+    words = ", ".join(f"{each.name} {formats.duration(each.seconds)}" for each in kinds)
+    label = f"Where the {formats.duration(spent.total)} of training went: {words}"
+    return Time(time_bar([(each.key, each.share) for each in kinds], label), kinds, spent.total)
+
+
+def _kinds(spent: TimeSpent) -> Iterator[Kind]:
+    steps = "steps, with waiting for data" if spent.waiting is None else "steps"
+    for key, name, seconds in (
+        ("computing", steps, spent.computing),
+        ("compiling", "steps that were compiled", spent.compiling),
+        ("waiting", "waiting for data", spent.waiting or 0.0),
+        ("validation", "validation", spent.validation),
+        ("callbacks", "callbacks", spent.callbacks),
+        ("idle", "pauses between epochs", spent.idle),
+    ):
+        if seconds:
+            yield Kind(key, name, seconds, seconds / spent.total)
 
 
 def best_epoch(epochs: list[Epoch], first: int = 1) -> int | None:

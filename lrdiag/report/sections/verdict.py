@@ -1,4 +1,4 @@
-"""The top of the page: the result, and reasons not to trust it."""
+"""The top of the page: what is wrong, the result, and reasons not to trust it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from lrdiag import formats
 from lrdiag.diagnosis.findings.checking import cause_of
 from lrdiag.diagnosis.gates import describe
 from lrdiag.diagnosis.pairs import worst_pair
-from lrdiag.record.facts import Diagnosis, Run, Score, TrainingRun
+from lrdiag.record.facts import Diagnosis, Finding, Run, Score, TrainingRun
 from lrdiag.report.sections import comparison
 from lrdiag.vocabulary import ENGINES
 
 IMBALANCED = 2
 """Class-size ratio from which balanced accuracy is shown."""
+TITLE_LIMIT = 160
+"""Characters of the title of a finding in the verdict."""
 MANY_CLASSES = 20
 """Number of classes from which top-5 accuracy is shown."""
 
@@ -31,15 +33,21 @@ class Verdict:
     """The most important facts of a run.
 
     Attributes:
-        sentence: The result in one sentence, without a full stop.
+        problem: The finding that the page begins with, or `None`.
+        sentence: The verdict, without a full stop: what is wrong, and the result.
+        result: The result in one sentence, without a full stop.
         subject: Model and data.
-        cautions: Reasons not to trust the run; they come first.
+        failed: The gates that failed; they come first.
+        cautions: Further reasons not to trust the run.
         figures: A few numbers: name, value and detail.
         notes: Sentences about how the model was evaluated.
     """
 
+    problem: Finding | None
     sentence: str
+    result: str
     subject: str
+    failed: list[Caution]
     cautions: list[Caution]
     figures: list[tuple[str, str, str]]
     notes: list[str]
@@ -49,16 +57,36 @@ def build(run: Run) -> Verdict:
     """Builds the top of the page."""
     diagnosis = run.diagnosis
     return Verdict(
+        problem=problem(diagnosis),
         sentence=verdict_sentence(diagnosis),
+        result=result_sentence(diagnosis),
         subject=f"{formats.short(diagnosis.model)}, {formats.plural(diagnosis.parameters, 'parameter')}"
         + (f", on {formats.short(diagnosis.dataset.name)}" if diagnosis.dataset.name else ""),
+        failed=failed_gates(diagnosis),
         cautions=cautions(diagnosis),
         figures=_figures(diagnosis),
         notes=diagnosis.notes,
     )
 
 
+def problem(diagnosis: Diagnosis) -> Finding | None:
+    """The most important error; `None` if no finding is an error, except accepted ones."""
+    return next(iter(_errors(diagnosis)), None)
+
+
+def _errors(diagnosis: Diagnosis) -> list[Finding]:
+    return [finding for finding in diagnosis.outstanding if finding.severity == "error"]
+
+
 def verdict_sentence(diagnosis: Diagnosis) -> str:
+    """What is wrong, if there is an error, and the result; without a full stop."""
+    found = problem(diagnosis)
+    if found is None:
+        return result_sentence(diagnosis)
+    return f"{formats.short(found.title, TITLE_LIMIT)} Do not trust the result: {result_sentence(diagnosis)}"
+
+
+def result_sentence(diagnosis: Diagnosis) -> str:
     """The result in one sentence, without a full stop."""
     score = diagnosis.test
     name = f"{formats.short(diagnosis.dataset.name)} " if diagnosis.dataset.name else ""
@@ -80,13 +108,15 @@ def _mistakes(diagnosis: Diagnosis) -> str:
     return f"the most confused pair: {true} predicted as {predicted}"
 
 
+def failed_gates(diagnosis: Diagnosis) -> list[Caution]:
+    """The gates that failed."""
+    return [Caution("Gate failed", f"{describe(gate)}.") for gate in diagnosis.gates if not gate.passed]
+
+
 def cautions(diagnosis: Diagnosis) -> list[Caution]:
-    """Reasons not to trust the run: failed gates, findings that are errors, an interrupted training run."""
-    failed = [Caution("Gate failed", f"{describe(gate)}.") for gate in diagnosis.gates if not gate.passed]
-    errors = [
-        Caution("Do not trust this run", finding.title) for finding in diagnosis.findings if finding.severity == "error"
-    ]
-    return failed + errors + _interruption(diagnosis.training)
+    """Reasons not to trust the run beside its problem: other errors, and an interrupted training run."""
+    others = [Caution("Error", finding.title) for finding in _errors(diagnosis)[1:]]
+    return others + _interruption(diagnosis.training)
 
 
 def _interruption(training: TrainingRun | None) -> list[Caution]:

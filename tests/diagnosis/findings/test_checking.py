@@ -27,6 +27,7 @@ from lrdiag.diagnosis.findings.checking import (
 from lrdiag.diagnosis.findings.rules import RULES, Rule
 from lrdiag.record.facts import Check, Diagnosis, Epoch, Finding, Severity
 from lrdiag.record.folder import to_json
+from lrdiag.record.observed import Inspection
 
 SOUND = balanced(4, 50, 47)
 
@@ -135,11 +136,12 @@ def test_a_rule_is_not_checked_if_its_evidence_is_missing() -> None:
 @pytest.mark.parametrize("need", get_args(Need))
 def test_every_piece_of_evidence_can_be_missing_and_given(need: str) -> None:
     facts = facts_of(SOUND, training=None, range_test=None)
-    assert Evidence(facts).lacks(need)
-    assert MISSING[need]
+    assert Evidence(None if need == "evaluation" else facts).lacks(need)
+    assert Evidence().reason(need) == MISSING[need]
     full = facts_of(SOUND, train_sample=sample(1, 2), comparison="a comparison")
     other = {name: "given" for name in ("predictions", "heatmaps", "mistakes", "loss", "agreement")}
-    assert not Evidence(full, **other).lacks(need)
+    observed = Inspection(**{field.name: "given" for field in dataclasses.fields(Inspection)})
+    assert not Evidence(full, **other, inspection=observed).lacks(need)
 
 
 def test_a_rule_that_uses_evidence_without_naming_it_is_a_mistake() -> None:

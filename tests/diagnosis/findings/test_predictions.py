@@ -10,7 +10,7 @@ from fixtures.diagnoses import balanced, facts_of, finding, result
 
 from lrdiag.diagnosis.evidence import Evidence
 from lrdiag.diagnosis.findings.checking import check_all
-from lrdiag.diagnosis.findings.predictions import _chance
+from lrdiag.diagnosis.findings.predictions import chance
 from lrdiag.record.facts import Diagnosis
 
 
@@ -141,6 +141,6 @@ class TestAtChance:
         confusion = np.zeros((3, 3), int)
         np.add.at(confusion, (labels, named), 1)
         accuracies = [np.mean(labels == generator.permutation(named)) for _ in range(20_000)]
-        mean, deviation = _chance(confusion)
+        mean, deviation = chance(confusion)
         assert mean == pytest.approx(np.mean(accuracies), abs=0.002)
         assert deviation == pytest.approx(np.std(accuracies), rel=0.03)
