@@ -154,7 +154,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "strong-regularization", "warning", "training", regularization.strong_regularization, needs=("layers", "start"),
-        explained_by=_UNFIT, threshold=3.0,
+        explained_by=_UNFIT, threshold=1.0,
     ),
     Rule(
         "small-batches", "warning", "training", regularization.small_batches, needs=("layers", "training_data"),
