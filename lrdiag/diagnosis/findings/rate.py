@@ -250,8 +250,8 @@ def early_decay(evidence: Evidence, threshold: float) -> Answer:
     moves = (
         ""
         if moved is None
-        else f" All updates together move the weights by {percent(moved)} of their size; without the decay, it would be "
-        f"{percent(without)}."
+        else f" All updates together move the weights by {percent(moved)} of their size. Without the decay, they would "
+        f"move them by {percent(without)}."
     )
     return Found(
         f"The schedule decays too early: after {percent(rates.spent)} of the updates, the learning rate is spent.",
