@@ -81,7 +81,8 @@ def _optimizer(optimizer: keras.Optimizer) -> Optimizer:
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+    """Returns a number or the value of a variable, which a distribution strategy may have mirrored."""
+    return None if value is None else float(keras.ops.convert_to_numpy(value))
 
 
 def planned_rates(
