@@ -34,6 +34,7 @@ def test_a_page_renders_from_the_installed_wheel_outside_the_checkout(tmp_path: 
     python(*pip, "install", "--no-deps", "--target", installed, wheel)
     away = {"PYTHONPATH": str(installed), "cwd": str(tmp_path)}
     assert Path(python("-c", "import lrdiag; print(lrdiag.__file__)", **away).strip()).is_relative_to(installed)
+    python("-c", "from lrdiag.report.documentation import how_detected; assert how_detected()", **away)
     small = ("--limit-train", "200", "--limit-test", "50", "--epochs", "1", "--batch-size", "16")
     python("-m", "lrdiag", "train-and-report", "--data", "digits", *small, "--no-open", "--out", "run", **away)
     page = tmp_path / "run" / "report.html"

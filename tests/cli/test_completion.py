@@ -46,7 +46,7 @@ def offers_files(line: str) -> bool:
         ("train-and-report --augment flip,", ["flip,crop", "flip,erase"]),
         ("train-and-report --augment flip,c", ["flip,crop"]),
         ("train-and-report --learning-rate ", ["auto"]),
-        ("train-and-report --fail-", ["--fail-under", "--fail-if-worse"]),
+        ("train-and-report --fail-", ["--fail-under", "--fail-if-worse", "--fail-on"]),
         ("config find", ["find-lr"]),
         ("config find-lr --r", ["--resize", "--repeats", "--rule"]),
         ("config find-lr --rule s", ["steepest"]),
