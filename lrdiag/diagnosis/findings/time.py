@@ -21,7 +21,9 @@ def idle_between_epochs(evidence: Evidence, threshold: float) -> Answer:
     """A large share of the time passed between the last step of an epoch, its validation and the next epoch."""
     time = given(evidence.time)
     share = time.idle / (time.total or 1.0)
-    if share <= threshold or time.idle < LEAST_PAUSES:
+    if time.idle < LEAST_PAUSES:
+        return Passed()
+    if share <= threshold:
         return Passed(share, threshold)
     return Found(
         f"Training paused for {duration(time.idle)} of {duration(time.total)} between the epochs.",
@@ -46,7 +48,9 @@ def input_bound(evidence: Evidence, threshold: float) -> Answer:
         return NotChecked("how long the steps waited for data is not known")
     steps = time.waiting + time.computing
     share = time.waiting / (steps or 1.0)
-    if share <= threshold or time.waiting < LEAST_SECONDS:
+    if time.waiting < LEAST_SECONDS:
+        return Passed()
+    if share <= threshold:
         return Passed(share, threshold)
     return Found(
         f"The training steps waited for data {percent(share)} of their time.",
@@ -67,7 +71,9 @@ def slow_validation(evidence: Evidence, threshold: float) -> Answer:
     """Validation takes longer than training."""
     time = given(evidence.time)
     ratio = time.validation / (time.steps or 1.0)
-    if ratio <= threshold or time.validation < LEAST_SECONDS:
+    if time.validation < LEAST_SECONDS:
+        return Passed()
+    if ratio <= threshold:
         return Passed(ratio, threshold)
     return Found(
         f"Validation took {duration(time.validation)}, the training steps {duration(time.steps)}.",
@@ -87,7 +93,9 @@ def recompilation(evidence: Evidence, threshold: float) -> Answer:
     if time.compilations is None:
         return NotChecked("the training step is not compiled, or its compilations are not counted")
     share = time.compiling / (time.total or 1.0)
-    if time.compilations <= MOST_COMPILATIONS or share <= threshold or time.compiling < LEAST_SECONDS:
+    if time.compilations <= MOST_COMPILATIONS or time.compiling < LEAST_SECONDS:
+        return Passed()
+    if share <= threshold:
         return Passed(share, threshold)
     return Found(
         f"The training step was compiled {count(time.compilations)} times.",
