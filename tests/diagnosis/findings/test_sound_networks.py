@@ -62,12 +62,11 @@ def mobile() -> keras.Model:
     """Inverted residuals with a squeeze-excite gate of one unit, and linear projections."""
     given = inputs()
     flow = kl.Conv2D(8, 3, padding="same", activation="relu")(given)
-    for _ in range(2):
-        wide = kl.ReLU(6.0)(kl.BatchNormalization()(kl.Conv2D(32, 1)(flow)))
-        wide = kl.ReLU(6.0)(kl.BatchNormalization()(kl.DepthwiseConv2D(3, padding="same")(wide)))
-        gate = kl.Dense(1, activation="relu")(kl.GlobalAveragePooling2D(keepdims=True)(wide))
-        wide = kl.Multiply()([wide, kl.Dense(32, activation="sigmoid")(gate)])
-        flow = kl.BatchNormalization()(kl.Conv2D(8, 1)(wide))
+    wide = kl.ReLU(6.0)(kl.BatchNormalization()(kl.Conv2D(32, 1)(flow)))
+    wide = kl.ReLU(6.0)(kl.BatchNormalization()(kl.DepthwiseConv2D(3, padding="same")(wide)))
+    gate = kl.Dense(1, activation="relu")(kl.GlobalAveragePooling2D(keepdims=True)(wide))
+    wide = kl.Multiply()([wide, kl.Dense(32, activation="sigmoid")(gate)])
+    flow = kl.BatchNormalization()(kl.Conv2D(8, 1)(wide))
     scores = kl.Dense(10, activation="softmax")(kl.Dropout(0.5)(kl.GlobalAveragePooling2D()(flow)))
     return keras.Model(given, scores)
 
