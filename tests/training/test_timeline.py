@@ -84,8 +84,8 @@ def test_the_step_waits_for_slow_data() -> None:
     spent = time_of(make_model(), SlowData(), epochs=2)
     asleep = 32 * PAUSE
     assert spent.waiting is not None
-    assert 0.6 * asleep < spent.waiting < spent.total - spent.compiling
-    assert spent.computing < 0.4 * asleep
+    assert 0.3 * asleep < spent.waiting < spent.total - spent.compiling
+    assert spent.waiting + spent.computing > 0.8 * asleep
 
 
 def test_several_batches_in_one_execution_wait_as_long() -> None:
