@@ -41,6 +41,7 @@ def compiled(model: keras.Model, output: str | int | None = None) -> Compiled | 
         label_smoothing=float(getattr(loss, "label_smoothing", 0.0) or 0.0),
         metrics=_metrics(model),
         optimizer=_optimizer(optimizer),
+        ignore_class=getattr(loss, "ignore_class", None),
     )
 
 

@@ -175,6 +175,7 @@ class Compiled:
         label_smoothing: Label smoothing of the loss.
         metrics: Names of the classes of the metrics, or the names that were given: `"accuracy"`, `"BinaryAccuracy"`.
         optimizer: The optimizer.
+        ignore_class: The class number whose images a sparse cross-entropy leaves out, or `None`.
     """
 
     loss: str
@@ -183,6 +184,7 @@ class Compiled:
     label_smoothing: float
     metrics: tuple[str, ...]
     optimizer: Optimizer
+    ignore_class: int | None = None
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,8 @@ def label_form(evidence: Evidence) -> Answer:
             f"`keras.utils.to_categorical(y, {scores.units})`.",
             why="Every score is drawn to the number of the class, so the largest score tells nothing.",
         )
-    if compiled.kind == "sparse" and labels.width == 1 and not (labels.whole and labels.low >= 0):
+    has_negative = labels.low < 0 and compiled.ignore_class is None
+    if compiled.kind == "sparse" and labels.width == 1 and (has_negative or not labels.whole):
         return Found(
             "The labels are fractions, not whole class numbers."
             if not labels.whole

@@ -141,6 +141,8 @@ def output_units(evidence: Evidence) -> Answer:
     labels, units = data.labels, scores.units
     if not labels.counts:
         return NotChecked("the labels are not class numbers")
+    if compiled.ignore_class is not None:
+        return NotChecked("the loss leaves a class number out")
     validation = evidence.validation_data.labels.counts if evidence.validation_data else ()
     if labels.width == 1 and (labels.classes > 2 if units == 1 else len(labels.counts) > units):
         return _too_few_units(units, labels.classes, len(labels.counts) - 1)

@@ -235,7 +235,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "lagging-statistics", "warning", "training", training.lagging_statistics,
-        needs=("evaluation", "training", "train_sample"), explained_by=("not-finite", *_NORMALIZATION[:2]),
+        needs=("evaluation", "training", "train_sample"), explained_by=("not-finite", "metric-mismatch", *_NORMALIZATION[:2]),
         threshold=0.10,
     ),
     Rule(
@@ -273,7 +273,8 @@ RULES: tuple[Rule, ...] = (
     Rule("no-suggestion", "warning", "learning-rate", model.no_suggestion, needs=("evaluation", "range_test")),
     Rule(
         "overfitting", "warning", "training", training.overfitting, needs=("evaluation",),
-        explained_by=(*_NAMED, *_BROKEN, "class-order", "wrong-labels", "label-noise"), threshold=0.20,
+        explained_by=(*_NAMED, *_BROKEN, "metric-mismatch", "class-order", "wrong-labels", "label-noise"),
+        threshold=0.20,
     ),
     Rule(
         "past-best-epoch", "warning", "training", course.past_best_epoch, needs=("training",),

@@ -158,7 +158,7 @@ def bottleneck(evidence: Evidence) -> Answer:
     for place, after in itertools.pairwise(weighted):
         layer, kernel = layers[place], given(layers[place].kernel)
         width = _width(layers, place)
-        if place not in cuts or kernel.grouped or width >= narrowest:
+        if place not in cuts or kernel.grouped or width >= narrowest or _is_an_image(layers, place):
             continue
         if network.inputs_of(kernel) < MUCH_WIDER_BEFORE * width or _units(layers[after]) < MUCH_WIDER_AFTER * width:
             continue
@@ -174,6 +174,11 @@ def bottleneck(evidence: Evidence) -> Answer:
             why="All that the scores depend on has to pass through it, and most of it is lost.",
         )
     return Passed()
+
+
+def _is_an_image(layers: Sequence[Layer], place: int) -> bool:
+    """Whether a layer returns as many values as the model receives, as a network that prepares images does."""
+    return math.prod(layers[place].shape) >= math.prod(layers[0].input_shape)
 
 
 def _width(layers: Sequence[Layer], place: int) -> int:

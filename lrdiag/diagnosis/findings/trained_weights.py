@@ -59,6 +59,7 @@ def _unchanged(evidence: Evidence) -> Answer:
         "`self.trainable_variables`.",
         float(len(still)),
         why="What these layers compute stays random.",
+        severity="warning",
     )
 
 
@@ -80,7 +81,14 @@ def disconnected_weights(evidence: Evidence) -> Answer:
         "output of their layer is used.",
         float(len(names)),
         why="Such weights stay as they were drawn, so the layers before this operation never learn.",
+        severity=None if _are_called(names, layers) else "warning",
     )
+
+
+def _are_called(weights: Sequence[str], layers: Sequence[Layer]) -> bool:
+    """Whether any of the weights belongs to a layer that was observed, so that the model uses it."""
+    used = {layer.name.rpartition("/")[2] for layer in layers}
+    return any(used.intersection(weight.split("/")[-2:-1]) for weight in weights)
 
 
 def _stuck(evidence: Evidence) -> list[str]:

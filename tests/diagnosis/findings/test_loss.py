@@ -124,6 +124,7 @@ def test_labels_of_another_form(of: Compiled, units: int, data: Labels, title: s
     ("of", "units", "data"),
     [
         (compiled(), 10, TEN_CLASSES),
+        (dataclasses.replace(compiled(), ignore_class=-1), 10, labels(low=-1, high=8)),
         (compiled("categorical"), 10, ONE_HOT),
         (compiled("distance"), 10, ONE_HOT),
         (compiled("hinge"), 1, labels(50, 50, low=-1)),

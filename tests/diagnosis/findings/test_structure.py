@@ -92,7 +92,10 @@ def test_sigmoids_in_a_row() -> None:
 @pytest.mark.parametrize(
     ("layers", "title"),
     [
-        ([conv(16, "relu"), conv(1, "relu"), conv(32, "relu"), GLOBAL, LAST], "A bottleneck of 1 channel inside"),
+        (
+            [conv(16, "relu"), POOL, conv(3, "relu"), conv(32, "relu"), GLOBAL, LAST],
+            "A bottleneck of 3 channels inside",
+        ),
         ([FLATTEN, dense(64, "relu"), dense(3, "relu"), LAST], "A bottleneck of 3 units inside the network: dense."),
         ([conv(16, "relu"), conv(1, "relu"), FLATTEN, dense(64, "relu"), LAST], "A bottleneck of 1 channel inside"),
     ],
@@ -110,6 +113,7 @@ def test_a_bottleneck(layers: list[Layer], title: str) -> None:
         ([FLATTEN, dense(64, "relu"), dense(1, "relu"), dense(2, "softmax")], 2),
         ([conv(3), conv(32, "relu"), GLOBAL, LAST], 10),  # of the three channels of an image
         ([conv(32, "relu"), conv(1, "relu", 1), FLATTEN, dense(64, "relu"), LAST], 10),  # 64 places
+        ([conv(32, "relu"), conv(3, "relu"), conv(32, "relu"), GLOBAL, LAST], 10),  # an image again
         ([conv(32, "relu"), conv(1, "sigmoid", 7), plain("Multiply", sources=(0, 1)), GLOBAL, LAST], 10),  # a gate
     ],
 )

@@ -47,7 +47,7 @@ def test_all_layers_are_frozen() -> None:
 
 def test_trained_weights_that_did_not_change() -> None:
     found = finding(after_an_epoch("conv2d/kernel", "conv2d/bias"), "frozen-layers")
-    assert found.title == "2 trained weights did not change in the first epoch."
+    assert (found.title, found.severity) == ("2 trained weights did not change in the first epoch.", "warning")
     explained = dataclasses.replace(START, without_gradient=("conv2d/kernel",))
     dead = dataclasses.replace(conv(16, "relu"), activity=dataclasses.replace(ACTIVE, silent=1.0))
     still = dataclasses.replace(after_an_epoch("conv2d/kernel").inspection, rates=rates(0.0))
@@ -63,7 +63,13 @@ def test_trained_weights_that_did_not_change() -> None:
 def test_weights_without_a_gradient() -> None:
     start = dataclasses.replace(START, unreached=("conv2d/kernel",))
     found = finding(seen(conv(16, "relu"), GLOBAL, DENSE, start=start), "disconnected-weights")
-    assert found.title == "1 trained weight has no gradient: the loss does not depend on it."
+    assert (found.title, found.severity) == (
+        "1 trained weight has no gradient: the loss does not depend on it.",
+        "error",
+    )
+    spare = dataclasses.replace(START, unreached=("spare/kernel",))
+    unused = seen(conv(16, "relu"), GLOBAL, DENSE, start=spare)
+    assert finding(unused, "disconnected-weights").severity == "warning", "the model does not call its layer"
 
 
 def test_a_gradient_of_zero_counts_only_if_the_weights_do_not_move() -> None:
