@@ -133,7 +133,8 @@ class Inspector:
             with unnoticed(self._model):
                 inputs = tree.map_structure(ops.convert_to_tensor, few.inputs)
                 gradients, loss = self._gradients(few) if with_gradients else ({}, None)
-                scores = self._chosen(self._model(inputs, training=False))
+                returned = self._model(inputs, training=False)
+                scores = self._chosen(returned)
                 _, layers = observe(self._model, inputs, gradients)
                 penalty = float(sum(float(ops.convert_to_numpy(each)) for each in self._model.losses))
                 augmentation = self._augmentation(inputs)
@@ -142,7 +143,7 @@ class Inspector:
             return self._miss("layers", reason)
         self._note(layers=layers, scores=_scores(to_numpy(scores)))
         if loss is not None:
-            self._note_start(few, loss - penalty, penalty, gradients, augmentation)
+            self._note_start(few, (loss - penalty, penalty), gradients, augmentation, len(tree.flatten(returned)))
 
     def _gradients(self, few: Sample) -> tuple[dict[int, np.ndarray | None], float | None]:
         if not (self._model.compiled and self._model.trainable_variables):
@@ -155,20 +156,21 @@ class Inspector:
     def _note_start(
         self,
         few: Sample,
-        loss: float,
-        penalty: float,
+        losses: tuple[float, float],
         gradients: dict[int, np.ndarray | None],
         augmentation: float | None,
+        outputs: int,
     ) -> None:
         named = [(each.path, gradients[id(each)]) for each in self._model.trainable_variables]
         self._note(
             start=Start(
                 images=len(few),
-                loss=loss,
-                penalty=penalty,
+                loss=losses[0],
+                penalty=losses[1],
                 unreached=tuple(name for name, gradient in named if gradient is None),
                 without_gradient=tuple(name for name, grad in named if grad is not None and not grad.any()),
                 augmentation=augmentation,
+                outputs=outputs,
             )
         )
         try:

@@ -274,13 +274,14 @@ class Start:
 
     Attributes:
         images: Number of images.
-        loss: The loss without regularization.
+        loss: The loss without regularization. The sum over the outputs if the model has several.
         penalty: The regularization losses.
         unreached: Names of trained weights that the loss does not depend on.
         without_gradient: Names of trained weights whose gradient is 0 everywhere.
         augmentation: Correlation of the images with themselves without augmentation, averaged. Flips and turns by
             right angles are undone first, as they keep all that an image shows. `None` if no layer of the model
             augments them.
+        outputs: Number of outputs of the model.
     """
 
     images: int
@@ -289,6 +290,7 @@ class Start:
     unreached: tuple[str, ...] = ()
     without_gradient: tuple[str, ...] = ()
     augmentation: float | None = None
+    outputs: int = 1
 
 
 @dataclass(frozen=True)

@@ -145,15 +145,15 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "weak-class", "warning", "classes", classes.weak_class, needs=("evaluation",),
-        explained_by=_USELESS, threshold=0.15,
+        explained_by=(*_USELESS, *_START, *_SIGNAL, *_RATE), threshold=0.15,
     ),
     Rule(
         "over-predicted-class", "warning", "classes", classes.over_predicted_class, needs=("evaluation",),
-        explained_by=_USELESS, threshold=2.0,
+        explained_by=(*_USELESS, *_START, *_SIGNAL, *_RATE), threshold=2.0,
     ),
     Rule("ignored-from-logits", "note", "training", model.ignored_from_logits, needs=("evaluation", "loss")),
     Rule(
         "confused-pair", "note", "confusion", classes.confused_pair, needs=("evaluation",),
-        explained_by=_USELESS, threshold=0.10,
+        explained_by=(*_USELESS, *_START, *_SIGNAL, *_RATE), threshold=0.10,
     ),
 )  # fmt: skip

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fixtures.starts import LAYERS, SOUND, answer, dense, found, other, run_of, state
+from fixtures.starts import IMAGES, LAYERS, SOUND, answer, dense, found, other, run_of, state
 
 from lrdiag.diagnosis.evidence import Evidence
 from lrdiag.diagnosis.findings.answers import NotChecked, Passed
@@ -78,6 +78,15 @@ class TestRateTooHigh:
         assert problem.title == "The learning rate 0.001 is too high: the loss rose to 30.000."
         assert "At update 3 of 40" in problem.evidence
         assert problem.severity == "error"
+
+    def test_losses_that_say_little_of_learning_do_not_count(self) -> None:
+        assert SOUND.start is not None
+        for inspection in (
+            replace(SOUND, training_data=replace(IMAGES, weighted=True)),
+            replace(SOUND, epochs=(replace(state(), penalty=1.0),)),  # without it, the loss is far below a guess
+            replace(SOUND, start=replace(SOUND.start, outputs=2)),
+        ):
+            assert isinstance(answer("rate-too-high", inspection, run_of(SPIKE)), Passed)
 
     @pytest.mark.parametrize("rate", [0.001, 0.01])
     def test_the_loss_became_nan(self, rate: float) -> None:
