@@ -24,6 +24,8 @@ from lrdiag.formats import loss as loss_text
 from lrdiag.formats import rate as rate_text
 from lrdiag.record.facts import TrainingRun
 
+SMALL_MOVE = 0.0005
+"""Below it, an update is too small. Sound runs have 0.0007 and more."""
 NORMALIZED = 5.0
 """How much further an update may move weights whose scale has no effect, or the weights of a single layer."""
 KILLED = 0.95
@@ -167,7 +169,7 @@ def clipped_gradients(evidence: Evidence, threshold: float) -> Answer:
     if not rates.updates or not trial.unclipped:
         return NotChecked("the number of updates is not known" if trial.unclipped else "the first gradients are 0")
     clipped, free = (each * abs(rates.mean) * rates.updates for each in (trial.move, trial.unclipped))
-    if clipped >= threshold or free < 3 * threshold:
+    if clipped >= threshold or free < 3 * threshold or clipped > 0.1 * free:
         return Passed(clipped, threshold)
     name, value = clips[0]
     return Found(
@@ -195,7 +197,7 @@ def rate_too_low(evidence: Evidence, threshold: float) -> Answer:
     if not trial.largest:
         return NotChecked("the first gradients are 0")
     move = trial.largest * abs(rates.mean) * rates.updates
-    if move >= threshold:
+    if move >= threshold or trial.move * abs(rates.highest) >= SMALL_MOVE:  # else the updates are too few
         return Passed(move, threshold)
     return Found(
         f"The learning rate {rate_text(rates.mean)} is too low: {plural(rates.updates, 'update')} move the weights by "

@@ -88,7 +88,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "clipped-gradients", "warning", "training", rate.clipped_gradients, needs=("compiled", "rates", "trial"),
-        explained_by=_UNFIT, threshold=0.03,
+        explained_by=_UNFIT, threshold=0.1,
     ),
     Rule(
         "early-decay", "warning", "training", rate.early_decay, needs=("rates",),
@@ -100,7 +100,7 @@ RULES: tuple[Rule, ...] = (
             *_UNFIT, *_START, "saturated-units", "negative-rate", "dead-units", "vanishing-gradients",
             "clipped-gradients", "early-decay",
         ),
-        threshold=0.03,
+        threshold=0.1,
     ),
     Rule("strong-augmentation", "warning", "training", start.strong_augmentation, needs=("start",), threshold=0.3),
     Rule(

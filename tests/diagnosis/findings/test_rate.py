@@ -123,6 +123,9 @@ class TestRateTooLow:
         assert isinstance(answer("rate-too-low", rates(1e-6, layers=(*trained, old))), Passed)
         assert found("rate-too-low", rates(1e-6, layers=(*trained, new)))
 
+    def test_few_updates_of_a_usual_size_are_not_the_fault_of_the_rate(self) -> None:
+        assert isinstance(answer("rate-too-low", planned(updates=2)), Passed)
+
     def test_what_is_not_known_is_not_checked(self) -> None:
         for inspection in (planned(mean=1e-6, updates=None), planned(mean=1e-6, may_change=True)):
             assert isinstance(answer("rate-too-low", inspection), NotChecked)
