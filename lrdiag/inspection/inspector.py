@@ -138,7 +138,8 @@ class Inspector:
             with unnoticed(self._model):
                 inputs = tree.map_structure(ops.convert_to_tensor, few.inputs)
                 gradients, loss = self._gradients(few) if with_gradients else ({}, None)
-                scores = self._chosen(self._model(inputs, training=False))
+                returned = self._model(inputs, training=False)
+                scores = self._chosen(returned)
                 _, layers = observe(self._model, inputs, gradients)
                 penalty = float(sum(float(ops.convert_to_numpy(each)) for each in self._model.losses))
                 augmentation = self._augmentation(inputs)
@@ -148,7 +149,15 @@ class Inspector:
             return self._miss("layers", reason)
         self._note(layers=layers, scores=_scores(to_numpy(scores)))
         if loss is not None:
-            self._note_start(few, loss - penalty, penalty, gradients, augmentation, recovered)
+            start = Start(
+                images=len(few),
+                loss=loss - penalty,
+                penalty=penalty,
+                augmentation=augmentation,
+                recovers=recovered,
+                outputs=len(tree.flatten(returned)),
+            )
+            self._note_start(start, gradients)
 
     def _recovers(self, inputs: Any, labels: Any, scores: np.ndarray) -> bool | None:
         """Whether Keras computes the right loss although the model returns probabilities and the loss takes logits."""
@@ -171,25 +180,13 @@ class Inspector:
         variables = self._model.trainable_variables
         return {id(each): grad for each, grad in zip(variables, probed.weight_gradients, strict=True)}, probed.loss
 
-    def _note_start(
-        self,
-        few: Sample,
-        loss: float,
-        penalty: float,
-        gradients: dict[int, np.ndarray | None],
-        augmentation: float | None,
-        recovered: bool | None,
-    ) -> None:
+    def _note_start(self, start: Start, gradients: dict[int, np.ndarray | None]) -> None:
         named = [(each.path, gradients[id(each)]) for each in self._model.trainable_variables]
         self._note(
-            start=Start(
-                images=len(few),
-                loss=loss,
-                penalty=penalty,
+            start=replace(
+                start,
                 unreached=tuple(name for name, gradient in named if gradient is None),
                 without_gradient=tuple(name for name, grad in named if grad is not None and not grad.any()),
-                augmentation=augmentation,
-                recovers=recovered,
             )
         )
         try:

@@ -284,7 +284,7 @@ class Start:
 
     Attributes:
         images: Number of images.
-        loss: The loss without regularization.
+        loss: The loss without regularization. The sum over the outputs if the model has several.
         penalty: The regularization losses.
         unreached: Names of trained weights that the loss does not depend on.
         without_gradient: Names of trained weights whose gradient is 0 everywhere.
@@ -293,6 +293,7 @@ class Start:
             augments them.
         recovers: Whether Keras computes the right loss although `from_logits` contradicts what the model returns;
             `None` if there is no contradiction, or the images do not tell.
+        outputs: Number of outputs of the model.
     """
 
     images: int
@@ -302,6 +303,7 @@ class Start:
     without_gradient: tuple[str, ...] = ()
     augmentation: float | None = None
     recovers: bool | None = None
+    outputs: int = 1
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,12 @@ def normalization_after(layers: Sequence[Layer], layer: Layer) -> Layer | None:
 
 
 def log_classes(evidence: Evidence) -> float | None:
-    """The cross-entropy of equal probabilities for all classes; `None` for other losses. In nats."""
-    if evidence.compiled is None or evidence.scores is None:
+    """The cross-entropy of equal probabilities for all classes. In nats.
+
+    `None` for other losses, and if the model has several outputs, whose losses are added.
+    """
+    has_several = evidence.start is not None and evidence.start.outputs > 1
+    if evidence.compiled is None or evidence.scores is None or has_several:
         return None
     if evidence.compiled.kind == "binary":
         return math.log(2)

@@ -6,20 +6,26 @@ optimizer with the first gradient tells that (`lrdiag.record.observed.Trial`), s
 
 from __future__ import annotations
 
-from lrdiag.diagnosis.evidence import Evidence, Need, given
+from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
 from lrdiag.diagnosis.findings.layers import has_new_head, is_trained, normalizes_batches, with_kernel
 from lrdiag.diagnosis.findings.losses import learnt_little, loss_at_start, median, nothing_learnt
 from lrdiag.diagnosis.findings.signal import killed_layer
+from lrdiag.diagnosis.findings.updates import (
+    highest_rate,
+    may_be_too_large,
+    move_of_update,
+    rate_to_use,
+    tried,
+    why_unknown,
+)
 from lrdiag.formats import count, percent, plural
 from lrdiag.formats import loss as loss_text
 from lrdiag.formats import rate as rate_text
 from lrdiag.record.facts import TrainingRun
 
-USUAL_MOVE = 0.01
-"""Share of its size by which an update moves the weights at a usual rate: 0.001 for Adam."""
-LARGE_MOVE = 0.03
-"""From here on, an update may be the cause of units that die and of a loss that rises."""
+SMALL_MOVE = 0.0005
+"""Below it, an update is too small. Sound runs have 0.0007 and more."""
 NORMALIZED = 5.0
 """How much further an update may move weights whose scale has no effect, or the weights of a single layer."""
 KILLED = 0.95
@@ -67,9 +73,9 @@ def rate_too_high(evidence: Evidence, threshold: float) -> Answer:
         seen = _diverged(evidence, run) or _killed(evidence) or _jumped(evidence, run)
         if seen is not None:
             return seen
-    move, rate, layers = _move(evidence), _highest(evidence), evidence.layers
+    move, rate, layers = move_of_update(evidence), highest_rate(evidence), evidence.layers
     if move is None or rate is None or layers is None:
-        return NotChecked(_why_unknown(evidence))
+        return NotChecked(why_unknown(evidence))
     trained = sum(kernel.trainable for _, kernel in with_kernel(layers))
     limit = threshold * (NORMALIZED if trained == 1 or normalizes_batches(layers) else 1.0)
     if move <= limit:
@@ -77,8 +83,8 @@ def rate_too_high(evidence: Evidence, threshold: float) -> Answer:
     return Found(
         f"The learning rate {rate_text(rate)} is too high: one update moves the weights by {percent(move)} of their "
         "size.",
-        f"{_tried(evidence)} For this network, up to {percent(limit)} is sound.",
-        _rate_to_use(evidence),
+        f"{tried(evidence)} For this network, up to {percent(limit)} is sound.",
+        rate_to_use(evidence),
         move,
         limit,
         why="Such updates overwrite the weights instead of adjusting them: the loss jumps, and units die.",
@@ -93,7 +99,7 @@ def _diverged(evidence: Evidence, run: TrainingRun) -> Found | None:
     broken = next((step for step, each in enumerate(losses) if each is None), None)
     worst = max((each for each in losses if each is not None), default=0.0)
     has_risen = worst > RISEN * start
-    if broken is not None and (has_risen or (broken < run.steps_per_epoch and _is_large(evidence))):
+    if broken is not None and (has_risen or (broken < run.steps_per_epoch and may_be_too_large(evidence))):
         step, how = broken, "became NaN or infinite"
     elif has_risen and nothing_learnt(evidence):
         step, how = losses.index(worst), f"rose to {loss_text(worst)}"
@@ -102,8 +108,8 @@ def _diverged(evidence: Evidence, run: TrainingRun) -> Found | None:
     return Found(
         f"The learning rate{_rate_at(run, step)} is too high: the loss {how}.",
         f"The loss was {loss_text(start)} at the start. At update {count(step + 1)} of {count(len(losses))} it {how}. "
-        f"{_tried(evidence)}",
-        _rate_to_use(evidence),
+        f"{tried(evidence)}",
+        rate_to_use(evidence),
         worst / start,
         RISEN,
         why="The updates overshoot, so that each of them makes the model worse.",
@@ -114,15 +120,15 @@ def _diverged(evidence: Evidence, run: TrainingRun) -> Found | None:
 def _killed(evidence: Evidence) -> Found | None:
     """A ReLU layer that was active at the start died."""
     killed = killed_layer(evidence, KILLED) if evidence.layers else None
-    rate = _highest(evidence)
-    if killed is None or rate is None or not _is_large(evidence):
+    rate = highest_rate(evidence)
+    if killed is None or rate is None or not may_be_too_large(evidence):
         return None
     layer, share, epoch = killed
     return Found(
         f"The learning rate {rate_text(rate)} is too high: {percent(share)} of the units of `{layer.name}` are dead.",
         f"{percent(layer.activity.silent)} of its units returned 0 for every image before training, and "
-        f"{percent(share)} do after epoch {epoch}. {_tried(evidence)}",
-        _rate_to_use(evidence),
+        f"{percent(share)} do after epoch {epoch}. {tried(evidence)}",
+        rate_to_use(evidence),
         share,
         KILLED,
         why="A ReLU that is never active has no gradient, so that its unit can't recover.",
@@ -133,14 +139,20 @@ def _killed(evidence: Evidence) -> Found | None:
 def _jumped(evidence: Evidence, run: TrainingRun) -> Found | None:
     """The weights moved by more than their size in each epoch, and nothing was learnt."""
     moved = [median(list(state.moved.values())) for state in evidence.epochs or () if state.moved]
-    rate = _highest(evidence)
-    if rate is None or not moved or min(moved) <= JUMP or not _is_large(evidence) or not nothing_learnt(evidence):
+    rate = highest_rate(evidence)
+    if (
+        rate is None
+        or not moved
+        or min(moved) <= JUMP
+        or not may_be_too_large(evidence)
+        or not nothing_learnt(evidence)
+    ):
         return None
     return Found(
         f"The learning rate {rate_text(rate)} is too high: the weights jump, and nothing is learnt.",
         f"In each of {plural(len(moved), 'epoch')}, the weights moved by {percent(min(moved))} of their size or more. "
-        f"The loss is {loss_text(run.epochs[-1].loss)}. {_tried(evidence)}",
-        _rate_to_use(evidence),
+        f"The loss is {loss_text(run.epochs[-1].loss)}. {tried(evidence)}",
+        rate_to_use(evidence),
         min(moved),
         JUMP,
         why="The updates are too large to lead down.",
@@ -157,7 +169,7 @@ def clipped_gradients(evidence: Evidence, threshold: float) -> Answer:
     if not rates.updates or not trial.unclipped:
         return NotChecked("the number of updates is not known" if trial.unclipped else "the first gradients are 0")
     clipped, free = (each * abs(rates.mean) * rates.updates for each in (trial.move, trial.unclipped))
-    if clipped >= threshold or free < 3 * threshold:
+    if clipped >= threshold or free < 3 * threshold or clipped > 0.1 * free:
         return Passed(clipped, threshold)
     name, value = clips[0]
     return Found(
@@ -181,18 +193,18 @@ def rate_too_low(evidence: Evidence, threshold: float) -> Answer:
         return seen
     trial, rates = evidence.trial, evidence.rates
     if trial is None or rates is None or rates.may_change or not rates.updates:
-        return NotChecked(_why_unknown(evidence))
+        return NotChecked(why_unknown(evidence))
     if not trial.largest:
         return NotChecked("the first gradients are 0")
     move = trial.largest * abs(rates.mean) * rates.updates
-    if move >= threshold:
+    if move >= threshold or trial.move * abs(rates.highest) >= SMALL_MOVE:  # else the updates are too few
         return Passed(move, threshold)
     return Found(
         f"The learning rate {rate_text(rates.mean)} is too low: {plural(rates.updates, 'update')} move the weights by "
         f"{percent(move)} of their size.",
-        f"{_tried(evidence)} All {plural(rates.updates, 'planned update')} together move no layer by more than "
+        f"{tried(evidence)} All {plural(rates.updates, 'planned update')} together move no layer by more than "
         f"{percent(move)}.",
-        _rate_to_use(evidence),
+        rate_to_use(evidence),
         move,
         threshold,
         why="The model ends almost as it began.",
@@ -210,8 +222,8 @@ def _hardly_moved(evidence: Evidence) -> Found | None:
     return Found(
         f"The learning rate{_rate_at(run, 0)} is too low: the weights hardly move.",
         f"{plural(sum(state.updates for state in states), 'update')} moved no layer by more than {percent(moved)} of "
-        f"its size. {_tried(evidence)}",
-        _rate_to_use(evidence),
+        f"its size. {tried(evidence)}",
+        rate_to_use(evidence),
         moved,
         FIRST_EPOCH,
         why="The model ends almost as it began.",
@@ -265,57 +277,6 @@ def early_decay(evidence: Evidence, threshold: float) -> Answer:
     )
 
 
-def _highest(evidence: Evidence) -> float | None:
-    """The highest rate: the recorded one if callbacks may change it, and the planned one otherwise."""
-    rates, run = evidence.rates, evidence.training
-    if run is not None and run.learning_rate_per_step and (rates is None or rates.may_change):
-        return max(run.learning_rate_per_step)
-    return None if rates is None or rates.may_change else rates.highest
-
-
-def _move(evidence: Evidence) -> float | None:
-    """How far one update at the highest rate moves the weights, relative to their size."""
-    rate = _highest(evidence)
-    return None if rate is None or evidence.trial is None else abs(rate) * evidence.trial.move
-
-
-def _is_large(evidence: Evidence) -> bool:
-    """Whether updates may be too large. True if that was not tried."""
-    move = _move(evidence)
-    return move is None or move > LARGE_MOVE
-
-
-def _why_unknown(evidence: Evidence) -> str:
-    if evidence.trial is None or evidence.rates is None or evidence.layers is None:
-        needs: tuple[Need, ...] = ("trial", "rates", "layers")
-        return evidence.reason(next(need for need in needs if evidence.lacks(need)))
-    return "a callback may set other rates" if evidence.rates.may_change else "the number of updates is not known"
-
-
-def _tried(evidence: Evidence) -> str:
-    move, rate = _move(evidence), _highest(evidence)
-    if move is None or rate is None:
-        return ""
-    return (
-        f"In a trial, one update at the rate {rate_text(rate)} moves the weights by {percent(move)} of their size; "
-        f"about {percent(USUAL_MOVE)} is usual."
-    )
-
-
 def _rate_at(run: TrainingRun, step: int) -> str:
     rates = run.learning_rate_per_step
     return f" {rate_text(rates[step])}" if step < len(rates) else ""
-
-
-def _rate_to_use(evidence: Evidence) -> str:
-    """The rate to use instead: that of the range test, or one whose updates have a usual size."""
-    test, trial = evidence.range_test, evidence.trial
-    if test is not None and test.suggestion is not None:
-        return f"Use the rate of the range test: `learning_rate={rate_text(test.suggestion)}`."
-    measured = "`lrdiag.find_lr(model, data)` measures a rate."
-    if trial is None or not trial.move:
-        return measured
-    return (
-        f"Use about `learning_rate={rate_text(USUAL_MOVE / trial.move, digits=1)}`, with which an update moves the "
-        f"weights by {percent(USUAL_MOVE)} of their size. {measured}"
-    )

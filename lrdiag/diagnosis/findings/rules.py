@@ -87,7 +87,8 @@ _BROKEN = ("training-stopped", "not-finite", "unstable-loss")
 """Findings after which the model is not one that was trained to its end."""
 _USELESS = ("class-order", "wrong-labels", "not-learning", "not-finite", "collapsed-predictions", "at-chance")
 """Findings after which the predicted classes have no meaning."""
-_OF_CLASSES = ("not-shuffled", "missing-class", "input-mismatch", "imbalance", "single-class", *_USELESS)
+_OF_CLASSES = (*_UNFIT, *_SETS, *_START, *_SIGNAL, *_RATE, *_USELESS)
+"""Findings that explain that a class is predicted badly."""
 
 _WIRING: tuple[Need, ...] = ("compiled", "layers", "scores")
 """How the model is built and compiled."""
@@ -201,7 +202,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "clipped-gradients", "warning", "training", rate.clipped_gradients, needs=("compiled", "rates", "trial"),
-        explained_by=_UNFIT, threshold=0.03,
+        explained_by=_UNFIT, threshold=0.1,
     ),
     Rule(
         "early-decay", "warning", "training", rate.early_decay, needs=("rates",),
@@ -213,7 +214,7 @@ RULES: tuple[Rule, ...] = (
             *_UNFIT, *_STRUCTURE, *_START, "saturated-units", "negative-rate", "dead-units", "vanishing-gradients",
             "clipped-gradients", "early-decay",
         ),
-        threshold=0.03,
+        threshold=0.1,
     ),
     Rule("strong-augmentation", "warning", "training", start.strong_augmentation, needs=("start",), threshold=0.3),
     # The course of training.
@@ -235,8 +236,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "lagging-statistics", "warning", "training", training.lagging_statistics,
-        needs=("evaluation", "training", "train_sample"), explained_by=("not-finite", "metric-mismatch", *_NORMALIZATION[:2]),
-        threshold=0.10,
+        needs=("evaluation", "training", "train_sample"),
+        explained_by=("not-finite", "metric-mismatch", *_NORMALIZATION[:2]), threshold=0.10,
     ),
     Rule(
         "class-order", "error", "confusion", label_errors.class_order, needs=("evaluation",),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fixtures.starts import LAYERS, SOUND, answer, dense, found, other, run_of, state
+from fixtures.starts import IMAGES, LAYERS, SOUND, answer, dense, found, other, run_of, state
 
 from lrdiag.diagnosis.evidence import Evidence
 from lrdiag.diagnosis.findings.answers import NotChecked, Passed
@@ -79,6 +79,15 @@ class TestRateTooHigh:
         assert "At update 3 of 40" in problem.evidence
         assert problem.severity == "error"
 
+    def test_losses_that_say_little_of_learning_do_not_count(self) -> None:
+        assert SOUND.start is not None
+        for inspection in (
+            replace(SOUND, training_data=replace(IMAGES, weighted=True)),
+            replace(SOUND, epochs=(replace(state(), penalty=1.0),)),  # without it, the loss is far below a guess
+            replace(SOUND, start=replace(SOUND.start, outputs=2)),
+        ):
+            assert isinstance(answer("rate-too-high", inspection, run_of(SPIKE)), Passed)
+
     @pytest.mark.parametrize("rate", [0.001, 0.01])
     def test_the_loss_became_nan(self, rate: float) -> None:
         run = run_of([2.4, 2.3, *[None] * 38], rate=rate)
@@ -113,6 +122,9 @@ class TestRateTooLow:
         old, new = (dense("head", 1, "softmax", fresh=fresh) for fresh in (False, True))
         assert isinstance(answer("rate-too-low", rates(1e-6, layers=(*trained, old))), Passed)
         assert found("rate-too-low", rates(1e-6, layers=(*trained, new)))
+
+    def test_few_updates_of_a_usual_size_are_not_the_fault_of_the_rate(self) -> None:
+        assert isinstance(answer("rate-too-low", planned(updates=2)), Passed)
 
     def test_what_is_not_known_is_not_checked(self) -> None:
         for inspection in (planned(mean=1e-6, updates=None), planned(mean=1e-6, may_change=True)):
