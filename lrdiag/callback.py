@@ -225,7 +225,7 @@ class ReportingCallback(RunRecorder):
                 train_sample=train_sample,
                 seconds=self._stopwatch.seconds(),
                 watched=self._memory.watched(),
-                notes=(*self._memory.notes, *self._watch.notes),
+                notes=self._memory.notes,
                 inspection=self._watch.inspection,
                 known=self._watch.known,
             )

@@ -12,12 +12,16 @@ from typing import Any
 import keras
 import numpy as np
 
+from lrdiag.checkup import checked
 from lrdiag.data import load_test_set
 from lrdiag.data.batches import preprocessed_batches
 from lrdiag.data.preprocessing import preprocess
 from lrdiag.diagnosing import Reporter, Stopwatch
 from lrdiag.diagnosis.assemble import dataset_facts
+from lrdiag.diagnosis.findings.checking import Checked
 from lrdiag.errors import DataError, ModelError, SettingsError
+from lrdiag.inspection.images import GivenImages, Sample
+from lrdiag.inspection.inspector import MOST_IMAGES, Inspector
 from lrdiag.main_job import Job, finished, refuse_other_data, run_main_job
 from lrdiag.models import load_model, takes_images
 from lrdiag.progress import SILENCE, Progress
@@ -28,7 +32,7 @@ from lrdiag.record.facts import Diagnosis
 from lrdiag.report.report import Report
 from lrdiag.report.templates import html_environment
 from lrdiag.settings import DiagnoseSettings, LearningRate, Settings
-from lrdiag.training.fit import numerics
+from lrdiag.training.fit import DEFAULT_RATES, compile_network, numerics
 from lrdiag.training.rates import RANGE_TEST_STEPS, sweep
 from lrdiag.vocabulary import AssetsName, FailOn, OptimizerName, ResizeName, ScheduleName
 
@@ -228,11 +232,18 @@ def diagnose_saved(
         first = preprocess(dataset.test.images[:1], settings.preprocess)
         scored = evaluator.rehearse(first, np.zeros(1, np.int64), preprocess=settings.preprocess)
         _refuse_other_classes(model, scored, dataset)
+        inspector = Inspector(model, settings.output)
+        inspector.look_at_model()
+        few = dataset.test.take(np.arange(min(MOST_IMAGES, len(dataset.test))))
+        inspector.look_at_layers(Sample(preprocess(few.images, settings.preprocess), few.labels))
         with clock.lap("predict_and_explain"):
             evaluated = reporter.evaluate(evaluator)
         with clock.lap("report"), progress.stage("Writing the page"):
             training = earlier.training if earlier else None
-            report = reporter.compared(reporter.report(model, evaluated, training=training, seconds=clock.seconds()))
+            report = reporter.report(
+                model, evaluated, training=training, seconds=clock.seconds(), inspection=inspector.seen
+            )
+            report = reporter.compared(report)
             report.save(
                 settings.out,
                 assets=settings.assets,
@@ -272,6 +283,31 @@ def run_range_test(
             iterations=iterations,
             **options,
         )
+
+
+def run_check(settings: Settings, progress: Progress = SILENCE, *, learning_rate: float | None = None) -> Checked:
+    """Checks the model and the training data of the main job before training.
+
+    Args:
+        settings: The data, the model and the optimizer.
+        progress: The listener.
+        learning_rate: The learning rate that is planned. `None` uses Keras's default for the optimizer.
+
+    Raises:
+        LrdiagError: If the settings, the data or the model can't be used.
+    """
+    with numerics(settings.seed, mixed_precision=settings.mixed_precision):
+        job = Job.prepare(settings, progress)
+        if not job.network.model.compiled:
+            compile_network(job.network, settings.optimizer, learning_rate or DEFAULT_RATES[settings.optimizer])
+        with progress.stage("Checking"):
+            return checked(
+                job.network.model,
+                GivenImages("the training images", job.dataset.train, batch_size=job.budget.batch_size),
+                GivenImages("the validation images", job.dataset.validation),
+                job.budget.epochs,
+                settings=settings.check_settings,
+            )
 
 
 def _of_run(settings: DiagnoseSettings) -> tuple[DiagnoseSettings, Diagnosis | None, tuple[str, ...]]:

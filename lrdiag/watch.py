@@ -56,23 +56,12 @@ class Watch:
         self._say, self._settings, self._made_by, self._stop_on = say, settings, made_by, stop_on
         self._command = command
         self._first: list[float] = []
-        self._limit = math.inf
+        self._limit, self._is_finite = math.inf, True
 
     @property
     def inspection(self) -> Inspection:
         """What was observed so far."""
         return self.inspector.seen
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """A sentence on the training data that was looked at; none without any."""
-        data = self.inspection.training_data
-        if data is None:
-            return ()
-        whole = "an unknown number" if data.size is None else formats.count(data.size)
-        part = "" if data.is_complete else f", of {whole}"
-        images = formats.plural(data.looked_at, "image")
-        return (f"The training data that was checked is {data.source}: {images}{part}.",)
 
     def begin(
         self,
@@ -102,14 +91,16 @@ class Watch:
         self.check("before training", None)
 
     def is_alarming(self, loss: float) -> bool:
-        """Returns whether the loss of a step asks for a check before the epoch ends. Asks once for each kind."""
-        if loss <= self._limit:
+        """Returns whether the loss of a step asks for a check before the epoch ends: the first jump, the first NaN."""
+        if math.isfinite(loss):
             if len(self._first) < _FIRST_STEPS:
                 self._first.append(loss)
-                self._limit = math.inf if len(self._first) < _FIRST_STEPS else _JUMP * max(self._first)
-            return False
-        self._limit = math.inf if math.isfinite(loss) else math.nan
-        return True
+                self._limit = _JUMP * max(self._first) if len(self._first) == _FIRST_STEPS else math.inf
+            alarming = loss > self._limit
+            self._limit = math.inf if alarming else self._limit
+            return alarming
+        first, self._is_finite = self._is_finite, False
+        return first
 
     def check(self, now: Known, run: TrainingRun | None) -> None:
         """Applies the rules to what is known so far, and prints the findings that are new.
@@ -135,5 +126,5 @@ class Watch:
 
 def announced(finding: Finding) -> str:
     """Returns a finding in one line, for a terminal."""
-    said = " ".join(part for part in (finding.title, finding.evidence, finding.advice) if part)
+    said = " ".join(" ".join((finding.title, finding.evidence, finding.advice)).split())
     return formats.plain(str(formats.legible(f"lrdiag {finding.severity} ({finding.code}): {said}")))

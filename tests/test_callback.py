@@ -23,6 +23,7 @@ from lrdiag.evaluation.evolution import OTHER_ORDER
 from lrdiag.rate.curves import Cyclic
 from lrdiag.record import folder as run_folder
 from lrdiag.record.facts import NotFinite, TrainingRun
+from lrdiag.report.summary import render_findings
 
 L = keras.layers
 COUNT, BATCH, STEPS = 20, 6, 4  # the last batch holds two
@@ -395,6 +396,17 @@ def test_a_baseline_is_compared_with(tmp_path: Path, undisturbed: tuple[ReportCa
     assert run_folder.load(tmp_path).diagnosis.comparison == callback.report.diagnosis.comparison
 
 
+def test_the_settings_of_the_checks_reach_the_report(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="`accept` takes the reason"):
+        ReportCallback(tmp_path / "none", DATA, accept={"overfitting": ""})
+    assert not (tmp_path / "none").exists()
+    callback = ReportCallback(tmp_path, DATA, checks={"no-heatmaps": False})
+    fit(network(), callback, epochs=1)
+    assert callback.report is not None
+    checks = {check.code: check.reason for check in callback.report.diagnosis.checks}
+    assert checks["no-heatmaps"] == "turned off"
+
+
 def test_a_baseline_may_be_the_folder_that_is_written(tmp_path: Path) -> None:
     fit(network(), ReportCallback(tmp_path, DATA), epochs=1)
     before = run_folder.load(tmp_path).diagnosis.test.accuracy
@@ -441,6 +453,7 @@ def test_tensorboard_gets_the_steps_and_each_page(tmp_path: Path) -> None:
     np.testing.assert_allclose([*logged["lrdiag/learning_rate"].values()], callback.learning_rates, rtol=1e-6)
     assert callback.report is not None
     assert [*logged["lrdiag/accuracy"]] == [*logged["lrdiag/confusion"]] == [*logged["lrdiag/mistakes"]] == [1, 2]
+    assert logged["lrdiag/findings"][2].item().decode() == render_findings(callback.report.diagnosis)
     assert logged["lrdiag/accuracy"][2] == pytest.approx(callback.report.accuracy)
     *size, first = logged["lrdiag/mistakes"][2][:3]
     assert [int(side) for side in size] == [8, 8]

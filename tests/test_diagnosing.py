@@ -741,6 +741,19 @@ def test_nan_outputs_give_a_report(tmp_path: Path) -> None:
     assert other.save(tmp_path).exists()
 
 
+def test_checks_are_turned_off_and_findings_accepted(better: Report) -> None:
+    broken = network()
+    broken.layers[-1].bias.assign([np.nan] * CLASSES)
+    checks = {"at-chance": False, "not-finite": "warning", "collapsed-predictions": False, "class-regression": False}
+    report = diagnose(broken, IMAGES, LABELS, checks=checks, accept={"not-finite": "a broken model"})
+    found = {finding.code: finding for finding in report.findings}
+    assert (found["not-finite"].severity, found["not-finite"].accepted) == ("warning", "a broken model")
+    compared = {check.code: check.reason for check in report.compared_with(better).diagnosis.checks}
+    assert compared["at-chance"] == compared["class-regression"] == "turned off"
+    with pytest.raises(SettingsError, match="Did you mean 'not-finite'"):
+        diagnose(broken, IMAGES, LABELS, checks={"not-finit": False})
+
+
 def _trained(scaled: bool) -> keras.Model:
     """A net that separates bright from dark images, if they are scaled as in training."""
     inputs = keras.Input(SHAPE)

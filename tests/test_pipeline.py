@@ -21,6 +21,7 @@ from fixtures.runs import FinishedRun
 
 from lrdiag import LearningRate, Report, Settings, train_and_report
 from lrdiag.cli.app import main
+from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.gates import Gate
 from lrdiag.errors import DataUnavailable, SettingsError
 from lrdiag.main_job import run_main_job
@@ -55,7 +56,7 @@ def started_with(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 def test_every_setting_is_a_keyword_and_every_keyword_a_setting() -> None:
     keywords = set(inspect.signature(train_and_report).parameters) - {"progress"}
     fields = {field.name for field in dataclasses.fields(Settings)}
-    assert keywords == fields - {"gates"} | {"fail_under", "fail_if_worse"}
+    assert keywords == fields - set(JOINED.values()) | JOINED.keys()
 
 
 def test_the_defaults_are_those_of_the_settings(started_with: list[Settings]) -> None:
@@ -64,6 +65,14 @@ def test_the_defaults_are_those_of_the_settings(started_with: list[Settings]) ->
     assert started_with == [Settings()]
 
 
+JOINED = {
+    "fail_under": "gates",
+    "fail_if_worse": "gates",
+    "fail_on": "gates",
+    "checks": "check_settings",
+    "accept": "check_settings",
+}
+"""Keywords that several make one setting."""
 VALUES: dict[str, tuple[Any, Any]] = {
     "data": (Path("flowers"), "flowers"),
     "data_dir": ("folder", Path("folder")),
@@ -87,6 +96,9 @@ VALUES: dict[str, tuple[Any, Any]] = {
         (Gate("fail-under", "accuracy", 0.78), Gate("fail-under", "recall.cat", 0.6)),
     ),
     "fail_if_worse": ({"accuracy": 0.01}, (Gate("fail-if-worse", "accuracy", 0.01),)),
+    "fail_on": ("warning", (Gate("fail-on", "warning", 0),)),
+    "checks": ({"weak-class": False}, CheckSettings(frozenset({"weak-class"}))),
+    "accept": ({"overfitting": "a demo"}, CheckSettings(accepted={"overfitting": "a demo"})),
     "assets": ("folder", "folder"),
     "templates": ("folder", Path("folder")),
 }
@@ -98,7 +110,7 @@ def test_every_keyword_reaches_the_settings(started_with: list[Settings], name: 
     with pytest.raises(Started):
         train_and_report(**{"baseline": "base", name: plain})
     expected = dataclasses.replace(Settings(), baseline=Path("base"))
-    field = "gates" if name in ("fail_under", "fail_if_worse") else name
+    field = JOINED.get(name, name)
     assert value != getattr(expected, field)
     assert started_with == [dataclasses.replace(expected, **{field: value})]
 
@@ -155,6 +167,10 @@ def test_plain_values_are_converted(started_with: list[Settings], plain: dict[st
         ({"image_size": (1, 2, 3)}, "image size must be.*Received"),
         ({"fail_under": {"acuracy": 1}}, "Did you mean 'accuracy'"),
         ({"fail_under": 78}, "`fail-under` takes a share between 0 and 1"),
+        ({"fail_on": "note"}, "`fail-on` takes error, warning. Received: 'note'"),
+        ({"fail_on": 1}, "`fail-on` takes error or warning. Received: 1"),
+        ({"checks": {"weak": False}}, "Did you mean 'weak-class'"),
+        ({"accept": {"overfitting": ""}}, "`accept` takes the reason"),
         ({"epochs": 0}, "`epochs` must be"),
         ({"optimizer": "lion"}, "`optimizer` must be one of"),
     ],

@@ -65,7 +65,7 @@ class Waits(base.Waits):
             yield batch
 
     def of_steps(self, seconds: Sequence[float], are_compiled: Sequence[bool]) -> list[float] | None:
-        return self._waits[: len(seconds)]
+        return self._waits[: len(seconds)] if len(self._waits) >= len(seconds) else None
 
 
 class Engine(base.Engine):

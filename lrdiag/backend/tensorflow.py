@@ -94,7 +94,9 @@ class Waits(base.Waits):
 
 def _seconds_between_batches(iterator: Any) -> list[float]:
     """Returns the last times from a batch to the request for the next one. Empty if `tf.data` doesn't measure them."""
-    dataset = getattr(iterator, "_dataset", None)  # private: without autotuning, the question writes to stderr
+    if not isinstance(iterator, tf.data.Iterator):  # that of a generator in eager mode, or of several devices
+        return []
+    dataset = iterator._dataset  # private: without autotuning, the question below would write to stderr
     if dataset is None or dataset.options().autotune.enabled is False:
         return []
     try:

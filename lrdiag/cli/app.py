@@ -22,6 +22,7 @@ from lrdiag.cli.completion import DEFAULT_COMMAND, ConfigCommand, complete_shown
 from lrdiag.cli.config_file import config_option, file_check_settings, file_gates, option_values
 from lrdiag.cli.early import refuse_mistyped
 from lrdiag.cli.effective import with_computed
+from lrdiag.cli.findings import print_checked
 from lrdiag.cli.options import (
     AT_LEAST_ONE,
     SEED,
@@ -40,6 +41,7 @@ from lrdiag.cli.options import (
 from lrdiag.cli.parsing import Choice, Group, underscores_are_hyphens
 from lrdiag.cli.results import (
     BAD_INPUT,
+    GATE_FAILED,
     INTERRUPTED,
     announce,
     exit_by,
@@ -54,7 +56,7 @@ from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.gates import Gate, Outcome
 from lrdiag.errors import LrdiagError, NoSuggestion, SettingsError
 from lrdiag.settings import DiagnoseSettings, Settings, require_baseline
-from lrdiag.vocabulary import ENGINES, PREPROCESSINGS, RULES, SCHEDULES
+from lrdiag.vocabulary import ENGINES, FAIL_ON, PREPROCESSINGS, RULES, SCHEDULES
 
 if TYPE_CHECKING:
     from lrdiag.cli.console import ConsoleProgress
@@ -173,6 +175,43 @@ def diagnose(
 
     result = diagnose_saved(settings, progress, command=_command(), started=started)
     _conclude(result.run, settings.out, settings.gates, open_page, as_json, quiet)
+
+
+@main.command(context_settings={"show_default": True})
+@training_options
+@click.option("--epochs", type=AT_LEAST_ONE, help="Passes over the training set that are planned.")
+@click.option(
+    "--learning-rate",
+    type=float,
+    help="Learning rate that is planned.  [default: that of Keras for the optimizer; a compiled model has its own]",
+)
+@click.option(
+    "--fail-on",
+    type=Choice((*FAIL_ON, "never")),
+    default=FAIL_ON[0],
+    help="Exit with code 3 if a finding is an error, or if it is an error or a warning. Accepted findings don't count.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print findings and checks as JSON.")
+@quiet_option
+@config_option
+@verbose_option
+def check(learning_rate: float | None, fail_on: str, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Check a model and its training data before training, and print what is wrong.
+
+    A model of module:function that is compiled is checked as it is. Other models are compiled as train-and-report
+    compiles them.
+    """
+    settings = Settings(**options, check_settings=file_check_settings(click.get_current_context()))
+    progress = _start(settings, quiet)
+    from lrdiag.pipeline import run_check
+
+    result = run_check(settings, progress, learning_rate=learning_rate)
+    if as_json:
+        print_json(asdict(result))
+    elif not quiet:
+        print_checked(result)
+    if result.errors or (result.warnings and fail_on == "warning"):
+        sys.exit(0 if fail_on == "never" else GATE_FAILED)
 
 
 @main.command(context_settings={"show_default": True})

@@ -16,6 +16,7 @@ import click
 from lrdiag import formats
 
 if TYPE_CHECKING:
+    from lrdiag.diagnosis.findings.checking import Checked
     from lrdiag.record.facts import Diagnosis, Finding
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
@@ -31,6 +32,17 @@ def print_findings(diagnosis: Diagnosis) -> None:
         _print(_lines(note))
     _print(_lines(f"Findings: {sentence(diagnosis)}"))
     for finding in diagnosis.findings:
+        _print_finding(finding)
+
+
+def print_checked(result: Checked) -> None:
+    """Prints the findings of `lrdiag check` on stdout: how many there are, and each finding with its texts."""
+    from lrdiag.report.sections.findings import counted
+
+    passed = sum(check.status == "passed" for check in result.checks)
+    found = counted(result.findings)
+    _print(_lines(f"{found or 'No findings.'} {formats.plural(passed, 'check')} passed."))
+    for finding in result.findings:
         _print_finding(finding)
 
 

@@ -21,7 +21,9 @@ from lrdiag.inspection.trial import NoTrial, try_updates
 from lrdiag.inspection.wiring import compiled, planned_rates, recovers
 from lrdiag.record.observed import NOTHING, Corrected, EpochState, Inspection, Layer, Scores, Start, Trial
 
-_IMAGES, _FEWEST = 64, 8  # of a pass
+MOST_IMAGES = 64
+"""Images of a pass, at most."""
+_FEWEST = 8
 _VALUES = 2**20  # in the images of a pass
 _ALIKE = 0.1  # how far the scale of two sets may differ before a correction is tried
 
@@ -294,7 +296,7 @@ class Inspector:
 
 def _pass_size(sample: Sample) -> int:
     values = int(np.prod(picture_of(sample.inputs).shape[1:]))
-    return max(_FEWEST, min(_IMAGES, _VALUES // max(1, values)))
+    return max(_FEWEST, min(MOST_IMAGES, _VALUES // max(1, values)))
 
 
 def _scores(scores: np.ndarray) -> Scores:

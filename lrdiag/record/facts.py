@@ -684,6 +684,7 @@ class Diagnosis:
         made_by: The part of lrdiag that made the report.
         backend: The Keras backend: `"tensorflow"`, `"jax"` or `"torch"`.
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
+        checked_data: Which training data the checks looked at, in words. Empty if they looked at none.
     """
 
     schema_version: Literal[5] = SCHEMA_VERSION
@@ -716,6 +717,7 @@ class Diagnosis:
     made_by: MadeBy = "diagnose"
     backend: str = "tensorflow"
     notes: list[str] = field(default_factory=list)
+    checked_data: str = ""
 
     @property
     def outstanding(self) -> list[Finding]:

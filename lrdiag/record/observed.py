@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lrdiag.formats import plural
+
 LossKind = Literal["sparse", "categorical", "binary", "distance", "hinge", "other"]
 """Cross-entropy of class numbers, of one row for each image, or of one sigmoid for each unit; a distance such as the
 mean squared error; a hinge; or any other loss."""
@@ -243,6 +245,9 @@ class ImageSet:
     classes_in_batches: tuple[int, ...] = ()
     weighted: bool = False
     draw_seconds: tuple[float, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.source}, {'' if self.is_complete else 'the first '}{plural(self.looked_at, 'image')}"
 
     @property
     def is_complete(self) -> bool:

@@ -228,7 +228,8 @@ def build_report(
         train_sample=train_sample,
         made_by=made_by,
     )
-    facts = dataclasses.replace(facts, seconds=seconds)
+    looked_at = inspection.training_data
+    facts = dataclasses.replace(facts, seconds=seconds, checked_data="" if looked_at is None else str(looked_at))
     loss, agreement = _loss_of(evaluated), evaluated.agreement
     evidence = Evidence(facts, predictions, heatmaps, evaluated.mistakes, loss, agreement, inspection)
     diagnosis = check_all(evidence, settings=check_settings, known=known)

@@ -6,6 +6,7 @@ It prints the losses of range tests as JSON, to be compared with those of the ot
 from __future__ import annotations
 
 import json
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from lrdiag.backend.optimizers import batch_counter, inner_optimizers
 from lrdiag.policies.schedules import CurveSchedule
 from lrdiag.rate.curves import CosineRestarts, Curve, CycledMomentum, Cyclic, InverseTimeDecay, OneCycle, Warmup
 from lrdiag.training.recorder import StepRecorder
+from lrdiag.training.run_recorder import RunRecorder
 
 RESTARTS = CosineRestarts(0.4, 41, t_mul=1.0)
 CURVES: list[Curve] = [
@@ -296,6 +298,23 @@ def each_loss_is_that_of_its_batch() -> None:
     assert recorder.learning_rates == [float(np.float32(0.1))] * 12
 
 
+def the_waiting_for_slow_data_is_measured() -> None:
+    class SlowData(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return 12
+
+        def __getitem__(self, index: int) -> Any:
+            time.sleep(0.05)
+            return X[:8], Y[:8]
+
+    recorder = RunRecorder()
+    network(keras.optimizers.SGD(0.1), dropout=0.0).fit(SlowData(), epochs=2, verbose=0, callbacks=[recorder])
+    spent = recorder.training().time
+    assert 24 * 0.05 * 0.5 < spent.waiting < spent.total - spent.compiling
+    assert spent.waiting + spent.computing + spent.compiling > 24 * 0.05 * 0.9
+    assert spent.compilations == (None if keras.backend.backend() == "torch" else 1)
+
+
 def main() -> None:
     warnings.simplefilter("ignore", UserWarning)  # of runs that do not end with a cycle
     every_schedule_is_exact()
@@ -303,6 +322,7 @@ def main() -> None:
     other_forms_are_exact_in_fit()
     momentum_is_exact_in_fit()
     each_loss_is_that_of_its_batch()
+    the_waiting_for_slow_data_is_measured()
     training_after_a_sweep_is_the_same()
     a_step_that_is_interrupted_is_undone()
     print(json.dumps(a_schedule_is_swept_as_a_number_is()))

@@ -221,7 +221,7 @@ def test_findings_and_notes_are_printed_on_stderr(found: Run) -> None:
         "Findings: 1 warning.",
         "warning: “cat” is weak.",
         "  5.0 % of 20 images.",
-        "  Add images of it.",
+        "  What to do: Add images of it.",
     ]
 
 
@@ -487,6 +487,48 @@ def test_a_report_prints_findings_and_takes_json_and_quiet(finished: FinishedRun
     failed = invoke("report", run, "-q", "--fail-under", "100%")
     assert (failed.exit_code, failed.stdout) == (3, "")
     assert failed.stderr.startswith("Gate FAILED accuracy: expected at least 1, actual ")
+
+
+@pytest.fixture
+def faulty(finished: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run with an error and its effect, and with a warning. The current folder has no pyproject.toml."""
+    monkeypatch.chdir(tmp_path)
+    folder = copied(finished, tmp_path / "run")
+    run = run_folder.load(folder)
+    effect = Finding("at-chance", "error", "It guesses.", "", "")
+    error = Finding("training-stopped", "error", "It stopped.", "", "Start it again.", effects=[effect])
+    findings = [error, Finding("no-suggestion", "warning", "No rate.", "", "Set one.")]
+    run_folder.save(folder, dataclasses.replace(run, diagnosis=dataclasses.replace(run.diagnosis, findings=findings)))
+    return folder
+
+
+@pytest.mark.parametrize(("severity", "count"), [("error", 1), ("warning", 2)])
+def test_findings_can_fail_a_command(faulty: Path, severity: str, count: int) -> None:
+    unwanted = "error or warning" if severity == "warning" else "error"
+    expected = f"findings: expected no {unwanted}, actual {count}"
+    result = invoke("report", faulty, "--fail-on", severity)
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (3, f"Gate FAILED {expected}")
+    assert f"<strong>Gate failed:</strong> {expected}." in (faulty / "report.html").read_text()
+    compared = invoke("compare", faulty, faulty, "--fail-on", severity)
+    assert (compared.exit_code, compared.stderr) == (3, f"Gate FAILED {expected}\n")
+
+
+def test_accepted_findings_and_checks_that_are_off_do_not_fail_it(faulty: Path) -> None:
+    Path("pyproject.toml").write_text("[tool.lrdiag.accept]\nno-suggestion = 'a fixed rate'\n")
+    result = invoke("report", faulty, "--fail-on", "warning", "--skip-check", "training-stopped")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        3, "Gate FAILED findings: expected no error or warning, actual 1"
+    )  # fmt: skip
+    facts = run_folder.load(faulty).diagnosis
+    assert [(each.code, each.accepted) for each in facts.findings] == [
+        ("at-chance", None),
+        ("no-suggestion", "a fixed rate"),
+    ]
+    assert {check.code: check.reason for check in facts.checks}["training-stopped"] == "turned off"
+    both = invoke("report", faulty, "--fail-on", "warning", "--skip-check", "at-chance", "--json")
+    assert both.exit_code == 0
+    assert (json.loads(both.stdout)["findings"], json.loads(both.stdout)["accepted"]) == ([], ["no-suggestion"])
+    assert "a fixed rate" in (faulty / "summary.md").read_text()
 
 
 def test_a_report_has_pictures_inline_or_in_a_folder(finished: FinishedRun, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from lrdiag.cli.app import main
 from lrdiag.data import load_dataset
+from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.gates import Gate
 from lrdiag.progress import SILENCE
 from lrdiag.settings import LearningRate, Settings
@@ -123,6 +124,31 @@ def test_a_share_alone_is_one_of_the_accuracy() -> None:
     assert values_of()["fail-under.accuracy"] == (0.78, "pyproject.toml")
     assert values_of()["fail-if-worse.accuracy"] == (0.01, "pyproject.toml")
     assert values_of("--fail-under", "80%")["fail-under.accuracy"] == (0.8, "command line")
+
+
+def test_settings_of_the_checks_are_overridden_by_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    write(
+        "fail-on = 'warning'\n"
+        "[tool.lrdiag.checks]\nweak-class = false\noverfitting = {severity = 'error', threshold = 0.2}\n"
+        "regression = 'error'\n[tool.lrdiag.accept]\nno-heatmaps = 'no convolutions'"
+    )
+    for command in (("train-and-report",), ("diagnose", "m.keras")):
+        settings = settings_of(monkeypatch, *command, "--skip-check", "overfitting", "--fail-on", "error")
+        assert settings.gates == (Gate("fail-on", "error", 0),)
+        assert settings.check_settings == CheckSettings(
+            frozenset({"weak-class", "overfitting"}),
+            {"overfitting": "error", "regression": "error"},
+            {"overfitting": 0.2},
+            {"no-heatmaps": "no convolutions"},
+        )
+    values = values_of("report", "--skip-check", "at-chance")
+    assert values["fail-on"] == ("warning", "pyproject.toml")
+    assert values["checks.at-chance"] == (False, "command line")
+    assert values["checks.weak-class"] == (False, "pyproject.toml")
+    assert values["checks.overfitting.threshold"] == (0.2, "pyproject.toml")
+    assert values["accept.no-heatmaps"] == ("no convolutions", "pyproject.toml")
+    assert "skip-check" not in values
+    assert "Did you mean 'weak-class'?" in refusal("diagnose", "m.keras", "--skip-check", "weak-clas")
 
 
 def test_gates_of_one_command_do_not_apply_to_others() -> None:
@@ -305,6 +331,11 @@ def test_an_unknown_key_is_refused_by_every_command(command: list[str], table: s
         ("[tool.lrdiag.find-lr]\niterations = 1", "`iterations` in [tool.lrdiag.find-lr] of pyproject.toml: 1 is not"),
         ("batch-size = 3\nbatch_size = 3", "`batch_size` in [tool.lrdiag] of pyproject.toml sets what `batch-size`"),
         ("open = true\nno-open = true", "`no-open` in [tool.lrdiag] of pyproject.toml sets what `open` sets"),
+        ("fail-on = 'note'", "`fail-on` in [tool.lrdiag] of pyproject.toml: `fail-on` takes error, warning. Rec"),
+        ("skip-check = 'weak-class'", "`skip-check` in [tool.lrdiag] of pyproject.toml is not an option"),
+        ("checks = 3", "`checks` in [tool.lrdiag] of pyproject.toml must be a table"),
+        ("[tool.lrdiag.checks]\nweak-clas = false", "[tool.lrdiag] of pyproject.toml: `checks` must have codes"),
+        ("[tool.lrdiag.accept]\nweak-class = ''", "[tool.lrdiag] of pyproject.toml: `accept` takes the reason"),
         ("fail-under = {}\nfail_under = {}", "`fail_under` in [tool.lrdiag] of pyproject.toml sets what"),
     ],
 )  # fmt: skip

@@ -67,7 +67,7 @@ def test_lists_effects_and_accepted_findings(runs: dict[str, Run]) -> None:
     assert (
         "- **error**: Not scaled. 0 to 255. Why. *What to do:* Use `x / 255`.\n"
         "  - explains: It \\*guesses\\*.\n"
-        "- **accepted warning**: It overfits. 10 points. *Accepted:* a \\`demo\\`\n"
+        "- **accepted warning**: It overfits. 10 points. *Accepted:* a `demo`\n"
     ) in summary
 
 

@@ -24,13 +24,22 @@ def main(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
     report: lrdiag.Report = lrdiag.diagnose(model, images, labels, class_names=["cat", "dog"], range_test=test)
     page: Path = report.save("report", assets="folder")
     titles: list[str] = [finding.title for finding in report.findings]
-    callback = lrdiag.ReportCallback("report", (images, labels), every=2)
+    checks: dict[str, object] = {"weak-class": False, "overfitting": {"severity": "error", "threshold": 0.2}}
+    callback = lrdiag.ReportCallback("report", (images, labels), every=2, checks=checks, accept={"no-heatmaps": "none"})
     latest: lrdiag.Report | None = callback.report
     maps: np.ndarray = lrdiag.GradCAM(model, method="hirescam").maps(images, labels)
     pictures: np.ndarray = lrdiag.overlay(images, maps)
     assert_no_regression(report, baseline=page.parent, accuracy=0.01, recall={"cat": 0.1})
     print(schedule, cyclic, titles, latest, pictures.shape)
-    run: lrdiag.Report = lrdiag.train_and_report("digits", epochs=3, learning_rate=0.1, augment=["flip"], out="run")
+    run: lrdiag.Report = lrdiag.train_and_report(
+        "digits",
+        epochs=3,
+        learning_rate=0.1,
+        augment=["flip"],
+        out="run",
+        checks={"confused-pair": "warning"},
+        fail_on="error",
+    )
     return run.diagnosis.test.accuracy
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from lrdiag.diagnosis import network
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
@@ -190,7 +192,8 @@ def dropout_on_scores(evidence: Evidence) -> Answer:
     layers, scores = given(evidence.layers), given(evidence.scores)
     for place in network.ending(layers, scores.units):
         layer = layers[place]
-        if network.drops(layer) and layer.shape[-1:] == (scores.units,) and min(layer.sources, default=-1) >= 0:
+        is_on_scores = math.prod(layer.shape) == scores.units and min(layer.sources, default=-1) >= 0
+        if network.drops(layer) and is_on_scores:
             return Found(
                 f"A dropout of {layer.rate:g} after the last layer sets scores to 0.",
                 f"{layer.name} receives the {scores.units} scores of the model.",

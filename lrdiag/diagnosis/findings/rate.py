@@ -238,13 +238,21 @@ def early_decay(evidence: Evidence, threshold: float) -> Answer:
         return NotChecked("the number of updates is not known")
     if rates.spent > SPENT or rates.highest <= rates.lowest or _has_nothing_new(evidence):
         return Passed(rates.spent, SPENT)
-    moved = None if trial is None else trial.move * abs(rates.mean) * rates.updates
+    moved, without = (
+        None if trial is None else trial.move * each * rates.updates for each in (rates.mean, rates.highest)
+    )
     if run is not None and len(run.loss_per_step) > rates.spent * rates.updates:
-        if not learnt_little(evidence):
-            return Passed(rates.spent, SPENT)
-    elif moved is None or moved >= threshold:
+        is_early = learnt_little(evidence)
+    else:
+        is_early = moved is not None and without is not None and moved < threshold <= without
+    if not is_early:
         return Passed(rates.spent, SPENT)
-    moves = "" if moved is None else f" All updates together move the weights by {percent(moved)} of their size."
+    moves = (
+        ""
+        if moved is None
+        else f" All updates together move the weights by {percent(moved)} of their size. Without the decay, they would "
+        f"move them by {percent(without)}."
+    )
     return Found(
         f"The schedule decays too early: after {percent(rates.spent)} of the updates, the learning rate is spent.",
         f"It begins with {rate_text(rates.first)} and is below a thousandth of its maximum after "

@@ -154,7 +154,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "strong-regularization", "warning", "training", regularization.strong_regularization, needs=("layers", "start"),
-        explained_by=_UNFIT, threshold=3.0,
+        explained_by=_UNFIT, threshold=1.0,
     ),
     Rule(
         "small-batches", "warning", "training", regularization.small_batches, needs=("layers", "training_data"),
@@ -204,16 +204,16 @@ RULES: tuple[Rule, ...] = (
         explained_by=_UNFIT, threshold=0.03,
     ),
     Rule(
+        "early-decay", "warning", "training", rate.early_decay, needs=("rates",),
+        explained_by=(*_UNFIT, *_START, "dead-units", "vanishing-gradients", "clipped-gradients"), threshold=0.5,
+    ),
+    Rule(
         "rate-too-low", "warning", "training", rate.rate_too_low,
         explained_by=(
             *_UNFIT, *_STRUCTURE, *_START, "saturated-units", "negative-rate", "dead-units", "vanishing-gradients",
-            "clipped-gradients",
+            "clipped-gradients", "early-decay",
         ),
         threshold=0.03,
-    ),
-    Rule(
-        "early-decay", "warning", "training", rate.early_decay, needs=("rates",),
-        explained_by=(*_UNFIT, *_START, "dead-units", "vanishing-gradients", "clipped-gradients"), threshold=0.5,
     ),
     Rule("strong-augmentation", "warning", "training", start.strong_augmentation, needs=("start",), threshold=0.3),
     # The course of training.

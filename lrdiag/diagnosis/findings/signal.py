@@ -7,6 +7,7 @@ import math
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
 from lrdiag.diagnosis.findings.layers import RELUS, hidden, is_trained, with_kernel
+from lrdiag.diagnosis.findings.losses import learnt_little
 from lrdiag.formats import count, percent
 from lrdiag.record.observed import Kernel, Layer
 
@@ -49,7 +50,12 @@ def _dead(layer: Layer, share: float, when: str, threshold: float) -> Found:
 
 
 def killed_layer(evidence: Evidence, threshold: float) -> tuple[Layer, float, int] | None:
-    """A ReLU layer that was active before training and died: with its share of dead units, and the epoch."""
+    """A ReLU layer that was active before training and died, with its share of dead units, and the epoch.
+
+    `None` if much was learnt nevertheless: a layer may have more units than it needs.
+    """
+    if not learnt_little(evidence):
+        return None
     layers = {each.name: each for each in given(evidence.layers) if _is_relu(each) and each.activity.silent < threshold}
     for state in evidence.epochs or ():
         dead = [(share, name) for name, share in state.silent.items() if share >= threshold and name in layers]
@@ -87,7 +93,7 @@ def saturated_units(evidence: Evidence, threshold: float) -> Answer:
 def vanishing_gradients(evidence: Evidence, threshold: float) -> Answer:
     """The gradients of the first layers of an untrained model are tiny.
 
-    Measured is the gradient times the root of the number of inputs, which does not depend on the width: it is 0.015 to
+    Measured is the gradient times the root of the number of inputs, which does not depend on the width: it is 0.005 to
     5 in sound networks. The smaller weights of a last layer make all other gradients smaller; this does not last, and
     is taken out.
     """

@@ -63,13 +63,13 @@ def _linear(layers: Sequence[Layer], hidden: Sequence[int]) -> Found | None:
 
 def _is_linear(layers: Sequence[Layer], place: int) -> bool:
     """Whether no activation is between a layer and all layers that receive its output."""
-    return layers[place].activation == "linear" and bool(network.following(layers, place))
+    return layers[place].activation == "linear" and _feeds_weights(layers, place)
 
 
 def _is_wasted_pair(layer: Layer, after: Layer) -> bool:
     """Whether two linear layers could be one, and don't save weights as two."""
     first, second = given(layer.kernel), given(after.kernel)
-    if first.grouped or second.grouped or network.is_attention(after) or "Separable" in after.kind:
+    if first.grouped or second.grouped or "Separable" in after.kind:
         return False
     if 1 in first.window and 1 in second.window and first.window != second.window and len(first.window) > 1:
         return False  # a window of rows and one of columns, or a convolution of single pixels and one with a window

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed, listed
-from lrdiag.formats import plural
+from lrdiag.formats import count, plural
 from lrdiag.record.observed import Layer
 
 
@@ -71,9 +71,10 @@ def disconnected_weights(evidence: Evidence) -> Answer:
     if not start.unreached and _has_dead_units(layers):
         return NotChecked("units that are 0 for every image may be the reason for gradients of 0")
     return Found(
-        f"{plural(len(names), 'trained weight')} {'has' if len(names) == 1 else 'have'} no gradient: the loss does not "
-        "depend on them.",
-        f"They are {listed(names)}.",
+        "1 trained weight has no gradient: the loss does not depend on it."
+        if len(names) == 1
+        else f"{count(len(names))} trained weights have no gradient: the loss does not depend on them.",
+        f"{listed(names)}: the gradient of the first batch is missing or 0.",
         "Check the layers after them for an operation without a gradient, such as `keras.ops.round`, "
         "`keras.ops.argmax`, `keras.ops.stop_gradient` or a conversion to NumPy or to integers, and check that the "
         "output of their layer is used.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lrdiag import formats
@@ -78,9 +79,8 @@ def sentence(diagnosis: Diagnosis) -> str:
 
 def _outstanding(diagnosis: Diagnosis, none: str) -> str:
     """How many findings are not accepted; `none` begins the sentence if there are none."""
-    counts = [(sum(each.severity == name for each in diagnosis.outstanding), name) for name in SEVERITIES]
-    if any(number for number, _ in counts):
-        return ", ".join(formats.plural(number, name) for number, name in counts if number) + "."
+    if diagnosis.outstanding:
+        return counted(diagnosis.outstanding)
     if not diagnosis.checks:
         return f"{none}, but {OLD_RUN}."
     results = checks(diagnosis)
@@ -89,6 +89,13 @@ def _outstanding(diagnosis: Diagnosis, none: str) -> str:
     if diagnosis.findings:
         return f"{none}."
     return f"All {formats.plural(len(results.passed), 'check')} passed."
+
+
+def counted(findings: Sequence[Finding]) -> str:
+    """How many findings of each severity there are, in words; empty without findings."""
+    counts = [(sum(each.severity == name for each in findings), name) for name in SEVERITIES]
+    words = ", ".join(formats.plural(number, name) for number, name in counts if number)
+    return f"{words}." if words else ""
 
 
 def checks(diagnosis: Diagnosis) -> Checks:
