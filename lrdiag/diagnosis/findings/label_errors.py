@@ -35,9 +35,8 @@ def class_order(evidence: Evidence, threshold: float) -> Answer:
     confusion = np.asarray(facts.confusion)
     if confusion.sum() < FEWEST_IMAGES:
         return NotChecked(f"{plural(int(confusion.sum()), 'test image')} are too few")
-    bound = _largest_gain(confusion)
-    if bound <= threshold:
-        return Passed(bound, threshold)
+    if _largest_gain(confusion) <= threshold:
+        return Passed(threshold=threshold)
     names = best_names(confusion)
     moved = np.flatnonzero(names != np.arange(len(names)))
     images = int(confusion[moved].sum())

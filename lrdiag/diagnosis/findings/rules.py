@@ -258,11 +258,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "collapsed-predictions", "error", "confusion", predictions.collapsed_predictions, needs=("evaluation",),
-        explained_by=(*_NAMED, *_BROKEN, *_USELESS), threshold=0.90,
+        explained_by=(*_NAMED, *_BROKEN, *_USELESS[:4]), threshold=0.90,
     ),
     Rule(
         "at-chance", "error", "confusion", predictions.at_chance, needs=("evaluation",),
-        explained_by=(*_NAMED, *_BROKEN, *_USELESS),
+        explained_by=(*_NAMED, *_BROKEN, *_USELESS[:5]),
     ),
     Rule("regression", "warning", "comparison", comparison.regression, needs=("comparison",)),
     Rule(
