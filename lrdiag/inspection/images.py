@@ -233,7 +233,14 @@ def values_of(images: np.ndarray) -> Values:
         deviation=float(np.nanstd(values)),
         between=float(np.nanmean(np.nanstd(values, axis=0))),
         channels=channels,
+        blank=float(np.mean(_is_blank(values))),
     )
+
+
+def _is_blank(images: np.ndarray) -> np.ndarray:
+    """Returns for each image whether it has the same value everywhere."""
+    flat = images.reshape(len(images), -1)
+    return np.asarray(flat.shape[1] > 1 and (flat == flat[:, :1]).all(axis=1))
 
 
 def _not_finite(images: np.ndarray) -> tuple[int, ...]:
@@ -253,6 +260,8 @@ def _not_finite(images: np.ndarray) -> tuple[int, ...]:
 def shared_images(training: Any, validation: Any) -> float | None:
     """Returns the share of validation images that are training images too; `None` if their shapes differ.
 
+    Blank images count as different.
+
     Args:
         training: Images, an array.
         validation: Images, an array.
@@ -267,7 +276,8 @@ def shared_images(training: Any, validation: Any) -> float | None:
     found = 0
     for place, mark in enumerate(_marks(validation, places)):
         candidates = known.get(mark, [])[:8]
-        found += any(np.array_equal(training[each], validation[place]) for each in candidates)
+        same = any(np.array_equal(training[each], validation[place]) for each in candidates)
+        found += same and not _is_blank(validation[place : place + 1]).any()
     return found / len(validation)
 
 

@@ -30,6 +30,7 @@ class Values:
         deviation: Their standard deviation.
         between: Standard deviation over the images at one place, averaged over the places. 0 if all images are alike.
         channels: Mean and standard deviation of each channel, on the last axis; empty if there are more than 4.
+        blank: Share of the images that have the same value everywhere.
     """
 
     low: float
@@ -38,6 +39,7 @@ class Values:
     deviation: float
     between: float
     channels: tuple[tuple[float, float], ...] = ()
+    blank: float = 0.0
 
     @property
     def rms(self) -> float:

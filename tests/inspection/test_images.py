@@ -102,6 +102,14 @@ def test_images_of_lrdiag_and_weights() -> None:
     assert look_at(GivenImages("weighted", weighted))[1].weighted
 
 
+def test_blank_images_are_counted_and_are_no_copies() -> None:
+    images = IMAGES.copy()
+    images[::3] = 0.0
+    _, facts = look_at(GivenImages("arrays", images, LABELS))
+    assert facts.values.blank == pytest.approx(1 / 3)
+    assert shared_images(images[:150], images[150:]) == 0.0
+
+
 def test_shared_images() -> None:
     assert shared_images(IMAGES[:200], IMAGES[150:250]) == 0.5
     nearly = IMAGES[150:250].copy()

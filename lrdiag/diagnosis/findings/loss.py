@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from lrdiag.diagnosis import network
 from lrdiag.diagnosis.evidence import Evidence, ModelLoss, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
@@ -16,7 +18,7 @@ _OF_CLASSES = {"sparse": "sparse_categorical_crossentropy", "categorical": "cate
 
 def loss_mismatch(evidence: Evidence) -> Answer:
     """The model returns probabilities and its loss expects logits, or the other way round."""
-    loss = evidence.loss or _observed(evidence)
+    loss = _model_loss(evidence)
     if loss is None:
         return NotChecked(evidence.reason("loss"))
     if loss.takes_logits != loss.returns_probabilities or loss.recovers:
@@ -34,7 +36,7 @@ def loss_mismatch(evidence: Evidence) -> Answer:
 
 def ignored_from_logits(evidence: Evidence) -> Answer:
     """The loss was compiled with the wrong `from_logits`, and Keras computes the right loss nevertheless."""
-    loss = evidence.loss or _observed(evidence)
+    loss = _model_loss(evidence)
     if loss is None:
         return NotChecked(evidence.reason("loss"))
     if loss.takes_logits != loss.returns_probabilities or not loss.recovers:
@@ -48,10 +50,21 @@ def ignored_from_logits(evidence: Evidence) -> Answer:
     )
 
 
+def _model_loss(evidence: Evidence) -> ModelLoss | None:
+    """What the model returns and its loss expects: as it was before training if that was observed.
+
+    A model that training has ruined may return anything.
+    """
+    observed = _observed(evidence)
+    return observed if evidence.start is not None and observed is not None else evidence.loss or observed
+
+
 def _observed(evidence: Evidence) -> ModelLoss | None:
     """What is known before the model is evaluated. The rule `last-activation` has the activations that fit no loss."""
     compiled, layers, scores = evidence.compiled, evidence.layers, evidence.scores
     if compiled is None or compiled.takes_logits is None or layers is None or scores is None:
+        return None
+    if not isfinite(scores.low + scores.high):
         return None
     end = network.last_activation(layers, scores.units)
     seem_probabilities = are_probabilities(compiled, scores)

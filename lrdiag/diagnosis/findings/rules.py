@@ -103,9 +103,12 @@ RULES: tuple[Rule, ...] = (
     Rule("softmax-twice", "error", "training", output.softmax_twice, needs=("layers", "scores")),
     Rule(
         "last-activation", "error", "training", output.last_activation, needs=_WIRING,
-        explained_by=("softmax-twice", "output-units"),
+        explained_by=("nan-input", "softmax-twice", "output-units"),
     ),
-    Rule("loss-mismatch", "error", "training", loss.loss_mismatch, explained_by=("softmax-twice", "last-activation")),
+    Rule(
+        "loss-mismatch", "error", "training", loss.loss_mismatch,
+        explained_by=("nan-input", "softmax-twice", "last-activation"),
+    ),
     Rule(
         "wrong-loss", "warning", "training", loss.wrong_loss, needs=("compiled", "scores"), explained_by=("label-form",)
     ),
@@ -144,7 +147,9 @@ RULES: tuple[Rule, ...] = (
     Rule("hidden-activation", "error", "training", structure.hidden_activation, needs=("layers",)),
     Rule("bottleneck", "warning", "training", structure.bottleneck, needs=("layers", "scores")),
     Rule("lost-resolution", "warning", "training", structure.lost_resolution, needs=("layers",)),
-    Rule("frozen-layers", "error", "training", trained_weights.frozen_layers, needs=("layers",)),
+    Rule(
+        "frozen-layers", "error", "training", trained_weights.frozen_layers, needs=("layers",), explained_by=_IMAGES
+    ),
     Rule(
         "disconnected-weights", "error", "training", trained_weights.disconnected_weights, needs=("layers", "start"),
         explained_by=(*_IMAGES, "frozen-layers"),
@@ -190,7 +195,7 @@ RULES: tuple[Rule, ...] = (
     Rule("negative-rate", "error", "training", rate.negative_rate, needs=("rates",)),
     Rule(
         "rate-too-high", "warning", "training", rate.rate_too_high,
-        explained_by=(*_UNFIT, *_START, "exploding-gradients", "negative-rate"), threshold=0.2,
+        explained_by=(*_UNFIT, "not-shuffled", *_START, "exploding-gradients", "negative-rate"), threshold=0.2,
     ),
     Rule(
         "dead-units", "warning", "training", signal.dead_units, needs=("layers",),

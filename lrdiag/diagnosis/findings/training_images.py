@@ -11,6 +11,8 @@ from lrdiag.record.observed import MOST_NOT_FINITE, Corrected, ImageSet, Values
 
 ALIKE = 1e-3
 """Standard deviation over the images at one place, relative to the range of values. Sound images have 0.1 or more."""
+MOSTLY_BLANK = 0.5
+"""Share of images with the same value everywhere, from which on too little is left to learn from."""
 OTHER_SPREAD = 1.4
 """Ratio of the standard deviations of training and validation images, in either direction."""
 OTHER_SCALE = 2.0
@@ -46,16 +48,19 @@ def _the_others(data: ImageSet) -> str:
 
 
 def constant_input(evidence: Evidence) -> Answer:
-    """All training images are the same."""
+    """All training images are the same, or most are blank."""
     data = given(evidence.training_data)
     values = data.values
     if data.sampled < 2:
         return NotChecked("a single image was looked at")
     span = values.high - values.low
     difference = values.between / span if span else 0.0
-    if difference > ALIKE:
+    if difference > ALIKE and values.blank <= MOSTLY_BLANK:
         return Passed(difference, ALIKE)
-    if span:
+    if difference > ALIKE:
+        title = f"{percent(values.blank)} of the training images are constant: they have the same value everywhere."
+        shown = f"all values are {_range(values)}."
+    elif span:
         title = "The training images are all alike."
         shown = f"their values differ by {values.between:.2g} from image to image, in a range {_range(values)}."
     else:
