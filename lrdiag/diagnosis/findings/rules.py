@@ -235,8 +235,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "lagging-statistics", "warning", "training", training.lagging_statistics,
-        needs=("evaluation", "training", "train_sample"), explained_by=("not-finite", "metric-mismatch", *_NORMALIZATION[:2]),
-        threshold=0.10,
+        needs=("evaluation", "training", "train_sample"),
+        explained_by=("not-finite", "metric-mismatch", *_NORMALIZATION[:2]), threshold=0.10,
     ),
     Rule(
         "class-order", "error", "confusion", label_errors.class_order, needs=("evaluation",),
