@@ -109,6 +109,9 @@ class Watch:
             now: When this check is made.
             run: The record of the run so far.
         """
+        ended = self.inspection.epochs[-1:]
+        if (run is not None and run.not_finite is not None) or any(each.not_finite for each in ended):
+            self.inspector.search_not_finite()
         evidence = Evidence(inspection=self.inspection, run=run, maker=self._made_by, typed=self._command)
         checked = check_early(evidence, now, settings=self._settings, known=self.known)
         for finding in checked.findings:

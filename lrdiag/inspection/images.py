@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -25,6 +26,7 @@ _VALUES = 2**26  # in the images of a sample, at most
 _PIXELS = 512  # images whose pixels are described, at most
 _SECONDS = 0.5  # that looking at the batches of a dataset may take, apart from the first
 _BATCHES = 200
+_SEARCH_SECONDS = 60
 _IN_ORDER = 16  # batches whose classes are counted
 _CHUNK = 2_000  # images that are checked at once
 _SEED = 0
@@ -220,8 +222,8 @@ def values_of(images: np.ndarray) -> Values:
     """Describes the values of images, an array of shape `(n, ...)`."""
     values = np.asarray(images, np.float64)
     values = np.where(np.isfinite(values), values, np.nan)
-    if not len(values) or np.isnan(values).all():
-        raise NotReadable("no value of the images is finite")
+    if np.isnan(values).all():
+        return Values(*[float("nan")] * 5)
     channels: tuple[tuple[float, float], ...] = ()
     if values.ndim > 3 and values.shape[-1] <= 4:
         axes = tuple(range(values.ndim - 1))
@@ -255,6 +257,33 @@ def _not_finite(images: np.ndarray) -> tuple[int, ...]:
         suspects = np.flatnonzero(~np.isfinite(sums))  # a sum can overflow although all values are finite
         found += [start + int(each) for each in suspects if not np.isfinite(chunk[each]).all()]
     return tuple(found[:MOST_NOT_FINITE])
+
+
+def search(given: GivenImages, facts: ImageSet) -> ImageSet:
+    """Reads a dataset from its start in search of NaN and infinite values, up to the first batch that has any.
+
+    It is for a run that such an image may have ruined, and ends after a minute.
+
+    Args:
+        given: The data.
+        facts: What is known of it.
+
+    Returns:
+        The facts with the images that were found, and the number that was checked.
+    """
+    if facts.checked == facts.size or facts.not_finite:
+        return facts
+    checked, begun = 0, time.perf_counter()
+    for batch in _batches(given.x):
+        images = picture_of(tree.map_structure(lambda part: np.asarray(dense(part)), batch[0]))
+        found = _not_finite(images)
+        if found:
+            places = tuple(checked + place for place in found)
+            return replace(facts, not_finite=places, checked=checked + len(images))
+        checked += len(images)
+        if time.perf_counter() - begun > _SEARCH_SECONDS or checked >= (facts.size or math.inf):
+            break
+    return replace(facts, checked=max(checked, facts.checked))
 
 
 def shared_images(training: Any, validation: Any) -> float | None:

@@ -13,7 +13,7 @@ from keras import ops, tree
 from lrdiag.backend.inference import unnoticed
 from lrdiag.backend.probe import probe
 from lrdiag.explain.loss import compiled_loss, takes_logits
-from lrdiag.inspection.images import GivenImages, NotReadable, Sample, look_at, picture_of, shared_images
+from lrdiag.inspection.images import GivenImages, NotReadable, Sample, look_at, picture_of, search, shared_images
 from lrdiag.inspection.labels import classes_of
 from lrdiag.inspection.likeness import likeness
 from lrdiag.inspection.network import augmenting, kernel_of, leaves, observe, outputs_of, to_numpy
@@ -48,6 +48,7 @@ class Inspector:
         self.training: Sample | None = None
         self._validation: Sample | None = None
         self._before: list[np.ndarray] = []
+        self._given: GivenImages | None = None
 
     def look_at_model(self) -> None:
         """Observes how the model is compiled."""
@@ -67,12 +68,19 @@ class Inspector:
                 self._miss(f"{name}_data", f"reading the data failed ({type(error).__name__}: {error})")
                 continue
             if name == "training":
-                self.training = sample
+                self.training, self._given = sample, given
                 self._note(training_data=facts)
             else:
                 self._validation = sample
                 self._note(validation_data=facts)
         self._note(shared=_shared(training, validation))
+
+    def search_not_finite(self) -> None:
+        """Reads the whole training data in search of NaN, if a part of it was not checked. For a run that is ruined."""
+        given, facts = self._given, self.seen.training_data
+        self._given = None
+        if given is not None and facts is not None:
+            self._attempt("training_data", lambda: search(given, facts))
 
     def look_at_layers(self, sample: Sample | None = None) -> None:
         """Observes the layers and what the model returns, without gradients.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lrdiag.inspection.images import GivenImages, NotReadable, look_at, shared_images
+from lrdiag.inspection.images import GivenImages, NotReadable, look_at, search, shared_images
 from lrdiag.inspection.labels import classes_of, describe
 from lrdiag.record.arrays import LabelledImages
 
@@ -83,6 +83,22 @@ def test_a_dataset_is_read_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("lrdiag.inspection.images._BATCHES", 3)
     _, facts = look_at(GivenImages("batches", Sequence()))
     assert (facts.size, facts.looked_at, facts.is_complete) == (300, 90, False)
+
+
+def test_the_whole_dataset_is_searched_once_a_run_is_ruined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrdiag.inspection.images._BATCHES", 3)
+    images = IMAGES.copy()
+    images[171, 3, 2, 1] = np.nan
+    given = GivenImages("batches", tf.data.Dataset.from_tensor_slices((images, LABELS)).batch(30))
+    _, facts = look_at(given)
+    assert (facts.not_finite, facts.checked) == ((), 90)
+    found = search(given, facts)
+    assert (found.not_finite, found.checked) == ((171,), 180)
+
+
+def test_images_without_a_finite_value() -> None:
+    _, facts = look_at(GivenImages("arrays", np.full((20, 4, 4, 1), np.nan), LABELS[:20]))
+    assert len(facts.not_finite) == 20
 
 
 def test_a_generator_is_not_consumed() -> None:

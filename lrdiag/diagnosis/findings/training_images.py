@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import isfinite, sqrt
 
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
@@ -53,6 +53,8 @@ def constant_input(evidence: Evidence) -> Answer:
     values = data.values
     if data.sampled < 2:
         return NotChecked("a single image was looked at")
+    if not isfinite(values.low):
+        return NotChecked("no value is finite")
     span = values.high - values.low
     difference = values.between / span if span else 0.0
     if difference > ALIKE and values.blank <= MOSTLY_BLANK:
