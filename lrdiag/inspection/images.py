@@ -223,7 +223,7 @@ def values_of(images: np.ndarray) -> Values:
     values = np.asarray(images, np.float64)
     values = np.where(np.isfinite(values), values, np.nan)
     if np.isnan(values).all():
-        return Values(*[float("nan")] * 5)
+        return Values(math.nan, math.nan, math.nan, math.nan, math.nan)
     channels: tuple[tuple[float, float], ...] = ()
     if values.ndim > 3 and values.shape[-1] <= 4:
         axes = tuple(range(values.ndim - 1))
