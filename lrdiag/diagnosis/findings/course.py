@@ -135,32 +135,70 @@ def past_best_epoch(evidence: Evidence, threshold: float) -> Answer:
 
 def too_few_updates(evidence: Evidence, threshold: float) -> Answer:
     """Training ended after fewer than `threshold` updates, or while the model still became better."""
-    training, facts = given(evidence.training), evidence.facts
-    updates = len(training.learning_rate_per_step)
+    training = evidence.training
+    if training is None or evidence.evaluation is None:
+        return _too_few_are_planned(evidence, threshold)
+    updates, test = len(training.learning_rate_per_step), evidence.evaluation.test
     if not updates:
         return NotChecked("the steps were not recorded")
-    if facts.test.size < FEWEST_IMAGES:
-        return NotChecked(f"{plural(facts.test.size, 'test image')} are too few")
-    expected, _ = chance(np.asarray(facts.confusion))
-    kappa = (facts.test.accuracy - expected) / (1 - expected) if expected < 1 else 0.0
-    losses = [epoch.val_loss for epoch in epochs_of_training(training) if epoch.val_loss is not None]
-    falls = len(losses) > 1 and losses[-1] < STILL_FALLING * losses[-2]
-    if kappa >= LEARNT or (updates >= threshold and not falls):
+    if test.size < FEWEST_IMAGES:
+        return NotChecked(f"{plural(test.size, 'test image')} are too few")
+    expected, _ = chance(np.asarray(evidence.evaluation.confusion))
+    kappa = (test.accuracy - expected) / (1 - expected) if expected < 1 else 0.0
+    ended = _was_ended_early(training)
+    falls = [name for name, losses in _last_losses(training).items() if losses[1] < STILL_FALLING * losses[0]]
+    still_better = "validation loss" in falls or (ended and bool(falls))
+    if kappa >= LEARNT or (updates >= threshold and not still_better):
         return Passed(float(updates), threshold)
     if updates < threshold:
         title = f"The model was trained with only {plural(updates, 'update')}: that is too few updates."
+    elif ended:
+        title = f"{training.ended_by} stopped training too early: the {falls[0]} was still falling."
     else:
         title = "The validation loss was still falling when training ended: too few epochs."
-    fall = f" In the last epoch, validation loss fell from {loss(losses[-2])} to {loss(losses[-1])}." if falls else ""
+    last = [f"the {name} from {loss(old)} to {loss(new)}" for name, (old, new) in _last_losses(training).items()]
     return Found(
         title,
         f"{plural(len(training.epochs), 'epoch')} of {plural(training.steps_per_epoch, 'step')} were trained, and "
-        f"accuracy is {percent(facts.test.accuracy)}.{fall}",
-        f"Train for more epochs: `model.fit(..., epochs={_more_epochs(training)})`.",
+        f"accuracy is {percent(test.accuracy)}." + (f" The last epoch changed {' and '.join(last)}." if last else ""),
+        "Let it wait longer: `keras.callbacks.EarlyStopping(patience=10, restore_best_weights=True)`."
+        if ended
+        else f"Train for more epochs: `model.fit(..., epochs={_more_epochs(training)})`.",
         float(updates),
         threshold,
         why="The model could become more accurate without any other change.",
     )
+
+
+def _too_few_are_planned(evidence: Evidence, threshold: float) -> Answer:
+    planned = None if evidence.rates is None else evidence.rates.updates
+    if planned is None:
+        return NotChecked("the number of updates is not known")
+    if planned >= threshold:
+        return Passed(float(planned), threshold)
+    return Found(
+        f"Only {plural(planned, 'update')} are planned: that is too few updates for most models.",
+        "A model that is trained from its start needs some hundreds.",
+        "Train for more epochs, `model.fit(..., epochs=...)`, or with smaller batches.",
+        float(planned),
+        threshold,
+        why="The model could become more accurate without any other change.",
+    )
+
+
+def _was_ended_early(training: TrainingRun) -> bool:
+    """Whether a callback that stops early left out half of the planned epochs."""
+    return training.ended_by == "EarlyStopping" and 2 * len(training.epochs) <= training.epochs_planned
+
+
+def _last_losses(training: TrainingRun) -> dict[str, tuple[float, float]]:
+    """Validation and training loss of the last two epochs that led to the evaluated weights."""
+    known = {}
+    for name, field in (("validation loss", "val_loss"), ("training loss", "loss")):
+        losses = [value for epoch in epochs_of_training(training) if (value := getattr(epoch, field)) is not None]
+        if len(losses) > 1:
+            known[name] = (losses[-2], losses[-1])
+    return known
 
 
 def _more_epochs(training: TrainingRun) -> int:

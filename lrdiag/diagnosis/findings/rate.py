@@ -38,6 +38,8 @@ FIRST_EPOCH = 0.01
 """How far the weights move at least in the first epoch. Sound runs move them by 0.019 and more."""
 ALL_EPOCHS = 0.1
 """How far they move at least in the whole run if all epochs are like those that were observed."""
+EXHAUSTED = 1e-3
+"""Share of the highest rate below which a rate is spent."""
 SPENT = 0.5
 """Share of the updates after which a schedule may have spent its rate."""
 RISING = 1.2
@@ -246,6 +248,8 @@ def _is_warming_up(evidence: Evidence, run: TrainingRun) -> bool:
 def early_decay(evidence: Evidence, threshold: float) -> Answer:
     """The schedule has spent its rate long before the end, and the weights have not moved far, or little was learnt."""
     rates, trial, run = given(evidence.rates), evidence.trial, evidence.training
+    if rates.highest == rates.lowest and run is not None:
+        return _decayed_by_callback(evidence, run)
     if not rates.updates:
         return NotChecked("the number of updates is not known")
     if rates.spent > SPENT or rates.highest <= rates.lowest or _has_nothing_new(evidence):
@@ -272,6 +276,27 @@ def early_decay(evidence: Evidence, threshold: float) -> Answer:
         "Let the schedule last for all updates: "
         f"`keras.optimizers.schedules.CosineDecay({rate_text(rates.highest)}, decay_steps={rates.updates})`.",
         rates.spent,
+        SPENT,
+        why="Without a learning rate, the rest of training changes nothing.",
+    )
+
+
+def _decayed_by_callback(evidence: Evidence, run: TrainingRun) -> Answer:
+    """A callback has spent the rate long before the last step, and little was learnt."""
+    used = [abs(each) for each in run.learning_rate_per_step]
+    if not used or not max(used):
+        return NotChecked("the learning rate of the steps was not recorded")
+    last = max(step for step, each in enumerate(used) if each >= EXHAUSTED * max(used))
+    spent = (last + 1) / len(used)
+    if spent > SPENT or not learnt_little(evidence):
+        return Passed(spent, SPENT)
+    return Found(
+        f"The learning rate decays too early: after {percent(spent)} of the updates, it is spent.",
+        f"A callback lowered it from {rate_text(max(used))} to {rate_text(used[-1])}. It is below a thousandth of its "
+        f"maximum since update {count(last + 2)} of {count(len(used))}.",
+        "Let the callback wait longer and lower the rate less, such as "
+        "`keras.callbacks.ReduceLROnPlateau(factor=0.2, patience=5)`.",
+        spent,
         SPENT,
         why="Without a learning rate, the rest of training changes nothing.",
     )

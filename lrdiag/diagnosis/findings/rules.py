@@ -295,7 +295,7 @@ RULES: tuple[Rule, ...] = (
         explained_by=_OF_CLASSES, threshold=2.0,
     ),
     Rule(
-        "too-few-updates", "note", "training", course.too_few_updates, needs=("evaluation", "training"),
+        "too-few-updates", "note", "training", course.too_few_updates,
         explained_by=(*_NAMED, *_BROKEN, *_USELESS), threshold=60.0,
     ),
     # Time.
