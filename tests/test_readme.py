@@ -68,8 +68,22 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         "lrdiag": lrdiag,
         "model": make_model(),
         "names": [f"class {number}" for number in range(NUMBER_OF_CLASSES)],
-        **{"x": images, "images": images, "x_test": images, "x_val": images, "test_images": images},
-        **{"y": labels, "labels": labels, "y_test": labels, "y_val": labels, "test_labels": labels},
+        **{
+            "x": images,
+            "images": images,
+            "x_test": images,
+            "x_val": images,
+            "test_images": images,
+            "val_images": images,
+        },
+        **{
+            "y": labels,
+            "labels": labels,
+            "y_test": labels,
+            "y_val": labels,
+            "test_labels": labels,
+            "val_labels": labels,
+        },
         **{"cat": labels, "dog": (labels + 1) % NUMBER_OF_CLASSES},
         "loader": tf.data.Dataset.from_tensor_slices((images, labels)).batch(32),
         "steps_per_epoch": 1,
@@ -86,21 +100,20 @@ def test_the_readme_is_short() -> None:
 
 
 def test_the_code_of_the_readme_runs_from_top_to_bottom(names: dict[str, Any]) -> None:
-    _, first, *others = blocks(README, "python")  # a main job, see below
+    first, *others = blocks(README, "python")
     names["history"] = names["model"].fit(names["x"], names["y"], verbose=0)
     run(first, names)
     shutil.copytree("lrdiag-report", "main-run")
     for block in others:
         run(block, names | {"model": make_model()})
-    assert len(others) == 3
+    assert len(others) == 4
     assert Path("lrdiag-report/report.html").is_file()
 
 
-@pytest.mark.parametrize("page", [README, ROOT / "docs/command-line.md"], ids=lambda page: page.stem)
-def test_the_arguments_of_a_main_job_are_valid(monkeypatch: pytest.MonkeyPatch, page: Path) -> None:
+def test_the_arguments_of_a_main_job_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     job = create_autospec(lrdiag.train_and_report)
     monkeypatch.setattr(lrdiag, "train_and_report", job)
-    run(blocks(page, "python")[0], {"lrdiag": lrdiag})
+    run(blocks(ROOT / "docs/command-line.md", "python")[0], {"lrdiag": lrdiag})
     job.assert_called_once()
 
 
