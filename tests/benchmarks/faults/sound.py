@@ -207,7 +207,7 @@ def head_of_zeros() -> Run:
     inputs = keras.Input(data.shape)
     flow = all_convolutional(data.shape, (16, 32), units=64, last="gelu")(inputs)
     model = keras.Model(inputs, L.Dense(10, kernel_initializer="zeros")(flow))
-    return run(model, data, AdamW(0.002), FROM_LOGITS, prepare=standardized, epochs=6, batch_size=48)
+    return run(model, data, AdamW(0.005), FROM_LOGITS, prepare=standardized, epochs=6, batch_size=48)
 
 
 # --- inputs, labels, losses -------------------------------------------------------------------------------------------
