@@ -523,7 +523,6 @@ def trained_backbone_and_a_new_head() -> Run:
 def fine_tuned_with_a_small_rate() -> Run:
     data = cifar(1500, size=16)
     model = keras.Sequential([trained_backbone(), L.Dense(10, activation="softmax")])
-    model.layers[-1].build((None, 3072))
     return run(model, data, Adam(2e-4), prepare=standardized, epochs=4, batch_size=32)
 
 
