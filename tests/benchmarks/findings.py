@@ -182,7 +182,6 @@ def cases(pattern: str) -> list[tuple[str, bool]]:
 
 def measure_missing(wanted: list[tuple[str, bool]], path: Path, jobs: int) -> None:
     """Runs what is missing, `jobs` programs at a time."""
-    os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTEROP_THREADS": "1"}
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     os.environ |= {"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads}
     started = multiprocessing.get_context("forkserver")
@@ -269,6 +268,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="programs at a time")
     parser.add_argument("--markdown", action="store_true", help="print the table only, from the results that are there")
     options = parser.parse_args()
+    os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTEROP_THREADS": "1"}
     wanted = cases(options.only)
     if not options.markdown:
         measure_missing(wanted, options.out, options.jobs)

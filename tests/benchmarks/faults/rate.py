@@ -151,12 +151,12 @@ def cosine_over_epochs_instead_of_steps(broken: bool) -> Run:
 
 @fault("early-decay", STUCK + " rate-too-low")
 def plateau_without_patience(broken: bool) -> Run:
-    data = animals()
+    data = cifar(size=16)
     options = {"min_delta": 0.5, "factor": 1e-3} if broken else {"min_delta": 1e-4, "factor": 0.5}
     plateau = keras.callbacks.ReduceLROnPlateau("loss", patience=1, **options)
-    model = convnext(data.shape, 24, 2, units=2)
+    model = convnext(data.shape, 24, 2)
     optimizer = keras.optimizers.Adam(0.001)
-    return run(model, data, optimizer, FROM_LOGITS, prepare=standardized, epochs=8, batch_size=40, callbacks=[plateau])
+    return run(model, data, optimizer, FROM_LOGITS, prepare=standardized, epochs=8, batch_size=48, callbacks=[plateau])
 
 
 @fault("early-decay", STUCK + " rate-too-low", mild=True)

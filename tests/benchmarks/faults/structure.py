@@ -77,7 +77,7 @@ def three_units_before_a_hundred_classes(broken: bool) -> Run:
     return run(model, data, keras.optimizers.Adam(0.004), epochs=8, batch_size=50)
 
 
-@fault("bottleneck", "dead-units", mild=True)
+@fault("bottleneck", "dead-units lagging-statistics", mild=True)
 def one_filter_in_the_middle_of_convolutions(broken: bool) -> Run:
     data = cifar(size=16)
     widths = (24, 1, 32) if broken else (24, 24, 32)
