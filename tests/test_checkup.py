@@ -38,6 +38,15 @@ def test_faults_are_found_before_training() -> None:
     assert "last-activation" in str(checked)
 
 
+def test_a_loss_of_the_wrong_sign_and_one_without_weight() -> None:
+    model, labels = network(), np.eye(3)[LABELS]
+    model.compile("adam", lambda truth, given: -keras.losses.categorical_crossentropy(truth, given))
+    assert [each.code for each in lrdiag.check(model, (IMAGES, labels), batch_size=16).errors] == ["wrong-loss"]
+    model.compile("adam", "categorical_crossentropy", loss_weights=[0.0])
+    (found,) = lrdiag.check(model, (IMAGES, labels), batch_size=16).errors
+    assert found.title == "No weight has a gradient: the loss does not depend on the model."
+
+
 def test_accepted_and_skipped_checks() -> None:
     checked = lrdiag.check(
         network(),

@@ -263,8 +263,8 @@ def _other_loss(opened: OpenedModel, outputs: Outputs, predictions: Predictions)
 
 
 def _undecided(outputs: Outputs, tolerance: float) -> int:
-    """Number of images whose two highest outputs differ by no more than rounding errors."""
+    """Number of images whose two highest outputs differ by no more than the rounding errors of both."""
     if outputs.units == 1:
         return int((np.abs(outputs.raw - outputs.threshold) <= tolerance).sum())
     highest = np.sort(outputs.returned, axis=1)
-    return int((highest[:, -1] - highest[:, -2] <= tolerance).sum())
+    return int((highest[:, -1] - highest[:, -2] <= 2 * tolerance).sum())

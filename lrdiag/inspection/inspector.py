@@ -12,7 +12,7 @@ from keras import ops, tree
 
 from lrdiag.backend.inference import unnoticed
 from lrdiag.backend.probe import probe
-from lrdiag.explain.loss import compiled_loss, takes_logits
+from lrdiag.explain.loss import compiled_loss, takes_logits, values_of
 from lrdiag.inspection.images import GivenImages, NotReadable, Sample, look_at, picture_of, search, shared_images
 from lrdiag.inspection.labels import classes_of
 from lrdiag.inspection.likeness import likeness
@@ -25,6 +25,7 @@ MOST_IMAGES = 64
 """Images of a pass, at most."""
 _FEWEST = 8
 _VALUES = 2**20  # in the images of a pass
+_SURE = 0.9
 _ALIKE = 0.1  # how far the scale of two sets may differ before a correction is tried
 
 
@@ -165,7 +166,20 @@ class Inspector:
                 recovers=recovered,
                 outputs=len(tree.flatten(returned)),
             )
-            self._note_start(start, gradients)
+            if_right, if_wrong = self._losses_if(few.labels, to_numpy(scores).shape)
+            self._note_start(replace(start, loss_if_right=if_right, loss_if_wrong=if_wrong), gradients)
+
+    def _losses_if(self, labels: Any, shape: tuple[int, ...]) -> tuple[float | None, float | None]:
+        """The loss if the model were right about each image, and if it were wrong."""
+        loss, classes = compiled_loss(self._model, self._output), classes_of(labels)
+        known = max(2, shape[-1])
+        if loss is None or classes is None or len(shape) != 2 or classes.min() < 0 or classes.max() >= known:
+            return None, None
+        right, wrong = (
+            values_of(loss, np.asarray(labels), scores_for(given, shape[1], logits=bool(takes_logits(loss))))
+            for given in (classes, (classes + 1) % known)
+        )
+        return (None, None) if right is None or wrong is None else (float(right.mean()), float(wrong.mean()))
 
     def _recovers(self, inputs: Any, labels: Any, scores: np.ndarray) -> bool | None:
         """Whether Keras computes the right loss although the model returns probabilities and the loss takes logits."""
@@ -193,6 +207,7 @@ class Inspector:
         self._note(
             start=replace(
                 start,
+                weights=len(named),
                 unreached=tuple(name for name, gradient in named if gradient is None),
                 without_gradient=tuple(name for name, grad in named if grad is not None and not grad.any()),
             )
@@ -322,6 +337,26 @@ def _classes(scores: np.ndarray) -> np.ndarray:
     if rows.shape[1] > 1:
         return np.asarray(rows.argmax(axis=1))
     return np.asarray((rows[:, 0] > (0.5 if 0 <= rows.min() <= rows.max() <= 1 else 0.0)).astype(np.int64))
+
+
+def scores_for(classes: np.ndarray, units: int, *, logits: bool) -> np.ndarray:
+    """Returns scores that give these classes a probability of 0.9, an array of shape `(n, units)`.
+
+    Example:
+        >>> scores_for(np.array([1]), 2, logits=False).round(2).tolist()
+        [[0.1, 0.9]]
+
+    Args:
+        classes: Class of each image, integers of shape `(n,)`.
+        units: Number of scores. A single one is the probability of the second of two classes.
+        logits: Whether to return logits.
+    """
+    if units == 1:
+        scores = np.where(classes == 1, _SURE, 1 - _SURE)[:, np.newaxis]
+        return np.log(scores / (1 - scores)) if logits else scores
+    scores = np.full((len(classes), units), (1 - _SURE) / (units - 1))
+    scores[np.arange(len(classes)), classes] = _SURE
+    return np.asarray(np.log(scores) if logits else scores)
 
 
 def _ends_in_relu(layer: Layer) -> bool:

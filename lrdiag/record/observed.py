@@ -288,6 +288,7 @@ class Start:
         images: Number of images.
         loss: The loss without regularization. The sum over the outputs if the model has several.
         penalty: The regularization losses.
+        weights: Number of trained weights.
         unreached: Names of trained weights that the loss does not depend on.
         without_gradient: Names of trained weights whose gradient is 0 everywhere.
         augmentation: Correlation of the images with themselves without augmentation, averaged. Flips and turns by
@@ -296,16 +297,21 @@ class Start:
         recovers: Whether Keras computes the right loss although `from_logits` contradicts what the model returns;
             `None` if there is no contradiction, or the images do not tell.
         outputs: Number of outputs of the model.
+        loss_if_right: The loss if the model gave the true class of each image a probability of 0.9.
+        loss_if_wrong: The loss if it gave it to another class. Both are `None` where this can't be computed.
     """
 
     images: int
     loss: float
     penalty: float
+    weights: int = 0
     unreached: tuple[str, ...] = ()
     without_gradient: tuple[str, ...] = ()
     augmentation: float | None = None
     recovers: bool | None = None
     outputs: int = 1
+    loss_if_right: float | None = None
+    loss_if_wrong: float | None = None
 
 
 @dataclass(frozen=True)

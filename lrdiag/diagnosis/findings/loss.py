@@ -7,6 +7,7 @@ from math import isfinite
 from lrdiag.diagnosis import network
 from lrdiag.diagnosis.evidence import Evidence, ModelLoss, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
+from lrdiag.formats import loss as loss_text
 from lrdiag.formats import percent, plural
 from lrdiag.intervals import newcombe
 from lrdiag.record.observed import Compiled, Labels, Scores
@@ -84,8 +85,19 @@ def _and_scores(scores: Scores | None, loss: ModelLoss) -> str:
 
 
 def wrong_loss(evidence: Evidence) -> Answer:
-    """The loss is a distance, or one of two classes, but the labels are classes."""
+    """The loss is higher for right predictions, or is a distance, or one of two classes, but the labels are classes."""
     compiled, scores = given(evidence.compiled), given(evidence.scores)
+    start = evidence.start
+    if_right, if_wrong = (None, None) if start is None else (start.loss_if_right, start.loss_if_wrong)
+    if if_right is not None and if_wrong is not None and if_right > if_wrong + ROUNDING * abs(if_wrong):
+        return Found(
+            "The loss is not made for these labels: it is higher for right predictions than for wrong ones.",
+            f"It is {loss_text(if_right)} if the true class of each image has a probability of 0.9, and "
+            f"{loss_text(if_wrong)} if another class has it.",
+            "Check the sign of the loss, the order of its arguments, `loss(y_true, y_pred)`, and what the labels mean.",
+            why="Training makes the model worse.",
+            severity="error",
+        )
     labels = evidence.training_data.labels if evidence.training_data else None
     loss = "categorical_crossentropy" if labels and labels.width > 1 else "sparse_categorical_crossentropy"
     classes = max(scores.units, labels.classes if labels else 0)

@@ -181,7 +181,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "initialization", "warning", "training", start.initialization, needs=("layers", "start"),
-        explained_by=(*_UNFIT, *_SCALE), threshold=2.0,
+        explained_by=(*_UNFIT, *_SCALE, "frozen-layers"), threshold=2.0,
     ),
     Rule(
         "saturated-units", "warning", "training", signal.saturated_units, needs=("layers",),
@@ -234,7 +234,10 @@ RULES: tuple[Rule, ...] = (
     Rule("training-interrupted", "warning", "training", training.training_interrupted, needs=("training",)),
     Rule("stand-in-data", "error", "data", data.stand_in_data, needs=("evaluation",)),
     Rule("predict-mismatch", "error", "misclassified", model.predict_mismatch, needs=("agreement",)),
-    Rule("evaluate-mismatch", "error", "misclassified", model.evaluate_mismatch, needs=("agreement",)),
+    Rule(
+        "evaluate-mismatch", "error", "misclassified", model.evaluate_mismatch, needs=("agreement",),
+        explained_by=("nan-input", "last-activation", "metric-mismatch"),
+    ),
     Rule(
         "not-finite", "error", "confidence", predictions.not_finite, needs=("evaluation",),
         explained_by=(*_IMAGES, "training-stopped"),

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed, listed
-from lrdiag.formats import count, plural
+from lrdiag.formats import count, loss, plural
 from lrdiag.record.observed import Layer
+
+MISTAKEN = 0.2
+"""Share of the frozen layers that may look trained though they never were. Of random weights, one in a hundred does."""
 
 
 def frozen_layers(evidence: Evidence) -> Answer:
@@ -16,8 +19,8 @@ def frozen_layers(evidence: Evidence) -> Answer:
     layers = given(evidence.layers)
     weighted = [(layer, layer.kernel) for layer in layers if layer.kernel is not None]
     fresh = [layer for layer, kernel in weighted if layer.fresh and not kernel.trainable and not kernel.identical_units]
-    was_trained = any(layer.fresh is False and not layer.trainable for layer in layers)
-    if fresh and not was_trained:
+    known = [layer.fresh for layer in layers if layer.fresh is not None and not layer.trainable]
+    if fresh and known.count(False) <= MISTAKEN * len(known):
         return _never_trained(fresh, sum(math.prod(kernel.shape) for _, kernel in weighted))
     if evidence.rates is not None and weighted and not any(layer.trainable for layer, _ in weighted):
         return Found(
@@ -66,6 +69,15 @@ def _unchanged(evidence: Evidence) -> Answer:
 def disconnected_weights(evidence: Evidence) -> Answer:
     """The loss does not depend on trained weights."""
     start, layers = given(evidence.start), given(evidence.layers)
+    if start.weights and len(start.unreached) + len(start.without_gradient) == start.weights:
+        return Found(
+            "No weight has a gradient: the loss does not depend on the model.",
+            f"The gradient of the first batch is missing or 0 for all {plural(start.weights, 'trained weight')}. "
+            f"The loss is {loss(start.loss)}.",
+            "Check its weight, `compile(loss_weights=...)`, the sample weights, and whether the loss uses `y_pred`.",
+            float(start.weights),
+            why="No update changes the model.",
+        )
     names = list(start.unreached) or _stuck(evidence)
     if not names:
         return Passed()
