@@ -182,8 +182,6 @@ def cases(pattern: str) -> list[tuple[str, bool]]:
 
 def measure_missing(wanted: list[tuple[str, bool]], path: Path, jobs: int) -> None:
     """Runs what is missing, `jobs` programs at a time."""
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    os.environ |= {"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads}
     started = multiprocessing.get_context("forkserver")
     started.set_forkserver_preload(["keras", "lrdiag", "sklearn.datasets"])
     done = stored(path)
