@@ -162,12 +162,17 @@ class Inspector:
                 images=len(few),
                 loss=loss - penalty,
                 penalty=penalty,
+                activity_penalty=max(0.0, penalty - self._penalty_of_weights()),
                 augmentation=augmentation,
                 recovers=recovered,
                 outputs=len(tree.flatten(returned)),
             )
             if_right, if_wrong = self._losses_if(few.labels, to_numpy(scores).shape)
             self._note_start(replace(start, loss_if_right=if_right, loss_if_wrong=if_wrong), gradients)
+
+    def _penalty_of_weights(self) -> float:
+        regularized = [each for each in self._model.trainable_variables if getattr(each, "regularizer", None)]
+        return float(sum(float(ops.convert_to_numpy(each.regularizer(each))) for each in regularized))
 
     def _losses_if(self, labels: Any, shape: tuple[int, ...]) -> tuple[float | None, float | None]:
         """The loss if the model were right about each image, and if it were wrong."""

@@ -288,6 +288,7 @@ class Start:
         images: Number of images.
         loss: The loss without regularization. The sum over the outputs if the model has several.
         penalty: The regularization losses.
+        activity_penalty: The part of them that is not of weights.
         weights: Number of trained weights.
         unreached: Names of trained weights that the loss does not depend on.
         without_gradient: Names of trained weights whose gradient is 0 everywhere.
@@ -304,6 +305,7 @@ class Start:
     images: int
     loss: float
     penalty: float
+    activity_penalty: float = 0.0
     weights: int = 0
     unreached: tuple[str, ...] = ()
     without_gradient: tuple[str, ...] = ()

@@ -98,6 +98,15 @@ def wrong_loss(evidence: Evidence) -> Answer:
             why="Training makes the model worse.",
             severity="error",
         )
+    if start is not None and not isfinite(start.loss) and isfinite(scores.low + scores.high):
+        return Found(
+            "The loss is not finite before the first update.",
+            f"The {compiled.loss} of the first batch is {start.loss}, with scores between {scores.low:.3g} and "
+            f"{scores.high:.3g}.",
+            "Check the loss for a logarithm or a division of 0: `keras.ops.log(probabilities + 1e-7)`.",
+            why="The first update makes all weights NaN.",
+            severity="error",
+        )
     labels = evidence.training_data.labels if evidence.training_data else None
     loss = "categorical_crossentropy" if labels and labels.width > 1 else "sparse_categorical_crossentropy"
     classes = max(scores.units, labels.classes if labels else 0)
@@ -114,6 +123,13 @@ def wrong_loss(evidence: Evidence) -> Answer:
             why="After a softmax or sigmoid, its gradient is smallest where the model is most wrong.",
         )
     end = network.last_activation(evidence.layers or (), scores.units)
+    if compiled.kind == "hinge" and end in ("softmax", "sigmoid") and not compiled.loss.startswith("categorical"):
+        return Found(
+            f"The loss is the {compiled.loss}, but the last layer is a {end}.",
+            "A hinge takes scores without bounds, below -1 for the wrong classes. Probabilities are never below 0.",
+            f'Use `loss="{loss}"`, or end in a layer without activation.',
+            why="The loss can't become small, whatever the model learns.",
+        )
     if compiled.kind == "binary" and end == "softmax" and scores.units > 2:
         return Found(
             f"The loss is binary_crossentropy, but the last layer is a softmax over {scores.units} classes.",

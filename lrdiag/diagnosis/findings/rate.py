@@ -6,6 +6,8 @@ optimizer with the first gradient tells that (`lrdiag.record.observed.Trial`), s
 
 from __future__ import annotations
 
+from math import isfinite
+
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
 from lrdiag.diagnosis.findings.layers import has_new_head, is_trained, normalizes_batches, with_kernel
@@ -48,13 +50,15 @@ RISING = 1.2
 
 def negative_rate(evidence: Evidence) -> Answer:
     """The learning rate is below 0, or the optimizer goes up the loss."""
-    rates, trial = given(evidence.rates), evidence.trial
-    if rates.lowest < 0:
+    rates, trial, run = given(evidence.rates), evidence.trial, evidence.training
+    used = [] if run is None else run.learning_rate_per_step
+    lowest, highest = min([rates.lowest, *used]), max([rates.highest, *used])
+    if lowest < 0:
         return Found(
-            f"The learning rate is negative: {rate_text(rates.lowest)}.",
-            f"The planned rates go from {rate_text(rates.lowest)} to {rate_text(rates.highest)}.",
-            f"Set a positive rate: `learning_rate={rate_text(abs(rates.lowest))}`.",
-            rates.lowest,
+            f"The learning rate is negative: {rate_text(lowest)}.",
+            f"The rates go from {rate_text(lowest)} to {rate_text(highest)}.",
+            f"Set a positive rate: `learning_rate={rate_text(abs(lowest))}`.",
+            lowest,
             0.0,
             why="Each update makes the loss larger.",
         )
@@ -65,7 +69,7 @@ def negative_rate(evidence: Evidence) -> Answer:
             "Subtract the gradient in `update_step` of the optimizer, or use an optimizer of Keras.",
             why="Each update makes the loss larger.",
         )
-    return Passed(rates.lowest, 0.0)
+    return Passed(lowest, 0.0)
 
 
 def rate_too_high(evidence: Evidence, threshold: float) -> Answer:
@@ -96,7 +100,8 @@ def rate_too_high(evidence: Evidence, threshold: float) -> Answer:
 def _diverged(evidence: Evidence, run: TrainingRun) -> Found | None:
     """The loss of a step rose far above its start or was not finite, and nothing was learnt since."""
     start, losses = loss_at_start(evidence), run.loss_per_step
-    if start is None or not losses:
+    was_broken = evidence.start is not None and not isfinite(evidence.start.loss)  # not by an update
+    if start is None or not losses or was_broken:
         return None
     broken = next((step for step, each in enumerate(losses) if each is None), None)
     worst = max((each for each in losses if each is not None), default=0.0)

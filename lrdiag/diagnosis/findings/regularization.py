@@ -10,7 +10,7 @@ from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed, listed
 from lrdiag.formats import count, plural
 from lrdiag.formats import rate as rate_text
-from lrdiag.record.observed import Layer
+from lrdiag.record.observed import Layer, Start
 
 FASTEST_DECAY = 5e-3
 """Share of a weight that weight decay may take in one update."""
@@ -56,9 +56,9 @@ def _dropouts_before(layers: tuple[Layer, ...], place: int) -> list[int]:
 def strong_regularization(evidence: Evidence, threshold: float) -> Answer:
     """The regularization pulls at the weights more than the images do, `threshold` times as much; or weight decay."""
     layers = given(evidence.layers)
-    decay = _fast_decay(evidence)
-    if decay is not None:
-        return decay
+    other = _fast_decay(evidence) or _penalty_of_activity(given(evidence.start))
+    if other is not None:
+        return other
     pulls = [
         layer.kernel.penalty_gradient / layer.kernel.data_gradient
         for layer in layers
@@ -79,6 +79,21 @@ def strong_regularization(evidence: Evidence, threshold: float) -> Answer:
         pull,
         threshold,
         why="Most of each update makes the weights smaller, whatever the images show.",
+    )
+
+
+def _penalty_of_activity(start: Start) -> Found | None:
+    """The penalty on what layers return is larger than the loss of the images."""
+    penalty = start.activity_penalty
+    if not 0 < start.loss < penalty:
+        return None
+    return Found(
+        f"The activity regularization is too strong: it is {penalty / start.loss:.2g} times the loss of the images.",
+        f"Before the first update, the penalty on what layers return is {penalty:.3g}, and the loss {start.loss:.3g}.",
+        f"Divide the factor of `activity_regularizer` by {_rounded(100 * penalty / start.loss)}, or remove it.",
+        penalty / start.loss,
+        1.0,
+        why="The model lowers the penalty first, by returning 0 everywhere.",
     )
 
 

@@ -112,7 +112,9 @@ def _stuck(evidence: Evidence) -> list[str]:
 
 
 def _has_dead_units(layers: Sequence[Layer]) -> bool:
-    """Whether a layer passes no gradient: it is 0 for every image, or all of its weights are the same."""
+    """Whether a layer passes no gradient: it is 0 or saturated for every image, or all of its weights are the same."""
     return any(
-        layer.activity.silent > 0.95 or (layer.kernel is not None and layer.kernel.deviation == 0) for layer in layers
+        max(layer.activity.silent, layer.activity.saturated) > 0.95
+        or (layer.kernel is not None and layer.kernel.deviation == 0)
+        for layer in layers
     )
