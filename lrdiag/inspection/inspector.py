@@ -166,7 +166,7 @@ class Inspector:
                 recovers=recovered,
                 outputs=len(tree.flatten(returned)),
             )
-            if_right, if_wrong = self._losses_if(few.labels, to_numpy(scores).shape)
+            if_right, if_wrong = self._losses_if(few.labels, scores.shape)
             self._note_start(replace(start, loss_if_right=if_right, loss_if_wrong=if_wrong), gradients)
 
     def _losses_if(self, labels: Any, shape: tuple[int, ...]) -> tuple[float | None, float | None]:
