@@ -107,6 +107,17 @@ class Engine(ABC):
             model: The model that the function calls. Its state changes as if the function were called.
         """
 
+    def for_few_calls(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
+        """Returns a function of nests of arrays in the form that takes the least time if it is called a few times.
+
+        It may be traced: then it runs only once for all inputs of one shape and type.
+
+        Args:
+            function: Takes nests of arrays and returns a nest of tensors.
+            model: The model that the function calls. Its state changes as if the function were called.
+        """
+        return function
+
     @abstractmethod
     def with_gradients(
         self,

@@ -7,6 +7,7 @@ import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from keras.src.backend.common.stateless_scope import get_stateless_scope
 from lrdiag.backend import base
 from lrdiag.backend.filling import CompiledSizes, filled_up
 
+_QUICKLY = {"xla_backend_optimization_level": 0}  # compiles in half the time
 _EXACT = ("highest", "float32", "F32_F32_F32")
 
 
@@ -81,28 +83,23 @@ class Engine(base.Engine):
     def compiled(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
         """Compiles for a few sizes of batch. Other batches are filled up with copies of their first example."""
         sizes: dict[str, CompiledSizes] = defaultdict(CompiledSizes)
-        variables: list[keras.Variable] = []
+        run = _stateless(function, model)
 
-        @jax.jit  # type: ignore[untyped-decorator]
-        def stateless(values: list[Any], arrays: Any) -> tuple[Any, dict[int, Any]]:
-            with keras.StatelessScope(list(zip(variables, values, strict=True))) as scope:
-                before = dict(scope.state_mapping)
-                outputs = function(*arrays)
-                changed = [place for place, each in enumerate(variables) if before[id(each)] is not each.value]
-                return outputs, {place: variables[place].value for place in changed}
-
-        def run(*arrays: Any) -> Any:
-            self.synchronize(model)
-            variables[:] = {id(each): each for each in model.variables}.values()
+        def run_filled(*arrays: Any) -> Any:
             kind = repr(tree.map_structure(lambda array: (array.shape[1:], array.dtype), arrays))
             size = len(tree.flatten(arrays)[0])
             full = sizes[kind].for_batch_of(size)
-            outputs, changed = stateless([each.value for each in variables], filled_up(arrays, full))
-            for place, value in changed.items():
-                variables[place].assign(value)
+            outputs = run(*filled_up(arrays, full))
             return tree.map_structure(lambda output: output[:size], outputs) if full > size else outputs
 
-        return run
+        return run_filled
+
+    def for_few_calls(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
+        """Compiles the function as a whole. JAX would compile each of its operations, which takes several times longer.
+
+        A model that its user runs eagerly may do what can't be compiled.
+        """
+        return function if model.run_eagerly else _stateless(function, model, _QUICKLY)
 
     def with_gradients(
         self,
@@ -190,6 +187,31 @@ class Engine(base.Engine):
         own = [np.asarray(metrics[place])[()] for place in chosen]
         totals = base.added(before, own)
         return (logs, (*others, _with(metrics, chosen, totals))), own, totals
+
+
+def _stateless(
+    function: Callable[..., Any], model: keras.Model, options: dict[str, Any] | None = None
+) -> Callable[..., Any]:
+    """Compiles a function that reads and changes the variables of a model."""
+    variables: list[keras.Variable] = []
+
+    @partial(jax.jit, compiler_options=options)
+    def stateless(values: list[Any], arrays: Any) -> tuple[Any, dict[int, Any]]:
+        with keras.StatelessScope(list(zip(variables, values, strict=True)), collect_losses=True) as scope:
+            before = dict(scope.state_mapping)
+            outputs = function(*arrays)
+            changed = [place for place, each in enumerate(variables) if before[id(each)] is not each.value]
+            return outputs, {place: variables[place].value for place in changed}
+
+    def run(*arrays: Any) -> Any:
+        model.jax_state_sync()
+        variables[:] = {id(each): each for each in model.variables}.values()
+        outputs, changed = stateless([each.value for each in variables], arrays)
+        for place, value in changed.items():
+            variables[place].assign(value)
+        return outputs
+
+    return run
 
 
 @contextmanager

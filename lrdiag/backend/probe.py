@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from lrdiag.backend.base import Delta
+from lrdiag.backend.base import Delta, Gradients
 from lrdiag.backend.engine import engine
 from lrdiag.backend.inference import unnoticed
 from lrdiag.backend.tap import exchanged
@@ -76,31 +76,22 @@ def probe(
     x, y, weights = tree.map_structure(_tensor, (inputs, targets, sample_weight))
     called: list[str] = []
 
-    def forward(batch: Any, delta: Delta) -> tuple[Any, list[Any]]:
-        features: list[Any] = []
-        called.clear()  # an engine may run this twice
+    def run(x: Any, y: Any, weights: Any) -> Gradients:
+        def forward(batch: Any, delta: Delta) -> tuple[Any, list[Any]]:
+            features: list[Any] = []
+            called.clear()  # an engine may run this twice
+            with exchanged({layer: _adding(delta, name, called, features) for name, layer in layers.items()}):
+                outputs = model(batch, training=training)
+            # Private, because the public `compute_loss` of a user's class may have no argument `training`.
+            return {"loss": model._compute_loss(batch, y, outputs, weights, training), "outputs": outputs}, features
 
-        def observed(name: str) -> Callable[[Any], Any]:
-            def add_delta(output: Any) -> Any:
-                if "float" not in str(getattr(output, "dtype", "")):
-                    return output
-                called.append(name)
-                features.append(output)
-                return output + delta(output)
+        return engine().with_gradients(forward, x, lambda returned: [returned["loss"]], model.trainable_variables)
 
-            return add_delta
-
-        with exchanged({layer: observed(name) for name, layer in layers.items()}):
-            outputs = model(batch, training=training)
-        # Private, because the public `compute_loss` of a user's class may have no argument `training`.
-        return {"loss": model._compute_loss(batch, y, outputs, weights, training), "outputs": outputs}, features
-
+    differentiated = engine().for_few_calls(run, model)
     with unnoticed(model):
-        model._compile_loss.build(y, model(x, training=False))  # JAX can't create its variables below
-        returned, features, (gradients,) = engine().with_gradients(
-            forward, x, lambda returned: [returned["loss"]], model.trainable_variables
-        )
-        returned, features, gradients = tree.map_structure(_array, (returned, features, gradients))
+        outputs = engine().only_shapes(lambda: model(x, training=False))
+        model._compile_loss.build(y, outputs)  # JAX can't create its variables below
+        returned, features, (gradients,) = tree.map_structure(_array, differentiated(x, y, weights))
         trained = [np.asarray(ops.convert_to_numpy(variable)) for variable in model.trainable_variables]
     return Probe(
         loss=float(returned["loss"]),
@@ -110,6 +101,19 @@ def probe(
         weights=trained,
         weight_gradients=gradients[len(called) :],
     )
+
+
+def _adding(delta: Delta, name: str, called: list[str], features: list[Any]) -> Callable[[Any], Any]:
+    """Returns the function that an observed layer passes its output through."""
+
+    def add_delta(output: Any) -> Any:
+        if "float" not in str(getattr(output, "dtype", "")):
+            return output
+        called.append(name)
+        features.append(output)
+        return output + delta(output)
+
+    return add_delta
 
 
 def _tensor(array: Any) -> Any:

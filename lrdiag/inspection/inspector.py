@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -16,7 +17,7 @@ from lrdiag.explain.loss import compiled_loss, takes_logits, values_of
 from lrdiag.inspection.images import GivenImages, NotReadable, Sample, look_at, picture_of, search, shared_images
 from lrdiag.inspection.labels import classes_of
 from lrdiag.inspection.likeness import likeness
-from lrdiag.inspection.network import augmenting, kernel_of, leaves, observe, outputs_of, to_numpy
+from lrdiag.inspection.network import Observer, kernel_of, leaves, to_numpy
 from lrdiag.inspection.trial import NoTrial, try_updates
 from lrdiag.inspection.wiring import compiled, planned_rates, recovers
 from lrdiag.record.observed import NOTHING, Corrected, EpochState, Inspection, Layer, Scores, Start, Trial
@@ -144,30 +145,29 @@ class Inspector:
         try:
             if not self._model.built:
                 self._model(tree.map_structure(ops.convert_to_tensor, few.inputs))
+            gradients, loss = self._gradients(few) if with_gradients else ({}, None)
+            observer = self._observer
             with unnoticed(self._model):
                 inputs = tree.map_structure(ops.convert_to_tensor, few.inputs)
-                gradients, loss = self._gradients(few) if with_gradients else ({}, None)
-                returned = self._model(inputs, training=False)
+                returned, plain = observer.infer(inputs)
+                observed = observer.observe(inputs, gradients)
                 scores = self._chosen(returned)
-                _, layers = observe(self._model, inputs, gradients)
-                penalty = float(sum(float(ops.convert_to_numpy(each)) for each in self._model.losses))
-                augmentation = self._augmentation(inputs)
-                recovered = self._recovers(inputs, few.labels, to_numpy(scores)) if with_gradients else None
+                recovered = self._recovers(inputs, few.labels, scores) if with_gradients else None
         except Exception as error:  # a layer, a loss or an optimizer of the user may raise anything
             reason = f"a pass over {len(few)} images failed ({type(error).__name__})"
             return self._miss("layers", reason)
-        self._note(layers=layers, scores=_scores(to_numpy(scores)))
+        self._note(layers=observed.layers, scores=_scores(scores))
         if loss is not None:
             start = Start(
                 images=len(few),
-                loss=loss - penalty,
-                penalty=penalty,
-                activity_penalty=max(0.0, penalty - self._penalty_of_weights()),
-                augmentation=augmentation,
+                loss=loss - observed.penalty,
+                penalty=observed.penalty,
+                activity_penalty=max(0.0, observed.penalty - self._penalty_of_weights()),
+                augmentation=None if observed.augmented is None else likeness(observed.augmented, plain),
                 recovers=recovered,
                 outputs=len(tree.flatten(returned)),
             )
-            if_right, if_wrong = self._losses_if(few.labels, to_numpy(scores).shape)
+            if_right, if_wrong = self._losses_if(few.labels, scores.shape)
             self._note_start(replace(start, loss_if_right=if_right, loss_if_wrong=if_wrong), gradients)
 
     def _penalty_of_weights(self) -> float:
@@ -185,6 +185,11 @@ class Inspector:
             for given in (classes, (classes + 1) % known)
         )
         return (None, None) if right is None or wrong is None else (float(right.mean()), float(wrong.mean()))
+
+    @cached_property
+    def _observer(self) -> Observer:
+        """Runs the model, which is built. On some engines it is compiled, so there is only one."""
+        return Observer(self._model)
 
     def _recovers(self, inputs: Any, labels: Any, scores: np.ndarray) -> bool | None:
         """Whether Keras computes the right loss although the model returns probabilities and the loss takes logits."""
@@ -237,14 +242,6 @@ class Inspector:
         named = [(path, kernel_of(layer)) for layer, (path, _) in leaves(self._model).items()]
         return [(path, kernel) for path, kernel in named if kernel is not None]
 
-    def _augmentation(self, inputs: Any) -> float | None:
-        """The correlation of images that the model has augmented with the same images in inference mode."""
-        layers = augmenting(self._model)
-        if not layers:
-            return None
-        changed, plain = (outputs_of(self._model, inputs, layers, training=training)[-1] for training in (True, False))
-        return likeness(changed, plain)
-
     def _epoch(self, epoch: int, updates: int, before: list[np.ndarray]) -> EpochState:
         variables = list(self._model.trainable_variables)
         moves = {
@@ -274,25 +271,24 @@ class Inspector:
         labels = classes_of(few.labels)
         with unnoticed(self._model):
             inputs = tree.map_structure(ops.convert_to_tensor, few.inputs)
-            inferred = self._chosen(self._model(inputs, training=False))
-            returned, layers = observe(self._model, inputs)
-            penalty = float(sum(float(ops.convert_to_numpy(each)) for each in self._model.losses))
-        scores = [to_numpy(each) for each in (inferred, self._chosen(returned))]
+            inferred, _ = self._observer.infer(inputs)
+            observed = self._observer.observe(inputs)
+        scores = [self._chosen(each) for each in (inferred, observed.returned)]
         right = [None if labels is None else float(np.mean(_classes(each) == labels)) for each in scores]
         return replace(
             state,
-            silent={each.name: each.activity.silent for each in layers if _ends_in_relu(each)},
-            penalty=penalty,
+            silent={each.name: each.activity.silent for each in observed.layers if _ends_in_relu(each)},
+            penalty=observed.penalty,
             accuracy=right[0],
             accuracy_in_training_mode=right[1],
             images=len(few),
         )
 
     def _predicted(self, images: np.ndarray) -> np.ndarray:
-        size = _pass_size(Sample(images, None))
+        size, observer = _pass_size(Sample(images, None)), self._observer
         with unnoticed(self._model):
             scores = [
-                to_numpy(self._chosen(self._model(ops.convert_to_tensor(images[start : start + size]), training=False)))
+                self._chosen(observer.infer(ops.convert_to_tensor(images[start : start + size]))[0])
                 for start in range(0, len(images), size)
             ]
         return _classes(np.concatenate(scores))

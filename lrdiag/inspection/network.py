@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import layers as kl
 from keras import ops, tree
 
+from lrdiag.backend.engine import engine
 from lrdiag.backend.graph import parts
 from lrdiag.backend.tap import Call, all_calls
 from lrdiag.inspection.freshness import is_fresh
@@ -19,7 +20,7 @@ _END = 0.01  # how close to an end of its range a sigmoid or tanh is saturated
 _OWN_NAMES = {
     kl.ReLU: "relu", kl.LeakyReLU: "leaky_relu", kl.PReLU: "prelu", kl.ELU: "elu", kl.Softmax: "softmax",
 }  # fmt: skip
-AUGMENTING = ("Random", "Gaussian", "CutMix", "MixUp", "AugMix", "AutoContrast", "Solarization")
+_AUGMENTING = ("Random", "Gaussian", "CutMix", "MixUp", "AugMix", "AutoContrast", "Solarization")
 """How the classes of Keras begin that augment images."""
 
 
@@ -34,75 +35,137 @@ def leaves(model: keras.Model) -> dict[keras.Operation, tuple[str, keras.Operati
     return found
 
 
-def observe(
-    model: keras.Model, inputs: Any, gradients: Mapping[int, np.ndarray | None] | None = None
-) -> tuple[Any, tuple[Layer, ...]]:
-    """Runs a model in training mode.
+class Observed(NamedTuple):
+    """What a pass in training mode shows.
+
+    Attributes:
+        returned: What the model returned, a nest of arrays.
+        layers: The calls of its layers.
+        augmented: The images as the model has augmented them; `None` if it doesn't.
+        penalty: The regularization losses.
+    """
+
+    returned: Any
+    layers: tuple[Layer, ...]
+    augmented: np.ndarray | None
+    penalty: float
+
+
+class _Call(NamedTuple):
+    """A call of a layer, with the places of the calls that returned what it received."""
+
+    layer: keras.Operation
+    sources: tuple[int, ...]
+    input_shape: tuple[int, ...]
+
+
+class Observer:
+    """Runs a model on a few images, and observes its layers.
+
+    Create it outside of `unnoticed`, and call it inside.
 
     Args:
-        model: A built model. The caller restores its state.
-        inputs: A batch of inputs, a nest of tensors.
-        gradients: The gradient of the loss for each trained weight, by the `id` of its variable. `None` leaves out all
-            that is known of weights.
-
-    Returns:
-        What the model returned, and the calls of its layers.
+        model: A built model.
     """
-    places, kept, seen = {id(tensor): GIVEN for tensor in tree.flatten(inputs)}, [], []
-    known = leaves(model)
-    last = next((each for each in reversed(known) if kernel_of(each) is not None), None)
-    has_kernel = False
 
-    def look(call: Call) -> None:
-        nonlocal has_kernel
-        given = [each for each in tree.flatten(call.arguments) if hasattr(each, "shape") and len(each.shape) > 1]
-        outputs = [each for each in tree.flatten(call.output) if hasattr(each, "shape") and len(each.shape) > 1]
-        if not outputs:
-            return
-        sources = tuple(places.get(id(tensor), UNKNOWN) for tensor in given)
-        layer, (path, parent) = call.layer, known[call.layer]
-        activation = activation_of(layer)
-        weights = list(getattr(layer, "weights", ()))
-        is_trained = not weights or bool(getattr(layer, "trainable_variables", ()))
-        kernel = None if gradients is None else _kernel(layer, gradients)
-        tells = gradients is not None and (  # the others are not worth the time
-            not is_trained or not has_kernel or layer is last
+    def __init__(self, model: keras.Model) -> None:
+        self._model, self._layers = model, leaves(model)
+        self._augmenting = [each for each in self._layers if _augments(each)]
+        self._calls: list[_Call] = []
+        self._run_inference = engine().for_few_calls(self._in_inference_mode, model)
+        self._run_training = engine().for_few_calls(self._in_training_mode, model)
+
+    def infer(self, inputs: Any) -> tuple[Any, np.ndarray | None]:
+        """Returns what the model returns in inference mode, a nest of arrays, and the images before augmentation."""
+        returned, plain = self._run_inference(inputs)
+        return tree.map_structure(to_numpy, returned), to_numpy(plain[-1]) if plain else None
+
+    def observe(self, inputs: Any, gradients: Mapping[int, np.ndarray | None] | None = None) -> Observed:
+        """Runs the model in training mode.
+
+        Args:
+            inputs: A batch of inputs, a nest of tensors.
+            gradients: The gradient of the loss for each trained weight, by the `id` of its variable. `None` leaves out
+                all that is known of weights.
+        """
+        returned, outputs, received, losses = self._run_training(inputs)
+        augmented = [
+            output for call, output in zip(self._calls, outputs, strict=True) if call.layer in self._augmenting
+        ]
+        return Observed(
+            returned=tree.map_structure(to_numpy, returned),
+            layers=tuple(self._described(outputs, received, gradients)),
+            augmented=to_numpy(augmented[-1]) if augmented else None,
+            penalty=sum(float(to_numpy(each)) for each in losses),
         )
-        seen.append(
-            Layer(
+
+    def _in_inference_mode(self, inputs: Any) -> tuple[Any, list[Any]]:
+        plain: list[Any] = []
+        with all_calls(self._augmenting, lambda call: plain.append(tree.flatten(call.output)[0])):
+            return self._model(inputs, training=False), plain
+
+    def _in_training_mode(self, inputs: Any) -> tuple[Any, list[Any], dict[int, Any], list[Any]]:
+        """Returns what the model returns, the output of each call, what some received, and the regularization losses.
+
+        What a call received is returned if its layer has a kernel, and no observed layer returned it.
+        """
+        places, kept = {id(tensor): GIVEN for tensor in tree.flatten(inputs)}, []
+        calls: list[_Call] = []
+        outputs: list[Any] = []
+        received: dict[int, Any] = {}
+
+        def look(call: Call) -> None:
+            given, returned = _batches(call.arguments), _batches(call.output)
+            if not returned:
+                return
+            sources = tuple(places.get(id(tensor), UNKNOWN) for tensor in given)
+            if given and sources[0] < 0 and kernel_of(call.layer) is not None:
+                received[len(calls)] = given[0]
+            places.update({id(tensor): len(calls) for tensor in returned})
+            kept.extend(returned)  # so that no other tensor gets their `id`
+            calls.append(_Call(call.layer, sources, tuple(given[0].shape[1:]) if given else ()))
+            outputs.append(returned[0])
+
+        with all_calls(self._layers, look):
+            returned = self._model(inputs, training=True)
+        self._calls = calls
+        return returned, outputs, received, list(self._model.losses)
+
+    def _described(
+        self, outputs: list[Any], received: dict[int, Any], gradients: Mapping[int, np.ndarray | None] | None
+    ) -> Iterator[Layer]:
+        last = next((each for each in reversed(self._layers) if kernel_of(each) is not None), None)
+        has_kernel = False
+        for place, ((layer, sources, input_shape), output) in enumerate(zip(self._calls, outputs, strict=True)):
+            path, parent = self._layers[layer]
+            activation = activation_of(layer)
+            is_trained = not getattr(layer, "weights", ()) or bool(getattr(layer, "trainable_variables", ()))
+            kernel = None if gradients is None else _kernel(layer, gradients)
+            tells = gradients is not None and (  # the others are not worth the time
+                not is_trained or not has_kernel or layer is last
+            )
+            has_kernel |= kernel is not None
+            yield Layer(
                 name=path,
                 kind=type(layer).__name__,
                 parent=type(parent).__name__,
                 activation=activation,
                 sources=sources,
-                input_shape=tuple(given[0].shape[1:]) if given else (),
-                shape=tuple(outputs[0].shape[1:]),
+                input_shape=input_shape,
+                shape=tuple(output.shape[1:]),
                 kernel=kernel,
-                activity=activity_of(to_numpy(outputs[0]), activation),
+                activity=activity_of(to_numpy(output), activation),
                 rate=getattr(layer, "rate", None) if "Dropout" in type(layer).__name__ else None,
                 momentum=float(layer.momentum) if isinstance(layer, kl.BatchNormalization) else None,
                 trainable=is_trained,
                 fresh=is_fresh(layer) if tells else None,
-                received=_rms(to_numpy(given[0])) if kernel and given and sources[0] < 0 else None,
+                received=_rms(to_numpy(received[place])) if kernel and place in received else None,
             )
-        )
-        has_kernel |= kernel is not None
-        kept.extend(outputs)  # so that no other tensor gets their `id`
-        places.update({id(tensor): len(seen) - 1 for tensor in outputs})
-
-    with all_calls(known, look):
-        returned = model(inputs, training=True)
-    return returned, tuple(seen)
 
 
-def outputs_of(
-    model: keras.Model, inputs: Any, layers: Iterable[keras.Operation], *, training: bool
-) -> list[np.ndarray]:
-    """Runs a model, and returns what the given layers returned, in the order of their calls."""
-    seen: list[np.ndarray] = []
-    with all_calls(layers, lambda call: seen.append(to_numpy(tree.flatten(call.output)[0]))):
-        model(inputs, training=training)
-    return seen
+def _batches(nest: Any) -> list[Any]:
+    """Returns the tensors in a nest that have two axes or more."""
+    return [each for each in tree.flatten(nest) if hasattr(each, "shape") and len(each.shape) > 1]
 
 
 def activation_of(layer: keras.Operation) -> str | None:
@@ -209,10 +272,7 @@ def to_numpy(tensor: Any) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")))
 
 
-def augmenting(model: keras.Model) -> list[keras.Operation]:
-    """Returns the layers of Keras in a model that change images at random in training."""
-    return [
-        each
-        for each in leaves(model)
-        if type(each).__name__.startswith(AUGMENTING) and "Dropout" not in type(each).__name__
-    ]
+def _augments(layer: keras.Operation) -> bool:
+    """Whether a layer of Keras changes images at random in training."""
+    name = type(layer).__name__
+    return name.startswith(_AUGMENTING) and "Dropout" not in name

@@ -11,7 +11,7 @@ from lrdiag.backend.optimizers import inner_optimizers
 from lrdiag.record.observed import Trial
 
 UPDATES = 10
-_VALUES = 4_096  # of a weight that are copied
+_VALUES = 4_096  # of a weight that are copied; repeated ones of a smaller one, because JAX compiles for each shape
 _NOT_TRIED = (
     "Muon",
     "Adafactor",
@@ -107,8 +107,7 @@ def _moves(optimizer: keras.Optimizer, weights: Sequence[np.ndarray], gradients:
 
 
 def _some(values: np.ndarray) -> np.ndarray:
-    flat = np.asarray(values, np.float32).ravel()
-    return np.ascontiguousarray(flat[:: max(1, flat.size // _VALUES)])
+    return np.asarray(values, np.float32).ravel()[np.arange(_VALUES) * values.size // _VALUES]
 
 
 def _rms(values: np.ndarray) -> float:

@@ -49,7 +49,7 @@ def test_the_start_is_that_of_the_model() -> None:
     start, scores = inspector.seen.start, inspector.seen.scores
     assert start is not None
     assert scores is not None
-    assert start.penalty == pytest.approx(float(sum(model.losses)), rel=1e-5)
+    assert start.penalty == pytest.approx(float(keras.ops.convert_to_numpy(sum(model.losses))), rel=1e-5)
     assert start.loss == pytest.approx(np.log(3), abs=1.0)
     assert (scores.units, scores.images) == (3, 64)
     assert scores.largest_sum_error < 1e-5

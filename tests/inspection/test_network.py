@@ -8,19 +8,18 @@ import pytest
 from keras import layers as kl
 
 from lrdiag.inspection.freshness import is_fresh
-from lrdiag.inspection.network import activation_of, activity_of, observe, penalty_gradient
+from lrdiag.inspection.network import Observer, activation_of, activity_of, penalty_gradient
 from lrdiag.record.observed import GIVEN, UNKNOWN, Layer
 
 IMAGES = keras.ops.convert_to_tensor(np.random.default_rng(0).random((4, 8, 8, 3), "float32"))
 
 
 def layers_of(model: keras.Model) -> dict[str, Layer]:
-    _, layers = observe(model, IMAGES, {})
-    return {layer.name: layer for layer in layers}
+    return {layer.name: layer for layer in Observer(model).observe(IMAGES, {}).layers}
 
 
 def sources(model: keras.Model) -> dict[str, list[str]]:
-    _, layers = observe(model, IMAGES)
+    layers = Observer(model).observe(IMAGES).layers
     names = {GIVEN: "input", UNKNOWN: "?"} | dict(enumerate(layer.name for layer in layers))
     return {layer.name: [names[place] for place in layer.sources] for layer in layers}
 

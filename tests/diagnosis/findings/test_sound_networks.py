@@ -135,7 +135,8 @@ def test_a_fault_is_found_before_training(build: Callable[[], keras.Model], code
 
 def test_keras_recovers_the_logits_only_directly_after_the_softmax() -> None:
     """On TensorFlow. On JAX and PyTorch it never does."""
-    assert findings(beginner(), 16, LOGITS) == ["ignored-from-logits"]
+    on_tensorflow = keras.config.backend() == "tensorflow"
+    assert findings(beginner(), 16, LOGITS) == ["ignored-from-logits" if on_tensorflow else "loss-mismatch"]
     reshaped = keras.Sequential([*beginner().layers, kl.Reshape((10,))])
     assert findings(reshaped, 16, LOGITS) == ["loss-mismatch"]
 
