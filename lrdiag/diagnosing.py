@@ -22,7 +22,7 @@ from lrdiag.diagnosis.gates import Gate, check, with_outcomes
 from lrdiag.diagnosis.scores import training_sample
 from lrdiag.errors import DataError, require_count
 from lrdiag.evaluation.evaluator import Evaluated, Evaluator
-from lrdiag.inspection.images import GivenImages
+from lrdiag.inspection.images import GivenImages, Sample
 from lrdiag.inspection.inspector import Inspector
 from lrdiag.models.accepted import require_keras_model
 from lrdiag.progress import SILENCE, Progress
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
     from lrdiag.evaluation.evolution import Watched
     from lrdiag.evaluation.keeper import Display
-    from lrdiag.inspection.images import Sample
     from lrdiag.rate.range_test import RangeTest
     from lrdiag.vocabulary import Preprocessing
 
@@ -164,11 +163,15 @@ def diagnose(
         check_settings=check_settings,
     )
     clock = Stopwatch()
-    inspector = _inspected(model, (x, y), train_data, output)
+    inspector = Inspector(model, output)
+    inspector.look_at_model()
+    if train_data is not None:
+        _look_at_data(inspector, train_data, (x, y))
     with clock.lap("predict_and_explain"):
         evaluator = reporter.evaluator(model)
         evaluated = reporter.evaluate(evaluator)
         train_sample = reporter.train_sample(evaluator, inspector.training)
+    inspector.look_at_layers(Sample(evaluator.first_images, None))
     report = reporter.report(
         model,
         evaluated,
@@ -180,20 +183,11 @@ def diagnose(
     return reporter.compared(report)
 
 
-def _inspected(model: keras.Model, data: Any, train_data: Any, output: str | int | None) -> Inspector:
-    """Observes a trained model and its training data; without training data, only the model on arrays of test images.
-
-    A test set that isn't in memory is read only once, unless there is training data to compare it with.
-    """
-    inspector = Inspector(model, output)
-    inspector.look_at_model()
-    x, y, _ = unpacked(data)
-    test = GivenImages("the test set", x, y) if y is not None or train_data is not None else None
-    training = None if train_data is None else GivenImages("the data of `train_data`", *unpacked(train_data)[:2])
-    inspector.look_at_data(training, test)
-    inspector.look_at_layers()
+def _look_at_data(inspector: Inspector, train_data: Any, test_data: Any) -> None:
+    """Compares the training data with the test set, which is read twice then."""
+    training, test = unpacked(train_data)[:2], unpacked(test_data)[:2]
+    inspector.look_at_data(GivenImages("the data of `train_data`", *training), GivenImages("the test set", *test))
     inspector.look_at_end()
-    return inspector
 
 
 def require_steps(name: str, steps: int | None) -> None:

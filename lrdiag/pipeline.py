@@ -21,7 +21,7 @@ from lrdiag.diagnosis.assemble import dataset_facts
 from lrdiag.diagnosis.findings.checking import Checked
 from lrdiag.errors import DataError, ModelError, SettingsError
 from lrdiag.inspection.images import GivenImages, Sample
-from lrdiag.inspection.inspector import MOST_IMAGES, Inspector
+from lrdiag.inspection.inspector import Inspector
 from lrdiag.main_job import Job, finished, refuse_other_data, run_main_job
 from lrdiag.models import load_model, takes_images
 from lrdiag.progress import SILENCE, Progress
@@ -234,10 +234,9 @@ def diagnose_saved(
         _refuse_other_classes(model, scored, dataset)
         inspector = Inspector(model, settings.output)
         inspector.look_at_model()
-        few = dataset.test.take(np.arange(min(MOST_IMAGES, len(dataset.test))))
-        inspector.look_at_layers(Sample(preprocess(few.images, settings.preprocess), few.labels))
         with clock.lap("predict_and_explain"):
             evaluated = reporter.evaluate(evaluator)
+        inspector.look_at_layers(Sample(evaluator.first_images, None))
         with clock.lap("report"), progress.stage("Writing the page"):
             training = earlier.training if earlier else None
             report = reporter.report(
@@ -285,13 +284,13 @@ def run_range_test(
         )
 
 
-def run_check(settings: Settings, progress: Progress = SILENCE, *, learning_rate: float | None = None) -> Checked:
+def run_check(settings: Settings, progress: Progress = SILENCE) -> Checked:
     """Checks the model and the training data of the main job before training.
 
     Args:
-        settings: The data, the model and the optimizer.
+        settings: The data, the model, the optimizer and the highest learning rate. Without a rate, Keras's default for
+            the optimizer is used.
         progress: The listener.
-        learning_rate: The learning rate that is planned. `None` uses Keras's default for the optimizer.
 
     Raises:
         LrdiagError: If the settings, the data or the model can't be used.
@@ -299,7 +298,8 @@ def run_check(settings: Settings, progress: Progress = SILENCE, *, learning_rate
     with numerics(settings.seed, mixed_precision=settings.mixed_precision):
         job = Job.prepare(settings, progress)
         if not job.network.model.compiled:
-            compile_network(job.network, settings.optimizer, learning_rate or DEFAULT_RATES[settings.optimizer])
+            rate = settings.learning_rate.rate or DEFAULT_RATES[settings.optimizer]
+            compile_network(job.network, settings.optimizer, rate)
         with progress.stage("Checking"):
             return checked(
                 job.network.model,

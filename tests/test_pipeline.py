@@ -169,7 +169,7 @@ def test_plain_values_are_converted(started_with: list[Settings], plain: dict[st
         ({"fail_under": 78}, "`fail-under` takes a share between 0 and 1"),
         ({"fail_on": "note"}, "`fail-on` takes error, warning. Received: 'note'"),
         ({"fail_on": 1}, "`fail-on` takes error or warning. Received: 1"),
-        ({"checks": {"weak": False}}, "Did you mean 'weak-class'"),
+        ({"checks": {"weak-clas": False}}, "Did you mean 'weak-class'"),
         ({"accept": {"overfitting": ""}}, "`accept` takes the reason"),
         ({"epochs": 0}, "`epochs` must be"),
         ({"optimizer": "lion"}, "`optimizer` must be one of"),

@@ -182,8 +182,10 @@ def diagnose(
 @click.option("--epochs", type=AT_LEAST_ONE, help="Passes over the training set that are planned.")
 @click.option(
     "--learning-rate",
-    type=float,
-    help="Learning rate that is planned.  [default: that of Keras for the optimizer; a compiled model has its own]",
+    default="auto",
+    metavar="auto|RATE|BASE:MAX",
+    callback=read_learning_rate,
+    help="Learning rate that is planned. auto: that of Keras for the optimizer. A compiled model has its own.",
 )
 @click.option(
     "--fail-on",
@@ -195,7 +197,7 @@ def diagnose(
 @quiet_option
 @config_option
 @verbose_option
-def check(learning_rate: float | None, fail_on: str, as_json: bool, quiet: bool, **options: Any) -> None:
+def check(fail_on: str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Check a model and its training data before training, and print what is wrong.
 
     A model of module:function that is compiled is checked as it is. Other models are compiled as train-and-report
@@ -205,7 +207,7 @@ def check(learning_rate: float | None, fail_on: str, as_json: bool, quiet: bool,
     progress = _start(settings, quiet)
     from lrdiag.pipeline import run_check
 
-    result = run_check(settings, progress, learning_rate=learning_rate)
+    result = run_check(settings, progress)
     if as_json:
         print_json(asdict(result))
     elif not quiet:

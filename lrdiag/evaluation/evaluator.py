@@ -34,6 +34,7 @@ from lrdiag.record.arrays import Heatmaps, Predictions
 from lrdiag.record.facts import HeatmapFacts, IndependentCheck
 from lrdiag.vocabulary import Preprocessing
 
+_FIRST = 64
 METHOD, METHOD_OF_TOKENS = "Grad-CAM", "gradient × token"
 
 
@@ -75,6 +76,9 @@ class Evaluated:
 class Evaluator:
     """Evaluates a model, any number of times; the compiled pass is reused.
 
+    Attributes:
+        first_images: The first images of the last evaluation, at most 64, as the model received them. `None` before.
+
     Args:
         model: A model of images that returns one score per class.
         output: The output to evaluate if the model has several: its name or its index.
@@ -94,6 +98,7 @@ class Evaluator:
         self._predictor: Predictor | None = None
         self._unavailable: str | None = None
         self._view, self._notes = NO_MAPS, NO_MAPS.notes
+        self.first_images: Any = None
 
     def rehearse(
         self, x: Any, y: Any = None, *, display: Display | None = None, preprocess: Preprocessing | None = None
@@ -162,6 +167,7 @@ class Evaluator:
         """
         batches = self._batches(x, y)
         first = next(batches)
+        self.first_images = tree.map_structure(lambda array: array[:_FIRST], first[0])
         predictor = self._open(first[0], display)
         explain = self._explainer.explain if self._explainer else predictor.explain
         keeper = Keeper(display, preprocess, seed, fingerprint, self._view.pictures)

@@ -163,7 +163,9 @@ class Inspector:
                 loss=loss - observed.penalty,
                 penalty=observed.penalty,
                 activity_penalty=max(0.0, observed.penalty - self._penalty_of_weights()),
-                augmentation=None if observed.augmented is None else likeness(observed.augmented, plain),
+                augmentation=None
+                if observed.augmented is None or plain is None
+                else likeness(observed.augmented, plain),
                 recovers=recovered,
                 outputs=len(tree.flatten(returned)),
             )

@@ -94,6 +94,7 @@ _WIRING: tuple[Need, ...] = ("compiled", "layers", "scores")
 """How the model is built and compiled."""
 
 RULES: tuple[Rule, ...] = (
+    Rule("stand-in-data", "error", "data", data.stand_in_data, needs=("evaluation",)),
     # Images, labels, outputs and loss.
     Rule("nan-input", "error", "data", training_images.nan_input, needs=("training_data",)),
     Rule("constant-input", "error", "data", training_images.constant_input, needs=("training_data",)),
@@ -232,7 +233,6 @@ RULES: tuple[Rule, ...] = (
         explained_by=(*_UNFIT, *_START, *_SIGNAL, *_RATE),
     ),
     Rule("training-interrupted", "warning", "training", training.training_interrupted, needs=("training",)),
-    Rule("stand-in-data", "error", "data", data.stand_in_data, needs=("evaluation",)),
     Rule("predict-mismatch", "error", "misclassified", model.predict_mismatch, needs=("agreement",)),
     Rule(
         "evaluate-mismatch", "error", "misclassified", model.evaluate_mismatch, needs=("agreement",),
