@@ -63,7 +63,7 @@ class Sample:
 
     Attributes:
         inputs: The inputs of the model, a nest of arrays.
-        labels: The labels as `fit` takes them.
+        labels: The labels as `fit` takes them; `None` if they are not needed.
     """
 
     inputs: Any
@@ -74,7 +74,8 @@ class Sample:
 
     def first(self, images: int) -> Sample:
         """Returns the first images."""
-        return Sample(*tree.map_structure(lambda array: array[:images], (self.inputs, self.labels)))
+        inputs = tree.map_structure(lambda array: array[:images], self.inputs)
+        return Sample(inputs, None if self.labels is None else self.labels[:images])
 
 
 def look_at(given: GivenImages) -> tuple[Sample, ImageSet]:

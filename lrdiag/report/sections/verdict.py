@@ -114,8 +114,13 @@ def failed_gates(diagnosis: Diagnosis) -> list[Caution]:
 
 
 def cautions(diagnosis: Diagnosis) -> list[Caution]:
-    """Reasons not to trust the run beside its problem: other errors, and an interrupted training run."""
-    others = [Caution("Error", finding.title) for finding in _errors(diagnosis)[1:]]
+    """Reasons not to trust the run beside its problem: other errors, and a training run that did not end.
+
+    Training that stopped is said even if another finding explains it.
+    """
+    errors = _errors(diagnosis)
+    stopped = [each for error in errors for each in error.effects if each.code == "training-stopped"]
+    others = [Caution("Error", finding.title) for finding in (*stopped, *errors[1:])]
     return others + _interruption(diagnosis.training)
 
 
