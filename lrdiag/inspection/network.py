@@ -89,7 +89,9 @@ class Observer:
                 all that is known of weights.
         """
         returned, outputs, received, losses = self._run_training(inputs)
-        augmented = [output for call, output in zip(self._calls, outputs, strict=True) if call.layer in self._augmenting]
+        augmented = [
+            output for call, output in zip(self._calls, outputs, strict=True) if call.layer in self._augmenting
+        ]
         return Observed(
             returned=tree.map_structure(to_numpy, returned),
             layers=tuple(self._described(outputs, received, gradients)),

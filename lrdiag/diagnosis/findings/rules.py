@@ -152,7 +152,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "disconnected-weights", "error", "training", trained_weights.disconnected_weights, needs=("layers", "start"),
-        explained_by=(*_IMAGES, "frozen-layers"),
+        explained_by=(*_IMAGES, "frozen-layers", *_START),
     ),
     Rule(
         "strong-dropout", "warning", "training", regularization.strong_dropout, needs=("layers",),
