@@ -158,11 +158,12 @@ class Inspector:
             return self._miss("layers", reason)
         self._note(layers=observed.layers, scores=_scores(scores))
         if loss is not None:
+            changed = observed.augmented
             start = Start(
                 images=len(few),
                 loss=loss - observed.penalty,
                 penalty=observed.penalty,
-                augmentation=None if observed.augmented is None else likeness(observed.augmented, plain),
+                augmentation=None if changed is None or plain is None else likeness(changed, plain),
                 recovers=recovered,
                 outputs=len(tree.flatten(returned)),
             )
