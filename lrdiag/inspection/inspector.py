@@ -158,14 +158,13 @@ class Inspector:
             return self._miss("layers", reason)
         self._note(layers=observed.layers, scores=_scores(scores))
         if loss is not None:
+            changed = observed.augmented
             start = Start(
                 images=len(few),
                 loss=loss - observed.penalty,
                 penalty=observed.penalty,
                 activity_penalty=max(0.0, observed.penalty - self._penalty_of_weights()),
-                augmentation=None
-                if observed.augmented is None or plain is None
-                else likeness(observed.augmented, plain),
+                augmentation=None if changed is None or plain is None else likeness(changed, plain),
                 recovers=recovered,
                 outputs=len(tree.flatten(returned)),
             )

@@ -8,7 +8,14 @@ from importlib.util import find_spec
 import pytest
 
 # scripts of processes of their own, which need KERAS_BACKEND
-collect_ignore = ["blocked.py", "data_checks.py", "network_checks.py", "rate_checks.py", "smoke.py"]
+collect_ignore = [
+    "blocked.py",
+    "data_checks.py",
+    "finding_checks.py",
+    "network_checks.py",
+    "rate_checks.py",
+    "smoke.py",
+]
 
 
 @pytest.fixture(autouse=True, scope="session")

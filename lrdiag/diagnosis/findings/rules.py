@@ -152,10 +152,6 @@ RULES: tuple[Rule, ...] = (
         "frozen-layers", "error", "training", trained_weights.frozen_layers, needs=("layers",), explained_by=_IMAGES
     ),
     Rule(
-        "disconnected-weights", "error", "training", trained_weights.disconnected_weights, needs=("layers", "start"),
-        explained_by=(*_IMAGES, "frozen-layers"),
-    ),
-    Rule(
         "strong-dropout", "warning", "training", regularization.strong_dropout, needs=("layers",),
         explained_by=("dropout-on-scores",), threshold=0.7,
     ),
@@ -183,6 +179,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "initialization", "warning", "training", start.initialization, needs=("layers", "start"),
         explained_by=(*_UNFIT, *_SCALE, "frozen-layers"), threshold=2.0,
+    ),
+    Rule(
+        "disconnected-weights", "error", "training", trained_weights.disconnected_weights, needs=("layers", "start"),
+        explained_by=(*_IMAGES, "frozen-layers", *_START),
     ),
     Rule(
         "saturated-units", "warning", "training", signal.saturated_units, needs=("layers",),
