@@ -95,7 +95,7 @@ def probe(
         # Private, because the public `compute_loss` of a user's class may have no argument `training`.
         return {"loss": model._compute_loss(batch, y, outputs, weights, training), "outputs": outputs}, features
 
-    with unnoticed(model):
+    with unnoticed(model, training=training):
         model._compile_loss.build(y, model(x, training=False))  # JAX can't create its variables below
         returned, features, (gradients,) = engine().with_gradients(
             forward, x, lambda returned: [returned["loss"]], model.trainable_variables

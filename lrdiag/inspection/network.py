@@ -75,10 +75,10 @@ def observe(
                 parent=type(parent).__name__,
                 activation=activation,
                 sources=sources,
-                input_shape=tuple(given[0].shape[1:]) if given else (),
-                shape=tuple(outputs[0].shape[1:]),
+                input_shape=_shape(layer, given[0]) if given else (),
+                shape=_shape(layer, outputs[0]),
                 kernel=kernel,
-                activity=activity_of(to_numpy(outputs[0]), activation),
+                activity=activity_of(_channels_last(layer, outputs[0]), activation),
                 rate=getattr(layer, "rate", None) if "Dropout" in type(layer).__name__ else None,
                 momentum=float(layer.momentum) if isinstance(layer, kl.BatchNormalization) else None,
                 trainable=is_trained,
@@ -93,6 +93,21 @@ def observe(
     with all_calls(known, look):
         returned = model(inputs, training=True)
     return returned, tuple(seen)
+
+
+def _channels_last(layer: keras.Operation, tensor: Any) -> np.ndarray:
+    values = to_numpy(tensor)
+    return np.moveaxis(values, 1, -1) if _puts_channels_first(layer) and values.ndim > 2 else values
+
+
+def _shape(layer: keras.Operation, tensor: Any) -> tuple[int, ...]:
+    """The shape of an image in a tensor, with the channels last."""
+    shape = tuple(tensor.shape[1:])
+    return (*shape[1:], *shape[:1]) if _puts_channels_first(layer) else shape
+
+
+def _puts_channels_first(layer: keras.Operation) -> bool:
+    return getattr(layer, "data_format", None) == "channels_first"
 
 
 def outputs_of(
