@@ -31,7 +31,7 @@ class Inference:
 
     def __init__(self, model: keras.Model, example: Any) -> None:
         self.model = model
-        self._prepare: Callable[[Any], Any] | None = getattr(model, "preprocess_samples", None)
+        self._prepare: Callable[..., Any] | None = getattr(model, "preprocess_samples", None)
         self._has_own_step = overrides(model, "predict_step")
         self.takes_tuples = self._has_own_step and self._is_rejected(example)
 
@@ -63,6 +63,19 @@ class Inference:
                 raise error from None
             return True
         return False
+
+
+def prepares(model: keras.Model) -> bool:
+    """Whether `fit` and `predict` of a model prepare the images before they are batched, as those of KerasHub do."""
+    return hasattr(model, "preprocess_samples") and getattr(model, "preprocessor", model) is not None
+
+
+def prepared(model: keras.Model, inputs: Any, labels: Any) -> tuple[Any, Any]:
+    """Returns inputs and labels as a model that `prepares` them passes them to its layers, nests of arrays."""
+    if not prepares(model):
+        return inputs, labels
+    inputs, labels, _ = keras.utils.unpack_x_y_sample_weight(model.preprocess_samples(inputs, labels))
+    return tuple(tree.map_structure(keras.ops.convert_to_numpy, (inputs, labels)))
 
 
 def overrides(model: keras.Model, method: str) -> bool:

@@ -50,6 +50,8 @@ class GivenImages:
         batch_size: Number of images in a batch if `x` is arrays.
         shuffled: Whether arrays are shuffled in each epoch.
         weighted: Whether training weights classes or images.
+        prepared: Whether they are what a preprocessor of the model returned: then they are not looked at, because the
+            images of all others are not prepared.
     """
 
     source: str
@@ -58,6 +60,7 @@ class GivenImages:
     batch_size: int | None = None
     shuffled: bool = True
     weighted: bool = False
+    prepared: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ def look_at(given: GivenImages) -> tuple[Sample, ImageSet]:
     Raises:
         NotReadable: If the data can't be looked at.
     """
+    if given.prepared:
+        raise NotReadable("the model prepares its images before `fit` reads them; give them as `train_data`")
     if isinstance(given.x, LabelledImages):
         return _of_arrays(given, given.x.images, given.x.labels)
     if given.y is not None:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from lrdiag.backend.inference import unnoticed
+from lrdiag.backend.inference import overrides, prepared, unnoticed
 from lrdiag.backend.probe import probe
 from lrdiag.explain.loss import compiled_loss, takes_logits
 from lrdiag.inspection.images import GivenImages, NotReadable, Sample, look_at, picture_of, search, shared_images
@@ -133,7 +133,8 @@ class Inspector:
         if abs(factor - 1) <= _ALIKE and abs(offset) <= _ALIKE * ours.deviation:
             return None
         labels = classes_of(self._validation.labels)
-        if labels is None or not hasattr(self._validation.inputs, "shape"):
+        is_plain = hasattr(self._validation.inputs, "shape") and not overrides(self._model, "predict_step")
+        if labels is None or not is_plain:
             return None
         images = np.asarray(self._validation.inputs, np.float32)
         before, after = (
@@ -144,8 +145,11 @@ class Inspector:
     def _pass(self, sample: Sample | None, *, with_gradients: bool) -> None:
         if sample is None:
             return self._miss("layers", self.seen.reasons.get("training_data", "no images were available"))
+        if overrides(self._model, "predict_step"):
+            return self._miss("layers", "the model has its own `predict_step`, which may prepare the images")
         few = self._few(sample)
         try:
+            few = Sample(*prepared(self._model, few.inputs, few.labels))
             if not self._model.built:
                 self._model(tree.map_structure(ops.convert_to_tensor, few.inputs))
             with unnoticed(self._model, training=True):
@@ -261,6 +265,7 @@ class Inspector:
         if self.training is None or self.seen.layers is None:
             return state
         few = self._few(self.training)
+        few = Sample(*prepared(self._model, few.inputs, few.labels))
         labels = classes_of(few.labels)
         with unnoticed(self._model, training=True):
             inputs = tree.map_structure(ops.convert_to_tensor, few.inputs)
@@ -282,8 +287,9 @@ class Inspector:
         size = _pass_size(images)
         with unnoticed(self._model):
             scores = [
-                to_numpy(self._chosen(self._model(ops.convert_to_tensor(images[start : start + size]), training=False)))
+                to_numpy(self._chosen(self._model(ops.convert_to_tensor(batch), training=False)))
                 for start in range(0, len(images), size)
+                for batch, _ in [prepared(self._model, images[start : start + size], None)]
             ]
         return _classes(np.concatenate(scores))
 
