@@ -12,6 +12,7 @@ import keras
 
 from lrdiag.backend.callback_list import append, move_behind, running_list
 from lrdiag.backend.fit_arguments import FitArguments, fit_arguments
+from lrdiag.backend.inference import prepares
 from lrdiag.backend.interrupt import Interrupt
 from lrdiag.backend.optimizers import batches_per_update
 from lrdiag.backend.weights import fingerprint
@@ -142,7 +143,8 @@ class ReportingCallback(RunRecorder):
             return None
         if isinstance(self._train_data, str) and self._train_data == FROM_FIT:
             kind = "arrays" if fit.y is not None else f"{type(fit.x).__name__.lstrip('_')}"
-            return GivenImages(f"the {kind} that fit received", fit.x, fit.y, fit.batch_size, fit.shuffle, fit.weighted)
+            source, is_prepared = f"the {kind} that fit received", prepares(self.model)
+            return GivenImages(source, fit.x, fit.y, fit.batch_size, fit.shuffle, fit.weighted, is_prepared)
         x, y, weights = unpacked(self._train_data)
         source = "the data of `train_data`"
         return GivenImages(source, x, y, fit.batch_size, fit.shuffle, fit.weighted or weights is not None)
@@ -317,7 +319,8 @@ class ReportCallback(ReportingCallback):
         name: Name of the data in the report.
         batch_size: See `lrdiag.diagnose`.
         train_data: The training data to look at: `"fit"` takes that of `fit`, as long as it can be read more than once.
-            Or data as `validation_data`, for example without augmentation. `None` looks at none. A dataset is read for
+            Or data as `validation_data`, for example without augmentation, or for a model of KerasHub, whose `fit`
+            receives images that its preprocessor has changed. `None` looks at none. A dataset is read for
             half a second; with a seed, its next pass then has another order.
         stop_on: Stops training at the first finding of this severity: `"error"` or `"warning"`, which stops at both.
 

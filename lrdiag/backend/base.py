@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -191,8 +192,15 @@ class Engine(ABC):
         """Sets the random seed of the engine itself."""
 
     def keep_random_state(self) -> Callable[[], None]:
-        """Returns a function that restores the random state of the engine itself."""
-        return lambda: None
+        """Returns a function that restores the random state of the engine.
+
+        Also that of PyTorch, which its data loaders draw from with any engine.
+        """
+        torch = sys.modules.get("torch")
+        if torch is None:
+            return lambda: None
+        state = torch.get_rng_state()
+        return lambda: torch.set_rng_state(state)
 
     def keep_mode(self, model: keras.Model) -> Callable[[], None]:
         """Returns a function that undoes what `fit` and `evaluate` change about a model beside its variables."""

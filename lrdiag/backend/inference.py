@@ -31,7 +31,7 @@ class Inference:
 
     def __init__(self, model: keras.Model, example: Any) -> None:
         self.model = model
-        self._prepare: Callable[[Any], Any] | None = getattr(model, "preprocess_samples", None)
+        self._prepare: Callable[..., Any] | None = getattr(model, "preprocess_samples", None)
         self._has_own_step = overrides(model, "predict_step")
         self.takes_tuples = self._has_own_step and self._is_rejected(example)
 
@@ -63,6 +63,19 @@ class Inference:
                 raise error from None
             return True
         return False
+
+
+def prepares(model: keras.Model) -> bool:
+    """Whether `fit` and `predict` of a model prepare the images before they are batched, as those of KerasHub do."""
+    return hasattr(model, "preprocess_samples") and getattr(model, "preprocessor", model) is not None
+
+
+def prepared(model: keras.Model, inputs: Any, labels: Any) -> tuple[Any, Any]:
+    """Returns inputs and labels as a model that `prepares` them passes them to its layers, nests of arrays."""
+    if not prepares(model):
+        return inputs, labels
+    inputs, labels, _ = keras.utils.unpack_x_y_sample_weight(model.preprocess_samples(inputs, labels))
+    return tuple(tree.map_structure(keras.ops.convert_to_numpy, (inputs, labels)))
 
 
 def overrides(model: keras.Model, method: str) -> bool:
@@ -117,11 +130,16 @@ def with_logits(outputs: Any, logits: Any) -> Any:
 
 
 @contextmanager
-def unnoticed(model: keras.Model, *metrics: keras.Metric) -> Iterator[None]:
+def unnoticed(model: keras.Model, *metrics: keras.Metric, training: bool = False) -> Iterator[None]:
     """Runs `predict` or `evaluate` eagerly, which saves the time to trace it, and restores everything that they change.
 
     The compiled loss and metrics are replaced by new ones inside the block, because Keras builds them for the labels
     that they see first.
+
+    Args:
+        model: The model.
+        *metrics: Metrics to measure in place of the model's own.
+        training: Whether the model is also called in training mode.
     """
     replaced = {"_run_eagerly": True, "predict_function": None, "test_function": None}
     replaced |= {"stop_predicting": False, "stop_evaluating": False, "_compile_metrics": CompileMetrics(metrics, None)}
@@ -133,7 +151,7 @@ def unnoticed(model: keras.Model, *metrics: keras.Metric) -> Iterator[None]:
     try:
         for name, value in replaced.items():
             object.__setattr__(model, name, value)  # `Layer.__setattr__` would track them
-        with state_kept(model), warnings.catch_warnings():
+        with state_kept(model, training=training), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -145,13 +163,19 @@ def unnoticed(model: keras.Model, *metrics: keras.Metric) -> Iterator[None]:
 
 
 @contextmanager
-def state_kept(model: keras.Model) -> Iterator[None]:
-    """Restores what calling the model for inference changes.
+def state_kept(model: keras.Model, *, training: bool = False) -> Iterator[None]:
+    """Restores what calling the model changes.
 
     Two calls of a random model in two such blocks give the same.
+
+    Args:
+        model: The model.
+        training: Whether the model is also called in training mode. There, a layer may change any weight, as
+            `SpectralNormalization` does.
     """
     randomness = RandomState()
-    before = [(each, keras.ops.copy(each)) for each in _changed_by_inference(model)]
+    changed = (*model.variables, *model.metrics_variables) if training else _changed_by_inference(model)
+    before = [(each, keras.ops.copy(each)) for each in changed]
     try:
         with engine().inferring(model):
             yield

@@ -88,7 +88,7 @@ def probe(
         return engine().with_gradients(forward, x, lambda returned: [returned["loss"]], model.trainable_variables)
 
     differentiated = engine().for_few_calls(run, model)
-    with unnoticed(model):
+    with unnoticed(model, training=training):
         outputs = engine().only_shapes(lambda: model(x, training=False))
         model._compile_loss.build(y, outputs)  # JAX can't create its variables below
         returned, features, (gradients,) = tree.map_structure(_array, differentiated(x, y, weights))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
 import numpy as np
@@ -50,3 +52,13 @@ class RandomState:
         global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, self._keras)
         if self._keras is not None:
             self._keras.state.assign(self._keras_seed)
+
+
+@contextmanager
+def randomness_kept() -> Iterator[None]:
+    """Restores the random states after the block."""
+    state = RandomState()
+    try:
+        yield
+    finally:
+        state.restore()

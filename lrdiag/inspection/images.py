@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -15,6 +16,7 @@ from keras import tree
 
 from lrdiag.backend.arrays import dense
 from lrdiag.backend.pipelines import is_dataset, length_of, without_autotuning
+from lrdiag.backend.seeds import randomness_kept
 from lrdiag.data.inputs import number_of_batches
 from lrdiag.inspection.labels import describe
 from lrdiag.record.arrays import LabelledImages
@@ -24,6 +26,7 @@ SAMPLE = 2_000
 """Images of a sample, at most."""
 _VALUES = 2**26  # in the images of a sample, at most
 _PIXELS = 512  # images whose pixels are described, at most
+_DESCRIBED = 2**21  # values of them that are described, at most
 _SECONDS = 0.5  # that looking at the batches of a dataset may take, apart from the first
 _BATCHES = 200
 _SEARCH_SECONDS = 60
@@ -47,6 +50,8 @@ class GivenImages:
         batch_size: Number of images in a batch if `x` is arrays.
         shuffled: Whether arrays are shuffled in each epoch.
         weighted: Whether training weights classes or images.
+        prepared: Whether they are what a preprocessor of the model returned: then they are not looked at, because the
+            images of all others are not prepared.
     """
 
     source: str
@@ -55,6 +60,7 @@ class GivenImages:
     batch_size: int | None = None
     shuffled: bool = True
     weighted: bool = False
+    prepared: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,12 +84,17 @@ class Sample:
         return Sample(inputs, None if self.labels is None else self.labels[:images])
 
 
+@randomness_kept()
 def look_at(given: GivenImages) -> tuple[Sample, ImageSet]:
     """Looks at data, and keeps a sample of it. A one-shot iterator is not consumed, and nothing is copied whole.
+
+    Batches that are drawn at random leave the random states as they were.
 
     Raises:
         NotReadable: If the data can't be looked at.
     """
+    if given.prepared:
+        raise NotReadable("the model prepares its images before `fit` reads them; give them as `train_data`")
     if isinstance(given.x, LabelledImages):
         return _of_arrays(given, given.x.images, given.x.labels)
     if given.y is not None:
@@ -220,24 +231,51 @@ def picture_of(inputs: Any) -> Any:
 
 
 def values_of(images: np.ndarray) -> Values:
-    """Describes the values of images, an array of shape `(n, ...)`."""
-    values = np.asarray(images, np.float64)
+    """Describes the values of images, an array of shape `(n, ...)`.
+
+    Mean and deviations are those of some pixels, the same in each image, if the images are large.
+    """
+    low, high = _ends(images)
+    values = np.asarray(_some_pixels(images), np.float64)
     values = np.where(np.isfinite(values), values, np.nan)
     if np.isnan(values).all():
         return Values(math.nan, math.nan, math.nan, math.nan, math.nan)
-    channels: tuple[tuple[float, float], ...] = ()
-    if values.ndim > 3 and values.shape[-1] <= 4:
-        axes = tuple(range(values.ndim - 1))
-        channels = tuple(zip(np.nanmean(values, axes).tolist(), np.nanstd(values, axes).tolist(), strict=True))
+    with warnings.catch_warnings():  # NumPy warns of a pixel that is NaN in all images
+        warnings.simplefilter("ignore", RuntimeWarning)
+        between = float(np.nanmean(np.nanstd(values, axis=0)))
+        channels = zip(np.nanmean(values, (0, 1)).tolist(), np.nanstd(values, (0, 1)).tolist(), strict=True)
     return Values(
-        low=float(np.nanmin(values)),
-        high=float(np.nanmax(values)),
+        low=low,
+        high=high,
         mean=float(np.nanmean(values)),
         deviation=float(np.nanstd(values)),
-        between=float(np.nanmean(np.nanstd(values, axis=0))),
-        channels=channels,
-        blank=float(np.mean(_is_blank(values))),
+        between=between,
+        channels=tuple(channels) if _has_channels(images) else (),
+        blank=float(np.mean(_is_blank(images))),
     )
+
+
+def _ends(images: np.ndarray) -> tuple[float, float]:
+    """Returns the lowest and the highest finite value; NaN without one."""
+    low, high = float(images.min()), float(images.max())
+    if math.isfinite(low) and math.isfinite(high):
+        return low, high
+    finite = images[np.isfinite(images)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (math.nan, math.nan)
+
+
+def _some_pixels(images: np.ndarray) -> np.ndarray:
+    """Returns pixels at random places, of shape `(n, pixels, channels)`: all, unless the images are large."""
+    channels = images.shape[-1] if _has_channels(images) else 1
+    pixels = images.reshape(len(images), -1, channels)
+    most = max(1, _DESCRIBED // (len(images) * channels))
+    if pixels.shape[1] <= most:
+        return pixels
+    return np.asarray(pixels[:, np.sort(np.random.default_rng(_SEED).choice(pixels.shape[1], most, replace=False))])
+
+
+def _has_channels(images: np.ndarray) -> bool:
+    return images.ndim > 3 and images.shape[-1] <= 4
 
 
 def _is_blank(images: np.ndarray) -> np.ndarray:
@@ -260,6 +298,7 @@ def _not_finite(images: np.ndarray) -> tuple[int, ...]:
     return tuple(found[:MOST_NOT_FINITE])
 
 
+@randomness_kept()
 def search(given: GivenImages, facts: ImageSet) -> ImageSet:
     """Reads a dataset from its start in search of NaN and infinite values, up to the first batch that has any.
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from lrdiag.backend.inference import unnoticed
+from lrdiag.backend.inference import overrides, prepared, unnoticed
 from lrdiag.backend.probe import probe
 from lrdiag.explain.loss import compiled_loss, takes_logits, values_of
 from lrdiag.inspection.images import GivenImages, NotReadable, Sample, look_at, picture_of, search, shared_images
@@ -54,7 +54,7 @@ class Inspector:
 
     def look_at_model(self) -> None:
         """Observes how the model is compiled."""
-        self._note(compiled=compiled(self._model, self._output))
+        self._attempt("compiled", lambda: compiled(self._model, self._output))
 
     def look_at_data(self, training: GivenImages | None, validation: GivenImages | None) -> None:
         """Observes training and validation data. `None` leaves one out."""
@@ -75,7 +75,7 @@ class Inspector:
             else:
                 self._validation = sample
                 self._note(validation_data=facts)
-        self._note(shared=_shared(training, validation))
+        self._attempt("shared", lambda: _shared(training, validation))
 
     def search_not_finite(self) -> None:
         """Reads the whole training data in search of NaN, if a part of it was not checked. For a run that is ruined."""
@@ -117,37 +117,46 @@ class Inspector:
         """
         before, self._before = self._before, [to_numpy(each.value) for each in self._model.trainable_variables]
         if len(before) == len(self._before):
-            self._note(epochs=(*self.seen.epochs, self._epoch(epoch, updates, before)))
+            state = self._epoch(epoch, updates, before)
+            self._note(epochs=(*self.seen.epochs, state))
+            self._attempt("epochs", lambda: (*self.seen.epochs[:-1], self._with_pass(state)))
 
     def look_at_end(self) -> None:
         """Measures the accuracy on validation images that are scaled like the training images, if they are not."""
+        self._attempt("corrected", self._corrected)
+
+    def _corrected(self) -> Corrected | None:
         training, validation = self.seen.training_data, self.seen.validation_data
         if training is None or validation is None or self._validation is None:
-            return
+            return None
         ours, theirs = training.values, validation.values
         factor = ours.deviation / theirs.deviation if theirs.deviation else 1.0
         offset = ours.mean - factor * theirs.mean
         if abs(factor - 1) <= _ALIKE and abs(offset) <= _ALIKE * ours.deviation:
-            return
+            return None
         labels = classes_of(self._validation.labels)
-        if labels is None or not hasattr(self._validation.inputs, "shape"):
-            return
+        is_plain = hasattr(self._validation.inputs, "shape") and not overrides(self._model, "predict_step")
+        if labels is None or not is_plain:
+            return None
         images = np.asarray(self._validation.inputs, np.float32)
         before, after = (
             float(np.mean(self._predicted(each) == labels)) for each in (images, factor * images + np.float32(offset))
         )
-        self._note(corrected=Corrected(len(labels), before, after, factor, offset))
+        return Corrected(len(labels), before, after, factor, offset)
 
     def _pass(self, sample: Sample | None, *, with_gradients: bool) -> None:
         if sample is None:
             return self._miss("layers", self.seen.reasons.get("training_data", "no images were available"))
-        few = sample.first(_pass_size(sample))
+        if overrides(self._model, "predict_step"):
+            return self._miss("layers", "the model has its own `predict_step`, which may prepare the images")
+        few = self._few(sample)
         try:
+            few = Sample(*prepared(self._model, few.inputs, few.labels))
             if not self._model.built:
                 self._model(tree.map_structure(ops.convert_to_tensor, few.inputs))
             gradients, loss = self._gradients(few) if with_gradients else ({}, None)
             observer = self._observer
-            with unnoticed(self._model):
+            with unnoticed(self._model, training=True):
                 inputs = tree.map_structure(ops.convert_to_tensor, few.inputs)
                 returned, plain = observer.infer(inputs)
                 observed = observer.observe(inputs, gradients)
@@ -191,6 +200,12 @@ class Inspector:
     def _observer(self) -> Observer:
         """Runs the model, which is built. On some engines it is compiled, so there is only one."""
         return Observer(self._model)
+
+    def _few(self, sample: Sample) -> Sample:
+        """The images of a pass. If they are large, they are no more than a batch of `fit`, which fits into memory."""
+        facts = self.seen.training_data
+        fewest = _FEWEST if facts is None else min(_FEWEST, max(2, facts.batch_size or _FEWEST))
+        return sample.first(_pass_size(sample.inputs, fewest))
 
     def _recovers(self, inputs: Any, labels: Any, scores: np.ndarray) -> bool | None:
         """Whether Keras computes the right loss although the model returns probabilities and the loss takes logits."""
@@ -251,7 +266,7 @@ class Inspector:
         }
         others = [each for each in self._model.non_trainable_variables if "float" in str(each.dtype)]
         values = [*zip(variables, self._before, strict=True), *((each, to_numpy(each.value)) for each in others)]
-        state = EpochState(
+        return EpochState(
             epoch=epoch,
             updates=updates,
             moved={path: moves[id(kernel)] for path, kernel in self._kernels() if id(kernel) in moves},
@@ -263,14 +278,14 @@ class Inspector:
             accuracy_in_training_mode=None,
             images=0,
         )
-        return self._with_pass(state)
 
     def _with_pass(self, state: EpochState) -> EpochState:
         if self.training is None or self.seen.layers is None:
             return state
-        few = self.training.first(_pass_size(self.training))
+        few = self._few(self.training)
+        few = Sample(*prepared(self._model, few.inputs, few.labels))
         labels = classes_of(few.labels)
-        with unnoticed(self._model):
+        with unnoticed(self._model, training=True):
             inputs = tree.map_structure(ops.convert_to_tensor, few.inputs)
             inferred, _ = self._observer.infer(inputs)
             observed = self._observer.observe(inputs)
@@ -286,11 +301,12 @@ class Inspector:
         )
 
     def _predicted(self, images: np.ndarray) -> np.ndarray:
-        size, observer = _pass_size(Sample(images, None)), self._observer
+        size, observer = _pass_size(images), self._observer
         with unnoticed(self._model):
             scores = [
-                self._chosen(observer.infer(ops.convert_to_tensor(images[start : start + size]))[0])
+                self._chosen(observer.infer(ops.convert_to_tensor(batch))[0])
                 for start in range(0, len(images), size)
+                for batch, _ in [prepared(self._model, images[start : start + size], None)]
             ]
         return _classes(np.concatenate(scores))
 
@@ -316,9 +332,9 @@ class Inspector:
         self._note(reasons={**self.seen.reasons, name: reason})
 
 
-def _pass_size(sample: Sample) -> int:
-    values = int(np.prod(picture_of(sample.inputs).shape[1:]))
-    return max(_FEWEST, min(MOST_IMAGES, _VALUES // max(1, values)))
+def _pass_size(inputs: Any, fewest: int = _FEWEST) -> int:
+    values = int(np.prod(picture_of(inputs).shape[1:]))
+    return max(fewest, min(MOST_IMAGES, _VALUES // max(1, values)))
 
 
 def _scores(scores: np.ndarray) -> Scores:

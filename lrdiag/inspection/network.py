@@ -151,10 +151,10 @@ class Observer:
                 parent=type(parent).__name__,
                 activation=activation,
                 sources=sources,
-                input_shape=input_shape,
-                shape=tuple(output.shape[1:]),
+                input_shape=_channels_last_shape(layer, input_shape),
+                shape=_channels_last_shape(layer, tuple(output.shape[1:])),
                 kernel=kernel,
-                activity=activity_of(to_numpy(output), activation),
+                activity=activity_of(_channels_last(layer, output), activation),
                 rate=getattr(layer, "rate", None) if "Dropout" in type(layer).__name__ else None,
                 momentum=float(layer.momentum) if isinstance(layer, kl.BatchNormalization) else None,
                 trainable=is_trained,
@@ -166,6 +166,20 @@ class Observer:
 def _batches(nest: Any) -> list[Any]:
     """Returns the tensors in a nest that have two axes or more."""
     return [each for each in tree.flatten(nest) if hasattr(each, "shape") and len(each.shape) > 1]
+
+
+def _channels_last(layer: keras.Operation, tensor: Any) -> np.ndarray:
+    values = to_numpy(tensor)
+    return np.moveaxis(values, 1, -1) if _puts_channels_first(layer) and values.ndim > 2 else values
+
+
+def _channels_last_shape(layer: keras.Operation, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of what a layer takes or returns for an image, with the channels last."""
+    return (*shape[1:], *shape[:1]) if _puts_channels_first(layer) else shape
+
+
+def _puts_channels_first(layer: keras.Operation) -> bool:
+    return getattr(layer, "data_format", None) == "channels_first"
 
 
 def activation_of(layer: keras.Operation) -> str | None:

@@ -78,6 +78,7 @@ def _optimizer(optimizer: keras.Optimizer) -> Optimizer:
         global_clipnorm=_number(inner.global_clipnorm),
         weight_decay=float(inner.weight_decay or 0.0),
         momentum=_number(momentum),
+        averages=bool(inner.use_ema),
     )
 
 

@@ -155,6 +155,7 @@ class Optimizer:
         global_clipnorm: See `keras.optimizers.Optimizer`.
         weight_decay: Weight decay per step, as a share of the rate; 0 without one.
         momentum: Momentum; `None` if the optimizer has none.
+        averages: Whether the weights become their moving averages (`use_ema`).
     """
 
     name: str
@@ -164,6 +165,7 @@ class Optimizer:
     global_clipnorm: float | None = None
     weight_decay: float = 0.0
     momentum: float | None = None
+    averages: bool = False
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,9 @@ def _killed(evidence: Evidence) -> Found | None:
 
 def _jumped(evidence: Evidence, run: TrainingRun) -> Found | None:
     """The weights moved by more than their size in each epoch, and nothing was learnt."""
-    moved = [median(list(state.moved.values())) for state in evidence.epochs or () if state.moved]
+    moved = [
+        median(list(state.moved.values())) for state in evidence.epochs or () if state.moved and not state.not_finite
+    ]
     rate = highest_rate(evidence)
     if (
         rate is None

@@ -78,7 +78,7 @@ def disconnected_weights(evidence: Evidence) -> Answer:
             float(start.weights),
             why="No update changes the model.",
         )
-    names = list(start.unreached) or _stuck(evidence)
+    names = [name for name in start.unreached or _stuck(evidence) if not _cancels_out(name, layers)]
     if not names:
         return Passed()
     if not start.unreached and _has_dead_units(layers):
@@ -95,6 +95,13 @@ def disconnected_weights(evidence: Evidence) -> Answer:
         why="Such weights stay as they were drawn, so the layers before this operation never learn.",
         severity=None if _are_called(names, layers) else "warning",
     )
+
+
+def _cancels_out(weight: str, layers: Sequence[Layer]) -> bool:
+    """Whether it is the bias of a layer that learns: the scores may not depend on it, as in the difference of two."""
+    path, _, name = weight.rpartition("/")
+    own = [layer.kernel for layer in layers if layer.name.rpartition("/")[2] == path.rpartition("/")[2]]
+    return name == "bias" and any(kernel is not None and kernel.gradient for kernel in own)
 
 
 def _are_called(weights: Sequence[str], layers: Sequence[Layer]) -> bool:

@@ -94,16 +94,34 @@ def lagging_statistics(evidence: Evidence, threshold: float) -> Answer:
         return Passed(gap, threshold)
     if while_training <= sample.accuracy_high:
         return NotChecked(f"{plural(sample.size, 'training image')} are too few", gap, threshold)
+    cause, instead = _what_lags(evidence)
     return Found(
         f"On training images, the model is {_points(gap)} points less accurate in inference mode than while training.",
         f"Accuracy was {percent(while_training)} while training and is {percent(sample.accuracy)} on "
-        f"{plural(sample.size, 'training image')} in inference mode. This is typical of batch normalization after a "
-        "short training run: inference uses moving averages, which lag behind the weights.",
-        f"Train for more epochs{_named(facts, 'epochs')}, or lower the momentum of the batch normalization layers "
-        "(0.9 instead of 0.99).",
+        f"{plural(sample.size, 'training image')} in inference mode. {cause}",
+        f"Train for more epochs{_named(facts, 'epochs')}, or {instead}.",
         gap,
         threshold,
         why="The model is much worse in use than while training. This is not overfitting.",
+    )
+
+
+def _what_lags(evidence: Evidence) -> tuple[str, str]:
+    """What makes a model worse in inference mode, and what to do beside training for more epochs."""
+    if evidence.compiled is not None and evidence.compiled.optimizer.averages:
+        return (
+            "The optimizer replaces the weights by their moving averages, which lag behind after a short training run.",
+            "lower the momentum of the averages: `ema_momentum=0.9`",
+        )
+    if evidence.layers is None or any(layer.momentum is not None for layer in evidence.layers):
+        return (
+            "This is typical of batch normalization after a short training run: inference uses moving averages, which "
+            "lag behind the weights.",
+            "lower the momentum of the batch normalization layers (0.9 instead of 0.99)",
+        )
+    return (
+        "The model has no batch normalization, so one of its layers computes something else in training mode.",
+        "look for a layer whose `call` depends on `training`",
     )
 
 

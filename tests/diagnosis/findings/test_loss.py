@@ -9,7 +9,7 @@ from fixtures.diagnoses import balanced, facts_of, finding, history, result
 from fixtures.observed import LOGITS, ONE_HOT, START, TEN_CLASSES, compiled, dense, images, labels, plain, scores, seen
 
 from lrdiag.diagnosis.evidence import MISSING, Evidence, ModelLoss
-from lrdiag.record.observed import UNKNOWN, Compiled, Labels
+from lrdiag.record.observed import UNKNOWN, Compiled, Inspection, Labels
 
 SOFTMAX_LAST = dense(10, "softmax")
 UNKNOWN_LAST = plain("Reshape", sources=(UNKNOWN,), shape=(10,))
@@ -194,3 +194,10 @@ def test_the_logged_accuracy_against_the_counted(logged: list[float | None], mad
 def test_a_logged_accuracy_of_few_images_is_not_checked() -> None:
     facts = facts_of(balanced(4, 5, 3), training=history([(0.9, 0.75)]), made_by="callback")
     assert result(facts, "metric-mismatch").reason == "20 images are too few"
+
+
+def test_a_logged_accuracy_of_weights_before_they_were_averaged_is_not_checked() -> None:
+    facts = facts_of(balanced(10, 100, 50), training=history([(0.5, 0.7)]), made_by="callback")
+    assert result(facts, "metric-mismatch").status == "found"
+    averaging = Evidence(facts, inspection=Inspection(compiled=compiled(averages=True)))
+    assert "averages" in (result(averaging, "metric-mismatch").reason or "")

@@ -9,7 +9,7 @@ import pytest
 from fixtures.starts import IMAGES, LAYERS, SOUND, answer, dense, found, other, run_of, state
 
 from lrdiag.diagnosis.evidence import Evidence
-from lrdiag.diagnosis.findings.answers import NotChecked, Passed
+from lrdiag.diagnosis.findings.answers import Found, NotChecked, Passed
 from lrdiag.diagnosis.findings.rate import rate_too_high
 from lrdiag.record.observed import Inspection
 
@@ -107,6 +107,8 @@ class TestRateTooHigh:
         jumps = {"epochs": (state(1, moved=1.5), state(2, moved=1.2))}
         assert "jump" in found("rate-too-high", rates(0.01, **jumps), run_of([2.4] * 40)).title
         assert isinstance(answer("rate-too-high", rates(0.01, **jumps), run_of(FALLING)), Passed)
+        broken = replace(state(1, moved=float("nan")), not_finite=("first/kernel",))
+        assert not isinstance(answer("rate-too-high", rates(0.01, epochs=(broken,)), run_of([2.4] * 40)), Found)
 
 
 class TestRateTooLow:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 from fixtures.diagnoses import balanced, facts_of, finding, history, result, sample
+from fixtures.observed import compiled, dense
 
 from lrdiag.diagnosis.evidence import MISSING, Evidence
 from lrdiag.record.facts import DatasetFacts, Diagnosis, NotFinite
@@ -185,6 +187,19 @@ class TestLaggingStatistics:
         assert "41.4 % while training and is 12.1 % on 1,000 training images" in found.evidence
         assert "moving averages" in found.evidence
         assert result(facts, "overfitting").status == "passed"
+
+    @pytest.mark.parametrize(
+        ("pieces", "cause", "advice"),
+        [
+            ({"compiled": compiled(averages=True)}, "The optimizer replaces the weights", "ema_momentum"),
+            ({"layers": (dense(4),)}, "no batch normalization", "`training`"),
+        ],
+    )
+    def test_what_else_may_lag(self, pieces: dict[str, Any], cause: str, advice: str) -> None:
+        facts = self.facts((0.3, 0.1), (0.414, 0.117))
+        found = finding(Evidence(facts, inspection=Inspection(**pieces)), "lagging-statistics")
+        assert cause in found.evidence
+        assert advice in found.advice
 
     def test_the_main_job_keeps_the_weights_of_the_last_epoch(self) -> None:
         found = finding(self.facts((0.2, 0.2), (0.414, 0.117), made_by="train_and_report"), "lagging-statistics")
