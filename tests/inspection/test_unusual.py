@@ -12,7 +12,7 @@ from lrdiag.diagnosis.evidence import Evidence
 from lrdiag.diagnosis.findings.checking import check_early
 from lrdiag.inspection.images import GivenImages, NotReadable, _some_pixels, look_at, values_of
 from lrdiag.inspection.inspector import Inspector
-from lrdiag.inspection.network import observe
+from lrdiag.inspection.network import Observer
 
 L = keras.layers
 GENERATOR = np.random.default_rng(0)
@@ -123,7 +123,7 @@ def _after_an_epoch(inspector: Inspector, x: Any, y: Any) -> Any:
 def test_channels_first_are_observed_as_channels_last() -> None:
     padding = L.ZeroPadding2D(1, data_format="channels_first")
     model = keras.Sequential([keras.Input((4, 8, 6)), padding])
-    _, layers = observe(model, keras.ops.ones((2, 4, 8, 6)))
+    layers = Observer(model).observe(keras.ops.ones((2, 4, 8, 6))).layers
     assert (layers[0].input_shape, layers[0].shape) == ((8, 6, 4), (10, 8, 4))
     assert layers[0].activity.silent == 0
 
