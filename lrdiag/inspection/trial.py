@@ -83,13 +83,13 @@ def _clipped(optimizer: keras.Optimizer, gradients: Sequence[np.ndarray]) -> Seq
 def _moves(optimizer: keras.Optimizer, weights: Sequence[np.ndarray], gradients: Sequence[np.ndarray]) -> np.ndarray:
     """How far an update of rate 1 moves each weight, relative to its size; negative if it goes up the loss."""
     rate = 1e-3
-    own = optimizer.get_config()
-    config = own | {
+    others = {
         "learning_rate": rate, "weight_decay": 0.0, "clipnorm": None, "clipvalue": None, "global_clipnorm": None,
         "use_ema": False, "loss_scale_factor": None, "gradient_accumulation_steps": None,
     }  # fmt: skip
     try:
-        copy = type(optimizer).from_config({name: value for name, value in config.items() if name in own})
+        own = optimizer.get_config()
+        copy = type(optimizer).from_config(own | {name: value for name, value in others.items() if name in own})
         before = [_some(each) for each in weights]
         pulls = [_some(each) for each in gradients]
         variables = [keras.Variable(each, dtype="float32") for each in before]

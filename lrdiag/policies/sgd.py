@@ -138,7 +138,11 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of this optimizer."""
         scheduled = isinstance(self._momentum, LearningRateSchedule)
-        momentum = keras.saving.serialize_keras_object(self._momentum) if scheduled else float(self._momentum)
+        momentum = (
+            keras.saving.serialize_keras_object(self._momentum)
+            if scheduled
+            else float(keras.ops.convert_to_numpy(self._momentum))
+        )
         base = keras.optimizers.Optimizer.get_config(self)
         return {**base, "momentum": momentum, "nesterov": self.nesterov}
 
