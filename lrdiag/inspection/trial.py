@@ -11,7 +11,7 @@ from lrdiag.backend.optimizers import inner_optimizers
 from lrdiag.record.observed import Trial
 
 UPDATES = 10
-_VALUES = 4_096  # of a weight that are copied; repeated ones of a smaller one, because JAX compiles for each shape
+_VALUES = 4_096  # of a weight that are copied
 _NOT_TRIED = (
     "Muon",
     "Adafactor",
@@ -83,14 +83,13 @@ def _clipped(optimizer: keras.Optimizer, gradients: Sequence[np.ndarray]) -> Seq
 def _moves(optimizer: keras.Optimizer, weights: Sequence[np.ndarray], gradients: Sequence[np.ndarray]) -> np.ndarray:
     """How far an update of rate 1 moves each weight, relative to its size; negative if it goes up the loss."""
     rate = 1e-3
-    changed = {
+    others = {
         "learning_rate": rate, "weight_decay": 0.0, "clipnorm": None, "clipvalue": None, "global_clipnorm": None,
         "use_ema": False, "loss_scale_factor": None, "gradient_accumulation_steps": None,
     }  # fmt: skip
     try:
         own = optimizer.get_config()
-        config = own | changed
-        copy = type(optimizer).from_config({name: value for name, value in config.items() if name in own})
+        copy = type(optimizer).from_config(own | {name: value for name, value in others.items() if name in own})
         before = [_some(each) for each in weights]
         pulls = [_some(each) for each in gradients]
         variables = [keras.Variable(each, dtype="float32") for each in before]
@@ -107,7 +106,8 @@ def _moves(optimizer: keras.Optimizer, weights: Sequence[np.ndarray], gradients:
 
 
 def _some(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values, np.float32).ravel()[np.arange(_VALUES) * values.size // _VALUES]
+    flat = np.asarray(values, np.float32).ravel()
+    return np.ascontiguousarray(flat[:: max(1, flat.size // _VALUES)])
 
 
 def _rms(values: np.ndarray) -> float:

@@ -138,7 +138,11 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of this optimizer."""
         scheduled = isinstance(self._momentum, LearningRateSchedule)
-        momentum = keras.saving.serialize_keras_object(self._momentum) if scheduled else _number(self._momentum)
+        momentum = (
+            keras.saving.serialize_keras_object(self._momentum)
+            if scheduled
+            else float(keras.ops.convert_to_numpy(self._momentum))
+        )
         base = keras.optimizers.Optimizer.get_config(self)
         return {**base, "momentum": momentum, "nesterov": self.nesterov}
 
@@ -170,8 +174,3 @@ def _require_same_accumulation(schedule: Any, steps: int) -> None:
             "The schedule must have the same `gradient_accumulation_steps` as the optimizer, because Keras calls it "
             f"with the number of batches. Received: {counted} in the schedule, {steps} in the optimizer"
         )
-
-
-def _number(value: Any) -> float:
-    """Returns a number or the value of a variable, which a distribution strategy may have mirrored."""
-    return float(keras.ops.convert_to_numpy(value))

@@ -89,7 +89,8 @@ def rate_too_high(evidence: Evidence, threshold: float) -> Answer:
     return Found(
         f"The learning rate {rate_text(rate)} is too high: one update moves the weights by {percent(move)} of their "
         "size.",
-        f"{tried(evidence)} For this network, up to {percent(limit)} is sound.",
+        f"{tried(evidence)} For this network, up to {percent(limit)} is sound."
+        + (" The loss became NaN or infinite." if run is not None and None in run.loss_per_step else ""),
         rate_to_use(evidence),
         move,
         limit,

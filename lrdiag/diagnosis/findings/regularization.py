@@ -8,12 +8,15 @@ import statistics
 from lrdiag.diagnosis import network
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed, listed
+from lrdiag.diagnosis.findings.training import lagging_statistics
 from lrdiag.formats import count, plural
 from lrdiag.formats import rate as rate_text
 from lrdiag.record.observed import Layer, Start
 
 FASTEST_DECAY = 5e-3
 """Share of a weight that weight decay may take in one update."""
+HARMLESS = 0.05
+"""Accuracy while training minus that in inference mode, on training images, up to which slow averages do no harm."""
 
 
 def strong_dropout(evidence: Evidence, threshold: float) -> Answer:
@@ -144,7 +147,15 @@ def slow_statistics(evidence: Evidence, threshold: float) -> Answer:
         kept,
         threshold,
         why="Inference uses these averages, so the model is much worse in inference mode than while training.",
+        severity="note" if _is_harmless(evidence) else None,
     )
+
+
+def _is_harmless(evidence: Evidence) -> bool:
+    """Whether training has shown that the model is as accurate in inference mode as while training."""
+    if evidence.evaluation is None or evidence.training is None or evidence.train_sample is None:
+        return False
+    return isinstance(lagging_statistics(evidence, HARMLESS), Passed)
 
 
 def _fast_enough(updates: int) -> float:
