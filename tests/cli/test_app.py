@@ -107,6 +107,7 @@ def without_times(folder: Path) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.slow
 def test_a_separate_process_gives_the_same_result(finished: FinishedRun, tmp_path: Path) -> None:
     """The same seed gives the same report, except for times. stdout has the summary, stderr one line per stage."""
     step = tmp_path / "step"
