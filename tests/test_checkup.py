@@ -47,6 +47,23 @@ def test_a_loss_of_the_wrong_sign_and_one_without_weight() -> None:
     assert found.title == "No weight has a gradient: the loss does not depend on the model."
 
 
+def test_losses_and_penalties_that_cannot_work() -> None:
+    def codes(model: keras.Model, labels: np.ndarray) -> list[str]:
+        found = lrdiag.check(model, (IMAGES, labels), batch_size=16, epochs=20)
+        return [each.code for each in (*found.errors, *found.warnings)]
+
+    one_hot = np.eye(3, dtype="float32")[LABELS]
+    model = network()
+    model.compile("adam", "hinge")
+    assert codes(model, one_hot) == ["wrong-loss"]
+    model.compile("adam", lambda truth, given: keras.ops.log(truth) * given)
+    assert codes(model, one_hot) == ["wrong-loss"]
+    model = network()
+    model.layers[0].activity_regularizer = keras.regularizers.L1(1.0)
+    model.compile("adam", "categorical_crossentropy")
+    assert codes(model, one_hot) == ["strong-regularization"]
+
+
 def test_accepted_and_skipped_checks() -> None:
     checked = lrdiag.check(
         network(),
