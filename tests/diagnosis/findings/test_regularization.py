@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from fixtures.diagnoses import finding, result
+from fixtures.diagnoses import balanced, facts_of, finding, history, result, sample
 from fixtures.observed import START, compiled, conv, dense, images, plain, rates, seen
+
+from lrdiag.diagnosis.evidence import Evidence
 
 FLATTEN = plain("Flatten")
 LAST = dense(10, "softmax")
@@ -81,6 +83,13 @@ def test_averages_of_a_trained_network_are_not_slow() -> None:
     frozen = dataclasses.replace(BATCH_NORM, trainable=False)
     for layers in ([trained, BATCH_NORM], [conv(16), frozen], [conv(16, "relu")]):
         assert result(seen(*layers, FLATTEN, LAST, rates=rates(updates=50)), "slow-statistics").status == "passed"
+
+
+@pytest.mark.parametrize(("right", "severity"), [(190, "note"), (150, "warning")])
+def test_slow_averages_that_did_no_harm_are_a_note(right: int, severity: str) -> None:
+    facts = facts_of(balanced(10, 20, 18), training=history([(0.95, 0.9)]), train_sample=sample(right, 200))
+    observed = seen(conv(16), BATCH_NORM, FLATTEN, LAST, rates=rates(updates=60)).inspection
+    assert finding(Evidence(facts, inspection=observed), "slow-statistics").severity == severity
 
 
 @pytest.mark.parametrize(("size", "status"), [(3, "found"), (4, "passed"), (None, "not checked")])
