@@ -13,6 +13,7 @@ from keras import ops
 
 from lrdiag.backend.graph import outputs_in_graph, parts
 from lrdiag.backend.tap import without_function
+from lrdiag.backend.tensorflow_only import without_kernel_gradients
 from lrdiag.data.inputs import slices
 from lrdiag.explain.batch_size import images_at_once
 from lrdiag.explain.layers import LAYERS_JOINED
@@ -140,7 +141,8 @@ def _keras_vis(opened: OpenedModel, layer: str) -> Callable[[np.ndarray, np.ndar
         def score(outputs: Any) -> Any:
             return ops.sum(ops.cast(outputs, "float32") * directions.astype(np.float32), axis=1)
 
-        return np.asarray(gradcam(score, images, **settings))
+        with without_kernel_gradients():
+            return np.asarray(gradcam(score, images, **settings))
 
     return explain
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 
+from lrdiag.backend.tensorflow_only import without_kernel_gradients
 from lrdiag.explain import independent
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.explain.independent import compare_with_keras_vis
@@ -163,3 +164,30 @@ def test_an_error_of_tf_keras_vis_is_stated(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(independent, "_keras_vis", broken)
     assert compared(net(L.Dense(5))).skipped == "tf-keras-vis cannot explain the model (ArithmeticError)"
+
+
+def test_tf_keras_vis_computes_no_gradient_of_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a processor with oneDNN, that gradient ended the process for some shapes."""
+    import tensorflow as tf
+    from tensorflow.python.ops import gen_nn_ops
+
+    calls: list[str] = []
+    original = gen_nn_ops.conv2d_backprop_filter
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        calls.append("kernel")
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(gen_nn_ops, "conv2d_backprop_filter", counted)
+    with tf.GradientTape() as tape:
+        kernel = tf.Variable(tf.ones((3, 3, 1, 2)))
+        loss = tf.reduce_sum(tf.nn.conv2d(tf.ones((1, 6, 6, 1)), kernel, 1, "SAME"))
+    tape.gradient(loss, kernel)
+    assert calls == ["kernel"]  # this is the function that TensorFlow calls
+    images = tf.ones((1, 6, 6, 1))
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        loss = tf.reduce_sum(tf.nn.conv2d(images, kernel, 1, "SAME"))
+    with without_kernel_gradients():
+        assert tape.gradient(loss, images).shape == (1, 6, 6, 1)
+    assert calls == ["kernel"]
