@@ -65,8 +65,8 @@ def import_tensorflow(purpose: str, error: type[LrdiagError]) -> Any:
 def without_kernel_gradients() -> Iterator[None]:
     """Leaves out the gradients of convolution kernels inside the block, for code that needs those of images only.
 
-    Eagerly, TensorFlow computes them nevertheless, and for some shapes oneDNN then ends the process with "double free or
-    corruption" (TensorFlow 2.21). There is no public way to leave them out.
+    Eagerly, TensorFlow computes them nevertheless, and for some shapes oneDNN then ends the process with "double free
+    or corruption" (TensorFlow 2.21). There is no public way to leave them out.
     """
     from tensorflow.python.ops import gen_nn_ops
 
