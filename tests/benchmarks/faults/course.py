@@ -30,7 +30,7 @@ def batches_of_two_and_a_large_step(broken: bool) -> Run:
     return run(mlp(data.shape, (64, 64)), data, optimizer, epochs=5, batch_size=2 if broken else 16)
 
 
-@fault("unstable-loss negative-rate not-learning rate-too-high training-stopped", "dead-units")
+@fault("wrong-loss unstable-loss negative-rate not-learning rate-too-high training-stopped", "dead-units")
 def loss_of_the_wrong_sign(broken: bool) -> Run:
     data = digits(16)
     sign = -1.0 if broken else 1.0
