@@ -264,7 +264,9 @@ def _other_loss(opened: OpenedModel, outputs: Outputs, predictions: Predictions)
 
 def _undecided(outputs: Outputs, tolerance: float) -> int:
     """Number of images whose two highest outputs differ by no more than the rounding errors of both."""
+    values = outputs.raw if outputs.units == 1 else outputs.returned
+    rounding = tolerance * max(1.0, np.abs(values[np.isfinite(values)]).max(initial=0.0))  # relative, as the difference
     if outputs.units == 1:
-        return int((np.abs(outputs.raw - outputs.threshold) <= tolerance).sum())
-    highest = np.sort(outputs.returned, axis=1)
-    return int((highest[:, -1] - highest[:, -2] <= 2 * tolerance).sum())
+        return int((np.abs(values - outputs.threshold) <= rounding).sum())
+    highest = np.sort(values, axis=1)
+    return int((highest[:, -1] - highest[:, -2] <= 2 * rounding).sum())
