@@ -7,7 +7,7 @@ from math import ceil, log
 import numpy as np
 
 from lrdiag.diagnosis.evidence import Evidence, given
-from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
+from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed, option
 from lrdiag.diagnosis.findings.label_errors import largest_share
 from lrdiag.diagnosis.findings.predictions import FEWEST_IMAGES, chance
 from lrdiag.diagnosis.findings.training import epochs_of_training
@@ -163,7 +163,7 @@ def too_few_updates(evidence: Evidence, threshold: float) -> Answer:
         f"accuracy is {percent(test.accuracy)}." + (f" The last epoch changed {' and '.join(last)}." if last else ""),
         "Let it wait longer: `keras.callbacks.EarlyStopping(patience=10, restore_best_weights=True)`."
         if ended
-        else f"Train for more epochs: `model.fit(..., epochs={_more_epochs(training)})`.",
+        else _train_longer(evidence, training),
         float(updates),
         threshold,
         why="The model could become more accurate without any other change.",
@@ -199,6 +199,13 @@ def _last_losses(training: TrainingRun) -> dict[str, tuple[float, float]]:
         if len(losses) > 1:
             known[name] = (losses[-2], losses[-1])
     return known
+
+
+def _train_longer(evidence: Evidence, training: TrainingRun) -> str:
+    epochs = _more_epochs(training)
+    if evidence.made_by == "train_and_report":
+        return f"Train for more epochs: `{option(evidence, 'epochs')}{' ' if evidence.command else '='}{epochs}`."
+    return f"Train for more epochs: `model.fit(..., epochs={epochs})`."
 
 
 def _more_epochs(training: TrainingRun) -> int:
