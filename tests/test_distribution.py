@@ -18,6 +18,8 @@ from lrdiag.rate.curves import Cyclic
 
 SCRIPT = Path(__file__).with_name("mirrored.py")
 
+pytestmark = pytest.mark.slow  # operations outside of a compiled step are slow under a strategy
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
