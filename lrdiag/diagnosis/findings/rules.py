@@ -111,7 +111,8 @@ RULES: tuple[Rule, ...] = (
         explained_by=("nan-input", "softmax-twice", "last-activation"),
     ),
     Rule(
-        "wrong-loss", "warning", "training", loss.wrong_loss, needs=("compiled", "scores"), explained_by=("label-form",)
+        "wrong-loss", "warning", "training", loss.wrong_loss, needs=("compiled", "scores"),
+        explained_by=(*_IMAGES, "label-form"),
     ),
     Rule("dropout-on-scores", "error", "training", output.dropout_on_scores, needs=("layers", "scores")),
     Rule(
