@@ -10,7 +10,7 @@ from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
 from lrdiag.formats import loss as loss_text
 from lrdiag.formats import percent, plural
 from lrdiag.intervals import newcombe
-from lrdiag.record.observed import Compiled, Labels, Scores
+from lrdiag.record.observed import Compiled, Labels, Scores, Start
 
 ROUNDING = 0.05
 """How far probabilities may be from a sum of 1, and scores beyond 0 and 1. Less than that comes from 16-bit numbers."""
@@ -86,58 +86,84 @@ def _and_scores(scores: Scores | None, loss: ModelLoss) -> str:
 
 def wrong_loss(evidence: Evidence) -> Answer:
     """The loss is higher for right predictions, or is a distance, or one of two classes, but the labels are classes."""
-    compiled, scores = given(evidence.compiled), given(evidence.scores)
-    start = evidence.start
-    if_right, if_wrong = (None, None) if start is None else (start.loss_if_right, start.loss_if_wrong)
-    if if_right is not None and if_wrong is not None and if_right > if_wrong + ROUNDING * abs(if_wrong):
-        return Found(
-            "The loss is not made for these labels: it is higher for right predictions than for wrong ones.",
-            f"It is {loss_text(if_right)} if the true class of each image has a probability of 0.9, and "
-            f"{loss_text(if_wrong)} if another class has it.",
-            "Check the sign of the loss, the order of its arguments, `loss(y_true, y_pred)`, and what the labels mean.",
-            why="Training makes the model worse.",
-            severity="error",
-        )
-    if start is not None and not isfinite(start.loss) and isfinite(scores.low + scores.high):
-        return Found(
-            "The loss is not finite before the first update.",
-            f"The {compiled.loss} of the first batch is {start.loss}, with scores between {scores.low:.3g} and "
-            f"{scores.high:.3g}.",
-            "Check the loss for a logarithm or a division of 0: `keras.ops.log(probabilities + 1e-7)`.",
-            why="The first update makes all weights NaN.",
-            severity="error",
-        )
+    compiled, scores, start = given(evidence.compiled), given(evidence.scores), evidence.start
     labels = evidence.training_data.labels if evidence.training_data else None
     loss = "categorical_crossentropy" if labels and labels.width > 1 else "sparse_categorical_crossentropy"
-    classes = max(scores.units, labels.classes if labels else 0)
-    if compiled.kind == "distance" and (labels is None or labels.classes):
-        remedy = (
-            f'`loss="{loss}"` with `keras.layers.Dense({classes}, activation="softmax")` as the last layer'
-            if classes > 2 or scores.units == 2
-            else '`loss="binary_crossentropy"` with `keras.layers.Dense(1, activation="sigmoid")` as the last layer'
-        )
-        return Found(
-            f"The loss is the {compiled.loss}, which is not made for classes.",
-            f"It measures the distance between {plural(scores.units, 'score')} and the labels of an image.",
-            f"Use a cross-entropy: {remedy}.",
-            why="After a softmax or sigmoid, its gradient is smallest where the model is most wrong.",
-        )
     end = network.last_activation(evidence.layers or (), scores.units)
-    if compiled.kind == "hinge" and end in ("softmax", "sigmoid") and not compiled.loss.startswith("categorical"):
-        return Found(
-            f"The loss is the {compiled.loss}, but the last layer is a {end}.",
-            "A hinge takes scores without bounds, below -1 for the wrong classes. Probabilities are never below 0.",
-            f'Use `loss="{loss}"`, or end in a layer without activation.',
-            why="The loss can't become small, whatever the model learns.",
-        )
-    if compiled.kind == "binary" and end == "softmax" and scores.units > 2:
-        return Found(
-            f"The loss is binary_crossentropy, but the last layer is a softmax over {scores.units} classes.",
-            "It scores each unit as a question of its own, with two answers.",
-            f'`loss="{loss}"` is the loss of a softmax.',
-            why="Units that are rightly near 0 dominate the mean, so the gradient of the true class is small.",
-        )
-    return Passed()
+    found = (
+        (start and _higher_if_right(start))
+        or (start and _not_finite_at_start(start, compiled, scores))
+        or _distance(compiled, scores, labels, loss)
+        or _hinge_of_probabilities(compiled, end, loss)
+        or _binary_of_classes(compiled, scores, end, loss)
+    )
+    return found or Passed()
+
+
+def _higher_if_right(start: Start) -> Found | None:
+    if_right, if_wrong = start.loss_if_right, start.loss_if_wrong
+    if if_right is None or if_wrong is None or not if_right > if_wrong + ROUNDING * abs(if_wrong):  # also if NaN
+        return None
+    return Found(
+        "The loss is not made for these labels: it is higher for right predictions than for wrong ones.",
+        f"It is {loss_text(if_right)} if the true class of each image has a probability of 0.9, and "
+        f"{loss_text(if_wrong)} if another class has it.",
+        "Check the sign of the loss, the order of its arguments, `loss(y_true, y_pred)`, and what the labels mean.",
+        why="Training makes the model worse.",
+        severity="error",
+    )
+
+
+def _not_finite_at_start(start: Start, compiled: Compiled, scores: Scores) -> Found | None:
+    if isfinite(start.loss) or not isfinite(scores.low + scores.high):
+        return None
+    return Found(
+        "The loss is not finite before the first update.",
+        f"The {compiled.loss} of the first batch is {start.loss}, with scores between {scores.low:.3g} and "
+        f"{scores.high:.3g}.",
+        "Check the loss for a logarithm or a division of 0: `keras.ops.log(probabilities + 1e-7)`.",
+        why="The first update makes all weights NaN.",
+        severity="error",
+    )
+
+
+def _distance(compiled: Compiled, scores: Scores, labels: Labels | None, loss: str) -> Found | None:
+    if compiled.kind != "distance" or (labels is not None and not labels.classes):
+        return None
+    classes = max(scores.units, labels.classes if labels else 0)
+    remedy = (
+        f'`loss="{loss}"` with `keras.layers.Dense({classes}, activation="softmax")` as the last layer'
+        if classes > 2 or scores.units == 2
+        else '`loss="binary_crossentropy"` with `keras.layers.Dense(1, activation="sigmoid")` as the last layer'
+    )
+    return Found(
+        f"The loss is the {compiled.loss}, which is not made for classes.",
+        f"It measures the distance between {plural(scores.units, 'score')} and the labels of an image.",
+        f"Use a cross-entropy: {remedy}.",
+        why="After a softmax or sigmoid, its gradient is smallest where the model is most wrong.",
+    )
+
+
+def _hinge_of_probabilities(compiled: Compiled, end: str | None, loss: str) -> Found | None:
+    if compiled.kind != "hinge" or end not in ("softmax", "sigmoid") or compiled.loss.startswith("categorical"):
+        return None
+    return Found(
+        f"The loss is the {compiled.loss}, but the last layer is a {end}.",
+        "A hinge takes scores without bounds, below -1 for the wrong classes. Probabilities are never below 0.",
+        f'Use `loss="{loss}"`, or end in a layer without activation.',
+        why="The loss can't become small, whatever the model learns.",
+    )
+
+
+def _binary_of_classes(compiled: Compiled, scores: Scores, end: str | None, loss: str) -> Found | None:
+    if compiled.kind != "binary" or end != "softmax" or scores.units <= 2:
+        return None
+    return Found(
+        f"The loss is binary_crossentropy, but the last layer is a softmax over {scores.units} classes.",
+        "It scores each unit as a question of its own, with two answers.",
+        f'`loss="{loss}"` is the loss of a softmax.',
+        why="Units that are rightly near 0 dominate the mean, so the gradient of the true class is small.",
+    )
 
 
 def label_form(evidence: Evidence) -> Answer:
