@@ -18,10 +18,11 @@ FLOORS = (
     {"model_spec"},
     {"record"},
     {"backend"},
-    {"rate"},
+    {"rate", "images"},
     {"models", "data"},
     {"policies", "explain"},
     {"training", "evaluation", "inspection"},
+    {"experiments"},
     {"diagnosis"},
     {"report"},
     {"settings", "pipeline", "main_job", "diagnosing", "callback", "tensorboard", "testing", "watch", "checkup"},
@@ -30,7 +31,7 @@ FLOORS = (
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ENTRANCES = {"__init__", "__main__"}  # the public names and `python -m lrdiag`
 ENGINES = {"tensorflow", "jax", "torch"}
-WITHOUT_ENGINE = {"record", "rate", "diagnosis", "report"}
+WITHOUT_ENGINE = {"record", "rate", "images", "diagnosis", "report"}
 
 
 class Import(NamedTuple):

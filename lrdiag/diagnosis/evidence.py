@@ -5,14 +5,18 @@ It grows: before training, only what an inspection observed is known; the evalua
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
 from lrdiag.record.agreement import Agreement
 from lrdiag.record.arrays import Heatmaps, Predictions
+from lrdiag.record.data_facts import NOT_STUDIED, Copies, Correction, DataFacts, Shortcut, Slice, Suspect, Temperature
+from lrdiag.record.experiments import Changed
 from lrdiag.record.facts import Comparison, Diagnosis, MadeBy, RangeTestFacts, TimeSpent, TrainingRun, TrainingSample
+from lrdiag.record.image_table import ImageTable, Part
 from lrdiag.record.observed import (
     NOTHING,
     Compiled,
@@ -50,6 +54,14 @@ Need = Literal[
     "predictions",
     "heatmaps",
     "mistakes",
+    "test_images",
+    "training_images",
+    "suspects",
+    "copies",
+    "corrections",
+    "shortcuts",
+    "slices",
+    "temperature",
 ]
 MISSING: dict[Need, str] = {
     "evaluation": "the model was not evaluated yet",
@@ -74,6 +86,14 @@ MISSING: dict[Need, str] = {
     "predictions": "the predictions are not available",
     "heatmaps": "the heatmaps are not available",
     "mistakes": "the misclassified images are not available",
+    "test_images": "the test images were not kept",
+    "training_images": "the training images were not evaluated",
+    "suspects": "the labels were not examined",
+    "copies": "the images were not compared with each other",
+    "corrections": "no changes of the test images were tried",
+    "shortcuts": "no shortcuts were searched for",
+    "slices": "the test images were not divided into groups",
+    "temperature": "the confidence was not scaled",
 }
 """Why a rule is not checked if a piece of evidence is missing."""
 
@@ -110,6 +130,9 @@ class Evidence:
         run: The record of the training run so far, if the model was not evaluated yet.
         maker: The part of lrdiag that trains or evaluates the model, if it was not evaluated yet.
         typed: The command line that repeats the run, if the model was not evaluated yet.
+        test_images: The test images with their predictions, or `None`.
+        training_images: The training images, or a sample of them, with the predictions of the trained model, or `None`.
+        changed: Images before and after a change, by the name of the correction or shortcut.
     """
 
     evaluation: Diagnosis | None = None
@@ -122,6 +145,9 @@ class Evidence:
     run: TrainingRun | None = None
     maker: MadeBy = "diagnose"
     typed: str = ""
+    test_images: ImageTable | None = None
+    training_images: ImageTable | None = None
+    changed: Mapping[str, Sequence[Changed]] = field(default_factory=dict)
 
     @property
     def facts(self) -> Diagnosis:
@@ -218,13 +244,52 @@ class Evidence:
         """The accuracy after a correction of the validation images, or `None` if it was not necessary."""
         return self.inspection.corrected
 
+    @property
+    def data(self) -> DataFacts:
+        """What was measured on images and labels."""
+        return NOT_STUDIED if self.evaluation is None else self.evaluation.data
+
+    @property
+    def suspects(self) -> list[Suspect] | None:
+        """Images whose labels are probably wrong, or `None`."""
+        return self.data.suspects
+
+    @property
+    def copies(self) -> Copies | None:
+        """Copies in and between the sets, or `None`."""
+        return self.data.copies
+
+    @property
+    def corrections(self) -> list[Correction] | None:
+        """Changes of the test images that were tried, or `None`."""
+        return self.data.corrections
+
+    @property
+    def shortcuts(self) -> list[Shortcut] | None:
+        """Confirmed shortcuts, or `None`."""
+        return self.data.shortcuts
+
+    @property
+    def slices(self) -> list[Slice] | None:
+        """Groups of test images with a higher error, or `None`."""
+        return self.data.slices
+
+    @property
+    def temperature(self) -> Temperature | None:
+        """Temperature scaling of the confidence, or `None`."""
+        return self.data.temperature
+
+    def images(self, part: Part) -> ImageTable | None:
+        """The images of a set, or `None`."""
+        return self.test_images if part == "test" else self.training_images
+
     def lacks(self, need: Need) -> bool:
         """Returns whether a piece of evidence is missing."""
         return getattr(self, need) is None
 
     def reason(self, need: Need) -> str:
         """Returns why a piece of evidence is missing; it completes the sentence "not checked: …"."""
-        return self.inspection.reasons.get(need, MISSING[need])
+        return self.inspection.reasons.get(need) or self.data.reasons.get(need) or MISSING[need]
 
 
 Piece = TypeVar("Piece")

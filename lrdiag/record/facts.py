@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from lrdiag.intervals import Conclusion
 from lrdiag.record.arrays import CROSS_ENTROPY, SkippedFile
+from lrdiag.record.data_facts import NOT_STUDIED, DataFacts, Exhibit
 from lrdiag.record.pictures import Pictures
 from lrdiag.vocabulary import GateRule
 
@@ -573,6 +574,7 @@ class Finding:
         effects: Problems that this one explains. They have no effects of their own, and are not in
             `Diagnosis.findings`.
         accepted: Why the settings accept the problem, or `None` if they do not.
+        exhibits: Images that show the problem, with their pictures; most telling first.
     """
 
     code: str
@@ -588,6 +590,7 @@ class Finding:
     known: Known = "after training"
     effects: list[Finding] = field(default_factory=list)
     accepted: str | None = None
+    exhibits: list[Exhibit] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -685,6 +688,7 @@ class Diagnosis:
         backend: The Keras backend: `"tensorflow"`, `"jax"` or `"torch"`.
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
         checked_data: Which training data the checks looked at, in words. Empty if they looked at none.
+        data: What was measured on images and labels.
     """
 
     schema_version: Literal[5] = SCHEMA_VERSION
@@ -718,6 +722,7 @@ class Diagnosis:
     backend: str = "tensorflow"
     notes: list[str] = field(default_factory=list)
     checked_data: str = ""
+    data: DataFacts = NOT_STUDIED
 
     @property
     def outstanding(self) -> list[Finding]:

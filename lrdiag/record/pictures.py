@@ -22,6 +22,7 @@ SheetName = Literal[
     "fixed-predicted",
     "evolution",
     "evolution-maps",
+    "findings",
 ]
 """What a sheet shows.
 
@@ -32,6 +33,7 @@ SheetName = Literal[
 - `samples`: training images, the same number of each class: those of class 0, then those of class 1, and so on.
 - `fixed`: the images of `Comparison.fixed`, and the earlier run's heatmaps for the class that it predicted.
 - `evolution`: the images of `Evolution.images`; then, for each image, its heatmap after each epoch.
+- `findings`: the pictures of the exhibits of all findings, which name their cells.
 """
 FILES: dict[SheetName, str] = {
     "mistakes": "misclassified.webp",
@@ -44,6 +46,7 @@ FILES: dict[SheetName, str] = {
     "fixed-predicted": "fixed-maps.png",
     "evolution": "watched.webp",
     "evolution-maps": "watched-maps.png",
+    "findings": "findings.webp",
 }
 """The file that each sheet is written to."""
 

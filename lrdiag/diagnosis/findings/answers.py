@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Protocol
 
+import numpy as np
+
+from lrdiag.record.data_facts import ImageRef
 from lrdiag.record.facts import Diagnosis, MadeBy, Mistake, Severity
 
 MOST_IMAGES = 100
@@ -14,12 +17,31 @@ MOST_NAMES = 4
 """Most layers or weights that a finding names."""
 
 
+MOST_EXHIBITS = 24
+"""Most exhibits of a finding."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An image that shows a finding. `Exhibit` describes the fields.
+
+    Attributes:
+        pictures: `uint8` arrays of shape `(height, width, 1 or 3)`: the image, and perhaps its heatmap, its copy, or
+            the image after a change.
+    """
+
+    image: ImageRef | None
+    caption: str
+    pictures: tuple[np.ndarray, ...] = ()
+
+
 @dataclass(frozen=True)
 class Found:
     """The rule found a problem. `Finding` describes the fields.
 
     Attributes:
         severity: How severe this form of the problem is. `None` is the severity in the table of rules.
+        exhibits: Images that show the problem, most telling first; `MOST_EXHIBITS` at most.
     """
 
     title: str
@@ -31,6 +53,7 @@ class Found:
     _: KW_ONLY
     why: str
     severity: Severity | None = None
+    exhibits: Sequence[Shown] = ()
 
 
 @dataclass(frozen=True)

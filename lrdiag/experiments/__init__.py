@@ -1,0 +1,1 @@
+"""Tries a trained model on changed images: corrections, covered places, pasted places."""

@@ -1,0 +1,1 @@
+"""Measures pictures: statistics, descriptors, copies. NumPy, SciPy and OpenCV only."""

@@ -1,0 +1,235 @@
+"""Facts about the images and the labels of a run: plain numbers and strings, a part of report.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lrdiag.record.image_table import Part
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """An image of the test set or of the training set.
+
+    Attributes:
+        part: Which set.
+        index: Its place in the set.
+        file: The file that it was read from, or `None`.
+    """
+
+    part: Part
+    index: int
+    file: str | None = None
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """An image that shows a finding.
+
+    Attributes:
+        image: The image, or `None` if the pictures belong to no single image.
+        caption: One line: `"given cat, suggested dog"`.
+        cells: Its pictures in the sheet `findings`: the image, and perhaps its heatmap, its copy, or the image after a
+            change.
+    """
+
+    image: ImageRef | None
+    caption: str
+    cells: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """An image whose label is probably wrong.
+
+    Attributes:
+        image: The image.
+        given: Its label.
+        suggested: The class that it probably belongs to; `None` if it seems to belong to none.
+        score: Estimated probability that the label is wrong, 0–1. Suspects are ranked by it.
+        reason: Why, in a few words.
+    """
+
+    image: ImageRef
+    given: int
+    suggested: int | None
+    score: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class LabelNoise:
+    """Estimated share of wrong labels in a set, with a 95 % interval."""
+
+    part: Part
+    share: float
+    low: float
+    high: float
+
+
+CopyKind = Literal["exact", "near", "mirrored", "shifted", "scaled", "group"]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Two images that show the same: the second one is a copy of the first."""
+
+    image: ImageRef
+    original: ImageRef
+    kind: CopyKind
+    same_label: bool
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Copies in and between the sets.
+
+    Attributes:
+        pairs: The copies, those of test images in the training set first; 1,000 at most.
+        test_in_train: Number of test images that are copies of training images.
+        within_test: Number of test images that are copies of other test images.
+        within_train: Number of training images that are copies of other training images.
+        searched: Number of images that were compared.
+    """
+
+    pairs: list[Copy]
+    test_in_train: int
+    within_test: int
+    within_train: int
+    searched: int
+
+
+@dataclass(frozen=True)
+class Correction:
+    """The accuracy on a sample of test images before and after they were changed.
+
+    Attributes:
+        name: What was changed: `"channels reversed"`.
+        images: Number of images.
+        before: Accuracy on the images as they are.
+        after: Accuracy on the changed images.
+        low: Lower end of a 95 % interval of the gain.
+    """
+
+    name: str
+    images: int
+    before: float
+    after: float
+    low: float
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """Something in the images that decides the prediction without being the object.
+
+    Attributes:
+        name: What and where it is: `"a patch at the lower right"`.
+        label: The class that it makes the model predict.
+        images: Number of images of other classes that it was put on.
+        turned: Share of them that were then predicted as that class.
+        usual: The share that a place of the same size turns in the median class or place.
+        covered_images: Number of images of the class in which it was covered.
+        covered_before: Recall of the class on them before.
+        covered_after: Recall after.
+    """
+
+    name: str
+    label: int
+    images: int
+    turned: float
+    usual: float
+    covered_images: int = 0
+    covered_before: float | None = None
+    covered_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A group of test images on which the model fails more often than on the rest.
+
+    Attributes:
+        name: What the images have in common: `"dark images (brightness below 41)"`.
+        source: Where it comes from: `"brightness"`, `"cluster"`, `"folder"`, or a column of the metadata.
+        size: Number of images.
+        wrong: Number of misclassified ones.
+        error_low: Lower end of the 95 % Wilson interval of its error.
+        error_high: Upper end.
+        rest_size: Number of all other images.
+        rest_wrong: Number of misclassified ones.
+        p_value: Corrected for the number of slices that were tried.
+    """
+
+    name: str
+    source: str
+    size: int
+    wrong: int
+    error_low: float
+    error_high: float
+    rest_size: int
+    rest_wrong: int
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """The temperature that the logits are divided by so that confidence agrees with accuracy.
+
+    Attributes:
+        value: Above 1 for an overconfident model. It is fitted on one half of the test set and measured on the other.
+        error_before: Expected calibration error on the other half before.
+        error_after: After.
+    """
+
+    value: float
+    error_before: float
+    error_after: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate of the accuracy without some of the test images.
+
+    Attributes:
+        without: Which images are left out: `"suspected label errors"` or `"copies of training images"`.
+        images: Number of images that are left out.
+        accuracy: Accuracy on the others.
+        low: Lower end of its 95 % Wilson interval.
+        high: Upper end.
+    """
+
+    without: str
+    images: int
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What was measured on the images and labels. `None`: not measured.
+
+    Attributes:
+        suspects: Images whose labels are probably wrong, most probable first in each set; 1,000 of each set at most.
+        noise: Estimated shares of wrong labels.
+        copies: Copies in and between the sets.
+        corrections: Changes of the test images that were tried, best first.
+        shortcuts: Confirmed shortcuts, strongest first.
+        slices: Groups of test images with a higher error, largest excess first.
+        temperature: Temperature scaling of the confidence.
+        estimates: Accuracy without some of the images.
+        reasons: Why something was not measured, by the name of the field.
+    """
+
+    suspects: list[Suspect] | None = None
+    noise: list[LabelNoise] | None = None
+    copies: Copies | None = None
+    corrections: list[Correction] | None = None
+    shortcuts: list[Shortcut] | None = None
+    slices: list[Slice] | None = None
+    temperature: Temperature | None = None
+    estimates: list[Estimate] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+NOT_STUDIED = DataFacts()

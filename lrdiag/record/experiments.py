@@ -1,0 +1,46 @@
+"""What a trained model does with changed images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lrdiag.record.data_facts import Correction, ImageRef, Shortcut
+
+
+@dataclass(frozen=True)
+class Changed:
+    """An image before and after a change.
+
+    Attributes:
+        image: The image.
+        caption: One line: `"frog before, ship after"`.
+        before: `uint8` of shape `(height, width, 1 or 3)`.
+        after: The same after the change.
+    """
+
+    image: ImageRef
+    caption: str
+    before: np.ndarray
+    after: np.ndarray
+
+
+@dataclass(frozen=True)
+class Experiments:
+    """The results of experiments. `None`: not made, and `reasons` says why, by the name of the field.
+
+    Attributes:
+        corrections: Changes of the test images that were tried, best first.
+        shortcuts: Confirmed shortcuts, strongest first.
+        changed: Images before and after a change, by the name of the correction or shortcut.
+        reasons: Why something was not tried.
+    """
+
+    corrections: list[Correction] | None = None
+    shortcuts: list[Shortcut] | None = None
+    changed: dict[str, list[Changed]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+NO_EXPERIMENTS = Experiments()
