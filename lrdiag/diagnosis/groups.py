@@ -26,8 +26,8 @@ _CLASSES_DIVIDED = 10
 _MOST_VALUES = 50  # of a column
 _FEW_NUMBERS = 10  # different numbers of a column that are values, not a range
 _TIES = 1.3  # how much larger a group may become because several images have the value of its limit
-_KNOWN, _LOOKS, _CLUSTER = 1.1, 1.0, 0.8
-"""Preferences between groups that explain the same mistakes: what a reader understands comes first."""
+_GIVEN, _CLUSTER = 1.1, 0.8
+CLUSTER = "cluster"
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,19 @@ class Group:
         source: Where the group comes from: an attribute, `"cluster"`, `"folder"`, or a column of the metadata.
         rows: `bool` of shape `(n,)`: which images belong to it.
         label: The class that all of them have, if the group is a part of a class.
-        preference: How much it is preferred to others that explain the same mistakes.
+        is_given: Whether it is a folder or a value of the metadata.
     """
 
     name: str
     source: str
     rows: np.ndarray
     label: int | None = None
-    preference: float = _LOOKS
+    is_given: bool = False
+
+    @property
+    def preference(self) -> float:
+        """How much it is preferred to others that explain the same mistakes: what a reader understands comes first."""
+        return _GIVEN if self.is_given else _CLUSTER if self.source == CLUSTER else 1.0
 
 
 def groups_of(test: ImageTable, classes: Sequence[str], wrong: np.ndarray, metadata: Metadata | None) -> list[Group]:
@@ -67,7 +72,7 @@ def groups_of(test: ImageTable, classes: Sequence[str], wrong: np.ndarray, metad
         for label in np.argsort(-np.bincount(test.labels, wrong), kind="stable")[:_CLASSES_DIVIDED]
         for group in _parts_of_class(int(label), classes[label], test.labels == label, attributes, known)
     ]
-    clusters = [Group(name, "cluster", rows, preference=_CLUSTER) for name, rows in clusters_of(test, attributes)]
+    clusters = [Group(name, CLUSTER, rows) for name, rows in clusters_of(test, attributes)]
     return [each for each in (*known, *looks, *divided, *clusters) if FEWEST <= each.rows.sum() <= len(test) / 2]
 
 
@@ -94,7 +99,7 @@ def _parts_of_class(
         rows = group.rows & of_class
         if not (of_class & ~rows).any():
             continue
-        yield Group(f"“{name}”: {group.name}", group.source, rows, label)
+        yield Group(f"“{name}”: {group.name}", group.source, rows, label, group.is_given)
 
 
 def _folders(test: ImageTable) -> Iterator[Group]:
@@ -126,7 +131,7 @@ def _values(source: str, values: Sequence[str | None], words: str) -> Iterator[G
     column = np.array(values, object)
     for value, count in counted.most_common(_MOST_VALUES):
         if count >= FEWEST:
-            yield Group(words.format(short(value)), source, column == value, preference=_KNOWN)
+            yield Group(words.format(short(value)), source, column == value, is_given=True)
 
 
 def _ranges(source: str, values: np.ndarray) -> Iterator[Group]:
@@ -137,11 +142,9 @@ def _ranges(source: str, values: np.ndarray) -> Iterator[Group]:
     name = short(source)
     tails = Attribute(source, f"{name} below {{}}", f"{name} {{}} or more", values)
     for group in _tails(tails, (0.05, 0.10, 0.20), known):
-        yield Group(group.name, source, group.rows, preference=_KNOWN)
+        yield Group(group.name, source, group.rows, is_given=True)
     limits = np.quantile(values[known], [0.2, 0.4, 0.6, 0.8])
     for low, high in pairwise(limits):
-        yield Group(
-            f"{name} {low:.3g} to below {high:.3g}", source, (values >= low) & (values < high), preference=_KNOWN
-        )
+        yield Group(f"{name} {low:.3g} to below {high:.3g}", source, (values >= low) & (values < high), is_given=True)
     if (~known).sum() >= FEWEST:
-        yield Group(f"{name} without a value", source, ~known, preference=_KNOWN)
+        yield Group(f"{name} without a value", source, ~known, is_given=True)

@@ -29,6 +29,8 @@ BY_CHANCE = 0.01
 """Probability that the largest deviation of all groups is so large by chance."""
 LEAST_EXCESS = 0.05
 """A slice has an error that is higher than expected by this at least."""
+LEAST_EXCESS_IN_CLASS = 0.15
+"""The same for a part of a class. Classes always have parts that are harder than others."""
 LEAST_RATIO = 1.25
 """Its error is at least this times the expected one."""
 FEWEST_WRONG = 5
@@ -75,25 +77,26 @@ class _Scan:
 
     def __init__(self, groups: Sequence[Group], wrong: np.ndarray, labels: np.ndarray) -> None:
         self._groups, self._wrong, self._labels = groups, wrong, labels
-        self._preference = np.array([each.preference for each in groups], np.float32)
 
     def chosen(self) -> list[_Weak]:
         """Returns the groups that deviate by more than chance, each beyond what the earlier ones explain."""
         left = np.ones(len(self._wrong), bool)
+        preference = np.array([each.preference for each in self._groups])
         chance, expected = self._by_chance(), self._expected()
         errors, sizes = self._counts(self._wrong), self._counts(np.ones(len(self._wrong)))
         excess = errors / sizes - expected
-        large = (errors >= FEWEST_WRONG) & (excess >= LEAST_EXCESS) & (errors / sizes >= LEAST_RATIO * expected)
+        least = np.array([LEAST_EXCESS if each.label is None else LEAST_EXCESS_IN_CLASS for each in self._groups])
+        large = (errors >= FEWEST_WRONG) & (excess >= least) & (errors / sizes >= LEAST_RATIO * expected)
         found: list[_Weak] = []
         while len(found) < MOST_SLICES:
             deviation = np.where(large & (self._counts(left) > sizes / 2), self._deviations(left), 0)
-            best = int((deviation * self._preference).argmax())
+            best = int((deviation * preference).argmax())
             p_value = (1 + int((chance >= deviation[best]).sum())) / (1 + len(chance))
             if p_value > BY_CHANCE:
                 break
             found.append(_Weak(self._groups[best], float(expected[best]), p_value))
             left &= ~self._groups[best].rows
-        return found
+        return sorted(found, key=lambda each: each.group.label is not None)
 
     def _deviations(self, left: np.ndarray) -> np.ndarray:
         """The deviation of each group among the images that are left."""
@@ -177,6 +180,7 @@ def _slice(weak: _Weak, test: ImageTable) -> Slice:
         rest_wrong=int(wrong.sum()) - errors,
         expected=weak.expected,
         label=weak.group.label,
+        is_given=weak.group.is_given,
         p_value=weak.p_value,
         members=packed(test.indices[rows], test.size),
     )

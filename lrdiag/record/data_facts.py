@@ -176,6 +176,7 @@ class Slice:
         expected: The error on all other images of the same classes: that of a slice whose images are no harder.
         p_value: Corrected for the number of slices that were tried.
         label: The class that all its images have, if the slice is a part of a class.
+        is_given: Whether the group is given, as a folder or a value of the metadata, and not found in the images.
         members: Which images of the test set belong to it, as `unpacked` reads it.
     """
 
@@ -190,6 +191,7 @@ class Slice:
     expected: float
     p_value: float
     label: int | None = None
+    is_given: bool = False
     members: str = ""
 
     @property
