@@ -49,16 +49,10 @@ class TableBuilder:
         places = np.arange(self._size, self._size + len(pictures))
         self._size += len(pictures)
         kept = self._rows.wanted(places)
-        small = _scaled(pictures[kept], self._side)
-        statistics = statistics_of(pictures[kept])
-        self._rows.add(
-            places[kept],
-            {
-                "pictures": small,
-                "features": features[kept].astype(np.float16),
-                **vars(statistics),
-            },
-        )
+        if len(kept):
+            chosen = pictures[kept]
+            columns = {"pictures": _scaled(chosen, self._side), "features": features[kept].astype(np.float16)}
+            self._rows.add(places[kept], columns | vars(statistics_of(chosen)))
         self._shrink()
         self._keep_inputs(places, inputs, pictures.shape)
 

@@ -369,11 +369,11 @@ def _steps(calls: list[Call]) -> list[Step]:
 
 def _last_weighted(calls: list[Call], inputs: Any) -> keras.Operation | None:
     """The layer of the last call with a kernel, unless it receives the inputs or cuts them into several rows."""
-    given = {id(tensor) for tensor in tree.flatten(inputs)}
+    images = {tuple(array.shape) for array in tree.flatten(inputs)}
     for call in reversed(calls):
         if kernel_of(call.layer) is not None and not any(True for _ in parts(call.layer)):
             shape: tuple[int | None, ...] = tuple(getattr(call.input, "shape", ()))
-            usable = len(shape) > 1 and shape[0] == 1 and None not in shape[1:] and id(call.input) not in given
+            usable = len(shape) > 1 and shape[0] == 1 and None not in shape[1:] and shape not in images
             return call.layer if usable else None
     return None
 
