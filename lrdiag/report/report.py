@@ -34,6 +34,7 @@ from lrdiag.record.facts import (
 from lrdiag.record.observed import Inspection
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
+from lrdiag.report.pictures.exhibits import ExhibitPictures
 from lrdiag.report.pictures.layout import lay_out, lay_out_watched
 from lrdiag.report.tables import write_tables
 from lrdiag.report.write import write_page
@@ -244,7 +245,9 @@ def build_report(
         training_images=studied.training_images,
         changed=studied.changed,
     )
-    diagnosis = check_all(evidence, settings=check_settings, known=known)
+    exhibits = ExhibitPictures()
+    diagnosis = check_all(evidence, settings=check_settings, known=known, keep=exhibits.keep)
+    pictures |= exhibits.lay_out()
     return Report(Run(diagnosis, pictures), predictions, heatmaps, evaluated.mistakes, files, check_settings)
 
 
