@@ -152,7 +152,8 @@ _CONFIDENCE = (
 _TRAINING = (
     planted("training", "imbalanced", training.imbalanced, "imbalance",
             {"cifar-small": (20, 50), "digits": (20,)}),
-    planted("training", "class-missing", training.class_missing, "missing-class", {"cifar-small": (1,), "digits": (2,)}),
+    planted("training", "class-missing", training.class_missing, "missing-class",
+            {"cifar-small": (1,), "digits": (2,)}),
     planted("training", "single-class", training.single_class, "single-class missing-class", {"digits": (1,)}),
     planted("training", "few-images", training.few_images, "little-data", {"cifar-small": (5,), "digits": (4, 8)}),
     planted("training", "sorted-and-not-shuffled", training.sorted_and_not_shuffled, "not-shuffled",
