@@ -200,7 +200,9 @@ def _found(
             answer.why,
             known.get(rule.code, now),
             accepted=settings.accepted.get(rule.code),
-            exhibits=[Exhibit(each.image, each.caption, keep(each.pictures)) for each in answer.exhibits[:MOST_EXHIBITS]],
+            exhibits=[
+                Exhibit(each.image, each.caption, keep(each.pictures)) for each in answer.exhibits[:MOST_EXHIBITS]
+            ],
         )
         for rule in rules
         if isinstance(answer := answers.get(rule.code), Found)
