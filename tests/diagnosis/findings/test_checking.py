@@ -165,10 +165,10 @@ def test_every_piece_of_evidence_can_be_missing_and_given(need: str) -> None:
     facts = facts_of(SOUND, training=None, range_test=None)
     assert Evidence(None if need == "evaluation" else facts).lacks(need)
     assert Evidence().reason(need) == MISSING[need]
-    data = DataFacts(**{field.name: "given" for field in dataclasses.fields(DataFacts)})
-    full = facts_of(SOUND, train_sample=sample(1, 2), comparison="a comparison", data=data)
+    studied = DataFacts(**{field.name: "given" for field in dataclasses.fields(DataFacts)})
+    full = facts_of(SOUND, train_sample=sample(1, 2), comparison="a comparison", data=studied)
     names = ("predictions", "heatmaps", "mistakes", "loss", "agreement", "test_images", "training_images")
-    other = {name: "given" for name in names}
+    other = dict.fromkeys(names, "given")
     observed = Inspection(**{field.name: "given" for field in dataclasses.fields(Inspection)})
     assert not Evidence(full, **other, inspection=observed).lacks(need)
 
