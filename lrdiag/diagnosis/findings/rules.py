@@ -282,7 +282,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "slice-regression", "warning", "comparison", comparison.slice_regression, needs=("comparison",), threshold=0.10
     ),
-    Rule("pair-regression", "warning", "comparison", comparison.pair_regression, needs=("comparison",), threshold=0.05),
+    Rule(
+        "pair-regression", "warning", "comparison", comparison.pair_regression, needs=("comparison",),
+        explained_by=("class-regression",), threshold=0.05,
+    ),
     Rule("skipped-files", "warning", "data", data.skipped_files, needs=("evaluation",)),
     Rule("narrow-range", "warning", "data", data.narrow_range, needs=("evaluation",), threshold=1 / 16),
     Rule("no-heatmaps", "warning", "misclassified", model.no_heatmaps, needs=("evaluation",)),
