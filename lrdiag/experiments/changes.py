@@ -10,6 +10,7 @@ import numpy as np
 from lrdiag.data.preprocessing import inferred
 from lrdiag.images.shift import Difference, kind, main_differences, noise_level, relative_sharpness
 from lrdiag.images.statistics import grey
+from lrdiag.record.data_facts import LIKE_TRAINING
 
 _TINY = 0.1  # images of 0–1 have values beyond this
 _RARE = 0.005  # share of the values that noise and interpolation may carry beyond a range
@@ -91,7 +92,7 @@ def _like(test: np.ndarray, training: np.ndarray) -> Change | None:
         return None
     factor = spread / np.maximum(deviation, np.float32(1e-12))
     return Change(
-        "scaled like the training images",
+        LIKE_TRAINING,
         "x = (x - x.mean((0, 1, 2))) / x.std((0, 1, 2)) * x_train.std((0, 1, 2)) + x_train.mean((0, 1, 2))",
         lambda x: (x - mean) * factor + wanted,
     )

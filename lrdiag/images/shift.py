@@ -20,7 +20,10 @@ _VALUES = 2**20  # in the images of a set that are measured
 _SMOOTH = 0.1  # share of the places of an image that are as smooth as those that show noise
 _FEWEST = 30
 _VISIBLE = 0.01  # standard deviations of the values, by which a statistic must differ
-_RATIOS, _VISIBLE_RATIO = ("sharpness", "noise", "saturation"), 0.002  # the same of statistics that are relative to the contrast
+_RATIOS, _VISIBLE_RATIO = (
+    ("sharpness", "noise", "saturation"),
+    0.002,
+)  # the same of statistics that are relative to the contrast
 
 
 _GREY = 0.1  # saturation relative to that of training images, below which images are grey

@@ -116,6 +116,10 @@ class Copies:
     searched: int
 
 
+LIKE_TRAINING = "scaled like the training images"
+"""The name of the correction that gives each channel the mean and the deviation of the training images."""
+
+
 @dataclass(frozen=True)
 class Correction:
     """The accuracy on a sample of images before and after they were changed.

@@ -13,8 +13,8 @@ from lrdiag.record.image_table import ImageTable
 
 UNLIKELY = 6.3e-5
 """Probability of a change of the accuracy by chance: 4 standard deviations."""
-HARMFUL = 0.05
-"""Accuracy on training images that a difference costs at least if it matters."""
+HARMFUL, CERTAIN = 0.05, 0.001
+"""Accuracy on training images that a difference costs at least if it matters, and the probability of that by chance."""
 _SHOWN = MOST_EXHIBITS // 4  # images of each set
 _MOST_NAMED = 3
 
@@ -29,7 +29,7 @@ def correctable_inputs(evidence: Evidence, threshold: float) -> Answer:
     return Found(
         f"The test images are not prepared as the model expects them. Accuracy rises from {percent(best.before)} to "
         f"{percent(best.after)} after this change: {best.name}.",
-        f"Both were measured on {plural(best.images, 'test image')}.{_others(evidence, best)}",
+        f"Both were measured on {plural(best.images, 'test image')}.{_others(evidence, best)}{_differing(evidence)}",
         f"Prepare the test images as the training images, with one function for both: `{best.code}`.",
         best.gain,
         threshold,
@@ -40,13 +40,35 @@ def correctable_inputs(evidence: Evidence, threshold: float) -> Answer:
     )
 
 
+def best_correction(evidence: Evidence) -> Correction | None:
+    """The change of the test images that raises their accuracy most, beyond chance; `None` if there is none."""
+    helpful = [each for each in _of(evidence, "test") if each.low > 0]
+    return max(helpful, key=lambda each: each.gain, default=None)
+
+
+def measured(correction: Correction) -> str:
+    """The sentence that states what a correction of the test images gives."""
+    return (
+        f"On {plural(correction.images, 'image')}, accuracy is {percent(correction.before)}, and "
+        f"{percent(correction.after)} after this change: {correction.name}."
+    )
+
+
 def _of(evidence: Evidence, part: str) -> list[Correction]:
-    return [each for each in given(evidence.corrections) if each.part == part]
+    return [each for each in evidence.corrections or () if each.part == part]
 
 
 def _others(evidence: Evidence, best: Correction) -> str:
     tried = [each for each in _of(evidence, "test") if each.name != best.name][:_MOST_NAMED]
     return f" Other changes: {', '.join(f'{each.name} {percent(each.after)}' for each in tried)}." if tried else ""
+
+
+def _differing(evidence: Evidence) -> str:
+    """The sentence that says how test images differ, if they do."""
+    if evidence.test_images is None or evidence.training_images is None:
+        return ""
+    main = main_differences(differences(evidence.test_images, evidence.training_images) or [])
+    return f" Test images are {_words(main)} than training images." if main else ""
 
 
 def shifted_test_set(evidence: Evidence, threshold: float) -> Answer:
@@ -59,11 +81,11 @@ def shifted_test_set(evidence: Evidence, threshold: float) -> Answer:
     main = main_differences(found, threshold)
     if not main:
         return Passed(largest, threshold)
-    costs = [each for each in _of_training(evidence) if each.gain < -HARMFUL and each.p_value < UNLIKELY]
+    costs = [each for each in _of(evidence, "train") if each.gain < -HARMFUL and each.p_value < CERTAIN]
     if not costs and _may_be_augmented(evidence):
         return NotChecked("the training dataset may augment its images", largest, threshold)
     return Found(
-        f"Test images are {_listed([_word(each) for each in main[:_MOST_NAMED]])} than training images.",
+        f"Test images are {_words(main)} than training images.",
         f"{' '.join(_figures(each) for each in found if each.distance > threshold)}{_cost(evidence, costs)}",
         "Prepare test and training images with the same function, and record them in the same way. If the model will "
         "be used on such images, add some to the training images, or augment these in the same way.",
@@ -73,10 +95,6 @@ def shifted_test_set(evidence: Evidence, threshold: float) -> Answer:
         severity="warning" if costs else "note",
         exhibits=_exhibits(test, training, main[0]),
     )
-
-
-def _of_training(evidence: Evidence) -> list[Correction]:
-    return [] if evidence.corrections is None else _of(evidence, "train")
 
 
 def _may_be_augmented(evidence: Evidence) -> bool:
@@ -105,7 +123,8 @@ def _word(difference: Difference) -> str:
     return "greyer" if kind(difference) == "grey" else _WORDS[difference.name, difference.is_higher]
 
 
-def _listed(words: Sequence[str]) -> str:
+def _words(main: Sequence[Difference]) -> str:
+    words = [_word(each) for each in main[:_MOST_NAMED]]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
@@ -125,7 +144,7 @@ def _cost(evidence: Evidence, costs: Sequence[Correction]) -> str:
             f" If {plural(worst.images, 'training image')} are changed in the same way ({worst.name}), their accuracy "
             f"falls from {percent(worst.before)} to {percent(worst.after)}."
         )
-    tried = _of_training(evidence)
+    tried = _of(evidence, "train")
     if not tried:
         return ""
     one = tried[0]
