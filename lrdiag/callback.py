@@ -220,7 +220,6 @@ class ReportingCallback(RunRecorder):
         self._stopwatch.note("training", training.seconds or 0.0)
         pause = Stopwatch()
         evaluated = self._evaluate()
-        self._watch.inspector.look_at_end()
         if interrupted or training.weights_epoch == self.last_epoch:  # otherwise another epoch, or none
             self._memory.add(max(1, self.last_epoch), evaluated)
         studied = self._study(evaluated, interrupted=interrupted, is_last=is_last)

@@ -116,23 +116,41 @@ class Copies:
     searched: int
 
 
+LIKE_TRAINING = "scaled like the training images"
+"""The name of the correction that gives each channel the mean and the deviation of the training images."""
+
+
 @dataclass(frozen=True)
 class Correction:
-    """The accuracy on a sample of test images before and after they were changed.
+    """The accuracy on a sample of images before and after they were changed.
+
+    Test images are changed to correct them. Training images are changed as the test images differ from them, to measure
+    what the difference costs.
 
     Attributes:
+        part: Which images.
         name: What was changed: `"channels reversed"`.
+        code: The line that changes images `x`; empty for training images.
         images: Number of images.
         before: Accuracy on the images as they are.
         after: Accuracy on the changed images.
         low: Lower end of a 95 % interval of the gain.
+        p_value: Of McNemar's test.
     """
 
+    part: Part
     name: str
+    code: str
     images: int
     before: float
     after: float
     low: float
+    p_value: float
+
+    @property
+    def gain(self) -> float:
+        """By how much the accuracy rises."""
+        return self.after - self.before
 
 
 @dataclass(frozen=True)
@@ -268,7 +286,7 @@ class DataFacts:
         suspects: Images whose labels are probably wrong, most probable first in each set; 1,000 of each set at most.
         noise: Estimated shares of wrong labels.
         copies: Copies in and between the sets.
-        corrections: Changes of the test images that were tried, best first.
+        corrections: Changes of test and training images that were tried, the highest gain first.
         shortcuts: Confirmed shortcuts, strongest first.
         slices: Groups of test images with a higher error, largest excess first.
         temperature: Temperature scaling of the confidence.
