@@ -82,22 +82,65 @@ class Copy:
 
 
 @dataclass(frozen=True)
+class Groups:
+    """The group of each image, such as its patient or its scene. Images of a group are not independent.
+
+    Attributes:
+        test: The group of each test image, in the order of the test set.
+        train: The group of each training image, in the order of the training set.
+    """
+
+    test: list[str]
+    train: list[str]
+
+
+@dataclass(frozen=True)
+class SharedGroups:
+    """Groups that are in the test set and in the training set.
+
+    Attributes:
+        names: Their names, those with the most test images first; 100 at most.
+        count: Number of such groups.
+        groups: Number of groups in the test set.
+        test_images: Number of test images in them.
+        correct: Number of these that the model predicts correctly.
+        pairs: A test image and a training image of the same group, for some of the groups.
+    """
+
+    names: list[str]
+    count: int
+    groups: int
+    test_images: int
+    correct: int
+    pairs: list[Copy]
+
+
+@dataclass(frozen=True)
 class Copies:
     """Copies in and between the sets.
 
     Attributes:
         pairs: The copies, those of test images in the training set first; 1,000 at most.
         test_in_train: Number of test images that are copies of training images.
-        within_test: Number of test images that are copies of other test images.
-        within_train: Number of training images that are copies of other training images.
+        correct: Number of these that the model predicts correctly.
+        within_test: Number of test images that repeat an earlier test image.
+        within_train: Number of training images that repeat an earlier training image.
+        other_labels: Number of images whose copy has another label.
         searched: Number of images that were compared.
+        tells_near: Whether changed copies could be told from images that are only similar. If not, only equal images
+            are counted.
+        shared_groups: Groups that are in both sets; `None` if the groups are not known.
     """
 
     pairs: list[Copy]
     test_in_train: int
+    correct: int
     within_test: int
     within_train: int
+    other_labels: int
     searched: int
+    tells_near: bool
+    shared_groups: SharedGroups | None = None
 
 
 @dataclass(frozen=True)
