@@ -31,15 +31,20 @@ def find_copies(test: ImageTable, training: ImageTable | None = None, groups: Gr
     found = [families.copy(*each) for each in (*leaks, *in_test, *in_train)]
     return Copies(
         _chosen(found),
-        len(leaks),
-        int(test.predictions.correct[leaked].sum()),
-        len(in_test),
-        len(in_train),
-        sum(not copy.same_label for copy in found),
-        sum(len(table) for table in tables),
-        pairs.tells_near,
-        None if groups is None or training is None else _shared_groups(groups, test, training),
+        test_in_train=len(leaks),
+        within_test=len(in_test),
+        within_train=len(in_train),
+        searched=sum(len(table) for table in tables),
+        correct=_correct(test, leaked),
+        other_labels=sum(not copy.same_label for copy in found),
+        tells_near=pairs.tells_near,
+        shared_groups=None if groups is None or not groups.train else _shared_groups(groups, test, training),
     )
+
+
+def _correct(test: ImageTable, rows: np.ndarray) -> int:
+    """How many of these test images are predicted correctly."""
+    return int((test.predictions.predicted == test.labels)[rows].sum())
 
 
 def _grey(pictures: np.ndarray) -> np.ndarray:
@@ -125,19 +130,32 @@ def table_ref(table: ImageTable, row: int) -> ImageRef:
     return ImageRef(table.part, int(table.indices[row]), table.file(row))
 
 
-def _shared_groups(groups: Groups, test: ImageTable, training: ImageTable) -> SharedGroups:
-    first: dict[str, int] = {}
-    for row, index in enumerate(training.indices.tolist()):
-        first.setdefault(groups.train[index], row)
-    train, own = set(groups.train), [groups.test[index] for index in test.indices.tolist()]
+def _shared_groups(groups: Groups, test: ImageTable, training: ImageTable | None) -> SharedGroups:
+    train, own = set(groups.train) - {""}, [groups.test[index] for index in test.indices.tolist()]
     shared = np.array([group in train for group in own], bool)
     sizes = Counter(group for group, is_shared in zip(own, shared, strict=True) if is_shared)
     names = [name for name, _ in sizes.most_common()]
+    return SharedGroups(
+        names[:_MOST_GROUPS],
+        count=len(names),
+        groups=len(set(own) - {""}),
+        test_images=int(shared.sum()),
+        correct=_correct(test, np.flatnonzero(shared)),
+        pairs=[] if training is None else _group_pairs(names[:_MOST_GROUPS], own, groups, test, training),
+    )
+
+
+def _group_pairs(
+    names: list[str], own: list[str], groups: Groups, test: ImageTable, training: ImageTable
+) -> list[Copy]:
+    """The first image of each group in both sets."""
+    firsts: dict[str, int] = {}
+    for row, index in enumerate(training.indices.tolist()):
+        firsts.setdefault(groups.train[index], row)
     pairs = []
-    for name in names[:_MOST_GROUPS]:
-        row, other = own.index(name), first.get(name)
-        if other is not None:
+    for name in names:
+        if name in firsts:
+            row, other = own.index(name), firsts[name]
             same = int(test.labels[row]) == int(training.labels[other])
             pairs.append(Copy(table_ref(test, row), table_ref(training, other), "group", same))
-    correct = int(test.predictions.correct[shared].sum())
-    return SharedGroups(names[:_MOST_GROUPS], len(names), len(set(own)), int(shared.sum()), correct, pairs)
+    return pairs

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from typing import Literal
+
+import numpy as np
 
 from lrdiag.record.image_table import Part
 
@@ -83,11 +86,11 @@ class Copy:
 
 @dataclass(frozen=True)
 class Groups:
-    """The group of each image, such as its patient or its scene. Images of a group are not independent.
+    """The group of each image, such as its patient, scene or lot; `""` for an image without one.
 
     Attributes:
-        test: The group of each test image, in the order of the test set.
-        train: The group of each training image, in the order of the training set.
+        test: The groups of the test images, in the order of the set.
+        train: Those of the training images; empty if they are not known.
     """
 
     test: list[str]
@@ -122,11 +125,11 @@ class Copies:
     Attributes:
         pairs: The copies, those of test images in the training set first; 1,000 at most.
         test_in_train: Number of test images that are copies of training images.
-        correct: Number of these that the model predicts correctly.
         within_test: Number of test images that repeat an earlier test image.
         within_train: Number of training images that repeat an earlier training image.
-        other_labels: Number of images whose copy has another label.
         searched: Number of images that were compared.
+        correct: Number of test images that are copies of training images and are predicted correctly.
+        other_labels: Number of copies with another label than their original.
         tells_near: Whether changed copies could be told from images that are only similar. If not, only equal images
             are counted.
         shared_groups: Groups that are in both sets; `None` if the groups are not known.
@@ -134,12 +137,12 @@ class Copies:
 
     pairs: list[Copy]
     test_in_train: int
-    correct: int
     within_test: int
     within_train: int
-    other_labels: int
     searched: int
-    tells_near: bool
+    correct: int = 0
+    other_labels: int = 0
+    tells_near: bool = True
     shared_groups: SharedGroups | None = None
 
 
@@ -200,7 +203,11 @@ class Slice:
         error_high: Upper end.
         rest_size: Number of all other images.
         rest_wrong: Number of misclassified ones.
+        expected: The error on all other images of the same classes: that of a slice whose images are no harder.
         p_value: Corrected for the number of slices that were tried.
+        label: The class that all its images have, if the slice is a part of a class.
+        is_given: Whether the group is given, as a folder or a value of the metadata, and not found in the images.
+        members: Which images of the test set belong to it, as `unpacked` reads it.
     """
 
     name: str
@@ -211,7 +218,42 @@ class Slice:
     error_high: float
     rest_size: int
     rest_wrong: int
+    expected: float
     p_value: float
+    label: int | None = None
+    is_given: bool = False
+    members: str = ""
+
+    @property
+    def error(self) -> float:
+        """The share of its images that are misclassified."""
+        return self.wrong / self.size
+
+    @property
+    def excess(self) -> float:
+        """By how much its error is higher than expected."""
+        return self.error - self.expected
+
+
+def packed(indices: np.ndarray, size: int) -> str:
+    """Returns a subset of a set as text: one bit for each image, in base64.
+
+    Example:
+        >>> packed(np.array([1, 9]), 10), unpacked("QEA=", 10)
+        ('QEA=', array([1, 9]))
+
+    Args:
+        indices: Places of the images of the subset.
+        size: Number of images of the set.
+    """
+    bits = np.zeros(size, bool)
+    bits[indices] = True
+    return base64.b64encode(np.packbits(bits).tobytes()).decode()
+
+
+def unpacked(members: str, size: int) -> np.ndarray:
+    """Returns the places of the images of a subset that `packed` wrote: `int64`, ascending."""
+    return np.flatnonzero(np.unpackbits(np.frombuffer(base64.b64decode(members), np.uint8), count=size))
 
 
 @dataclass(frozen=True)
