@@ -98,15 +98,41 @@ class Groups:
 
 
 @dataclass(frozen=True)
+class SharedGroups:
+    """Groups that are in the test set and in the training set.
+
+    Attributes:
+        names: Their names, those with the most test images first; 100 at most.
+        count: Number of such groups.
+        groups: Number of groups in the test set.
+        test_images: Number of test images in them.
+        correct: Number of these that the model predicts correctly.
+        pairs: A test image and a training image of the same group, for some of the groups.
+    """
+
+    names: list[str]
+    count: int
+    groups: int
+    test_images: int
+    correct: int
+    pairs: list[Copy]
+
+
+@dataclass(frozen=True)
 class Copies:
     """Copies in and between the sets.
 
     Attributes:
         pairs: The copies, those of test images in the training set first; 1,000 at most.
         test_in_train: Number of test images that are copies of training images.
-        within_test: Number of test images that are copies of other test images.
-        within_train: Number of training images that are copies of other training images.
+        within_test: Number of test images that repeat an earlier test image.
+        within_train: Number of training images that repeat an earlier training image.
         searched: Number of images that were compared.
+        correct: Number of test images that are copies of training images and are predicted correctly.
+        other_labels: Number of copies with another label than their original.
+        tells_near: Whether changed copies could be told from images that are only similar. If not, only equal images
+            are counted.
+        shared_groups: Groups that are in both sets; `None` if the groups are not known.
     """
 
     pairs: list[Copy]
@@ -114,6 +140,10 @@ class Copies:
     within_test: int
     within_train: int
     searched: int
+    correct: int = 0
+    other_labels: int = 0
+    tells_near: bool = True
+    shared_groups: SharedGroups | None = None
 
 
 LIKE_TRAINING = "scaled like the training images"
