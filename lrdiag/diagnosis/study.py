@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lrdiag.diagnosis.calibration import temperature_of
+from lrdiag.diagnosis.estimates import estimates_of
+from lrdiag.diagnosis.metadata import Metadata
+from lrdiag.diagnosis.slices import find_slices
 from lrdiag.record.data_facts import NOT_STUDIED, DataFacts
-from lrdiag.record.experiments import NO_EXPERIMENTS, Changed, Experiments
+from lrdiag.record.experiments import NO_EXPERIMENTS, Changed, Experiments, attempted
 from lrdiag.record.facts import TrainingSample
 from lrdiag.record.image_table import ImageTable
 
@@ -36,6 +40,7 @@ def study(
     classes: Sequence[str],
     *,
     experiments: Experiments = NO_EXPERIMENTS,
+    metadata: Metadata | None = None,
     reasons: Mapping[str, str] | None = None,
 ) -> DataFacts:
     """Measures images and labels.
@@ -45,10 +50,15 @@ def study(
         training: The training images, or `None`.
         classes: Name of each class.
         experiments: What the model does with changed images.
+        metadata: What else is known of each image, or `None`.
         reasons: Why something can't be measured, by the name of a need.
     """
+    why = {**(reasons or {}), **experiments.reasons}
     return DataFacts(
         corrections=experiments.corrections,
         shortcuts=experiments.shortcuts,
-        reasons={**(reasons or {}), **experiments.reasons},
+        slices=attempted("slices", lambda: find_slices(test, classes, metadata), why),
+        temperature=attempted("temperature", lambda: temperature_of(test.predictions), why),
+        estimates=estimates_of(test.predictions, None, None),
+        reasons=why,
     )
