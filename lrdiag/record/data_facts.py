@@ -188,8 +188,11 @@ class Shortcut:
     """Something in the images that decides the prediction without being the object.
 
     Attributes:
-        name: What and where it is: `"a patch at the lower right"`.
+        name: What and where it is: `"a mark at the lower right of images of ship"`.
         label: The class that it makes the model predict.
+        part: The images that it was found in.
+        share: Share of the images of the class that show it.
+        share_of_others: Share of the images of other classes that show it.
         images: Number of images of other classes that it was put on.
         turned: Share of them that were then predicted as that class.
         usual: The share that a place of the same size turns in the median class or place.
@@ -200,6 +203,9 @@ class Shortcut:
 
     name: str
     label: int
+    part: Part
+    share: float
+    share_of_others: float
     images: int
     turned: float
     usual: float
