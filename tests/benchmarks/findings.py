@@ -27,7 +27,7 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -148,21 +148,32 @@ def of_failure(code: str, error: Exception) -> dict[str, Any]:
 
 
 def measured_alone(started: Any, case: tuple[str, bool]) -> Result:
-    """Runs a program in a fork of a process that has imported everything and computed nothing."""
+    """Runs a program in a process of its own."""
+    answer = answer_of(started, measure, case, LONGEST)
+    return (
+        Result(*case, findings=[of_failure("crashed", answer)]) if isinstance(answer, Exception) else Result(**answer)
+    )
+
+
+def answer_of(started: Any, target: Callable[..., None], case: tuple[Any, ...], longest: float) -> Any:
+    """Returns what a function sends from a fork of a process that has imported everything and computed nothing.
+
+    Returns:
+        The answer, or the exception if none came in `longest` seconds.
+    """
     receiving, sending = started.Pipe(duplex=False)
-    process = started.Process(target=measure, args=(*case, sending))
+    process = started.Process(target=target, args=(*case, sending))
     process.start()
     sending.close()
     try:
-        if receiving.poll(LONGEST):
-            return Result(**receiving.recv())
-        failure: Exception = TimeoutError(f"more than {LONGEST} s")
+        if receiving.poll(longest):
+            return receiving.recv()
+        return TimeoutError(f"more than {longest} s")
     except EOFError as ended:
-        failure = ended
+        return ended
     finally:
         process.kill()
         process.join()
-    return Result(*case, findings=[of_failure("crashed", failure)])
 
 
 def stored(path: Path) -> dict[tuple[str, bool], Result]:
