@@ -177,7 +177,6 @@ def diagnose(
     given = None if train_data is None else GivenImages("the data of `train_data`", *unpacked(train_data)[:2])
     if given is not None:
         inspector.look_at_data(given, GivenImages("the test set", *unpacked((x, y))[:2]))
-        inspector.look_at_end()
     with clock.lap("predict_and_explain"):
         evaluator = reporter.evaluator(model)
         evaluated = reporter.evaluate(evaluator)
@@ -345,6 +344,8 @@ class Reporter:
             training,
             classes=self._names(evaluated.predictions.classes)[0],
             files=self._files(evaluated.predictions.labels)[0],
+            metadata=self.metadata,
+            groups=self.groups,
             progress=self.progress,
         )
 
