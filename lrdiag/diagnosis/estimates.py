@@ -12,8 +12,6 @@ from lrdiag.record.data_facts import Copies, Estimate, Suspect
 
 WITHOUT_LABEL_ERRORS = "suspected label errors"
 WITHOUT_COPIES = "copies of training images"
-_PROBABLE = 0.5
-"""A label with a lower probability of being wrong is more probably right, so its image stays."""
 
 
 def estimates_of(predictions: Predictions, suspects: Sequence[Suspect] | None, copies: Copies | None) -> list[Estimate]:
@@ -30,9 +28,7 @@ def estimates_of(predictions: Predictions, suspects: Sequence[Suspect] | None, c
     Returns:
         The estimates. One that leaves out no images, or all, is not given.
     """
-    wrong_labels = {
-        each.image.index for each in suspects or () if each.image.part == "test" and each.score >= _PROBABLE
-    }
+    wrong_labels = {each.image.index for each in suspects or () if each.image.part == "test"}
     estimates = [
         _estimate(WITHOUT_LABEL_ERRORS, predictions, wrong_labels),
         _estimate(WITHOUT_COPIES, predictions, _copies_of_training_images(copies)),

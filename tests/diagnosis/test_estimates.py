@@ -14,8 +14,8 @@ from lrdiag.record.image_table import Part
 PREDICTIONS = Predictions.from_scores(np.eye(2)[[0] * 6 + [1] * 4] * 5, np.zeros(10, int))
 
 
-def suspect(index: int, score: float = 0.9, part: Part = "test") -> Suspect:
-    return Suspect(ImageRef(part, index), 0, 1, score, "")
+def suspect(index: int, part: Part = "test") -> Suspect:
+    return Suspect(ImageRef(part, index), 0, 1, 0.9, "")
 
 
 def copies(*indices: int, test_in_train: int | None = None) -> Copies:
@@ -25,7 +25,7 @@ def copies(*indices: int, test_in_train: int | None = None) -> Copies:
 
 
 def test_without_suspects_of_the_test_set() -> None:
-    suspects = [suspect(7), suspect(8), suspect(0), suspect(1, 0.4), suspect(2, part="train")]
+    suspects = [suspect(7), suspect(8), suspect(0), suspect(2, "train")]
     assert estimates_of(PREDICTIONS, suspects, None) == [Estimate("suspected label errors", 3, 5 / 7, *wilson(5, 7))]
 
 
@@ -41,7 +41,7 @@ def test_both_come_in_this_order() -> None:
 
 def test_what_leaves_out_nothing_or_everything_is_not_an_estimate() -> None:
     assert estimates_of(PREDICTIONS, None, None) == []
-    assert estimates_of(PREDICTIONS, [suspect(3, 0.49)], copies()) == []
+    assert estimates_of(PREDICTIONS, [suspect(3, "train")], copies()) == []
     assert estimates_of(PREDICTIONS, [suspect(index) for index in range(10)], copies(*range(10))) == []
 
 
