@@ -59,6 +59,6 @@ def study(
         shortcuts=experiments.shortcuts,
         slices=attempted("slices", lambda: find_slices(test, classes, metadata), why),
         temperature=attempted("temperature", lambda: temperature_of(test.predictions), why),
-        estimates=estimates_of(test.predictions, None, None),
+        estimates=estimates_of(test, None, None),
         reasons=why,
     )
