@@ -344,6 +344,8 @@ class Reporter:
             training,
             classes=self._names(evaluated.predictions.classes)[0],
             files=self._files(evaluated.predictions.labels)[0],
+            metadata=self.metadata,
+            groups=self.groups,
             progress=self.progress,
         )
 

@@ -52,7 +52,9 @@ def scale_of(pictures: np.ndarray, inputs: np.ndarray) -> Scale | None:
         inputs: The inputs of the same images, of shape `(n, height, width, channels)`.
     """
     size = inputs.shape[1:3]
-    given = np.stack([_resized(each.astype(np.float32), size) for each in pictures[:FEW]]).reshape(-1, pictures.shape[-1])
+    given = np.stack([_resized(each.astype(np.float32), size) for each in pictures[:FEW]]).reshape(
+        -1, pictures.shape[-1]
+    )
     taken = inputs[:FEW].astype(np.float64).reshape(-1, inputs.shape[-1])
     spread = given - given.mean(axis=0), taken - taken.mean(axis=0)
     deviations = spread[0].std(axis=0), spread[1].std(axis=0)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lrdiag.experiments.candidates import FEWEST, Candidate, Family, Sources, families, standing_out
-from lrdiag.experiments.interventions import MOST, Effect, InputImages, measure
+from lrdiag.experiments.interventions import Effect, InputImages, measure
 from lrdiag.experiments.scale import Scale, scale_of
 from lrdiag.formats import short
 from lrdiag.images.choosing import sample
@@ -193,9 +193,7 @@ def _examples(
     lost = np.flatnonzero(after[len(put) :] != candidate.label)[:EXAMPLES]
     return [
         *_changed(scale, test, search.receivers, receivers[turned], put[turned], after[turned], classes),
-        *_changed(
-            scale, source, search.sources.inputs, carriers[lost], removed[lost], after[len(put) + lost], classes
-        ),
+        *_changed(scale, source, search.sources.inputs, carriers[lost], removed[lost], after[len(put) + lost], classes),
     ]
 
 

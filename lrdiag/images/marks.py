@@ -161,4 +161,3 @@ class _Counts:
     def _empty(self) -> tuple[np.ndarray, np.ndarray]:
         shape = self.counts.shape[:2]
         return np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
-
