@@ -29,9 +29,8 @@ import statistics
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -199,7 +198,8 @@ def measure_missing(wanted: list[str], path: Path, jobs: int) -> None:
     done = stored(path)
     path.parent.mkdir(exist_ok=True)
     with ThreadPoolExecutor(jobs) as pool, path.open("a") as file:
-        for result in pool.map(partial(measured_alone, started), [name for name in wanted if name not in done]):
+        missing = [pool.submit(measured_alone, started, name) for name in wanted if name not in done]
+        for result in (each.result() for each in as_completed(missing)):
             file.write(json.dumps(asdict(result)) + "\n")
             file.flush()
             print(f"{result.scenario} ({result.accuracy}, {result.seconds:.0f} s): {result.said}", flush=True)
