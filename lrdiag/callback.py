@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -26,13 +27,15 @@ from lrdiag.evaluation.keeper import Display
 from lrdiag.inspection.images import GivenImages
 from lrdiag.record import folder as run_folder
 from lrdiag.report.report import Report, run_of
+from lrdiag.studying import not_studied
 from lrdiag.training.run_recorder import RunRecorder
 from lrdiag.watch import Watch
 
 if TYPE_CHECKING:
+    from lrdiag.diagnosis.study import Studied
     from lrdiag.evaluation.evaluator import Evaluated
     from lrdiag.rate.range_test import RangeTest
-    from lrdiag.record.facts import RangeTestFacts, Severity, TrainingSample
+    from lrdiag.record.facts import RangeTestFacts, Severity
     from lrdiag.vocabulary import AssetsName, Preprocessing
 
 
@@ -45,7 +48,6 @@ class _EvaluatedWeights(NamedTuple):
 
     weights: bytes
     evaluated: Evaluated
-    train_sample: TrainingSample | None
 
 
 class ReportingCallback(RunRecorder):
@@ -128,9 +130,10 @@ class ReportingCallback(RunRecorder):
             command=self._reporter.command,
             stop_on=self._stop_on,
         )
+        self._given = self._training_images(fit_arguments(self.model))
         batches, epochs = self.params.get("steps"), self.params.get("epochs")
         self._watch.begin(
-            self._training_images(fit_arguments(self.model)),
+            self._given,
             self._validation_images(),
             updates=batches * epochs // batches_per_update(self.model.optimizer) if batches and epochs else None,
             callbacks=self._beside,
@@ -190,7 +193,7 @@ class ReportingCallback(RunRecorder):
         if self._tensorboard:
             self._tensorboard.log_steps(self.learning_rates, self.losses)
         if self._every and self.last_epoch % self._every == 0:
-            self.write()
+            self.write(is_last=False)
         self._stop_if_interrupted()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
@@ -209,22 +212,23 @@ class ReportingCallback(RunRecorder):
         self.write(f"interrupted after {len(self.losses):,} steps, in epoch {self.epoch}", interrupted=True)
         raise KeyboardInterrupt
 
-    def write(self, stop_reason: str | None = None, *, interrupted: bool = False) -> None:
-        """Evaluates the model as it is now and writes its report."""
+    def write(self, stop_reason: str | None = None, *, interrupted: bool = False, is_last: bool = True) -> None:
+        """Evaluates the model as it is now and writes its report. Images and labels are studied for the last one."""
         stop_reason = stop_reason or self._watch.stop_reason
         training = self.training(stop_reason=stop_reason, interrupted=interrupted)
         self._stopwatch.note("training", training.seconds or 0.0)
         pause = Stopwatch()
-        evaluated, train_sample = self._evaluate()
+        evaluated = self._evaluate()
         self._watch.inspector.look_at_end()
         if interrupted or training.weights_epoch == self.last_epoch:  # otherwise another epoch, or none
             self._memory.add(max(1, self.last_epoch), evaluated)
+        studied = self._study(evaluated, interrupted=interrupted, is_last=is_last)
         with self._stopwatch.lap("report"), self._reporter.progress.stage("Writing the page"):
             report = self._reporter.report(
                 self.model,
                 evaluated,
                 training=training,
-                train_sample=train_sample,
+                studied=studied,
                 seconds=self._stopwatch.seconds(),
                 watched=self._memory.watched(),
                 notes=self._memory.notes,
@@ -242,16 +246,27 @@ class ReportingCallback(RunRecorder):
             self._tensorboard.log_report(self.report, self.last_epoch)
         self.paused += pause.seconds().total
 
-    def _evaluate(self) -> tuple[Evaluated, TrainingSample | None]:
+    def _evaluate(self) -> Evaluated:
         """Evaluates the model, unless it has the weights that were evaluated last."""
         weights = fingerprint(self.model)
         if self._evaluated is None or self._evaluated.weights != weights:
             with self._stopwatch.lap("predict_and_explain"):
                 keep_every_map = self._every is not None and not self._memory.notes
                 evaluated = self._reporter.evaluate(self._evaluator, keep_every_map=keep_every_map)
-                train_sample = self._reporter.train_sample(self._evaluator, self._watch.inspector.training)
-            self._evaluated = _EvaluatedWeights(weights, evaluated, train_sample)
-        return self._evaluated.evaluated, self._evaluated.train_sample
+            self._evaluated = _EvaluatedWeights(weights, evaluated)
+        return self._evaluated.evaluated
+
+    def _study(self, evaluated: Evaluated, *, interrupted: bool, is_last: bool) -> Studied:
+        """Studies images and labels, once training has come to its end. Before, only a few training images count."""
+        reporter, inspector, given = self._reporter, self._watch.inspector, self._given
+        if interrupted or not is_last:
+            few = inspector.training
+            given = None if given is None or few is None else replace(given, x=few.inputs, y=few.labels)
+        with self._stopwatch.lap("predict_and_explain"):
+            training = reporter.training_images(self._evaluator, evaluated, given, inspector.seen.training_data)
+        if interrupted or not is_last:
+            return not_studied("training was interrupted" if interrupted else "training goes on", training)
+        return reporter.studied(self._evaluator, evaluated, training)
 
     def _save(self, report: Report) -> None:
         report.save(self._folder, assets=self._assets, templates=self._templates, own=self._own)

@@ -15,12 +15,11 @@ from lrdiag.backend.engine import engine_name
 from lrdiag.data.class_names import ClassNames, chosen_names, names_carried_by, names_in_order
 from lrdiag.data.image_names import carried_files, given_files
 from lrdiag.data.inputs import GivenData, starts_alike, unpacked
-from lrdiag.data.sampling import random_subset
 from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.compare import refuse_other_images
 from lrdiag.diagnosis.gates import Gate, check, with_outcomes
-from lrdiag.diagnosis.scores import training_sample
-from lrdiag.errors import DataError, require_count
+from lrdiag.diagnosis.study import Studied
+from lrdiag.errors import require_count
 from lrdiag.evaluation.evaluator import Evaluated, Evaluator
 from lrdiag.inspection.images import GivenImages, Sample
 from lrdiag.inspection.inspector import Inspector
@@ -37,10 +36,10 @@ from lrdiag.record.facts import (
     RunFacts,
     Seconds,
     TrainingRun,
-    TrainingSample,
 )
-from lrdiag.record.observed import NOTHING, Inspection
+from lrdiag.record.observed import NOTHING, ImageSet, Inspection
 from lrdiag.report.report import Report, build_report, facts_of, run_of
+from lrdiag.studying import EvaluatedTrainingImages, evaluate_training_images, studied
 from lrdiag.training.history import training_of
 
 if TYPE_CHECKING:
@@ -51,9 +50,6 @@ if TYPE_CHECKING:
     from lrdiag.evaluation.keeper import Display
     from lrdiag.rate.range_test import RangeTest
     from lrdiag.vocabulary import Preprocessing
-
-
-TRAIN_SAMPLE = 2_000  # training images
 
 
 def diagnose(
@@ -165,29 +161,24 @@ def diagnose(
     clock = Stopwatch()
     inspector = Inspector(model, output)
     inspector.look_at_model()
-    if train_data is not None:
-        _look_at_data(inspector, train_data, (x, y))
+    given = None if train_data is None else GivenImages("the data of `train_data`", *unpacked(train_data)[:2])
+    if given is not None:
+        inspector.look_at_data(given, GivenImages("the test set", *unpacked((x, y))[:2]))
+        inspector.look_at_end()
     with clock.lap("predict_and_explain"):
         evaluator = reporter.evaluator(model)
         evaluated = reporter.evaluate(evaluator)
-        train_sample = reporter.train_sample(evaluator, inspector.training)
+        training_images = reporter.training_images(evaluator, evaluated, given, inspector.seen.training_data)
     inspector.look_at_layers(Sample(evaluator.first_images, None))
     report = reporter.report(
         model,
         evaluated,
         training=training,
-        train_sample=train_sample,
+        studied=reporter.studied(evaluator, evaluated, training_images),
         seconds=clock.seconds(),
         inspection=inspector.seen,
     )
     return reporter.compared(report)
-
-
-def _look_at_data(inspector: Inspector, train_data: Any, test_data: Any) -> None:
-    """Compares the training data with the test set, which is read twice then."""
-    training, test = unpacked(train_data)[:2], unpacked(test_data)[:2]
-    inspector.look_at_data(GivenImages("the data of `train_data`", *training), GivenImages("the test set", *test))
-    inspector.look_at_end()
 
 
 def require_steps(name: str, steps: int | None) -> None:
@@ -314,24 +305,31 @@ class Reporter:
             keep_every_map=keep_every_map,
         )
 
-    def train_sample(self, evaluator: Evaluator, sample: Sample | None = None) -> TrainingSample | None:
-        """Predicts a random sample of the training images in inference mode.
+    def training_images(
+        self, evaluator: Evaluator, evaluated: Evaluated, given: GivenImages | None, known: ImageSet | None
+    ) -> EvaluatedTrainingImages:
+        """Predicts training images with the trained model, see `evaluate_training_images`."""
+        return evaluate_training_images(
+            evaluator,
+            given,
+            known,
+            len(evaluated.predictions.labels),
+            output=self.output,
+            preprocess=self.preprocess,
+            class_names=self._known_names,
+            progress=self.progress,
+        )
 
-        Args:
-            evaluator: The evaluator of the model.
-            sample: The sample. It is drawn from `train` if there are training images.
-
-        Returns:
-            Accuracy and loss on the sample, or `None` without training images, or if their labels can't be used.
-        """
-        if len(self.train):
-            return training_sample(evaluator.predict(random_subset(self.train, TRAIN_SAMPLE, self.seed)))
-        if sample is None:
-            return None
-        try:
-            return training_sample(evaluator.predict(sample.inputs, sample.labels))
-        except DataError:  # findings name labels that don't fit
-            return None
+    def studied(self, evaluator: Evaluator, evaluated: Evaluated, training: EvaluatedTrainingImages) -> Studied:
+        """Studies images and labels."""
+        return studied(
+            evaluator,
+            evaluated,
+            training,
+            classes=self._names(evaluated.predictions.classes)[0],
+            files=self._files(evaluated.predictions.labels)[0],
+            progress=self.progress,
+        )
 
     def report(
         self,
@@ -339,7 +337,7 @@ class Reporter:
         evaluated: Evaluated,
         *,
         training: TrainingRun | None,
-        train_sample: TrainingSample | None = None,
+        studied: Studied,
         seconds: Seconds,
         watched: Watched | None = None,
         notes: tuple[str, ...] = (),
@@ -367,7 +365,7 @@ class Reporter:
             watched=watched,
             seed=self.seed,
             seconds=seconds,
-            train_sample=train_sample,
+            studied=studied,
             made_by=self.made_by,
             inspection=inspection,
             check_settings=self.check_settings,

@@ -185,10 +185,10 @@ class _JobCallback(ReportingCallback):
             return run
         return dataclasses.replace(run, weights_epoch=len(completed) or None, weights="")
 
-    def write(self, stop_reason: str | None = None, *, interrupted: bool = False) -> None:
+    def write(self, stop_reason: str | None = None, *, interrupted: bool = False, is_last: bool = True) -> None:
         """Saves the model, then evaluates it and writes the report."""
         self._job.save_model()
-        super().write(stop_reason, interrupted=interrupted)
+        super().write(stop_reason, interrupted=interrupted, is_last=is_last)
 
 
 def refuse_other_data(settings: Settings | DiagnoseSettings, base: Run | None, facts: DatasetFacts) -> None:

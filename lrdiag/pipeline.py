@@ -32,6 +32,7 @@ from lrdiag.record.facts import Diagnosis
 from lrdiag.report.report import Report
 from lrdiag.report.templates import html_environment
 from lrdiag.settings import DiagnoseSettings, LearningRate, Settings
+from lrdiag.studying import NO_TRAINING_IMAGES
 from lrdiag.training.fit import DEFAULT_RATES, compile_network, numerics
 from lrdiag.training.rates import RANGE_TEST_STEPS, sweep
 from lrdiag.vocabulary import AssetsName, FailOn, OptimizerName, ResizeName, ScheduleName
@@ -237,10 +238,11 @@ def diagnose_saved(
         with clock.lap("predict_and_explain"):
             evaluated = reporter.evaluate(evaluator)
         inspector.look_at_layers(Sample(evaluator.first_images, None))
+        studied = reporter.studied(evaluator, evaluated, NO_TRAINING_IMAGES)
         with clock.lap("report"), progress.stage("Writing the page"):
             training = earlier.training if earlier else None
             report = reporter.report(
-                model, evaluated, training=training, seconds=clock.seconds(), inspection=inspector.seen
+                model, evaluated, training=training, studied=studied, seconds=clock.seconds(), inspection=inspector.seen
             )
             report = reporter.compared(report)
             report.save(

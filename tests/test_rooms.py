@@ -25,6 +25,7 @@ FLOORS = (
     {"experiments"},
     {"diagnosis"},
     {"report"},
+    {"studying"},
     {"settings", "pipeline", "main_job", "diagnosing", "callback", "tensorboard", "testing", "watch", "checkup"},
     {"cli"},
 )

@@ -35,6 +35,14 @@ def parts(model: keras.Operation, prefix: str = "") -> Iterator[tuple[str, keras
         yield from parts(part, f"{prefix}{part.name}/")
 
 
+def kernel_of(layer: keras.Operation) -> keras.Variable | None:
+    """Returns the largest weight of a layer that has two axes or more, or `None`."""
+    own = [each for each in getattr(layer, "weights", ()) if len(each.shape) > 1 and "seed" not in each.name]
+    if isinstance(layer, keras.layers.Embedding):
+        return None
+    return max(own, key=lambda each: int(np.prod(each.shape)), default=None)
+
+
 def outputs_in_graph(model: keras.Model, layer: keras.Operation) -> list[Any]:
     """Returns the symbolic output of each call of `layer` in the graph of a Functional or Sequential model.
 

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from math import sqrt
 
 from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.evidence import Evidence
-from lrdiag.diagnosis.findings.checking import check_again
+from lrdiag.diagnosis.findings.answers import MOST_IMAGES
+from lrdiag.diagnosis.findings.checking import check_again, every_finding
+from lrdiag.diagnosis.findings.rules import RULES
 from lrdiag.errors import ComparisonError
 from lrdiag.intervals import Z, conclude, consistent, mcnemar
-from lrdiag.record.facts import ClassChange, Comparison, DatasetFacts, Diagnosis, SettingChange
+from lrdiag.record.data_facts import unpacked
+from lrdiag.record.facts import (
+    ClassChange,
+    Comparison,
+    DatasetFacts,
+    Diagnosis,
+    PairChange,
+    SettingChange,
+    SliceChange,
+)
+
+_MOST_PAIRS = 100
+_OF_COMPARISON = {rule.code for rule in RULES if "comparison" in rule.needs}
 
 
 def compare(base: Diagnosis, head: Diagnosis) -> Comparison:
@@ -31,6 +46,7 @@ def compare(base: Diagnosis, head: Diagnosis) -> Comparison:
     wrong_now = {mistake.index for mistake in head.misclassified.items}
     broken = [place for place, each in enumerate(head.misclassified.items) if each.index not in wrong_before]
     fixed = [each for each in base.misclassified.items if each.index not in wrong_now]
+    pairs = _pairs(base, head)
     p_value = mcnemar(len(broken), len(fixed))
     conclusion = conclude(len(fixed) - len(broken), p_value)
     low, high = consistent(paired_interval(len(broken), len(fixed), head.test.size), conclusion)
@@ -51,6 +67,11 @@ def compare(base: Diagnosis, head: Diagnosis) -> Comparison:
             for index, (before, now) in enumerate(zip(base.per_class, head.per_class, strict=True))
         ],
         changes=_changes(base, head),
+        pairs=[each for each in pairs if each.head > each.base][:_MOST_PAIRS],
+        pairs_compared=len(pairs),
+        slices=_slices(base, head),
+        new_findings=_not_in(base, head),
+        gone_findings=_not_in(head, base),
     )
 
 
@@ -113,6 +134,38 @@ def paired_interval(broken: int, fixed: int, size: int) -> tuple[float, float]:
     difference = better - worse
     margin = Z * sqrt((better + worse - difference**2) / (size + 2))
     return max(-1.0, difference - margin), min(1.0, difference + margin)
+
+
+def _pairs(base: Diagnosis, head: Diagnosis) -> list[PairChange]:
+    """The pairs of classes that are confused in one of the runs, those with the most added images first."""
+    before, now = (
+        {(each.index, each.true, each.predicted) for each in run.misclassified.items} for run in (base, head)
+    )
+    counts, gained, lost = (Counter(each[1:] for each in images) for images in (before, now - before, before - now))
+    changes = [
+        PairChange(*pair, counts[pair], counts[pair] + gained[pair] - lost[pair], gained[pair], lost[pair])
+        for pair in sorted({*counts, *gained})
+    ]
+    return sorted(changes, key=lambda each: each.base - each.head)
+
+
+def _slices(base: Diagnosis, head: Diagnosis) -> list[SliceChange]:
+    before = {mistake.index for mistake in base.misclassified.items}
+    now = [mistake.index for mistake in head.misclassified.items]
+    changes = []
+    for each in base.data.slices or []:
+        members = set(unpacked(each.members, base.test.size).tolist())
+        broken = [index for index in now if index in members and index not in before]
+        fixed = len((members & before) - set(now))
+        changed = each.wrong + len(broken) - fixed
+        changes.append(SliceChange(each.name, each.size, each.wrong, changed, len(broken), fixed, broken[:MOST_IMAGES]))
+    return changes
+
+
+def _not_in(other: Diagnosis, run: Diagnosis) -> list[str]:
+    """Codes of the errors and warnings of a run whose rule passed in the other one."""
+    passed = {check.code for check in other.checks if check.status == "passed"} - _OF_COMPARISON
+    return [each.code for each in every_finding(run) if each.severity != "note" and each.code in passed]
 
 
 def _changes(base: Diagnosis, head: Diagnosis) -> list[SettingChange]:

@@ -63,6 +63,17 @@ Need = Literal[
     "slices",
     "temperature",
 ]
+OF_IMAGES: tuple[Need, ...] = (
+    "test_images",
+    "training_images",
+    "suspects",
+    "copies",
+    "corrections",
+    "shortcuts",
+    "slices",
+    "temperature",
+)
+"""What a study of images and labels gives."""
 MISSING: dict[Need, str] = {
     "evaluation": "the model was not evaluated yet",
     "compiled": "the model is not compiled with a loss and an optimizer",

@@ -14,9 +14,11 @@ import numpy as np
 from keras import tree
 
 from lrdiag.data.inputs import LabelledBatches, labelled_batches, pieces
-from lrdiag.errors import LrdiagError, ModelError, require_count
+from lrdiag.errors import DataError, LrdiagError, ModelError, require_count
 from lrdiag.evaluation import agreement
 from lrdiag.evaluation.keeper import Display, Keeper, Sample
+from lrdiag.evaluation.table import MOST_TEST_IMAGES, TableBuilder
+from lrdiag.evaluation.training_images import ChosenImages, TrainingImages
 from lrdiag.evaluation.view import NO_MAPS, drawn_by, view_of
 from lrdiag.explain.batch_size import LARGEST_BATCH, images_at_once
 from lrdiag.explain.collector import Collector
@@ -32,6 +34,7 @@ from lrdiag.progress import SILENCE, Progress
 from lrdiag.record.agreement import Agreement
 from lrdiag.record.arrays import Heatmaps, Predictions
 from lrdiag.record.facts import HeatmapFacts, IndependentCheck
+from lrdiag.record.image_table import ImageTable
 from lrdiag.vocabulary import Preprocessing
 
 _FIRST = 64
@@ -57,6 +60,7 @@ class Evaluated:
             requested and available.
         notes: Sentences about the evaluation that a reader needs to interpret the figures.
         agreement: How the pass compares with `model.predict` and `model.evaluate`; `None` if it was not compared.
+        images: The table of the test images; `None` once it is forgotten.
     """
 
     predictions: Predictions
@@ -71,6 +75,7 @@ class Evaluated:
     every_map: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     agreement: Agreement | None = None
+    images: ImageTable | None = None
 
 
 class Evaluator:
@@ -172,6 +177,7 @@ class Evaluator:
         explain = self._explainer.explain if self._explainer else predictor.explain
         keeper = Keeper(display, preprocess, seed, fingerprint, self._view.pictures)
         collector = Collector(keep_every_map=keep_every_map)
+        table = TableBuilder("test", MOST_TEST_IMAGES)
         agreed: Agreement | None = None
         size = None if batches.labels is None else len(batches.labels)
         with progress.stage("Predicting and explaining", size, "images") as stage:
@@ -183,6 +189,7 @@ class Evaluator:
                 batch = self._view.of(explained)
                 keeper.keep(shown, batch)
                 collector.add(batch, labels)
+                table.add(shown.images, shown.inputs, batch.features)
                 stage.advance(len(labels))
         keeper.refuse_images_left_over()
         predictions = collector.predictions(predictor.opened)
@@ -203,6 +210,7 @@ class Evaluator:
             loss_takes_logits=takes_logits(predictor.opened.loss),
             agreement=agreed,
             every_map=collector.every_map(),
+            images=table.table(predictions),
             notes=(
                 *batches.notes,
                 *predictions.notes,
@@ -213,19 +221,46 @@ class Evaluator:
             ),
         )
 
-    def predict(self, x: Any, y: Any = None) -> Predictions:
-        """Predicts images in inference mode, without heatmaps: a sample of the training images, for example.
+    def tabulate(
+        self, chosen: ChosenImages, *, preprocess: Preprocessing | None = None, progress: Progress = SILENCE
+    ) -> TrainingImages:
+        """Predicts training images in inference mode, without heatmaps, and tabulates them.
 
         Args:
-            x: As in `evaluate`; all of it is predicted, batch by batch.
-            y: As in `evaluate`.
+            chosen: The images.
+            preprocess: As in `evaluate`.
+            progress: Progress listener.
 
         Raises:
             LrdiagError: If data or model cannot be used.
         """
-        batches = self._batches(x, y)
+        batches = self._batches(chosen.data, None)
         first = next(batches)
-        return self._open(first[0]).predict(chain([first], batches))
+        predictor = self._open(first[0])
+        keeper, reason = Keeper(None, preprocess, 0, "", self._view.pictures), None
+        table = TableBuilder("train", chosen.most)
+        scores, labels = [], []
+        with progress.stage("Predicting training images", chosen.most, "images") as stage:
+            for inputs, given in pieces(chain([first], batches), predictor.batch_size):
+                labels.append(predictor.opened.indices_of(given))
+                explained = predictor.explain(inputs, labels[-1])
+                scores.append(explained.scores)
+                if reason is None:
+                    try:
+                        shown = keeper.look(inputs, len(given))
+                        table.add(shown.images, shown.inputs, explained.features)
+                    except DataError as error:
+                        reason = f"the training images can't be shown ({error})"
+                stage.advance(len(given))
+                if sum(map(len, labels)) >= chosen.most:
+                    break
+        predictions = predictor.opened.predictions(np.concatenate(scores), np.concatenate(labels))
+        images = chosen.placed(table.table(predictions)) if reason is None else None
+        return TrainingImages(predictions, images, reason)
+
+    def scores(self, inputs: Any) -> np.ndarray:
+        """Returns logits of shape `(n, classes)` for inputs of the model. Call it after `evaluate`."""
+        return self._open(inputs).scores(inputs)
 
     def _batches(self, x: Any, y: Any) -> LabelledBatches:
         """Returns the batches of the data, which are cut where the model takes fewer images at once."""

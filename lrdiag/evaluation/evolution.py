@@ -27,7 +27,9 @@ class Checkpoint:
 
     def forget_images(self) -> None:
         """Deletes the images. The predictions and the small maps stay."""
-        self.evaluated = replace(self.evaluated, mistakes=self.evaluated.mistakes[:0].copy(), heatmaps=None)
+        self.evaluated = replace(
+            self.evaluated, mistakes=self.evaluated.mistakes[:0].copy(), heatmaps=None, images=None
+        )
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ class Collector:
         if self._every_map is not None and batch.every_map is not None:
             self._every_map.append(np.maximum(batch.every_map, 0).astype(np.float16))
         self._labels.append(labels)
-        self._batches.append(batch._replace(wrong=self._size + batch.wrong, every_map=None))
+        no_features = batch.features[:, :0]
+        self._batches.append(batch._replace(wrong=self._size + batch.wrong, every_map=None, features=no_features))
         self._size += len(labels)
 
     def predictions(self, opened: OpenedModel) -> Predictions:

@@ -26,6 +26,8 @@ class Explained(NamedTuple):
         true_maps: `float32` array of shape `(m, h, w)`: their signed maps for the true class.
         every_map: `float32` array of shape `(n, h, w)`: the signed map of every image for its predicted class, or
             `None` if the method explains misclassified images only.
+        features: `float32` array of shape `(n, d)`: the features of every image, see
+            `OpenedModel.scores_and_features`; `d` is 0 if the method does not return them.
     """
 
     scores: np.ndarray
@@ -33,6 +35,26 @@ class Explained(NamedTuple):
     predicted_maps: np.ndarray
     true_maps: np.ndarray
     every_map: np.ndarray | None
+    features: np.ndarray
+
+
+class Explanation(NamedTuple):
+    """What a method returns for a batch.
+
+    Attributes:
+        scores: `float32` array of shape `(n, classes)`.
+        maps: `float32` array of shape `(n, k, h, w)`.
+        features: `float32` array of shape `(n, d)`, or of no features.
+    """
+
+    scores: np.ndarray
+    maps: np.ndarray
+    features: np.ndarray
+
+    @classmethod
+    def without_features(cls, scores: np.ndarray, maps: np.ndarray) -> Explanation:
+        """Scores and maps alone."""
+        return cls(scores, maps, scores[:, :0])
 
 
 class Method(Protocol):
@@ -45,15 +67,12 @@ class Method(Protocol):
 
     in_one_pass: bool
 
-    def explain(self, inputs: Any, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def explain(self, inputs: Any, classes: np.ndarray) -> Explanation:
         """Scores of some images, and their maps for some classes.
 
         Args:
             inputs: The model's input for `n` images.
             classes: Integers of shape `(n, k)`: classes, or `PREDICTED`.
-
-        Returns:
-            Scores of shape `(n, classes)`, and maps of shape `(n, k, h, w)`, both `float32`.
         """
         ...
 
@@ -75,27 +94,27 @@ class Engine:
         """Scores of shape `(n, classes)`, from the pass of `explain_mistakes`: compiling another one takes seconds."""
         if not self._method.in_one_pass:
             return np.asarray(ops.convert_to_numpy(self._scores(inputs)))
-        return self._method.explain(inputs, np.full((_count(inputs), 2), PREDICTED))[0]
+        return self._method.explain(inputs, np.full((_count(inputs), 2), PREDICTED)).scores
 
     def maps(self, inputs: Any, classes: np.ndarray | None) -> np.ndarray:
         """Signed maps of one class for each image, by default the predicted class."""
         if classes is None:
             classes = np.full(_count(inputs), PREDICTED)
-        return self._method.explain(inputs, classes[:, np.newaxis])[1][:, 0]
+        return self._method.explain(inputs, classes[:, np.newaxis]).maps[:, 0]
 
     def explain_mistakes(self, inputs: Any, labels: np.ndarray) -> Explained:
         """Scores of every image, and signed maps of the misclassified images."""
         labels = np.asarray(labels, np.int64)
         if self._method.in_one_pass:
             both = np.stack([np.full_like(labels, PREDICTED), labels], axis=1)
-            scores, maps = self._method.explain(inputs, both)
+            scores, maps, features = self._method.explain(inputs, both)
             wrong = np.flatnonzero(predicted_classes(scores, np) != labels)
-            return Explained(scores, wrong, maps[wrong, 0], maps[wrong, 1], maps[:, 0])
+            return Explained(scores, wrong, maps[wrong, 0], maps[wrong, 1], maps[:, 0], features)
         scores = self.scores(inputs)
         predicted = predicted_classes(scores, np)
         wrong = np.flatnonzero(predicted != labels)
         maps = self._maps_of(inputs, wrong, np.stack([predicted, labels], axis=1))
-        return Explained(scores, wrong, maps[:, 0], maps[:, 1], None)
+        return Explained(scores, wrong, maps[:, 0], maps[:, 1], None, scores[:, :0])
 
     def _maps_of(self, inputs: Any, chosen: np.ndarray, classes: np.ndarray) -> np.ndarray:
         """Maps of some images of a batch, of shape `(m, k, h, w)`."""
@@ -105,7 +124,7 @@ class Engine:
         several = chosen if len(chosen) else np.arange(1)  # one image, to know the size of its maps
         mistakes = tree.map_structure(lambda array: ops.convert_to_numpy(array)[several], inputs)
         groups = slices((mistakes, classes[several]), _AT_ONCE)
-        maps = np.concatenate([self._method.explain(*group)[1] for group in groups])
+        maps = np.concatenate([self._method.explain(*group).maps for group in groups])
         self._sizes[shape] = maps.shape[1:]
         return maps[: len(chosen)]
 

@@ -12,7 +12,7 @@ from lrdiag.backend.base import Delta
 from lrdiag.backend.engine import engine
 from lrdiag.errors import ModelError
 from lrdiag.explain.arranging import arranged
-from lrdiag.explain.engine import scores_of, with_predicted
+from lrdiag.explain.engine import Explanation, scores_of, with_predicted
 from lrdiag.explain.floats import FloatImages
 from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.pictures import Picture
@@ -50,14 +50,15 @@ class Saliency:
         self._images = FloatImages(opened, self._pictures, self.name)
         self._run = engine().compiled(self._scores_and_sizes, opened.model)
 
-    def explain(self, inputs: Any, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def explain(self, inputs: Any, classes: np.ndarray) -> Explanation:
         """Scores and maps, as `Method.explain` describes.
 
         Raises:
             ModelError: If no gradient flows to the images.
         """
         scores, sizes = self._run(self._as_floats(inputs), classes)
-        return np.asarray(ops.convert_to_numpy(scores)), self._maps([ops.convert_to_numpy(each) for each in sizes])
+        maps = self._maps([ops.convert_to_numpy(each) for each in sizes])
+        return Explanation.without_features(np.asarray(ops.convert_to_numpy(scores)), maps)
 
     def _as_floats(self, inputs: Any) -> Any:
         if not self._images.score_alike(inputs):
@@ -117,7 +118,7 @@ class SmoothGrad(Saliency):
         super().__init__(opened, plan)
         self._scores = engine().compiled(opened, opened.model)
 
-    def explain(self, inputs: Any, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def explain(self, inputs: Any, classes: np.ndarray) -> Explanation:
         """Scores and maps, as `Method.explain` describes.
 
         Raises:
@@ -129,7 +130,7 @@ class SmoothGrad(Saliency):
         for copy in self._copies(self._as_floats(inputs)):
             _, sizes = self._run(copy, classes)
             totals = [total + ops.convert_to_numpy(each) for total, each in zip(totals, sizes, strict=True)]
-        return scores, self._maps([total / SMOOTH_SAMPLES for total in totals])
+        return Explanation.without_features(scores, self._maps([total / SMOOTH_SAMPLES for total in totals]))
 
     def _copies(self, inputs: Any) -> Iterator[Any]:
         """Yields `SMOOTH_SAMPLES` copies of the inputs with noise in the inputs with pictures."""

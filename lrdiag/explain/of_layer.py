@@ -11,7 +11,7 @@ from keras import ops
 
 from lrdiag.backend.engine import engine
 from lrdiag.explain.arranging import arranged
-from lrdiag.explain.engine import scores_of
+from lrdiag.explain.engine import Explanation, scores_of
 from lrdiag.explain.grids import grid_of
 from lrdiag.explain.model import OpenedModel
 from lrdiag.explain.paths import forward_of
@@ -35,20 +35,19 @@ class LayerGradients:
         self.in_one_pass = signed
         self._held = held_constant_in(opened) if plan.of_tokens else nullcontext
         self._grids = [grid_of(layer, opened) for layer in plan.called]
-        self._run = engine().compiled(self._scores_and_maps, opened.model)
+        self._run = engine().compiled(self._explained, opened.model)
 
-    def explain(self, inputs: Any, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Scores and maps, as `Method.explain` describes."""
-        scores, maps = map(ops.convert_to_numpy, self._run(inputs, classes))
-        return scores, maps
+    def explain(self, inputs: Any, classes: np.ndarray) -> Explanation:
+        """Scores, maps and features, as `Method.explain` describes."""
+        return Explanation(*map(ops.convert_to_numpy, self._run(inputs, classes)))
 
-    def _scores_and_maps(self, inputs: Any, classes: Any) -> tuple[Any, Any]:
-        forward = forward_of(self._opened, self._plan.layers)
+    def _explained(self, inputs: Any, classes: Any) -> tuple[Any, Any, Any]:
+        forward = forward_of(self._opened.scores_and_features, self._plan.layers)
         with self._held():
-            scores, features, gradients = engine().with_gradients(
-                forward, inputs, lambda scores: scores_of(scores, classes)
+            (scores, of_image), of_layer, gradients = engine().with_gradients(
+                forward, inputs, lambda outputs: scores_of(outputs[0], classes)
             )
-        return scores, ops.stack([self._map(features, of_class) for of_class in gradients], axis=1)
+        return scores, ops.stack([self._map(of_layer, of_class) for of_class in gradients], axis=1), of_image
 
     def _map(self, features: list[Any], gradients: list[Any]) -> Any:
         of_call = {}

@@ -21,7 +21,7 @@ from lrdiag.explain.pictures import pictures_of
 
 
 def forward_of(
-    scores_of: Callable[[Any], Any], layers: Sequence[keras.Operation]
+    model: Callable[[Any], Any], layers: Sequence[keras.Operation]
 ) -> Callable[[Any, Delta], tuple[Any, list[Any]]]:
     """The model as a function `(inputs, delta) -> (scores, features)`; `delta` is added to what the layers return.
 
@@ -29,7 +29,7 @@ def forward_of(
     on which it is the last call, and their sum counts no path twice.
 
     Args:
-        scores_of: Takes inputs and returns scores of shape `(n, classes)`; it calls the layers.
+        model: Takes inputs and returns scores of shape `(n, classes)`, perhaps with more; it calls the layers.
         layers: The layers to explain.
     """
 
@@ -41,7 +41,7 @@ def forward_of(
             return ops.stop_gradient(output) + delta(output)
 
         with exchanged(dict.fromkeys(layers, add_delta)):
-            return scores_of(inputs), features
+            return model(inputs), features
 
     return forward
 

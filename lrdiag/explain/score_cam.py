@@ -13,7 +13,7 @@ from keras import ops, tree
 from lrdiag.backend.engine import engine
 from lrdiag.data.inputs import slices
 from lrdiag.explain.arranging import arranged
-from lrdiag.explain.engine import with_predicted
+from lrdiag.explain.engine import Explanation, with_predicted
 from lrdiag.explain.floats import FloatImages, has_floats
 from lrdiag.explain.grids import grid_of
 from lrdiag.explain.model import OpenedModel
@@ -53,7 +53,7 @@ class ScoreCam:
             for pictures in set(self._calls.values())
         }
 
-    def explain(self, inputs: Any, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def explain(self, inputs: Any, classes: np.ndarray) -> Explanation:
         """Scores and maps, as `Method.explain` describes."""
         scores, *all_features = map(ops.convert_to_numpy, self._run(inputs))
         classes = with_predicted(classes, scores, np)
@@ -66,7 +66,7 @@ class ScoreCam:
             maps = np.einsum("nhwc,nkc->nkhw", features, self._weights(inputs, features, classes, pictures))
             of_call[call] = maps.reshape(-1, *maps.shape[2:])
         maps = np.maximum(ops.convert_to_numpy(arranged(self._plan, of_call)), 0)
-        return scores, maps.reshape(*classes.shape, *maps.shape[1:])
+        return Explanation.without_features(scores, maps.reshape(*classes.shape, *maps.shape[1:]))
 
     def _scores_and_features(self, inputs: Any) -> list[Any]:
         scores, features = forward_of(self._opened, self._plan.layers)(inputs, ops.zeros_like)

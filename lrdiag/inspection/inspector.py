@@ -11,13 +11,14 @@ import keras
 import numpy as np
 from keras import ops, tree
 
+from lrdiag.backend.graph import kernel_of
 from lrdiag.backend.inference import overrides, prepared, unnoticed
 from lrdiag.backend.probe import probe
 from lrdiag.explain.loss import compiled_loss, takes_logits, values_of
 from lrdiag.inspection.images import GivenImages, NotReadable, Sample, look_at, picture_of, search, shared_images
 from lrdiag.inspection.labels import classes_of
 from lrdiag.inspection.likeness import likeness
-from lrdiag.inspection.network import Observer, kernel_of, leaves, to_numpy
+from lrdiag.inspection.network import Observer, leaves, to_numpy
 from lrdiag.inspection.trial import NoTrial, try_updates
 from lrdiag.inspection.wiring import compiled, planned_rates, recovers
 from lrdiag.record.observed import NOTHING, Corrected, EpochState, Inspection, Layer, Scores, Start, Trial

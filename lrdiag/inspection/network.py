@@ -11,7 +11,7 @@ from keras import layers as kl
 from keras import ops, tree
 
 from lrdiag.backend.engine import engine
-from lrdiag.backend.graph import parts
+from lrdiag.backend.graph import kernel_of, parts
 from lrdiag.backend.tap import Call, all_calls
 from lrdiag.inspection.freshness import is_fresh
 from lrdiag.record.observed import GIVEN, UNKNOWN, Activity, Kernel, Layer
@@ -241,14 +241,6 @@ def _kernel(layer: keras.Operation, gradients: Mapping[int, np.ndarray | None]) 
         penalty_gradient=0.0 if pull is None else _rms(pull),
         data_gradient=None if gradient is None else _rms(gradient if pull is None else gradient - pull),
     )
-
-
-def kernel_of(layer: keras.Operation) -> keras.Variable | None:
-    """Returns the largest weight of a layer that has two axes or more, or `None`."""
-    own = [each for each in getattr(layer, "weights", ()) if len(each.shape) > 1 and "seed" not in each.name]
-    if isinstance(layer, kl.Embedding):
-        return None
-    return max(own, key=lambda each: int(np.prod(each.shape)), default=None)
 
 
 def penalty_gradient(variable: keras.Variable, values: np.ndarray) -> np.ndarray | None:

@@ -177,6 +177,21 @@ class Predictions:
             return np.full(len(self.labels), np.nan)
         return np.asarray(-self.log_probabilities[np.arange(len(self.labels)), self.labels])
 
+    def take(self, indices: np.ndarray) -> Predictions:
+        """The predictions for the images at `indices`, in that order."""
+
+        def taken(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[indices]
+
+        return Predictions(
+            taken(self.log_probabilities),
+            self.labels[indices],
+            taken(self.scores),
+            taken(self.own_losses),
+            self.loss_name,
+            self.notes,
+        )
+
     @property
     def misclassified(self) -> np.ndarray:
         """`int64` array: the indices of the images whose predicted class is wrong, ascending."""

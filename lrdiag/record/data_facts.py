@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from typing import Literal
+
+import numpy as np
 
 from lrdiag.record.image_table import Part
 
@@ -82,6 +85,19 @@ class Copy:
 
 
 @dataclass(frozen=True)
+class Groups:
+    """The group of each image, such as its patient, scene or lot; `""` for an image without one.
+
+    Attributes:
+        test: The groups of the test images, in the order of the set.
+        train: Those of the training images; empty if they are not known.
+    """
+
+    test: list[str]
+    train: list[str]
+
+
+@dataclass(frozen=True)
 class Copies:
     """Copies in and between the sets.
 
@@ -157,7 +173,11 @@ class Slice:
         error_high: Upper end.
         rest_size: Number of all other images.
         rest_wrong: Number of misclassified ones.
+        expected: The error on all other images of the same classes: that of a slice whose images are no harder.
         p_value: Corrected for the number of slices that were tried.
+        label: The class that all its images have, if the slice is a part of a class.
+        is_given: Whether the group is given, as a folder or a value of the metadata, and not found in the images.
+        members: Which images of the test set belong to it, as `unpacked` reads it.
     """
 
     name: str
@@ -168,7 +188,42 @@ class Slice:
     error_high: float
     rest_size: int
     rest_wrong: int
+    expected: float
     p_value: float
+    label: int | None = None
+    is_given: bool = False
+    members: str = ""
+
+    @property
+    def error(self) -> float:
+        """The share of its images that are misclassified."""
+        return self.wrong / self.size
+
+    @property
+    def excess(self) -> float:
+        """By how much its error is higher than expected."""
+        return self.error - self.expected
+
+
+def packed(indices: np.ndarray, size: int) -> str:
+    """Returns a subset of a set as text: one bit for each image, in base64.
+
+    Example:
+        >>> packed(np.array([1, 9]), 10), unpacked("QEA=", 10)
+        ('QEA=', array([1, 9]))
+
+    Args:
+        indices: Places of the images of the subset.
+        size: Number of images of the set.
+    """
+    bits = np.zeros(size, bool)
+    bits[indices] = True
+    return base64.b64encode(np.packbits(bits).tobytes()).decode()
+
+
+def unpacked(members: str, size: int) -> np.ndarray:
+    """Returns the places of the images of a subset that `packed` wrote: `int64`, ascending."""
+    return np.flatnonzero(np.unpackbits(np.frombuffer(base64.b64decode(members), np.uint8), count=size))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -44,3 +46,20 @@ class Experiments:
 
 
 NO_EXPERIMENTS = Experiments()
+
+Result = TypeVar("Result")
+
+
+def attempted(name: str, measure: Callable[[], Result], reasons: dict[str, str]) -> Result | None:
+    """Measures something. A defect of one measurement must not end a training run, so it becomes a reason.
+
+    Args:
+        name: The name of what is measured.
+        measure: Measures it.
+        reasons: Gets the reason if it fails.
+    """
+    try:
+        return measure()
+    except Exception as error:
+        reasons[name] = f"the measurement itself failed, which is a defect of lrdiag ({type(error).__name__}: {error})"
+        return None

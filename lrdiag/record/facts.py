@@ -476,6 +476,50 @@ class ClassChange:
 
 
 @dataclass(frozen=True)
+class PairChange:
+    """Images of class `true` that are predicted as class `predicted`, in the baseline and in this run.
+
+    Attributes:
+        true: True class.
+        predicted: Predicted class.
+        base: Number of images in the baseline.
+        head: Number of images in this run.
+        gained: Number of images that are confused so only in this run.
+        lost: Number of images that are confused so only in the baseline.
+    """
+
+    true: int
+    predicted: int
+    base: int
+    head: int
+    gained: int
+    lost: int
+
+
+@dataclass(frozen=True)
+class SliceChange:
+    """A slice of the baseline, evaluated in both runs.
+
+    Attributes:
+        name: Its name in the baseline.
+        size: Number of images.
+        base: Number of misclassified images in the baseline.
+        head: Number of misclassified images in this run.
+        broken: Number of images that only the baseline classifies correctly.
+        fixed: Number of images that only this run classifies correctly.
+        images: Indices of the broken images, at most 100, highest loss first.
+    """
+
+    name: str
+    size: int
+    base: int
+    head: int
+    broken: int
+    fixed: int
+    images: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class SettingChange:
     """A setting, a version or the commit that differs from the baseline; `None` if it is not set."""
 
@@ -504,6 +548,11 @@ class Comparison:
         fixed: Images that only this run classifies correctly: mistakes of the earlier run, highest loss first.
         classes: Recall of each class, before and after.
         changes: Settings, versions and commit that differ.
+        pairs: Confused pairs that have more images than in the baseline, most added images first; 100 at most.
+        pairs_compared: Number of pairs that are confused in one of the two runs.
+        slices: The slices of the baseline.
+        new_findings: Codes of errors and warnings of this run whose rule passed in the baseline.
+        gone_findings: Codes of errors and warnings of the baseline whose rule passes in this run.
     """
 
     base_model: str
@@ -519,6 +568,11 @@ class Comparison:
     fixed: list[Mistake]
     classes: list[ClassChange]
     changes: list[SettingChange]
+    pairs: list[PairChange] = field(default_factory=list)
+    pairs_compared: int = 0
+    slices: list[SliceChange] = field(default_factory=list)
+    new_findings: list[str] = field(default_factory=list)
+    gone_findings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class Section(NamedTuple):
 
 
 SECTIONS = (
-    Section("findings", "Findings", findings.build),
+    Section("findings", "Findings", findings.build, findings.PICTURES),
     Section("comparison", "Comparison", comparison.build, comparison.PICTURES),
     Section("learning-rate", "Learning rate", learning_rate.build),
     Section("training", "Training", training.build),

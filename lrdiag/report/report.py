@@ -16,6 +16,7 @@ from lrdiag.diagnosis.assemble import assemble, class_counts
 from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.evidence import Evidence, ModelLoss
 from lrdiag.diagnosis.findings.checking import check_all
+from lrdiag.diagnosis.study import Studied
 from lrdiag.record import folder as run_folder
 from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
 from lrdiag.record.facts import (
@@ -29,11 +30,11 @@ from lrdiag.record.facts import (
     RunFacts,
     Seconds,
     TrainingRun,
-    TrainingSample,
 )
 from lrdiag.record.observed import Inspection
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
+from lrdiag.report.pictures.exhibits import ExhibitPictures
 from lrdiag.report.pictures.layout import lay_out, lay_out_watched
 from lrdiag.report.tables import write_tables
 from lrdiag.report.write import write_page
@@ -184,7 +185,7 @@ def build_report(
     watched: Watched | None,
     seed: int,
     seconds: Seconds,
-    train_sample: TrainingSample | None,
+    studied: Studied,
     made_by: MadeBy,
     inspection: Inspection,
     check_settings: CheckSettings,
@@ -204,8 +205,7 @@ def build_report(
         watched: Some test images that were watched during training, or `None`.
         seed: Random seed for the choice of training images to show.
         seconds: Wall time of each stage.
-        train_sample: Figures of a sample of the training images in inference mode, from
-            `lrdiag.diagnosis.scores.training_sample`, or `None`.
+        studied: What is known of images and labels.
         made_by: The part of lrdiag that makes the report. It decides which remedies the findings name.
         inspection: What was observed of the model, its training data and its training run.
         check_settings: What differs from the table of rules.
@@ -225,14 +225,29 @@ def build_report(
         heatmaps=evaluated.heatmap_facts,
         run=run,
         evolution=None if watched is None else watched.facts,
-        train_sample=train_sample,
+        train_sample=studied.train_sample,
         made_by=made_by,
     )
     looked_at = inspection.training_data
-    facts = dataclasses.replace(facts, seconds=seconds, checked_data="" if looked_at is None else str(looked_at))
+    facts = dataclasses.replace(
+        facts, seconds=seconds, checked_data="" if looked_at is None else str(looked_at), data=studied.facts
+    )
     loss, agreement = _loss_of(evaluated), evaluated.agreement
-    evidence = Evidence(facts, predictions, heatmaps, evaluated.mistakes, loss, agreement, inspection)
-    diagnosis = check_all(evidence, settings=check_settings, known=known)
+    evidence = Evidence(
+        facts,
+        predictions,
+        heatmaps,
+        evaluated.mistakes,
+        loss,
+        agreement,
+        inspection,
+        test_images=studied.test_images,
+        training_images=studied.training_images,
+        changed=studied.changed,
+    )
+    exhibits = ExhibitPictures()
+    diagnosis = check_all(evidence, settings=check_settings, known=known, keep=exhibits.keep)
+    pictures |= exhibits.lay_out()
     return Report(Run(diagnosis, pictures), predictions, heatmaps, evaluated.mistakes, files, check_settings)
 
 

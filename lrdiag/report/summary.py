@@ -9,8 +9,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lrdiag import formats
-from lrdiag.record.facts import Diagnosis
-from lrdiag.report.sections import comparison, findings
+from lrdiag.record.facts import Diagnosis, Finding
+from lrdiag.report.sections import comparison, estimates, findings
 from lrdiag.report.sections.verdict import cautions, failed_gates, problem
 from lrdiag.report.sections.verdict import verdict_sentence as verdict_sentence
 from lrdiag.report.templates import CODE, FILTERS, templates_root
@@ -23,6 +23,7 @@ SECTIONS = ("findings", "baseline", "confused pairs", "classes", "settings")
 """Sections that may be left out if the summary is too long, most important first."""
 _ROWS = 5
 _CAUTIONS = 10
+_IMAGES = 5
 _MARKS = re.compile(r"[\\`*_\[\]<>#|~$&!]")
 _LINKS = re.compile(r"@|#(?=\d)|(?<=\bGH)-(?=\d)|:(?=//|[\w+-]+:)|www(?=\.)", re.IGNORECASE)
 
@@ -43,7 +44,7 @@ def render_summary(diagnosis: Diagnosis) -> str:
 
 def render_findings(diagnosis: Diagnosis) -> str:
     """Writes the findings as a list in Markdown, most severe first, with their effects."""
-    lines = _environment().get_template("findings.md.j2").render(findings=diagnosis.findings)
+    lines = _environment().get_template("findings.md.j2").render(findings=diagnosis.findings, first_images=first_images)
     return formats.plain(f"{findings.sentence(diagnosis)}\n\n{lines}")
 
 
@@ -58,6 +59,7 @@ def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
         "cautions": cautions(diagnosis)[:_CAUTIONS],
         "problem": problem(diagnosis),
         "sentence": verdict_sentence(diagnosis),
+        "estimates": estimates.sentence(diagnosis),
         "compared": compared,
         "conclusion": comparison.sentence(compared, diagnosis.test.accuracy) if compared else None,
         "interval": comparison.interval_text(compared) if compared else None,
@@ -71,8 +73,19 @@ def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
         "pairs": diagnosis.confused_pairs[:_ROWS],
         "findings_sentence": findings.sentence(diagnosis),
         "findings": diagnosis.findings,
+        "first_images": first_images,
         "checks": findings.checks(diagnosis),
     }
+
+
+def first_images(finding: Finding) -> str | None:
+    """The first images that a finding shows, in words, or `None` if it shows none."""
+    shown = [each.image for each in finding.exhibits if each.image]
+    if not shown:
+        return None
+    more = len(shown) - _IMAGES
+    first = ", ".join(findings.image_in_words(image) for image in shown[:_IMAGES])
+    return f"{first} and {more} more" if more > 0 else first
 
 
 def _change(before: float | None, now: float | None) -> float | None:

@@ -9,8 +9,10 @@ import keras
 import numpy as np
 import pytest
 
+from lrdiag.data.inputs import GivenData
 from lrdiag.errors import DataError, ModelError, SettingsError
 from lrdiag.evaluation.evaluator import Evaluator
+from lrdiag.evaluation.training_images import ChosenImages
 from lrdiag.explain import independent
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.explain.model import OpenedModel
@@ -94,12 +96,16 @@ def test_each_batch_is_checked_explained_and_kept_before_the_next_is_read(evalua
     assert events == ["read", "done 8", "read", "done 8", "read", "done 5"]
 
 
+def chosen(images: LabelledImages) -> ChosenImages:
+    return ChosenImages(GivenData(images), most=len(images))
+
+
 @pytest.mark.parametrize("head", ["feature-maps", "dense"])
 def test_images_are_predicted_in_inference_mode(head: str, net: keras.Model) -> None:
     """As the training images are, to compare their accuracy with that of the test images."""
     flat = keras.Sequential([keras.Input((8, 8, 3)), L.Dropout(0.9), L.Flatten(), L.Dense(3)])
     model = net if head == "feature-maps" else flat
-    predictions = Evaluator(model, batch_size=8).predict(TEST)
+    predictions = Evaluator(model, batch_size=8).tabulate(chosen(TEST)).predictions
     np.testing.assert_array_equal(predictions.predicted, model.predict(TEST.images, verbose=0).argmax(axis=1))
     np.testing.assert_array_equal(predictions.labels, TEST.labels)
 
@@ -109,7 +115,7 @@ def test_predictions_after_an_evaluation_reuse_the_opened_model(
 ) -> None:
     evaluated = evaluator.evaluate(TEST)
     monkeypatch.setattr(OpenedModel, "__init__", lambda *_: pytest.fail("opened again"))
-    predictions = evaluator.predict(TEST.images, TEST.labels)
+    predictions = evaluator.tabulate(chosen(TEST)).predictions
     np.testing.assert_allclose(predictions.log_probabilities, evaluated.predictions.log_probabilities, atol=1e-6)
 
 

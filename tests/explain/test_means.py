@@ -15,7 +15,9 @@ from lrdiag.record.arrays import LabelledImages
 
 def batch(maps: list[list[list[float]]], wrong: list[int], classes: int = 2) -> Explained:
     every, missed = np.array(maps, "float32"), np.array(wrong, int)
-    return Explained(np.zeros((len(maps), classes)), missed, every[missed], every[missed], every)
+    return Explained(
+        np.zeros((len(maps), classes)), missed, every[missed], every[missed], every, np.empty((len(maps), 0))
+    )
 
 
 def test_each_map_is_scaled_to_its_peak() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.exhibits import with_findings
 from fixtures.variants import changed, with_sheet, without_sheets
 
 from lrdiag.intervals import wilson
@@ -270,12 +271,18 @@ def _hostile() -> Run:
         run.diagnosis.misclassified.count,
         [dataclasses.replace(item, file=nasty) for item in run.diagnosis.misclassified.items],
     )
-    return changed(
+    run = changed(
         run, misclassified=misclassified, model=nasty, command=nasty, device=nasty, git_commit=nasty,
         settings={nasty: nasty}, versions={nasty: nasty}, range_test_note=nasty,
         dataset=dataclasses.replace(run.diagnosis.dataset, name=nasty, source=nasty, fallback=nasty),
-        findings=[Finding(nasty, "error", nasty, nasty, nasty)],
     )  # fmt: skip
+    run = with_findings(run, (nasty, "an effect"), noise(4), each=9, text=nasty)
+    finding, effect = run.diagnosis.findings
+    return changed(run, findings=[dataclasses.replace(finding, severity="error", effects=[effect])])
+
+
+def noise(count: int) -> np.ndarray:
+    return np.random.default_rng(4).integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
 
 
 def _many_classes() -> Run:

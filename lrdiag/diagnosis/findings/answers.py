@@ -15,8 +15,6 @@ MOST_IMAGES = 100
 """Most images that a finding names."""
 MOST_NAMES = 4
 """Most layers or weights that a finding names."""
-
-
 MOST_EXHIBITS = 24
 """Most exhibits of a finding."""
 
@@ -28,11 +26,22 @@ class Shown:
     Attributes:
         pictures: `uint8` arrays of shape `(height, width, 1 or 3)`: the image, and perhaps its heatmap, its copy, or
             the image after a change.
+
+    Raises:
+        ValueError: If a picture is something else.
     """
 
     image: ImageRef | None
     caption: str
     pictures: tuple[np.ndarray, ...] = ()
+
+    def __post_init__(self) -> None:
+        for each in self.pictures:
+            if each.dtype != np.uint8 or each.ndim != 3 or each.shape[2] not in (1, 3) or not each.size:
+                raise ValueError(
+                    "A picture must be a uint8 array of shape (height, width, 1 or 3). "
+                    f"Received: {each.dtype} of shape {each.shape}"
+                )
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Found:
 
     Attributes:
         severity: How severe this form of the problem is. `None` is the severity in the table of rules.
-        exhibits: Images that show the problem, most telling first; `MOST_EXHIBITS` at most.
+        exhibits: Images that show the problem, most telling first. The first `MOST_EXHIBITS` are shown.
     """
 
     title: str

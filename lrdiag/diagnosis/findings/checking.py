@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.evidence import Evidence, Need
-from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
+from lrdiag.diagnosis.findings.answers import MOST_EXHIBITS, Answer, Found, NotChecked, Passed
 from lrdiag.diagnosis.findings.rules import RULES, Rule
+from lrdiag.record.data_facts import Exhibit
 from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Known, Severity
 
 OLD_RUN = "lrdiag 0.1 did not record its checks"
@@ -17,6 +20,13 @@ TURNED_OFF = "turned off"
 FAILED = "the check itself failed, which is a defect of lrdiag"
 _CAUSES = ("error", "warning")
 """Severities of a finding that can explain others."""
+KeepPictures = Callable[[Sequence[np.ndarray]], list[int]]
+"""Keeps the pictures of an exhibit, and returns their cells in the sheet `findings`."""
+
+
+def without_pictures(_pictures: Sequence[np.ndarray]) -> list[int]:
+    """Keeps no pictures."""
+    return []
 
 
 def check_all(
@@ -26,6 +36,7 @@ def check_all(
     settings: CheckSettings = AS_IN_THE_TABLE,
     known: Mapping[str, Known] | None = None,
     now: Known = "after training",
+    keep: KeepPictures = without_pictures,
 ) -> Diagnosis:
     """Applies every rule.
 
@@ -35,12 +46,13 @@ def check_all(
         settings: What differs from the table of rules.
         known: When problems were found by earlier checks of the same run, by the code of the rule.
         now: When this check is made, for problems that no earlier check found.
+        keep: What keeps the pictures of the exhibits. By default, none are kept.
 
     Returns:
         The facts with the findings, most severe first, and with the result of every rule.
     """
     answers = {rule.code: _answer(rule, evidence, settings) for rule in rules}
-    found = _found(answers, rules, settings, known or {}, now)
+    found = _found(answers, rules, settings, known or {}, now, keep)
     return _recorded(evidence.facts, found, _checks(answers), rules)
 
 
@@ -171,6 +183,7 @@ def _found(
     settings: CheckSettings,
     known: Mapping[str, Known],
     now: Known,
+    keep: KeepPictures = without_pictures,
 ) -> list[Finding]:
     """A finding for each answer that found a problem, without effects."""
     return [
@@ -187,6 +200,9 @@ def _found(
             answer.why,
             known.get(rule.code, now),
             accepted=settings.accepted.get(rule.code),
+            exhibits=[
+                Exhibit(each.image, each.caption, keep(each.pictures)) for each in answer.exhibits[:MOST_EXHIBITS]
+            ],
         )
         for rule in rules
         if isinstance(answer := answers.get(rule.code), Found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from lrdiag.diagnosis.evidence import Evidence, given
-from lrdiag.diagnosis.findings.answers import MOST_IMAGES, Answer, Found, NotChecked, Passed
+from lrdiag.diagnosis.findings.answers import MOST_IMAGES, Answer, Found, NotChecked, Passed, images_where
 from lrdiag.diagnosis.findings.classes import FEWEST_OF_CLASS, Candidate, decisive
 from lrdiag.formats import count, percent, plural, points, probability, short
 from lrdiag.intervals import SIGNIFICANCE, mcnemar
@@ -62,3 +62,66 @@ def class_regression(evidence: Evidence, threshold: float) -> Answer:
         [each.index for each in broken if each.true == worst.index][:MOST_IMAGES],
         why="One class can become much worse although the overall accuracy hardly changes.",
     )
+
+
+def slice_regression(evidence: Evidence, threshold: float) -> Answer:
+    """The error on one slice of the baseline is far higher than it was: by more than `threshold`."""
+    changes = given(evidence.comparison).slices
+    if not changes:
+        return NotChecked("the baseline has no slices")
+    candidates = [
+        Candidate(index, (each.head - each.base) / each.size, _is_clear(each.broken, each.fixed, len(changes)))
+        for index, each in enumerate(changes)
+    ]
+    worst = decisive(candidates, threshold)
+    if worst is None or worst.value <= threshold:
+        return Passed(None if worst is None else worst.value, threshold)
+    change = changes[worst.index]
+    if not worst.clear:
+        return NotChecked(f"{plural(change.size, 'image')} are too few", worst.value, threshold)
+    return Found(
+        f"One group of images is worse than in the baseline: {short(change.name, 80)}.",
+        f"Of its {plural(change.size, 'image')}, {percent(change.base / change.size)} were misclassified before and "
+        f"{percent(change.head / change.size)} are now: {count(change.broken)} became misclassified and "
+        f"{count(change.fixed)} became correct.",
+        "Look at its broken images in the comparison, and at what changed in the data or the settings.",
+        worst.value,
+        threshold,
+        change.images,
+        why="A group on which the model was weak already can become much worse although the accuracy hardly changes.",
+    )
+
+
+def pair_regression(evidence: Evidence, threshold: float) -> Answer:
+    """One class is predicted as another one more often than in the baseline: more by a share above `threshold`."""
+    comparison, facts = given(evidence.comparison), evidence.facts
+    candidates = []
+    for index, each in enumerate(comparison.pairs):
+        support = facts.per_class[each.true].support
+        if support >= FEWEST_OF_CLASS:
+            clear = _is_clear(each.gained, each.lost, comparison.pairs_compared)
+            candidates.append(Candidate(index, (each.head - each.base) / support, clear))
+    worst = decisive(candidates, threshold)
+    if worst is None or worst.value <= threshold:
+        return Passed(None if worst is None else worst.value, threshold)
+    change = comparison.pairs[worst.index]
+    support = facts.per_class[change.true].support
+    if not worst.clear:
+        return NotChecked(f"{plural(support, 'image')} of a class are too few", worst.value, threshold)
+    names = facts.dataset.classes
+    return Found(
+        f"“{short(names[change.true])}” is predicted as “{short(names[change.predicted])}” more often than in the "
+        "baseline.",
+        f"{count(change.head)} of {plural(support, 'image')} are confused so, and {count(change.base)} were before: "
+        f"{count(change.gained)} were added and {count(change.lost)} are no longer.",
+        "Look at these images in the report, and at what changed in the training images or labels of the two classes.",
+        worst.value,
+        threshold,
+        images_where(facts, lambda mistake: (mistake.true, mistake.predicted) == (change.true, change.predicted)),
+        why="The model tells two classes apart less well than before, which the accuracy alone does not show.",
+    )
+
+
+def _is_clear(worse: int, better: int, compared: int) -> bool:
+    """Whether chance does not explain a change, if so many were compared."""
+    return mcnemar(worse, better) < SIGNIFICANCE / compared

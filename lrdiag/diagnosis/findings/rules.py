@@ -13,6 +13,7 @@ from lrdiag.diagnosis.evidence import Need
 from lrdiag.diagnosis.findings import (
     classes,
     comparison,
+    confidence,
     course,
     data,
     label_errors,
@@ -23,6 +24,7 @@ from lrdiag.diagnosis.findings import (
     rate,
     regularization,
     signal,
+    slices,
     start,
     structure,
     time,
@@ -277,6 +279,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "class-regression", "warning", "comparison", comparison.class_regression, needs=("comparison",), threshold=0.10
     ),
+    Rule(
+        "slice-regression", "warning", "comparison", comparison.slice_regression, needs=("comparison",), threshold=0.10
+    ),
+    Rule("pair-regression", "warning", "comparison", comparison.pair_regression, needs=("comparison",), threshold=0.05),
     Rule("skipped-files", "warning", "data", data.skipped_files, needs=("evaluation",)),
     Rule("narrow-range", "warning", "data", data.narrow_range, needs=("evaluation",), threshold=1 / 16),
     Rule("no-heatmaps", "warning", "misclassified", model.no_heatmaps, needs=("evaluation",)),
@@ -291,8 +297,29 @@ RULES: tuple[Rule, ...] = (
         explained_by=(*_NAMED, *_BROKEN, "class-order", "wrong-labels", "label-noise", "overfitting"), threshold=1.1,
     ),
     Rule(
+        "overconfident", "warning", "confidence", confidence.overconfident, needs=("evaluation", "predictions"),
+        explained_by=(*_NAMED, *_BROKEN, *_USELESS, "metric-mismatch", "label-noise", "overfitting", "past-best-epoch"),
+        threshold=0.10,
+    ),
+    Rule(
+        "underconfident", "warning", "confidence", confidence.underconfident, needs=("evaluation", "predictions"),
+        explained_by=(*_NAMED, *_BROKEN, *_USELESS, "label-noise"), threshold=0.10,
+    ),
+    Rule(
+        "one-threshold", "warning", "confidence", confidence.one_threshold, needs=("evaluation", "predictions"),
+        explained_by=_OF_CLASSES, threshold=0.05,
+    ),
+    Rule(
+        "never-predicted-class", "warning", "classes", confidence.never_predicted_class, needs=("evaluation",),
+        explained_by=_OF_CLASSES,
+    ),
+    Rule(
+        "weak-slice", "warning", "misclassified", slices.weak_slice, needs=("evaluation", "slices"),
+        explained_by=_USELESS, threshold=0.15,
+    ),
+    Rule(
         "weak-class", "warning", "classes", classes.weak_class, needs=("evaluation",),
-        explained_by=_OF_CLASSES, threshold=0.15,
+        explained_by=(*_OF_CLASSES, "never-predicted-class"), threshold=0.15,
     ),
     Rule(
         "over-predicted-class", "warning", "classes", classes.over_predicted_class, needs=("evaluation",),

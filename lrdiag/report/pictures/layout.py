@@ -8,13 +8,11 @@ import numpy as np
 
 from lrdiag.record.arrays import Heatmaps, LabelledImages, MeanHeatmaps, Predictions
 from lrdiag.record.pictures import FILES, LARGEST_SIDE, Pictures, Sheet, SheetName, shrunk
-from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, image_sheet, padding_of
+from lrdiag.report.pictures.sheets import SMALL_SIDE, difference_sheet, heatmap_sheet, image_sheet, padding_of
 
 SAMPLES_PER_CLASS = 10
 _SAMPLES = 400
 """Approximate number of training images that are shown if there are many classes. At least one of each class."""
-_SMALL_SIDE = 62
-"""Pixels of the longer side of an image if there are many. With its padding, it fills whole blocks of WebP."""
 _MOST_PIXELS = 25_000_000
 """Maximum number of pixels on a sheet of images: about seven megabytes."""
 _MOST_TILES = 10_000
@@ -46,7 +44,7 @@ def lay_out(
     chosen = _choose_samples(train.labels, predictions.classes, seed)
     if len(chosen):
         images = [train.images[index] for index in chosen]
-        pictures.add("samples", image_sheet(images, FILES["samples"], _SMALL_SIDE))
+        pictures.add("samples", image_sheet(images, FILES["samples"], SMALL_SIDE))
     return pictures
 
 
@@ -91,7 +89,7 @@ def _lay_out_mistakes(
 
 def _room(count: int, height: int, width: int) -> tuple[int, int]:
     """Returns the side that images are scaled down to, and the number of images that fit on a page."""
-    for side in (LARGEST_SIDE, _SMALL_SIDE):
+    for side in (LARGEST_SIDE, SMALL_SIDE):
         small = shrunk(height, width, side)
         padding = 2 * padding_of(*small)
         most = min(_MOST_TILES, _MOST_PIXELS // ((small[0] + padding) * (small[1] + padding)))

@@ -17,6 +17,8 @@ from lrdiag.record.pictures import LARGEST_SIDE, Sheet, scaled_down, shrunk
 
 SHARP_SIDE = 48
 """Images up to this side are shown pixel by pixel, at twice their size or more."""
+SMALL_SIDE = 62
+"""Pixels of the longer side of an image if there are many. With its padding, it fills whole blocks of WebP."""
 _WEBP_LIMIT = 16_383
 _WEBP_BLOCK = 16
 _QUALITY = 78
@@ -24,15 +26,19 @@ _MAP_PADDING = 1
 _LEVELS = 64
 
 
-def image_sheet(images: Sequence[np.ndarray] | np.ndarray, file: str, side: int = LARGEST_SIDE) -> tuple[Sheet, bytes]:
+def image_sheet(
+    images: Sequence[np.ndarray] | np.ndarray, file: str, side: int = LARGEST_SIDE, quality: int = _QUALITY
+) -> tuple[Sheet, bytes]:
     """Lays images side by side in one WebP file.
 
     Larger images are scaled down to `side` pixels, and further if the file could not hold them all.
 
     Args:
         images: `uint8` arrays of one shape `(height, width, channels)`, or one array of all, grey or RGB; one or more.
+            RGBA images keep their transparency.
         file: Name of the file.
         side: Pixels of the longer side of an image at most.
+        quality: Quality of WebP, 0–100.
 
     Returns:
         The sheet and the content of its file.
@@ -40,12 +46,13 @@ def image_sheet(images: Sequence[np.ndarray] | np.ndarray, file: str, side: int 
     from PIL import Image
 
     columns = _columns(len(images))
-    height, width = images[0].shape[:2]
+    height, width, channels = images[0].shape
     height, width = shrunk(height, width, min(side, _WEBP_LIMIT // columns - 2))
     padding = padding_of(height, width)
-    cells = np.stack([np.broadcast_to(scaled_down(image, height, width), (height, width, 3)) for image in images])
+    shape = (height, width, max(channels, 3))
+    cells = np.stack([np.broadcast_to(scaled_down(image, height, width), shape) for image in images])
     encoded = BytesIO()
-    Image.fromarray(_lay_out(cells, columns, padding)).save(encoded, "WEBP", quality=_QUALITY, method=4)
+    Image.fromarray(_lay_out(cells, columns, padding)).save(encoded, "WEBP", quality=quality, method=4)
     return Sheet(file, len(cells), columns, width, height, padding), encoded.getvalue()
 
 

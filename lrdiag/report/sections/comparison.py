@@ -74,6 +74,8 @@ class Beside:
         classes: The classes, largest loss of recall first.
         classes_left_out: Number of classes that are not listed because they changed less.
         changes: Settings that differ: name, value in the baseline, value in this run.
+        new_findings: Codes of errors and warnings that the baseline does not have.
+        gone_findings: Codes of errors and warnings that only the baseline has.
         broken: Images that only the baseline classifies correctly.
         fixed: Images that only this run classifies correctly.
         axis: Lower and upper end of the line that shows recall.
@@ -87,6 +89,8 @@ class Beside:
     classes: list[ClassRow]
     classes_left_out: int
     changes: list[tuple[str, str, str]]
+    new_findings: list[str]
+    gone_findings: list[str]
     broken: Gallery
     fixed: Gallery
     axis: tuple[float, float]
@@ -113,6 +117,8 @@ def build(run: Run) -> Beside | None:
         classes=listed,
         classes_left_out=len(rows) - len(listed),
         changes=changes(comparison),
+        new_findings=comparison.new_findings,
+        gone_findings=comparison.gone_findings,
         broken=_broken(run, comparison),
         fixed=_fixed(run, comparison),
         axis=_axis(listed),

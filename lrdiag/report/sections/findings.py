@@ -7,12 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.diagnosis.findings.checking import OLD_RUN, recorded_checks
+from lrdiag.diagnosis.findings.checking import OLD_RUN, every_finding, recorded_checks
+from lrdiag.errors import RunFolderError
+from lrdiag.record.data_facts import Exhibit, ImageRef
 from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Run
+from lrdiag.record.image_table import Part
+from lrdiag.record.pictures import Pictures, SheetName
 from lrdiag.report.documentation import how_detected
+from lrdiag.report.pictures.tiles import Layer, layer
 
+PICTURES: tuple[SheetName, ...] = ("findings",)
 MOST_OPEN = 7
 """Most findings that are open on the page. The others are folded."""
+EXHIBITS_OPEN = 8
+"""Most exhibits of a finding that are open on the page. The others are folded."""
+PARTS: dict[Part, str] = {"test": "test", "train": "training"}
+"""The sets in words."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,38 @@ class Checks:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """An exhibit of a finding.
+
+    Attributes:
+        caption: One line.
+        image: The image in words, with its index; empty if the pictures belong to no single image.
+        file: Its file, or `None`.
+        places: Column and row of each picture in its sheet.
+    """
+
+    caption: str
+    image: str
+    file: str | None
+    places: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The exhibits of a finding, most telling first.
+
+    Attributes:
+        open: Those that are open on the page.
+        folded: The others.
+        width: Most pictures of one exhibit. They lie side by side.
+    """
+
+    open: list[Figure]
+    folded: list[Figure]
+    width: int
+
+
+@dataclass(frozen=True)
 class Findings:
     """The findings, most severe first, and the other checks.
 
@@ -41,6 +83,8 @@ class Findings:
         accepted: Findings that the settings accept.
         how_detected: How each problem is detected, by the code of its rule.
         checks: The checks without a finding.
+        figures: The exhibits of each finding and each effect that has some, by the code of its rule.
+        sheet: The sheet of their pictures, or `None`.
     """
 
     sentence: str
@@ -49,11 +93,13 @@ class Findings:
     accepted: list[Finding]
     how_detected: dict[str, str]
     checks: Checks
+    figures: dict[str, Figures]
+    sheet: Layer | None
 
 
 def build(run: Run) -> Findings:
     """Lists findings and checks as the facts have them."""
-    found = run.diagnosis.outstanding
+    found, sheet = run.diagnosis.outstanding, run.pictures.sheets.get("findings")
     return Findings(
         sentence(run.diagnosis),
         found[:MOST_OPEN],
@@ -61,7 +107,40 @@ def build(run: Run) -> Findings:
         accepted_findings(run.diagnosis),
         how_detected() if run.diagnosis.findings else {},
         checks(run.diagnosis),
+        _figures(run),
+        layer(run.pictures, sheet) if sheet else None,
     )
+
+
+def _figures(run: Run) -> dict[str, Figures]:
+    figures = {}
+    for finding in every_finding(run.diagnosis):
+        shown = [_figure(each, run.pictures) for each in finding.exhibits]
+        if shown:
+            width = max(len(each.places) for each in shown)
+            figures[finding.code] = Figures(shown[:EXHIBITS_OPEN], shown[EXHIBITS_OPEN:], width)
+    return figures
+
+
+def _figure(exhibit: Exhibit, pictures: Pictures) -> Figure:
+    image = exhibit.image
+    places = [_place(cell, pictures) for cell in exhibit.cells]
+    return Figure(exhibit.caption, image_in_words(image) if image else "", image.file if image else None, places)
+
+
+def image_in_words(image: ImageRef) -> str:
+    """An image in words: `test image 123`."""
+    return f"{PARTS[image.part]} image {image.index}"
+
+
+def _place(cell: int, pictures: Pictures) -> tuple[int, int]:
+    sheet = pictures.sheets.get("findings")
+    if sheet is None or not 0 <= cell < sheet.count:
+        raise RunFolderError(
+            "The pictures of a finding must be in the sheet of the findings. Make the run again. "
+            f"Received: picture {cell} of {sheet.count if sheet else 0}"
+        )
+    return sheet.place(cell)
 
 
 def accepted_findings(diagnosis: Diagnosis) -> list[Finding]:

@@ -9,7 +9,7 @@ from lrdiag.diagnosis.findings.checking import cause_of
 from lrdiag.diagnosis.gates import describe
 from lrdiag.diagnosis.pairs import worst_pair
 from lrdiag.record.facts import Diagnosis, Finding, Run, Score, TrainingRun
-from lrdiag.report.sections import comparison
+from lrdiag.report.sections import comparison, estimates
 from lrdiag.vocabulary import ENGINES
 
 IMBALANCED = 2
@@ -41,6 +41,7 @@ class Verdict:
         cautions: Further reasons not to trust the run.
         figures: A few numbers: name, value and detail.
         notes: Sentences about how the model was evaluated.
+        estimates: The accuracy without some of the test images, in words, or `None`.
     """
 
     problem: Finding | None
@@ -51,6 +52,7 @@ class Verdict:
     cautions: list[Caution]
     figures: list[tuple[str, str, str]]
     notes: list[str]
+    estimates: str | None
 
 
 def build(run: Run) -> Verdict:
@@ -66,6 +68,7 @@ def build(run: Run) -> Verdict:
         cautions=cautions(diagnosis),
         figures=_figures(diagnosis),
         notes=diagnosis.notes,
+        estimates=estimates.sentence(diagnosis),
     )
 
 

@@ -25,6 +25,7 @@ from lrdiag.diagnosis.findings.checking import (
     with_settings,
 )
 from lrdiag.diagnosis.findings.rules import RULES, Rule
+from lrdiag.record.data_facts import DataFacts
 from lrdiag.record.facts import Check, Diagnosis, Epoch, Finding, Severity
 from lrdiag.record.folder import to_json
 from lrdiag.record.observed import Inspection
@@ -135,8 +136,10 @@ def test_every_piece_of_evidence_can_be_missing_and_given(need: str) -> None:
     facts = facts_of(SOUND, training=None, range_test=None)
     assert Evidence(None if need == "evaluation" else facts).lacks(need)
     assert Evidence().reason(need) == MISSING[need]
-    full = facts_of(SOUND, train_sample=sample(1, 2), comparison="a comparison")
-    other = {name: "given" for name in ("predictions", "heatmaps", "mistakes", "loss", "agreement")}
+    studied = DataFacts(**{field.name: "given" for field in dataclasses.fields(DataFacts)})
+    full = facts_of(SOUND, train_sample=sample(1, 2), comparison="a comparison", data=studied)
+    names = ("predictions", "heatmaps", "mistakes", "loss", "agreement", "test_images", "training_images")
+    other = dict.fromkeys(names, "given")
     observed = Inspection(**{field.name: "given" for field in dataclasses.fields(Inspection)})
     assert not Evidence(full, **other, inspection=observed).lacks(need)
 

@@ -1,0 +1,28 @@
+"""Makes all experiments with a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from lrdiag.record.experiments import Experiments
+from lrdiag.record.image_table import ImageTable
+
+Scores = Callable[[np.ndarray], np.ndarray]
+"""Takes inputs of the model for `n` images, and returns logits of shape `(n, classes)`."""
+
+
+def experiment(scores: Scores, test: ImageTable, training: ImageTable | None, classes: Sequence[str]) -> Experiments:
+    """Makes all experiments for which there are inputs.
+
+    Args:
+        scores: The model.
+        test: The test images.
+        training: The training images, or `None`.
+        classes: Name of each class.
+    """
+    if test.inputs is None:
+        reason = "the model does not take single images in the form that is shown"
+        return Experiments(reasons=dict.fromkeys(("corrections", "shortcuts"), reason))
+    return Experiments()
