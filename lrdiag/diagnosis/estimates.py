@@ -17,7 +17,7 @@ _PROBABLE = 0.5
 
 
 def estimates_of(predictions: Predictions, suspects: Sequence[Suspect] | None, copies: Copies | None) -> list[Estimate]:
-    """Estimates the accuracy without test images whose labels are probably wrong, and without copies of training images.
+    """Estimates the accuracy without suspected label errors, and without copies of training images.
 
     The first estimate is optimistic, because the suspects are chosen with the help of the predictions. The second is
     not given if there are more copies than `Copies.pairs` lists.

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from lrdiag.record.experiments import Experiments
+from lrdiag.experiments.corrections import try_corrections
+from lrdiag.record.experiments import Experiments, attempted
 from lrdiag.record.image_table import ImageTable
 
 Scores = Callable[[np.ndarray], np.ndarray]
@@ -25,4 +26,9 @@ def experiment(scores: Scores, test: ImageTable, training: ImageTable | None, cl
     if test.inputs is None:
         reason = "the model does not take single images in the form that is shown"
         return Experiments(reasons=dict.fromkeys(("corrections", "shortcuts"), reason))
-    return Experiments()
+    reasons: dict[str, str] = {}
+    corrections, changed = attempted("corrections", lambda: try_corrections(scores, test, training), reasons) or (
+        None,
+        {},
+    )
+    return Experiments(corrections=corrections, changed=changed, reasons=reasons)

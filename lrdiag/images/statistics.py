@@ -32,7 +32,7 @@ def statistics_of(pictures: np.ndarray) -> ImageStatistics:
         low=flat.min(axis=(1, 2)).astype(np.float32),
         high=flat.max(axis=(1, 2)).astype(np.float32),
         saturation=_saturation(flat),
-        sharpness=_laplacian(values).std(axis=(1, 2)),
+        sharpness=laplacian(values).std(axis=(1, 2)),
         channels=channels,
         deviations=np.sqrt(np.maximum(squares - channels**2, 0)),
     )
@@ -44,7 +44,7 @@ def _saturation(flat: np.ndarray) -> np.ndarray:
     return np.asarray((flat.max(axis=2) - flat.min(axis=2)).mean(axis=1, dtype=np.float32))
 
 
-def _laplacian(values: np.ndarray) -> np.ndarray:
+def laplacian(values: np.ndarray) -> np.ndarray:
     """The sum of the four neighbours minus four times the value; edges are repeated."""
     padded = np.pad(values, ((0, 0), (1, 1), (1, 1)), mode="edge")
     neighbours = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1] + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]
