@@ -10,7 +10,7 @@ import numpy as np
 
 from lrdiag import opencv
 from lrdiag.experiments.changes import Change, Overlay, Paste, Stretch
-from lrdiag.experiments.interventions import MOST, InputImages
+from lrdiag.experiments.interventions import InputImages
 from lrdiag.experiments.places import place_of, place_of_pattern
 from lrdiag.experiments.scale import Scale
 from lrdiag.images.marks import Marks, find_marks

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from lrdiag.experiments.shortcuts import find_shortcuts
 from lrdiag.record.experiments import Experiments
 from lrdiag.record.image_table import ImageTable
 
@@ -25,4 +26,5 @@ def experiment(scores: Scores, test: ImageTable, training: ImageTable | None, cl
     if test.inputs is None:
         reason = "the model does not take single images in the form that is shown"
         return Experiments(reasons=dict.fromkeys(("corrections", "shortcuts"), reason))
-    return Experiments()
+    shortcuts, changed = find_shortcuts(scores, test, training, classes)
+    return Experiments(shortcuts=shortcuts, changed=changed)

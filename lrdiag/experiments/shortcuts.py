@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lrdiag.experiments.candidates import FEWEST, Candidate, Family, Sources, families, standing_out
-from lrdiag.experiments.interventions import MOST, Effect, InputImages, measure
+from lrdiag.experiments.interventions import Effect, InputImages, measure
 from lrdiag.experiments.scale import Scale, scale_of
 from lrdiag.formats import short
 from lrdiag.images.choosing import sample
@@ -28,6 +28,8 @@ RIVALS = 3
 """Candidates of other classes that a candidate is compared with."""
 MOST_PLACES = 20_000 * 32 * 32
 """Most places of pictures that are searched."""
+BATCH = 256
+"""Images that the model gets at once."""
 EXAMPLES = 8
 """Images that show a shortcut, of each kind."""
 
@@ -119,7 +121,14 @@ def _prepare(
         scale_of(source.pictures[source.input_rows], inputs.values),
         classes,
     )
-    return _Search(lambda images: scores(images.reshape(-1, *shape)), receivers, sources)
+    return _Search(lambda images: _in_batches(scores, images.reshape(-1, *shape)), receivers, sources)
+
+
+def _in_batches(scores: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray) -> np.ndarray:
+    """Scores in batches of one size, as the model is compiled for each size anew."""
+    size = -(-len(inputs) // BATCH) * BATCH
+    padded = inputs[np.arange(size) % len(inputs)]
+    return np.concatenate([scores(padded[start : start + BATCH]) for start in range(0, size, BATCH)])[: len(inputs)]
 
 
 def _images(table: ImageTable) -> InputImages | None:
@@ -193,9 +202,7 @@ def _examples(
     lost = np.flatnonzero(after[len(put) :] != candidate.label)[:EXAMPLES]
     return [
         *_changed(scale, test, search.receivers, receivers[turned], put[turned], after[turned], classes),
-        *_changed(
-            scale, source, search.sources.inputs, carriers[lost], removed[lost], after[len(put) + lost], classes
-        ),
+        *_changed(scale, source, search.sources.inputs, carriers[lost], removed[lost], after[len(put) + lost], classes),
     ]
 
 
