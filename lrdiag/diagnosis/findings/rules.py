@@ -25,6 +25,7 @@ from lrdiag.diagnosis.findings import (
     rate,
     regularization,
     shift,
+    shortcuts,
     signal,
     slices,
     start,
@@ -301,6 +302,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "at-chance", "error", "confusion", predictions.at_chance, needs=("evaluation",),
         explained_by=(*_NAMED, *_BROKEN, *_USELESS[:5]),
+    ),
+    Rule(
+        "shortcut", "error", "misclassified", shortcuts.shortcut, needs=("evaluation", "shortcuts"),
+        explained_by=_USELESS,
     ),
     Rule("regression", "warning", "comparison", comparison.regression, needs=("comparison",)),
     Rule(
