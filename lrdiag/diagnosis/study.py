@@ -68,6 +68,6 @@ def study(
         shortcuts=experiments.shortcuts,
         slices=attempted("slices", lambda: find_slices(test, classes, metadata), why),
         temperature=attempted("temperature", lambda: temperature_of(test.predictions), why),
-        estimates=estimates_of(test.predictions, suspects, copies),
+        estimates=estimates_of(test, suspects, copies),
         reasons=why,
     )

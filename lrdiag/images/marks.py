@@ -110,7 +110,7 @@ def find_marks(pictures: np.ndarray, labels: np.ndarray, classes: int) -> Iterat
 
 
 def _flat(levels: np.ndarray) -> np.ndarray:
-    return np.clip(levels, 0, LEVELS - 1).astype(np.uint8).reshape(len(levels), -1)
+    return np.asarray(np.clip(levels, 0, LEVELS - 1).astype(np.uint8).reshape(len(levels), -1))
 
 
 @dataclass(frozen=True)
