@@ -69,7 +69,7 @@ def attributes_of(images: ImageTable) -> list[Attribute]:
             measured.sharpness / (measured.contrast + 4),
         ),
         Attribute(
-            "background", "images without a plain background (less than {} of one colour)",
+            "share of plain background", "images without a plain background (less than {} of one colour)",
             "images with a plain background ({} or more of one colour)", plain_share(images.pictures),
         ),
     ]  # fmt: skip
