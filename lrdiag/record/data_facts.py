@@ -320,6 +320,7 @@ class Slice:
         p_value: Corrected for the number of slices that were tried.
         label: The class that all its images have, if the slice is a part of a class.
         is_given: Whether the group is given, as a folder or a value of the metadata, and not found in the images.
+        looks: In which attributes its images differ most from all: `"low contrast, low brightness"`.
         members: Which images of the test set belong to it, as `unpacked` reads it.
     """
 
@@ -335,6 +336,7 @@ class Slice:
     p_value: float
     label: int | None = None
     is_given: bool = False
+    looks: str = ""
     members: str = ""
 
     @property

@@ -350,7 +350,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "weak-slice", "warning", "misclassified", slices.weak_slice, needs=("evaluation", "slices"),
-        explained_by=_USELESS, threshold=0.15,
+        explained_by=(*_USELESS, "input-mismatch", "correctable-inputs", "shifted-test-set", "shortcut"),
+        threshold=0.15,
     ),
     Rule(
         "weak-class", "warning", "classes", classes.weak_class, needs=("evaluation",),
