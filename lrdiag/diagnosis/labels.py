@@ -151,7 +151,11 @@ def _with_training(tested: Readable, trained: Readable, opinion: Opinion, classe
     both = (noise, _training_noise(*sets, weights, noise, len(classes)))
     scored = [each.scored(weights) for each in sets]
     return LabelFacts(
-        [each for examined, found in zip(sets, both, strict=True) for each in _suspects(examined, weights, found, classes)],
+        [
+            each
+            for examined, found in zip(sets, both, strict=True)
+            for each in _suspects(examined, weights, found, classes)
+        ],
         list(both),
         _signals(tested, trained, opinion, len(classes)),
         mixed_classes(both[0], scored[0]) + mixed_classes(both[1], scored[1], reference=scored[0]),
@@ -215,9 +219,7 @@ def _disagreement(tested: Examined, trained: Examined, noise: LabelNoise, classe
     return LabelNoise("train", *(min(max(each, 0.0), 1.0) for each in (share, share - reach, share + reach)), p_value)
 
 
-def _suspects(
-    examined: Examined, weights: np.ndarray, noise: LabelNoise, classes: Sequence[str]
-) -> list[Suspect]:
+def _suspects(examined: Examined, weights: np.ndarray, noise: LabelNoise, classes: Sequence[str]) -> list[Suspect]:
     """The images whose labels are more likely wrong than right, most likely first; none if chance may explain it."""
     if noise.p_value >= SIGNIFICANCE:
         return []

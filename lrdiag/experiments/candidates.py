@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from lrdiag import opencv
+from lrdiag.experiments.interventions import InputImages
 from lrdiag.experiments.marks import Change, Overlay, Paste, Stretch
-from lrdiag.experiments.interventions import MOST, InputImages
 from lrdiag.experiments.places import place_of, place_of_pattern
 from lrdiag.experiments.scale import Scale
 from lrdiag.images.marks import Marks, find_marks
@@ -106,7 +106,7 @@ def standing_out(prominence: np.ndarray, least: float) -> np.ndarray:
     """
     order = np.argsort(-prominence, kind="stable")
     ordered = np.maximum(prominence[order], FAINTEST * least / 0.1)
-    most = max(1, len(order) // 2)
+    most = max(1, len(order) // 3)
     ratios = np.where(ordered[:-1] >= least, ordered[:-1] / ordered[1:], 0)[:most]
     return order[: int(ratios.argmax()) + 1] if len(ratios) and ratios.max() >= STANDS_OUT else order[:0]
 

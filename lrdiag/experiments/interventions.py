@@ -102,7 +102,9 @@ def measure(
         change.remove(carriers.values),
         change.remove(carriers.values, control=True),
     )
-    hits = np.split(scores(np.concatenate(parts)).argmax(axis=1) == label, np.cumsum([len(each) for each in parts])[:-1])
+    hits = np.split(
+        scores(np.concatenate(parts)).argmax(axis=1) == label, np.cumsum([len(each) for each in parts])[:-1]
+    )
     turned, turned_by_control, after, kept = (int(each.sum()) for each in hits)
     before = int((carriers.predicted == label).sum())
     return Effect(len(receivers), turned, turned_by_control, len(carriers.values), before, kept, after)

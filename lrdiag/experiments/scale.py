@@ -34,14 +34,14 @@ class Scale:
 
     def pattern(self, difference: np.ndarray) -> np.ndarray:
         """Returns a difference of pictures, of shape `(height, width, channels)`, as a difference of inputs."""
-        return _resized(difference[..., list(self.channels)], self.input_size) * self.slope
+        return np.asarray(_resized(difference[..., list(self.channels)], self.input_size) * self.slope)
 
     def pictures(self, inputs: np.ndarray) -> np.ndarray:
         """Returns pictures of inputs: `uint8` of shape `(n, height, width, 1 or 3)`."""
         values = (inputs.astype(np.float32) - self.offset) / self.slope
         order = [self.channels.index(channel) for channel in range(max(self.channels) + 1)]
         shown = np.stack([_resized(each[..., order], self.picture_size) for each in values])
-        return np.clip(shown.round(), 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(shown.round(), 0, 255).astype(np.uint8))
 
 
 def scale_of(pictures: np.ndarray, inputs: np.ndarray) -> Scale | None:
@@ -52,7 +52,9 @@ def scale_of(pictures: np.ndarray, inputs: np.ndarray) -> Scale | None:
         inputs: The inputs of the same images, of shape `(n, height, width, channels)`.
     """
     size = inputs.shape[1:3]
-    given = np.stack([_resized(each.astype(np.float32), size) for each in pictures[:FEW]]).reshape(-1, pictures.shape[-1])
+    given = np.stack([_resized(each.astype(np.float32), size) for each in pictures[:FEW]]).reshape(
+        -1, pictures.shape[-1]
+    )
     taken = inputs[:FEW].astype(np.float64).reshape(-1, inputs.shape[-1])
     spread = given - given.mean(axis=0), taken - taken.mean(axis=0)
     deviations = spread[0].std(axis=0), spread[1].std(axis=0)

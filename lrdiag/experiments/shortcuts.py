@@ -14,20 +14,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from lrdiag.experiments.candidates import FEWEST, Candidate, Family, Sources, families, standing_out
-from lrdiag.experiments.interventions import MOST, Effect, InputImages, measure
+from lrdiag.experiments.interventions import Effect, InputImages, measure
 from lrdiag.experiments.scale import Scale, scale_of
 from lrdiag.formats import short
 from lrdiag.images.choosing import sample
+from lrdiag.images.marks import RARE
 from lrdiag.record.data_facts import ImageRef, Shortcut
 from lrdiag.record.experiments import Changed
 from lrdiag.record.image_table import ImageTable
 
 EFFECT = 0.25
-"""By how much a shortcut changes predictions more than the candidates of other classes do."""
+"""By how much a shortcut changes predictions more than the candidates of other classes do, at least."""
+SMALL_EFFECT = 0.05
+"""The same if nearly all images of the class show it and nearly no others."""
 RIVALS = 3
 """Candidates of other classes that a candidate is compared with."""
 MOST_PLACES = 20_000 * 32 * 32
 """Most places of pictures that are searched."""
+BATCH = 256
+"""Images that the model gets at once."""
 EXAMPLES = 8
 """Images that show a shortcut, of each kind."""
 
@@ -119,7 +124,14 @@ def _prepare(
         scale_of(source.pictures[source.input_rows], inputs.values),
         classes,
     )
-    return _Search(lambda images: scores(images.reshape(-1, *shape)), receivers, sources)
+    return _Search(lambda images: _in_batches(scores, images.reshape(-1, *shape)), receivers, sources)
+
+
+def _in_batches(scores: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray) -> np.ndarray:
+    """Scores in batches of one size, as the model is compiled for each size anew."""
+    size = -(-len(inputs) // BATCH) * BATCH
+    padded = inputs[np.arange(size) % len(inputs)]
+    return np.concatenate([scores(padded[start : start + BATCH]) for start in range(0, size, BATCH)])[: len(inputs)]
 
 
 def _images(table: ImageTable) -> InputImages | None:
@@ -146,18 +158,26 @@ def _confirm(search: _Search, family: Family, known: dict[int, _Confirmed]) -> d
             continue
         candidate = family.candidate(label, label)
         effect = search.effect(candidate)
-        if effect is None or max(effect.certain_turn, effect.certain_loss) < EFFECT:
+        least = _least_effect(search, candidate)
+        if effect is None or max(effect.certain_turn, effect.certain_loss) < least:
             continue
         usual = [
             each for each in (search.effect(family.candidate(rival, label)) for rival in rivals) if each is not None
         ]
         turn = effect.certain_turn - max([each.turn for each in usual], default=0.0)
         loss = effect.certain_loss - max([each.loss for each in usual], default=0.0)
-        if max(turn, loss) >= EFFECT:
+        if max(turn, loss) >= least:
             shares = [each.turned / each.images for each in usual]
             median = float(np.median(shares)) if shares else effect.turned_by_control / effect.images
             confirmed[label] = _Confirmed(candidate, effect, median, max(turn, loss))
     return confirmed
+
+
+def _least_effect(search: _Search, candidate: Candidate) -> float:
+    """The clearer it is that the images of a class have something of their own, the less it must change."""
+    own = search.sources.labels == candidate.label
+    clear = float(candidate.shown[own].mean() - RARE * candidate.shown[~own].mean())
+    return max(SMALL_EFFECT, EFFECT * (1 - max(clear, 0.0)))
 
 
 def _fact(each: _Confirmed, search: _Search, source: ImageTable, classes: Sequence[str]) -> Shortcut:
@@ -193,9 +213,7 @@ def _examples(
     lost = np.flatnonzero(after[len(put) :] != candidate.label)[:EXAMPLES]
     return [
         *_changed(scale, test, search.receivers, receivers[turned], put[turned], after[turned], classes),
-        *_changed(
-            scale, source, search.sources.inputs, carriers[lost], removed[lost], after[len(put) + lost], classes
-        ),
+        *_changed(scale, source, search.sources.inputs, carriers[lost], removed[lost], after[len(put) + lost], classes),
     ]
 
 

@@ -44,7 +44,9 @@ def _scaled(pictures: np.ndarray) -> np.ndarray:
     count, height, width, channels = pictures.shape
     if min(height, width) >= SIDE:  # one tall image is scaled faster than many: blocks do not cross its borders
         tall = np.ascontiguousarray(pictures).reshape(count * height, width, channels)
-        return opencv.resize(tall, (SIDE, count * SIDE), interpolation=opencv.INTER_AREA).reshape(count, SIDE, SIDE, channels)
+        return opencv.resize(tall, (SIDE, count * SIDE), interpolation=opencv.INTER_AREA).reshape(
+            count, SIDE, SIDE, channels
+        )
     each = [opencv.resize(picture, (SIDE, SIDE), interpolation=opencv.INTER_LINEAR) for picture in pictures]
     return np.stack(each).reshape(count, SIDE, SIDE, channels)
 

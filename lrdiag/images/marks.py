@@ -110,7 +110,7 @@ def find_marks(pictures: np.ndarray, labels: np.ndarray, classes: int) -> Iterat
 
 
 def _flat(levels: np.ndarray) -> np.ndarray:
-    return np.clip(levels, 0, LEVELS - 1).astype(np.uint8).reshape(len(levels), -1)
+    return np.asarray(np.clip(levels, 0, LEVELS - 1).astype(np.uint8).reshape(len(levels), -1))
 
 
 @dataclass(frozen=True)
@@ -161,4 +161,3 @@ class _Counts:
     def _empty(self) -> tuple[np.ndarray, np.ndarray]:
         shape = self.counts.shape[:2]
         return np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
-

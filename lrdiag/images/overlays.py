@@ -37,7 +37,7 @@ def fine(maps: np.ndarray, reach: int) -> np.ndarray:
     Mean pictures of natural objects are smooth, as the objects move. A pattern that was added is not.
     """
     blurred = [opencv.blur(each, (reach, reach), borderType=opencv.BORDER_REFLECT) for each in maps]
-    return maps - np.stack(blurred).reshape(maps.shape)
+    return np.asarray(maps - np.stack(blurred).reshape(maps.shape))
 
 
 def ranges(pictures: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:

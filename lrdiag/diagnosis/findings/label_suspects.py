@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import numpy as np
-
 from lrdiag.diagnosis.evidence import Evidence, given
-from lrdiag.diagnosis.findings.answers import MOST_EXHIBITS, MOST_IMAGES, Answer, Found, NotChecked, Passed, Shown
-from lrdiag.formats import count, percent, plural, probability, short
-from lrdiag.record.data_facts import ImageRef, LabelNoise, MixedClasses, Suspect
-from lrdiag.record.image_table import ImageTable, Part
+from lrdiag.diagnosis.findings.answers import MOST_IMAGES, Answer, Found, NotChecked, Passed
+from lrdiag.formats import percent, plural, probability
+from lrdiag.record.image_table import Part
 
 CERTAIN = 0.001
 """Probability that correct labels are contradicted so much by chance."""
