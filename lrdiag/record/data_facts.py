@@ -316,7 +316,7 @@ class DataFacts:
         suspects: Images whose labels are probably wrong, most probable first in each set; 1,000 of each set at most.
         noise: Estimated shares of wrong labels.
         copies: Copies in and between the sets.
-        corrections: Changes of test and training images that were tried, the highest gain first.
+        corrections: Changes of test and training images that were tried, those on many images first, then by gain.
         shortcuts: Confirmed shortcuts, strongest first.
         slices: Groups of test images with a higher error, largest excess first.
         temperature: Temperature scaling of the confidence.
