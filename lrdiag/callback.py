@@ -266,7 +266,11 @@ class ReportingCallback(RunRecorder):
             training = reporter.training_images(self._evaluator, evaluated, given, inspector.seen.training_data)
         if interrupted or not is_last:
             return not_studied("training was interrupted" if interrupted else "training goes on", training)
-        return reporter.studied(self._evaluator, evaluated, training)
+        try:
+            return reporter.studied(self._evaluator, evaluated, training)
+        except DataError as error:  # metadata that does not belong to the images must not end a training run
+            self._announce(str(error))
+            return not_studied(str(error), training)
 
     def _save(self, report: Report) -> None:
         report.save(self._folder, assets=self._assets, templates=self._templates, own=self._own)

@@ -133,8 +133,9 @@ def diagnose(
         seed: Random seed of the heatmap check.
         progress: A listener for progress. Defaults to `None`.
         train_data: The data that the model was trained on, to check it, to compare it with the test set, and to measure
-            overfitting: `(x, y)` or `(x, y, sample_weight)`, or data that gives batches. A dataset is read for half a
-            second, and 2,000 images at most are evaluated.
+            overfitting: `(x, y)` or `(x, y, sample_weight)`, or data that gives batches. Five times as many training
+            images as test images are evaluated at most, but at least 2,000 and no more than 50,000: a random sample of
+            arrays, or the first images of other data.
 
     Returns:
         The report.
@@ -344,6 +345,8 @@ class Reporter:
             training,
             classes=self._names(evaluated.predictions.classes)[0],
             files=self._files(evaluated.predictions.labels)[0],
+            metadata=self.metadata,
+            groups=self.groups,
             progress=self.progress,
         )
 

@@ -371,14 +371,15 @@ def compare(
     "--suspects",
     type=click.Path(path_type=Path, allow_dash=True),
     metavar="FILE.csv|-",
-    required=True,
     help="Write the images whose labels are probably wrong: set, index, file, given and suggested class, score and "
     "reason. -: print them.",
 )
 @quiet_option
 @verbose_option
-def export(run: Path, suspects: Path, quiet: bool) -> None:
+def export(run: Path, suspects: Path | None, quiet: bool) -> None:
     """Export tables of the run RUN, a run folder or its report.json, for other programs."""
+    if suspects is None:
+        raise SettingsError("`export` needs a table to export: `--suspects FILE.csv`. Received: none")
     from lrdiag.record import folder as run_folder
     from lrdiag.report.suspects import COLUMNS, suspect_rows
 

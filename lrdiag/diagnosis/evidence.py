@@ -13,7 +13,17 @@ import numpy as np
 
 from lrdiag.record.agreement import Agreement
 from lrdiag.record.arrays import Heatmaps, Predictions
-from lrdiag.record.data_facts import NOT_STUDIED, Copies, Correction, DataFacts, Shortcut, Slice, Suspect, Temperature
+from lrdiag.record.data_facts import (
+    NOT_STUDIED,
+    Copies,
+    Correction,
+    DataFacts,
+    SharedGroups,
+    Shortcut,
+    Slice,
+    Suspect,
+    Temperature,
+)
 from lrdiag.record.experiments import Changed
 from lrdiag.record.facts import Comparison, Diagnosis, MadeBy, RangeTestFacts, TimeSpent, TrainingRun, TrainingSample
 from lrdiag.record.image_table import ImageTable, Part
@@ -56,6 +66,7 @@ Need = Literal[
     "training_images",
     "suspects",
     "copies",
+    "shared_groups",
     "corrections",
     "shortcuts",
     "slices",
@@ -98,6 +109,7 @@ MISSING: dict[Need, str] = {
     "training_images": "the training images were not evaluated",
     "suspects": "the labels were not examined",
     "copies": "the images were not compared with each other",
+    "shared_groups": "the groups of test and training images are not known",
     "corrections": "no changes of the test images were tried",
     "shortcuts": "no shortcuts were searched for",
     "slices": "the test images were not divided into groups",
@@ -261,6 +273,11 @@ class Evidence:
     def copies(self) -> Copies | None:
         """Copies in and between the sets, or `None`."""
         return self.data.copies
+
+    @property
+    def shared_groups(self) -> SharedGroups | None:
+        """Groups that are in both sets, or `None`."""
+        return None if self.copies is None else self.copies.shared_groups
 
     @property
     def corrections(self) -> list[Correction] | None:

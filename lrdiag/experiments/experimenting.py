@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lrdiag.experiments.corrections import try_corrections
+from lrdiag.experiments.shortcuts import find_shortcuts
 from lrdiag.record.experiments import Experiments, attempted
 from lrdiag.record.image_table import ImageTable
 
@@ -27,8 +28,8 @@ def experiment(scores: Scores, test: ImageTable, training: ImageTable | None, cl
         reason = "the model does not take single images in the form that is shown"
         return Experiments(reasons=dict.fromkeys(("corrections", "shortcuts"), reason))
     reasons: dict[str, str] = {}
-    corrections, changed = attempted("corrections", lambda: try_corrections(scores, test, training), reasons) or (
-        None,
-        {},
-    )
-    return Experiments(corrections=corrections, changed=changed, reasons=reasons)
+    corrected = attempted("corrections", lambda: try_corrections(scores, test, training), reasons)
+    searched = attempted("shortcuts", lambda: find_shortcuts(scores, test, training, classes), reasons)
+    corrections, changed = corrected or (None, {})
+    shortcuts, marked = searched or (None, {})
+    return Experiments(corrections, shortcuts, {**changed, **marked}, reasons)

@@ -96,6 +96,14 @@ def test_labels_that_were_not_examined_are_an_error(runs: dict[str, Run], data: 
         suspects_table(diagnosis)
 
 
+def test_a_table_must_be_named(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["export", str(tmp_path)])
+    assert (result.exit_code, result.stderr) == (
+        2, "Error: `export` needs a table to export: `--suspects FILE.csv`. Received: none\n",
+    )  # fmt: skip
+    assert CliRunner().invoke(main, ["config", "export"]).stdout.startswith("suspects  not set  default\n")
+
+
 def test_an_error_leaves_an_earlier_table(runs: dict[str, Run], tmp_path: Path) -> None:
     table = tmp_path / "suspects.csv"
     table.write_text("of an earlier run")

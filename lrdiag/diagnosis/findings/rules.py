@@ -14,6 +14,7 @@ from lrdiag.diagnosis.findings import (
     classes,
     comparison,
     confidence,
+    copies,
     course,
     data,
     label_errors,
@@ -24,6 +25,7 @@ from lrdiag.diagnosis.findings import (
     rate,
     regularization,
     shift,
+    shortcuts,
     signal,
     slices,
     start,
@@ -140,6 +142,19 @@ RULES: tuple[Rule, ...] = (
         "leak", "error", "data", training_images.leak, needs=("shared", "validation_data"),
         explained_by=("constant-input",), threshold=0.01,
     ),
+    Rule(
+        "leaked-groups", "warning", "data", copies.leaked_groups, needs=("copies", "shared_groups", "test_images"),
+        threshold=0.01,
+    ),
+    Rule(
+        "leaked-copies", "warning", "data", copies.leaked_copies, needs=("copies", "test_images", "training_images"),
+        explained_by=("leak", "leaked-groups"), threshold=0.01,
+    ),
+    Rule(
+        "copies-with-other-labels", "warning", "data", copies.copies_with_other_labels, needs=("copies",),
+        threshold=0.001,
+    ),
+    Rule("repeated-images", "warning", "data", copies.repeated_images, needs=("copies",), threshold=0.05),
     Rule(
         "input-mismatch", "error", "data", training_images.input_mismatch,
         needs=("training_data", "validation_data"), explained_by=_IMAGES, threshold=0.5,
@@ -293,6 +308,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "at-chance", "error", "confusion", predictions.at_chance, needs=("evaluation",),
         explained_by=(*_NAMED, *_BROKEN, *_USELESS[:5]),
+    ),
+    Rule(
+        "shortcut", "error", "misclassified", shortcuts.shortcut, needs=("evaluation", "shortcuts"),
+        explained_by=_USELESS,
     ),
     Rule("regression", "warning", "comparison", comparison.regression, needs=("comparison",)),
     Rule(
