@@ -417,7 +417,7 @@ class DataFacts:
         same_classes: Pairs of classes that can't be told apart.
         foreign: Images that resemble no class, farthest first.
         copies: Copies in and between the sets.
-        corrections: Changes of test and training images that were tried, the highest gain first.
+        corrections: Changes of test and training images that were tried, those on many images first, then by gain.
         shortcuts: Confirmed shortcuts, strongest first.
         slices: Groups of test images with a higher error, largest excess first.
         temperature: Temperature scaling of the confidence.

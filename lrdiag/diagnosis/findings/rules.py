@@ -35,6 +35,7 @@ from lrdiag.diagnosis.findings import (
     training,
     training_images,
     training_labels,
+    validation,
 )
 from lrdiag.diagnosis.findings.answers import Answer
 from lrdiag.images.shift import DIFFERENT
@@ -96,7 +97,7 @@ _BROKEN = ("training-stopped", "not-finite", "unstable-loss")
 """Findings after which the model is not one that was trained to its end."""
 _USELESS = ("class-order", "wrong-labels", "not-learning", "not-finite", "collapsed-predictions", "at-chance")
 """Findings after which the predicted classes have no meaning."""
-_OF_CLASSES = (*_UNFIT, *_SETS, *_START, *_SIGNAL, *_RATE, *_USELESS)
+_OF_CLASSES = (*_UNFIT, *_SETS, *_START, *_SIGNAL, *_RATE, *_USELESS, "sorted-validation")
 """Findings that explain that a class is predicted badly."""
 
 _WIRING: tuple[Need, ...] = ("compiled", "layers", "scores")
@@ -157,14 +158,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "input-mismatch", "error", "data", training_images.input_mismatch,
         needs=("training_data", "validation_data"), explained_by=_IMAGES, threshold=0.5,
-    ),
-    Rule(
-        "correctable-inputs", "error", "data", shift.correctable_inputs, needs=("corrections",),
-        explained_by=(*_IMAGES, "input-mismatch"), threshold=0.10,
-    ),
-    Rule(
-        "shifted-test-set", "warning", "data", shift.shifted_test_set, needs=("test_images", "training_images"),
-        explained_by=(*_IMAGES, "input-mismatch", "correctable-inputs"), threshold=DIFFERENT,
     ),
     Rule(
         "imbalance", "warning", "data", training_labels.imbalance, needs=("training_data",),
@@ -278,9 +271,18 @@ RULES: tuple[Rule, ...] = (
         needs=("evaluation", "training", "train_sample"),
         explained_by=("not-finite", "metric-mismatch", *_NORMALIZATION[:2]), threshold=0.10,
     ),
+    # Test images and validation images that are not like the training images.
+    Rule(
+        "correctable-inputs", "error", "data", shift.correctable_inputs, needs=("corrections",),
+        explained_by=(*_UNFIT, "not-shuffled", "input-mismatch", *_BROKEN, "lagging-statistics"), threshold=0.10,
+    ),
+    Rule(
+        "shifted-test-set", "warning", "data", shift.shifted_test_set, needs=("test_images", "training_images"),
+        explained_by=(*_IMAGES, "input-mismatch", "correctable-inputs"), threshold=DIFFERENT,
+    ),
     Rule(
         "class-order", "error", "confusion", label_errors.class_order, needs=("evaluation",),
-        explained_by=("single-class", "not-shuffled", "input-mismatch"), threshold=0.30,
+        explained_by=("single-class", "not-shuffled", "input-mismatch", "correctable-inputs"), threshold=0.30,
     ),
     Rule(
         "wrong-labels", "error", "training", label_errors.wrong_labels, needs=("evaluation", "train_sample"),
@@ -289,6 +291,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "label-noise", "warning", "training", label_errors.label_noise, needs=("evaluation", "train_sample"),
         explained_by=(*_NAMED, *_BROKEN), threshold=0.15,
+    ),
+    Rule(
+        "sorted-validation", "warning", "data", validation.sorted_validation, needs=("evaluation", "training"),
+        explained_by=(*_NAMED, *_BROKEN, "metric-mismatch", "label-noise"), threshold=0.15,
     ),
     # Symptoms.
     Rule(
@@ -324,16 +330,24 @@ RULES: tuple[Rule, ...] = (
     Rule("no-suggestion", "warning", "learning-rate", model.no_suggestion, needs=("evaluation", "range_test")),
     Rule(
         "overfitting", "warning", "training", training.overfitting, needs=("evaluation",),
-        explained_by=(*_NAMED, *_BROKEN, "metric-mismatch", "class-order", "wrong-labels", "label-noise"),
+        explained_by=(
+            *_NAMED, *_BROKEN, "metric-mismatch", "class-order", "wrong-labels", "label-noise", "sorted-validation",
+        ),
         threshold=0.20,
     ),
     Rule(
         "past-best-epoch", "warning", "training", course.past_best_epoch, needs=("training",),
-        explained_by=(*_NAMED, *_BROKEN, "class-order", "wrong-labels", "label-noise", "overfitting"), threshold=1.1,
+        explained_by=(
+            *_NAMED, *_BROKEN, "class-order", "wrong-labels", "label-noise", "sorted-validation", "overfitting",
+        ),
+        threshold=1.1,
     ),
     Rule(
         "overconfident", "warning", "confidence", confidence.overconfident, needs=("evaluation", "predictions"),
-        explained_by=(*_NAMED, *_BROKEN, *_USELESS, "metric-mismatch", "label-noise", "overfitting", "past-best-epoch"),
+        explained_by=(
+            *_NAMED, *_BROKEN, *_USELESS, "metric-mismatch", "label-noise", "sorted-validation", "overfitting",
+            "past-best-epoch",
+        ),
         threshold=0.10,
     ),
     Rule(
