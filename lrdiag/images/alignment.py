@@ -85,9 +85,7 @@ def _step(ours: np.ndarray, theirs: np.ndarray, scale: np.ndarray, shift: np.nda
     moved, inside = _moved(ours, scale, shift)
     down, across = _gradients(moved)
     offsets = (np.arange(side, dtype=np.float32) - (side - 1) / 2) / side
-    columns = np.stack(
-        [down, across, down * offsets[:, None], across * offsets, moved, np.ones_like(moved)], axis=1
-    )
+    columns = np.stack([down, across, down * offsets[:, None], across * offsets, moved, np.ones_like(moved)], axis=1)
     columns *= inside[:, None]
     columns = columns.reshape(pairs, 6, -1)
     products = columns @ columns.transpose(0, 2, 1)
@@ -116,6 +114,9 @@ def _agreement(ours: np.ndarray, theirs: np.ndarray, inside: np.ndarray) -> np.n
     ours_down, ours_across = (each * inside for each in _gradients(ours))
     theirs_down, theirs_across = (each * inside for each in _gradients(theirs))
     both = (ours_down * theirs_down + ours_across * theirs_across).sum(axis=(1, 2))
-    lengths = [(down**2 + across**2).sum(axis=(1, 2)) for down, across in ((ours_down, ours_across), (theirs_down, theirs_across))]
+    lengths = [
+        (down**2 + across**2).sum(axis=(1, 2))
+        for down, across in ((ours_down, ours_across), (theirs_down, theirs_across))
+    ]
     agreement = both / np.sqrt(np.maximum(lengths[0] * lengths[1], 1e-9))
     return np.where(inside.mean(axis=(1, 2)) >= _LEAST_OVERLAP, agreement, 0).astype(np.float32)

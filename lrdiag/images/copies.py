@@ -190,10 +190,16 @@ class _Search:
         first, second, ours, theirs = (np.concatenate(each) for each in zip(*pairs, strict=True))
         _, kept = np.unique(np.stack([first, second]), axis=1, return_index=True)
         first, second, ours, theirs = (each[kept] for each in (first, second, ours, theirs))
-        kinds = np.concatenate([
-            _moved_kinds(self._pictures, *(each[rows] for each in (first, second, ours, theirs)))
-            for rows in _parts(len(first))
-        ]) if len(first) else np.empty(0, np.int64)
+        kinds = (
+            np.concatenate(
+                [
+                    _moved_kinds(self._pictures, *(each[rows] for each in (first, second, ours, theirs)))
+                    for rows in _parts(len(first))
+                ]
+            )
+            if len(first)
+            else np.empty(0, np.int64)
+        )
         found = kinds >= 0
         return first[found], second[found], kinds[found], np.ones(int(found.sum()), np.float32)
 
@@ -217,7 +223,9 @@ class _Search:
         others = ranks[:, 1:][:, _NEIGHBOURS]
         first = np.repeat(chosen, others.shape[1])
         second = others.ravel()
-        agreement = self._placed(first, second, np.zeros(len(first), np.int64), self._turned[first] != self._turned[second])[2]
+        agreement = self._placed(
+            first, second, np.zeros(len(first), np.int64), self._turned[first] != self._turned[second]
+        )[2]
         return _limit(agreement.reshape(others.shape).max(axis=1), len(self._pictures))
 
     def near(self, limit: float) -> Found:
@@ -244,12 +252,21 @@ class _Search:
             rows, others = index.near(np.ascontiguousarray(queries[:, self._order]), radius)
             kept = (own[rows] != others) & ~self._blank[own[rows]] & ~self._blank[others]
             rows, others = rows[kept], others[kept]
-            distances = np.concatenate([
-                ((queries[rows[part]] - self._points[others[part]]) ** 2).sum(axis=1) for part in _parts(len(rows), 65536)
-            ]) if len(rows) else np.empty(0, np.float32)
+            distances = (
+                np.concatenate(
+                    [
+                        ((queries[rows[part]] - self._points[others[part]]) ** 2).sum(axis=1)
+                        for part in _parts(len(rows), 65536)
+                    ]
+                )
+                if len(rows)
+                else np.empty(0, np.float32)
+            )
             kept = distances < _WHOLE_RADIUS**2
             rows, others, distances = rows[kept], others[kept], distances[kept]
-            found.append((own[rows], others, np.full(len(rows), number), signs[rows] != self._turned[others], distances))
+            found.append(
+                (own[rows], others, np.full(len(rows), number), signs[rows] != self._turned[others], distances)
+            )
         first, second, windows, mirrored, distances = (np.concatenate(each) for each in zip(*found, strict=True))
         distances = _relative(first, distances, _WHOLE_RADIUS**2)
         order = np.argsort(distances, kind="stable")

@@ -75,7 +75,9 @@ def describer(pictures: np.ndarray, random: np.random.Generator) -> Describer:
         parity.append(np.full(len(values), sign))
     best = np.argsort(-np.concatenate(ratios), kind="stable")[:DIMENSIONS]
     best = best[np.argsort(-np.concatenate(parity)[best], kind="stable")]
-    return Describer(np.concatenate(weights, axis=1)[:, best].astype(np.float32), int((np.concatenate(parity)[best] > 0).sum()))
+    return Describer(
+        np.concatenate(weights, axis=1)[:, best].astype(np.float32), int((np.concatenate(parity)[best] > 0).sum())
+    )
 
 
 def _changed(
