@@ -80,7 +80,7 @@ def _scores(statistics: ImageStatistics) -> dict[Defect, np.ndarray]:
 
 
 def _beyond(values: np.ndarray, limit: float) -> np.ndarray:
-    return np.maximum(values - limit, 0)
+    return np.asarray(np.maximum(values - limit, 0))
 
 
 def _unusual(values: np.ndarray, limit: float, seen: np.ndarray) -> np.ndarray:
@@ -95,7 +95,7 @@ def _unusual(values: np.ndarray, limit: float, seen: np.ndarray) -> np.ndarray:
 
 def _opposite(margins: np.ndarray) -> np.ndarray:
     """The smaller one of two opposite margins, for the pair in which it is larger."""
-    return np.maximum(np.minimum(margins[:, 0], margins[:, 1]), np.minimum(margins[:, 2], margins[:, 3]))
+    return np.asarray(np.maximum(np.minimum(margins[:, 0], margins[:, 1]), np.minimum(margins[:, 2], margins[:, 3])))
 
 
 def _bordered(margins: np.ndarray) -> np.ndarray:

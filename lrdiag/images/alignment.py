@@ -35,15 +35,6 @@ class Placed:
     shift: np.ndarray
     agreement: np.ndarray
 
-    def where(self, chosen: np.ndarray, other: Placed) -> Placed:
-        """Returns the pairs of `other` where `chosen` is true, and the own ones elsewhere."""
-        wide = chosen[:, None]
-        return Placed(
-            np.where(wide, other.scale, self.scale),
-            np.where(wide, other.shift, self.shift),
-            np.where(chosen, other.agreement, self.agreement),
-        )
-
 
 def place(first: np.ndarray, second: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> Placed:
     """Places pictures on others.

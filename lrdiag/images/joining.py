@@ -30,7 +30,7 @@ class Index:
 
     def _cells(self, points: np.ndarray) -> np.ndarray:
         bits = len(self._medians)
-        return (points[:, :bits] > self._medians) @ (1 << np.arange(bits))
+        return np.asarray((points[:, :bits] > self._medians) @ (1 << np.arange(bits)))
 
     def near(self, queries: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
         """Returns pairs that are nearer than `radius`: rows of `queries` and rows of `points`, `int64` of `(pairs,)`.
