@@ -38,7 +38,7 @@ _MOST_NEAR = 8
 _TENTH = 10
 _MOST_PLACED = 0.25
 """Pairs that are placed on each other, per image, and 1,000 more."""
-_UNRELATED = 300
+_UNRELATED = 200
 """Number of images whose unrelated neighbours are placed on them."""
 _RANKS = slice(2, 8)
 """Ranks of the neighbours that are taken for unrelated. Copies come before them."""

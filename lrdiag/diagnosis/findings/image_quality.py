@@ -69,8 +69,8 @@ def dark_or_bright_images(evidence: Evidence, threshold: float) -> Answer:
         threshold,
         "much darker or brighter than the others",
         "No value is above 100, or none is below 120 (of 255), in contrast to the other images of the set.",
-        "Look at them: they may be scaled differently (divided twice, another bit depth), or exposed wrongly. Scale all "
-        "images alike, and add `RandomBrightness` to the augmentation if the model will meet such images.",
+        "Look at them: they may be scaled differently (divided twice, another bit depth), or exposed wrongly. Scale "
+        "all images alike, and add `RandomBrightness` to the augmentation if the model will meet such images.",
         "The model has seen few such images, and often fails on them.",
     )
 
@@ -111,8 +111,8 @@ def bordered_images(evidence: Evidence, threshold: float) -> Answer:
         "bordered",
         threshold,
         "with a border of one colour",
-        "At two opposite sides at least, 2\u00a0% or more of the image have one colour and end with a straight edge, in "
-        "contrast to the other images of the set.",
+        "At two opposite sides at least, 2\u00a0% or more of the image have one colour and end with a straight edge, "
+        "in contrast to the other images of the set.",
         "Cut the borders off. If images were padded to a square, pad or crop all of them alike.",
         "A border shows the source of an image. If a class has more of them, the model learns the border.",
     )
