@@ -30,7 +30,6 @@ from lrdiag.record.image_table import ImageTable, Part
 from lrdiag.record.observed import (
     NOTHING,
     Compiled,
-    Corrected,
     EpochState,
     ImageSet,
     Inspection,
@@ -53,7 +52,6 @@ Need = Literal[
     "validation_data",
     "shared",
     "epochs",
-    "corrected",
     "training",
     "time",
     "range_test",
@@ -97,7 +95,6 @@ MISSING: dict[Need, str] = {
     "validation_data": "the validation data was not looked at",
     "shared": "training and validation images are not both arrays",
     "epochs": "the epochs were not observed",
-    "corrected": "training and validation images are scaled alike",
     "training": "training was not recorded",
     "time": "where the time went was not recorded",
     "range_test": "no range test was run",
@@ -261,11 +258,6 @@ class Evidence:
     def epochs(self) -> tuple[EpochState, ...] | None:
         """What each epoch did, or `None` if none was observed."""
         return self.inspection.epochs or None
-
-    @property
-    def corrected(self) -> Corrected | None:
-        """The accuracy after a correction of the validation images, or `None` if it was not necessary."""
-        return self.inspection.corrected
 
     @property
     def data(self) -> DataFacts:

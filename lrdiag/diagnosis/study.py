@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from lrdiag.diagnosis.calibration import temperature_of
 from lrdiag.diagnosis.copying import find_copies
 from lrdiag.diagnosis.estimates import estimates_of
+from lrdiag.diagnosis.labels import examine_labels
 from lrdiag.diagnosis.metadata import Metadata
 from lrdiag.diagnosis.slices import find_slices
 from lrdiag.record.data_facts import NOT_STUDIED, DataFacts, Groups
@@ -58,12 +59,15 @@ def study(
     """
     why = {**(reasons or {}), **experiments.reasons}
     copies = attempted("copies", lambda: find_copies(test, training, groups), why)
+    labels = attempted("suspects", lambda: examine_labels(test, training, classes), why)
+    suspects = None if labels is None else labels.suspects
     return DataFacts(
+        **({} if labels is None else vars(labels)),
         copies=copies,
         corrections=experiments.corrections,
         shortcuts=experiments.shortcuts,
         slices=attempted("slices", lambda: find_slices(test, classes, metadata), why),
         temperature=attempted("temperature", lambda: temperature_of(test.predictions), why),
-        estimates=estimates_of(test.predictions, None, copies),
+        estimates=estimates_of(test, suspects, copies),
         reasons=why,
     )

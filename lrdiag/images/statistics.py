@@ -141,3 +141,10 @@ def _margin(low: np.ndarray, high: np.ndarray, lines: np.ndarray) -> np.ndarray:
     margin = np.zeros(len(low), np.float32)
     margin[rows] = np.where(ends >= 0.5, length[rows] / size, 0)
     return margin
+
+
+def laplacian(values: np.ndarray) -> np.ndarray:
+    """The sum of the four neighbours minus four times the value; edges are repeated."""
+    padded = np.pad(values, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    neighbours = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1] + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]
+    return np.asarray(neighbours - 4 * values)

@@ -63,12 +63,101 @@ class Suspect:
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """Estimated share of wrong labels in a set, with a 95 % interval."""
+    """Estimated share of wrong labels in a set.
+
+    Attributes:
+        part: Which set.
+        share: The estimate.
+        low: Lower end of a 95 % interval.
+        high: Upper end.
+        p_value: Probability of so many contradictions, or more, if no label were wrong.
+    """
 
     part: Part
     share: float
     low: float
     high: float
+    p_value: float = 1.0
+
+
+@dataclass(frozen=True)
+class LabelSignal:
+    """How well a simple classifier of the pictures, which uses no model, agrees with the labels of a set.
+
+    Attributes:
+        part: The set.
+        learned_from: The set whose labels it learned from. It has never seen the label of the image that it classifies.
+        images: Number of images.
+        accuracy: Share of the images that it classifies as labelled.
+        chance: The same share if its predictions are assigned to the images at random.
+        deviation: Standard deviation of that share.
+    """
+
+    part: Part
+    learned_from: Part
+    images: int
+    accuracy: float
+    chance: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class MixedClasses:
+    """Two classes, images of which are labelled as the other one, in both directions.
+
+    Attributes:
+        part: Which set.
+        first: One class.
+        second: The other one.
+        images: Number of images with one of the two labels.
+        share: Estimated share of them with the label of the other class.
+        p_value: Of the direction with fewer contradictions, corrected for the number of pairs of classes.
+    """
+
+    part: Part
+    first: int
+    second: int
+    images: int
+    share: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class SameClasses:
+    """Two classes whose images can't be told apart. An AUC of 0.5 is chance.
+
+    Attributes:
+        first: One class.
+        second: The other one.
+        images: Number of test images of the two classes.
+        auc: How well the model tells test images of the two classes apart.
+        low: Lower end of a 95 % interval of this AUC.
+        high: Upper end.
+        pictures_auc: How well a simple classifier of the pictures tells them apart.
+        usual: What the model reaches for other pairs of classes that are hard to tell apart.
+    """
+
+    first: int
+    second: int
+    images: int
+    auc: float
+    low: float
+    high: float
+    pictures_auc: float
+    usual: float
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """An image that resembles no image of the training set.
+
+    Attributes:
+        image: The image.
+        distance: How much farther it is from the training images than usual, in robust standard deviations.
+    """
+
+    image: ImageRef
+    distance: float
 
 
 CopyKind = Literal["exact", "near", "mirrored", "shifted", "scaled", "group"]
@@ -146,23 +235,41 @@ class Copies:
     shared_groups: SharedGroups | None = None
 
 
+LIKE_TRAINING = "scaled like the training images"
+"""The name of the correction that gives each channel the mean and the deviation of the training images."""
+
+
 @dataclass(frozen=True)
 class Correction:
-    """The accuracy on a sample of test images before and after they were changed.
+    """The accuracy on a sample of images before and after they were changed.
+
+    Test images are changed to correct them. Training images are changed as the test images differ from them, to measure
+    what the difference costs.
 
     Attributes:
+        part: Which images.
         name: What was changed: `"channels reversed"`.
+        code: The line that changes images `x`; empty for training images.
         images: Number of images.
         before: Accuracy on the images as they are.
         after: Accuracy on the changed images.
         low: Lower end of a 95 % interval of the gain.
+        p_value: Of McNemar's test.
     """
 
+    part: Part
     name: str
+    code: str
     images: int
     before: float
     after: float
     low: float
+    p_value: float
+
+    @property
+    def gain(self) -> float:
+        """By how much the accuracy rises."""
+        return self.after - self.before
 
 
 @dataclass(frozen=True)
@@ -170,8 +277,11 @@ class Shortcut:
     """Something in the images that decides the prediction without being the object.
 
     Attributes:
-        name: What and where it is: `"a patch at the lower right"`.
+        name: What and where it is: `"a mark at the lower right of images of ship"`.
         label: The class that it makes the model predict.
+        part: The images that it was found in.
+        share: Share of the images of the class that show it.
+        share_of_others: Share of the images of other classes that show it.
         images: Number of images of other classes that it was put on.
         turned: Share of them that were then predicted as that class.
         usual: The share that a place of the same size turns in the median class or place.
@@ -182,6 +292,9 @@ class Shortcut:
 
     name: str
     label: int
+    part: Part
+    share: float
+    share_of_others: float
     images: int
     turned: float
     usual: float
@@ -297,8 +410,12 @@ class DataFacts:
     Attributes:
         suspects: Images whose labels are probably wrong, most probable first in each set; 1,000 of each set at most.
         noise: Estimated shares of wrong labels.
+        signals: How well a simple classifier of the pictures agrees with the labels.
+        mixed_classes: Pairs of classes whose labels are mixed up.
+        same_classes: Pairs of classes that can't be told apart.
+        foreign: Images that resemble no class, farthest first.
         copies: Copies in and between the sets.
-        corrections: Changes of the test images that were tried, best first.
+        corrections: Changes of test and training images that were tried, the highest gain first.
         shortcuts: Confirmed shortcuts, strongest first.
         slices: Groups of test images with a higher error, largest excess first.
         temperature: Temperature scaling of the confidence.
@@ -308,6 +425,10 @@ class DataFacts:
 
     suspects: list[Suspect] | None = None
     noise: list[LabelNoise] | None = None
+    signals: list[LabelSignal] | None = None
+    mixed_classes: list[MixedClasses] | None = None
+    same_classes: list[SameClasses] | None = None
+    foreign: list[Foreign] | None = None
     copies: Copies | None = None
     corrections: list[Correction] | None = None
     shortcuts: list[Shortcut] | None = None

@@ -25,6 +25,8 @@ from lrdiag.diagnosis.findings import (
     predictions,
     rate,
     regularization,
+    shift,
+    shortcuts,
     signal,
     slices,
     start,
@@ -36,6 +38,7 @@ from lrdiag.diagnosis.findings import (
     training_labels,
 )
 from lrdiag.diagnosis.findings.answers import Answer
+from lrdiag.images.shift import DIFFERENT
 from lrdiag.record.facts import Severity
 
 
@@ -69,7 +72,10 @@ _LABELS = ("single-class", "label-form", "output-units")
 _LOSS = ("softmax-twice", "last-activation", "loss-mismatch", "wrong-loss", "dropout-on-scores")
 _UNFIT = (*_IMAGES, *_LABELS, *_LOSS)
 """Images, labels, outputs and loss don't fit each other: nothing that follows can be right."""
-_SETS = ("not-shuffled", "missing-class", "leak", "input-mismatch", "imbalance", "little-data", "large-batches")
+_SETS = (
+    "not-shuffled", "missing-class", "leak", "input-mismatch", "correctable-inputs", "shifted-test-set", "imbalance",
+    "little-data", "large-batches",
+)  # fmt: skip
 """What is wrong with the training set as a whole, or beside the validation set."""
 _STRUCTURE = (
     "hidden-activation", "bottleneck", "lost-resolution", "frozen-layers", "disconnected-weights", "strong-dropout",
@@ -172,6 +178,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "input-mismatch", "error", "data", training_images.input_mismatch,
         needs=("training_data", "validation_data"), explained_by=_IMAGES, threshold=0.5,
+    ),
+    Rule(
+        "correctable-inputs", "error", "data", shift.correctable_inputs, needs=("corrections",),
+        explained_by=(*_IMAGES, "input-mismatch"), threshold=0.10,
+    ),
+    Rule(
+        "shifted-test-set", "warning", "data", shift.shifted_test_set, needs=("test_images", "training_images"),
+        explained_by=(*_IMAGES, "input-mismatch", "correctable-inputs"), threshold=DIFFERENT,
     ),
     Rule(
         "imbalance", "warning", "data", training_labels.imbalance, needs=("training_data",),
@@ -310,6 +324,10 @@ RULES: tuple[Rule, ...] = (
         "at-chance", "error", "confusion", predictions.at_chance, needs=("evaluation",),
         explained_by=(*_NAMED, *_BROKEN, *_USELESS[:5]),
     ),
+    Rule(
+        "shortcut", "error", "misclassified", shortcuts.shortcut, needs=("evaluation", "shortcuts"),
+        explained_by=_USELESS,
+    ),
     Rule("regression", "warning", "comparison", comparison.regression, needs=("comparison",)),
     Rule(
         "class-regression", "warning", "comparison", comparison.class_regression, needs=("comparison",), threshold=0.10
@@ -317,7 +335,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "slice-regression", "warning", "comparison", comparison.slice_regression, needs=("comparison",), threshold=0.10
     ),
-    Rule("pair-regression", "warning", "comparison", comparison.pair_regression, needs=("comparison",), threshold=0.05),
+    Rule(
+        "pair-regression", "warning", "comparison", comparison.pair_regression, needs=("comparison",),
+        explained_by=("class-regression",), threshold=0.05,
+    ),
     Rule("skipped-files", "warning", "data", data.skipped_files, needs=("evaluation",)),
     Rule("narrow-range", "warning", "data", data.narrow_range, needs=("evaluation",), threshold=1 / 16),
     Rule("no-heatmaps", "warning", "misclassified", model.no_heatmaps, needs=("evaluation",)),
