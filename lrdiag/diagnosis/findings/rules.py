@@ -17,6 +17,7 @@ from lrdiag.diagnosis.findings import (
     copies,
     course,
     data,
+    image_quality,
     label_errors,
     loss,
     model,
@@ -155,6 +156,26 @@ RULES: tuple[Rule, ...] = (
         threshold=0.001,
     ),
     Rule("repeated-images", "warning", "data", copies.repeated_images, needs=("copies",), threshold=0.05),
+    Rule(
+        "blank-images", "warning", "data", image_quality.blank_images, needs=("test_images",),
+        explained_by=("constant-input",), threshold=0.002,
+    ),
+    Rule(
+        "damaged-images", "warning", "data", image_quality.damaged_images, needs=("test_images",), threshold=0.002
+    ),
+    Rule(
+        "dark-or-bright-images", "warning", "data", image_quality.dark_or_bright_images, needs=("test_images",),
+        threshold=0.002,
+    ),
+    Rule(
+        "enlarged-images", "warning", "data", image_quality.enlarged_images, needs=("test_images",), threshold=0.002
+    ),
+    Rule(
+        "blurred-images", "warning", "data", image_quality.blurred_images, needs=("test_images",), threshold=0.002
+    ),
+    Rule(
+        "bordered-images", "warning", "data", image_quality.bordered_images, needs=("test_images",), threshold=0.002
+    ),
     Rule(
         "input-mismatch", "error", "data", training_images.input_mismatch,
         needs=("training_data", "validation_data"), explained_by=_IMAGES, threshold=0.5,
