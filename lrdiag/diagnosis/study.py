@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from lrdiag.diagnosis.calibration import temperature_of
 from lrdiag.diagnosis.estimates import estimates_of
+from lrdiag.diagnosis.labels import NOT_EXAMINED, examine_labels
 from lrdiag.diagnosis.metadata import Metadata
 from lrdiag.diagnosis.slices import find_slices
 from lrdiag.record.data_facts import NOT_STUDIED, DataFacts
@@ -54,11 +55,20 @@ def study(
         reasons: Why something can't be measured, by the name of a need.
     """
     why = {**(reasons or {}), **experiments.reasons}
+    labels = attempted("suspects", lambda: examine_labels(test, training, classes), why) or NOT_EXAMINED
+    if labels is NOT_EXAMINED:
+        why.setdefault("suspects", "the images are too few")
     return DataFacts(
+        suspects=labels.suspects,
+        noise=labels.noise,
+        signals=labels.signals,
+        mixed_classes=labels.mixed_classes,
+        same_classes=labels.same_classes,
+        foreign=labels.foreign,
         corrections=experiments.corrections,
         shortcuts=experiments.shortcuts,
         slices=attempted("slices", lambda: find_slices(test, classes, metadata), why),
         temperature=attempted("temperature", lambda: temperature_of(test.predictions), why),
-        estimates=estimates_of(test.predictions, None, None),
+        estimates=estimates_of(test.predictions, labels.suspects, None),
         reasons=why,
     )
