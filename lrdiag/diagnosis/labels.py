@@ -50,15 +50,12 @@ _MOST_VALUES = 1_000_000
 class LabelFacts:
     """What was found out about the labels. `DataFacts` describes the fields."""
 
-    suspects: list[Suspect] | None = None
-    noise: list[LabelNoise] | None = None
-    signals: list[LabelSignal] | None = None
-    mixed_classes: list[MixedClasses] | None = None
-    same_classes: list[SameClasses] | None = None
-    foreign: list[Foreign] | None = None
-
-
-NOT_EXAMINED = LabelFacts()
+    suspects: list[Suspect]
+    noise: list[LabelNoise]
+    signals: list[LabelSignal]
+    mixed_classes: list[MixedClasses]
+    same_classes: list[SameClasses]
+    foreign: list[Foreign]
 
 
 class Readable(NamedTuple):

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lrdiag.data.splitting import part_named
-from lrdiag.diagnosis.metadata_table import MetadataTable, Value, cell
+from lrdiag.diagnosis.metadata_table import MetadataTable, Value, cell, read_metadata
 from lrdiag.errors import DataError, did_you_mean
 from lrdiag.formats import count, plural, short
 from lrdiag.record.data_facts import Groups
@@ -69,12 +68,16 @@ class GivenGroups:
     test: tuple[Value, ...] = ()
 
     @classmethod
-    def of(cls, given: str | Sequence[Any], table: MetadataTable | None) -> GivenGroups:
+    def of(cls, given: str | Sequence[Any] | GivenGroups, table: MetadataTable | None) -> GivenGroups:
         """Converts the name of a column, or a pair `(groups of the training images, groups of the test images)`.
+
+        Groups that were read already are returned as they are.
 
         Raises:
             DataError: If it is something else, or there is no such column.
         """
+        if isinstance(given, GivenGroups):
+            return given
         if isinstance(given, str):
             _require_column(given, table)
             return cls(given)
@@ -104,6 +107,16 @@ class GivenGroups:
         if train is not None:
             _require_one_each(self.train, train, "training image")
         return Groups(_as_groups(self.test), _as_groups(self.train))
+
+
+def read_given(metadata: Any, groups: Any) -> tuple[MetadataTable | None, GivenGroups | None]:
+    """Reads what a user gave as `metadata` and `groups`.
+
+    Raises:
+        DataError: If it can't be used.
+    """
+    table = None if metadata is None else read_metadata(metadata)
+    return table, None if groups is None else GivenGroups.of(groups, table)
 
 
 def _require_column(name: str, table: MetadataTable | None) -> None:
@@ -255,6 +268,8 @@ def _agree(path: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 
 def _part(value: Value, source: str) -> str:
+    from lrdiag.data.splitting import part_named  # slow to import
+
     part = part_named(str(value))
     if part is None:
         raise DataError(f"`split` in the metadata must be train, val or test. Received: {value!r:.80} in {source}")

@@ -192,15 +192,41 @@ class Groups:
 
 
 @dataclass(frozen=True)
+class SharedGroups:
+    """Groups that are in the test set and in the training set.
+
+    Attributes:
+        names: Their names, those with the most test images first; 100 at most.
+        count: Number of such groups.
+        groups: Number of groups in the test set.
+        test_images: Number of test images in them.
+        correct: Number of these that the model predicts correctly.
+        pairs: A test image and a training image of the same group, for some of the groups.
+    """
+
+    names: list[str]
+    count: int
+    groups: int
+    test_images: int
+    correct: int
+    pairs: list[Copy]
+
+
+@dataclass(frozen=True)
 class Copies:
     """Copies in and between the sets.
 
     Attributes:
         pairs: The copies, those of test images in the training set first; 1,000 at most.
         test_in_train: Number of test images that are copies of training images.
-        within_test: Number of test images that are copies of other test images.
-        within_train: Number of training images that are copies of other training images.
+        within_test: Number of test images that repeat an earlier test image.
+        within_train: Number of training images that repeat an earlier training image.
         searched: Number of images that were compared.
+        correct: Number of test images that are copies of training images and are predicted correctly.
+        other_labels: Number of copies with another label than their original.
+        tells_near: Whether changed copies could be told from images that are only similar. If not, only equal images
+            are counted.
+        shared_groups: Groups that are in both sets; `None` if the groups are not known.
     """
 
     pairs: list[Copy]
@@ -208,25 +234,47 @@ class Copies:
     within_test: int
     within_train: int
     searched: int
+    correct: int = 0
+    other_labels: int = 0
+    tells_near: bool = True
+    shared_groups: SharedGroups | None = None
+
+
+LIKE_TRAINING = "scaled like the training images"
+"""The name of the correction that gives each channel the mean and the deviation of the training images."""
 
 
 @dataclass(frozen=True)
 class Correction:
-    """The accuracy on a sample of test images before and after they were changed.
+    """The accuracy on a sample of images before and after they were changed.
+
+    Test images are changed to correct them. Training images are changed as the test images differ from them, to measure
+    what the difference costs.
 
     Attributes:
+        part: Which images.
         name: What was changed: `"channels reversed"`.
+        code: The line that changes images `x`; empty for training images.
         images: Number of images.
         before: Accuracy on the images as they are.
         after: Accuracy on the changed images.
         low: Lower end of a 95 % interval of the gain.
+        p_value: Of McNemar's test.
     """
 
+    part: Part
     name: str
+    code: str
     images: int
     before: float
     after: float
     low: float
+    p_value: float
+
+    @property
+    def gain(self) -> float:
+        """By how much the accuracy rises."""
+        return self.after - self.before
 
 
 @dataclass(frozen=True)
@@ -234,8 +282,11 @@ class Shortcut:
     """Something in the images that decides the prediction without being the object.
 
     Attributes:
-        name: What and where it is: `"a patch at the lower right"`.
+        name: What and where it is: `"a mark at the lower right of images of ship"`.
         label: The class that it makes the model predict.
+        part: The images that it was found in.
+        share: Share of the images of the class that show it.
+        share_of_others: Share of the images of other classes that show it.
         images: Number of images of other classes that it was put on.
         turned: Share of them that were then predicted as that class.
         usual: The share that a place of the same size turns in the median class or place.
@@ -246,6 +297,9 @@ class Shortcut:
 
     name: str
     label: int
+    part: Part
+    share: float
+    share_of_others: float
     images: int
     turned: float
     usual: float
@@ -366,7 +420,7 @@ class DataFacts:
         same_classes: Pairs of classes that can't be told apart.
         foreign: Images that resemble no class, farthest first.
         copies: Copies in and between the sets.
-        corrections: Changes of the test images that were tried, best first.
+        corrections: Changes of test and training images that were tried, the highest gain first.
         shortcuts: Confirmed shortcuts, strongest first.
         slices: Groups of test images with a higher error, largest excess first.
         temperature: Temperature scaling of the confidence.

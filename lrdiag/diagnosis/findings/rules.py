@@ -14,6 +14,7 @@ from lrdiag.diagnosis.findings import (
     classes,
     comparison,
     confidence,
+    copies,
     course,
     data,
     label_errors,
@@ -24,6 +25,8 @@ from lrdiag.diagnosis.findings import (
     predictions,
     rate,
     regularization,
+    shift,
+    shortcuts,
     signal,
     slices,
     start,
@@ -35,6 +38,7 @@ from lrdiag.diagnosis.findings import (
     training_labels,
 )
 from lrdiag.diagnosis.findings.answers import Answer
+from lrdiag.images.shift import DIFFERENT
 from lrdiag.record.facts import Severity
 
 
@@ -68,7 +72,10 @@ _LABELS = ("single-class", "label-form", "output-units")
 _LOSS = ("softmax-twice", "last-activation", "loss-mismatch", "wrong-loss", "dropout-on-scores")
 _UNFIT = (*_IMAGES, *_LABELS, *_LOSS)
 """Images, labels, outputs and loss don't fit each other: nothing that follows can be right."""
-_SETS = ("not-shuffled", "missing-class", "leak", "input-mismatch", "imbalance", "little-data", "large-batches")
+_SETS = (
+    "not-shuffled", "missing-class", "leak", "input-mismatch", "correctable-inputs", "shifted-test-set", "imbalance",
+    "little-data", "large-batches",
+)  # fmt: skip
 """What is wrong with the training set as a whole, or beside the validation set."""
 _STRUCTURE = (
     "hidden-activation", "bottleneck", "lost-resolution", "frozen-layers", "disconnected-weights", "strong-dropout",
@@ -139,8 +146,29 @@ RULES: tuple[Rule, ...] = (
         explained_by=("constant-input",), threshold=0.01,
     ),
     Rule(
+        "leaked-groups", "warning", "data", copies.leaked_groups, needs=("copies", "shared_groups", "test_images"),
+        threshold=0.01,
+    ),
+    Rule(
+        "leaked-copies", "warning", "data", copies.leaked_copies, needs=("copies", "test_images", "training_images"),
+        explained_by=("leak", "leaked-groups"), threshold=0.01,
+    ),
+    Rule(
+        "copies-with-other-labels", "warning", "data", copies.copies_with_other_labels, needs=("copies",),
+        threshold=0.001,
+    ),
+    Rule("repeated-images", "warning", "data", copies.repeated_images, needs=("copies",), threshold=0.05),
+    Rule(
         "input-mismatch", "error", "data", training_images.input_mismatch,
         needs=("training_data", "validation_data"), explained_by=_IMAGES, threshold=0.5,
+    ),
+    Rule(
+        "correctable-inputs", "error", "data", shift.correctable_inputs, needs=("corrections",),
+        explained_by=(*_IMAGES, "input-mismatch"), threshold=0.10,
+    ),
+    Rule(
+        "shifted-test-set", "warning", "data", shift.shifted_test_set, needs=("test_images", "training_images"),
+        explained_by=(*_IMAGES, "input-mismatch", "correctable-inputs"), threshold=DIFFERENT,
     ),
     Rule(
         "imbalance", "warning", "data", training_labels.imbalance, needs=("training_data",),
@@ -303,6 +331,10 @@ RULES: tuple[Rule, ...] = (
         "at-chance", "error", "confusion", predictions.at_chance, needs=("evaluation",),
         explained_by=(*_NAMED, *_BROKEN, *_USELESS[:5]),
     ),
+    Rule(
+        "shortcut", "error", "misclassified", shortcuts.shortcut, needs=("evaluation", "shortcuts"),
+        explained_by=_USELESS,
+    ),
     Rule("regression", "warning", "comparison", comparison.regression, needs=("comparison",)),
     Rule(
         "class-regression", "warning", "comparison", comparison.class_regression, needs=("comparison",), threshold=0.10
@@ -310,7 +342,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "slice-regression", "warning", "comparison", comparison.slice_regression, needs=("comparison",), threshold=0.10
     ),
-    Rule("pair-regression", "warning", "comparison", comparison.pair_regression, needs=("comparison",), threshold=0.05),
+    Rule(
+        "pair-regression", "warning", "comparison", comparison.pair_regression, needs=("comparison",),
+        explained_by=("class-regression",), threshold=0.05,
+    ),
     Rule("skipped-files", "warning", "data", data.skipped_files, needs=("evaluation",)),
     Rule("narrow-range", "warning", "data", data.narrow_range, needs=("evaluation",), threshold=1 / 16),
     Rule("no-heatmaps", "warning", "misclassified", model.no_heatmaps, needs=("evaluation",)),

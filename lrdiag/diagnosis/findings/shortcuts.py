@@ -1,0 +1,63 @@
+"""Rules about shortcuts: what decides the prediction without being the object."""
+
+from __future__ import annotations
+
+from lrdiag.diagnosis.evidence import Evidence, given
+from lrdiag.diagnosis.findings.answers import MOST_EXHIBITS, Answer, Found, Passed, Shown
+from lrdiag.formats import percent, plural, short
+from lrdiag.record.data_facts import Shortcut
+
+DECIDES = 0.5
+"""Share of images that turn, or loss of recall, from which on a shortcut decides the prediction. Below, it is one of
+several things that the model uses."""
+
+
+def shortcut(evidence: Evidence) -> Answer:
+    """Something in the images of a class, which images of other classes don't have, changes the predictions."""
+    shortcuts = given(evidence.shortcuts)
+    if not shortcuts:
+        return Passed()
+    first, *others = sorted(shortcuts, key=lambda each: -effect_of(each))
+    name = short(evidence.facts.dataset.classes[first.label])
+    decides = effect_of(first) >= DECIDES
+    title = f"{first.name} {'decides the prediction' if decides else 'influences the prediction'}."
+    more = f" The same is true of {', '.join(each.name for each in others)}." if others else ""
+    return Found(
+        title[0].upper() + title[1:],
+        _evidence(first, name) + more,
+        "Look at the images before and after. Crop or cover it in all training images, or collect images of "
+        f"{name} without it, and train again. Evaluate with images of {name} without it.",
+        effect_of(first),
+        why=f"The model need not recognize {name} if this is enough. It fails on images of {name} that don't have it, "
+        "and no test set that has it too shows that.",
+        severity=None if decides else "warning",
+        exhibits=_exhibits(evidence, [first, *others]),
+    )
+
+
+def effect_of(each: Shortcut) -> float:
+    """The share of images that turn, or the loss of recall, whichever is greater."""
+    lost = (
+        0.0 if each.covered_before is None or each.covered_after is None else each.covered_before - each.covered_after
+    )
+    return max(each.turned - each.usual, lost)
+
+
+def _evidence(each: Shortcut, name: str) -> str:
+    where = "training" if each.part == "train" else "test"
+    text = (
+        f"{percent(each.share)} of the {where} images of {name} show it, and {percent(each.share_of_others)} of the "
+        f"others. Put on {plural(each.images, 'image')} of other classes, it makes the model predict {name} for "
+        f"{percent(each.turned)} of them; the same change by another class does so for {percent(each.usual)}."
+    )
+    if each.covered_before is None or each.covered_after is None:
+        return text
+    return (
+        f"{text} Removed from {plural(each.covered_images, 'image')} of {name}, it lowers their recall from "
+        f"{percent(each.covered_before)} to {percent(each.covered_after)}."
+    )
+
+
+def _exhibits(evidence: Evidence, shortcuts: list[Shortcut]) -> list[Shown]:
+    changed = [each for shortcut in shortcuts for each in evidence.changed.get(shortcut.name, ())]
+    return [Shown(each.image, each.caption, (each.before, each.after)) for each in changed[:MOST_EXHIBITS]]

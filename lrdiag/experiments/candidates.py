@@ -1,0 +1,202 @@
+"""Candidates for a shortcut: what sets the images of a class apart, as a change that can be tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from lrdiag import opencv
+from lrdiag.experiments.interventions import InputImages
+from lrdiag.experiments.marks import Change, Overlay, Paste, Stretch
+from lrdiag.experiments.places import place_of, place_of_pattern
+from lrdiag.experiments.scale import Scale
+from lrdiag.images.marks import Marks, find_marks
+from lrdiag.images.overlays import fine, ranges, residuals
+
+STANDS_OUT = 1.5
+"""How much more prominent a class must be than the next one."""
+FEWEST = 10
+"""Fewest images that show a mark."""
+FAINTEST = 0.02
+"""Prominence that chance explains."""
+SHARED = 0.02
+"""Share of the other images that are as much alike to a pattern as those that show it."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What sets the images of a class apart.
+
+    Attributes:
+        name: What and where it is: `"a mark at the lower right"`.
+        label: The class.
+        change: Puts it on images and removes it.
+        shown: `bool` of shape `(n,)`: the pictures that show it.
+    """
+
+    name: str
+    label: int
+    change: Change
+    shown: np.ndarray
+
+
+class Family(Protocol):
+    """Candidates of one kind, one for each class."""
+
+    @property
+    def prominence(self) -> np.ndarray:
+        """`float32` of shape `(classes,)`: how much the images of each class are set apart."""
+
+    @property
+    def least(self) -> float:
+        """The least prominence of a candidate."""
+
+    def candidate(self, label: int, like: int) -> Candidate:
+        """Returns the candidate of a class, as large or as strong as that of the class `like`."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What candidates are made from.
+
+    Attributes:
+        pictures: `uint8` of shape `(n, height, width, 1 or 3)`.
+        labels: Integers of shape `(n,)`: their classes.
+        inputs: Inputs of some of them.
+        input_places: The picture that each input belongs to, of shape `(k,)`.
+        scale: How inputs correspond to pictures; `None` if they don't.
+        classes: Number of classes.
+    """
+
+    pictures: np.ndarray
+    labels: np.ndarray
+    inputs: InputImages
+    input_places: np.ndarray
+    scale: Scale | None
+    classes: int
+
+
+def families(sources: Sources) -> Iterator[Family]:
+    """Yields the kinds of candidates, the most local ones first."""
+    for marks in find_marks(sources.pictures, sources.labels, sources.classes):
+        yield MarkFamily(marks, sources)
+    if sources.scale is not None:
+        means = residuals(sources.pictures, sources.labels, sources.classes)
+        for reach in (3, 9):
+            if 2 * reach <= min(means.shape[1:3]):
+                yield PatternFamily(fine(means, reach), sources, sources.scale)
+        yield RangeFamily(*ranges(sources.pictures, sources.labels, sources.classes), sources, sources.scale)
+
+
+def standing_out(prominence: np.ndarray, least: float) -> np.ndarray:
+    """Returns the classes above the widest gap in prominence, if it is wide enough.
+
+    Example:
+        >>> standing_out(np.array([0.05, 0.9, 0.06, 0.04]), 0.1).tolist()
+        [1]
+        >>> standing_out(np.array([0.05, 0.07, 0.06, 0.04]), 0.1).tolist()
+        []
+
+    Args:
+        prominence: Numbers of shape `(classes,)`.
+        least: The least of a class that stands out.
+    """
+    order = np.argsort(-prominence, kind="stable")
+    ordered = np.maximum(prominence[order], FAINTEST * least / 0.1)
+    most = max(1, len(order) // 3)
+    ratios = np.where(ordered[:-1] >= least, ordered[:-1] / ordered[1:], 0)[:most]
+    return order[: int(ratios.argmax()) + 1] if len(ratios) and ratios.max() >= STANDS_OUT else order[:0]
+
+
+@dataclass(frozen=True)
+class MarkFamily:
+    """Places that have the same values in many images of a class."""
+
+    marks: Marks
+    sources: Sources
+    least: float = 0.1
+
+    @property
+    def prominence(self) -> np.ndarray:
+        """How much more often the images of each class have the values."""
+        return self.marks.prominence
+
+    def candidate(self, label: int, like: int) -> Candidate:
+        """The places of a class that stand out most, as many as those of the class `like`."""
+        mark = self.marks.mark(label, self.marks.size(like))
+        inputs, shown = self.sources.inputs, mark.shown[self.sources.input_places]
+        own = inputs.labels == label
+        carriers = inputs.some(own & shown)
+        if len(carriers) < FEWEST:
+            carriers = inputs.some(own)
+        others = inputs.some(~own)
+        size = inputs.values.shape[1:3]
+        mask = opencv.resize(mark.mask.astype(np.uint8), size[::-1], interpolation=opencv.INTER_NEAREST).astype(bool)
+        # The first carriers are also those that the mark is removed from: the control gives each the mark of another.
+        donors = np.roll(inputs.values[carriers], 1, axis=0)
+        return Candidate(
+            place_of(mark.mask, self.marks.trait), label, Paste(mask, donors, inputs.values[others]), mark.shown
+        )
+
+
+@dataclass(frozen=True)
+class PatternFamily:
+    """A fine pattern in the mean picture of a class."""
+
+    maps: np.ndarray
+    sources: Sources
+    scale: Scale
+    least: float = 0.5
+
+    @property
+    def prominence(self) -> np.ndarray:
+        """Root mean square of the pattern of each class, in grey levels."""
+        return np.asarray(np.sqrt((self.maps**2).mean(axis=(1, 2, 3))))
+
+    def candidate(self, label: int, like: int) -> Candidate:
+        """The pattern of a class, as strong as that of the class `like`."""
+        prominence = self.prominence
+        pattern = self.maps[label] * (prominence[like] / max(prominence[label], 1e-6))
+        limits = _limits(self.sources.inputs)
+        flat = self.sources.pictures.reshape(len(self.sources.pictures), -1)
+        likeness = flat @ self.maps[label].ravel()
+        shown = likeness > np.quantile(likeness[self.sources.labels != label], 1 - SHARED)
+        return Candidate(
+            place_of_pattern(self.maps[label]), label, Overlay(self.scale.pattern(pattern), 2.0, limits), shown
+        )
+
+
+@dataclass(frozen=True)
+class RangeFamily:
+    """A narrower range of values in the images of a class."""
+
+    distance: np.ndarray
+    bounds: np.ndarray
+    sources: Sources
+    scale: Scale
+    least: float = 0.1
+
+    @property
+    def prominence(self) -> np.ndarray:
+        """How much more rarely the images of each class have values near black or white."""
+        return self.distance
+
+    def candidate(self, label: int, like: int) -> Candidate:
+        """The range of a class."""
+        low, high = self.bounds[label]
+        factor = np.maximum(high - low, 1) / 255
+        channels = list(self.scale.channels)
+        scale = factor[channels]
+        offset = self.scale.offset + low[channels] * self.scale.slope - self.scale.offset * scale
+        pictures = self.sources.pictures
+        shown = ((pictures.min(axis=(1, 2)) >= low) & (pictures.max(axis=(1, 2)) <= high)).all(axis=1)
+        return Candidate(
+            "a tint or a reduced contrast", label, Stretch(scale, offset, _limits(self.sources.inputs)), shown
+        )
+
+
+def _limits(inputs: InputImages) -> tuple[float, float]:
+    return float(inputs.values.min()), float(inputs.values.max())

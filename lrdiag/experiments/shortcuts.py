@@ -1,0 +1,242 @@
+"""Searches for shortcuts: something in the images that decides the prediction without being the object.
+
+Candidates come from the pictures: what sets the images of one class apart, more than anything sets other classes apart.
+Each is confirmed by intervention: put on images of other classes, it makes the model predict the class; removed from
+images of the class, the model no longer recognizes them. Both are compared with the same change by an ordinary place,
+and with the candidates of other classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lrdiag.experiments.candidates import FEWEST, Candidate, Family, Sources, families, standing_out
+from lrdiag.experiments.interventions import Effect, InputImages, measure
+from lrdiag.experiments.scale import Scale, scale_of
+from lrdiag.formats import short
+from lrdiag.images.choosing import sample
+from lrdiag.images.marks import RARE
+from lrdiag.record.data_facts import ImageRef, Shortcut
+from lrdiag.record.experiments import Changed
+from lrdiag.record.image_table import ImageTable
+
+EFFECT = 0.25
+"""By how much a shortcut changes predictions more than the candidates of other classes do, at least."""
+SMALL_EFFECT = 0.05
+"""The same if nearly all images of the class show it and nearly no others."""
+RIVALS = 3
+"""Candidates of other classes that a candidate is compared with."""
+MOST_PLACES = 20_000 * 32 * 32
+"""Most places of pictures that are searched."""
+BATCH = 256
+"""Images that the model gets at once."""
+EXAMPLES = 8
+"""Images that show a shortcut, of each kind."""
+
+
+@dataclass(frozen=True)
+class _Search:
+    scores: Callable[[np.ndarray], np.ndarray]
+    receivers: InputImages
+    sources: Sources
+
+    def effect(self, candidate: Candidate) -> Effect | None:
+        """What a candidate does; `None` if there are too few images."""
+        receivers, carriers = self.images(candidate)
+        if min(len(receivers), len(carriers)) < FEWEST:
+            return None
+        return measure(
+            self.scores,
+            candidate.change,
+            candidate.label,
+            self.receivers.values[receivers],
+            self.sources.inputs.take(carriers),
+        )
+
+    def images(self, candidate: Candidate) -> tuple[np.ndarray, np.ndarray]:
+        """Places of images of other classes, and of images of the class that show the candidate."""
+        label, images, inputs = candidate.label, self.receivers, self.sources.inputs
+        shown = candidate.shown[self.sources.input_places]
+        return (
+            images.some((images.labels != label) & (images.predicted != label)),
+            inputs.some((inputs.labels == label) & shown),
+        )
+
+
+@dataclass(frozen=True)
+class _Confirmed:
+    candidate: Candidate
+    effect: Effect
+    usual: float
+    strength: float
+
+
+def find_shortcuts(
+    scores: Callable[[np.ndarray], np.ndarray],
+    test: ImageTable,
+    training: ImageTable | None,
+    classes: Sequence[str],
+) -> tuple[list[Shortcut], dict[str, list[Changed]]]:
+    """Searches for shortcuts.
+
+    Args:
+        scores: Takes inputs of the model, and returns logits of shape `(n, classes)`.
+        test: The test images, with inputs. Candidates are put on them.
+        training: The training images, or `None`. Candidates come from them, or from the test images.
+        classes: Name of each class.
+
+    Returns:
+        The confirmed shortcuts, strongest first, and images before and after, by their names.
+    """
+    source = test if training is None or training.inputs is None else training
+    search = _prepare(scores, test, source, len(classes))
+    if search is None:
+        return [], {}
+    confirmed: dict[int, _Confirmed] = {}
+    for family in families(search.sources):
+        confirmed = {**_confirm(search, family, confirmed), **confirmed}
+    ordered = sorted(confirmed.values(), key=lambda each: -each.strength)
+    shortcuts = [_fact(each, search, source, classes) for each in ordered]
+    changed = {
+        fact.name: _examples(search, each.candidate, test, source, classes)
+        for fact, each in zip(shortcuts, ordered, strict=True)
+    }
+    return shortcuts, changed
+
+
+def _prepare(
+    scores: Callable[[np.ndarray], np.ndarray], test: ImageTable, source: ImageTable, classes: int
+) -> _Search | None:
+    receivers, inputs = _images(test), _images(source)
+    if receivers is None or inputs is None or receivers.values.shape[1:] != inputs.values.shape[1:]:
+        return None
+    shape = np.asarray(test.inputs).shape[1:]
+    height, width = source.pictures.shape[1:3]
+    rows = np.union1d(sample(0, len(source), max(1, MOST_PLACES // (height * width))), source.input_rows)
+    sources = Sources(
+        source.pictures[rows],
+        source.labels[rows],
+        inputs,
+        np.searchsorted(rows, source.input_rows),
+        scale_of(source.pictures[source.input_rows], inputs.values),
+        classes,
+    )
+    return _Search(lambda images: _in_batches(scores, images.reshape(-1, *shape)), receivers, sources)
+
+
+def _in_batches(scores: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray) -> np.ndarray:
+    """Scores in batches of one size, as the model is compiled for each size anew."""
+    size = -(-len(inputs) // BATCH) * BATCH
+    padded = inputs[np.arange(size) % len(inputs)]
+    return np.concatenate([scores(padded[start : start + BATCH]) for start in range(0, size, BATCH)])[: len(inputs)]
+
+
+def _images(table: ImageTable) -> InputImages | None:
+    """The inputs as images, or `None` if they have not the form of images."""
+    inputs, rows = table.inputs, table.input_rows
+    if inputs is None or not len(inputs):
+        return None
+    if inputs.ndim != 4:
+        shape = table.pictures.shape[1:]
+        if inputs[0].size != np.prod(shape):
+            return None
+        inputs = inputs.reshape(-1, *shape)
+    return InputImages(inputs, table.labels[rows], table.predictions.predicted[rows], rows)
+
+
+def _confirm(search: _Search, family: Family, known: dict[int, _Confirmed]) -> dict[int, _Confirmed]:
+    """Tries the candidates that stand out, except those of classes with a known shortcut."""
+    prominence = family.prominence
+    out = standing_out(prominence, family.least)
+    rivals = [each for each in np.argsort(-prominence, kind="stable").tolist() if each not in out][:RIVALS]
+    confirmed = {}
+    for label in out.tolist():
+        if label in known:
+            continue
+        candidate = family.candidate(label, label)
+        effect = search.effect(candidate)
+        least = _least_effect(search, candidate)
+        if effect is None or max(effect.certain_turn, effect.certain_loss) < least:
+            continue
+        usual = [
+            each for each in (search.effect(family.candidate(rival, label)) for rival in rivals) if each is not None
+        ]
+        turn = effect.certain_turn - max([each.turn for each in usual], default=0.0)
+        loss = effect.certain_loss - max([each.loss for each in usual], default=0.0)
+        if max(turn, loss) >= least:
+            shares = [each.turned / each.images for each in usual]
+            median = float(np.median(shares)) if shares else effect.turned_by_control / effect.images
+            confirmed[label] = _Confirmed(candidate, effect, median, max(turn, loss))
+    return confirmed
+
+
+def _least_effect(search: _Search, candidate: Candidate) -> float:
+    """The clearer it is that the images of a class have something of their own, the less it must change."""
+    own = search.sources.labels == candidate.label
+    clear = float(candidate.shown[own].mean() - RARE * candidate.shown[~own].mean())
+    return max(SMALL_EFFECT, EFFECT * (1 - max(clear, 0.0)))
+
+
+def _fact(each: _Confirmed, search: _Search, source: ImageTable, classes: Sequence[str]) -> Shortcut:
+    candidate, effect = each.candidate, each.effect
+    own = search.sources.labels == candidate.label
+    return Shortcut(
+        name=f"{candidate.name} of images of {short(classes[candidate.label])}",
+        label=candidate.label,
+        part=source.part,
+        share=float(candidate.shown[own].mean()),
+        share_of_others=float(candidate.shown[~own].mean()),
+        images=effect.images,
+        turned=effect.turned / effect.images,
+        usual=each.usual,
+        covered_images=effect.carriers,
+        covered_before=effect.before / effect.carriers,
+        covered_after=effect.after / effect.carriers,
+    )
+
+
+def _examples(
+    search: _Search, candidate: Candidate, test: ImageTable, source: ImageTable, classes: Sequence[str]
+) -> list[Changed]:
+    """Images that the candidate turned, and images of the class that are not recognized without it."""
+    scale = search.sources.scale
+    if scale is None:
+        return []
+    receivers, carriers = search.images(candidate)
+    put = candidate.change.put(search.receivers.values[receivers])
+    removed = candidate.change.remove(search.sources.inputs.values[carriers])
+    after = search.scores(np.concatenate([put, removed])).argmax(axis=1)
+    turned = np.flatnonzero(after[: len(put)] == candidate.label)[:EXAMPLES]
+    lost = np.flatnonzero(after[len(put) :] != candidate.label)[:EXAMPLES]
+    return [
+        *_changed(scale, test, search.receivers, receivers[turned], put[turned], after[turned], classes),
+        *_changed(scale, source, search.sources.inputs, carriers[lost], removed[lost], after[len(put) + lost], classes),
+    ]
+
+
+def _changed(
+    scale: Scale,
+    table: ImageTable,
+    images: InputImages,
+    places: np.ndarray,
+    changed: np.ndarray,
+    after: np.ndarray,
+    classes: Sequence[str],
+) -> list[Changed]:
+    if not len(places):
+        return []
+    pictures = scale.pictures(changed)
+    return [
+        Changed(
+            ImageRef(table.part, int(table.indices[row]), table.file(row)),
+            f"{short(classes[before])} before, {short(classes[now])} after",
+            table.pictures[row],
+            picture,
+        )
+        for row, before, now, picture in zip(
+            images.rows[places].tolist(), images.predicted[places].tolist(), after.tolist(), pictures, strict=True
+        )
+    ]
