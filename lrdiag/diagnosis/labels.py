@@ -91,7 +91,7 @@ class Readable(NamedTuple):
 
 def _logits(predictions: Predictions) -> np.ndarray:
     if predictions.log_probabilities is not None:
-        return np.maximum(predictions.log_probabilities, _LEAST)
+        return np.asarray(np.maximum(predictions.log_probabilities, _LEAST))
     scores = predictions.ranking
     return np.asarray(scores / max(float(np.nanstd(scores)), 1e-12))
 

@@ -175,7 +175,10 @@ def _shown(evidence: Evidence, pairs: list[Copy]) -> list[Shown]:
     """Pairs of pictures. The most telling come first: those whose labels differ, and then those that were changed."""
     tables = {part: evidence.images(part) for part in ("test", "train")}  # type: ignore[arg-type]
     ranked = sorted(pairs, key=lambda copy: (copy.same_label, copy.kind == "exact"))
-    return [Shown(copy.image, _caption(evidence, copy), _pictures(copy, tables.get)) for copy in ranked[:MOST_EXHIBITS]]
+    return [
+        Shown(copy.image, _caption(evidence, copy), _pictures(copy, tables.get))
+        for copy in ranked[:MOST_EXHIBITS]
+    ]
 
 
 def _caption(evidence: Evidence, copy: Copy) -> str:
