@@ -100,6 +100,11 @@ class LabelSignal:
     chance: float
     deviation: float
 
+    @property
+    def gain(self) -> float:
+        """How much better than chance it is."""
+        return self.accuracy - self.chance
+
 
 @dataclass(frozen=True)
 class MixedClasses:
@@ -149,11 +154,11 @@ class SameClasses:
 
 @dataclass(frozen=True)
 class Foreign:
-    """An image that resembles no image of the training set.
+    """A test image that resembles no training image.
 
     Attributes:
         image: The image.
-        distance: How much farther it is from the training images than usual, in robust standard deviations.
+        distance: Its distance from the training images, relative to the largest that is not foreign.
     """
 
     image: ImageRef
