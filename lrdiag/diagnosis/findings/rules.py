@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from lrdiag.diagnosis.evidence import Need
 from lrdiag.diagnosis.findings import (
+    augmentation,
     classes,
     comparison,
     confidence,
@@ -94,7 +95,7 @@ _START = (*_SCALE, "initialization")
 _SIGNAL = ("saturated-units", "exploding-gradients", "dead-units", "vanishing-gradients")
 """Causes of layers that do not learn."""
 _RATE = ("negative-rate", "rate-too-high", "clipped-gradients", "rate-too-low", "early-decay")
-_AUGMENTATION = ("strong-augmentation",)
+_AUGMENTATION = ("strong-augmentation", "destructive-augmentation")
 _NAMED = (
     *_UNFIT, *_SETS, *_STRUCTURE, *_NORMALIZATION, *_START, *_SIGNAL, *_RATE, *_AUGMENTATION,
 )  # fmt: skip
@@ -296,9 +297,13 @@ RULES: tuple[Rule, ...] = (
         explained_by=(*_IMAGES, "training-stopped"),
     ),
     Rule(
+        "destructive-augmentation", "warning", "training", augmentation.destructive_augmentation,
+        needs=("evaluation", "turned"), explained_by=(*_UNFIT, "strong-augmentation", *_BROKEN[:2]), threshold=0.10,
+    ),
+    Rule(
         "lagging-statistics", "warning", "training", training.lagging_statistics,
         needs=("evaluation", "training", "train_sample"),
-        explained_by=("not-finite", "metric-mismatch", *_NORMALIZATION[:2]), threshold=0.10,
+        explained_by=("not-finite", "metric-mismatch", *_AUGMENTATION, *_NORMALIZATION[:2]), threshold=0.10,
     ),
     # Test images and validation images that are not like the training images.
     Rule(
