@@ -80,10 +80,6 @@ _SETS = (
     "little-data", "large-batches",
 )  # fmt: skip
 """What is wrong with the training set as a whole, or beside the validation set."""
-_QUALITY = (
-    "blank-images", "damaged-images", "dark-or-bright-images", "enlarged-images", "blurred-images", "bordered-images",
-)  # fmt: skip
-"""Images that are hard to recognise."""
 _STRUCTURE = (
     "hidden-activation", "bottleneck", "lost-resolution", "frozen-layers", "disconnected-weights", "strong-dropout",
     "strong-regularization",
@@ -422,8 +418,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "weak-slice", "warning", "misclassified", slices.weak_slice, needs=("evaluation", "slices"),
-        explained_by=(*_USELESS, "input-mismatch", "correctable-inputs", "shifted-test-set", *_QUALITY, "shortcut"),
-        threshold=0.15,
+        explained_by=(*_USELESS, "input-mismatch", "correctable-inputs", "shifted-test-set"), threshold=0.15,
     ),
     Rule(
         "weak-class", "warning", "classes", classes.weak_class, needs=("evaluation",),
