@@ -132,4 +132,6 @@ def test_all_near_points_are_found() -> None:
     queries = points[:50] + generator.normal(size=(50, 12)).astype(np.float32)
     rows, others = Index(points).near(queries, 6.0)
     exact = (((queries[:, None] - points) ** 2).sum(axis=2) < 36).nonzero()
-    assert set(zip(rows.tolist(), others.tolist(), strict=True)) == set(zip(*(each.tolist() for each in exact), strict=True))
+    assert set(zip(rows.tolist(), others.tolist(), strict=True)) == set(
+        zip(*(each.tolist() for each in exact), strict=True)
+    )
