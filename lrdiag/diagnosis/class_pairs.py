@@ -19,7 +19,7 @@ FEWEST_CONTRADICTIONS = 3
 FEWEST_IMAGES = 10
 """Fewest images of a class that are compared with those of another."""
 _BOTH_WAYS = 1.0
-"""Least ratio in each direction. The strength of a direction depends on the offset of the logits, which is uncertain."""
+"""Least ratio in each direction. How strong it is depends on the offset of the logits, which is uncertain."""
 _UPPER = 0.9
 _USUAL_RATIO = 1.642
 """This quantile of a ratio of likelihoods, if nothing is mixed up: half of the ratios are 0."""
@@ -39,7 +39,7 @@ class Scored(NamedTuple):
     labels: np.ndarray
 
     def between(self, first: int, second: int) -> tuple[np.ndarray, np.ndarray]:
-        """The margins of one class over another, and whether the label is the first one, of images that look like both."""
+        """The margins of a class over another, and whether the label is the first, of images that look like either."""
         others = np.delete(self.logits, (first, second), axis=1).max(axis=1)
         scores = self.logits[:, [first, second]]
         among = np.isin(self.labels, (first, second)) & (np.logaddexp(*scores.T) > others)
@@ -125,7 +125,7 @@ def _exchanged(margins: np.ndarray, usual: float) -> tuple[float, float]:
     def cost(share: float) -> float:
         return -float(np.log((1 - share) * right + share * (1 - right)).sum())
 
-    found = minimize_scalar(cost, bounds=(0.0, 0.5), method="bounded", options={"xatol": 1e-3})
+    found = minimize_scalar(cost, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-3})
     share = float(found.x)
     return share, max(0.0, 2 * (cost(usual) - float(found.fun))) if share > usual else 0.0
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from lrdiag.diagnosis.class_pairs import Scored, mixed_classes, same_classes
 from lrdiag.diagnosis.findings.predictions import chance
+from lrdiag.diagnosis.foreign import foreign_images
 from lrdiag.diagnosis.label_mixture import (
     Share,
     fit_mixture,
@@ -29,7 +30,7 @@ from lrdiag.images.choosing import sample
 from lrdiag.images.gradients import describe
 from lrdiag.intervals import SIGNIFICANCE, Z
 from lrdiag.record.arrays import Predictions
-from lrdiag.record.data_facts import ImageRef, LabelNoise, LabelSignal, MixedClasses, SameClasses, Suspect
+from lrdiag.record.data_facts import Foreign, ImageRef, LabelNoise, LabelSignal, MixedClasses, SameClasses, Suspect
 from lrdiag.record.image_table import ImageTable, Part
 
 MOST_SUSPECTS = 1_000
@@ -54,6 +55,7 @@ class LabelFacts:
     signals: list[LabelSignal]
     mixed_classes: list[MixedClasses]
     same_classes: list[SameClasses]
+    foreign: list[Foreign]
 
 
 class Readable(NamedTuple):
@@ -81,12 +83,17 @@ class Readable(NamedTuple):
         rows = np.flatnonzero(shows & np.isfinite(logits).all(axis=1))
         return cls(table, rows, table.labels[rows], logits[rows], describe(table.pictures[rows]))
 
+    def reference(self, place: int) -> ImageRef:
+        """Names one of the images."""
+        row = int(self.rows[place])
+        return ImageRef(self.table.part, int(self.table.indices[row]), self.table.file(row))
+
 
 def _logits(predictions: Predictions) -> np.ndarray:
     if predictions.log_probabilities is not None:
-        return np.maximum(predictions.log_probabilities, _LEAST)
+        return np.asarray(np.maximum(predictions.log_probabilities, _LEAST))
     scores = predictions.ranking
-    return scores / max(float(np.nanstd(scores)), 1e-12)
+    return np.asarray(scores / max(float(np.nanstd(scores)), 1e-12))
 
 
 class Examined(NamedTuple):
@@ -142,6 +149,7 @@ def _without_training(tested: Readable, opinion: Opinion, classes: Sequence[str]
         [_signal("test", "test", opinion.learned, tested.labels)],
         mixed_classes(noise, examined.scored(weights)),
         same_classes(tested.model, tested.labels, opinion.learned, tested.labels),
+        [],
     )
 
 
@@ -160,6 +168,7 @@ def _with_training(tested: Readable, trained: Readable, opinion: Opinion, classe
         _signals(tested, trained, opinion, len(classes)),
         mixed_classes(both[0], scored[0]) + mixed_classes(both[1], scored[1], reference=scored[0]),
         same_classes(tested.model, tested.labels, opinion.learned, trained.labels),
+        _foreign(tested, foreign_images(trained.values, tested.values)),
     )
 
 
@@ -216,7 +225,8 @@ def _disagreement(tested: Examined, trained: Examined, noise: LabelNoise, classe
     right, deviation = right * (1 - noise.share), deviation * (1 - noise.share)  # some test labels are wrong too
     share, reach = 1 - right, Z * deviation
     p_value = 1 - NormalDist().cdf(share / max(deviation, 1e-12))
-    return LabelNoise("train", *(min(max(each, 0.0), 1.0) for each in (share, share - reach, share + reach)), p_value)
+    value, low, high = (min(max(each, 0.0), 1.0) for each in (share, share - reach, share + reach))
+    return LabelNoise("train", value, low, high, p_value)
 
 
 def _suspects(examined: Examined, weights: np.ndarray, noise: LabelNoise, classes: Sequence[str]) -> list[Suspect]:
@@ -232,10 +242,9 @@ def _suspects(examined: Examined, weights: np.ndarray, noise: LabelNoise, classe
     true[every, labels] = -1
     suggested = true.argmax(axis=1)
     order = np.argsort(-wrong, kind="stable")[:MOST_SUSPECTS]
-    table, at = examined.images.table, examined.images.rows
     return [
         Suspect(
-            ImageRef(table.part, int(table.indices[at[each]]), table.file(at[each])),
+            examined.images.reference(each),
             int(labels[each]),
             int(suggested[each]),
             float(wrong[each]),
@@ -244,6 +253,12 @@ def _suspects(examined: Examined, weights: np.ndarray, noise: LabelNoise, classe
         )
         for each in order[wrong[order] > LIKELY].tolist()
     ]
+
+
+def _foreign(images: Readable, distances: np.ndarray) -> list[Foreign]:
+    far = np.argsort(-distances, kind="stable")
+    far = far[distances[far] > 1][:MOST_SUSPECTS]
+    return [Foreign(images.reference(each), float(distances[each])) for each in far.tolist()]
 
 
 def _signals(tested: Readable, trained: Readable, opinion: Opinion, classes: int) -> list[LabelSignal]:

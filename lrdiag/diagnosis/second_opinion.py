@@ -49,7 +49,8 @@ class Linear(NamedTuple):
     weights: np.ndarray
     offsets: np.ndarray
 
-    def __call__(self, values: np.ndarray) -> np.ndarray:
+    def logits(self, values: np.ndarray) -> np.ndarray:
+        """The logits of images, of shape `(n, classes)`."""
         return np.asarray(values @ self.weights + self.offsets)
 
     @classmethod
@@ -98,10 +99,10 @@ def second_opinion(values: np.ndarray, labels: np.ndarray, classes: int, others:
     values, others = values - middle, others - middle
     fold = np.arange(len(values)) % FOLDS
     parts = [Sums.of(values[fold == each], labels[fold == each], classes) for each in range(FOLDS)]
-    total = Sums(*(sum(each) for each in zip(*parts, strict=True)))
+    total = Sums(*(np.sum(each, axis=0) for each in zip(*parts, strict=True)))
     learned, beside = np.empty((len(values), classes), np.float32), np.zeros((len(others), classes), np.float32)
     for each, part in enumerate(parts):
         classify = Linear.fit(total.without(part))
-        learned[fold == each] = classify(values[fold == each])
-        beside += classify(others) / FOLDS
+        learned[fold == each] = classify.logits(values[fold == each])
+        beside += classify.logits(others) / FOLDS
     return Opinion(learned, beside)

@@ -19,6 +19,7 @@ from lrdiag.diagnosis.findings import (
     data,
     image_quality,
     label_errors,
+    label_suspects,
     loss,
     model,
     output,
@@ -36,6 +37,7 @@ from lrdiag.diagnosis.findings import (
     training,
     training_images,
     training_labels,
+    validation,
 )
 from lrdiag.diagnosis.findings.answers import Answer
 from lrdiag.images.shift import DIFFERENT
@@ -95,9 +97,12 @@ _NAMED = (
 """All causes. The course of training and the predictions show their effects."""
 _BROKEN = ("training-stopped", "not-finite", "unstable-loss")
 """Findings after which the model is not one that was trained to its end."""
+_MEANINGLESS = ("input-mismatch", "correctable-inputs", "class-order", "wrong-labels")
+"""Findings after which the labels have no meaning for the predictions."""
+_NOISE = ("training-label-errors", "label-noise")
 _USELESS = ("class-order", "wrong-labels", "not-learning", "not-finite", "collapsed-predictions", "at-chance")
 """Findings after which the predicted classes have no meaning."""
-_OF_CLASSES = (*_UNFIT, *_SETS, *_START, *_SIGNAL, *_RATE, *_USELESS)
+_OF_CLASSES = (*_UNFIT, *_SETS, *_START, *_SIGNAL, *_RATE, *_USELESS, "correctable-inputs", "sorted-validation")
 """Findings that explain that a class is predicted badly."""
 
 _WIRING: tuple[Need, ...] = ("compiled", "layers", "scores")
@@ -178,14 +183,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "input-mismatch", "error", "data", training_images.input_mismatch,
         needs=("training_data", "validation_data"), explained_by=_IMAGES, threshold=0.5,
-    ),
-    Rule(
-        "correctable-inputs", "error", "data", shift.correctable_inputs, needs=("corrections",),
-        explained_by=(*_IMAGES, "input-mismatch"), threshold=0.10,
-    ),
-    Rule(
-        "shifted-test-set", "warning", "data", shift.shifted_test_set, needs=("test_images", "training_images"),
-        explained_by=(*_IMAGES, "input-mismatch", "correctable-inputs"), threshold=DIFFERENT,
     ),
     Rule(
         "imbalance", "warning", "data", training_labels.imbalance, needs=("training_data",),
@@ -299,17 +296,54 @@ RULES: tuple[Rule, ...] = (
         needs=("evaluation", "training", "train_sample"),
         explained_by=("not-finite", "metric-mismatch", *_NORMALIZATION[:2]), threshold=0.10,
     ),
+    # Test images and validation images that are not like the training images.
     Rule(
-        "class-order", "error", "confusion", label_errors.class_order, needs=("evaluation",),
-        explained_by=("single-class", "not-shuffled", "input-mismatch"), threshold=0.30,
+        "correctable-inputs", "error", "data", shift.correctable_inputs, needs=("corrections",),
+        explained_by=(*_UNFIT, "not-shuffled", "input-mismatch", *_BROKEN, "lagging-statistics"), threshold=0.10,
     ),
     Rule(
-        "wrong-labels", "error", "training", label_errors.wrong_labels, needs=("evaluation", "train_sample"),
+        "shifted-test-set", "warning", "data", shift.shifted_test_set, needs=("test_images", "training_images"),
+        explained_by=(*_IMAGES, "input-mismatch", "correctable-inputs"), threshold=DIFFERENT,
+    ),
+    Rule(
+        "class-order", "error", "confusion", label_errors.class_order, needs=("evaluation",),
+        explained_by=("single-class", "not-shuffled", "input-mismatch", "correctable-inputs"), threshold=0.30,
+    ),
+    Rule(
+        "wrong-labels", "error", "training", label_errors.wrong_labels, needs=("evaluation",),
         explained_by=(*_NAMED, *_BROKEN, "class-order"),
     ),
     Rule(
+        "no-class", "warning", "data", label_suspects.no_class, needs=("evaluation", "suspects", "test_images"),
+        explained_by=(*_IMAGES, "input-mismatch"),
+    ),
+    Rule(
+        "same-class-twice", "warning", "confusion", label_suspects.same_class_twice,
+        needs=("evaluation", "suspects", "test_images"), explained_by=(*_UNFIT, *_BROKEN, *_MEANINGLESS),
+    ),
+    Rule(
+        "contradicting-annotators", "warning", "confusion", label_suspects.contradicting_annotators,
+        needs=("evaluation", "suspects", "test_images"),
+        explained_by=(*_UNFIT, *_BROKEN, *_MEANINGLESS, "same-class-twice"), threshold=0.05,
+    ),
+    Rule(
+        "test-label-errors", "warning", "misclassified", label_suspects.test_label_errors,
+        needs=("evaluation", "suspects", "test_images"),
+        explained_by=(*_UNFIT, *_BROKEN, *_MEANINGLESS, "no-class", "same-class-twice", "contradicting-annotators"),
+        threshold=0.002,
+    ),
+    Rule(
+        "training-label-errors", "warning", "training", label_suspects.training_label_errors,
+        needs=("evaluation", "suspects", "training_images"),
+        explained_by=(*_UNFIT, *_MEANINGLESS, "same-class-twice", "contradicting-annotators"), threshold=0.02,
+    ),
+    Rule(
         "label-noise", "warning", "training", label_errors.label_noise, needs=("evaluation", "train_sample"),
-        explained_by=(*_NAMED, *_BROKEN), threshold=0.15,
+        explained_by=(*_NAMED, *_BROKEN, "contradicting-annotators", "training-label-errors"), threshold=0.15,
+    ),
+    Rule(
+        "sorted-validation", "warning", "data", validation.sorted_validation, needs=("evaluation", "training"),
+        explained_by=(*_NAMED, *_BROKEN, "metric-mismatch", *_NOISE), threshold=0.15,
     ),
     # Symptoms.
     Rule(
@@ -345,21 +379,29 @@ RULES: tuple[Rule, ...] = (
     Rule("no-suggestion", "warning", "learning-rate", model.no_suggestion, needs=("evaluation", "range_test")),
     Rule(
         "overfitting", "warning", "training", training.overfitting, needs=("evaluation",),
-        explained_by=(*_NAMED, *_BROKEN, "metric-mismatch", "class-order", "wrong-labels", "label-noise"),
+        explained_by=(
+            *_NAMED, *_BROKEN, "metric-mismatch", "class-order", "wrong-labels", *_NOISE, "sorted-validation",
+        ),
         threshold=0.20,
     ),
     Rule(
         "past-best-epoch", "warning", "training", course.past_best_epoch, needs=("training",),
-        explained_by=(*_NAMED, *_BROKEN, "class-order", "wrong-labels", "label-noise", "overfitting"), threshold=1.1,
+        explained_by=(
+            *_NAMED, *_BROKEN, "class-order", "wrong-labels", *_NOISE, "sorted-validation", "overfitting",
+        ),
+        threshold=1.1,
     ),
     Rule(
         "overconfident", "warning", "confidence", confidence.overconfident, needs=("evaluation", "predictions"),
-        explained_by=(*_NAMED, *_BROKEN, *_USELESS, "metric-mismatch", "label-noise", "overfitting", "past-best-epoch"),
+        explained_by=(
+            *_NAMED, *_BROKEN, *_USELESS, "metric-mismatch", *_NOISE, "sorted-validation", "overfitting",
+            "past-best-epoch",
+        ),
         threshold=0.10,
     ),
     Rule(
         "underconfident", "warning", "confidence", confidence.underconfident, needs=("evaluation", "predictions"),
-        explained_by=(*_NAMED, *_BROKEN, *_USELESS, "label-noise"), threshold=0.10,
+        explained_by=(*_NAMED, *_BROKEN, *_USELESS, *_NOISE), threshold=0.10,
     ),
     Rule(
         "one-threshold", "warning", "confidence", confidence.one_threshold, needs=("evaluation", "predictions"),
@@ -371,7 +413,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "weak-slice", "warning", "misclassified", slices.weak_slice, needs=("evaluation", "slices"),
-        explained_by=_USELESS, threshold=0.15,
+        explained_by=(*_USELESS, "input-mismatch", "correctable-inputs", "shifted-test-set", "shortcut"),
+        threshold=0.15,
     ),
     Rule(
         "weak-class", "warning", "classes", classes.weak_class, needs=("evaluation",),
