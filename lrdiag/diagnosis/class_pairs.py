@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from math import sqrt
 from typing import NamedTuple
@@ -18,6 +19,8 @@ FEWEST_CONTRADICTIONS = 3
 """Fewest images of each of two classes that look like the other one."""
 FEWEST_IMAGES = 10
 """Fewest images of a class that are compared with those of another."""
+CERTAIN = 0.0001
+"""Probability that correct labels of two classes look mixed up. No model is calibrated in each pair of classes."""
 _BOTH_WAYS = 1.0
 """Least ratio in each direction. How strong it is depends on the offset of the logits, which is uncertain."""
 _UPPER = 0.9
@@ -86,6 +89,11 @@ def mixed_classes(noise: LabelNoise, images: Scored, reference: Scored | None = 
         p_value = min(1.0, number * one_sided(ratio / excess))
         mixed.append(MixedClasses(noise.part, first, second, count, share, p_value))
     return sorted(mixed, key=lambda each: each.p_value)
+
+
+def certain(mixed: Sequence[MixedClasses]) -> list[MixedClasses]:
+    """The pairs that are mixed up beyond chance. If most labels are exchanged, the classes have another order."""
+    return [each for each in mixed if each.p_value < CERTAIN and each.share < 0.5]
 
 
 def _contradicting(images: Scored) -> list[tuple[int, int]]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lrdiag.diagnosis.class_pairs import Scored, mixed_classes, same_classes
+from lrdiag.diagnosis.class_pairs import Scored, certain, mixed_classes, same_classes
 from lrdiag.diagnosis.findings.predictions import chance
 from lrdiag.diagnosis.foreign import foreign_images
 from lrdiag.diagnosis.label_mixture import (
@@ -22,6 +22,7 @@ from lrdiag.diagnosis.label_mixture import (
     transitions,
     true_class,
     weighted,
+    with_exchange,
     with_share,
 )
 from lrdiag.diagnosis.second_opinion import Opinion, second_opinion
@@ -143,30 +144,30 @@ def examine_labels(test: ImageTable, training: ImageTable | None, classes: Seque
 def _without_training(tested: Readable, opinion: Opinion, classes: Sequence[str]) -> LabelFacts:
     examined = Examined(tested, [opinion.learned, tested.model])
     weights, noise = _explain(examined, len(classes))
+    mixed = mixed_classes(noise, examined.scored(weights))
     return LabelFacts(
-        _suspects(examined, weights, noise, classes),
+        _suspects(examined, weights, noise, mixed, classes),
         [noise],
         [_signal("test", "test", opinion.learned, tested.labels)],
-        mixed_classes(noise, examined.scored(weights)),
+        mixed,
         same_classes(tested.model, tested.labels, opinion.learned, tested.labels),
         [],
     )
 
 
 def _with_training(tested: Readable, trained: Readable, opinion: Opinion, classes: Sequence[str]) -> LabelFacts:
-    sets = (Examined(tested, [opinion.others, tested.model]), Examined(trained, [opinion.learned, trained.model]))
-    weights, noise = _explain(sets[0], len(classes))
-    both = (noise, _training_noise(*sets, weights, noise, len(classes)))
-    scored = [each.scored(weights) for each in sets]
+    test = Examined(tested, [opinion.others, tested.model])
+    training = Examined(trained, [opinion.learned, trained.model])
+    weights, noise = _explain(test, len(classes))
+    training_noise = _training_noise(test, training, weights, noise, len(classes))
+    mixed = mixed_classes(noise, test.scored(weights))
+    mixed_in_training = mixed_classes(training_noise, training.scored(weights), reference=test.scored(weights))
     return LabelFacts(
-        [
-            each
-            for examined, found in zip(sets, both, strict=True)
-            for each in _suspects(examined, weights, found, classes)
-        ],
-        list(both),
+        _suspects(test, weights, noise, mixed, classes)
+        + _suspects(training, weights, training_noise, mixed_in_training, classes),
+        [noise, training_noise],
         _signals(tested, trained, opinion, len(classes)),
-        mixed_classes(both[0], scored[0]) + mixed_classes(both[1], scored[1], reference=scored[0]),
+        mixed + mixed_in_training,
         same_classes(tested.model, tested.labels, opinion.learned, trained.labels),
         _foreign(tested, foreign_images(trained.values, tested.values)),
     )
@@ -229,14 +230,25 @@ def _disagreement(tested: Examined, trained: Examined, noise: LabelNoise, classe
     return LabelNoise("train", value, low, high, p_value)
 
 
-def _suspects(examined: Examined, weights: np.ndarray, noise: LabelNoise, classes: Sequence[str]) -> list[Suspect]:
+def _suspects(
+    examined: Examined,
+    weights: np.ndarray,
+    noise: LabelNoise,
+    mixed: Sequence[MixedClasses],
+    classes: Sequence[str],
+) -> list[Suspect]:
     """The images whose labels are more likely wrong than right, most likely first; none if chance may explain it."""
-    if noise.p_value >= SIGNIFICANCE:
+    exchanged = certain(mixed)
+    if noise.p_value >= SIGNIFICANCE and not exchanged:
         return []
     probabilities, labels = pooled(examined.opinions, weights), examined.labels
-    rows = sample(0, len(labels), _MOST_VALUES // len(classes))
-    mixed = transitions(probabilities[rows], labels[rows], noise.share)
-    true = true_class(probabilities, labels, with_share(mixed, labels, noise.share))
+    errors = np.eye(len(classes))
+    if noise.p_value < SIGNIFICANCE:
+        rows = sample(0, len(labels), _MOST_VALUES // len(classes))
+        errors = with_share(transitions(probabilities[rows], labels[rows], noise.share), labels, noise.share)
+    for each in exchanged:
+        errors = with_exchange(errors, each.first, each.second, each.share)
+    true = true_class(probabilities, labels, errors)
     every = np.arange(len(labels))
     wrong = 1 - true[every, labels]
     true[every, labels] = -1
