@@ -631,6 +631,20 @@ def test_name_and_files_are_shown(net: keras.Model, report: Report) -> None:
     assert report.diagnosis.misclassified.items[0].file is None
 
 
+def test_metadata_names_a_group_that_fails(net: keras.Model) -> None:
+    """Random images with the labels that the model predicts, but for those of one site."""
+    images = np.random.default_rng(1).integers(0, 256, (160, *SHAPE), dtype="uint8")
+    north = np.arange(160) % 5 == 0
+    labels = (net.predict(images, verbose=0).argmax(axis=1) + north) % CLASSES
+    files = [f"{number}.png" for number in range(160)]
+    table = {"file": files[::-1], "site": np.where(north, "north", "south")[::-1], "patient": range(160)}
+    seen = diagnose(net, images, labels, files=files, metadata=table, groups="patient")
+    slices = seen.diagnosis.data.slices
+    assert slices is not None
+    assert [(each.name, each.size, each.wrong) for each in slices] == [("site = north", 32, 32)]
+    assert seen.run.diagnosis.settings["groups"] == "patient"
+
+
 def test_files_of_another_number_are_refused(net: keras.Model) -> None:
     with pytest.raises(DataError, match=r"`files` must name one file for each image.*Received: 2 names for 23"):
         diagnose(net, IMAGES, LABELS, files=["a", "b"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -88,7 +89,8 @@ def _ends(images: np.ndarray) -> tuple[float, float]:
 def _like(test: np.ndarray, training: np.ndarray) -> Change | None:
     """The change that gives each channel the mean and the deviation of training images; `None` if it has them."""
     (mean, deviation), (wanted, spread) = _moments(test), _moments(training)
-    if (np.abs(mean - wanted) <= _ALIKE * spread).all() and (np.abs(deviation - spread) <= _ALIKE * spread).all():
+    tolerance = _ALIKE + 3 * sqrt(1 / len(test) + 1 / len(training))  # images of one set differ by chance too
+    if (np.maximum(np.abs(mean - wanted), np.abs(deviation - spread)) <= tolerance * spread).all():
         return None
     factor = spread / np.maximum(deviation, np.float32(1e-12))
     return Change(

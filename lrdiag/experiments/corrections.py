@@ -45,8 +45,8 @@ def try_corrections(
         training: The training images, or `None`.
 
     Returns:
-        The changes that were tried, the highest gain first, and test images before and after the best correction, by
-        its name.
+        The changes that were tried, those on many images first, then the highest gain first; and test images before and
+        after the best correction, by its name.
     """
     trial = Trial.of(scores, test)
     known = None if training is None or training.inputs is None else Trial.of(scores, training)
@@ -58,7 +58,7 @@ def try_corrections(
     if known is not None and training is not None:
         found = differences(test, training) or []
         tried += [known.measured(each) for each in shifts(found, trial.inputs, known.inputs)]
-    return sorted(tried, key=lambda each: -each.gain), changed
+    return sorted(tried, key=lambda each: (-each.images, -each.gain)), changed
 
 
 @dataclass(frozen=True)

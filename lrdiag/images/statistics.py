@@ -94,7 +94,7 @@ def _sharpness(down: np.ndarray, across: np.ndarray) -> np.ndarray:
     laplacian[:, :, :-1] += across
     laplacian[:, :, 1:] -= across
     flat = laplacian.reshape(count, height * width).astype(np.float32)
-    return np.sqrt(np.einsum("np,np->n", flat, flat) / (height * width))  # their mean is 0
+    return np.asarray(np.sqrt(np.einsum("np,np->n", flat, flat) / (height * width)))  # their mean is 0
 
 
 def _half_sharpness(levels: np.ndarray) -> np.ndarray:
@@ -118,7 +118,7 @@ def _repeats(levels: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.nda
 
 
 def _margins(levels: np.ndarray) -> np.ndarray:
-    count, height, width = levels.shape
+    count = len(levels)
     found = np.zeros((count, 4), np.float32)
     for axis, places in ((2, (0, 1)), (1, (2, 3))):
         low, high = levels.min(axis=axis).astype(np.int16), levels.max(axis=axis).astype(np.int16)

@@ -325,6 +325,7 @@ class Slice:
         p_value: Corrected for the number of slices that were tried.
         label: The class that all its images have, if the slice is a part of a class.
         is_given: Whether the group is given, as a folder or a value of the metadata, and not found in the images.
+        looks: In which attributes its images differ most from all: `"low contrast, low brightness"`.
         members: Which images of the test set belong to it, as `unpacked` reads it.
     """
 
@@ -340,6 +341,7 @@ class Slice:
     p_value: float
     label: int | None = None
     is_given: bool = False
+    looks: str = ""
     members: str = ""
 
     @property
@@ -420,7 +422,7 @@ class DataFacts:
         same_classes: Pairs of classes that can't be told apart.
         foreign: Images that resemble no class, farthest first.
         copies: Copies in and between the sets.
-        corrections: Changes of test and training images that were tried, the highest gain first.
+        corrections: Changes of test and training images that were tried, those on many images first, then by gain.
         shortcuts: Confirmed shortcuts, strongest first.
         slices: Groups of test images with a higher error, largest excess first.
         temperature: Temperature scaling of the confidence.

@@ -17,6 +17,7 @@ from lrdiag.diagnosis.findings import (
     copies,
     course,
     data,
+    image_quality,
     label_errors,
     label_suspects,
     loss,
@@ -36,6 +37,7 @@ from lrdiag.diagnosis.findings import (
     training,
     training_images,
     training_labels,
+    validation,
 )
 from lrdiag.diagnosis.findings.answers import Answer
 from lrdiag.images.shift import DIFFERENT
@@ -95,12 +97,12 @@ _NAMED = (
 """All causes. The course of training and the predictions show their effects."""
 _BROKEN = ("training-stopped", "not-finite", "unstable-loss")
 """Findings after which the model is not one that was trained to its end."""
-_MEANINGLESS = ("input-mismatch", "class-order", "wrong-labels")
+_MEANINGLESS = ("input-mismatch", "correctable-inputs", "class-order", "wrong-labels")
 """Findings after which the labels have no meaning for the predictions."""
 _NOISE = ("training-label-errors", "label-noise")
 _USELESS = ("class-order", "wrong-labels", "not-learning", "not-finite", "collapsed-predictions", "at-chance")
 """Findings after which the predicted classes have no meaning."""
-_OF_CLASSES = (*_UNFIT, *_SETS, *_START, *_SIGNAL, *_RATE, *_USELESS)
+_OF_CLASSES = (*_UNFIT, *_SETS, *_START, *_SIGNAL, *_RATE, *_USELESS, "correctable-inputs", "sorted-validation")
 """Findings that explain that a class is predicted badly."""
 
 _WIRING: tuple[Need, ...] = ("compiled", "layers", "scores")
@@ -159,16 +161,28 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("repeated-images", "warning", "data", copies.repeated_images, needs=("copies",), threshold=0.05),
     Rule(
+        "blank-images", "warning", "data", image_quality.blank_images, needs=("test_images",),
+        explained_by=("constant-input",), threshold=0.002,
+    ),
+    Rule(
+        "damaged-images", "warning", "data", image_quality.damaged_images, needs=("test_images",), threshold=0.002
+    ),
+    Rule(
+        "dark-or-bright-images", "warning", "data", image_quality.dark_or_bright_images, needs=("test_images",),
+        threshold=0.002,
+    ),
+    Rule(
+        "enlarged-images", "warning", "data", image_quality.enlarged_images, needs=("test_images",), threshold=0.002
+    ),
+    Rule(
+        "blurred-images", "warning", "data", image_quality.blurred_images, needs=("test_images",), threshold=0.002
+    ),
+    Rule(
+        "bordered-images", "warning", "data", image_quality.bordered_images, needs=("test_images",), threshold=0.002
+    ),
+    Rule(
         "input-mismatch", "error", "data", training_images.input_mismatch,
         needs=("training_data", "validation_data"), explained_by=_IMAGES, threshold=0.5,
-    ),
-    Rule(
-        "correctable-inputs", "error", "data", shift.correctable_inputs, needs=("corrections",),
-        explained_by=(*_IMAGES, "input-mismatch"), threshold=0.10,
-    ),
-    Rule(
-        "shifted-test-set", "warning", "data", shift.shifted_test_set, needs=("test_images", "training_images"),
-        explained_by=(*_IMAGES, "input-mismatch", "correctable-inputs"), threshold=DIFFERENT,
     ),
     Rule(
         "imbalance", "warning", "data", training_labels.imbalance, needs=("training_data",),
@@ -282,9 +296,18 @@ RULES: tuple[Rule, ...] = (
         needs=("evaluation", "training", "train_sample"),
         explained_by=("not-finite", "metric-mismatch", *_NORMALIZATION[:2]), threshold=0.10,
     ),
+    # Test images and validation images that are not like the training images.
+    Rule(
+        "correctable-inputs", "error", "data", shift.correctable_inputs, needs=("corrections",),
+        explained_by=(*_UNFIT, "not-shuffled", "input-mismatch", *_BROKEN, "lagging-statistics"), threshold=0.10,
+    ),
+    Rule(
+        "shifted-test-set", "warning", "data", shift.shifted_test_set, needs=("test_images", "training_images"),
+        explained_by=(*_IMAGES, "input-mismatch", "correctable-inputs"), threshold=DIFFERENT,
+    ),
     Rule(
         "class-order", "error", "confusion", label_errors.class_order, needs=("evaluation",),
-        explained_by=("single-class", "not-shuffled", "input-mismatch"), threshold=0.20,
+        explained_by=("single-class", "not-shuffled", "input-mismatch", "correctable-inputs"), threshold=0.20,
     ),
     Rule(
         "wrong-labels", "error", "training", label_errors.wrong_labels, needs=("evaluation",),
@@ -317,6 +340,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "label-noise", "warning", "training", label_errors.label_noise, needs=("evaluation", "train_sample"),
         explained_by=(*_NAMED, *_BROKEN, "contradicting-annotators", "training-label-errors"), threshold=0.15,
+    ),
+    Rule(
+        "sorted-validation", "warning", "data", validation.sorted_validation, needs=("evaluation", "training"),
+        explained_by=(*_NAMED, *_BROKEN, "metric-mismatch", *_NOISE), threshold=0.15,
     ),
     # Symptoms.
     Rule(
@@ -352,16 +379,24 @@ RULES: tuple[Rule, ...] = (
     Rule("no-suggestion", "warning", "learning-rate", model.no_suggestion, needs=("evaluation", "range_test")),
     Rule(
         "overfitting", "warning", "training", training.overfitting, needs=("evaluation",),
-        explained_by=(*_NAMED, *_BROKEN, "metric-mismatch", "class-order", "wrong-labels", *_NOISE),
+        explained_by=(
+            *_NAMED, *_BROKEN, "metric-mismatch", "class-order", "wrong-labels", *_NOISE, "sorted-validation",
+        ),
         threshold=0.20,
     ),
     Rule(
         "past-best-epoch", "warning", "training", course.past_best_epoch, needs=("training",),
-        explained_by=(*_NAMED, *_BROKEN, "class-order", "wrong-labels", *_NOISE, "overfitting"), threshold=1.1,
+        explained_by=(
+            *_NAMED, *_BROKEN, "class-order", "wrong-labels", *_NOISE, "sorted-validation", "overfitting",
+        ),
+        threshold=1.1,
     ),
     Rule(
         "overconfident", "warning", "confidence", confidence.overconfident, needs=("evaluation", "predictions"),
-        explained_by=(*_NAMED, *_BROKEN, *_USELESS, "metric-mismatch", *_NOISE, "overfitting", "past-best-epoch"),
+        explained_by=(
+            *_NAMED, *_BROKEN, *_USELESS, "metric-mismatch", *_NOISE, "sorted-validation", "overfitting",
+            "past-best-epoch",
+        ),
         threshold=0.10,
     ),
     Rule(
@@ -378,7 +413,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "weak-slice", "warning", "misclassified", slices.weak_slice, needs=("evaluation", "slices"),
-        explained_by=_USELESS, threshold=0.15,
+        explained_by=(*_USELESS, "input-mismatch", "correctable-inputs", "shifted-test-set", "shortcut"),
+        threshold=0.15,
     ),
     Rule(
         "weak-class", "warning", "classes", classes.weak_class, needs=("evaluation",),

@@ -15,15 +15,22 @@ UNLIKELY = 6.3e-5
 """Probability of a change of the accuracy by chance: 4 standard deviations."""
 HARMFUL, CERTAIN = 0.05, 0.001
 """Accuracy on training images that a difference costs at least if it matters, and the probability of that by chance."""
+WORKS = 0.15
+"""Accuracy above that of naming the most frequent class, relative to the most that is possible, of a model that works.
+Otherwise it was hardly trained, and a change of its inputs shows nothing."""
 _SHOWN = MOST_EXHIBITS // 4  # images of each set
 _MOST_NAMED = 3
 
 
 def correctable_inputs(evidence: Evidence, threshold: float) -> Answer:
     """A simple change of the test images raises their accuracy by more than `threshold`."""
-    best = max(_of(evidence, "test"), key=lambda each: each.gain, default=None)
+    best = next(iter(_of(evidence, "test")), None)
     if best is None or best.gain <= threshold:
         return Passed(0.0 if best is None else max(best.gain, 0.0), threshold)
+    if best.after < (least := _works(evidence)):
+        return NotChecked(
+            f"the model is hardly better than chance ({percent(least)}) after it too", best.gain, threshold
+        )
     if best.p_value >= UNLIKELY:
         return NotChecked(f"{plural(best.images, 'test image')} are too few", best.gain, threshold)
     return Found(
@@ -40,10 +47,16 @@ def correctable_inputs(evidence: Evidence, threshold: float) -> Answer:
     )
 
 
+def _works(evidence: Evidence) -> float:
+    """The accuracy from which on a model does more than to name the most frequent class."""
+    counts = evidence.facts.dataset.test_counts
+    share = max(counts) / max(1, sum(counts))
+    return share + WORKS * (1 - share)
+
+
 def best_correction(evidence: Evidence) -> Correction | None:
     """The change of the test images that raises their accuracy most, beyond chance; `None` if there is none."""
-    helpful = [each for each in _of(evidence, "test") if each.low > 0]
-    return max(helpful, key=lambda each: each.gain, default=None)
+    return next((each for each in _of(evidence, "test")[:1] if each.low > 0), None)
 
 
 def measured(correction: Correction) -> str:

@@ -20,8 +20,9 @@ OTHER_SPREAD = 1.4
 OTHER_SCALE = 2.0
 """The same, and difference of the means in half deviations, from which on the scale is another one for certain."""
 FEWEST_IMAGES = 20
-_SAME_RANGE = 0.5
-"""Difference of the ends of two ranges, relative to the range of the training images, below which it is the same."""
+_MARGIN, _LEAST_RANGE = 0.05, 0.1
+"""How far the values of validation images may go beyond the range of training images, and how much of it they fill at
+least if they are scaled alike. Both are relative to the width of the range."""
 MOSTLY_SHARED = 0.05
 """Share of the validation images that are training images, from which on the accuracy can't be trusted."""
 
@@ -141,9 +142,10 @@ def _range(values: Values) -> str:
 
 def _difference(ours: Values, theirs: Values, threshold: float) -> str:
     """The title: how validation images differ, or that their range is another one."""
-    span = ours.high - ours.low
-    ends = (abs(theirs.low - ours.low), abs(theirs.high - ours.high))
-    if max(ends) > _SAME_RANGE * span:
+    margin = _MARGIN * (ours.high - ours.low)
+    is_inside = theirs.low >= ours.low - margin and theirs.high <= ours.high + margin
+    is_wide = theirs.high - theirs.low > _LEAST_RANGE * (ours.high - ours.low)
+    if not (is_inside and is_wide and _scale(theirs) in ("", _scale(ours))):
         return "Training and validation images differ in scale."
     words = [
         *(["brighter" if theirs.mean > ours.mean else "darker"] if _shift(ours, theirs) > threshold else []),
