@@ -150,11 +150,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "leaked-groups", "warning", "data", copies.leaked_groups, needs=("copies", "shared_groups", "test_images"),
-        threshold=0.01,
+        threshold=0.02,
     ),
     Rule(
         "leaked-copies", "warning", "data", copies.leaked_copies, needs=("copies", "test_images", "training_images"),
-        explained_by=("leak", "leaked-groups"), threshold=0.01,
+        explained_by=("leak", "leaked-groups"), threshold=0.02,
     ),
     Rule(
         "copies-with-other-labels", "warning", "data", copies.copies_with_other_labels, needs=("copies",),
@@ -312,7 +312,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "class-order", "error", "confusion", label_errors.class_order, needs=("evaluation",),
-        explained_by=("single-class", "not-shuffled", "input-mismatch", "correctable-inputs"), threshold=0.30,
+        explained_by=("single-class", "not-shuffled", "input-mismatch", "correctable-inputs"), threshold=0.20,
     ),
     Rule(
         "wrong-labels", "error", "training", label_errors.wrong_labels, needs=("evaluation",),
