@@ -402,11 +402,11 @@ RULES: tuple[Rule, ...] = (
             *_NAMED, *_BROKEN, *_USELESS, "metric-mismatch", *_NOISE, "sorted-validation", "overfitting",
             "past-best-epoch",
         ),
-        threshold=0.10,
+        threshold=0.15,
     ),
     Rule(
         "underconfident", "warning", "confidence", confidence.underconfident, needs=("evaluation", "predictions"),
-        explained_by=(*_NAMED, *_BROKEN, *_USELESS, *_NOISE), threshold=0.10,
+        explained_by=(*_NAMED, *_BROKEN, *_USELESS, *_NOISE), threshold=0.15,
     ),
     Rule(
         "one-threshold", "warning", "confidence", confidence.one_threshold, needs=("evaluation", "predictions"),
