@@ -118,8 +118,9 @@ def copied(sets: Sequence[np.ndarray]) -> Pairs:
     first, second, codes, agreement = (np.concatenate(each) for each in zip(*found, strict=True))
     low, high = np.minimum(first, second), np.maximum(first, second)
     _, kept = np.unique(np.stack([low, high]), axis=1, return_index=True)
-    kinds = [_KINDS[code] for code in codes[kept]]
-    return Pairs(low[kept], high[kept], kinds, agreement[kept], limit <= _MOST_AGREEMENT)
+    low, high, codes = low[kept], high[kept], codes[kept]
+    codes[search.have_equal_bytes(low, high)] = _CODES["exact"]  # pairs of a row of equal images
+    return Pairs(low, high, [_KINDS[code] for code in codes], agreement[kept], limit <= _MOST_AGREEMENT)
 
 
 class _Search:
@@ -158,6 +159,10 @@ class _Search:
         same = are_equal(self._pictures, first, second)
         first, second = first[same], second[same]
         return first, second, np.full(len(first), _CODES["exact"]), np.ones(len(first), np.float32)
+
+    def have_equal_bytes(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Returns whether the images of each pair are equal, of which is known that they show the same."""
+        return np.asarray(self._bytes[first] == self._bytes[second])
 
     def moved(self) -> _Found:
         """Images that have pixels in common, mirrored or at other places."""
