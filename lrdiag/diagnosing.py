@@ -18,7 +18,7 @@ from lrdiag.data.inputs import GivenData, starts_alike, unpacked
 from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.compare import refuse_other_images
 from lrdiag.diagnosis.gates import Gate, check, with_outcomes
-from lrdiag.diagnosis.metadata import GivenGroups, read_given
+from lrdiag.diagnosis.metadata import GivenGroups, WholeSet, joined, read_given
 from lrdiag.diagnosis.metadata_table import MetadataTable
 from lrdiag.diagnosis.study import Studied
 from lrdiag.errors import require_count
@@ -305,6 +305,20 @@ class Reporter:
         if self.baseline is not None:
             base = self.baseline.diagnosis.dataset
             refuse_other_images(base, dataclasses.replace(base, classes=names))  # the images are not known yet
+        self._rehearse_metadata()
+
+    def _rehearse_metadata(self) -> None:
+        """Joins the metadata with the test images if their number is known."""
+        x = self.data[0]
+        if self.dataset is not None:
+            images = WholeSet(self.dataset.test_size, self.files)
+        elif self.steps is None and hasattr(x, "shape"):
+            images = WholeSet(len(x), self.files)
+        else:
+            return
+        metadata = None if self.metadata is None else joined(self.metadata, images, None)
+        if self.groups is not None:
+            self.groups.of_images(metadata, images, None)
 
     def repeats(self) -> bool:
         """Returns whether two passes over the data start with the same batch."""
@@ -424,6 +438,12 @@ class Reporter:
             return given_files(self.files, labels, self._known_names)
         return carried_files(self.data[0], labels, self._known_names)
 
+    @property
+    def _of_images(self) -> dict[str, str | None]:
+        """What is known of the images, as settings that the page shows."""
+        given = {"metadata": self.metadata, "groups": self.groups}
+        return {name: None if each is None else str(each) for name, each in given.items()}
+
     def _run_facts(self, model: keras.Model, evaluated: Evaluated, notes: tuple[str, ...]) -> RunFacts:
         return RunFacts(
             model=self.model_name or model.name,
@@ -432,7 +452,7 @@ class Reporter:
             backend=engine_name(),
             command=self.command,
             git_commit=provenance.git_commit(),
-            settings={key: value for key, value in self.settings.items() if value is not None},
+            settings={key: value for key, value in {**self.settings, **self._of_images}.items() if value is not None},
             versions=provenance.versions(engine_name()),
             value_range=evaluated.value_range,
             notes=list(notes),

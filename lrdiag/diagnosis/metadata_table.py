@@ -38,6 +38,9 @@ class MetadataTable:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), []))
 
+    def __str__(self) -> str:
+        return f"{', '.join(self.described)} of {self.source}"
+
     @property
     def names(self) -> list[str]:
         """The names of the columns."""

@@ -60,6 +60,8 @@ def study(
     why = {**(reasons or {}), **experiments.reasons}
     copies = attempted("copies", lambda: find_copies(test, training, groups), why)
     labels = attempted("suspects", lambda: examine_labels(test, training, classes), why)
+    if labels is None:
+        why.setdefault("suspects", "the images are too few")
     suspects = None if labels is None else labels.suspects
     return DataFacts(
         **({} if labels is None else vars(labels)),

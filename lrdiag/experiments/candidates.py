@@ -10,10 +10,11 @@ import numpy as np
 
 from lrdiag import opencv
 from lrdiag.experiments.interventions import InputImages
-from lrdiag.experiments.marks import Change, Overlay, Paste, Stretch
+from lrdiag.experiments.marks import Change, Overlay, Paste, Pick, Stretch
 from lrdiag.experiments.places import place_of, place_of_pattern
 from lrdiag.experiments.scale import Scale
-from lrdiag.images.marks import Marks, find_marks
+from lrdiag.images.colours import FEWEST_PIXELS, Colours, find_colours
+from lrdiag.images.marks import RARE, Marks, find_marks
 from lrdiag.images.overlays import fine, ranges, residuals
 
 STANDS_OUT = 1.5
@@ -78,6 +79,11 @@ class Sources:
     scale: Scale | None
     classes: int
 
+    @property
+    def present(self) -> np.ndarray:
+        """The classes that have enough images, ascending."""
+        return np.flatnonzero(np.bincount(self.labels, minlength=self.classes) >= FEWEST)
+
 
 def families(sources: Sources) -> Iterator[Family]:
     """Yields the kinds of candidates, the most local ones first."""
@@ -89,6 +95,9 @@ def families(sources: Sources) -> Iterator[Family]:
             if 2 * reach <= min(means.shape[1:3]):
                 yield PatternFamily(fine(means, reach), sources, sources.scale)
         yield RangeFamily(*ranges(sources.pictures, sources.labels, sources.classes), sources, sources.scale)
+        for weight in (RARE, 1.0):
+            colours = find_colours(sources.pictures, sources.labels, sources.classes, weight)
+            yield ColourFamily(colours, sources, sources.scale)
 
 
 def standing_out(prominence: np.ndarray, least: float) -> np.ndarray:
@@ -196,6 +205,41 @@ class RangeFamily:
         return Candidate(
             "a tint or a reduced contrast", label, Stretch(scale, offset, _limits(self.sources.inputs)), shown
         )
+
+
+@dataclass(frozen=True)
+class ColourFamily:
+    """Pixels of one colour, anywhere in an image."""
+
+    colours: Colours
+    sources: Sources
+    scale: Scale
+    least: float = 0.2
+
+    @property
+    def prominence(self) -> np.ndarray:
+        """How much more often the images of each class have their colour."""
+        return self.colours.prominence
+
+    def candidate(self, label: int, like: int) -> Candidate:
+        """The colour of a class."""
+        lowest, highest = self.colours.lowest[label], self.colours.highest[label]
+        inputs, pictures = self.sources.inputs, self.sources.pictures
+        has = ((pictures >= lowest) & (pictures <= highest)).all(axis=-1)
+        shown = has.mean(axis=(1, 2)) >= FEWEST_PIXELS
+        own = inputs.labels == label
+        carriers, others = inputs.some(own & shown[self.sources.input_places]), inputs.some(~own)
+        donors = np.roll(inputs.values[carriers if len(carriers) else others], 1, axis=0)
+        ends = self.scale.values(np.stack([lowest - 0.5, highest + 0.5]))
+        change = Pick(ends.min(axis=0), ends.max(axis=0), donors, inputs.values[others])
+        colour = "#" + "".join(f"{value:02x}" for value in _middle(lowest, highest))
+        return Candidate(f"pixels of the colour {colour}", label, change, shown)
+
+
+def _middle(lowest: np.ndarray, highest: np.ndarray) -> list[int]:
+    """Red, green and blue of a range of colours. Its ends are pure colours."""
+    values = np.where(lowest == 0, 0, np.where(highest == 255, 255, (lowest.astype(int) + highest) // 2))
+    return [int(value) for value in np.broadcast_to(values, 3)]
 
 
 def _limits(inputs: InputImages) -> tuple[float, float]:

@@ -45,9 +45,38 @@ class Paste:
 
     def _copied(self, images: np.ndarray, donors: np.ndarray) -> np.ndarray:
         changed = images.copy()
-        donors = donors[np.arange(len(images)) % len(donors)]
-        changed[:, self.mask] = donors[:, self.mask]
+        changed[:, self.mask] = _as_many(donors, images)[:, self.mask]
         return changed
+
+
+@dataclass(frozen=True)
+class Pick:
+    """Pixels of one colour, which are copied from other images.
+
+    Attributes:
+        lowest: `float32` of shape `(channels,)`: the lowest values of the colour, in the scale of the images.
+        highest: The highest ones.
+        carriers: Images of the class that have the colour.
+        others: Images of other classes. The control puts pixels of them on an image.
+    """
+
+    lowest: np.ndarray
+    highest: np.ndarray
+    carriers: np.ndarray
+    others: np.ndarray
+
+    def put(self, images: np.ndarray, *, control: bool = False) -> np.ndarray:
+        """Copies the pixels of a carrier; for the control, those at the same places of another image."""
+        carriers, others = _as_many(self.carriers, images), _as_many(self.others, images)
+        return np.where(self._has(carriers), others if control else carriers, images)
+
+    def remove(self, images: np.ndarray, *, control: bool = False) -> np.ndarray:
+        """Replaces the pixels by those of an image of another class, for the control as many pixels elsewhere."""
+        has = self._has(images)
+        return np.where(_moved(has, (1, 2)) if control else has, _as_many(self.others, images), images)
+
+    def _has(self, images: np.ndarray) -> np.ndarray:
+        return np.asarray(((images >= self.lowest) & (images <= self.highest)).all(axis=-1, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -73,8 +102,7 @@ class Overlay:
         return self._added(images, -1.0, control)
 
     def _added(self, images: np.ndarray, strength: float, control: bool) -> np.ndarray:
-        height, width = self.pattern.shape[:2]
-        pattern = np.roll(self.pattern, (height // 2 + 1, width // 2 + 1), (0, 1)) if control else self.pattern
+        pattern = _moved(self.pattern, (0, 1)) if control else self.pattern
         return within(images + np.float32(strength) * pattern, self.limits, images.dtype)
 
 
@@ -99,6 +127,16 @@ class Stretch:
     def remove(self, images: np.ndarray, *, control: bool = False) -> np.ndarray:
         """Gives images of the class the range of the others."""
         return images if control else within((images - self.offset) / self.scale, self.limits, images.dtype)
+
+
+def _as_many(donors: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """As many of the donors as there are images, in turn."""
+    return np.asarray(donors[np.arange(len(images)) % len(donors)])
+
+
+def _moved(places: np.ndarray, axes: tuple[int, int]) -> np.ndarray:
+    """The same at another place: half of the image further down and to the right."""
+    return np.roll(places, [places.shape[axis] // 2 + 1 for axis in axes], axes)
 
 
 def within(values: np.ndarray, limits: tuple[float, float], dtype: np.dtype) -> np.ndarray:

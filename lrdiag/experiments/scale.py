@@ -36,6 +36,10 @@ class Scale:
         """Returns a difference of pictures, of shape `(height, width, channels)`, as a difference of inputs."""
         return np.asarray(_resized(difference[..., list(self.channels)], self.input_size) * self.slope)
 
+    def values(self, colours: np.ndarray) -> np.ndarray:
+        """Returns colours of pictures, of shape `(…, channels)`, as values of inputs."""
+        return np.asarray(colours[..., list(self.channels)] * self.slope + self.offset)
+
     def pictures(self, inputs: np.ndarray) -> np.ndarray:
         """Returns pictures of inputs: `uint8` of shape `(n, height, width, 1 or 3)`."""
         values = (inputs.astype(np.float32) - self.offset) / self.slope

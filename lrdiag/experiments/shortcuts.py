@@ -8,7 +8,7 @@ and with the candidates of other classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,10 +25,16 @@ from lrdiag.record.image_table import ImageTable
 
 EFFECT = 0.25
 """By how much a shortcut changes predictions more than the candidates of other classes do, at least."""
+ALONE = 4.0
+"""How much more prominent a class must be than the next one if its images may show something that changes nothing."""
 SMALL_EFFECT = 0.05
-"""The same if nearly all images of the class show it and nearly no others."""
+"""The same if all images of the class show it and no others."""
+UNMISTAKABLE = 0.9
+"""Clarity of something that nearly all images of the class show and no others, even if it changes no prediction."""
 RIVALS = 3
 """Candidates of other classes that a candidate is compared with."""
+CLEAR = 0.5
+"""Clarity of a candidate if there are fewer other classes: the images of two classes may differ in everything."""
 MOST_PLACES = 20_000 * 32 * 32
 """Most places of pictures that are searched."""
 BATCH = 256
@@ -55,6 +61,11 @@ class _Search:
             self.receivers.values[receivers],
             self.sources.inputs.take(carriers),
         )
+
+    def clarity(self, candidate: Candidate) -> float:
+        """Share of the images of the class that show it, less `RARE` times that of the others."""
+        own = self.sources.labels == candidate.label
+        return float(candidate.shown[own].mean() - RARE * candidate.shown[~own].mean())
 
     def images(self, candidate: Candidate) -> tuple[np.ndarray, np.ndarray]:
         """Places of images of other classes, and of images of the class that show the candidate."""
@@ -97,7 +108,7 @@ def find_shortcuts(
         return [], {}
     confirmed: dict[int, _Confirmed] = {}
     for family in families(search.sources):
-        confirmed = {**_confirm(search, family, confirmed), **confirmed}
+        confirmed.update(_confirm(search, family, confirmed))
     ordered = sorted(confirmed.values(), key=lambda each: -each.strength)
     shortcuts = [_fact(each, search, source, classes) for each in ordered]
     changed = {
@@ -147,37 +158,40 @@ def _images(table: ImageTable) -> InputImages | None:
     return InputImages(inputs, table.labels[rows], table.predictions.predicted[rows], rows)
 
 
-def _confirm(search: _Search, family: Family, known: dict[int, _Confirmed]) -> dict[int, _Confirmed]:
+def _confirm(search: _Search, family: Family, known: Container[int]) -> dict[int, _Confirmed]:
     """Tries the candidates that stand out, except those of classes with a known shortcut."""
-    prominence = family.prominence
-    out = standing_out(prominence, family.least)
-    rivals = [each for each in np.argsort(-prominence, kind="stable").tolist() if each not in out][:RIVALS]
+    present = search.sources.present
+    prominence = family.prominence[present]
+    out = present[standing_out(prominence, family.least)].tolist()
+    rivals = [each for each in present[np.argsort(-prominence, kind="stable")].tolist() if each not in out]
     confirmed = {}
-    for label in out.tolist():
-        if label in known:
-            continue
+    for label in out:
         candidate = family.candidate(label, label)
-        effect = search.effect(candidate)
-        least = _least_effect(search, candidate)
-        if effect is None or max(effect.certain_turn, effect.certain_loss) < least:
+        clarity = search.clarity(candidate)
+        if label in known or (len(rivals) < RIVALS and clarity < CLEAR):
             continue
-        usual = [
-            each for each in (search.effect(family.candidate(rival, label)) for rival in rivals) if each is not None
-        ]
-        turn = effect.certain_turn - max([each.turn for each in usual], default=0.0)
-        loss = effect.certain_loss - max([each.loss for each in usual], default=0.0)
-        if max(turn, loss) >= least:
-            shares = [each.turned / each.images for each in usual]
-            median = float(np.median(shares)) if shares else effect.turned_by_control / effect.images
-            confirmed[label] = _Confirmed(candidate, effect, median, max(turn, loss))
+        tried = _tried(search, family, candidate, rivals[:RIVALS])
+        alone = clarity >= UNMISTAKABLE and family.prominence[label] >= ALONE * family.prominence[rivals].max(initial=0)
+        if tried is not None and (tried.strength > 0 or (alone and len(rivals) >= RIVALS)):
+            confirmed[label] = tried
     return confirmed
 
 
-def _least_effect(search: _Search, candidate: Candidate) -> float:
-    """The clearer it is that the images of a class have something of their own, the less it must change."""
-    own = search.sources.labels == candidate.label
-    clear = float(candidate.shown[own].mean() - RARE * candidate.shown[~own].mean())
-    return max(SMALL_EFFECT, EFFECT * (1 - max(clear, 0.0)))
+def _tried(search: _Search, family: Family, candidate: Candidate, rivals: list[int]) -> _Confirmed | None:
+    """Compares the effect of a candidate with those of its rivals. The strength is 0 if it does not exceed them."""
+    effect = search.effect(candidate)
+    # The clearer it is that the images of a class have something of their own, the less it must change.
+    least = max(SMALL_EFFECT, EFFECT * (1 - max(search.clarity(candidate), 0.0)))
+    if effect is None:
+        return None
+    if max(effect.certain_turn, effect.certain_loss) < least:
+        return _Confirmed(candidate, effect, effect.turned_by_control / effect.images, 0.0)
+    usual = [search.effect(family.candidate(rival, candidate.label)) for rival in rivals]
+    measured = [each for each in usual if each is not None]
+    turn = effect.certain_turn - max([each.turn for each in measured], default=0.0)
+    loss = effect.certain_loss - max([each.loss for each in measured], default=0.0)
+    shares = [each.turned / each.images for each in measured] or [effect.turned_by_control / effect.images]
+    return _Confirmed(candidate, effect, float(np.median(shares)), max(turn, loss) if max(turn, loss) >= least else 0.0)
 
 
 def _fact(each: _Confirmed, search: _Search, source: ImageTable, classes: Sequence[str]) -> Shortcut:

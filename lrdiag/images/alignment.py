@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lrdiag.images.thumbnails import planes, resized
+from lrdiag.images.thumbnails import grey_levels, resized
 
 SIDE = 32
 """Height and width at which pictures are compared, in pixels."""
@@ -35,15 +35,6 @@ class Placed:
     shift: np.ndarray
     agreement: np.ndarray
 
-    def where(self, chosen: np.ndarray, other: Placed) -> Placed:
-        """Returns the pairs of `other` where `chosen` is true, and the own ones elsewhere."""
-        wide = chosen[:, None]
-        return Placed(
-            np.where(wide, other.scale, self.scale),
-            np.where(wide, other.shift, self.shift),
-            np.where(chosen, other.agreement, self.agreement),
-        )
-
 
 def place(first: np.ndarray, second: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> Placed:
     """Places pictures on others.
@@ -56,7 +47,7 @@ def place(first: np.ndarray, second: np.ndarray, scale: np.ndarray, shift: np.nd
     """
     scale, shift = scale.astype(np.float32), shift.astype(np.float32)
     for side, steps in ((SIDE // 2, _COARSE), (SIDE, _FINE)):
-        ours, theirs = (planes(resized(each, side))[0].reshape(-1, side, side) for each in (first, second))
+        ours, theirs = (grey_levels(resized(each, side)) for each in (first, second))
         for _ in range(steps):
             scale, shift = _step(ours, theirs, scale, shift)
     moved, inside = _moved(ours, scale, shift)

@@ -81,8 +81,8 @@ def describer(pictures: np.ndarray, random: np.random.Generator) -> Describer:
 
 
 def _changed(
-    pictures: np.ndarray, channels: np.ndarray, random: np.random.Generator
-) -> Iterator[tuple[np.ndarray, Window]]:
+    pictures: np.ndarray, channels: list[np.ndarray], random: np.random.Generator
+) -> Iterator[tuple[list[np.ndarray], Window]]:
     """The sample with small changes."""
     (scale, shift), times = _JITTER
     compressed = planes(resized(np.stack([_compressed(each) for each in pictures]), SIDE))
@@ -97,13 +97,13 @@ def _compressed(picture: np.ndarray) -> np.ndarray:
     return np.asarray(opencv.imdecode(coded, opencv.IMREAD_UNCHANGED)).reshape(picture.shape)
 
 
-def _values(channels: np.ndarray, at: Window) -> np.ndarray:
+def _values(channels: list[np.ndarray], at: Window) -> np.ndarray:
     """The thumbnails of a window, with mean 0 and contrast 1: `float32` of shape `(n, values)`."""
     values = channels[0] @ window(SIDE, *at, _GREY)
     values -= values.mean(axis=1, keepdims=True)
     contrast = np.sqrt((values * values).mean(axis=1, keepdims=True)) + _NOISE
     colours = window(SIDE, *at, _COLOUR)
-    return np.concatenate([values, *(each @ colours for each in channels[1:])], axis=1) / contrast
+    return np.asarray(np.concatenate([values, *(each @ colours for each in channels[1:])], axis=1) / contrast)
 
 
 def _basis(channels: int, sign: int) -> np.ndarray:
@@ -117,11 +117,13 @@ def _basis(channels: int, sign: int) -> np.ndarray:
 
 def _halves(side: int, sign: int) -> np.ndarray:
     half = np.eye(side // 2)
-    return np.concatenate([half, sign * half[::-1]]) / np.sqrt(2)
+    return np.asarray(np.concatenate([half, sign * half[::-1]]) / np.sqrt(2))
 
 
 def _discriminants(within: np.ndarray, between: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     from scipy.linalg import eigh
 
-    floor = 1e-3 * np.diag(np.diag(between)) + 1e-9 * np.eye(len(between))
-    return eigh(between, within + floor)
+    spread = np.diag(between)
+    floor = np.diag(1e-3 * spread + 1e-4 * spread.mean() + 1e-6)
+    values, vectors = eigh(between, within + floor)
+    return np.asarray(values), np.asarray(vectors)

@@ -1,4 +1,4 @@
-"""Describes pictures by the directions of their edges and by their colours, which tell classes apart without a model."""
+"""Describes pictures by the directions of their edges and by their colours, which tell classes apart."""
 
 from __future__ import annotations
 
@@ -44,9 +44,8 @@ def _scaled(pictures: np.ndarray) -> np.ndarray:
     count, height, width, channels = pictures.shape
     if min(height, width) >= SIDE:  # one tall image is scaled faster than many: blocks do not cross its borders
         tall = np.ascontiguousarray(pictures).reshape(count * height, width, channels)
-        return opencv.resize(tall, (SIDE, count * SIDE), interpolation=opencv.INTER_AREA).reshape(
-            count, SIDE, SIDE, channels
-        )
+        scaled = opencv.resize(tall, (SIDE, count * SIDE), interpolation=opencv.INTER_AREA)
+        return np.asarray(scaled).reshape(count, SIDE, SIDE, channels)
     each = [opencv.resize(picture, (SIDE, SIDE), interpolation=opencv.INTER_LINEAR) for picture in pictures]
     return np.stack(each).reshape(count, SIDE, SIDE, channels)
 

@@ -30,7 +30,8 @@ class Index:
 
     def _cells(self, points: np.ndarray) -> np.ndarray:
         bits = len(self._medians)
-        return (points[:, :bits] > self._medians) @ (1 << np.arange(bits))
+        # Small integers are sorted in linear time.
+        return np.asarray((points[:, :bits] > self._medians) @ (1 << np.arange(bits)), np.uint16)
 
     def near(self, queries: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
         """Returns pairs that are nearer than `radius`: rows of `queries` and rows of `points`, `int64` of `(pairs,)`.
@@ -53,7 +54,7 @@ class Index:
         rows, cells = np.arange(len(queries)), self._cells(queries)
         for bit, median in enumerate(self._medians):
             near = np.abs(queries[rows, bit] - median) < _MARGIN
-            rows, cells = np.concatenate([rows, rows[near]]), np.concatenate([cells, cells[near] ^ (1 << bit)])
+            rows, cells = np.concatenate([rows, rows[near]]), np.concatenate([cells, cells[near] ^ np.uint16(1 << bit)])
         return rows, cells
 
     def _within(self, queries: np.ndarray, cell: int, radius: float) -> tuple[np.ndarray, np.ndarray]:

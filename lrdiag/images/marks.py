@@ -15,8 +15,10 @@ import numpy as np
 from lrdiag.images.statistics import grey, laplacian
 
 Trait = Literal["value", "rare value", "colour", "texture"]
-LEVELS = 32
-"""Levels that values are divided into."""
+LEVELS = 36
+"""Levels that values are divided into, at most."""
+_STARTS = np.array([0, 1, 4, *range(8, 249, 8), 252, 255])
+"""The first value of each level of brightness. The ends are finer: a plain background has a single value."""
 RARE = 10.0
 """How many times as frequent as in other classes a rare value must be."""
 SAME_MARK = 0.6
@@ -97,7 +99,7 @@ def find_marks(pictures: np.ndarray, labels: np.ndarray, classes: int) -> Iterat
     """
     values = grey(pictures)
     shape = values.shape[1:]
-    of_values = _Counts.of(_flat(values / 8), labels, classes)
+    of_values = _Counts.of(_flat(_level_of_value()[values.round().astype(np.uint8)]), labels, classes)
     yield of_values.most_frequent("value", shape, 1.0)
     yield of_values.most_frequent("rare value", shape, RARE)
     if pictures.shape[-1] == 3:
@@ -107,6 +109,10 @@ def find_marks(pictures: np.ndarray, labels: np.ndarray, classes: int) -> Iterat
             yield counts.most_frequent("colour", shape, 1.0)
     texture = _Counts.of(_flat(np.sqrt(np.abs(laplacian(values)))), labels, classes)
     yield texture.above("texture", shape)
+
+
+def _level_of_value() -> np.ndarray:
+    return np.searchsorted(_STARTS, np.arange(256), side="right") - 1
 
 
 def _flat(levels: np.ndarray) -> np.ndarray:

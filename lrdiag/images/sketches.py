@@ -18,6 +18,8 @@ _ORDERS = (0x2C1B3C6D, 0x297A2D39, 0x7FEB352D, 0x846CA68B)
 _LUMA = (2, 5, 1)
 _EDGE = 8 * 8
 """Sum of the differences across and down, in eighths of a grey level, from which on a place has something to tell."""
+SIZE = len(_ORDERS)
+"""Number of values of a sketch."""
 NOTHING = np.uint32(0xFFFFFFFF)
 """The number in the sketch of a picture without edges."""
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from lrdiag import opencv
 
-_CHANNELS = np.array([[0.299, 0.587, 0.114], [1, 0, -1], [-0.5, 1, -0.5]], np.float32)
-"""Grey and two differences of colour."""
+_COLOURS = np.array([[0.299, 0.587, 0.114], [1, 0, -1], [-0.5, 1, -0.5]], np.float32)
+"""Grey, and two differences of channels."""
 
 
 def resized(pictures: np.ndarray, side: int) -> np.ndarray:
@@ -28,13 +28,23 @@ def resized(pictures: np.ndarray, side: int) -> np.ndarray:
     return small
 
 
-def planes(pictures: np.ndarray) -> np.ndarray:
-    """Grey values, and for colour pictures two differences of channels: `float32` of shape `(1 or 3, n, pixels)`."""
+def grey_levels(pictures: np.ndarray) -> np.ndarray:
+    """Rounded grey values of pictures: `float32` of shape `(n, height, width)`."""
     count, height, width, channels = pictures.shape
-    flat = pictures.reshape(count, height * width, channels).astype(np.float32)
+    if channels == 1 or not count:
+        return pictures[..., 0].astype(np.float32)
+    tall = np.ascontiguousarray(pictures).reshape(count * height, width, channels)
+    return np.asarray(opencv.cvtColor(tall, opencv.COLOR_RGB2GRAY)).reshape(count, height, width).astype(np.float32)
+
+
+def planes(pictures: np.ndarray) -> list[np.ndarray]:
+    """Grey values, and for colour pictures two differences of channels: `float32` arrays of shape `(n, pixels)`."""
+    count, height, width, channels = pictures.shape
+    tall = np.ascontiguousarray(pictures).reshape(count * height, width, channels).astype(np.float32)
     if channels == 1:
-        return flat[..., 0][None]
-    return np.stack([flat @ weights for weights in _CHANNELS])
+        return [tall.reshape(count, height * width)]
+    mixed = opencv.split(opencv.transform(tall, _COLOURS))
+    return [np.asarray(each).reshape(count, height * width) for each in mixed]
 
 
 @cache

@@ -100,6 +100,11 @@ class LabelSignal:
     chance: float
     deviation: float
 
+    @property
+    def gain(self) -> float:
+        """How much better than chance it is."""
+        return self.accuracy - self.chance
+
 
 @dataclass(frozen=True)
 class MixedClasses:
@@ -149,11 +154,11 @@ class SameClasses:
 
 @dataclass(frozen=True)
 class Foreign:
-    """An image that resembles no image of the training set.
+    """A test image that resembles no training image.
 
     Attributes:
         image: The image.
-        distance: How much farther it is from the training images than usual, in robust standard deviations.
+        distance: Its distance from the training images, relative to the largest that is not foreign.
     """
 
     image: ImageRef
@@ -320,6 +325,7 @@ class Slice:
         p_value: Corrected for the number of slices that were tried.
         label: The class that all its images have, if the slice is a part of a class.
         is_given: Whether the group is given, as a folder or a value of the metadata, and not found in the images.
+        looks: In which attributes its images differ most from all: `"low contrast, low brightness"`.
         members: Which images of the test set belong to it, as `unpacked` reads it.
     """
 
@@ -335,6 +341,7 @@ class Slice:
     p_value: float
     label: int | None = None
     is_given: bool = False
+    looks: str = ""
     members: str = ""
 
     @property

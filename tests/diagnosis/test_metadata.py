@@ -95,6 +95,13 @@ class TestJoining:
         both = join(given, images(count=3), images(count=2, part="train"))
         assert (both.test, both.train) == ({"site": ["b", "c", "f"]}, {"site": ["a", "d"]})
 
+    def test_only_the_first_training_images_may_have_been_read(self) -> None:
+        given = {"site": list("abcd"), "split": ["test", "train", "train", "train"]}
+        both = join(given, images(count=1), images(count=2, part="train"))
+        assert both.train == {"site": ["b", "c"]}
+        by_index = join(given | {"index": [0, 2, 1, 0]}, images(count=1), images(count=2, part="train"))
+        assert by_index.train == {"site": ["d", "c"]}
+
     def test_validation_images_may_be_what_is_evaluated(self) -> None:
         assert join({"site": list("abc"), "split": ["train", "val", "val"]}, images(count=2)).test["site"] == ["b", "c"]
 
@@ -167,5 +174,5 @@ class TestGroups:
         groups = GivenGroups.of((["a"], ["b", "c"]), None)
         with pytest.raises(DataError, match="Received: 2 groups for 4 test images"):
             groups.of_images(None, images(), None)
-        with pytest.raises(DataError, match="Received: 1 groups for 4 training images"):
+        with pytest.raises(DataError, match="Received: 1 group for 4 training images"):
             groups.of_images(None, images(count=2), images(part="train"))

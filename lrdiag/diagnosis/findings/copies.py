@@ -37,9 +37,9 @@ def leaked_copies(evidence: Evidence, threshold: float) -> Answer:
     return Found(
         f"{_are(copies.test_in_train, 'test image')} of training images ({percent(share)}).",
         f"{_by_kind(pairs, copies)} {_accuracies(copies.test_in_train, copies.correct, images, 'copies')}"
-        f"{_searched(evidence, copies)}",
-        "Remove the copies from one of the sets. Remove copies before you divide the images, and divide before anything "
-        "changes them. If images come from a few sources (patients, scenes, videos), divide the sources.",
+        f"{_searched(evidence)}",
+        "Remove the copies from one of the sets. Remove copies before you divide the images, and divide before "
+        "anything changes them. If images come from a few sources (patients, scenes, videos), divide the sources.",
         share,
         threshold,
         [copy.image.index for copy in pairs][:MOST_IMAGES],
@@ -91,7 +91,7 @@ def repeated_images(evidence: Evidence, threshold: float) -> Answer:
     how_many = " and ".join(plural(numbers[part], f"{_PARTS[part]} image") for part in parts)
     return Found(
         f"{named} repeat other images of the same set.",
-        f"{how_many} show the same as an earlier image of the set. {_by_kind(pairs, copies)}{_searched(evidence, copies)}",
+        f"{how_many} show the same as an earlier image of the set. {_by_kind(pairs, copies)}{_searched(evidence)}",
         "Keep one image of each. If they are repeated on purpose, to balance the classes, use `class_weight` in `fit` "
         "instead, and repeat no test images.",
         share,
@@ -115,7 +115,7 @@ def copies_with_other_labels(evidence: Evidence, threshold: float) -> Answer:
     return Found(
         f"{plural(number, 'image')} {'has' if number == 1 else 'have'} another label than a copy of the same image.",
         f"{_by_kind(pairs, copies)} Both labels can't be right, unless an image may belong to several classes."
-        f"{_searched(evidence, copies)}",
+        f"{_searched(evidence)}",
         "Look at the pairs, correct the wrong label, and keep one image of each pair.",
         share,
         threshold,
@@ -154,12 +154,12 @@ def _accuracies(number: int, correct: int, images: ImageTable, noun: str) -> str
     if not others:
         return "All test images are such images, so no accuracy on others can be given."
     return (
-        f"{percent(correct / number)} of these {noun} are classified correctly, and {percent((right - correct) / others)} "
-        "of the other test images."
+        f"{percent(correct / number)} of these {noun} are classified correctly, and "
+        f"{percent((right - correct) / others)} of the other test images."
     )
 
 
-def _searched(evidence: Evidence, copies: Copies) -> str:
+def _searched(evidence: Evidence) -> str:
     training = evidence.training_images
     if training is None or training.is_complete:
         return ""
@@ -173,12 +173,9 @@ def _test_images(pairs: list[Copy]) -> list[int]:
 
 def _shown(evidence: Evidence, pairs: list[Copy]) -> list[Shown]:
     """Pairs of pictures. The most telling come first: those whose labels differ, and then those that were changed."""
-    tables = {part: evidence.images(part) for part in ("test", "train")}  # type: ignore[arg-type]
+    tables = {part: evidence.images(part) for part in ("test", "train")}
     ranked = sorted(pairs, key=lambda copy: (copy.same_label, copy.kind == "exact"))
-    return [
-        Shown(copy.image, _caption(evidence, copy), _pictures(copy, tables.get))
-        for copy in ranked[:MOST_EXHIBITS]
-    ]
+    return [Shown(copy.image, _caption(evidence, copy), _pictures(copy, tables.get)) for copy in ranked[:MOST_EXHIBITS]]
 
 
 def _caption(evidence: Evidence, copy: Copy) -> str:

@@ -18,7 +18,9 @@ from lrdiag.diagnosis.findings import (
     copies,
     course,
     data,
+    image_quality,
     label_errors,
+    label_suspects,
     loss,
     model,
     output,
@@ -78,6 +80,10 @@ _SETS = (
     "little-data", "large-batches",
 )  # fmt: skip
 """What is wrong with the training set as a whole, or beside the validation set."""
+_QUALITY = (
+    "blank-images", "damaged-images", "dark-or-bright-images", "enlarged-images", "blurred-images", "bordered-images",
+)  # fmt: skip
+"""Images that are hard to recognise."""
 _STRUCTURE = (
     "hidden-activation", "bottleneck", "lost-resolution", "frozen-layers", "disconnected-weights", "strong-dropout",
     "strong-regularization",
@@ -96,9 +102,12 @@ _NAMED = (
 """All causes. The course of training and the predictions show their effects."""
 _BROKEN = ("training-stopped", "not-finite", "unstable-loss")
 """Findings after which the model is not one that was trained to its end."""
+_MEANINGLESS = ("input-mismatch", "correctable-inputs", "class-order", "wrong-labels")
+"""Findings after which the labels have no meaning for the predictions."""
+_NOISE = ("training-label-errors", "label-noise")
 _USELESS = ("class-order", "wrong-labels", "not-learning", "not-finite", "collapsed-predictions", "at-chance")
 """Findings after which the predicted classes have no meaning."""
-_OF_CLASSES = (*_UNFIT, *_SETS, *_START, *_SIGNAL, *_RATE, *_USELESS, "sorted-validation")
+_OF_CLASSES = (*_UNFIT, *_SETS, *_START, *_SIGNAL, *_RATE, *_USELESS, "correctable-inputs", "sorted-validation")
 """Findings that explain that a class is predicted badly."""
 
 _WIRING: tuple[Need, ...] = ("compiled", "layers", "scores")
@@ -145,17 +154,37 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "leaked-groups", "warning", "data", copies.leaked_groups, needs=("copies", "shared_groups", "test_images"),
-        threshold=0.01,
+        threshold=0.02,
     ),
     Rule(
         "leaked-copies", "warning", "data", copies.leaked_copies, needs=("copies", "test_images", "training_images"),
-        explained_by=("leak", "leaked-groups"), threshold=0.01,
+        explained_by=("leak", "leaked-groups"), threshold=0.02,
     ),
     Rule(
         "copies-with-other-labels", "warning", "data", copies.copies_with_other_labels, needs=("copies",),
         threshold=0.001,
     ),
     Rule("repeated-images", "warning", "data", copies.repeated_images, needs=("copies",), threshold=0.05),
+    Rule(
+        "blank-images", "warning", "data", image_quality.blank_images, needs=("test_images",),
+        explained_by=("constant-input",), threshold=0.002,
+    ),
+    Rule(
+        "damaged-images", "warning", "data", image_quality.damaged_images, needs=("test_images",), threshold=0.002
+    ),
+    Rule(
+        "dark-or-bright-images", "warning", "data", image_quality.dark_or_bright_images, needs=("test_images",),
+        threshold=0.002,
+    ),
+    Rule(
+        "enlarged-images", "warning", "data", image_quality.enlarged_images, needs=("test_images",), threshold=0.002
+    ),
+    Rule(
+        "blurred-images", "warning", "data", image_quality.blurred_images, needs=("test_images",), threshold=0.002
+    ),
+    Rule(
+        "bordered-images", "warning", "data", image_quality.bordered_images, needs=("test_images",), threshold=0.002
+    ),
     Rule(
         "input-mismatch", "error", "data", training_images.input_mismatch,
         needs=("training_data", "validation_data"), explained_by=_IMAGES, threshold=0.5,
@@ -287,19 +316,43 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "class-order", "error", "confusion", label_errors.class_order, needs=("evaluation",),
-        explained_by=("single-class", "not-shuffled", "input-mismatch", "correctable-inputs"), threshold=0.30,
+        explained_by=("single-class", "not-shuffled", "input-mismatch", "correctable-inputs"), threshold=0.20,
     ),
     Rule(
-        "wrong-labels", "error", "training", label_errors.wrong_labels, needs=("evaluation", "train_sample"),
+        "wrong-labels", "error", "training", label_errors.wrong_labels, needs=("evaluation",),
         explained_by=(*_NAMED, *_BROKEN, "class-order"),
     ),
     Rule(
+        "no-class", "warning", "data", label_suspects.no_class, needs=("evaluation", "suspects", "test_images"),
+        explained_by=(*_IMAGES, "input-mismatch"),
+    ),
+    Rule(
+        "same-class-twice", "warning", "confusion", label_suspects.same_class_twice,
+        needs=("evaluation", "suspects", "test_images"), explained_by=(*_UNFIT, *_BROKEN, *_MEANINGLESS),
+    ),
+    Rule(
+        "contradicting-annotators", "warning", "confusion", label_suspects.contradicting_annotators,
+        needs=("evaluation", "suspects", "test_images"),
+        explained_by=(*_UNFIT, *_BROKEN, *_MEANINGLESS, "same-class-twice"), threshold=0.05,
+    ),
+    Rule(
+        "test-label-errors", "warning", "misclassified", label_suspects.test_label_errors,
+        needs=("evaluation", "suspects", "test_images"),
+        explained_by=(*_UNFIT, *_BROKEN, *_MEANINGLESS, "no-class", "same-class-twice", "contradicting-annotators"),
+        threshold=0.002,
+    ),
+    Rule(
+        "training-label-errors", "warning", "training", label_suspects.training_label_errors,
+        needs=("evaluation", "suspects", "training_images"),
+        explained_by=(*_UNFIT, *_MEANINGLESS, "same-class-twice", "contradicting-annotators"), threshold=0.02,
+    ),
+    Rule(
         "label-noise", "warning", "training", label_errors.label_noise, needs=("evaluation", "train_sample"),
-        explained_by=(*_NAMED, *_BROKEN), threshold=0.15,
+        explained_by=(*_NAMED, *_BROKEN, "contradicting-annotators", "training-label-errors"), threshold=0.15,
     ),
     Rule(
         "sorted-validation", "warning", "data", validation.sorted_validation, needs=("evaluation", "training"),
-        explained_by=(*_NAMED, *_BROKEN, "metric-mismatch", "label-noise"), threshold=0.15,
+        explained_by=(*_NAMED, *_BROKEN, "metric-mismatch", *_NOISE), threshold=0.15,
     ),
     # Symptoms.
     Rule(
@@ -336,28 +389,28 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "overfitting", "warning", "training", training.overfitting, needs=("evaluation",),
         explained_by=(
-            *_NAMED, *_BROKEN, "metric-mismatch", "class-order", "wrong-labels", "label-noise", "sorted-validation",
+            *_NAMED, *_BROKEN, "metric-mismatch", "class-order", "wrong-labels", *_NOISE, "sorted-validation",
         ),
         threshold=0.20,
     ),
     Rule(
         "past-best-epoch", "warning", "training", course.past_best_epoch, needs=("training",),
         explained_by=(
-            *_NAMED, *_BROKEN, "class-order", "wrong-labels", "label-noise", "sorted-validation", "overfitting",
+            *_NAMED, *_BROKEN, "class-order", "wrong-labels", *_NOISE, "sorted-validation", "overfitting",
         ),
         threshold=1.1,
     ),
     Rule(
         "overconfident", "warning", "confidence", confidence.overconfident, needs=("evaluation", "predictions"),
         explained_by=(
-            *_NAMED, *_BROKEN, *_USELESS, "metric-mismatch", "label-noise", "sorted-validation", "overfitting",
+            *_NAMED, *_BROKEN, *_USELESS, "metric-mismatch", *_NOISE, "sorted-validation", "overfitting",
             "past-best-epoch",
         ),
         threshold=0.10,
     ),
     Rule(
         "underconfident", "warning", "confidence", confidence.underconfident, needs=("evaluation", "predictions"),
-        explained_by=(*_NAMED, *_BROKEN, *_USELESS, "label-noise"), threshold=0.10,
+        explained_by=(*_NAMED, *_BROKEN, *_USELESS, *_NOISE), threshold=0.10,
     ),
     Rule(
         "one-threshold", "warning", "confidence", confidence.one_threshold, needs=("evaluation", "predictions"),
@@ -369,7 +422,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "weak-slice", "warning", "misclassified", slices.weak_slice, needs=("evaluation", "slices"),
-        explained_by=_USELESS, threshold=0.15,
+        explained_by=(*_USELESS, "input-mismatch", "correctable-inputs", "shifted-test-set", *_QUALITY, "shortcut"),
+        threshold=0.15,
     ),
     Rule(
         "weak-class", "warning", "classes", classes.weak_class, needs=("evaluation",),

@@ -10,6 +10,8 @@ from lrdiag.record.data_facts import Shortcut
 DECIDES = 0.5
 """Share of images that turn, or loss of recall, from which on a shortcut decides the prediction. Below, it is one of
 several things that the model uses."""
+INFLUENCES = 0.05
+"""The same from which on the model uses it at all."""
 
 
 def shortcut(evidence: Evidence) -> Answer:
@@ -20,7 +22,7 @@ def shortcut(evidence: Evidence) -> Answer:
     first, *others = sorted(shortcuts, key=lambda each: -effect_of(each))
     name = short(evidence.facts.dataset.classes[first.label])
     decides = effect_of(first) >= DECIDES
-    title = f"{first.name} {'decides the prediction' if decides else 'influences the prediction'}."
+    title = f"{first.name} {_role(effect_of(first))}."
     more = f" The same is true of {', '.join(each.name for each in others)}." if others else ""
     return Found(
         title[0].upper() + title[1:],
@@ -33,6 +35,12 @@ def shortcut(evidence: Evidence) -> Answer:
         severity=None if decides else "warning",
         exhibits=_exhibits(evidence, [first, *others]),
     )
+
+
+def _role(effect: float) -> str:
+    if effect >= DECIDES:
+        return "decides the prediction"
+    return "influences the prediction" if effect >= INFLUENCES else "tells the class, but the model hardly uses it"
 
 
 def effect_of(each: Shortcut) -> float:

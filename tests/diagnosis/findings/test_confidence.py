@@ -41,8 +41,8 @@ def test_overconfident() -> None:
     found = finding(given, "overconfident")
     assert found.severity == "warning"
     assert "The model is overconfident: its confidence is 88.4" in found.title
-    assert "Logits divided by a temperature of 4." in found.evidence
-    assert found.advice.startswith("Divide the logits by 4.")
+    assert "Logits divided by a temperature of 3.69 reduce it from " in found.evidence
+    assert found.advice.startswith("Divide the logits by 3.69 before")
     assert found.value > 0.2
     assert result(given, "underconfident").status == "passed"
 
