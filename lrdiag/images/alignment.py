@@ -102,12 +102,16 @@ def _gradients(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _agreement(ours: np.ndarray, theirs: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    ours_down, ours_across = (each * inside for each in _gradients(ours))
-    theirs_down, theirs_across = (each * inside for each in _gradients(theirs))
-    both = (ours_down * theirs_down + ours_across * theirs_across).sum(axis=(1, 2))
-    lengths = [
-        (down**2 + across**2).sum(axis=(1, 2))
-        for down, across in ((ours_down, ours_across), (theirs_down, theirs_across))
-    ]
+    """Correlation of the gradients. Their square roots are compared, so that no single edge or border decides."""
+    (down, across), (other_down, other_across) = (_roots(each, inside) for each in (ours, theirs))
+    both = (down * other_down + across * other_across).sum(axis=(1, 2))
+    lengths = [(each[0] ** 2 + each[1] ** 2).sum(axis=(1, 2)) for each in ((down, across), (other_down, other_across))]
     agreement = both / np.sqrt(np.maximum(lengths[0] * lengths[1], 1e-9))
     return np.where(inside.mean(axis=(1, 2)) >= _LEAST_OVERLAP, agreement, 0).astype(np.float32)
+
+
+def _roots(pictures: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors with the directions of the gradients and the square roots of their lengths; 0 outside."""
+    down, across = _gradients(pictures)
+    factors = inside / np.sqrt(np.maximum(np.hypot(down, across), 1e-6))
+    return down * factors, across * factors
