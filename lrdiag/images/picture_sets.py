@@ -28,7 +28,7 @@ class PictureSets:
     @property
     def smallest_side(self) -> int:
         """The smallest height or width of all sets, in pixels."""
-        return min(min(each.shape[1:3]) for each in self._sets)
+        return min(int(side) for each in self._sets for side in each.shape[1:3])
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Yields all pictures, some hundred at a time, and their numbers."""
