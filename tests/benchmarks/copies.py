@@ -21,6 +21,8 @@ from scipy.sparse.csgraph import connected_components
 from lrdiag import opencv
 from lrdiag.data.loading import load_dataset
 from lrdiag.images.copies import Pairs, copied
+from lrdiag.progress import Silence
+from lrdiag.settings import Settings
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -38,8 +40,8 @@ def main() -> None:
 def sets() -> Iterator[tuple[str, np.ndarray]]:
     from sklearn.datasets import load_digits
 
-    data = load_dataset(str(Path(os.environ["LRDIAG_DATA_DIR"]) / "cifar-10-batches-py"))
-    images = np.concatenate([data.test.images, data.train.images])
+    data = load_dataset(Settings(data="cifar10", data_dir=Path(os.environ["LRDIAG_DATA_DIR"])), Silence())
+    images = np.concatenate([part.images for part in (data.test, data.train, data.validation)])
     yield "CIFAR-10, 60,000", images
     yield "CIFAR-10, 10,000, grey", images[:10_000].mean(axis=3, keepdims=True).round().astype(np.uint8)
     yield "CIFAR-10, 300", images[:300]
