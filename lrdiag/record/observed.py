@@ -393,6 +393,19 @@ class EpochState:
 
 
 @dataclass(frozen=True)
+class Turned:
+    """How the layers of a model turn its training images.
+
+    Attributes:
+        images: Number of images that were looked at.
+        shares: Share of them that is turned, by the name of the turn: `"mirrored"`, `"turned by 180°"`.
+    """
+
+    images: int
+    shares: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Inspection:
     """Everything that was observed. What was not observed is `None` or empty, and `reasons` says why.
 
@@ -407,6 +420,7 @@ class Inspection:
         validation_data: The validation data.
         shared: Share of the validation images that are training images too; `None` if it was not checked.
         epochs: What each epoch did.
+        turned: How the layers of the model turn training images; `None` if they do not augment them.
         reasons: Why a piece is missing, by its name.
     """
 
@@ -420,6 +434,7 @@ class Inspection:
     validation_data: ImageSet | None = None
     shared: float | None = None
     epochs: tuple[EpochState, ...] = ()
+    turned: Turned | None = None
     reasons: dict[str, str] = field(default_factory=dict)
 
 

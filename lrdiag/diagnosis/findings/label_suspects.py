@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lrdiag.diagnosis.class_pairs import certain
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import MOST_EXHIBITS, MOST_IMAGES, Answer, Found, NotChecked, Passed, Shown
 from lrdiag.diagnosis.labels import MOST_SUSPECTS
@@ -15,8 +16,6 @@ from lrdiag.record.image_table import Part
 
 CERTAIN = 0.01
 """Probability that correct labels are contradicted so much by chance."""
-CERTAIN_OF_PAIRS = 0.0001
-"""The same for two classes. No model is calibrated in each pair of classes."""
 FEWEST_FOREIGN = 3
 """Fewest images of no class."""
 _WORDS: dict[Part, str] = {"test": "test", "train": "training"}
@@ -92,10 +91,10 @@ def contradicting_annotators(evidence: Evidence, threshold: float) -> Answer:
     """More than the share `threshold` of the images of two classes has the label of the other one."""
     if evidence.data.mixed_classes is None:
         return NotChecked(evidence.reason("suspects"))
-    certain = [each for each in evidence.data.mixed_classes if each.p_value < CERTAIN_OF_PAIRS and each.share < 0.5]
-    found = [each for each in certain if each.share > threshold]
+    mixed = certain(evidence.data.mixed_classes)
+    found = [each for each in mixed if each.share > threshold]
     if not found:
-        return Passed(max((each.share for each in certain), default=0.0), threshold)
+        return Passed(max((each.share for each in mixed), default=0.0), threshold)
     worst = found[0]
     first, second = (f"“{short(evidence.facts.dataset.classes[each])}”" for each in (worst.first, worst.second))
     suspects = _between(evidence, worst)

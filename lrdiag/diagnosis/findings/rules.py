@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from lrdiag.diagnosis.evidence import Need
 from lrdiag.diagnosis.findings import (
+    augmentation,
     classes,
     comparison,
     confidence,
@@ -79,6 +80,10 @@ _SETS = (
     "little-data", "large-batches",
 )  # fmt: skip
 """What is wrong with the training set as a whole, or beside the validation set."""
+_QUALITY = (
+    "blank-images", "damaged-images", "dark-or-bright-images", "enlarged-images", "blurred-images", "bordered-images",
+)  # fmt: skip
+"""Images that are hard to recognise."""
 _STRUCTURE = (
     "hidden-activation", "bottleneck", "lost-resolution", "frozen-layers", "disconnected-weights", "strong-dropout",
     "strong-regularization",
@@ -90,7 +95,7 @@ _START = (*_SCALE, "initialization")
 _SIGNAL = ("saturated-units", "exploding-gradients", "dead-units", "vanishing-gradients")
 """Causes of layers that do not learn."""
 _RATE = ("negative-rate", "rate-too-high", "clipped-gradients", "rate-too-low", "early-decay")
-_AUGMENTATION = ("strong-augmentation",)
+_AUGMENTATION = ("strong-augmentation", "destructive-augmentation")
 _NAMED = (
     *_UNFIT, *_SETS, *_STRUCTURE, *_NORMALIZATION, *_START, *_SIGNAL, *_RATE, *_AUGMENTATION,
 )  # fmt: skip
@@ -292,9 +297,13 @@ RULES: tuple[Rule, ...] = (
         explained_by=(*_IMAGES, "training-stopped"),
     ),
     Rule(
+        "destructive-augmentation", "warning", "training", augmentation.destructive_augmentation,
+        needs=("evaluation", "turned"), explained_by=(*_UNFIT, "strong-augmentation", *_BROKEN[:2]), threshold=0.10,
+    ),
+    Rule(
         "lagging-statistics", "warning", "training", training.lagging_statistics,
         needs=("evaluation", "training", "train_sample"),
-        explained_by=("not-finite", "metric-mismatch", *_NORMALIZATION[:2]), threshold=0.10,
+        explained_by=("not-finite", "metric-mismatch", *_AUGMENTATION, *_NORMALIZATION[:2]), threshold=0.10,
     ),
     # Test images and validation images that are not like the training images.
     Rule(
@@ -307,7 +316,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "class-order", "error", "confusion", label_errors.class_order, needs=("evaluation",),
-        explained_by=("single-class", "not-shuffled", "input-mismatch", "correctable-inputs"), threshold=0.30,
+        explained_by=("single-class", "not-shuffled", "input-mismatch", "correctable-inputs"), threshold=0.20,
     ),
     Rule(
         "wrong-labels", "error", "training", label_errors.wrong_labels, needs=("evaluation",),
@@ -413,7 +422,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "weak-slice", "warning", "misclassified", slices.weak_slice, needs=("evaluation", "slices"),
-        explained_by=(*_USELESS, "input-mismatch", "correctable-inputs", "shifted-test-set", "shortcut"),
+        explained_by=(*_USELESS, "input-mismatch", "correctable-inputs", "shifted-test-set", *_QUALITY, "shortcut"),
         threshold=0.15,
     ),
     Rule(
