@@ -61,7 +61,10 @@ class TestTestLabels:
         assert noise(facts, "test").low < 0.05 < noise(facts, "test").high
 
     def test_few_images_are_not_examined(self) -> None:
-        assert examine_labels(labelled(TRUE[:12], TRUE[:12]), None, CLASSES) is None
+        training = labelled(TRAINED, TRAINED, part="train", seed=9)
+        assert examine_labels(labelled(TRUE[:12], TRUE[:12]), training, CLASSES) is None
+        unknown = Predictions(np.full((600, 6), np.nan), TRUE)
+        assert examine_labels(dataclasses.replace(labelled(TRUE, TRUE), predictions=unknown), training, CLASSES) is None
 
 
 class TestTrainingLabels:
