@@ -214,11 +214,10 @@ def label_noise(evidence: Evidence, threshold: float) -> Answer:
             share,
             threshold,
         )
-    data = evidence.training_data
-    may_be_augmented = data is None or bool(data.draw_seconds)
+    augmented = may_be_augmented(evidence)
     return Found(
         f"About {100 * min(share, 1):.0f} % of the training labels are wrong"
-        f"{', or the dataset augments its images strongly' if may_be_augmented else ''}.",
+        f"{', or the dataset augments its images strongly' if augmented else ''}.",
         f"In inference mode, the model agrees with the labels of {percent(sample.accuracy)} of "
         f"{plural(sample.size, 'training image')}, and with those of {percent(test.accuracy)} of "
         f"{plural(test.size, 'validation image')}, which it has never seen.",
@@ -227,8 +226,13 @@ def label_noise(evidence: Evidence, threshold: float) -> Answer:
         share,
         threshold,
         why="Wrong labels cost accuracy, most of all in a long training run, which learns them by heart.",
-        severity="note" if may_be_augmented else None,
+        severity="note" if augmented else None,
     )
+
+
+def may_be_augmented(evidence: Evidence) -> bool:
+    """Whether the training images come from a dataset, which may change them."""
+    return evidence.training_data is None or bool(evidence.training_data.draw_seconds)
 
 
 def _hits(share: float, size: int) -> tuple[int, int]:
