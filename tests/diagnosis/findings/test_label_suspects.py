@@ -133,6 +133,15 @@ class TestShuffledLabels:
         signals = [NOTHING["train"], NOTHING["test"], dataclasses.replace(NOTHING["test"], learned_from="test")]
         assert "training data" in found("wrong-labels", evidence(self.CHANCE, signals=signals)).title
 
+    def test_few_images_leave_it_to_the_model(self) -> None:
+        few = dataclasses.replace(NOTHING["test"], learned_from="test", deviation=0.03)
+        unknown = answer("wrong-labels", evidence(self.CHANCE, signals=[NOTHING["train"], NOTHING["test"], few]))
+        assert isinstance(unknown, NotChecked)
+        assert unknown.reason == "the training images were not evaluated"
+        assert isinstance(
+            answer("wrong-labels", evidence(self.CHANCE, signals=[IN_TRAINING, NOTHING["test"]])), NotChecked
+        )
+
     def test_another_cause(self) -> None:
         alone = dataclasses.replace(CARRIED, learned_from="test")
         assert isinstance(
