@@ -21,6 +21,7 @@ from lrdiag.data.class_names import ClassNames, names_in_order
 from lrdiag.data.inputs import unpacked
 from lrdiag.diagnosing import Reporter, Stopwatch, require_steps
 from lrdiag.diagnosis.check_settings import CheckSettings
+from lrdiag.diagnosis.metadata import read_given
 from lrdiag.errors import ComparisonError, DataError, require_choice, require_count
 from lrdiag.evaluation.evolution import Memory
 from lrdiag.evaluation.keeper import Display
@@ -219,7 +220,6 @@ class ReportingCallback(RunRecorder):
         self._stopwatch.note("training", training.seconds or 0.0)
         pause = Stopwatch()
         evaluated = self._evaluate()
-        self._watch.inspector.look_at_end()
         if interrupted or training.weights_epoch == self.last_epoch:  # otherwise another epoch, or none
             self._memory.add(max(1, self.last_epoch), evaluated)
         studied = self._study(evaluated, interrupted=interrupted, is_last=is_last)
@@ -266,7 +266,11 @@ class ReportingCallback(RunRecorder):
             training = reporter.training_images(self._evaluator, evaluated, given, inspector.seen.training_data)
         if interrupted or not is_last:
             return not_studied("training was interrupted" if interrupted else "training goes on", training)
-        return reporter.studied(self._evaluator, evaluated, training)
+        try:
+            return reporter.studied(self._evaluator, evaluated, training)
+        except DataError as error:  # metadata that does not belong to the images must not end a training run
+            self._announce(str(error))
+            return not_studied(str(error), training)
 
     def _save(self, report: Report) -> None:
         report.save(self._folder, assets=self._assets, templates=self._templates, own=self._own)
@@ -332,6 +336,8 @@ class ReportCallback(ReportingCallback):
         checks: See `lrdiag.diagnose`.
         accept: See `lrdiag.diagnose`.
         name: Name of the data in the report.
+        metadata: What else is known of each image. See `lrdiag.diagnose`.
+        groups: See `lrdiag.diagnose`.
         batch_size: See `lrdiag.diagnose`.
         train_data: The training data to look at: `"fit"` takes that of `fit`, as long as it can be read more than once.
             Or data as `validation_data`, for example without augmentation, or for a model of KerasHub, whose `fit`
@@ -363,6 +369,8 @@ class ReportCallback(ReportingCallback):
         checks: Mapping[str, object] | None = None,
         accept: Mapping[str, str] | None = None,
         name: str = "",
+        metadata: Any = None,
+        groups: str | tuple[Any, Any] | None = None,
         batch_size: int | None = None,
         train_data: Any = FROM_FIT,
         stop_on: Literal["error", "warning"] | None = None,
@@ -375,6 +383,7 @@ class ReportCallback(ReportingCallback):
             raise DataError("`validation_data` is required: the model is evaluated on it. Received: None")
         require_steps("validation_steps", validation_steps)
         check_settings = CheckSettings.of(checks, accept)
+        table, given_groups = read_given(metadata, groups)
         if isinstance(validation_data, Iterator) and not isinstance(validation_data, keras.utils.PyDataset):
             raise DataError(
                 "`validation_data` must give the same images in each pass. Give arrays, a tf.data.Dataset, a "
@@ -391,6 +400,8 @@ class ReportCallback(ReportingCallback):
             batch_size=batch_size,
             class_names=names_in_order(class_names),
             data_name=name,
+            metadata=table,
+            groups=given_groups,
             settings={"validation_steps": validation_steps, "preprocess": preprocess, "output": output},
             range_test=range_test,
             baseline=None if baseline is None else run_of(baseline),

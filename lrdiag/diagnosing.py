@@ -18,6 +18,8 @@ from lrdiag.data.inputs import GivenData, starts_alike, unpacked
 from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.compare import refuse_other_images
 from lrdiag.diagnosis.gates import Gate, check, with_outcomes
+from lrdiag.diagnosis.metadata import GivenGroups, WholeSet, joined, read_given
+from lrdiag.diagnosis.metadata_table import MetadataTable
 from lrdiag.diagnosis.study import Studied
 from lrdiag.errors import require_count
 from lrdiag.evaluation.evaluator import Evaluated, Evaluator
@@ -69,6 +71,8 @@ def diagnose(
     accept: Mapping[str, str] | None = None,
     name: str = "",
     files: Sequence[str] = (),
+    metadata: Any = None,
+    groups: str | tuple[Any, Any] | None = None,
     batch_size: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -118,19 +122,26 @@ def diagnose(
         name: Name of the data in the report.
         files: Name of the file of each image, in the order of the images. Defaults to the files that `x` carries, if
             their folders agree with the labels.
+        metadata: What else is known of each image, such as site, device or age, to find groups of images on which the
+            model fails more often: a CSV or Parquet file, a dictionary of columns, or a data frame. A column `file` (a
+            name, or the end of a path) or `index` says which image a row belongs to, and a column `split` which set.
+            Without them, there must be one row for each test image, in their order.
+        groups: What must not be divided between training and test images, such as patient, scene or lot: the name of a
+            column of the metadata, or a pair `(groups of the training images, groups of the test images)`.
         batch_size: Number of images that go through the model at once. `None` chooses it by what the model's layers
             return, so that the evaluation takes about as much memory as `model.predict`.
         seed: Random seed of the heatmap check.
         progress: A listener for progress. Defaults to `None`.
         train_data: The data that the model was trained on, to check it, to compare it with the test set, and to measure
-            overfitting: `(x, y)` or `(x, y, sample_weight)`, or data that gives batches. A dataset is read for half a
-            second, and 2,000 images at most are evaluated.
+            overfitting: `(x, y)` or `(x, y, sample_weight)`, or data that gives batches. Five times as many training
+            images as test images are evaluated at most, but at least 2,000 and no more than 50,000: a random sample of
+            arrays, or the first images of other data.
 
     Returns:
         The report.
 
     Raises:
-        DataError: If images, labels, names, pictures or history don't match.
+        DataError: If images, labels, names, pictures, history or metadata don't match.
         ModelError: If the model doesn't return one score per class, or has several outputs and `output` is missing.
         SettingsError: If an argument is outside its range.
         ComparisonError: If the baseline was evaluated on other images.
@@ -140,6 +151,7 @@ def diagnose(
     require_count("seed", seed, at_least=0)
     require_steps("steps", steps)
     check_settings = CheckSettings.of(checks, accept)
+    table, given_groups = read_given(metadata, groups)
     training = training_of(history, model, output)
     reporter = Reporter(
         data=(x, y),
@@ -153,6 +165,8 @@ def diagnose(
         class_names=names_in_order(class_names),
         data_name=name,
         files=files,
+        metadata=table,
+        groups=given_groups,
         settings={"steps": steps, "preprocess": preprocess, "output": output, "seed": seed},
         range_test=range_test,
         baseline=None if baseline is None else run_of(baseline),
@@ -164,7 +178,6 @@ def diagnose(
     given = None if train_data is None else GivenImages("the data of `train_data`", *unpacked(train_data)[:2])
     if given is not None:
         inspector.look_at_data(given, GivenImages("the test set", *unpacked((x, y))[:2]))
-        inspector.look_at_end()
     with clock.lap("predict_and_explain"):
         evaluator = reporter.evaluator(model)
         evaluated = reporter.evaluate(evaluator)
@@ -236,6 +249,8 @@ class Reporter:
         data_name: Name of the data in the report. Unused if `dataset` is given.
         dataset: Facts of the data. `None` reads them from the images that were evaluated.
         files: See `diagnose`.
+        metadata: What else is known of each image, or `None`.
+        groups: The groups of the images, or `None`.
         model_name: Name of the model in the report. `None` uses the model's own name.
         command: The command line that repeats the run.
         settings: The settings that the page shows. Those that are `None` are left out.
@@ -261,6 +276,8 @@ class Reporter:
     data_name: str = ""
     dataset: DatasetFacts | None = None
     files: Sequence[str] = ()
+    metadata: MetadataTable | None = None
+    groups: GivenGroups | None = None
     model_name: str | None = None
     command: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
@@ -288,6 +305,20 @@ class Reporter:
         if self.baseline is not None:
             base = self.baseline.diagnosis.dataset
             refuse_other_images(base, dataclasses.replace(base, classes=names))  # the images are not known yet
+        self._rehearse_metadata()
+
+    def _rehearse_metadata(self) -> None:
+        """Joins the metadata with the test images if their number is known."""
+        x = self.data[0]
+        if self.dataset is not None:
+            images = WholeSet(self.dataset.test_size, self.files)
+        elif self.steps is None and hasattr(x, "shape"):
+            images = WholeSet(len(x), self.files)
+        else:
+            return
+        metadata = None if self.metadata is None else joined(self.metadata, images, None)
+        if self.groups is not None:
+            self.groups.of_images(metadata, images, None)
 
     def repeats(self) -> bool:
         """Returns whether two passes over the data start with the same batch."""
@@ -328,6 +359,8 @@ class Reporter:
             training,
             classes=self._names(evaluated.predictions.classes)[0],
             files=self._files(evaluated.predictions.labels)[0],
+            metadata=self.metadata,
+            groups=self.groups,
             progress=self.progress,
         )
 
@@ -405,6 +438,12 @@ class Reporter:
             return given_files(self.files, labels, self._known_names)
         return carried_files(self.data[0], labels, self._known_names)
 
+    @property
+    def _of_images(self) -> dict[str, str | None]:
+        """What is known of the images, as settings that the page shows."""
+        given = {"metadata": self.metadata, "groups": self.groups}
+        return {name: None if each is None else str(each) for name, each in given.items()}
+
     def _run_facts(self, model: keras.Model, evaluated: Evaluated, notes: tuple[str, ...]) -> RunFacts:
         return RunFacts(
             model=self.model_name or model.name,
@@ -413,7 +452,7 @@ class Reporter:
             backend=engine_name(),
             command=self.command,
             git_commit=provenance.git_commit(),
-            settings={key: value for key, value in self.settings.items() if value is not None},
+            settings={key: value for key, value in {**self.settings, **self._of_images}.items() if value is not None},
             versions=provenance.versions(engine_name()),
             value_range=evaluated.value_range,
             notes=list(notes),

@@ -13,6 +13,7 @@ _SMALLEST_PLAIN = Decimal("0.0001")
 """The smallest learning rate that is written without an exponent."""
 
 _DIRECTION_MARKS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_SPACES = re.compile(r"[^\S\u00a0]+")  # a no-break space, as before a percent sign, stays
 _NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
@@ -135,7 +136,7 @@ def short(name: str, limit: int = NAME_LIMIT) -> str:
     attributes and in Markdown.
     """
     # Cut before cleaning as well: a name of a megabyte must not be processed once for each of its images.
-    words = " ".join(_DIRECTION_MARKS.sub("", name[: 10 * limit]).split())
+    words = _SPACES.sub(" ", _DIRECTION_MARKS.sub("", name[: 10 * limit])).strip()
     if len(words) > limit:
         words = words[: limit - 1].rstrip() + "…"
     if any(unicodedata.bidirectional(letter) in ("R", "AL", "AN") for letter in words):

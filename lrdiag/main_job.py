@@ -17,6 +17,7 @@ from lrdiag.diagnosing import Reporter, Stopwatch
 from lrdiag.diagnosis.assemble import dataset_facts
 from lrdiag.diagnosis.compare import refuse_other_images
 from lrdiag.diagnosis.gates import refuse_unknown_classes
+from lrdiag.diagnosis.metadata import read_given
 from lrdiag.explain.batch_size import LARGEST_BATCH
 from lrdiag.inspection.images import GivenImages
 from lrdiag.models import Network, build_network
@@ -47,6 +48,7 @@ def run_main_job(
     """
     clock = Stopwatch(started)
     base = run_folder.load_baseline(settings.baseline) if settings.baseline else None
+    metadata, groups = read_given(settings.metadata, settings.groups)
     html_environment(settings.templates)  # raises now, not after training
     with run_folder.new_folder(settings.out), numerics(settings.seed, mixed_precision=settings.mixed_precision):
         job = Job.prepare(settings, progress, base)
@@ -60,6 +62,8 @@ def run_main_job(
             progress=progress,
             dataset=job.facts,
             files=job.dataset.test.files,
+            metadata=metadata,
+            groups=groups,
             model_name=job.network.name,
             command=command,
             settings=job.settings_shown(),

@@ -19,6 +19,7 @@ from lrdiag.data.preprocessing import preprocess
 from lrdiag.diagnosing import Reporter, Stopwatch
 from lrdiag.diagnosis.assemble import dataset_facts
 from lrdiag.diagnosis.findings.checking import Checked
+from lrdiag.diagnosis.metadata import read_given
 from lrdiag.errors import DataError, ModelError, SettingsError
 from lrdiag.inspection.images import GivenImages, Sample
 from lrdiag.inspection.inspector import Inspector
@@ -61,6 +62,8 @@ def train_and_report(
     learning_rate: LearningRate | float | str | tuple[float, float] = Settings.learning_rate,
     mixed_precision: bool = Settings.mixed_precision,
     baseline: str | PathLike[str] | None = Settings.baseline,
+    metadata: Any = None,
+    groups: str | tuple[Any, Any] | None = None,
     fail_under: Mapping[str, float] | float | None = None,
     fail_if_worse: Mapping[str, float] | float | None = None,
     fail_on: FailOn | None = None,
@@ -110,6 +113,10 @@ def train_and_report(
             test chooses.
         mixed_precision: Whether to compute in 16 bits where the layers allow it.
         baseline: An earlier run on the same test images to compare with: its run folder or its report.json.
+        metadata: What else is known of each image, such as site, device or age: a CSV or Parquet file, a dictionary of
+            columns, or a data frame. `lrdiag.diagnose` describes it.
+        groups: What must not be divided between training and test images, such as patient, scene or lot: the name of a
+            column of the metadata, or a pair `(groups of the training images, groups of the test images)`.
         fail_under: The minimum accuracy, from 0 to 1, or minimum values of several figures, such as
             `{"accuracy": 0.78, "recall.cat": 0.6}`. The page and `report.diagnosis.gates` show the outcome. A failed
             gate raises no error.
@@ -146,6 +153,8 @@ def train_and_report(
         "learning_rate": learning_rate,
         "mixed_precision": mixed_precision,
         "baseline": baseline,
+        "metadata": metadata,
+        "groups": groups,
         "fail_under": fail_under,
         "fail_if_worse": fail_if_worse,
         "fail_on": fail_on,
@@ -199,6 +208,7 @@ def diagnose_saved(
     """
     clock = Stopwatch(started)
     base = run_folder.load_baseline(settings.baseline) if settings.baseline else None
+    metadata, groups = read_given(settings.metadata, settings.groups)
     html_environment(settings.templates)
     settings, earlier, notes = _of_run(settings)
     with run_folder.new_folder(settings.out):
@@ -219,6 +229,8 @@ def diagnose_saved(
             progress=progress,
             dataset=facts,
             files=dataset.test.files,
+            metadata=metadata,
+            groups=groups,
             model_name=settings.model,
             command=command,
             settings={name: getattr(settings, name) for name in shown},

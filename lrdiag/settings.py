@@ -9,7 +9,7 @@ from numbers import Real
 from operator import index
 from os import PathLike
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.gates import Gate, read_gates
@@ -34,6 +34,10 @@ from lrdiag.vocabulary import (
     ScheduleName,
     canonical,
 )
+
+if TYPE_CHECKING:
+    from lrdiag.diagnosis.metadata import GivenGroups
+    from lrdiag.diagnosis.metadata_table import MetadataTable
 
 MAX_SEED = 2**31 - 1
 
@@ -237,6 +241,8 @@ class Settings:
         learning_rate: The learning rate or its boundaries. By default a range test chooses.
         mixed_precision: Whether to compute in 16 bits where the layers allow it.
         baseline: An earlier run to compare with: its run folder or its report.json.
+        metadata: A table of what else is known of each image, or its file. `lrdiag.diagnose` describes it.
+        groups: The name of a column of the metadata, or the groups of the images. See `lrdiag.diagnose`.
         gates: Limits that the run must meet. Their classes are checked before training. The page shows the outcome.
         check_settings: Settings of the checks, and the findings that are accepted.
         assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
@@ -263,6 +269,8 @@ class Settings:
     learning_rate: LearningRate = LearningRate()
     mixed_precision: bool = False
     baseline: Path | None = None
+    metadata: Path | MetadataTable | None = None
+    groups: str | GivenGroups | None = None
     gates: tuple[Gate, ...] = ()
     check_settings: CheckSettings = AS_IN_THE_TABLE
     assets: AssetsName = "inline"
@@ -296,6 +304,8 @@ class Settings:
         augment: str | Iterable[str] | None,
         learning_rate: LearningRate | float | str | tuple[float, float],
         baseline: str | PathLike[str] | None,
+        metadata: Any,
+        groups: str | tuple[Any, Any] | None,
         fail_under: Mapping[str, float] | float | None,
         fail_if_worse: Mapping[str, float] | float | None,
         fail_on: FailOn | None,
@@ -309,8 +319,11 @@ class Settings:
         Raises:
             SettingsError: If a value can't be converted or is outside its range.
         """
+        from lrdiag.diagnosis.metadata import read_given  # imports NumPy
+
         gates = _gates("fail-under", fail_under) + _gates("fail-if-worse", fail_if_worse) + _gates("fail-on", fail_on)
         require_baseline(gates, given=baseline is not None)
+        table, given_groups = read_given(metadata, groups)
         return cls(
             data=None if data is None else str(data),
             data_dir=_path(data_dir),
@@ -319,6 +332,8 @@ class Settings:
             augment=read_augmentations(augment),
             learning_rate=LearningRate.of(learning_rate),
             baseline=_path(baseline),
+            metadata=table,
+            groups=given_groups,
             gates=gates,
             check_settings=CheckSettings.of(checks, accept),
             templates=_path(templates),
@@ -381,6 +396,8 @@ class DiagnoseSettings:
         seed: Random seed of the heatmap check.
         out: The run folder to write.
         baseline: As `Settings.baseline`.
+        metadata: As `Settings.metadata`.
+        groups: As `Settings.groups`.
         gates: As `Settings.gates`.
         check_settings: As `Settings.check_settings`.
         assets: As `Settings.assets`.
@@ -402,6 +419,8 @@ class DiagnoseSettings:
     seed: int = 0
     out: Path = Path("lrdiag-report")
     baseline: Path | None = None
+    metadata: Path | MetadataTable | None = None
+    groups: str | GivenGroups | None = None
     gates: tuple[Gate, ...] = ()
     check_settings: CheckSettings = AS_IN_THE_TABLE
     assets: AssetsName = "inline"

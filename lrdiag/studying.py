@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from lrdiag.diagnosis.evidence import OF_IMAGES, given
+from lrdiag.diagnosis.metadata import GivenGroups, joined
+from lrdiag.diagnosis.metadata_table import MetadataTable
 from lrdiag.diagnosis.scores import training_sample
 from lrdiag.diagnosis.study import Studied, study
 from lrdiag.errors import LrdiagError
@@ -77,6 +79,8 @@ def studied(
     *,
     classes: Sequence[str],
     files: tuple[str, ...],
+    metadata: MetadataTable | None = None,
+    groups: GivenGroups | None = None,
     progress: Progress = SILENCE,
 ) -> Studied:
     """Studies images and labels.
@@ -87,15 +91,30 @@ def studied(
         training: The training images.
         classes: Name of each class.
         files: The file of each test image, or empty.
+        metadata: What else is known of each image, or `None`.
+        groups: The groups of the images, or `None`.
         progress: The listener.
+
+    Raises:
+        DataError: If metadata or groups do not belong to the images.
     """
     test = given(evaluated.images)
     test = replace(test, files=tuple(files[index] for index in test.indices) if files else ())
     table = None if training.images is None else training.images.table
     why = training.reason if training.images is None else training.images.reason
+    known = None if metadata is None else joined(metadata, test, table)
+    of_images = None if groups is None else groups.of_images(known, test, table)
     with progress.stage("Studying images and labels"):
         made = experiment(evaluator.scores, test, table, classes)
-        facts = study(test, table, classes, experiments=made, reasons={"training_images": why} if why else {})
+        facts = study(
+            test,
+            table,
+            classes,
+            experiments=made,
+            metadata=known,
+            groups=of_images,
+            reasons={"training_images": why} if why else {},
+        )
     return Studied(facts, test, table, training.sample, made.changed)
 
 

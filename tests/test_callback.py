@@ -482,6 +482,7 @@ def test_without_tensorboard_training_does_not_begin(tmp_path: Path, monkeypatch
     [
         (DATA, {"every": 0}, SettingsError, r"`every` must be a whole number, 1 or more. Received: 0"),
         (DATA, {"baseline": "nowhere"}, RunFolderError, "nowhere"),
+        (DATA, {"groups": "site"}, DataError, "Received: 'site' without metadata"),
         (None, {}, DataError, r"`validation_data` is required.*Received: None"),
         (iter([DATA]), {}, DataError, r"same images in each pass.*Received: list_iterator"),
     ],
@@ -513,6 +514,8 @@ def test_an_unwritable_folder_is_refused_at_once(tmp_path: Path) -> None:
         ((np.append(IMAGES[:-1], np.full((1, 8, 8, 3), np.nan), 0), LABELS), {"batch_size": 5}, DataError, "finite"),
         (DATA, {"display": IMAGES[:-1], "batch_size": 5}, DataError, "one image for each input"),
         ((IMAGES,), {}, DataError, "needs labels"),
+        (DATA, {"metadata": {"site": ["a"]}}, DataError, "Received: 1 row for"),
+        (DATA, {"groups": (["a"], ["b"])}, DataError, "Received: 1 group for"),
         ([], {}, DataError, "at least one image"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import html
 import json
 import weakref
@@ -22,10 +23,14 @@ from PIL import Image
 import lrdiag
 from lrdiag import Report, diagnose
 from lrdiag.data.preprocessing import preprocess
+from lrdiag.diagnosis.findings.answers import Found, Shown
+from lrdiag.diagnosis.findings.checking import check_all
+from lrdiag.diagnosis.findings.rules import Rule
 from lrdiag.errors import ComparisonError, DataError, ModelError, RunFolderError, SettingsError, TemplateError
 from lrdiag.explain import independent
 from lrdiag.rate.range_test import Sweep
 from lrdiag.record import folder as run_folder
+from lrdiag.record.data_facts import Exhibit, ImageRef
 from lrdiag.record.facts import RangeTestFacts, TrainingRun
 
 L = keras.layers
@@ -125,6 +130,21 @@ def test_every_form_of_test_set_gives_the_same_report(
     other = diagnose(net, given())
     _assert_alike(other, report)
     assert other.run.pictures == report.run.pictures
+
+
+def test_pictures_of_findings_are_on_a_sheet_and_in_the_run_folder(
+    net: keras.Model, report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shown = [Shown(ImageRef("test", 3), "a tiny image", (IMAGES[3], IMAGES[4]))]
+    rule = Rule("shown", "note", "data", lambda _: Found("A title.", "", "", why="The reason.", exhibits=shown))
+    monkeypatch.setattr("lrdiag.report.report.check_all", functools.partial(check_all, rules=[rule]))
+    monkeypatch.setattr(independent, "SECONDS", 0.0)
+    shown_report = diagnose(net, IMAGES, LABELS)
+    assert shown_report.findings[0].exhibits == [Exhibit(ImageRef("test", 3), "a tiny image", [0, 1])]
+    shown_report.save(tmp_path)
+    assert run_folder.load(tmp_path).pictures.sheets["findings"].count == 2
+    report.save(tmp_path)
+    assert not (tmp_path / "findings.webp").exists()
 
 
 def _assert_alike(given: Report, expected: Report, *, but: tuple[str, ...] = ()) -> None:
@@ -609,6 +629,20 @@ def test_name_and_files_are_shown(net: keras.Model, report: Report) -> None:
     first = named.diagnosis.misclassified.items[0]
     assert first.file == f"photo-{first.index}.png"
     assert report.diagnosis.misclassified.items[0].file is None
+
+
+def test_metadata_names_a_group_that_fails(net: keras.Model) -> None:
+    """Random images with the labels that the model predicts, but for those of one site."""
+    images = np.random.default_rng(1).integers(0, 256, (160, *SHAPE), dtype="uint8")
+    north = np.arange(160) % 5 == 0
+    labels = (net.predict(images, verbose=0).argmax(axis=1) + north) % CLASSES
+    files = [f"{number}.png" for number in range(160)]
+    table = {"file": files[::-1], "site": np.where(north, "north", "south")[::-1], "patient": range(160)}
+    seen = diagnose(net, images, labels, files=files, metadata=table, groups="patient")
+    slices = seen.diagnosis.data.slices
+    assert slices is not None
+    assert [(each.name, each.size, each.wrong) for each in slices] == [("site = north", 32, 32)]
+    assert seen.run.diagnosis.settings["groups"] == "patient"
 
 
 def test_files_of_another_number_are_refused(net: keras.Model) -> None:

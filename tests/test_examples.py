@@ -23,6 +23,9 @@ SHORT = (
     "image_folder",
     "transfer_learning",
     "binary_sigmoid",
+    "label_errors",
+    "shortcut",
+    "shifted_test_set",
     "tensorboard_log",
     "mlflow_artifacts",
     "mixed_precision",  # last: it sets the precision of the process
@@ -126,6 +129,27 @@ def test_transfer_learning_explains_the_backbone(short: tuple[Path, dict[str, st
 def test_one_sigmoid_gives_two_classes(short: tuple[Path, dict[str, str]]) -> None:
     even, odd = numbers(r"even: recall #% of \d+\nodd: recall #%", short[1]["binary_sigmoid"])
     assert numbers(r"balanced accuracy #%", short[1]["binary_sigmoid"])[0] == pytest.approx((even + odd) / 2, abs=0.1)
+
+
+def codes(out: Path, name: str) -> set[str]:
+    """Returns the codes of the findings of an example."""
+    return {finding["code"] for finding in json.loads((out / name / "report.json").read_text())["findings"]}
+
+
+def test_most_suspects_have_a_wrong_label(short: tuple[Path, dict[str, str]]) -> None:
+    assert "test-label-errors" in codes(short[0], "label_errors")
+    wrong, suspects = numbers("# of the first # suspects have a wrong label", short[1]["label_errors"])
+    assert wrong >= 0.8 * suspects > 0
+
+
+def test_the_shortcut_is_found(short: tuple[Path, dict[str, str]]) -> None:
+    assert "shortcut" in codes(short[0], "shortcut")
+    assert re.search("shortcut: .*“8”", short[1]["shortcut"])
+
+
+def test_the_best_correction_of_the_shifted_test_set_inverts_it(short: tuple[Path, dict[str, str]]) -> None:
+    before, after = numbers("^inverted: accuracy #% before, #% after", short[1]["shifted_test_set"])
+    assert after > before + 20
 
 
 def test_tensorboard_has_steps_and_pictures(short: tuple[Path, dict[str, str]]) -> None:

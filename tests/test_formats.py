@@ -93,6 +93,7 @@ def test_a_name_cannot_reverse_the_text_around_it() -> None:
 
 def test_a_name_stays_on_its_line() -> None:
     assert formats.short("a\n b\t c\u2028d") == "a b c d"
+    assert formats.short(" 4.2\u00a0% ") == "4.2\u00a0%"
 
 
 def test_a_long_name_is_cut() -> None:

@@ -365,6 +365,33 @@ def compare(
     exit_by(gates, outcomes, quiet)
 
 
+@main.command()
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "--suspects",
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="FILE.csv|-",
+    help="Write the images whose labels are probably wrong: set, index, file, given and suggested class, score and "
+    "reason. -: print them.",
+)
+@quiet_option
+@verbose_option
+def export(run: Path, suspects: Path | None, quiet: bool) -> None:
+    """Export tables of the run RUN, a run folder or its report.json, for other programs."""
+    if suspects is None:
+        raise SettingsError("`export` needs a table to export: `--suspects FILE.csv`. Received: none")
+    from lrdiag.record import folder as run_folder
+    from lrdiag.report.suspects import COLUMNS, suspect_rows
+
+    rows = suspect_rows(run_folder.load_baseline(run).diagnosis)
+    if str(suspects) == "-":
+        click.echo(run_folder.to_csv(COLUMNS, rows), nl=False)
+    else:
+        run_folder.write_csv(suspects, COLUMNS, rows)
+    if not quiet:
+        click.echo(f"{formats.plural(len(rows), 'suspect')} of {run}", err=True)
+
+
 def _checked(run: Run, check_settings: CheckSettings, gates: tuple[Gate, ...]) -> tuple[Run, list[Outcome]]:
     """Returns the run with these settings of the checks and the outcomes of its gates, and the outcomes."""
     from lrdiag.diagnosis.findings.checking import with_settings

@@ -6,12 +6,15 @@ from lrdiag.settings import DiagnoseSettings, Settings
 
 
 def refuse_mistyped(settings: Settings | DiagnoseSettings) -> None:
-    """Raises if the model, the data, the baseline or the templates are not there. Reads no image and no weights.
+    """Raises if the model, the data, the metadata, the baseline or the templates are not there.
+
+    Reads no image and no weights.
 
     Raises:
         LrdiagError: With the name that is most similar.
     """
     from lrdiag.data.loading import require_data
+    from lrdiag.diagnosis.metadata import read_given
     from lrdiag.model_spec import require_network, require_trained_model
     from lrdiag.record import folder as run_folder
     from lrdiag.report.templates import html_environment
@@ -19,6 +22,7 @@ def refuse_mistyped(settings: Settings | DiagnoseSettings) -> None:
     require = require_network if isinstance(settings, Settings) else require_trained_model
     require(settings.model)
     require_data(settings.data)
+    read_given(settings.metadata, settings.groups)
     if settings.baseline is not None:
         run_folder.require_report(settings.baseline)
     if settings.templates is not None:

@@ -17,6 +17,8 @@ _ON_THE_DATA = "depends on the data"
 _WORDS = {
     "limit-train": "all images",
     "limit-test": "all images",
+    "metadata": "none",
+    "groups": "none",
     "baseline": "none",
     "templates": "those of lrdiag",
     "output": "the only one",

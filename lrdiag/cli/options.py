@@ -197,6 +197,19 @@ baseline_option = click.option(
     metavar="RUN|report.json",
     help="An earlier run on the same test images to compare with.",
 )
+metadata_options = _options(
+    click.option(
+        "--metadata",
+        type=click.Path(path_type=Path),
+        metavar="FILE.csv|parquet",
+        help="Table of what else is known of each image, such as site or device, with a column file or index.",
+    ),
+    click.option(
+        "--groups",
+        metavar="COLUMN",
+        help="Column of the metadata whose groups, such as patients, training and test images must not share.",
+    ),
+)
 page_options = _options(
     click.option(
         "--assets",
@@ -216,6 +229,7 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print only warn
 # Options of `train-and-report` and `diagnose`: the run folder, the comparison, and the output.
 run_options = _options(
     click.option("--out", type=click.Path(path_type=Path), default=str(Settings.out), help="Run folder to write."),
+    metadata_options,
     baseline_option,
     gate_options,
     page_options,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,11 @@ _SIDE = 32
 """Most pixels in a row and in a column that the background is measured on."""
 _SAME = 8
 """How far a value may be from that of the background."""
+_MOST_NAMED = 3
+"""Most attributes that describe a group."""
+_CLEAR = 0.8
+"""Difference from all images, in standard deviations, from which on an attribute describes a group."""
+_FLAT = 1e-6
 _BLACK = 8.0
 """Added to the mean value of a picture, so that the colour of a black picture is not noise."""
 
@@ -63,7 +69,7 @@ def attributes_of(images: ImageTable) -> list[Attribute]:
             measured.sharpness / (measured.contrast + 4),
         ),
         Attribute(
-            "background", "images without a plain background (less than {} of one colour)",
+            "share of plain background", "images without a plain background (less than {} of one colour)",
             "images with a plain background ({} or more of one colour)", plain_share(images.pictures),
         ),
     ]  # fmt: skip
@@ -88,6 +94,22 @@ def _colours(images: ImageTable) -> list[Attribute]:
             (green - (red + blue) / 2) / scale,
         ),
     ]  # fmt: skip
+
+
+def described(rows: np.ndarray, attributes: Sequence[Attribute]) -> str:
+    """Returns in which attributes images differ most from all, in words: `"low contrast, low brightness"`.
+
+    Args:
+        rows: `bool` of shape `(n,)`: which images.
+        attributes: The attributes of all images.
+    """
+    differences = [
+        (each.name, float((each.values[rows].mean() - each.values.mean()) / (each.values.std() + _FLAT)))
+        for each in attributes
+    ]
+    largest = sorted(differences, key=lambda each: -abs(each[1]))
+    clear = [largest[0], *(each for each in largest[1:_MOST_NAMED] if abs(each[1]) > _CLEAR)]
+    return ", ".join(f"{'high' if difference > 0 else 'low'} {name}" for name, difference in clear)
 
 
 def plain_share(pictures: np.ndarray) -> np.ndarray:

@@ -7,52 +7,37 @@ from collections.abc import Sequence
 import numpy as np
 
 from lrdiag.intervals import wilson
-from lrdiag.record.arrays import Predictions
 from lrdiag.record.data_facts import Copies, Estimate, Suspect
+from lrdiag.record.image_table import ImageTable
 
 WITHOUT_LABEL_ERRORS = "suspected label errors"
 WITHOUT_COPIES = "copies of training images"
-_PROBABLE = 0.5
-"""A label with a lower probability of being wrong is more probably right, so its image stays."""
 
 
-def estimates_of(predictions: Predictions, suspects: Sequence[Suspect] | None, copies: Copies | None) -> list[Estimate]:
-    """Estimates the accuracy without test images whose labels are probably wrong, and without copies of training images.
+def estimates_of(test: ImageTable, suspects: Sequence[Suspect] | None, copies: Copies | None) -> list[Estimate]:
+    """Estimates the accuracy without suspected label errors, and without copies of training images.
 
-    The first estimate is optimistic, because the suspects are chosen with the help of the predictions. The second is
-    not given if there are more copies than `Copies.pairs` lists.
+    The first estimate is optimistic, because the suspects are chosen with the help of the predictions.
 
     Args:
-        predictions: Predictions for the whole test set, in its order.
+        test: The test images.
         suspects: Images whose labels are probably wrong, or `None`.
         copies: Copies in and between the sets, or `None`.
 
     Returns:
         The estimates. One that leaves out no images, or all, is not given.
     """
-    wrong_labels = {
-        each.image.index for each in suspects or () if each.image.part == "test" and each.score >= _PROBABLE
-    }
-    estimates = [
-        _estimate(WITHOUT_LABEL_ERRORS, predictions, wrong_labels),
-        _estimate(WITHOUT_COPIES, predictions, _copies_of_training_images(copies)),
+    correct = test.predictions.predicted == test.labels
+    suspected = np.isin(test.indices, [each.image.index for each in suspects or () if each.image.part == "test"])
+    left_out = [(WITHOUT_LABEL_ERRORS, int(suspected.sum()), int(correct[suspected].sum()))]
+    if copies is not None:
+        left_out.append((WITHOUT_COPIES, copies.test_in_train, copies.correct))
+    return [
+        _estimate(name, images, int(correct.sum()) - right, len(test) - images)
+        for name, images, right in left_out
+        if 0 < images < len(test)
     ]
-    return [each for each in estimates if each is not None]
 
 
-def _copies_of_training_images(copies: Copies | None) -> set[int]:
-    """The test images that are copies of training images; none if not all are listed."""
-    if copies is None:
-        return set()
-    found = {each.image.index for each in copies.pairs if each.image.part == "test" and each.original.part == "train"}
-    return found if len(found) == copies.test_in_train else set()
-
-
-def _estimate(without: str, predictions: Predictions, images: set[int]) -> Estimate | None:
-    kept = np.ones(len(predictions.labels), bool)
-    kept[list(images)] = False
-    size = int(kept.sum())
-    if not 0 < size < len(kept):
-        return None
-    right = int((predictions.predicted == predictions.labels)[kept].sum())
-    return Estimate(without, len(kept) - size, right / size, *wilson(right, size))
+def _estimate(without: str, images: int, right: int, size: int) -> Estimate:
+    return Estimate(without, images, right / size, *wilson(right, size))

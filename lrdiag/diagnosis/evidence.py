@@ -13,14 +13,23 @@ import numpy as np
 
 from lrdiag.record.agreement import Agreement
 from lrdiag.record.arrays import Heatmaps, Predictions
-from lrdiag.record.data_facts import NOT_STUDIED, Copies, Correction, DataFacts, Shortcut, Slice, Suspect, Temperature
+from lrdiag.record.data_facts import (
+    NOT_STUDIED,
+    Copies,
+    Correction,
+    DataFacts,
+    SharedGroups,
+    Shortcut,
+    Slice,
+    Suspect,
+    Temperature,
+)
 from lrdiag.record.experiments import Changed
 from lrdiag.record.facts import Comparison, Diagnosis, MadeBy, RangeTestFacts, TimeSpent, TrainingRun, TrainingSample
 from lrdiag.record.image_table import ImageTable, Part
 from lrdiag.record.observed import (
     NOTHING,
     Compiled,
-    Corrected,
     EpochState,
     ImageSet,
     Inspection,
@@ -43,7 +52,6 @@ Need = Literal[
     "validation_data",
     "shared",
     "epochs",
-    "corrected",
     "training",
     "time",
     "range_test",
@@ -58,6 +66,7 @@ Need = Literal[
     "training_images",
     "suspects",
     "copies",
+    "shared_groups",
     "corrections",
     "shortcuts",
     "slices",
@@ -86,7 +95,6 @@ MISSING: dict[Need, str] = {
     "validation_data": "the validation data was not looked at",
     "shared": "training and validation images are not both arrays",
     "epochs": "the epochs were not observed",
-    "corrected": "training and validation images are scaled alike",
     "training": "training was not recorded",
     "time": "where the time went was not recorded",
     "range_test": "no range test was run",
@@ -101,6 +109,7 @@ MISSING: dict[Need, str] = {
     "training_images": "the training images were not evaluated",
     "suspects": "the labels were not examined",
     "copies": "the images were not compared with each other",
+    "shared_groups": "the groups of test and training images are not known",
     "corrections": "no changes of the test images were tried",
     "shortcuts": "no shortcuts were searched for",
     "slices": "the test images were not divided into groups",
@@ -251,11 +260,6 @@ class Evidence:
         return self.inspection.epochs or None
 
     @property
-    def corrected(self) -> Corrected | None:
-        """The accuracy after a correction of the validation images, or `None` if it was not necessary."""
-        return self.inspection.corrected
-
-    @property
     def data(self) -> DataFacts:
         """What was measured on images and labels."""
         return NOT_STUDIED if self.evaluation is None else self.evaluation.data
@@ -269,6 +273,11 @@ class Evidence:
     def copies(self) -> Copies | None:
         """Copies in and between the sets, or `None`."""
         return self.data.copies
+
+    @property
+    def shared_groups(self) -> SharedGroups | None:
+        """Groups that are in both sets, or `None`."""
+        return None if self.copies is None else self.copies.shared_groups
 
     @property
     def corrections(self) -> list[Correction] | None:

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from lrdiag.diagnosis.attributes import Attribute, attributes_of
+from lrdiag.diagnosis.attributes import Attribute, described
 from lrdiag.diagnosis.clusters import clusters_of
 from lrdiag.diagnosis.metadata import Metadata
 from lrdiag.formats import short
@@ -54,17 +54,23 @@ class Group:
         return _GIVEN if self.is_given else _CLUSTER if self.source == CLUSTER else 1.0
 
 
-def groups_of(test: ImageTable, classes: Sequence[str], wrong: np.ndarray, metadata: Metadata | None) -> list[Group]:
+def groups_of(
+    test: ImageTable,
+    attributes: Sequence[Attribute],
+    classes: Sequence[str],
+    wrong: np.ndarray,
+    metadata: Metadata | None,
+) -> list[Group]:
     """Returns all groups, which may overlap.
 
     Args:
         test: The test images.
+        attributes: Their attributes.
         classes: Name of each class.
         wrong: `bool` of shape `(n,)`: which images are misclassified. The classes with the most of them are divided
             too. That tells nothing about which part of a class fails.
         metadata: What is known of each image of the test set, or `None`.
     """
-    attributes = attributes_of(test)
     known = [*_folders(test), *_columns(test, metadata)]
     looks = [group for each in attributes for group in _tails(each, TAILS)]
     divided = [
@@ -72,7 +78,11 @@ def groups_of(test: ImageTable, classes: Sequence[str], wrong: np.ndarray, metad
         for label in np.argsort(-np.bincount(test.labels, wrong), kind="stable")[:_CLASSES_DIVIDED]
         for group in _parts_of_class(int(label), classes[label], test.labels == label, attributes, known)
     ]
-    clusters = [Group(name, CLUSTER, rows) for name, rows in clusters_of(test, attributes)]
+    clusters = [
+        Group(f"{name} ({described(rows, attributes)})", CLUSTER, rows)
+        for name, rows in clusters_of(test, attributes)
+        if rows.any()
+    ]
     return [each for each in (*known, *looks, *divided, *clusters) if FEWEST <= each.rows.sum() <= len(test) / 2]
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from lrdiag.data.splitting import part_named
-from lrdiag.diagnosis.metadata_table import MetadataTable, Value, cell
+from lrdiag.diagnosis.metadata_table import MetadataTable, Value, cell, read_metadata
 from lrdiag.errors import DataError, did_you_mean
-from lrdiag.formats import count, plural, short
+from lrdiag.formats import plural, short
 from lrdiag.record.data_facts import Groups
-from lrdiag.record.image_table import ImageTable, Part
+from lrdiag.record.image_table import Part
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,36 @@ class Metadata:
     train: dict[str, list[Value]] = field(default_factory=dict)
 
 
-def joined(table: MetadataTable, test: ImageTable, train: ImageTable | None) -> Metadata:
+class Images(Protocol):
+    """A set of images, or a sample of it, such as an `ImageTable`."""
+
+    @property
+    def size(self) -> int:
+        """Number of images in the set."""
+
+    @property
+    def indices(self) -> np.ndarray:
+        """Their places in the set."""
+
+    @property
+    def files(self) -> Sequence[str]:
+        """The file of each image of the sample, or empty."""
+
+
+@dataclass(frozen=True)
+class WholeSet:
+    """A set of which only the number of images and their files are known."""
+
+    size: int
+    files: Sequence[str] = ()
+
+    @property
+    def indices(self) -> np.ndarray:
+        """The places of all images."""
+        return np.arange(self.size)
+
+
+def joined(table: MetadataTable, test: Images, train: Images | None) -> Metadata:
     """Joins a table with the images.
 
     Rows belong to images by the column `file` (a file, or the end of its path) or by the column `index` (the place in
@@ -68,13 +96,20 @@ class GivenGroups:
     train: tuple[Value, ...] = ()
     test: tuple[Value, ...] = ()
 
+    def __str__(self) -> str:
+        return self.column or "given for each image"
+
     @classmethod
-    def of(cls, given: str | Sequence[Any], table: MetadataTable | None) -> GivenGroups:
+    def of(cls, given: str | Sequence[Any] | GivenGroups, table: MetadataTable | None) -> GivenGroups:
         """Converts the name of a column, or a pair `(groups of the training images, groups of the test images)`.
+
+        Groups that were read already are returned as they are.
 
         Raises:
             DataError: If it is something else, or there is no such column.
         """
+        if isinstance(given, GivenGroups):
+            return given
         if isinstance(given, str):
             _require_column(given, table)
             return cls(given)
@@ -86,7 +121,7 @@ class GivenGroups:
         train, test = (tuple(map(cell, values)) for values in given)
         return cls(None, train, test)
 
-    def of_images(self, metadata: Metadata | None, test: ImageTable, train: ImageTable | None) -> Groups:
+    def of_images(self, metadata: Metadata | None, test: Images, train: Images | None) -> Groups:
         """Returns the group of each image.
 
         Args:
@@ -100,10 +135,20 @@ class GivenGroups:
         if self.column is not None:
             columns = metadata or Metadata({})
             return Groups(*(_as_groups(each.get(self.column, [])) for each in (columns.test, columns.train)))
-        _require_one_each(self.test, test, "test image")
-        if train is not None:
-            _require_one_each(self.train, train, "training image")
+        _require_one_each(self.test, len(self.test) == test.size, plural(test.size, "test image"))
+        if train is not None:  # perhaps only the first of them were read
+            _require_one_each(self.train, len(self.train) >= train.size, plural(train.size, "training image"))
         return Groups(_as_groups(self.test), _as_groups(self.train))
+
+
+def read_given(metadata: Any, groups: Any) -> tuple[MetadataTable | None, GivenGroups | None]:
+    """Reads what a user gave as `metadata` and `groups`.
+
+    Raises:
+        DataError: If it can't be used.
+    """
+    table = None if metadata is None else read_metadata(metadata)
+    return table, None if groups is None else GivenGroups.of(groups, table)
 
 
 def _require_column(name: str, table: MetadataTable | None) -> None:
@@ -120,11 +165,11 @@ def _require_column(name: str, table: MetadataTable | None) -> None:
         )
 
 
-def _require_one_each(groups: Sequence[Value], images: ImageTable, noun: str) -> None:
-    if len(groups) != images.size:
+def _require_one_each(groups: Sequence[Value], fits: bool, images: str) -> None:
+    if not fits:
         raise DataError(
             "`groups` must have one group for each image: (groups of the training images, groups of the test images). "
-            f"Received: {count(len(groups))} groups for {plural(images.size, noun)}"
+            f"Received: {plural(len(groups), 'group')} for {images}"
         )
 
 
@@ -149,7 +194,7 @@ class _Rows:
         if self._parts is not None and "test" not in self._parts:  # the callback evaluates validation images
             self._parts = ["test" if part == "validation" else part for part in self._parts]
 
-    def places(self, part: Part, images: ImageTable) -> np.ndarray | None:
+    def places(self, part: Part, images: Images) -> np.ndarray | None:
         """Returns the row of each image of a set, −1 without one; `None` if no row says that it belongs to the set."""
         rows = np.arange(len(self._table))
         if self._parts is not None:
@@ -159,10 +204,12 @@ class _Rows:
         if self._parts is None and part == "train":
             return None
         if self._table.index is not None:
-            return self._by_index(self._table.index, rows, images)
+            return self._by_index(self._table.index, rows, images, is_partial=part == "train")
+        if part == "train":  # perhaps only the first of them were read
+            return rows[: images.size] if len(rows) >= images.size else None
         return rows if len(rows) == images.size else None
 
-    def _by_file(self, files: Sequence[Value], rows: np.ndarray, images: ImageTable) -> np.ndarray | None:
+    def _by_file(self, files: Sequence[Value], rows: np.ndarray, images: Images) -> np.ndarray | None:
         places = np.full(images.size, -1)
         if not images.files:
             return None
@@ -177,10 +224,12 @@ class _Rows:
                 places[place] = row
         return places
 
-    def _by_index(self, indices: Sequence[Value], rows: np.ndarray, images: ImageTable) -> np.ndarray:
+    def _by_index(self, indices: Sequence[Value], rows: np.ndarray, images: Images, *, is_partial: bool) -> np.ndarray:
         places = np.full(images.size, -1)
         for row in rows:
             value = indices[row]
+            if is_partial and isinstance(value, float) and value >= images.size:
+                continue
             if not isinstance(value, float) or value != int(value) or not 0 <= value < images.size:
                 raise DataError(
                     f"`index` in the metadata must be the place of an image, from 0 to {images.size - 1}. "
@@ -194,7 +243,7 @@ class _Rows:
             places[int(value)] = row
         return places
 
-    def belong_to_none(self, images: ImageTable) -> DataError:
+    def belong_to_none(self, images: Images) -> DataError:
         """Why no row belongs to a test image."""
         table = self._table
         if table.file is None:
@@ -218,7 +267,7 @@ class _Rows:
 class _Files:
     """Finds images by a name or by the end of a path."""
 
-    def __init__(self, images: ImageTable) -> None:
+    def __init__(self, images: Images) -> None:
         self._images = images
         self._paths = [_path(file) for file in images.files]
         self._rows: dict[str, list[int]] = {}
@@ -255,6 +304,8 @@ def _agree(path: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 
 def _part(value: Value, source: str) -> str:
+    from lrdiag.data.splitting import part_named  # slow to import
+
     part = part_named(str(value))
     if part is None:
         raise DataError(f"`split` in the metadata must be train, val or test. Received: {value!r:.80} in {source}")

@@ -38,6 +38,9 @@ class MetadataTable:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), []))
 
+    def __str__(self) -> str:
+        return f"{', '.join(self.described)} of {self.source}"
+
     @property
     def names(self) -> list[str]:
         """The names of the columns."""
@@ -77,11 +80,14 @@ def read_metadata(given: str | PathLike[str] | Mapping[str, Iterable[Any]] | Any
         {'site': ['north', None], 'age': [41.0, 7.5]}
 
     Args:
-        given: The path of a CSV or Parquet file, a dictionary of columns, or a data frame. Parquet needs pyarrow.
+        given: The path of a CSV or Parquet file, a dictionary of columns, or a data frame. Parquet needs pyarrow. A
+            table that was read already is returned as it is.
 
     Raises:
         DataError: If it is something else, can't be read, or its columns differ in length.
     """
+    if isinstance(given, MetadataTable):
+        return given
     if isinstance(given, str | PathLike):
         path = Path(given)
         columns, source = _read_file(path), f"the table {path}"

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lrdiag.diagnosis.attributes import Attribute, attributes_of, described
 from lrdiag.diagnosis.groups import Group, groups_of
 from lrdiag.diagnosis.metadata import Metadata
 from lrdiag.formats import short
@@ -51,10 +52,11 @@ def find_slices(test: ImageTable, classes: Sequence[str], metadata: Metadata | N
     wrong = test.predictions.predicted != test.labels
     if not wrong.any():
         return []
-    groups = groups_of(test, [short(name) for name in classes], wrong, metadata)
+    attributes = attributes_of(test)
+    groups = groups_of(test, attributes, [short(name) for name in classes], wrong, metadata)
     if not groups:
         return []
-    return [_slice(each, test) for each in _Scan(groups, wrong, test.labels).chosen()]
+    return [_slice(each, test, attributes) for each in _Scan(groups, wrong, test.labels).chosen()]
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def _deviation(wrong: np.ndarray, expected: np.ndarray, sizes: np.ndarray) -> np
     return np.where(wrong > expected, np.nan_to_num(2 * ratio), 0)
 
 
-def _slice(weak: _Weak, test: ImageTable) -> Slice:
+def _slice(weak: _Weak, test: ImageTable, attributes: Sequence[Attribute]) -> Slice:
     rows, wrong = weak.group.rows, test.predictions.predicted != test.labels
     size, errors = int(rows.sum()), int((rows & wrong).sum())
     low, high = wilson(errors, size)
@@ -182,5 +184,6 @@ def _slice(weak: _Weak, test: ImageTable) -> Slice:
         label=weak.group.label,
         is_given=weak.group.is_given,
         p_value=weak.p_value,
+        looks=described(rows, attributes),
         members=packed(test.indices[rows], test.size),
     )

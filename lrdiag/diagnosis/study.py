@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lrdiag.diagnosis.calibration import temperature_of
+from lrdiag.diagnosis.copying import find_copies
 from lrdiag.diagnosis.estimates import estimates_of
+from lrdiag.diagnosis.labels import examine_labels
 from lrdiag.diagnosis.metadata import Metadata
 from lrdiag.diagnosis.slices import find_slices
-from lrdiag.record.data_facts import NOT_STUDIED, DataFacts
+from lrdiag.record.data_facts import NOT_STUDIED, DataFacts, Groups
 from lrdiag.record.experiments import NO_EXPERIMENTS, Changed, Experiments, attempted
 from lrdiag.record.facts import TrainingSample
 from lrdiag.record.image_table import ImageTable
@@ -41,6 +43,7 @@ def study(
     *,
     experiments: Experiments = NO_EXPERIMENTS,
     metadata: Metadata | None = None,
+    groups: Groups | None = None,
     reasons: Mapping[str, str] | None = None,
 ) -> DataFacts:
     """Measures images and labels.
@@ -51,14 +54,22 @@ def study(
         classes: Name of each class.
         experiments: What the model does with changed images.
         metadata: What else is known of each image, or `None`.
+        groups: The group of each image, or `None`.
         reasons: Why something can't be measured, by the name of a need.
     """
     why = {**(reasons or {}), **experiments.reasons}
+    copies = attempted("copies", lambda: find_copies(test, training, groups), why)
+    labels = attempted("suspects", lambda: examine_labels(test, training, classes), why)
+    if labels is None:
+        why.setdefault("suspects", "the images are too few")
+    suspects = None if labels is None else labels.suspects
     return DataFacts(
+        **({} if labels is None else vars(labels)),
+        copies=copies,
         corrections=experiments.corrections,
         shortcuts=experiments.shortcuts,
         slices=attempted("slices", lambda: find_slices(test, classes, metadata), why),
         temperature=attempted("temperature", lambda: temperature_of(test.predictions), why),
-        estimates=estimates_of(test.predictions, None, None),
+        estimates=estimates_of(test, suspects, copies),
         reasons=why,
     )

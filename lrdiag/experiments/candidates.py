@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from lrdiag import opencv
-from lrdiag.experiments.changes import Change, Overlay, Paste, Pick, Stretch
 from lrdiag.experiments.interventions import InputImages
+from lrdiag.experiments.marks import Change, Overlay, Paste, Pick, Stretch
 from lrdiag.experiments.places import place_of, place_of_pattern
 from lrdiag.experiments.scale import Scale
 from lrdiag.images.colours import FEWEST_PIXELS, Colours, find_colours

@@ -1,152 +1,249 @@
-"""Changes of images: a candidate for a shortcut is put on images and removed from them, each with a control.
-
-The control changes as much, but is not the candidate. It shows what the change alone does to the predictions.
-"""
+"""Changes of a model's inputs: plausible corrections, and shifts that make training images like test images."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 
-from lrdiag.images.choosing import draws
+from lrdiag.data.preprocessing import inferred
+from lrdiag.images.shift import Difference, kind, main_differences, noise_level, relative_sharpness
+from lrdiag.images.statistics import grey
+from lrdiag.record.data_facts import LIKE_TRAINING
+
+_TINY = 0.1  # images of 0–1 have values beyond this
+_RARE = 0.005  # share of the values that noise and interpolation may carry beyond a range
+_ALIKE = 0.05  # difference of means and of deviations, in deviations, below which images are scaled alike
+_OVERSHOT = 0.05  # of the range: how far interpolation and noise go beyond it
+_WITHIN_TORCH, _WITHIN_CAFFE = (-2.3, 2.8), (-125.0, 155.0)  # the ranges that these ways of scaling give
+_WIDTHS = (0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0, 4.0, 6.0)  # of blurs that are compared
+_PIXELS = 2**18  # values that show how images are scaled
+_FEW = 64  # images that they are compared on
+_MEAN_RGB = np.array([0.485, 0.456, 0.406], np.float32)
+_DEVIATION_RGB = np.array([0.229, 0.224, 0.225], np.float32)
+_MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
 
 
-class Change(Protocol):
-    """A candidate that can be put on images and removed from them."""
-
-    def put(self, images: np.ndarray, *, control: bool = False) -> np.ndarray:
-        """Returns copies of images of shape `(n, height, width, channels)` with the candidate, or with the control."""
-
-    def remove(self, images: np.ndarray, *, control: bool = False) -> np.ndarray:
-        """Returns copies without the candidate, or without the control."""
-
-
-@dataclass(frozen=True)
-class Paste:
-    """Places that are copied from other images.
-
-    Attributes:
-        mask: `bool` of shape `(height, width)`.
-        carriers: Images of the class that have the mark at these places. The control removes with them.
-        others: Images of other classes. The control puts these places of them on an image.
-    """
-
-    mask: np.ndarray
-    carriers: np.ndarray
-    others: np.ndarray
-
-    def put(self, images: np.ndarray, *, control: bool = False) -> np.ndarray:
-        """Copies the places of a carrier; of another image for the control."""
-        return self._copied(images, self.others if control else self.carriers)
-
-    def remove(self, images: np.ndarray, *, control: bool = False) -> np.ndarray:
-        """Copies the places of an image of another class; of another carrier for the control."""
-        return self._copied(images, self.carriers if control else self.others)
-
-    def _copied(self, images: np.ndarray, donors: np.ndarray) -> np.ndarray:
-        changed = images.copy()
-        changed[:, self.mask] = _as_many(donors, images)[:, self.mask]
-        return changed
-
-
-@dataclass(frozen=True)
-class Pick:
-    """Pixels of one colour, which are copied from other images.
+class Change(NamedTuple):
+    """A change of the inputs of a model.
 
     Attributes:
-        lowest: `float32` of shape `(channels,)`: the lowest values of the colour, in the scale of the images.
-        highest: The highest ones.
-        carriers: Images of the class that have the colour.
-        others: Images of other classes. The control puts pixels of them on an image.
+        name: What is changed, so that "if `name`" ends a sentence: `"divided by 255"`.
+        code: The line that does it for images `x`.
+        apply: From inputs of shape `(n, height, width, channels)` to `float32` of the same shape.
     """
 
-    lowest: np.ndarray
-    highest: np.ndarray
-    carriers: np.ndarray
-    others: np.ndarray
+    name: str
+    code: str
+    apply: Callable[[np.ndarray], np.ndarray]
 
-    def put(self, images: np.ndarray, *, control: bool = False) -> np.ndarray:
-        """Copies the pixels of a carrier; for the control, those at the same places of another image."""
-        carriers, others = _as_many(self.carriers, images), _as_many(self.others, images)
-        return np.where(self._has(carriers), others if control else carriers, images)
-
-    def remove(self, images: np.ndarray, *, control: bool = False) -> np.ndarray:
-        """Replaces the pixels by those of an image of another class, for the control as many pixels elsewhere."""
-        has = self._has(images)
-        return np.where(_moved(has) if control else has, _as_many(self.others, images), images)
-
-    def _has(self, images: np.ndarray) -> np.ndarray:
-        return np.asarray(((images >= self.lowest) & (images <= self.highest)).all(axis=-1, keepdims=True))
+    def then(self, other: Change) -> Change:
+        """Returns this change followed by another one."""
+        name = f"{self.name} and {other.name}"
+        return Change(name, f"{self.code}; {other.code}", lambda images: other.apply(self.apply(images)))
 
 
-@dataclass(frozen=True)
-class Overlay:
-    """A pattern that is added.
+REVERSED = Change("channels reversed", "x = x[..., ::-1]", lambda x: x[..., ::-1])
 
-    Attributes:
-        pattern: `float32` of shape `(height, width, channels)`, in the scale of the images.
-        strength: Factor for putting it on images. A pattern that only a part of the class has is weaker in its mean.
-        limits: Lowest and highest value of an image.
+
+def corrections(test: np.ndarray, training: np.ndarray | None, *, is_learned: bool) -> list[Change]:
+    """Returns the changes that may correct test images.
+
+    Args:
+        test: Inputs of the model, of shape `(n, height, width, channels)`.
+        training: The same of training images, or `None`. If their scale is another one, only the changes to it are
+            plausible.
+        is_learned: Whether the model classifies these training images well, so that their scale is the right one.
     """
-
-    pattern: np.ndarray
-    strength: float
-    limits: tuple[float, float]
-
-    def put(self, images: np.ndarray, *, control: bool = False) -> np.ndarray:
-        """Adds the pattern, for the control with its places in a random order."""
-        return self._added(images, self.strength, control)
-
-    def remove(self, images: np.ndarray, *, control: bool = False) -> np.ndarray:
-        """Subtracts the pattern, for the control with its places in a random order."""
-        return self._added(images, -1.0, control)
-
-    def _added(self, images: np.ndarray, strength: float, control: bool) -> np.ndarray:
-        pattern = self._shuffled() if control else self.pattern
-        return within(images + np.float32(strength) * pattern, self.limits, images.dtype)
-
-    def _shuffled(self) -> np.ndarray:
-        """The pattern with its places in a random order. A shift would not change a pattern that repeats itself."""
-        flat = self.pattern.reshape(-1, self.pattern.shape[-1])
-        return np.asarray(flat[np.argsort(draws(0, np.arange(len(flat))))].reshape(self.pattern.shape))
+    scales, others = _scales(test), orders(test)
+    if training is None:
+        return [*scales, *others]
+    if (like := _like(test, training)) is None:
+        return [*([] if is_learned else scales), *others]
+    few = _some_pixels(test)
+    fitting = [each for each in scales if _like(each.apply(few), training) is None]
+    return [*(fitting or [like]), *others]
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """Another range of values: `value * scale + offset` for each channel. The control leaves images as they are.
+def orders(test: np.ndarray) -> list[Change]:
+    """Returns the changes of the order of channels and pixels, and of the direction of brightness."""
+    low, high = _ends(test)
+    ends = f"{low + high:.4g}"
+    found = [Change("inverted", f"x = {ends} - x", lambda x: np.float32(low + high) - x)]
+    if test.shape[-1] == 3:
+        found.append(REVERSED)
+    if test.shape[1] == test.shape[2]:
+        found.append(Change("rows and columns exchanged", "x = x.swapaxes(1, 2)", lambda x: x.swapaxes(1, 2)))
+    found.append(Change("turned upside down", "x = x[:, ::-1]", lambda x: x[:, ::-1]))
+    return found
 
-    Attributes:
-        scale: `float32` of shape `(channels,)`.
-        offset: The same, in the scale of the images.
-        limits: Lowest and highest value of an image.
+
+def _ends(images: np.ndarray) -> tuple[float, float]:
+    """The range that images are scaled to: a usual one, or that of their values."""
+    usual = {"raw": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
+    return usual.get(inferred(images) or "", (float(images.min()), float(images.max())))
+
+
+def _like(test: np.ndarray, training: np.ndarray) -> Change | None:
+    """The change that gives each channel the mean and the deviation of training images; `None` if it has them."""
+    (mean, deviation), (wanted, spread) = _moments(test), _moments(training)
+    tolerance = _ALIKE + 3 * sqrt(1 / len(test) + 1 / len(training))  # images of one set differ by chance too
+    if (np.maximum(np.abs(mean - wanted), np.abs(deviation - spread)) <= tolerance * spread).all():
+        return None
+    factor = spread / np.maximum(deviation, np.float32(1e-12))
+    return Change(
+        LIKE_TRAINING,
+        "x = (x - x.mean((0, 1, 2))) / x.std((0, 1, 2)) * x_train.std((0, 1, 2)) + x_train.mean((0, 1, 2))",
+        lambda x: (x - mean) * factor + wanted,
+    )
+
+
+def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel, `float32`."""
+    pixels = _some_pixels(images).astype(np.float32)
+    return np.asarray(pixels.mean(axis=(0, 1, 2))), np.asarray(pixels.std(axis=(0, 1, 2)))
+
+
+def _some_pixels(images: np.ndarray) -> np.ndarray:
+    """Pixels of every image, evenly spaced, of shape `(n, k, 1, channels)`."""
+    pixels = images.reshape(len(images), -1, 1, images.shape[-1])
+    step = max(1, pixels.size // _PIXELS) | 1  # an odd number meets all columns
+    return np.asarray(pixels[:, ::step])
+
+
+def _scales(test: np.ndarray) -> list[Change]:
+    """The usual ways to scale images, apart from the one that the values show."""
+    low, high = float(test.min()), float(test.max())
+    changes = [each for each in _FROM.get(_scale(test), ()) if test.shape[-1] == 3 or "ImageNet" not in each.name]
+    if low >= 0 and high <= _TINY:
+        changes.append(Change("multiplied by 65,025", "x = 255 * 255 * x", lambda x: np.float32(255**2) * x))
+    mean, deviation = _moments(test)
+    if (np.abs(mean) > _ALIKE * deviation).any() or (np.abs(deviation - 1) > _ALIKE).any():
+        changes.append(
+            Change(
+                "standardized",
+                "x = (x - x.mean((0, 1, 2))) / x.std((0, 1, 2))",
+                lambda x: (x - mean) / np.maximum(deviation, np.float32(1e-12)),
+            )
+        )
+        changes.append(Change("with the mean subtracted", "x = x - x.mean((0, 1, 2))", lambda x: x - mean))
+    return changes
+
+
+def _scale(images: np.ndarray) -> str:
+    """How images are scaled, or `""` if the values do not tell."""
+    low, high = (float(each) for each in np.quantile(images[:64], (_RARE, 1 - _RARE)))
+    if low >= (-_OVERSHOT if high <= 1 + _OVERSHOT else -_OVERSHOT * 255):
+        return "0..1" if high <= 1 + _OVERSHOT else "0..255" if high <= (1 + _OVERSHOT) * 255 else "large"
+    if low >= -1 - _OVERSHOT and high <= 1 + _OVERSHOT:
+        return "-1..1"
+    if images.shape[-1] != 3:
+        return ""
+    if _WITHIN_TORCH[0] <= low and high <= _WITHIN_TORCH[1]:
+        return "torch"
+    return "caffe" if _WITHIN_CAFFE[0] <= low and high <= _WITHIN_CAFFE[1] else ""
+
+
+def _torch(unit: np.ndarray) -> np.ndarray:
+    return (unit - _MEAN_RGB) / _DEVIATION_RGB
+
+
+def _caffe(pixels: np.ndarray) -> np.ndarray:
+    return pixels[..., ::-1] - _MEAN_BGR
+
+
+_PREPARED = "keras.applications.imagenet_utils.preprocess_input"
+_IN_TORCH, _IN_CAFFE = "prepared for a network of ImageNet (torch)", "prepared for a network of ImageNet (caffe)"
+_FROM_255 = (
+    Change("divided by 255", "x = x / 255", lambda x: x / np.float32(255)),
+    Change("scaled to −1..1", "x = x / 127.5 - 1", lambda x: x / np.float32(127.5) - 1),
+    Change(_IN_TORCH, f'x = {_PREPARED}(x, mode="torch")', lambda x: _torch(x / np.float32(255))),
+    Change(_IN_CAFFE, f'x = {_PREPARED}(x, mode="caffe")', _caffe),
+)
+_FROM_1 = (
+    Change("multiplied by 255", "x = 255 * x", lambda x: np.float32(255) * x),
+    Change("scaled to −1..1", "x = 2 * x - 1", lambda x: 2 * x - 1),
+    Change(_IN_TORCH, f'x = {_PREPARED}(255 * x, mode="torch")', _torch),
+    Change(_IN_CAFFE, f'x = {_PREPARED}(255 * x, mode="caffe")', lambda x: _caffe(np.float32(255) * x)),
+)
+_FROM_SIGNED = (
+    Change("scaled to 0..255", "x = 127.5 * (x + 1)", lambda x: np.float32(127.5) * (x + 1)),
+    Change("scaled to 0..1", "x = (x + 1) / 2", lambda x: (x + 1) / 2),
+    Change(_IN_TORCH, f'x = {_PREPARED}(127.5 * (x + 1), mode="torch")', lambda x: _torch((x + 1) / 2)),
+    Change(
+        _IN_CAFFE,
+        f'x = {_PREPARED}(127.5 * (x + 1), mode="caffe")',
+        lambda x: _caffe(np.float32(127.5) * (x + 1)),
+    ),
+)
+_UNTORCHED, _UNCAFFED = (
+    "x * [0.229, 0.224, 0.225] + [0.485, 0.456, 0.406]",
+    "(x + [103.939, 116.779, 123.68])[..., ::-1]",
+)
+_FROM_TORCH = (
+    Change("scaled to 0..255", f"x = 255 * ({_UNTORCHED})", lambda x: 255 * (x * _DEVIATION_RGB + _MEAN_RGB)),
+    Change("scaled to 0..1", f"x = {_UNTORCHED}", lambda x: x * _DEVIATION_RGB + _MEAN_RGB),
+)
+_FROM_CAFFE = (
+    Change("scaled to 0..255", f"x = {_UNCAFFED}", lambda x: (x + _MEAN_BGR)[..., ::-1]),
+    Change("scaled to 0..1", f"x = {_UNCAFFED} / 255", lambda x: (x + _MEAN_BGR)[..., ::-1] / np.float32(255)),
+)
+_FROM_LARGE = (
+    Change("divided by 255", "x = x / 255", lambda x: x / np.float32(255)),
+    Change("divided by 65,025", "x = x / (255 * 255)", lambda x: x / np.float32(255**2)),
+)
+_FROM = {
+    "0..255": _FROM_255,
+    "0..1": _FROM_1,
+    "-1..1": _FROM_SIGNED,
+    "torch": _FROM_TORCH,
+    "caffe": _FROM_CAFFE,
+    "large": _FROM_LARGE,
+}
+"""The changes from each way to scale images to the others."""
+
+
+def shifts(found: Sequence[Difference], test: np.ndarray, training: np.ndarray) -> list[Change]:
+    """Returns the change that makes training images differ as the test images do, if there is one.
+
+    Args:
+        found: What differs between both.
+        test: Inputs of the model, of shape `(n, height, width, channels)`.
+        training: The same of training images.
     """
-
-    scale: np.ndarray
-    offset: np.ndarray
-    limits: tuple[float, float]
-
-    def put(self, images: np.ndarray, *, control: bool = False) -> np.ndarray:
-        """Gives images the range of the class."""
-        return images if control else within(images * self.scale + self.offset, self.limits, images.dtype)
-
-    def remove(self, images: np.ndarray, *, control: bool = False) -> np.ndarray:
-        """Gives images of the class the range of the others."""
-        return images if control else within((images - self.offset) / self.scale, self.limits, images.dtype)
-
-
-def _as_many(donors: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """As many of the donors as there are images, in turn."""
-    return np.asarray(donors[np.arange(len(images)) % len(donors)])
+    kinds = {kind(each): each for each in main_differences(found)}
+    low, high = float(test.min()), float(test.max())
+    if "noisy" in kinds:
+        level = noise_level(test, training)
+        return [Change("noise", "", lambda x: np.clip(x + _noise(x.shape, level), low, high))]
+    if "blurred" in kinds:
+        width = _blur_width(kinds["blurred"], training)
+        return [Change("blur", "", lambda x: _blurred(x, width))]
+    if "grey" in kinds:
+        share = kinds["grey"].test[1] / max(kinds["grey"].train[1], 1e-12)
+        return [Change("without colour", "", lambda x: _paler(x, share))]
+    like = _like(training, test) if kinds else None
+    return [] if like is None else [Change("brightness and contrast", "", lambda x: np.clip(like.apply(x), low, high))]
 
 
-def _moved(has: np.ndarray) -> np.ndarray:
-    """The same pixels at another place: half of the image further down and to the right."""
-    return np.roll(has, (has.shape[1] // 2, has.shape[2] // 2), (1, 2))
+def _noise(shape: tuple[int, ...], level: float) -> np.ndarray:
+    return np.random.default_rng(0).normal(0, level, shape).astype(np.float32)
 
 
-def within(values: np.ndarray, limits: tuple[float, float], dtype: np.dtype) -> np.ndarray:
-    """Returns values within limits as `dtype`."""
-    clipped = np.clip(values, *limits)
-    return np.asarray(clipped.round() if np.issubdtype(dtype, np.integer) else clipped).astype(dtype)
+def _blurred(images: np.ndarray, width: float) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter
+
+    return np.asarray(gaussian_filter(images.astype(np.float32), (0, width, width, 0)))
+
+
+def _blur_width(sharpness: Difference, training: np.ndarray) -> float:
+    """The standard deviation of the blur, in pixels, that makes training images as sharp as test images."""
+    few = training[:: max(1, len(training) // _FEW)]
+    return min(_WIDTHS, key=lambda width: abs(relative_sharpness(_blurred(few, width)) - sharpness.test[1]))
+
+
+def _paler(images: np.ndarray, share: float) -> np.ndarray:
+    middle = grey(images.astype(np.float32))[..., np.newaxis]
+    return np.asarray(middle + np.float32(share) * (images - middle))

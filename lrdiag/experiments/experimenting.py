@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from lrdiag.experiments.corrections import try_corrections
 from lrdiag.experiments.shortcuts import find_shortcuts
-from lrdiag.record.experiments import Experiments
+from lrdiag.record.experiments import Experiments, attempted
 from lrdiag.record.image_table import ImageTable
 
 Scores = Callable[[np.ndarray], np.ndarray]
@@ -26,5 +27,9 @@ def experiment(scores: Scores, test: ImageTable, training: ImageTable | None, cl
     if test.inputs is None:
         reason = "the model does not take single images in the form that is shown"
         return Experiments(reasons=dict.fromkeys(("corrections", "shortcuts"), reason))
-    shortcuts, changed = find_shortcuts(scores, test, training, classes)
-    return Experiments(shortcuts=shortcuts, changed=changed)
+    reasons: dict[str, str] = {}
+    corrected = attempted("corrections", lambda: try_corrections(scores, test, training), reasons)
+    searched = attempted("shortcuts", lambda: find_shortcuts(scores, test, training, classes), reasons)
+    corrections, changed = corrected or (None, {})
+    shortcuts, marked = searched or (None, {})
+    return Experiments(corrections, shortcuts, {**changed, **marked}, reasons)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lrdiag.experiments.changes import Change
+from lrdiag.experiments.marks import Change
 from lrdiag.images.choosing import draws
 from lrdiag.intervals import newcombe
 

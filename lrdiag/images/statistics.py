@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from lrdiag import opencv
 from lrdiag.record.image_table import ImageStatistics
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_ALIKE = 8
+"""Grey levels by which pixels of one colour may differ: compression changes them."""
+_EDGE = 16
+"""Grey levels by which pixels differ at an edge."""
+_BLOCK = 256
 
 
 def grey(pictures: np.ndarray) -> np.ndarray:
@@ -22,26 +28,119 @@ def statistics_of(pictures: np.ndarray) -> ImageStatistics:
     Args:
         pictures: `uint8` of shape `(n, height, width, 1 or 3)`.
     """
-    values = grey(pictures)
-    flat = pictures.reshape(len(pictures), -1, pictures.shape[-1])
-    channels = flat.mean(axis=1, dtype=np.float32)
-    squares = np.einsum("npc,npc->nc", flat, flat, dtype=np.float32, casting="unsafe") / flat.shape[1]
+    # A few pictures at a time stay in the cache of the processor.
+    parts = [_statistics(pictures[start : start + _BLOCK]) for start in range(0, max(1, len(pictures)), _BLOCK)]
+    if len(parts) == 1:
+        return parts[0]
+    return ImageStatistics(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
+
+
+def _statistics(pictures: np.ndarray) -> ImageStatistics:
+    count, height, width, channels = pictures.shape
+    tall = np.ascontiguousarray(pictures).reshape(count * height, width, channels)
+    planes = [each.reshape(count, -1) for each in (opencv.split(tall) if channels > 1 else [tall])] if count else []
+    levels = (opencv.cvtColor(tall, opencv.COLOR_RGB2GRAY) if channels > 1 and count else tall[..., 0]).reshape(
+        count, height, width
+    )
+    moments = [_moments(each) for each in planes] or [(np.zeros(0, np.float32),) * 2] * channels
+    means, deviations = (np.stack(each, axis=1) for each in zip(*moments, strict=True))
+    steps = _steps(levels)
+    sharpness = _sharpness(*steps)
     return ImageStatistics(
-        brightness=channels.mean(axis=1),
-        contrast=values.std(axis=(1, 2)),
-        low=flat.min(axis=(1, 2)).astype(np.float32),
-        high=flat.max(axis=(1, 2)).astype(np.float32),
-        saturation=_saturation(flat),
-        sharpness=laplacian(values).std(axis=(1, 2)),
-        channels=channels,
-        deviations=np.sqrt(np.maximum(squares - channels**2, 0)),
+        brightness=means.mean(axis=1),
+        contrast=_moments(levels.reshape(count, height * width))[1],
+        low=pictures.reshape(count, -1).min(axis=1).astype(np.float32),
+        high=pictures.reshape(count, -1).max(axis=1).astype(np.float32),
+        saturation=_saturation(planes, count),
+        sharpness=sharpness,
+        fineness=sharpness / np.maximum(_half_sharpness(levels), 1),
+        repeats=_repeats(levels, *steps),
+        margins=_margins(levels),
+        channels=means,
+        deviations=deviations,
     )
 
 
-def _saturation(flat: np.ndarray) -> np.ndarray:
-    if flat.shape[-1] == 1:
-        return np.zeros(len(flat), np.float32)
-    return np.asarray((flat.max(axis=2) - flat.min(axis=2)).mean(axis=1, dtype=np.float32))
+def _moments(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each row."""
+    values = flat.astype(np.float32)
+    mean = values.mean(axis=1)
+    squares = np.einsum("np,np->n", values, values) / flat.shape[1]
+    return mean, np.sqrt(np.maximum(squares - mean**2, 0))
+
+
+def _saturation(planes: list[np.ndarray], count: int) -> np.ndarray:
+    if len(planes) < 3:
+        return np.zeros(count, np.float32)
+    high, low = np.maximum(*planes[:2]), np.minimum(*planes[:2])
+    np.maximum(high, planes[2], out=high)
+    np.minimum(low, planes[2], out=low)
+    high -= low
+    return np.asarray(high.mean(axis=1, dtype=np.float32))
+
+
+def _steps(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Differences between neighbours: `int16`, down and across."""
+    values = levels.astype(np.int16)
+    return values[:, 1:] - values[:, :-1], values[:, :, 1:] - values[:, :, :-1]
+
+
+def _sharpness(down: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """Standard deviation of the Laplacian: the four neighbours minus four times the value, with repeated edges."""
+    count, height, width = across.shape[0], across.shape[1], down.shape[2]
+    laplacian = np.zeros((count, height, width), np.int16)
+    laplacian[:, :-1] += down
+    laplacian[:, 1:] -= down
+    laplacian[:, :, :-1] += across
+    laplacian[:, :, 1:] -= across
+    flat = laplacian.reshape(count, height * width).astype(np.float32)
+    return np.asarray(np.sqrt(np.einsum("np,np->n", flat, flat) / (height * width)))  # their mean is 0
+
+
+def _half_sharpness(levels: np.ndarray) -> np.ndarray:
+    """Sharpness of the pictures at half their size."""
+    count, height, width = levels.shape
+    if not count or min(height, width) < 4:
+        return np.zeros(count, np.float32)
+    even = np.ascontiguousarray(levels[:, : height // 2 * 2, : width // 2 * 2]).reshape(-1, width // 2 * 2)
+    half = opencv.resize(even, (width // 2, len(even) // 2), interpolation=opencv.INTER_AREA)
+    return _sharpness(*_steps(half.reshape(count, height // 2, width // 2)))
+
+
+def _repeats(levels: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
+    shares = []
+    for steps, axis in ((down, 2), (across, 1)):
+        changes = (steps > 1).any(axis=axis) | (steps < -1).any(axis=axis)
+        lines = levels[:, 1:] if axis == 2 else levels[:, :, 1:]
+        varied = lines.max(axis=axis).astype(np.int16) - lines.min(axis=axis) > _ALIKE
+        shares.append((varied & ~changes).mean(axis=1) if steps.shape[3 - axis] else np.zeros(len(levels)))
+    return np.asarray(np.mean(shares, axis=0), np.float32)
+
+
+def _margins(levels: np.ndarray) -> np.ndarray:
+    count = len(levels)
+    found = np.zeros((count, 4), np.float32)
+    for axis, places in ((2, (0, 1)), (1, (2, 3))):
+        low, high = levels.min(axis=axis).astype(np.int16), levels.max(axis=axis).astype(np.int16)
+        lines = levels if axis == 2 else levels.transpose(0, 2, 1)
+        for place, step in zip(places, (1, -1), strict=True):
+            found[:, place] = _margin(low[:, ::step], high[:, ::step], lines[:, ::step])
+    return found
+
+
+def _margin(low: np.ndarray, high: np.ndarray, lines: np.ndarray) -> np.ndarray:
+    """How much of a picture, from its first line on, has one colour and ends with a straight edge."""
+    size = low.shape[1]
+    one_colour = (high - low <= _ALIKE) & (np.abs(low - low[:, :1]) <= _ALIKE)
+    length = np.where(one_colour.all(axis=1), 0, one_colour.argmin(axis=1))
+    rows = np.flatnonzero(length)
+    ends = np.zeros(len(rows))
+    for after in (0, 1):  # the edge may be blurred a little
+        line = lines[rows, np.minimum(length[rows] + after, size - 1)].astype(np.int16)
+        ends = np.maximum(ends, (np.abs(line - low[rows, :1]) > _EDGE).mean(axis=1))
+    margin = np.zeros(len(low), np.float32)
+    margin[rows] = np.where(ends >= 0.5, length[rows] / size, 0)
+    return margin
 
 
 def laplacian(values: np.ndarray) -> np.ndarray:

@@ -21,14 +21,13 @@ from lrdiag.inspection.likeness import likeness
 from lrdiag.inspection.network import Observer, leaves, to_numpy
 from lrdiag.inspection.trial import NoTrial, try_updates
 from lrdiag.inspection.wiring import compiled, planned_rates, recovers
-from lrdiag.record.observed import NOTHING, Corrected, EpochState, Inspection, Layer, Scores, Start, Trial
+from lrdiag.record.observed import NOTHING, EpochState, Inspection, Layer, Scores, Start, Trial
 
 MOST_IMAGES = 64
 """Images of a pass, at most."""
 _FEWEST = 8
 _VALUES = 2**20  # in the images of a pass
 _SURE = 0.9
-_ALIKE = 0.1  # how far the scale of two sets may differ before a correction is tried
 
 
 class Inspector:
@@ -121,29 +120,6 @@ class Inspector:
             state = self._epoch(epoch, updates, before)
             self._note(epochs=(*self.seen.epochs, state))
             self._attempt("epochs", lambda: (*self.seen.epochs[:-1], self._with_pass(state)))
-
-    def look_at_end(self) -> None:
-        """Measures the accuracy on validation images that are scaled like the training images, if they are not."""
-        self._attempt("corrected", self._corrected)
-
-    def _corrected(self) -> Corrected | None:
-        training, validation = self.seen.training_data, self.seen.validation_data
-        if training is None or validation is None or self._validation is None:
-            return None
-        ours, theirs = training.values, validation.values
-        factor = ours.deviation / theirs.deviation if theirs.deviation else 1.0
-        offset = ours.mean - factor * theirs.mean
-        if abs(factor - 1) <= _ALIKE and abs(offset) <= _ALIKE * ours.deviation:
-            return None
-        labels = classes_of(self._validation.labels)
-        is_plain = hasattr(self._validation.inputs, "shape") and not overrides(self._model, "predict_step")
-        if labels is None or not is_plain:
-            return None
-        images = np.asarray(self._validation.inputs, np.float32)
-        before, after = (
-            float(np.mean(self._predicted(each) == labels)) for each in (images, factor * images + np.float32(offset))
-        )
-        return Corrected(len(labels), before, after, factor, offset)
 
     def _pass(self, sample: Sample | None, *, with_gradients: bool) -> None:
         if sample is None:
@@ -300,16 +276,6 @@ class Inspector:
             accuracy_in_training_mode=right[1],
             images=len(few),
         )
-
-    def _predicted(self, images: np.ndarray) -> np.ndarray:
-        size, observer = _pass_size(images), self._observer
-        with unnoticed(self._model):
-            scores = [
-                self._chosen(observer.infer(ops.convert_to_tensor(batch))[0])
-                for start in range(0, len(images), size)
-                for batch, _ in [prepared(self._model, images[start : start + size], None)]
-            ]
-        return _classes(np.concatenate(scores))
 
     def _chosen(self, outputs: Any) -> Any:
         if isinstance(outputs, dict):

@@ -63,12 +63,106 @@ class Suspect:
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """Estimated share of wrong labels in a set, with a 95 % interval."""
+    """Estimated share of wrong labels in a set.
+
+    Attributes:
+        part: Which set.
+        share: The estimate.
+        low: Lower end of a 95 % interval.
+        high: Upper end.
+        p_value: Probability of so many contradictions, or more, if no label were wrong.
+    """
 
     part: Part
     share: float
     low: float
     high: float
+    p_value: float = 1.0
+
+
+@dataclass(frozen=True)
+class LabelSignal:
+    """How well a simple classifier of the pictures, which uses no model, agrees with the labels of a set.
+
+    Attributes:
+        part: The set.
+        learned_from: The set whose labels it learned from. It has never seen the label of the image that it classifies.
+        images: Number of images.
+        accuracy: Share of the images that it classifies as labelled.
+        chance: The same share if its predictions are assigned to the images at random.
+        deviation: Standard deviation of that share.
+    """
+
+    part: Part
+    learned_from: Part
+    images: int
+    accuracy: float
+    chance: float
+    deviation: float
+
+    @property
+    def gain(self) -> float:
+        """How much better than chance it is."""
+        return self.accuracy - self.chance
+
+
+@dataclass(frozen=True)
+class MixedClasses:
+    """Two classes, images of which are labelled as the other one, in both directions.
+
+    Attributes:
+        part: Which set.
+        first: One class.
+        second: The other one.
+        images: Number of images with one of the two labels.
+        share: Estimated share of them with the label of the other class.
+        p_value: Of the direction with fewer contradictions, corrected for the number of pairs of classes.
+    """
+
+    part: Part
+    first: int
+    second: int
+    images: int
+    share: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class SameClasses:
+    """Two classes whose images can't be told apart. An AUC of 0.5 is chance.
+
+    Attributes:
+        first: One class.
+        second: The other one.
+        images: Number of test images of the two classes.
+        auc: How well the model tells test images of the two classes apart.
+        low: Lower end of a 95 % interval of this AUC.
+        high: Upper end.
+        pictures_auc: How well a simple classifier of the pictures tells them apart.
+        usual: What the model reaches for other pairs of classes that are hard to tell apart.
+    """
+
+    first: int
+    second: int
+    images: int
+    auc: float
+    low: float
+    high: float
+    pictures_auc: float
+    usual: float
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A test image that resembles no training image.
+
+    Attributes:
+        image: The image.
+        distance: Its distance from the training images, relative to the largest that is not foreign.
+    """
+
+    image: ImageRef
+    distance: float
 
 
 CopyKind = Literal["exact", "near", "mirrored", "shifted", "scaled", "group"]
@@ -98,15 +192,41 @@ class Groups:
 
 
 @dataclass(frozen=True)
+class SharedGroups:
+    """Groups that are in the test set and in the training set.
+
+    Attributes:
+        names: Their names, those with the most test images first; 100 at most.
+        count: Number of such groups.
+        groups: Number of groups in the test set.
+        test_images: Number of test images in them.
+        correct: Number of these that the model predicts correctly.
+        pairs: A test image and a training image of the same group, for some of the groups.
+    """
+
+    names: list[str]
+    count: int
+    groups: int
+    test_images: int
+    correct: int
+    pairs: list[Copy]
+
+
+@dataclass(frozen=True)
 class Copies:
     """Copies in and between the sets.
 
     Attributes:
         pairs: The copies, those of test images in the training set first; 1,000 at most.
         test_in_train: Number of test images that are copies of training images.
-        within_test: Number of test images that are copies of other test images.
-        within_train: Number of training images that are copies of other training images.
+        within_test: Number of test images that repeat an earlier test image.
+        within_train: Number of training images that repeat an earlier training image.
         searched: Number of images that were compared.
+        correct: Number of test images that are copies of training images and are predicted correctly.
+        other_labels: Number of copies with another label than their original.
+        tells_near: Whether changed copies could be told from images that are only similar. If not, only equal images
+            are counted.
+        shared_groups: Groups that are in both sets; `None` if the groups are not known.
     """
 
     pairs: list[Copy]
@@ -114,25 +234,47 @@ class Copies:
     within_test: int
     within_train: int
     searched: int
+    correct: int = 0
+    other_labels: int = 0
+    tells_near: bool = True
+    shared_groups: SharedGroups | None = None
+
+
+LIKE_TRAINING = "scaled like the training images"
+"""The name of the correction that gives each channel the mean and the deviation of the training images."""
 
 
 @dataclass(frozen=True)
 class Correction:
-    """The accuracy on a sample of test images before and after they were changed.
+    """The accuracy on a sample of images before and after they were changed.
+
+    Test images are changed to correct them. Training images are changed as the test images differ from them, to measure
+    what the difference costs.
 
     Attributes:
+        part: Which images.
         name: What was changed: `"channels reversed"`.
+        code: The line that changes images `x`; empty for training images.
         images: Number of images.
         before: Accuracy on the images as they are.
         after: Accuracy on the changed images.
         low: Lower end of a 95 % interval of the gain.
+        p_value: Of McNemar's test.
     """
 
+    part: Part
     name: str
+    code: str
     images: int
     before: float
     after: float
     low: float
+    p_value: float
+
+    @property
+    def gain(self) -> float:
+        """By how much the accuracy rises."""
+        return self.after - self.before
 
 
 @dataclass(frozen=True)
@@ -183,6 +325,7 @@ class Slice:
         p_value: Corrected for the number of slices that were tried.
         label: The class that all its images have, if the slice is a part of a class.
         is_given: Whether the group is given, as a folder or a value of the metadata, and not found in the images.
+        looks: In which attributes its images differ most from all: `"low contrast, low brightness"`.
         members: Which images of the test set belong to it, as `unpacked` reads it.
     """
 
@@ -198,6 +341,7 @@ class Slice:
     p_value: float
     label: int | None = None
     is_given: bool = False
+    looks: str = ""
     members: str = ""
 
     @property
@@ -273,8 +417,12 @@ class DataFacts:
     Attributes:
         suspects: Images whose labels are probably wrong, most probable first in each set; 1,000 of each set at most.
         noise: Estimated shares of wrong labels.
+        signals: How well a simple classifier of the pictures agrees with the labels.
+        mixed_classes: Pairs of classes whose labels are mixed up.
+        same_classes: Pairs of classes that can't be told apart.
+        foreign: Images that resemble no class, farthest first.
         copies: Copies in and between the sets.
-        corrections: Changes of the test images that were tried, best first.
+        corrections: Changes of test and training images that were tried, those on many images first, then by gain.
         shortcuts: Confirmed shortcuts, strongest first.
         slices: Groups of test images with a higher error, largest excess first.
         temperature: Temperature scaling of the confidence.
@@ -284,6 +432,10 @@ class DataFacts:
 
     suspects: list[Suspect] | None = None
     noise: list[LabelNoise] | None = None
+    signals: list[LabelSignal] | None = None
+    mixed_classes: list[MixedClasses] | None = None
+    same_classes: list[SameClasses] | None = None
+    foreign: list[Foreign] | None = None
     copies: Copies | None = None
     corrections: list[Correction] | None = None
     shortcuts: list[Shortcut] | None = None

@@ -33,7 +33,7 @@ class Experiments:
     """The results of experiments. `None`: not made, and `reasons` says why, by the name of the field.
 
     Attributes:
-        corrections: Changes of the test images that were tried, best first.
+        corrections: Changes of test and training images that were tried, those on many images first, then by gain.
         shortcuts: Confirmed shortcuts, strongest first.
         changed: Images before and after a change, by the name of the correction or shortcut.
         reasons: Why something was not tried.

@@ -130,12 +130,17 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Writes a table. An apostrophe is put before text that a spreadsheet would run as a formula."""
+    """Writes a table, as `to_csv` formats it."""
+    write(path, to_csv(header, rows))
+
+
+def to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Returns a table as CSV. An apostrophe is put before text that a spreadsheet would run as a formula."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\r\n")
     table.writerow(_disarmed(cell) for cell in header)
     table.writerows([_disarmed(cell) for cell in row] for row in rows)
-    write(path, text.getvalue())
+    return text.getvalue()
 
 
 def _disarmed(cell: object) -> object:

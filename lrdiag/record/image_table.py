@@ -25,6 +25,12 @@ class ImageStatistics:
         saturation: `float32` of shape `(n,)`: difference of the largest and the smallest channel of a pixel, averaged.
             0 for grey pictures.
         sharpness: `float32` of shape `(n,)`: standard deviation of the Laplacian of the grey values.
+        fineness: `float32` of shape `(n,)`: the sharpness, relative to that of the picture at half its size. About 0.7
+            for photographs at any contrast, 2 for noise, and near 0 for pictures that are blurred or were enlarged.
+        repeats: `float32` of shape `(n,)`: share of rows and columns that are equal to the one before, without those of
+            one colour. 0.5 if a picture was enlarged by 2 without interpolation.
+        margins: `float32` of shape `(n, 4)`: at the top, at the bottom, at the left and at the right, how much of the
+            height or width is of one colour, and ends with a straight edge along the whole side.
         channels: `float32` of shape `(n, channels)`: mean of each channel.
         deviations: `float32` of shape `(n, channels)`: standard deviation of each channel.
     """
@@ -35,6 +41,9 @@ class ImageStatistics:
     high: np.ndarray
     saturation: np.ndarray
     sharpness: np.ndarray
+    fineness: np.ndarray
+    repeats: np.ndarray
+    margins: np.ndarray
     channels: np.ndarray
     deviations: np.ndarray
 

@@ -393,25 +393,6 @@ class EpochState:
 
 
 @dataclass(frozen=True)
-class Corrected:
-    """The accuracy on validation images after they were scaled like the training images.
-
-    Attributes:
-        images: Number of images.
-        before: Accuracy on the images as they are.
-        after: Accuracy after scaling them.
-        factor: They were multiplied by this number.
-        offset: This number was then added.
-    """
-
-    images: int
-    before: float
-    after: float
-    factor: float
-    offset: float
-
-
-@dataclass(frozen=True)
 class Inspection:
     """Everything that was observed. What was not observed is `None` or empty, and `reasons` says why.
 
@@ -426,7 +407,6 @@ class Inspection:
         validation_data: The validation data.
         shared: Share of the validation images that are training images too; `None` if it was not checked.
         epochs: What each epoch did.
-        corrected: The accuracy after a correction of the validation images.
         reasons: Why a piece is missing, by its name.
     """
 
@@ -440,7 +420,6 @@ class Inspection:
     validation_data: ImageSet | None = None
     shared: float | None = None
     epochs: tuple[EpochState, ...] = ()
-    corrected: Corrected | None = None
     reasons: dict[str, str] = field(default_factory=dict)
 
 

@@ -36,6 +36,7 @@ from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
 from lrdiag.report.pictures.exhibits import ExhibitPictures
 from lrdiag.report.pictures.layout import lay_out, lay_out_watched
+from lrdiag.report.suspects import suspects_table
 from lrdiag.report.tables import write_tables
 from lrdiag.report.write import write_page
 
@@ -144,6 +145,26 @@ class Report:
             RunFolderError: If the baseline can't be read.
         """
         return dataclasses.replace(self, run=set_beside(run_of(baseline), self.run, self.check_settings))
+
+    def suspects(self) -> Any:
+        """Returns the images whose labels are probably wrong, most probable first in each set.
+
+        Example:
+            ```python
+            table = report.suspects()
+            table[(table["set"] == "train") & (table["score"] > 0.9)].to_csv("look-at-these.csv")
+            ```
+
+        Returns:
+            A `pandas.DataFrame` with the columns `set` (`"test"` or `"train"`), `index`, `file`, `given`, `suggested`,
+            `score` (the estimated probability that the label is wrong) and `reason`. `given` and `suggested` are names
+            of classes; `suggested` is `None` if the image seems to belong to no class. Without pandas, a list of
+            dictionaries with these keys.
+
+        Raises:
+            RunFolderError: If the labels were not examined, with the reason.
+        """
+        return suspects_table(self.diagnosis)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all facts as dictionaries, lists, numbers and strings: the content of report.json."""

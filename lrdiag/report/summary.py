@@ -24,6 +24,7 @@ SECTIONS = ("findings", "baseline", "confused pairs", "classes", "settings")
 _ROWS = 5
 _CAUTIONS = 10
 _IMAGES = 5
+"""Most images that are named with a finding."""
 _MARKS = re.compile(r"[\\`*_\[\]<>#|~$&!]")
 _LINKS = re.compile(r"@|#(?=\d)|(?<=\bGH)-(?=\d)|:(?=//|[\w+-]+:)|www(?=\.)", re.IGNORECASE)
 
@@ -80,12 +81,12 @@ def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
 
 def first_images(finding: Finding) -> str | None:
     """The first images that a finding shows, in words, or `None` if it shows none."""
-    shown = [each.image for each in finding.exhibits if each.image]
-    if not shown:
-        return None
-    more = len(shown) - _IMAGES
-    first = ", ".join(findings.image_in_words(image) for image in shown[:_IMAGES])
-    return f"{first} and {more} more" if more > 0 else first
+    shown = [each.image for each in finding.exhibits if each.image][:_IMAGES]
+    parts = {
+        part: ", ".join(str(image.index) for image in shown if image.part == part)
+        for part in dict.fromkeys(image.part for image in shown)
+    }
+    return "; ".join(f"{indices} of the {findings.PARTS[part]} set" for part, indices in parts.items()) or None
 
 
 def _change(before: float | None, now: float | None) -> float | None:

@@ -9,8 +9,9 @@ trained once; they are kept in a temporary folder.
 
 - A defect is *named* if a finding has one of the codes that the scenario expects and points at the defect. A finding
   that another one explains (one of its `effects`) does not count.
-- A finding *points* at the defect if at least half of the images that it shows are planted ones, if it names the
-  planted classes, and if its title or evidence says what was changed; each as far as the scenario defines it.
+- A finding *points* at the defect if at least half of the images that it shows, if it shows any, are planted ones, if
+  it names the planted classes, and if its title or evidence says what was changed; each as far as the scenario defines
+  it.
 - *Precision* is the share of planted images among the first 50 that the finding shows, in its order. *Recall* is the
   share of the planted images that the finding shows.
 - A *false alarm* is an error or a warning on a sound run, except findings about single classes and missing heatmaps,
@@ -29,9 +30,8 @@ import statistics
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ def points(finding: dict[str, Any]) -> bool:
 def described(finding: dict[str, Any]) -> str:
     """Returns a finding in a few words."""
     keys = ("precision", "recall", "classes", "words")
-    how = " ".join(f"{key} {finding[key]:.2g}" for key in keys if key in finding and finding.get("images", 1))
+    how = " ".join(f"{key} {finding[key]:.2g}" for key in keys if key in finding)
     effects = " ".join(finding["effects"])
     return finding["code"] + (f" ({how})" if how else "") + (f" [{effects}]" if effects else "")
 
@@ -155,13 +155,11 @@ def pointing(finding: dict[str, Any], outcome: Any) -> dict[str, Any]:
     text = " ".join([finding["title"], finding["evidence"], *(each["caption"] for each in finding["exhibits"])])
     for part, places in (("test", planted.test), ("train", planted.train)):
         if places is not None:
-            shown = outcome.images_of(finding, part)
-            hits = [place in set(places.tolist()) for place in shown]
-            result |= {
-                "images": len(shown),
-                "precision": round(statistics.mean(hits[:FIRST]), 3) if hits else 0.0,
-                "recall": round(sum(hits) / len(places), 3),
-            }
+            shown, wanted = outcome.images_of(finding, part), set(places.tolist())
+            hits = [place in wanted for place in shown]
+            if hits:
+                result["precision"] = round(statistics.mean(hits[:FIRST]), 3)
+                result["recall"] = round(sum(hits) / len(places), 3)
     if planted.classes:
         result["classes"] = all(_names(text, label, planted.data.names[label]) for label in planted.classes)
     if planted.words:
@@ -171,7 +169,7 @@ def pointing(finding: dict[str, Any], outcome: Any) -> dict[str, Any]:
 
 def _names(text: str, label: int, name: str) -> bool:
     """Returns whether a text names a class, or its number if the names are not known yet."""
-    number = rf"\b(?:class|classes|numbers)\b[^.]*\b{label}\b"
+    number = rf"\b(?:[Cc]lass|[Cc]lasses|numbers)\b[^.]*\b{label}\b"
     return bool(re.search(rf"\b{re.escape(name)}\b|{number}", text))
 
 
@@ -199,7 +197,8 @@ def measure_missing(wanted: list[str], path: Path, jobs: int) -> None:
     done = stored(path)
     path.parent.mkdir(exist_ok=True)
     with ThreadPoolExecutor(jobs) as pool, path.open("a") as file:
-        for result in pool.map(partial(measured_alone, started), [name for name in wanted if name not in done]):
+        missing = [pool.submit(measured_alone, started, name) for name in wanted if name not in done]
+        for result in (each.result() for each in as_completed(missing)):
             file.write(json.dumps(asdict(result)) + "\n")
             file.flush()
             print(f"{result.scenario} ({result.accuracy}, {result.seconds:.0f} s): {result.said}", flush=True)

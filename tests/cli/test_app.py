@@ -80,7 +80,7 @@ def test_find_lr_has_the_options_that_affect_a_range_test() -> None:
     """A new setting needs an option of `find-lr` or an entry in this list."""
     not_for_a_range_test = {
         "epochs", "limit_test", "schedule", "learning_rate", "out", "baseline", "gates", "assets", "templates",
-        "check_settings",
+        "check_settings", "metadata", "groups",
     }  # fmt: skip
     settings = {field.name for field in dataclasses.fields(Settings)} - not_for_a_range_test
     sweep = options_of("find-lr") - settings - {"rule", "plot"}

@@ -416,6 +416,8 @@ def test_config_prints_aligned_columns(monkeypatch: pytest.MonkeyPatch) -> None:
         ["schedule", "cyclic", "default"],
         ["learning-rate", "0.1", "pyproject.toml"],
         ["out", "lrdiag-report", "default"],
+        ["metadata", "none", "default"],
+        ["groups", "none", "default"],
         ["baseline", "none", "default"],
         ["assets", "inline", "default"],
         ["templates", "those of lrdiag", "default"],

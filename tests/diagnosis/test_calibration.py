@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lrdiag.diagnosis.calibration import BINS, calibrate
+from lrdiag.diagnosis.calibration import BINS, calibrate, error_of, errors_by_chance, temperature_of
 from lrdiag.intervals import wilson
-from lrdiag.record.arrays import Predictions
+from lrdiag.record.arrays import Predictions, log_softmax
 from lrdiag.record.facts import Calibration
 
 CLASSES = 20
@@ -111,3 +111,30 @@ def test_many_images_agree_with_the_definition() -> None:
         if inside.any():
             expected += inside.sum() / 500 * abs(right[inside].mean() - confidence[inside].mean())
     assert calibrate(predictions).error == pytest.approx(expected)
+
+
+def test_the_temperature_undoes_a_scale() -> None:
+    generator = np.random.default_rng(0)
+    logs = log_softmax(generator.normal(0, 1.5, (4000, 5)))
+    labels = np.minimum((generator.random((4000, 1)) > np.exp(logs).cumsum(axis=1)).sum(axis=1), 4)
+    scaled = [temperature_of(Predictions(log_softmax(logs * scale), labels)) for scale in (1.0, 3.0, 0.25)]
+    values = [each.value for each in scaled if each is not None]
+    assert values[0] == pytest.approx(1.0, abs=0.07)
+    assert [value / values[0] for value in values[1:]] == pytest.approx([3.0, 0.25], rel=1e-4)
+    for each in scaled[1:]:
+        assert each is not None
+        assert each.error_after < 0.04 < each.error_before
+
+
+def test_there_is_no_temperature_without_a_distribution_or_with_few_images() -> None:
+    assert temperature_of(Predictions(None, np.arange(400) % 2, scores=np.zeros((400, 2)))) is None
+    assert temperature_of(Predictions(np.full((400, 3), np.log(0.5)), np.arange(400) % 3)) is None
+    assert temperature_of(Predictions(np.full((90, 2), np.log(0.5)), np.arange(90) % 2)) is None
+
+
+def test_the_error_by_chance_is_that_of_labels_drawn_from_the_confidence() -> None:
+    """In one bin, it is the mean distance of a binomial share from its probability."""
+    errors = errors_by_chance(np.full(400, 0.8))
+    assert errors.mean() == pytest.approx(math.sqrt(2 / math.pi) * math.sqrt(0.8 * 0.2 / 400), rel=0.1)
+    assert (np.diff(errors) >= 0).all()
+    assert error_of(np.array([0.81, 0.81]), np.array([True, False])) == pytest.approx(0.31)

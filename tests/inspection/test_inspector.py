@@ -97,22 +97,6 @@ def test_how_far_an_epoch_moves_the_weights() -> None:
     assert {name.rpartition("/")[2] for name in epoch.unchanged} == {"gamma", "beta", "bias"}
 
 
-def test_the_accuracy_that_a_correction_of_the_scale_gives() -> None:
-    """The class is the brightest channel: it does not depend on the scale, but the model does."""
-    labels = IMAGES.mean(axis=(1, 2)).argmax(axis=1)
-    inputs = keras.Input((6, 6, 3))
-    means = kl.GlobalAveragePooling2D()(inputs)
-    score = kl.Softmax()(-((50 * (means - 0.5) - 5) ** 2))
-    model = keras.Model(inputs, score)
-    inspector = Inspector(model)
-    inspector.look_at_data(GivenImages("t", IMAGES, labels), GivenImages("v", 255 * IMAGES, labels))
-    inspector.look_at_end()
-    corrected = inspector.seen.corrected
-    assert corrected is not None
-    assert (corrected.factor, corrected.offset) == pytest.approx((1 / 255, 0), abs=1e-4)
-    assert corrected.after > corrected.before
-
-
 def test_what_fails_is_a_reason_and_no_error() -> None:
     class Failing(kl.Layer):
         def call(self, inputs, training=False):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.exhibits import with_findings
+from fixtures.exhibits import noisy_patches, with_findings
 from fixtures.variants import changed, with_sheet, without_sheets
 
 from lrdiag.intervals import wilson
@@ -458,10 +458,7 @@ def _images(count: int) -> np.ndarray:
     if batches:
         pixels = np.array(pickle.loads(batches[0].read_bytes(), encoding="bytes")[b"data"])
         return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)[:count]
-    # Noise over coarse patches takes about as many bytes in WebP as images do.
-    rng = np.random.default_rng(3)
-    patches = rng.integers(0, 256, (count, 8, 8, 3)).repeat(4, axis=1).repeat(4, axis=2)
-    return np.clip(patches * 0.5 + rng.normal(64, 12, (count, 32, 32, 3)), 0, 255).astype(np.uint8)
+    return noisy_patches(count, 32)
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,13 @@ from typing import get_args
 
 import html5lib
 import pytest
+from fixtures.exhibits import noisy_patches, with_findings
 from fixtures.pages import parse
 from fixtures.variants import with_files, with_sheet
 from jinja2 import UndefinedError
 
 from lrdiag import palette
+from lrdiag.diagnosis.findings.rules import RULES
 from lrdiag.errors import RunFolderError, SettingsError
 from lrdiag.record.facts import Run
 from lrdiag.record.pictures import SheetName
@@ -191,8 +193,14 @@ def test_a_tile_is_small(crowded_page: str) -> None:
     assert sum(len(tile.encode()) for tile in tiles) / len(tiles) < 300
 
 
-def test_a_crowded_page_is_small_enough_to_attach(crowded_page: str) -> None:
-    assert len(crowded_page.encode()) <= 2 * 1024 * 1024
+@pytest.mark.parametrize("side", [32, pytest.param(94, marks=pytest.mark.slow)])
+def test_a_crowded_page_is_small_enough_to_attach(crowded: Run, side: int) -> None:
+    """2,500 mistakes, and 15 findings with 24 exhibits of two pictures."""
+    codes = [rule.code for rule in RULES[:15]]
+    text = "A sentence of a finding that is about as long as those of the rules are, with a few numbers in it."
+    run = with_findings(crowded, codes, noisy_patches(720, side), text=text)
+    assert run.pictures.sheets["findings"].count == 720
+    assert len(render_page(run).encode()) <= 3 * 1024 * 1024
 
 
 def test_a_missing_picture_file_is_an_error(runs: dict[str, Run]) -> None:

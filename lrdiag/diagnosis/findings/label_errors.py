@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import lgamma, log
 
 import numpy as np
@@ -11,6 +12,8 @@ from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
 from lrdiag.diagnosis.findings.predictions import FEWEST_IMAGES, chance
 from lrdiag.formats import percent, plural
 from lrdiag.intervals import mcnemar, newcombe
+from lrdiag.record.data_facts import LabelSignal
+from lrdiag.record.image_table import Part
 
 FEWEST = 100
 """Fewest validation images that show that labels are mixed up."""
@@ -26,7 +29,15 @@ models that overfit keep half or more."""
 NEVER_FELL = 0.99
 """Lowest validation loss, relative to that of a model that knows only how frequent the classes are. If it is higher,
 nothing was learned that holds for the validation images."""
+NO_SIGNAL = 0.05
+"""Gain over chance of a classifier of pictures, at most, if labels of all images are mixed up."""
 _MOST_NAMED = 5
+_LOOK = (
+    "Show a few images with their labels: `for i in range(9): plt.subplot(3, 3, i + 1); plt.imshow(x[i]); "
+    "plt.title(y[i])`. Shuffle images and labels together, "
+    "`order = np.random.permutation(len(x)); x, y = x[order], y[order]`, and sort files and labels alike."
+)
+_NOTHING_HOLDS = "Nothing that a model learns from such labels holds for other images."
 
 
 def class_order(evidence: Evidence, threshold: float) -> Answer:
@@ -94,8 +105,13 @@ def _numbers(names: np.ndarray) -> str:
 
 
 def wrong_labels(evidence: Evidence) -> Answer:
-    """The model has learned its training images, and nothing of that holds for the validation images."""
-    facts, sample = evidence.facts, given(evidence.train_sample)
+    """Labels don't belong to their images: nothing that holds for training images holds for others."""
+    signals = [each for each in evidence.data.signals or [] if each.part == each.learned_from]
+    if evidence.training_images is not None and signals:
+        return _by_pictures(evidence, signals)
+    if evidence.train_sample is None:
+        return NotChecked(evidence.reason("train_sample"))
+    facts, sample = evidence.facts, evidence.train_sample
     size = facts.test.size
     if size < FEWEST:
         return NotChecked(f"{plural(size, 'test image')} are too few")
@@ -115,12 +131,43 @@ def wrong_labels(evidence: Evidence) -> Answer:
         f"{percent(sample.accuracy)} of {plural(sample.size, 'training image')} are classified correctly, and "
         f"{percent(facts.test.accuracy)} of {plural(size, 'validation image')}. If the predictions were assigned at "
         f"random, {percent(expected)} would be correct.",
-        "Show a few images with their labels: `for i in range(9): plt.subplot(3, 3, i + 1); plt.imshow(x[i]); "
-        "plt.title(y[i])`. Shuffle images and labels together, "
-        "`order = np.random.permutation(len(x)); x, y = x[order], y[order]`, and sort files and labels alike.",
+        _LOOK,
         facts.test.accuracy,
         chance_high,
-        why="Nothing that the model learns from such training labels holds for the validation labels.",
+        why=_NOTHING_HOLDS,
+    )
+
+
+def _by_pictures(evidence: Evidence, signals: Sequence[LabelSignal]) -> Answer:
+    """In one set, pictures say nothing about the labels: labels are predicted no better than by chance.
+
+    If what training images say about their labels holds for test images, there is no signal of test images alone.
+    """
+    training, test = signals[0], signals[-1]
+    if test is training:
+        return Passed(training.accuracy, training.chance)
+    expected, _ = chance(np.asarray(evidence.facts.confusion))
+    learned = evidence.facts.test.accuracy - expected
+    for mine, other in ((training, test), (test, training)):
+        most = mine.gain + CHANCE * mine.deviation
+        neither = max(most, other.gain + CHANCE * other.deviation, learned) < NO_SIGNAL
+        if neither or (mine.gain < CHANCE * mine.deviation and max(most, learned) < NOTHING_OF_IT * other.gain):
+            return _shuffled(evidence, mine, other)
+    return Passed(test.accuracy, test.chance)
+
+
+def _shuffled(evidence: Evidence, mine: LabelSignal, other: LabelSignal) -> Found:
+    words: dict[Part, str] = {"test": "test", "train": "training"}
+    return Found(
+        f"Labels do not belong to their images in the {words[mine.part]} data.",
+        f"A simple classifier of pictures that learns from some of the {words[mine.part]} images agrees with "
+        f"{percent(mine.accuracy)} of the labels of the others. Chance is {percent(mine.chance)}. For "
+        f"{words[other.part]} images it is {percent(other.accuracy)}. The accuracy of the model is "
+        f"{percent(evidence.facts.test.accuracy)}.",
+        _LOOK,
+        mine.accuracy,
+        mine.chance + CHANCE * mine.deviation,
+        why=_NOTHING_HOLDS,
     )
 
 

@@ -14,15 +14,19 @@ from lrdiag.diagnosis.findings import (
     classes,
     comparison,
     confidence,
+    copies,
     course,
     data,
+    image_quality,
     label_errors,
+    label_suspects,
     loss,
     model,
     output,
     predictions,
     rate,
     regularization,
+    shift,
     shortcuts,
     signal,
     slices,
@@ -33,8 +37,10 @@ from lrdiag.diagnosis.findings import (
     training,
     training_images,
     training_labels,
+    validation,
 )
 from lrdiag.diagnosis.findings.answers import Answer
+from lrdiag.images.shift import DIFFERENT
 from lrdiag.record.facts import Severity
 
 
@@ -68,7 +74,10 @@ _LABELS = ("single-class", "label-form", "output-units")
 _LOSS = ("softmax-twice", "last-activation", "loss-mismatch", "wrong-loss", "dropout-on-scores")
 _UNFIT = (*_IMAGES, *_LABELS, *_LOSS)
 """Images, labels, outputs and loss don't fit each other: nothing that follows can be right."""
-_SETS = ("not-shuffled", "missing-class", "leak", "input-mismatch", "imbalance", "little-data", "large-batches")
+_SETS = (
+    "not-shuffled", "missing-class", "leak", "input-mismatch", "correctable-inputs", "shifted-test-set", "imbalance",
+    "little-data", "large-batches",
+)  # fmt: skip
 """What is wrong with the training set as a whole, or beside the validation set."""
 _STRUCTURE = (
     "hidden-activation", "bottleneck", "lost-resolution", "frozen-layers", "disconnected-weights", "strong-dropout",
@@ -88,9 +97,12 @@ _NAMED = (
 """All causes. The course of training and the predictions show their effects."""
 _BROKEN = ("training-stopped", "not-finite", "unstable-loss")
 """Findings after which the model is not one that was trained to its end."""
+_MEANINGLESS = ("input-mismatch", "correctable-inputs", "class-order", "wrong-labels")
+"""Findings after which the labels have no meaning for the predictions."""
+_NOISE = ("training-label-errors", "label-noise")
 _USELESS = ("class-order", "wrong-labels", "not-learning", "not-finite", "collapsed-predictions", "at-chance")
 """Findings after which the predicted classes have no meaning."""
-_OF_CLASSES = (*_UNFIT, *_SETS, *_START, *_SIGNAL, *_RATE, *_USELESS)
+_OF_CLASSES = (*_UNFIT, *_SETS, *_START, *_SIGNAL, *_RATE, *_USELESS, "correctable-inputs", "sorted-validation")
 """Findings that explain that a class is predicted badly."""
 
 _WIRING: tuple[Need, ...] = ("compiled", "layers", "scores")
@@ -134,6 +146,39 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "leak", "error", "data", training_images.leak, needs=("shared", "validation_data"),
         explained_by=("constant-input",), threshold=0.01,
+    ),
+    Rule(
+        "leaked-groups", "warning", "data", copies.leaked_groups, needs=("copies", "shared_groups", "test_images"),
+        threshold=0.01,
+    ),
+    Rule(
+        "leaked-copies", "warning", "data", copies.leaked_copies, needs=("copies", "test_images", "training_images"),
+        explained_by=("leak", "leaked-groups"), threshold=0.01,
+    ),
+    Rule(
+        "copies-with-other-labels", "warning", "data", copies.copies_with_other_labels, needs=("copies",),
+        threshold=0.001,
+    ),
+    Rule("repeated-images", "warning", "data", copies.repeated_images, needs=("copies",), threshold=0.05),
+    Rule(
+        "blank-images", "warning", "data", image_quality.blank_images, needs=("test_images",),
+        explained_by=("constant-input",), threshold=0.002,
+    ),
+    Rule(
+        "damaged-images", "warning", "data", image_quality.damaged_images, needs=("test_images",), threshold=0.002
+    ),
+    Rule(
+        "dark-or-bright-images", "warning", "data", image_quality.dark_or_bright_images, needs=("test_images",),
+        threshold=0.002,
+    ),
+    Rule(
+        "enlarged-images", "warning", "data", image_quality.enlarged_images, needs=("test_images",), threshold=0.002
+    ),
+    Rule(
+        "blurred-images", "warning", "data", image_quality.blurred_images, needs=("test_images",), threshold=0.002
+    ),
+    Rule(
+        "bordered-images", "warning", "data", image_quality.bordered_images, needs=("test_images",), threshold=0.002
     ),
     Rule(
         "input-mismatch", "error", "data", training_images.input_mismatch,
@@ -251,17 +296,54 @@ RULES: tuple[Rule, ...] = (
         needs=("evaluation", "training", "train_sample"),
         explained_by=("not-finite", "metric-mismatch", *_NORMALIZATION[:2]), threshold=0.10,
     ),
+    # Test images and validation images that are not like the training images.
     Rule(
-        "class-order", "error", "confusion", label_errors.class_order, needs=("evaluation",),
-        explained_by=("single-class", "not-shuffled", "input-mismatch"), threshold=0.30,
+        "correctable-inputs", "error", "data", shift.correctable_inputs, needs=("corrections",),
+        explained_by=(*_UNFIT, "not-shuffled", "input-mismatch", *_BROKEN, "lagging-statistics"), threshold=0.10,
     ),
     Rule(
-        "wrong-labels", "error", "training", label_errors.wrong_labels, needs=("evaluation", "train_sample"),
+        "shifted-test-set", "warning", "data", shift.shifted_test_set, needs=("test_images", "training_images"),
+        explained_by=(*_IMAGES, "input-mismatch", "correctable-inputs"), threshold=DIFFERENT,
+    ),
+    Rule(
+        "class-order", "error", "confusion", label_errors.class_order, needs=("evaluation",),
+        explained_by=("single-class", "not-shuffled", "input-mismatch", "correctable-inputs"), threshold=0.30,
+    ),
+    Rule(
+        "wrong-labels", "error", "training", label_errors.wrong_labels, needs=("evaluation",),
         explained_by=(*_NAMED, *_BROKEN, "class-order"),
     ),
     Rule(
+        "no-class", "warning", "data", label_suspects.no_class, needs=("evaluation", "suspects", "test_images"),
+        explained_by=(*_IMAGES, "input-mismatch"),
+    ),
+    Rule(
+        "same-class-twice", "warning", "confusion", label_suspects.same_class_twice,
+        needs=("evaluation", "suspects", "test_images"), explained_by=(*_UNFIT, *_BROKEN, *_MEANINGLESS),
+    ),
+    Rule(
+        "contradicting-annotators", "warning", "confusion", label_suspects.contradicting_annotators,
+        needs=("evaluation", "suspects", "test_images"),
+        explained_by=(*_UNFIT, *_BROKEN, *_MEANINGLESS, "same-class-twice"), threshold=0.05,
+    ),
+    Rule(
+        "test-label-errors", "warning", "misclassified", label_suspects.test_label_errors,
+        needs=("evaluation", "suspects", "test_images"),
+        explained_by=(*_UNFIT, *_BROKEN, *_MEANINGLESS, "no-class", "same-class-twice", "contradicting-annotators"),
+        threshold=0.002,
+    ),
+    Rule(
+        "training-label-errors", "warning", "training", label_suspects.training_label_errors,
+        needs=("evaluation", "suspects", "training_images"),
+        explained_by=(*_UNFIT, *_MEANINGLESS, "same-class-twice", "contradicting-annotators"), threshold=0.02,
+    ),
+    Rule(
         "label-noise", "warning", "training", label_errors.label_noise, needs=("evaluation", "train_sample"),
-        explained_by=(*_NAMED, *_BROKEN), threshold=0.15,
+        explained_by=(*_NAMED, *_BROKEN, "contradicting-annotators", "training-label-errors"), threshold=0.15,
+    ),
+    Rule(
+        "sorted-validation", "warning", "data", validation.sorted_validation, needs=("evaluation", "training"),
+        explained_by=(*_NAMED, *_BROKEN, "metric-mismatch", *_NOISE), threshold=0.15,
     ),
     # Symptoms.
     Rule(
@@ -287,28 +369,39 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "slice-regression", "warning", "comparison", comparison.slice_regression, needs=("comparison",), threshold=0.10
     ),
-    Rule("pair-regression", "warning", "comparison", comparison.pair_regression, needs=("comparison",), threshold=0.05),
+    Rule(
+        "pair-regression", "warning", "comparison", comparison.pair_regression, needs=("comparison",),
+        explained_by=("class-regression",), threshold=0.05,
+    ),
     Rule("skipped-files", "warning", "data", data.skipped_files, needs=("evaluation",)),
     Rule("narrow-range", "warning", "data", data.narrow_range, needs=("evaluation",), threshold=1 / 16),
     Rule("no-heatmaps", "warning", "misclassified", model.no_heatmaps, needs=("evaluation",)),
     Rule("no-suggestion", "warning", "learning-rate", model.no_suggestion, needs=("evaluation", "range_test")),
     Rule(
         "overfitting", "warning", "training", training.overfitting, needs=("evaluation",),
-        explained_by=(*_NAMED, *_BROKEN, "metric-mismatch", "class-order", "wrong-labels", "label-noise"),
+        explained_by=(
+            *_NAMED, *_BROKEN, "metric-mismatch", "class-order", "wrong-labels", *_NOISE, "sorted-validation",
+        ),
         threshold=0.20,
     ),
     Rule(
         "past-best-epoch", "warning", "training", course.past_best_epoch, needs=("training",),
-        explained_by=(*_NAMED, *_BROKEN, "class-order", "wrong-labels", "label-noise", "overfitting"), threshold=1.1,
+        explained_by=(
+            *_NAMED, *_BROKEN, "class-order", "wrong-labels", *_NOISE, "sorted-validation", "overfitting",
+        ),
+        threshold=1.1,
     ),
     Rule(
         "overconfident", "warning", "confidence", confidence.overconfident, needs=("evaluation", "predictions"),
-        explained_by=(*_NAMED, *_BROKEN, *_USELESS, "metric-mismatch", "label-noise", "overfitting", "past-best-epoch"),
+        explained_by=(
+            *_NAMED, *_BROKEN, *_USELESS, "metric-mismatch", *_NOISE, "sorted-validation", "overfitting",
+            "past-best-epoch",
+        ),
         threshold=0.10,
     ),
     Rule(
         "underconfident", "warning", "confidence", confidence.underconfident, needs=("evaluation", "predictions"),
-        explained_by=(*_NAMED, *_BROKEN, *_USELESS, "label-noise"), threshold=0.10,
+        explained_by=(*_NAMED, *_BROKEN, *_USELESS, *_NOISE), threshold=0.10,
     ),
     Rule(
         "one-threshold", "warning", "confidence", confidence.one_threshold, needs=("evaluation", "predictions"),
@@ -320,7 +413,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "weak-slice", "warning", "misclassified", slices.weak_slice, needs=("evaluation", "slices"),
-        explained_by=_USELESS, threshold=0.15,
+        explained_by=(*_USELESS, "input-mismatch", "correctable-inputs", "shifted-test-set", "shortcut"),
+        threshold=0.15,
     ),
     Rule(
         "weak-class", "warning", "classes", classes.weak_class, needs=("evaluation",),

@@ -47,7 +47,7 @@ def _evidence(worst: Slice, others: list[Slice]) -> str:
         f"{count(worst.wrong)} of its {plural(worst.size, 'image')} are misclassified, {percent(worst.error)} "
         f"(95\u00a0% interval {percent(worst.error_low)} to {percent(worst.error_high)}). Other images of the same "
         f"classes have an error of {percent(worst.expected)} (p\u00a0=\u00a0{probability(worst.p_value)}, corrected "
-        "for the number of groups)."
+        f"for the number of groups).{f' They stand out by {worst.looks}.' if worst.looks else ''}"
     )
     named = [f"{short(each.name, 80)} ({percent(each.error)} instead of {percent(each.expected)})" for each in others]
     return text + (f" Further groups: {'; '.join(named[:_MOST_NAMED])}." if named else "")

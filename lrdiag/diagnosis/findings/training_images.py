@@ -6,8 +6,10 @@ from math import isfinite, sqrt
 
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
+from lrdiag.diagnosis.findings.shift import best_correction, measured
 from lrdiag.formats import count, percent, plural
-from lrdiag.record.observed import MOST_NOT_FINITE, Corrected, ImageSet, Values
+from lrdiag.record.data_facts import LIKE_TRAINING, Correction
+from lrdiag.record.observed import MOST_NOT_FINITE, ImageSet, Values
 
 ALIKE = 1e-3
 """Standard deviation over the images at one place, relative to the range of values. Sound images have 0.1 or more."""
@@ -18,6 +20,9 @@ OTHER_SPREAD = 1.4
 OTHER_SCALE = 2.0
 """The same, and difference of the means in half deviations, from which on the scale is another one for certain."""
 FEWEST_IMAGES = 20
+_MARGIN, _LEAST_RANGE = 0.05, 0.1
+"""How far the values of validation images may go beyond the range of training images, and how much of it they fill at
+least if they are scaled alike. Both are relative to the width of the range."""
 MOSTLY_SHARED = 0.05
 """Share of the validation images that are training images, from which on the accuracy can't be trusted."""
 
@@ -100,10 +105,10 @@ def leak(evidence: Evidence, threshold: float) -> Answer:
 def input_mismatch(evidence: Evidence, threshold: float) -> Answer:
     """Training and validation images differ in scale: their means by more than `threshold` standard deviations."""
     training, validation = given(evidence.training_data), given(evidence.validation_data)
-    ours, theirs, corrected = training.values, validation.values, evidence.corrected
+    ours, theirs = training.values, validation.values
     if not ours.deviation or not theirs.deviation:
         return NotChecked("the images are constant")
-    shift = abs(theirs.mean - ours.mean) / ours.deviation
+    shift = _shift(ours, theirs)
     ratio = max(ours.deviation / theirs.deviation, theirs.deviation / ours.deviation)
     if shift <= threshold and ratio <= OTHER_SPREAD:
         return Passed(shift, threshold)
@@ -111,14 +116,15 @@ def input_mismatch(evidence: Evidence, threshold: float) -> Answer:
     if shift <= threshold + chance and ratio <= OTHER_SPREAD + chance:
         return NotChecked(f"{_sizes(training, validation)} are too few", shift, threshold)
     certain = shift > OTHER_SCALE * threshold or ratio > OTHER_SCALE
-    if not certain and corrected is not None and corrected.after <= corrected.before:
+    best = best_correction(evidence)
+    if not certain and evidence.corrections is not None and best is None:
         return Passed(shift, threshold)  # the difference does no harm, as that of an augmentation
     return Found(
-        "Training and validation images differ in scale.",
+        _difference(ours, theirs, threshold),
         f"Training images have values {_range(ours)} with a mean of {ours.mean:.3g} and a standard deviation of "
         f"{ours.deviation:.3g}, validation images {_range(theirs)} with {theirs.mean:.3g} and {theirs.deviation:.3g}."
-        f"{_measured(corrected)}",
-        _scaling(evidence),
+        f"{'' if best is None else f' {measured(best)}'}",
+        _scaling(evidence, best),
         shift,
         threshold,
         why="The model receives other values than in training, so this accuracy is not that of the model in use.",
@@ -134,13 +140,24 @@ def _range(values: Values) -> str:
     return f"from {values.low:.4g} to {values.high:.4g}"
 
 
-def _measured(corrected: Corrected | None) -> str:
-    if corrected is None:
-        return ""
-    return (
-        f" On {plural(corrected.images, 'validation image')}, accuracy is {percent(corrected.before)}, and "
-        f"{percent(corrected.after)} if they are scaled like the training images."
-    )
+def _difference(ours: Values, theirs: Values, threshold: float) -> str:
+    """The title: how validation images differ, or that their range is another one."""
+    margin = _MARGIN * (ours.high - ours.low)
+    is_inside = theirs.low >= ours.low - margin and theirs.high <= ours.high + margin
+    is_wide = theirs.high - theirs.low > _LEAST_RANGE * (ours.high - ours.low)
+    if not (is_inside and is_wide and _scale(theirs) in ("", _scale(ours))):
+        return "Training and validation images differ in scale."
+    words = [
+        *(["brighter" if theirs.mean > ours.mean else "darker"] if _shift(ours, theirs) > threshold else []),
+        *(["higher in contrast"] if theirs.deviation > OTHER_SPREAD * ours.deviation else []),
+        *(["lower in contrast"] if ours.deviation > OTHER_SPREAD * theirs.deviation else []),
+    ]
+    return f"Validation images are {' and '.join(words)} than training images."
+
+
+def _shift(ours: Values, theirs: Values) -> float:
+    """Difference of the means, in standard deviations of the training images."""
+    return abs(theirs.mean - ours.mean) / ours.deviation
 
 
 _LINES = {
@@ -155,7 +172,7 @@ _LINES = {
 _SCALED_BY_THE_MODEL = ("Rescaling", "Normalization")
 
 
-def _scaling(evidence: Evidence) -> str:
+def _scaling(evidence: Evidence, best: Correction | None) -> str:
     ours, theirs = given(evidence.training_data).values, given(evidence.validation_data).values
     scales = _scale(ours), _scale(theirs)
     if scales[0] == "[0, 255]" and scales[1] in ("[0, 1]", "[-1, 1]") and not _model_scales(evidence):
@@ -166,6 +183,8 @@ def _scaling(evidence: Evidence) -> str:
         )
     if scales in _LINES:
         return f"Scale the validation images from {scales[1]} to {scales[0]}, as the others: `{_LINES[scales]}`."
+    if best is not None and best.name != LIKE_TRAINING:
+        return f"Prepare the validation images as the training images, with one function for both: `{best.code}`."
     divisor = theirs.deviation / ours.deviation
     return (
         "Prepare both with the same function and the same numbers. Validation images would have the mean and the "

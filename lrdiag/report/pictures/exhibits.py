@@ -55,8 +55,8 @@ def _best_sheet(pictures: Sequence[np.ndarray]) -> tuple[Sheet, bytes]:
 def in_one_size(pictures: Sequence[np.ndarray], side: int) -> list[np.ndarray]:
     """Scales pictures to the size of the largest one, which has `side` pixels at most.
 
-    Pictures of other proportions are centred on a transparent ground. Small pictures are enlarged by whole numbers only,
-    so that their pixels stay as they are.
+    Pictures of other proportions are centred on a transparent ground. Small pictures are only enlarged by whole
+    numbers, so that their pixels stay as they are.
 
     Args:
         pictures: `uint8` arrays of shape `(height, width, 1 or 3)`.
@@ -65,7 +65,7 @@ def in_one_size(pictures: Sequence[np.ndarray], side: int) -> list[np.ndarray]:
     Returns:
         `uint8` arrays of one shape `(height, width, channels)`, RGB, or RGBA if the ground is visible.
     """
-    sizes = [shrunk(*picture.shape[:2], side) for picture in pictures]
+    sizes = [shrunk(picture.shape[0], picture.shape[1], side) for picture in pictures]
     height, width = max(each[0] for each in sizes), max(each[1] for each in sizes)
     scaled = [_scaled(picture, height, width) for picture in pictures]
     if all(picture.shape[:2] == (height, width) for picture in scaled):

@@ -25,6 +25,6 @@ def sentence(diagnosis: Diagnosis) -> str | None:
 def _in_words(estimate: Estimate) -> str:
     interval = f"{100 * estimate.low:.1f}–{100 * estimate.high:.1f}"
     return (
-        f"without {formats.count(estimate.images)} {estimate.without}: {formats.percent(estimate.accuracy)} "
-        f"(95\u00a0% interval {interval})"
+        f"without {estimate.without} ({formats.plural(estimate.images, 'image')}): "
+        f"{formats.percent(estimate.accuracy)} (95\u00a0% interval {interval})"
     )

@@ -83,7 +83,7 @@ def cifar(seed: int) -> Data:
 
 def small_cifar(seed: int) -> Data:
     """Returns images of CIFAR-10 of 16 pixels."""
-    data = cifar(seed).first(6000, 2000)
+    data = cifar(seed).first(12000, 3000)
     return data._replace(x=resized(data.x, 16), x_test=resized(data.x_test, 16))
 
 

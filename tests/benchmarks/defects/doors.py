@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,21 @@ from .data import Data
 from .registry import Planted, Scenario
 from .setups import SETUPS, Setup
 
-FACTS = {
-    "test-label-errors": ("test", "suspects"),
-    "no-class": ("test", "suspects"),
-    "training-label-errors": ("train", "suspects"),
-    "leaked-copies": ("test", "copies"),
-    "repeated-images": ("", "copies"),
-    "copies-with-other-labels": ("", "copies"),
+Fact = dict[str, Any]
+
+SUSPECTS: dict[str, Callable[[Fact], bool]] = {
+    "test-label-errors": lambda suspect: suspect["suggested"] is not None,
+    "training-label-errors": lambda suspect: suspect["suggested"] is not None,
+    "no-class": lambda suspect: suspect["suggested"] is None,
 }
-"""The facts that list all images of a finding, which shows some, and the set that they belong to."""
+"""The suspects that a finding is about. It shows only some of them."""
+
+COPIES: dict[str, Callable[[Fact], bool]] = {
+    "leaked-copies": lambda copy: copy["image"]["part"] != copy["original"]["part"],
+    "repeated-images": lambda copy: copy["image"]["part"] == copy["original"]["part"],
+    "copies-with-other-labels": lambda copy: not copy["same_label"],
+}
+"""The copies that a finding is about."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +56,12 @@ class Diagnosed:
         return list(dict.fromkeys([*shown, *self._listed(finding["code"], part)]))
 
     def _listed(self, code: str, part: str) -> list[int]:
-        """Returns the places of the images of a finding that the facts list."""
-        of, kind = FACTS.get(code, ("", ""))
-        if not kind or (of or part) != part:
-            return []
-        facts = self.report["data"][kind]
-        if kind == "suspects":
-            images = [each["image"] for each in facts or () if (each["suggested"] is None) == (code == "no-class")]
-        else:
-            images = [each[end] for each in (facts or {"pairs": ()})["pairs"] for end in ("image", "original")]
+        """Returns the places of all images that a finding is about, if the facts list them."""
+        facts = self.report["data"]
+        images = [each["image"] for each in facts["suspects"] or () if code in SUSPECTS and SUSPECTS[code](each)]
+        for each in facts["copies"]["pairs"] if facts["copies"] else ():
+            if code in COPIES and COPIES[code](each):
+                images += [each["image"], each["original"]]
         return [self._place(each) for each in images if _is_of(each, part)]
 
     def _place(self, image: dict[str, Any]) -> int:

@@ -195,14 +195,14 @@ LENET = _network("lenet", last=None)
 CONVOLUTIONS = _network("all_convolutional", widths=(16, 32), norm={"momentum": 0.9})
 
 SETUPS: dict[str, Setup] = {
-    "cifar": Setup(data.cifar, fast, raw, 10000, 2000, 3, rate=0.3, logits=True, sgd=True, batch=128),
-    "cifar-resnet": Setup(data.cifar, RESNET, standardized, 6000, 2000, 6, 0.004, logits=True, validation=0.1),
-    "cifar-vgg": Setup(data.cifar, VGG, scaled, 5000, 1500, 6),
+    "cifar": Setup(data.cifar, fast, raw, 10000, 1500, 3, rate=0.3, logits=True, sgd=True, batch=128),
+    "cifar-resnet": Setup(data.cifar, RESNET, standardized, 6000, 1500, 6, 0.004, logits=True, validation=0.1),
+    "cifar-vgg": Setup(data.cifar, VGG, scaled, 5000, 1000, 6),
     "cifar-subclassed": Setup(data.cifar, subclassed, centred, 6000, 1000, 8, 0.004),
-    "cifar-small": Setup(data.small_cifar, CONVOLUTIONS, centred, 6000, 2000, 8, 0.004),
-    "grey": Setup(data.grey_cifar, RESNET, scaled, 5000, 1500, 6, 0.004, logits=True),
+    "cifar-small": Setup(data.small_cifar, CONVOLUTIONS, centred, 8000, 1500, 8, 0.004),
+    "grey": Setup(data.grey_cifar, RESNET, scaled, 5000, 1000, 6, 0.004, logits=True),
     "two": Setup(data.animals, SIGMOID, scaled, 4000, 1000, 4, binary=True),
-    "five": Setup(data.five, fast, raw, 8000, 2000, 4, rate=0.3, logits=True, sgd=True, batch=128),
+    "five": Setup(data.five, fast, raw, 8000, 1500, 4, rate=0.3, logits=True, sgd=True, batch=128),
     "superclasses": Setup(data.superclasses, RESNET, standardized, 6000, 1500, 6, 0.004, logits=True),
     "digits": Setup(data.digits, SMALL_VGG, scaled, 1400, 397, 12),
     "digits28": Setup(data.large_digits, LENET, centred, 1400, 397, 10, logits=True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import get_args
 
 import numpy as np
@@ -13,7 +13,7 @@ from fixtures.diagnoses import balanced, facts_of, history, sample
 
 from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.evidence import MISSING, Evidence, ModelLoss, Need, given
-from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
+from lrdiag.diagnosis.findings.answers import MOST_EXHIBITS, Answer, Found, NotChecked, Passed, Shown
 from lrdiag.diagnosis.findings.checking import (
     OLD_RUN,
     TURNED_OFF,
@@ -25,7 +25,7 @@ from lrdiag.diagnosis.findings.checking import (
     with_settings,
 )
 from lrdiag.diagnosis.findings.rules import RULES, Rule
-from lrdiag.record.data_facts import DataFacts
+from lrdiag.record.data_facts import DataFacts, Exhibit, ImageRef
 from lrdiag.record.facts import Check, Diagnosis, Epoch, Finding, Severity
 from lrdiag.record.folder import to_json
 from lrdiag.record.observed import Inspection
@@ -102,6 +102,35 @@ def test_answers_become_findings_and_checks() -> None:
         Check("b", "passed", 0.125, 0.25),
         Check("c", "not checked", 0.5, 0.25, "3 images are too few"),
     ]
+
+
+def test_exhibits_get_the_cells_of_their_pictures() -> None:
+    image, pictures = ImageRef("test", 7, "7.png"), (np.zeros((2, 3, 1), np.uint8), np.ones((4, 4, 3), np.uint8))
+    shown = [Shown(image, "a copy", pictures), Shown(None, "the mean")] + [Shown(image, "another")] * MOST_EXHIBITS
+    showing = Rule("a", "note", "data", lambda _: Found("A title.", "", "", why="The reason.", exhibits=shown))
+    kept: list[np.ndarray] = []
+
+    def keep(given: Sequence[np.ndarray]) -> list[int]:
+        kept.extend(given)
+        return [len(kept) - len(given) + place for place in range(len(given))]
+
+    (finding,) = check_all(Evidence(facts_of(SOUND)), [showing], keep=keep).findings
+    assert finding.exhibits[:2] == [Exhibit(image, "a copy", [0, 1]), Exhibit(None, "the mean", [])]
+    assert len(finding.exhibits) == MOST_EXHIBITS
+    assert kept == list(pictures)
+    (finding,) = check_all(Evidence(facts_of(SOUND)), [showing]).findings
+    assert finding.exhibits[0] == Exhibit(image, "a copy", [])
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 1), "B")],
+)
+def test_what_is_no_picture_is_a_defect_of_the_rule(picture: np.ndarray) -> None:
+    showing = Rule("a", "note", "data", lambda _: Found("A.", "", "", why="", exhibits=[Shown(None, "", (picture,))]))
+    (check,) = check_all(Evidence(facts_of(SOUND)), [showing]).checks
+    assert check.status == "not checked"
+    assert "A picture must be a uint8 array of shape (height, width, 1 or 3). Received: " in (check.reason or "")
 
 
 def test_findings_are_most_severe_first_then_in_the_order_of_the_table() -> None:

@@ -11,6 +11,7 @@ from fixtures.diagnoses import facts_of, finding, result
 from lrdiag.diagnosis.compare import compare, with_comparison
 from lrdiag.diagnosis.evidence import MISSING, Evidence
 from lrdiag.diagnosis.findings.checking import check_all
+from lrdiag.record.data_facts import DataFacts, Slice, packed
 from lrdiag.record.facts import Diagnosis, Finding
 
 
@@ -67,6 +68,71 @@ class TestClassRegression:
 
     def test_is_not_checked_without_a_baseline(self) -> None:
         assert result(facts_of(perfect(50, 50, 50, 50)), "class-regression").reason == MISSING["comparison"]
+
+
+class TestPairRegression:
+    def test_fires_on_33_points(self) -> None:
+        worse = compared(perfect(55, 40, 50, 50), perfect(60, 20, 55, 55))
+        found = finding(worse, "pair-regression")
+        assert found.title == "“1” is predicted as “2” more often than in the baseline."
+        assert found.evidence == (
+            "40 of 60 images are confused so, and 20 were before: 20 were added and 0 are no longer."
+        )
+        assert found.value == pytest.approx(1 / 3)
+        assert len(found.images) == 40
+        assert result(worse, "pair-regression").status == "explained"
+
+    def test_an_exchange_within_a_class_is_found_although_its_recall_is_the_same(self) -> None:
+        base, head = np.diag([60] * 4), np.diag([60] * 4)
+        base[1], head[1] = [20, 40, 0, 0], [0, 40, 20, 0]
+        found = finding(compared(base, head), "pair-regression")
+        assert found.title == "“1” is predicted as “2” more often than in the baseline."
+
+    def test_is_quiet_at_the_threshold_and_by_chance(self) -> None:
+        assert result(compared(perfect(60, 60, 60, 60), perfect(60, 57, 60, 60)), "pair-regression").status == "passed"
+        few = compared(perfect(60, 60, 60, 60), perfect(60, 56, 60, 60))
+        assert result(few, "pair-regression").reason == "60 images of a class are too few"
+
+
+class TestSliceRegression:
+    def compared(self, before: int, now: int, slices: int = 1) -> Diagnosis:
+        """Class 0 has 60 images, of which the last 40 are the slice of the baseline."""
+        base, head = (facts_of(perfect(right, 60, 60, 60)) for right in (60 - before, 60 - now))
+        each = Slice(
+            "dark images", "brightness", 40, before, 0.0, 1.0, 200, 0, 0.0, 0.002,
+            members=packed(np.arange(20, 60), 240),
+        )  # fmt: skip
+        base = dataclasses.replace(base, data=DataFacts(slices=[each] * slices))
+        return with_comparison(check_all(Evidence(head)), compare(base, head))
+
+    def test_fires_on_50_points(self) -> None:
+        found = finding(self.compared(10, 30), "slice-regression")
+        assert found.title == "One group of images is worse than in the baseline: dark images."
+        assert found.evidence == (
+            "Of its 40 images, 25.0 % were misclassified before and 75.0 % are now: 20 became misclassified and 0 "
+            "became correct."
+        )
+        assert found.value == pytest.approx(0.5)
+        assert sorted(found.images) == list(range(30, 50))
+
+    def test_is_quiet_at_the_threshold_and_by_chance(self) -> None:
+        assert result(self.compared(10, 14), "slice-regression").status == "passed"
+        assert result(self.compared(10, 15, slices=2), "slice-regression").reason == "40 images are too few"
+        assert result(self.compared(30, 5), "slice-regression").status == "passed"
+
+    def test_is_not_checked_without_slices(self) -> None:
+        worse = compared(perfect(60, 60, 60, 60), perfect(20, 60, 60, 60))
+        assert result(worse, "slice-regression").reason == "the baseline has no slices"
+
+
+def test_new_and_gone_findings() -> None:
+    sound, weak = (check_all(Evidence(facts_of(perfect(60, right, 55, 55)))) for right in (60, 20))
+    assert (compare(sound, weak).new_findings, compare(sound, weak).gone_findings) == (["weak-class"], [])
+    assert (compare(weak, sound).new_findings, compare(weak, sound).gone_findings) == ([], ["weak-class"])
+    unknown = dataclasses.replace(sound, checks=[])
+    assert compare(unknown, weak).new_findings == []
+    again = with_comparison(weak, compare(sound, weak))
+    assert compare(again, again).new_findings == compare(sound, again).gone_findings == []
 
 
 def test_a_comparison_keeps_the_other_findings_and_checks() -> None:

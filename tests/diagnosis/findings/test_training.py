@@ -128,7 +128,8 @@ class TestOverfitting:
 
     @pytest.mark.parametrize(("val", "status"), [(0.549, "found"), (0.551, "passed"), (0.9, "passed")])
     def test_a_history_has_the_same_threshold(self, val: float, status: str) -> None:
-        assert result(trained((0.75, val)), "overfitting").status == status
+        facts = facts_of(balanced(4, 100, 60), training=history([(0.75, val)]))  # as accurate as on validation images
+        assert result(facts, "overfitting").status == status
 
     def test_the_epoch_is_that_of_the_weights_that_were_evaluated(self) -> None:
         accuracies = [(0.75, 0.5), (0.99, 0.5)]
@@ -140,10 +141,10 @@ class TestOverfitting:
         assert result(facts_of(SOUND, training=sound), "overfitting").status == "passed"
 
     def test_few_validation_images_do_not_decide(self) -> None:
-        facts = trained((0.75, 0.54))
-        few = facts_of(SOUND, training=facts.training, dataset=_validated(facts, 18))
+        facts = facts_of(balanced(4, 50, 28), training=history([(0.75, 0.54)]))
+        few = dataclasses.replace(facts, dataset=_validated(facts, 18))
         assert result(few, "overfitting").reason == "18 validation images are too few"
-        many = facts_of(SOUND, training=facts.training, dataset=_validated(facts, 200))
+        many = dataclasses.replace(facts, dataset=_validated(facts, 200))
         assert result(many, "overfitting").status == "found"
 
     @pytest.mark.parametrize("accuracies", [[], [(0.9, None)], [(None, 0.1)]])

@@ -5,10 +5,25 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from fixtures.diagnoses import balanced, facts_of
 from fixtures.image_sets import PHOTOGRAPHS, answer, found, image_set, scaled
 
+from lrdiag.diagnosis.evidence import Evidence
 from lrdiag.diagnosis.findings.answers import NotChecked, Passed
-from lrdiag.record.observed import Activity, Corrected, Layer, Values
+from lrdiag.record.data_facts import Correction, DataFacts
+from lrdiag.record.observed import Activity, Inspection, Layer, Values
+
+
+def correction(name: str, before: float, after: float) -> Correction:
+    """A correction of 1,000 test images."""
+    return Correction("test", name, f"x = {name}", 1000, before, after, after - before - 0.03, 1e-9)
+
+
+def after(values: Values, *tried: Correction) -> Evidence:
+    """The evidence of an evaluated model whose validation images have these values, after these corrections."""
+    inspection = Inspection(training_data=image_set(), validation_data=image_set(values=values))
+    facts = dataclasses.replace(facts_of(balanced(4, 50, 25)), data=DataFacts(corrections=list(tried)))
+    return Evidence(facts, inspection=inspection)
 
 
 class TestNanInput:
@@ -105,15 +120,16 @@ class TestInputMismatch:
         )
         assert line in problem.advice
 
-    def test_states_what_the_correction_gives(self) -> None:
-        problem = found(
-            "input-mismatch",
-            training_data=image_set(),
-            validation_data=image_set(values=BYTES),
-            corrected=Corrected(1000, 0.31, 0.56, 1 / 255, 0.0),
-        )
+    def test_states_what_the_best_correction_gives(self) -> None:
+        tried = (correction("divided by 255", 0.31, 0.56), correction("inverted", 0.31, 0.1))
+        problem = found("input-mismatch", after(BYTES, *tried))
         assert "from 0 to 1 with a mean of 0.47" in problem.evidence
-        assert "On 1,000 validation images, accuracy is 31.0 %, and 56.0 % if they are scaled" in problem.evidence
+        assert "On 1,000 images, accuracy is 31.0 %, and 56.0 % after this change: divided by 255." in problem.evidence
+
+    def test_images_of_the_same_range_are_darker(self) -> None:
+        problem = found("input-mismatch", after(scaled(PHOTOGRAPHS, 0.6), correction("inverted", 0.3, 0.9)))
+        assert problem.title == "Validation images are darker and lower in contrast than training images."
+        assert problem.advice.endswith("with one function for both: `x = inverted`.")
 
     @pytest.mark.parametrize(("shift", "fires"), [(0.2, False), (0.49, False), (0.8, True)])
     def test_the_shift_decides(self, shift: float, fires: bool) -> None:
@@ -129,6 +145,7 @@ class TestInputMismatch:
 
     def test_a_small_difference_without_harm_passes(self) -> None:
         moved = scaled(PHOTOGRAPHS, 1, 0.25 * 0.8)
-        seen = {"training_data": image_set(), "validation_data": image_set(values=moved)}
-        assert found("input-mismatch", **seen).severity == "warning"
-        assert isinstance(answer("input-mismatch", **seen, corrected=Corrected(500, 0.5, 0.5, 1.0, -0.2)), Passed)
+        assert found("input-mismatch", training_data=image_set(), validation_data=image_set(values=moved)).severity == (
+            "warning"
+        )
+        assert isinstance(answer("input-mismatch", after(moved, correction("inverted", 0.5, 0.5))), Passed)

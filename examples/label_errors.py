@@ -1,0 +1,75 @@
+"""Wrong labels in the test set: which images should an annotator look at again?
+
+python examples/label_errors.py [--data-dir FOLDER] [--quick] [--out FOLDER]
+
+FOLDER contains cifar-10-batches-py/. Without it, and with --quick, the images are the digits of scikit-learn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+from pathlib import Path
+
+import keras
+import numpy as np
+from sklearn.datasets import load_digits
+
+import lrdiag
+
+
+def main(folder: str, out: str) -> None:
+    """Gives every twentieth test image a wrong label, and prints how many of them the report suspects."""
+    keras.utils.set_random_seed(0)
+    images, labels, names, count = read(folder)
+    model, history = train(images[:count], labels[:count])
+
+    x_test, y_test = images[count:], labels[count:].copy()
+    generator = np.random.default_rng(0)
+    wrong = generator.choice(len(y_test), len(y_test) // 20, replace=False)
+    y_test[wrong] = (y_test[wrong] + generator.integers(1, 10, len(wrong))) % 10
+
+    training = images[:count], labels[:count]
+    report = lrdiag.diagnose(model, x_test, y_test, class_names=names, history=history, train_data=training)
+    suspects = [each for each in report.diagnosis.data.suspects or () if each.image.part == "test"]
+    for each in suspects[:5]:
+        suggested = "none" if each.suggested is None else names[each.suggested]
+        print(f"image {each.image.index}: given {names[each.given]}, suggested {suggested}: {each.reason}")
+    first = [each.image.index for each in suspects[: len(wrong)]]
+    print(f"{np.isin(first, wrong).sum()} of the first {len(first)} suspects have a wrong label")
+    print(f"{report}, page {report.save(out)}")
+
+
+def read(folder: str) -> tuple[np.ndarray, np.ndarray, list[str], int]:
+    """Returns images from 0 to 1, their labels, the names of the classes, and the number of training images."""
+    if not folder:
+        digits = load_digits()
+        return digits.images[..., None] / 16, digits.target, [str(name) for name in digits.target_names], 1400
+    batches = Path(folder) / "cifar-10-batches-py"
+    names = pickle.loads((batches / "batches.meta").read_bytes())["label_names"]
+    parts = [pickle.loads((batches / name).read_bytes(), encoding="bytes") for name in ("data_batch_1", "test_batch")]
+    pixels = np.concatenate([part[b"data"] for part in parts])[:12_000]
+    labels = np.concatenate([part[b"labels"] for part in parts])[:12_000]
+    return np.float32(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)) / 255, labels, names, 10_000
+
+
+def train(x: np.ndarray, y: np.ndarray) -> tuple[keras.Model, keras.callbacks.History]:
+    """Trains a small network."""
+    layers = [keras.Input(x.shape[1:])]
+    for width in (32, 64, 128):
+        layers += [keras.layers.Conv2D(width, 3, strides=1 if width == 32 else 2, padding="same", use_bias=False)]
+        layers += [keras.layers.BatchNormalization(momentum=0.9), keras.layers.ReLU()]
+    model = keras.Sequential([*layers, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.003), loss=loss, metrics=["accuracy"])
+    return model, model.fit(x, y, batch_size=64, epochs=5, verbose=0)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", default=os.environ.get("LRDIAG_DATA_DIR", ""), help="the folder of CIFAR-10")
+    parser.add_argument("--quick", action="store_true", help="digits instead of CIFAR-10")
+    parser.add_argument("--out", default="lrdiag-report", help="the run folder")
+    options = parser.parse_args()
+    main("" if options.quick else options.data_dir, options.out)
