@@ -15,7 +15,7 @@ from lrdiag.experiments.places import place_of, place_of_pattern
 from lrdiag.experiments.scale import Scale
 from lrdiag.images.colours import FEWEST_PIXELS, Colours, find_colours
 from lrdiag.images.marks import RARE, Marks, find_marks
-from lrdiag.images.overlays import fine, ranges, residuals
+from lrdiag.images.overlays import extremes, fine, ranges, residuals
 
 STANDS_OUT = 1.5
 """How much more prominent a class must be than the next one."""
@@ -97,8 +97,7 @@ def families(sources: Sources) -> Iterator[Family]:
             if 2 * reach <= min(first.shape[1:3]):
                 yield PatternFamily(fine(first, reach), fine(second, reach), sources, sources.scale)
         yield RangeFamily(*ranges(sources.pictures, sources.labels, sources.classes), sources, sources.scale)
-        for weight in (RARE, 1.0):
-            colours = find_colours(sources.pictures, sources.labels, sources.classes, weight)
+        for colours in find_colours(sources.pictures, sources.labels, sources.classes, (RARE, 1.0)):
             yield ColourFamily(colours, sources, sources.scale)
 
 
@@ -204,8 +203,8 @@ class RangeFamily:
         channels = list(self.scale.channels)
         scale = factor[channels]
         offset = self.scale.offset + low[channels] * self.scale.slope - self.scale.offset * scale
-        pictures = self.sources.pictures
-        shown = ((pictures.min(axis=(1, 2)) >= low) & (pictures.max(axis=(1, 2)) <= high)).all(axis=1)
+        lows, highs = extremes(self.sources.pictures)
+        shown = ((lows >= low) & (highs <= high)).all(axis=1)
         return Candidate(
             "a tint or a reduced contrast", label, Stretch(scale, offset, _limits(self.sources.inputs)), shown
         )

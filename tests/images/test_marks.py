@@ -51,7 +51,7 @@ def test_a_range_that_pictures_of_a_class_keep() -> None:
 def test_a_colour_anywhere() -> None:
     pictures, labels = noise(90, 3), np.arange(90) % 3
     pictures[labels == 2, RANDOM.integers(0, 8, 30), 3] = (255, 0, 0)
-    colours = find_colours(pictures, labels, 3, 10.0)
+    [colours] = find_colours(pictures, labels, 3, [10.0])
     assert colours.prominence.argmax() == 2
     assert colours.prominence[2] == pytest.approx(1, abs=0.01)
     assert (colours.lowest[2].tolist(), colours.highest[2].tolist()) == ([252, 0, 0], [255, 3, 3])

@@ -38,10 +38,10 @@ def test_a_mark_that_only_influences_is_a_warning() -> None:
     assert (problem.severity, problem.title[-26:]) == ("warning", "influences the prediction.")
 
 
-def test_a_mark_that_changes_nothing_is_a_warning_about_the_data() -> None:
+def test_a_mark_that_changes_nothing_is_a_note_about_the_data() -> None:
     unused = dataclasses.replace(MARK, turned=0.05, covered_after=0.9)
     problem = finding(evidence(unused), "shortcut")
-    assert problem.severity == "warning"
+    assert problem.severity == "note"
     assert problem.title.endswith("tells the class, but the model hardly uses it.")
 
 
