@@ -103,7 +103,9 @@ _MEANINGLESS = ("input-mismatch", "correctable-inputs", "class-order", "wrong-la
 _NOISE = ("training-label-errors", "label-noise")
 _USELESS = ("class-order", "wrong-labels", "not-learning", "not-finite", "collapsed-predictions", "at-chance")
 """Findings after which the predicted classes have no meaning."""
-_OF_CLASSES = (*_UNFIT, *_SETS, *_START, *_SIGNAL, *_RATE, *_USELESS, "correctable-inputs", "sorted-validation")
+_OF_CLASSES = (
+    *_UNFIT, *_SETS, *_START, *_SIGNAL, *_RATE, *_USELESS, "correctable-inputs", "sorted-validation", "shortcut",
+)  # fmt: skip
 """Findings that explain that a class is predicted badly."""
 
 _WIRING: tuple[Need, ...] = ("compiled", "layers", "scores")
@@ -332,9 +334,15 @@ RULES: tuple[Rule, ...] = (
         explained_by=(*_UNFIT, *_BROKEN, *_MEANINGLESS, "same-class-twice"), threshold=0.05,
     ),
     Rule(
+        "shortcut", "error", "misclassified", shortcuts.shortcut, needs=("evaluation", "shortcuts"),
+        explained_by=(*_UNFIT, *_BROKEN, *_MEANINGLESS),
+    ),
+    Rule(
         "test-label-errors", "warning", "misclassified", label_suspects.test_label_errors,
         needs=("evaluation", "suspects", "test_images"),
-        explained_by=(*_UNFIT, *_BROKEN, *_MEANINGLESS, "no-class", "same-class-twice", "contradicting-annotators"),
+        explained_by=(
+            *_UNFIT, *_BROKEN, *_MEANINGLESS, "no-class", "same-class-twice", "contradicting-annotators", "shortcut",
+        ),
         threshold=0.002,
     ),
     Rule(
@@ -362,10 +370,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "at-chance", "error", "confusion", predictions.at_chance, needs=("evaluation",),
         explained_by=(*_NAMED, *_BROKEN, *_USELESS[:5]),
-    ),
-    Rule(
-        "shortcut", "error", "misclassified", shortcuts.shortcut, needs=("evaluation", "shortcuts"),
-        explained_by=_USELESS,
     ),
     Rule("regression", "warning", "comparison", comparison.regression, needs=("comparison",)),
     Rule(
