@@ -10,6 +10,7 @@ from lrdiag.diagnosis.calibration import FEWEST_FITTED, error_of, errors_by_chan
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed, images_where, listed
 from lrdiag.diagnosis.findings.classes import FEWEST_OF_CLASS
+from lrdiag.diagnosis.findings.course import still_improves
 from lrdiag.diagnosis.findings.showing import shown_mistakes
 from lrdiag.formats import percent, plural, points, short
 from lrdiag.images.choosing import draws
@@ -46,7 +47,10 @@ def overconfident(evidence: Evidence, threshold: float) -> Answer:
 
 
 def underconfident(evidence: Evidence, threshold: float) -> Answer:
-    """The confidence is lower than the accuracy: the calibration error is more than `threshold` beyond chance."""
+    """The confidence is lower than the accuracy: the calibration error is more than `threshold` beyond chance.
+
+    It is a note if the model still became better when training ended: such a model is not certain yet.
+    """
     return _calibration(evidence, threshold, is_over=False)
 
 
@@ -71,7 +75,7 @@ def _calibration(evidence: Evidence, threshold: float, *, is_over: bool) -> Answ
         why="A threshold on the confidence, or a decision that weighs it, goes wrong."
         if is_over
         else "Predictions that are right seem doubtful, and a threshold on the confidence rejects them.",
-        severity=None if measured.excess > threshold else "note",
+        severity="note" if measured.excess <= threshold or (not is_over and still_improves(evidence)) else None,
         exhibits=shown_mistakes(evidence, _is_confident, by_confidence=True) if is_over else (),
     )
 
