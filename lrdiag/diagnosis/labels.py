@@ -35,6 +35,8 @@ from lrdiag.record.data_facts import Foreign, ImageRef, LabelNoise, LabelSignal,
 from lrdiag.record.image_table import ImageTable, Part
 
 MOST_SUSPECTS = 1_000
+FEWEST = 20
+"""Fewest test images whose labels are examined."""
 LIKELY = 0.5
 """A label is suspect if it is more likely wrong than right."""
 CERTAIN = 3.0
@@ -134,6 +136,8 @@ def examine_labels(test: ImageTable, training: ImageTable | None, classes: Seque
         The facts, or `None` if the images are too few.
     """
     tested, trained = Readable.of(test), None if training is None else Readable.of(training)
+    if len(tested.rows) < FEWEST:
+        return None
     opinion = None if trained is None else second_opinion(trained.values, trained.labels, len(classes), tested.values)
     if trained is not None and opinion is not None:
         return _with_training(tested, trained, opinion, classes)

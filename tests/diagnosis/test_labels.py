@@ -13,7 +13,7 @@ from lrdiag.record.arrays import Predictions
 from lrdiag.record.data_facts import LabelNoise
 from lrdiag.record.image_table import ImageTable
 
-TRUE, TRAINED = np.arange(600) % 6, np.arange(1800) % 6
+TRUE, TRAINED = np.arange(600) % 6, np.arange(1200) % 6
 
 
 def examined(test: ImageTable, training: ImageTable | None) -> LabelFacts:
@@ -27,9 +27,11 @@ def noise(facts: LabelFacts, part: str) -> LabelNoise:
 
 
 class TestTestLabels:
-    @pytest.mark.parametrize("seed", [0, 1, 2])
+    @pytest.mark.parametrize("seed", [0, 1])
     def test_correct_labels_are_not_suspected(self, seed: int) -> None:
         facts = examined(labelled(TRUE, TRUE, seed=seed), labelled(TRAINED, TRAINED, part="train", seed=seed + 9))
+        assert [(each.part, each.learned_from) for each in facts.signals] == [("train", "train"), ("test", "train")]
+        assert all(each.gain > 0.5 for each in facts.signals)
         assert facts.suspects == []
         assert [each.p_value > 0.05 for each in facts.noise] == [True, True]
         assert (facts.same_classes, facts.foreign) == ([], [])
@@ -61,14 +63,16 @@ class TestTestLabels:
         assert noise(facts, "test").low < 0.05 < noise(facts, "test").high
 
     def test_few_images_are_not_examined(self) -> None:
-        assert examine_labels(labelled(TRUE[:12], TRUE[:12]), None, CLASSES) is None
+        training = labelled(TRAINED, TRAINED, part="train", seed=9)
+        assert examine_labels(labelled(TRUE[:12], TRUE[:12]), training, CLASSES) is None
+        unknown = Predictions(np.full((600, 6), np.nan), TRUE)
+        assert examine_labels(dataclasses.replace(labelled(TRUE, TRUE), predictions=unknown), training, CLASSES) is None
 
 
 class TestTrainingLabels:
-    @pytest.mark.parametrize("by_heart", [False, True])
-    @pytest.mark.parametrize("by_pairs", [False, True])
+    @pytest.mark.parametrize(("by_heart", "by_pairs"), [(False, True), (True, False)])
     def test_share_and_suspects(self, by_heart: bool, by_pairs: bool) -> None:
-        wrong = np.random.default_rng(3).permutation(1800)[:360]
+        wrong = np.random.default_rng(3).permutation(1200)[:240]
         labels = changed(TRAINED, 0.2)
         if by_pairs:
             labels = TRAINED.copy()
@@ -128,11 +132,6 @@ class TestForeignImages:
 
 
 class TestSignals:
-    def test_labels_that_belong_to_their_images(self) -> None:
-        facts = examined(labelled(TRUE, TRUE), labelled(TRAINED, TRAINED, part="train", seed=9))
-        assert [(each.part, each.learned_from) for each in facts.signals] == [("train", "train"), ("test", "train")]
-        assert all(each.gain > 0.5 for each in facts.signals)
-
     def test_shuffled_test_labels(self) -> None:
         shuffled = np.random.default_rng(0).permutation(TRUE)
         facts = examined(labelled(TRUE, shuffled), labelled(TRAINED, TRAINED, part="train", seed=9))

@@ -9,6 +9,7 @@ import numpy as np
 from lrdiag.diagnosis.class_pairs import certain
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import MOST_EXHIBITS, MOST_IMAGES, Answer, Found, NotChecked, Passed, Shown
+from lrdiag.diagnosis.findings.label_errors import may_be_augmented
 from lrdiag.diagnosis.labels import MOST_SUSPECTS
 from lrdiag.formats import count, percent, plural, probability, short
 from lrdiag.record.data_facts import ImageRef, LabelNoise, MixedClasses, Suspect
@@ -43,8 +44,10 @@ def _label_errors(evidence: Evidence, part: Part, threshold: float, why: str) ->
         return NotChecked("chance may explain the contradictions", noise.share, threshold)
     suspects = [each for each in given(evidence.suspects) if each.image.part == part]
     size = given(evidence.images(part)).size
+    augmented = part == "train" and may_be_augmented(evidence)
     return Found(
-        f"About {percent(noise.share)} of the {_WORDS[part]} labels are wrong.",
+        f"About {percent(noise.share)} of the {_WORDS[part]} labels are wrong"
+        f"{', or the dataset augments its images strongly' if augmented else ''}.",
         f"Between {percent(noise.low)} and {percent(noise.high)} of the labels of "
         f"{plural(size, f'{_WORDS[part]} image')} are wrong (95 % interval). {_listed(suspects)} "
         f"{_by_chance(noise)}",
@@ -53,6 +56,7 @@ def _label_errors(evidence: Evidence, part: Part, threshold: float, why: str) ->
         threshold,
         [each.image.index for each in suspects[:MOST_IMAGES]] if part == "test" else (),
         why=why,
+        severity="note" if augmented else None,
         exhibits=_suspected(evidence, suspects),
     )
 

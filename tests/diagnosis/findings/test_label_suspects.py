@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fixtures.diagnoses import balanced, facts_of
-from fixtures.image_sets import answer, found
+from fixtures.image_sets import answer, found, image_set
 from fixtures.image_tables import table_of
 
 from lrdiag.diagnosis.evidence import Evidence
@@ -23,6 +23,7 @@ from lrdiag.record.data_facts import (
     SameClasses,
     Suspect,
 )
+from lrdiag.record.observed import Inspection
 
 LABELS = np.arange(200) % 10
 TABLE = table_of(np.full((200, 4, 4, 1), 9, np.uint8), LABELS, LABELS < 0)
@@ -58,8 +59,18 @@ class TestLabelErrors:
     def test_of_the_training_set(self) -> None:
         suspect = dataclasses.replace(SUSPECT, image=ImageRef("train", 7), suggested=None)
         noise = dataclasses.replace(NOISE, part="train", share=0.2, low=0.15, high=0.25)
-        problem = found("training-label-errors", evidence(suspects=[suspect], noise=[NOISE, noise]))
-        assert problem.title == "About 20.0 % of the training labels are wrong."
+        from_dataset = evidence(suspects=[suspect], noise=[NOISE, noise])
+        problem = found("training-label-errors", from_dataset)
+        assert (
+            problem.title.endswith("are wrong, or the dataset augments its images strongly."),
+            problem.severity,
+        ) == (
+            True,
+            "note",
+        )
+        arrays = Inspection(training_data=image_set())
+        problem = found("training-label-errors", dataclasses.replace(from_dataset, inspection=arrays))
+        assert (problem.title, problem.severity) == ("About 20.0 % of the training labels are wrong.", None)
         assert (problem.images, problem.exhibits[0].caption) == ((), "given 7")
 
     def test_chance_and_small_shares_pass(self) -> None:
@@ -121,6 +132,15 @@ class TestShuffledLabels:
     def test_both_sets(self) -> None:
         signals = [NOTHING["train"], NOTHING["test"], dataclasses.replace(NOTHING["test"], learned_from="test")]
         assert "training data" in found("wrong-labels", evidence(self.CHANCE, signals=signals)).title
+
+    def test_few_images_leave_it_to_the_model(self) -> None:
+        few = dataclasses.replace(NOTHING["test"], learned_from="test", deviation=0.03)
+        unknown = answer("wrong-labels", evidence(self.CHANCE, signals=[NOTHING["train"], NOTHING["test"], few]))
+        assert isinstance(unknown, NotChecked)
+        assert unknown.reason == "the training images were not evaluated"
+        assert isinstance(
+            answer("wrong-labels", evidence(self.CHANCE, signals=[IN_TRAINING, NOTHING["test"]])), NotChecked
+        )
 
     def test_another_cause(self) -> None:
         alone = dataclasses.replace(CARRIED, learned_from="test")
