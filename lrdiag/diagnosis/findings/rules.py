@@ -164,15 +164,19 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("repeated-images", "warning", "data", copies.repeated_images, needs=("copies",), threshold=0.05),
     Rule(
+        "input-mismatch", "error", "data", training_images.input_mismatch,
+        needs=("training_data", "validation_data"), explained_by=_IMAGES, threshold=0.5,
+    ),
+    Rule(
         "blank-images", "warning", "data", image_quality.blank_images, needs=("test_images",),
-        explained_by=("constant-input",), threshold=0.002,
+        explained_by=("constant-input", "input-mismatch"), threshold=0.002,
     ),
     Rule(
         "damaged-images", "warning", "data", image_quality.damaged_images, needs=("test_images",), threshold=0.002
     ),
     Rule(
         "dark-or-bright-images", "warning", "data", image_quality.dark_or_bright_images, needs=("test_images",),
-        threshold=0.002,
+        explained_by=("input-mismatch",), threshold=0.002,
     ),
     Rule(
         "enlarged-images", "warning", "data", image_quality.enlarged_images, needs=("test_images",), threshold=0.002
@@ -182,10 +186,6 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "bordered-images", "warning", "data", image_quality.bordered_images, needs=("test_images",), threshold=0.002
-    ),
-    Rule(
-        "input-mismatch", "error", "data", training_images.input_mismatch,
-        needs=("training_data", "validation_data"), explained_by=_IMAGES, threshold=0.5,
     ),
     Rule(
         "imbalance", "warning", "data", training_labels.imbalance, needs=("training_data",),
