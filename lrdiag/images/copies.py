@@ -36,7 +36,7 @@ _UNDECIDED = 3.0
 _MOST_NEAR = 8
 """Number of near images that an image has on average, at most. The radius is reduced until it has no more."""
 _TENTH = 10
-_MOST_PLACED = 0.25
+_MOST_PLACED = 0.15
 """Pairs that are placed on each other, per image, and 1,000 more."""
 _UNRELATED = 200
 """Number of images whose unrelated neighbours are placed on them."""

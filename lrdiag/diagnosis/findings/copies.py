@@ -143,7 +143,11 @@ def _by_kind(pairs: list[Copy], copies: Copies) -> str:
     kinds = Counter(copy.kind for copy in pairs)
     numbers = ", ".join(f"{count(number)} {_KINDS[kind]}" for kind, number in kinds.most_common())
     listed_only = f"Of the first {count(len(pairs))} that are listed: " if len(copies.pairs) >= 1000 else "Of these: "
-    only = "" if copies.tells_near else " Only equal images are counted, because others of this set are too similar."
+    only = (
+        ""
+        if copies.tells_near
+        else " Only copies with equal pixels are counted: in this set, others can't be told from similar images."
+    )
     return f"{listed_only}{numbers}.{only}"
 
 

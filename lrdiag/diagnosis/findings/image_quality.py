@@ -56,7 +56,7 @@ def damaged_images(evidence: Evidence, threshold: float) -> Answer:
         evidence,
         "damaged",
         threshold,
-        "noise, or of one colour from a straight edge on",
+        "damaged: noise, or of one colour from a straight edge on",
         "Neighbouring pixels differ as in noise, or a part of 30\u00a0% or more at one side has one colour, in "
         "contrast to the other images of the set.",
         "Look at the files: often they were not downloaded or decoded completely. Remove them, or load them again.",
@@ -113,7 +113,7 @@ def bordered_images(evidence: Evidence, threshold: float) -> Answer:
         evidence,
         "bordered",
         threshold,
-        "with a border of one colour",
+        "framed by a border of one colour",
         "At two opposite sides at least, 2\u00a0% or more of the image have one colour and end with a straight edge, "
         "in contrast to the other images of the set.",
         "Cut the borders off. If images were padded to a square, pad or crop all of them alike.",

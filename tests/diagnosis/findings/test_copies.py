@@ -63,7 +63,7 @@ def test_the_leak_known_before_training_explains_the_copies() -> None:
 
 def test_what_can_not_be_told_apart_is_said() -> None:
     known = evidence(Copies(leaks(9, "exact"), 9, 0, 0, 400, correct=9, tells_near=False))
-    assert "Only equal images are counted" in found(leaked_copies(known, 0.02)).evidence
+    assert "Only copies with equal pixels are counted" in found(leaked_copies(known, 0.02)).evidence
 
 
 def test_without_copies_all_rules_pass() -> None:
