@@ -22,7 +22,7 @@ CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 def main(folder: str, out: str) -> None:
-    """Reads the test images as blue, green, red, or inverts them if they are grey, and prints the corrections."""
+    """Reads the test images as blue, green, red, or inverts them if they are grey, and prints the best correction."""
     keras.utils.set_random_seed(0)
     images, labels, names, count = read(folder)
     training = images[:count], labels[:count]
@@ -31,7 +31,7 @@ def main(folder: str, out: str) -> None:
     x_test = images[count:]
     x_test = x_test[..., ::-1] if x_test.shape[-1] == 3 else 1 - x_test
     report = lrdiag.diagnose(model, x_test, labels[count:], class_names=names, history=history, train_data=training)
-    for each in (report.diagnosis.data.corrections or ())[:3]:
+    for each in (report.diagnosis.data.corrections or ())[:1]:
         print(f"{each.name}: accuracy {each.before:.1%} before, {each.after:.1%} after")
     print(f"{report}, page {report.save(out)}")
 

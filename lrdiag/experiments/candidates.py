@@ -15,7 +15,7 @@ from lrdiag.experiments.places import place_of, place_of_pattern
 from lrdiag.experiments.scale import Scale
 from lrdiag.images.colours import FEWEST_PIXELS, Colours, find_colours
 from lrdiag.images.marks import RARE, Marks, find_marks
-from lrdiag.images.overlays import fine, ranges, residuals
+from lrdiag.images.overlays import extremes, fine, ranges, residuals
 
 STANDS_OUT = 1.5
 """How much more prominent a class must be than the next one."""
@@ -90,13 +90,14 @@ def families(sources: Sources) -> Iterator[Family]:
     for marks in find_marks(sources.pictures, sources.labels, sources.classes):
         yield MarkFamily(marks, sources)
     if sources.scale is not None:
-        means = residuals(sources.pictures, sources.labels, sources.classes)
+        order = np.argsort(sources.labels, kind="stable")
+        halves = np.sort(order[::2]), np.sort(order[1::2])  # half of each class
+        first, second = (residuals(sources.pictures[each], sources.labels[each], sources.classes) for each in halves)
         for reach in (3, 9):
-            if 2 * reach <= min(means.shape[1:3]):
-                yield PatternFamily(fine(means, reach), sources, sources.scale)
+            if 2 * reach <= min(first.shape[1:3]):
+                yield PatternFamily(fine(first, reach), fine(second, reach), sources, sources.scale)
         yield RangeFamily(*ranges(sources.pictures, sources.labels, sources.classes), sources, sources.scale)
-        for weight in (RARE, 1.0):
-            colours = find_colours(sources.pictures, sources.labels, sources.classes, weight)
+        for colours in find_colours(sources.pictures, sources.labels, sources.classes, (RARE, 1.0)):
             yield ColourFamily(colours, sources, sources.scale)
 
 
@@ -153,29 +154,31 @@ class MarkFamily:
 
 @dataclass(frozen=True)
 class PatternFamily:
-    """A fine pattern in the mean picture of a class."""
+    """A fine pattern in the mean picture of a class: in that of each half of its pictures."""
 
-    maps: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
     sources: Sources
     scale: Scale
     least: float = 0.5
 
     @property
     def prominence(self) -> np.ndarray:
-        """Root mean square of the pattern of each class, in grey levels."""
-        return np.asarray(np.sqrt((self.maps**2).mean(axis=(1, 2, 3))))
+        """Root mean square of what the patterns of both halves have in common, in grey levels."""
+        common = (self.first * self.second).mean(axis=(1, 2, 3))
+        return np.asarray(np.sqrt(np.maximum(common, 0)))
 
     def candidate(self, label: int, like: int) -> Candidate:
         """The pattern of a class, as strong as that of the class `like`."""
         prominence = self.prominence
-        pattern = self.maps[label] * (prominence[like] / max(prominence[label], 1e-6))
+        pattern = (self.first[label] + self.second[label]) / 2
+        strength = prominence[like] / max(prominence[label], FAINTEST)
         limits = _limits(self.sources.inputs)
         flat = self.sources.pictures.reshape(len(self.sources.pictures), -1)
-        likeness = flat @ self.maps[label].ravel()
+        likeness = flat @ pattern.ravel()
         shown = likeness > np.quantile(likeness[self.sources.labels != label], 1 - SHARED)
-        return Candidate(
-            place_of_pattern(self.maps[label]), label, Overlay(self.scale.pattern(pattern), 2.0, limits), shown
-        )
+        change = Overlay(self.scale.pattern(pattern * strength), 2.0, limits)
+        return Candidate(place_of_pattern(pattern), label, change, shown)
 
 
 @dataclass(frozen=True)
@@ -200,8 +203,8 @@ class RangeFamily:
         channels = list(self.scale.channels)
         scale = factor[channels]
         offset = self.scale.offset + low[channels] * self.scale.slope - self.scale.offset * scale
-        pictures = self.sources.pictures
-        shown = ((pictures.min(axis=(1, 2)) >= low) & (pictures.max(axis=(1, 2)) <= high)).all(axis=1)
+        lows, highs = extremes(self.sources.pictures)
+        shown = ((lows >= low) & (highs <= high)).all(axis=1)
         return Candidate(
             "a tint or a reduced contrast", label, Stretch(scale, offset, _limits(self.sources.inputs)), shown
         )

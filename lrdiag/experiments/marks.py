@@ -10,6 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
+from lrdiag.images.choosing import draws
+
 
 class Change(Protocol):
     """A candidate that can be put on images and removed from them."""
@@ -73,7 +75,7 @@ class Pick:
     def remove(self, images: np.ndarray, *, control: bool = False) -> np.ndarray:
         """Replaces the pixels by those of an image of another class, for the control as many pixels elsewhere."""
         has = self._has(images)
-        return np.where(_moved(has, (1, 2)) if control else has, _as_many(self.others, images), images)
+        return np.where(_moved(has) if control else has, _as_many(self.others, images), images)
 
     def _has(self, images: np.ndarray) -> np.ndarray:
         return np.asarray(((images >= self.lowest) & (images <= self.highest)).all(axis=-1, keepdims=True))
@@ -94,16 +96,21 @@ class Overlay:
     limits: tuple[float, float]
 
     def put(self, images: np.ndarray, *, control: bool = False) -> np.ndarray:
-        """Adds the pattern, for the control at another place."""
+        """Adds the pattern, for the control with its places in a random order."""
         return self._added(images, self.strength, control)
 
     def remove(self, images: np.ndarray, *, control: bool = False) -> np.ndarray:
-        """Subtracts the pattern, for the control at another place."""
+        """Subtracts the pattern, for the control with its places in a random order."""
         return self._added(images, -1.0, control)
 
     def _added(self, images: np.ndarray, strength: float, control: bool) -> np.ndarray:
-        pattern = _moved(self.pattern, (0, 1)) if control else self.pattern
+        pattern = self._shuffled() if control else self.pattern
         return within(images + np.float32(strength) * pattern, self.limits, images.dtype)
+
+    def _shuffled(self) -> np.ndarray:
+        """The pattern with its places in a random order. A shift would not change a pattern that repeats itself."""
+        flat = self.pattern.reshape(-1, self.pattern.shape[-1])
+        return np.asarray(flat[np.argsort(draws(0, np.arange(len(flat))))].reshape(self.pattern.shape))
 
 
 @dataclass(frozen=True)
@@ -134,9 +141,9 @@ def _as_many(donors: np.ndarray, images: np.ndarray) -> np.ndarray:
     return np.asarray(donors[np.arange(len(images)) % len(donors)])
 
 
-def _moved(places: np.ndarray, axes: tuple[int, int]) -> np.ndarray:
-    """The same at another place: half of the image further down and to the right."""
-    return np.roll(places, [places.shape[axis] // 2 + 1 for axis in axes], axes)
+def _moved(has: np.ndarray) -> np.ndarray:
+    """The same pixels at another place: half of the image further down and to the right."""
+    return np.roll(has, (has.shape[1] // 2, has.shape[2] // 2), (1, 2))
 
 
 def within(values: np.ndarray, limits: tuple[float, float], dtype: np.dtype) -> np.ndarray:

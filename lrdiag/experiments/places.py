@@ -7,7 +7,7 @@ import numpy as np
 from lrdiag.images.marks import Trait
 
 WHOLE = 0.6
-"""Share of the image from which on a place is the whole image."""
+"""Reach of a place in both directions, relative to the image, from which on it is the whole image."""
 CONCENTRATED = 0.8
 """Share of a pattern that its place contains."""
 MARGIN = 0.2
@@ -44,18 +44,19 @@ def place_of_pattern(pattern: np.ndarray) -> str:
     count = int(np.searchsorted(np.cumsum(strength.ravel()[order]), CONCENTRATED * strength.sum())) + 1
     mask = np.zeros(strength.size, bool)
     mask[order[:count]] = True
-    mask = mask.reshape(strength.shape)
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    filled = (np.ptp(rows) + 1) * (np.ptp(columns) + 1) / mask.size
-    return "a pattern over the whole image" if filled > WHOLE and not _surrounds(mask) else f"a pattern {_where(mask)}"
+    return f"a pattern {_where(mask.reshape(strength.shape))}"
 
 
 def _where(mask: np.ndarray) -> str:
-    if mask.mean() > WHOLE:
-        return "over the whole image"
     if _surrounds(mask):
         return "at the border"
     rows, columns = np.nonzero(mask)
+    reach = [
+        np.subtract(*np.quantile(each, (0.9, 0.1))) / size
+        for each, size in zip((rows, columns), mask.shape, strict=True)
+    ]
+    if min(reach) > WHOLE:
+        return "over the whole image"
     row = _ROWS[int(3 * (np.median(rows) + 0.5) / mask.shape[0])]
     column = _COLUMNS[int(3 * (np.median(columns) + 0.5) / mask.shape[1])]
     if not row and not column:

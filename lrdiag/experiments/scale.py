@@ -55,11 +55,8 @@ def scale_of(pictures: np.ndarray, inputs: np.ndarray) -> Scale | None:
         pictures: `uint8` of shape `(n, height, width, 1 or 3)`.
         inputs: The inputs of the same images, of shape `(n, height, width, channels)`.
     """
-    size = inputs.shape[1:3]
-    given = np.stack([_resized(each.astype(np.float32), size) for each in pictures[:FEW]]).reshape(
-        -1, pictures.shape[-1]
-    )
-    taken = inputs[:FEW].astype(np.float64).reshape(-1, inputs.shape[-1])
+    smaller = min(pictures.shape[1:3], inputs.shape[1:3])
+    given, taken = (_values(images[:FEW], smaller) for images in (pictures, inputs))
     spread = given - given.mean(axis=0), taken - taken.mean(axis=0)
     deviations = spread[0].std(axis=0), spread[1].std(axis=0)
     if min(deviations[0].min(), deviations[1].min()) == 0:
@@ -73,8 +70,18 @@ def scale_of(pictures: np.ndarray, inputs: np.ndarray) -> Scale | None:
     slope = covariance[each, channels] / deviations[0][channels] ** 2
     offset = taken.mean(axis=0) - slope * given.mean(axis=0)[channels]
     return Scale(
-        tuple(channels.tolist()), slope.astype(np.float32), offset.astype(np.float32), pictures.shape[1:3], size
+        tuple(channels.tolist()),
+        slope.astype(np.float32),
+        offset.astype(np.float32),
+        pictures.shape[1:3],
+        inputs.shape[1:3],
     )
+
+
+def _values(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The values of each channel in another size: `float64` of shape `(values, channels)`."""
+    shrunk = [_resized(each.astype(np.float32), size) for each in images]
+    return np.stack(shrunk).reshape(-1, images.shape[-1]).astype(np.float64)
 
 
 def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -215,7 +215,7 @@ def _fact(each: _Confirmed, search: _Search, source: ImageTable, classes: Sequen
 def _examples(
     search: _Search, candidate: Candidate, test: ImageTable, source: ImageTable, classes: Sequence[str]
 ) -> list[Changed]:
-    """Images that the candidate turned, and images of the class that are not recognized without it."""
+    """Images that the candidate turned, and images of the class without it, the unrecognized ones first."""
     scale = search.sources.scale
     if scale is None:
         return []
@@ -224,7 +224,7 @@ def _examples(
     removed = candidate.change.remove(search.sources.inputs.values[carriers])
     after = search.scores(np.concatenate([put, removed])).argmax(axis=1)
     turned = np.flatnonzero(after[: len(put)] == candidate.label)[:EXAMPLES]
-    lost = np.flatnonzero(after[len(put) :] != candidate.label)[:EXAMPLES]
+    lost = np.argsort(after[len(put) :] == candidate.label, kind="stable")[:EXAMPLES]
     return [
         *_changed(scale, test, search.receivers, receivers[turned], put[turned], after[turned], classes),
         *_changed(scale, source, search.sources.inputs, carriers[lost], removed[lost], after[len(put) + lost], classes),

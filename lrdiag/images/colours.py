@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,29 +32,39 @@ class Colours:
     highest: np.ndarray
 
 
-def find_colours(pictures: np.ndarray, labels: np.ndarray, classes: int, weight: float) -> Colours:
-    """Finds the colour of each class.
+def find_colours(pictures: np.ndarray, labels: np.ndarray, classes: int, weights: Sequence[float]) -> list[Colours]:
+    """Finds the colours of each class, one for each weight.
 
     Args:
         pictures: `uint8` of shape `(n, height, width, 1 or 3)`.
         labels: Integers of shape `(n,)`.
         classes: Number of classes.
-        weight: How many times as frequent as in other pictures the colour must be.
+        weights: How many times as frequent as in other pictures the colour must be.
     """
-    channels = pictures.shape[-1]
-    powers = _LEVELS ** np.arange(channels)
-    bins = _LEVELS**channels
-    having = np.zeros((classes, bins))
+    having = _having(pictures, labels, classes)
+    sizes = np.bincount(labels, minlength=classes)[:, np.newaxis]
+    own = having / np.maximum(sizes, 1)
+    others = (having.sum(axis=0) - having) / np.maximum(len(labels) - sizes, 1)
+    return [_most_different(own - weight * others, pictures.shape[-1]) for weight in weights]
+
+
+def _having(pictures: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """How many pictures of each class have each colour: `float64` of shape `(classes, colours)`."""
+    powers = _LEVELS ** np.arange(pictures.shape[-1])
+    colours = _LEVELS ** pictures.shape[-1]
+    having = np.zeros((classes, colours))
     for start in range(0, len(pictures), _PICTURES):
         part = _LEVEL[pictures[start : start + _PICTURES]] @ powers
         part = part.reshape(len(part), -1)
-        counts = np.bincount((part + bins * np.arange(len(part))[:, np.newaxis]).ravel(), minlength=bins * len(part))
-        has = counts.reshape(len(part), bins) >= FEWEST_PIXELS * part.shape[1]
-        np.add.at(having, labels[start : start + _PICTURES], has)
-    sizes = np.bincount(labels, minlength=classes)[:, np.newaxis]
-    others = (having.sum(axis=0) - having) / np.maximum(len(labels) - sizes, 1)
-    difference = having / np.maximum(sizes, 1) - weight * others
-    levels = difference.argmax(axis=1)[:, np.newaxis] // powers % _LEVELS
+        cells = part + colours * np.arange(len(part))[:, np.newaxis]
+        counts = np.bincount(cells.ravel(), minlength=colours * len(part)).reshape(len(part), colours)
+        belongs = labels[start : start + _PICTURES] == np.arange(classes)[:, np.newaxis]
+        having += belongs.astype(np.float32) @ (counts >= FEWEST_PIXELS * part.shape[1]).astype(np.float32)
+    return having
+
+
+def _most_different(difference: np.ndarray, channels: int) -> Colours:
+    levels = difference.argmax(axis=1)[:, np.newaxis] // _LEVELS ** np.arange(channels) % _LEVELS
     ends = np.append(_STARTS[1:], 256) - 1
     prominence = difference.max(axis=1).astype(np.float32)
     return Colours(prominence, _STARTS[levels].astype(np.uint8), ends[levels].astype(np.uint8))

@@ -50,7 +50,7 @@ def ranges(pictures: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.n
         `float32` of shape `(classes,)`: the largest difference between the share of the pictures of the class that go
         beyond a value, and that of the others. `float32` of shape `(classes, 2, channels)`: lowest and highest value.
     """
-    lows, highs = pictures.min(axis=(1, 2)), pictures.max(axis=(1, 2))
+    lows, highs = extremes(pictures)
     both = np.stack([lows, 255 - highs], axis=1)  # (n, 2, channels): distance from black and from white
     distance = np.zeros(classes, np.float32)
     bounds = np.zeros((classes, 2, pictures.shape[-1]), np.float32)
@@ -66,6 +66,12 @@ def ranges(pictures: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.n
             bounds[label, 0] = np.quantile(lows[own], EDGE, axis=0)
             bounds[label, 1] = np.quantile(highs[own], 1 - EDGE, axis=0)
     return distance, bounds
+
+
+def extremes(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the lowest and the highest value of each channel, both `uint8` of shape `(n, channels)`."""
+    flat = [np.ascontiguousarray(pictures[..., each]).reshape(len(pictures), -1) for each in range(pictures.shape[-1])]
+    return np.stack([each.min(axis=1) for each in flat], axis=1), np.stack([each.max(axis=1) for each in flat], axis=1)
 
 
 def _inward(own: np.ndarray, others: np.ndarray) -> float:

@@ -46,6 +46,7 @@ def _statistics(pictures: np.ndarray) -> ImageStatistics:
     flat = pictures.reshape(count, -1)
     steps = _steps(levels)
     sharpness = _sharpness(*steps)
+    margins, sides = _margins(levels)
     return ImageStatistics(
         brightness=means.mean(axis=1),
         contrast=_moments(levels.reshape(count, -1))[1],
@@ -55,7 +56,8 @@ def _statistics(pictures: np.ndarray) -> ImageStatistics:
         sharpness=sharpness,
         fineness=sharpness / np.maximum(_half_sharpness(levels), 1),
         repeats=_repeats(levels, *steps),
-        margins=_margins(levels),
+        margins=margins,
+        sides=sides,
         channels=means,
         deviations=deviations,
     )
@@ -117,15 +119,17 @@ def _repeats(levels: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.nda
     return np.asarray(np.mean(shares, axis=0), np.float32)
 
 
-def _margins(levels: np.ndarray) -> np.ndarray:
-    count = len(levels)
-    found = np.zeros((count, 4), np.float32)
+def _margins(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How much of each side has one colour, and the values of the outermost lines: `float32` of shape `(n, 4)`."""
+    margins, sides = np.zeros((len(levels), 4), np.float32), np.zeros((len(levels), 4), np.float32)
     for axis, places in ((2, (0, 1)), (1, (2, 3))):
         low, high = levels.min(axis=axis).astype(np.int16), levels.max(axis=axis).astype(np.int16)
         lines = levels if axis == 2 else levels.transpose(0, 2, 1)
         for place, step in zip(places, (1, -1), strict=True):
-            found[:, place] = _margin(low[:, ::step], high[:, ::step], lines[:, ::step])
-    return found
+            margins[:, place] = _margin(low[:, ::step], high[:, ::step], lines[:, ::step])
+            first = 0 if step == 1 else -1
+            sides[:, place] = np.where(high[:, first] - low[:, first] <= _ALIKE, low[:, first], -1)
+    return margins, sides
 
 
 def _margin(low: np.ndarray, high: np.ndarray, lines: np.ndarray) -> np.ndarray:

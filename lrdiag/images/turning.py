@@ -27,7 +27,7 @@ _NEIGHBOURS = 5
 _MOSTLY, _USUALLY = 0.5, 0.75
 """Share of turned images of a class that look like another one, and share of the others that look like their own."""
 _FEWEST = 10
-_PENALTY = 0.1  # of ridge regression, relative to the variance
+_PENALTY = 1.0  # of ridge regression, relative to the variance
 
 
 class Exchange(NamedTuple):
@@ -75,28 +75,40 @@ def exchanged(pictures: np.ndarray, labels: np.ndarray, turn: Turn) -> list[Exch
     return sorted(found, key=lambda each: -each.share)
 
 
-def has_direction(pictures: np.ndarray, turn: Turn) -> float:
-    """Returns how well a linear rule tells images from turned ones: the share that it gets right, 0.5 by chance.
+def has_direction(pictures: np.ndarray, turn: Turn) -> tuple[float, int]:
+    """Returns how well a linear rule tells images from turned ones.
 
-    The rule is fitted on one half of the images and measured on the other.
+    The rule is fitted on one half of the images and measured on the other, and the other way round.
 
     Args:
         pictures: `uint8` of shape `(n, height, width, 1 or 3)`.
         turn: Turns pictures.
+
+    Returns:
+        The share of the images that it gets right, 0.5 by chance, and the number of images.
     """
-    small = _small(pictures[sample(1, len(pictures), _MOST)])
+    few = pictures[sample(1, len(pictures), _MOST)]
+    small = _scaled(few).astype(np.float32) - few.mean(axis=(0, 1, 2), dtype=np.float32)
+    small /= np.maximum(small.std(axis=(1, 2, 3), keepdims=True), 1e-6)
     difference = (small - turn(small)).reshape(len(small), -1)
-    first, second = difference[::2], difference[1::2]
-    variance = first.T @ first
-    weights = np.linalg.solve(
-        variance + _PENALTY * np.trace(variance) / len(variance) * np.eye(len(variance)), first.sum(axis=0)
-    )
-    return float((second @ weights > 0).mean())
+    halves = difference[::2], difference[1::2]
+    right = sum(int((halves[1 - place] @ _rule(half) > 0).sum()) for place, half in enumerate(halves))
+    return right / len(few), len(few)
+
+
+def _rule(differences: np.ndarray) -> np.ndarray:
+    """The weights of ridge regression that make all differences positive."""
+    products = differences.T @ differences
+    penalty = _PENALTY * np.trace(products) / len(products)
+    return np.asarray(np.linalg.solve(products + penalty * np.eye(len(products)), differences.sum(axis=0)))
+
+
+def _scaled(pictures: np.ndarray) -> np.ndarray:
+    return resized(pictures, min(_SIDE, *pictures.shape[1:3]))
 
 
 def _small(pictures: np.ndarray) -> np.ndarray:
-    side = min(_SIDE, *pictures.shape[1:3])
-    values = grey(resized(pictures, side))
+    values = grey(_scaled(pictures))
     values = values - values.mean(axis=(1, 2), keepdims=True)
     return np.asarray(values / np.maximum(values.std(axis=(1, 2), keepdims=True), 1e-6), np.float32)
 

@@ -9,6 +9,7 @@ from lrdiag.images.turning import TURNS
 
 _ALIKE, _CLEARLY = 0.3, 0.1  # correlation of an augmented image with the turned one, and how far above the other
 
+
 def likeness(changed: np.ndarray, plain: np.ndarray) -> float:
     """Returns the correlation of augmented images with the images themselves, averaged.
 

@@ -237,6 +237,7 @@ class ImageSet:
             Empty if training draws its batches at random.
         weighted: Whether training weights classes or images.
         draw_seconds: Seconds to draw each of the first batches; empty for arrays.
+        split: Whether `fit` validates on images that were split off these, and not on those that are evaluated.
     """
 
     source: str
@@ -251,6 +252,7 @@ class ImageSet:
     classes_in_batches: tuple[int, ...] = ()
     weighted: bool = False
     draw_seconds: tuple[float, ...] = ()
+    split: bool = False
 
     def __str__(self) -> str:
         return f"{self.source}, {'' if self.is_complete else 'the first '}{plural(self.looked_at, 'image')}"

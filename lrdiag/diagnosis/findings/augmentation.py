@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import MOST_EXHIBITS, Answer, Found, NotChecked, Passed, Shown
@@ -17,6 +18,8 @@ TURNED = 0.05
 DIRECTED, CERTAIN = 0.58, 5.0
 """Share of the images that a linear rule can tell from turned ones if images have a direction; it is 0.5 by chance. And
 the standard deviations by which it must be above that."""
+FORGOTTEN = 0.1
+"""Share that the moving averages of batch normalization still have, after the last epoch, of what they were before."""
 _SHOWN = MOST_EXHIBITS // 4  # images of each class
 
 
@@ -28,6 +31,12 @@ class _Applied:
     share: float
     exchanges: list[Exchange]
     direction: float
+    images: int
+
+    @property
+    def has_direction(self) -> bool:
+        """Whether images can be told from turned ones, beyond chance."""
+        return self.direction > max(DIRECTED, 0.5 + CERTAIN * 0.5 / sqrt(self.images))
 
 
 def destructive_augmentation(evidence: Evidence, threshold: float) -> Answer:
@@ -48,17 +57,16 @@ def destructive_augmentation(evidence: Evidence, threshold: float) -> Answer:
             name,
             turned.shares[name],
             exchanged(pictures, images.labels, TURNS[name]),
-            has_direction(pictures, TURNS[name]),
+            *has_direction(pictures, TURNS[name]),
         )
         for name in names
     ]
     worst = max(applied, key=lambda each: len(each.exchanges), default=None)
     if worst is not None and worst.exchanges:
         return _exchanging(evidence, images, worst)
-    limit = DIRECTED if len(images) < 2 else max(DIRECTED, 0.5 + CERTAIN * (0.5 / len(images)) ** 0.5)
-    directed = [each for each in applied if each.direction > limit]
+    directed = [each for each in applied if each.has_direction]
     if directed:
-        return _turning(evidence, images, max(directed, key=lambda each: each.share), limit)
+        return _turning(evidence, images, max(directed, key=lambda each: each.share))
     return Passed(threshold=threshold)
 
 
@@ -66,9 +74,8 @@ def _unlike_plain_images(evidence: Evidence, threshold: float) -> Found | None:
     """The finding that plain training images are recognized less often than augmented ones."""
     training, sample = evidence.training, evidence.train_sample
     accuracies = [each.accuracy for each in training.epochs if each.accuracy is not None] if training else []
-    layers = evidence.layers
-    if not accuracies or sample is None or layers is None or any(layer.momentum is not None for layer in layers):
-        return None  # batch normalization may be the reason
+    if not accuracies or sample is None or _may_lag(evidence):
+        return None
     gap = accuracies[-1] - sample.accuracy
     if gap <= threshold or accuracies[-1] <= sample.accuracy_high:
         return None
@@ -83,6 +90,14 @@ def _unlike_plain_images(evidence: Evidence, threshold: float) -> Found | None:
         threshold,
         why="The model learns the augmented images, and is used on plain ones.",
     )
+
+
+def _may_lag(evidence: Evidence) -> bool:
+    """Whether moving averages of batch normalization may be the reason that a model is worse in inference mode."""
+    if evidence.layers is None or not evidence.epochs:
+        return True
+    updates = evidence.epochs[-1].updates
+    return any(layer.momentum is not None and layer.momentum**updates > FORGOTTEN for layer in evidence.layers)
 
 
 _LESS = (
@@ -108,7 +123,7 @@ def _exchanging(evidence: Evidence, images: ImageTable, applied: _Applied) -> Fo
     )
 
 
-def _turning(evidence: Evidence, images: ImageTable, applied: _Applied, limit: float) -> Found:
+def _turning(evidence: Evidence, images: ImageTable, applied: _Applied) -> Found:
     return Found(
         f"Training images are {applied.name}, and test images are not.",
         f"{_turned_by(evidence, applied)} Test images have a direction: a linear rule tells "
@@ -116,7 +131,7 @@ def _turning(evidence: Evidence, images: ImageTable, applied: _Applied, limit: f
         "Turn and flip training images only as images that the model will be used on may be turned: "
         '`keras.layers.RandomFlip("horizontal")`, `keras.layers.RandomRotation(0.05)`.',
         applied.direction,
-        limit,
+        DIRECTED,
         why="The model spends its capacity on images that do not occur, and can't tell classes by their direction.",
         severity="note",
         exhibits=_exhibits(images, applied, (), []),

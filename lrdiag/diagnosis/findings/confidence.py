@@ -19,6 +19,8 @@ from lrdiag.record.facts import Mistake
 
 BY_CHANCE = 0.01
 """Probability that a model whose confidence is right has such a calibration error by chance."""
+NOTED = 0.05
+"""A calibration error that is more than this beyond chance is a note. Many networks are mildly overconfident."""
 _CONFIDENT = 0.9
 _CLOSE = 1e-3  # of the sum of the probabilities of an image to 1
 
@@ -54,7 +56,7 @@ def _calibration(evidence: Evidence, threshold: float, *, is_over: bool) -> Answ
         return measured
     if (measured.gap > 0) != is_over:
         return Passed(0.0, threshold)
-    if measured.excess <= threshold / 2 or not measured.is_clear:
+    if measured.excess <= min(NOTED, threshold) or not measured.is_clear:
         return Passed(measured.excess, threshold)
     word = "overconfident" if is_over else "underconfident"
     return Found(

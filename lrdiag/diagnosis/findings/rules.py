@@ -80,10 +80,6 @@ _SETS = (
     "little-data", "large-batches",
 )  # fmt: skip
 """What is wrong with the training set as a whole, or beside the validation set."""
-_QUALITY = (
-    "blank-images", "damaged-images", "dark-or-bright-images", "enlarged-images", "blurred-images", "bordered-images",
-)  # fmt: skip
-"""Images that are hard to recognise."""
 _STRUCTURE = (
     "hidden-activation", "bottleneck", "lost-resolution", "frozen-layers", "disconnected-weights", "strong-dropout",
     "strong-regularization",
@@ -107,7 +103,9 @@ _MEANINGLESS = ("input-mismatch", "correctable-inputs", "class-order", "wrong-la
 _NOISE = ("training-label-errors", "label-noise")
 _USELESS = ("class-order", "wrong-labels", "not-learning", "not-finite", "collapsed-predictions", "at-chance")
 """Findings after which the predicted classes have no meaning."""
-_OF_CLASSES = (*_UNFIT, *_SETS, *_START, *_SIGNAL, *_RATE, *_USELESS, "correctable-inputs", "sorted-validation")
+_OF_CLASSES = (
+    *_UNFIT, *_SETS, *_START, *_SIGNAL, *_RATE, *_USELESS, "correctable-inputs", "sorted-validation", "shortcut",
+)  # fmt: skip
 """Findings that explain that a class is predicted badly."""
 
 _WIRING: tuple[Need, ...] = ("compiled", "layers", "scores")
@@ -336,9 +334,15 @@ RULES: tuple[Rule, ...] = (
         explained_by=(*_UNFIT, *_BROKEN, *_MEANINGLESS, "same-class-twice"), threshold=0.05,
     ),
     Rule(
+        "shortcut", "error", "misclassified", shortcuts.shortcut, needs=("evaluation", "shortcuts"),
+        explained_by=(*_UNFIT, *_BROKEN, *_MEANINGLESS),
+    ),
+    Rule(
         "test-label-errors", "warning", "misclassified", label_suspects.test_label_errors,
         needs=("evaluation", "suspects", "test_images"),
-        explained_by=(*_UNFIT, *_BROKEN, *_MEANINGLESS, "no-class", "same-class-twice", "contradicting-annotators"),
+        explained_by=(
+            *_UNFIT, *_BROKEN, *_MEANINGLESS, "no-class", "same-class-twice", "contradicting-annotators", "shortcut",
+        ),
         threshold=0.002,
     ),
     Rule(
@@ -366,10 +370,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "at-chance", "error", "confusion", predictions.at_chance, needs=("evaluation",),
         explained_by=(*_NAMED, *_BROKEN, *_USELESS[:5]),
-    ),
-    Rule(
-        "shortcut", "error", "misclassified", shortcuts.shortcut, needs=("evaluation", "shortcuts"),
-        explained_by=_USELESS,
     ),
     Rule("regression", "warning", "comparison", comparison.regression, needs=("comparison",)),
     Rule(
@@ -406,11 +406,11 @@ RULES: tuple[Rule, ...] = (
             *_NAMED, *_BROKEN, *_USELESS, "metric-mismatch", *_NOISE, "sorted-validation", "overfitting",
             "past-best-epoch",
         ),
-        threshold=0.10,
+        threshold=0.15,
     ),
     Rule(
         "underconfident", "warning", "confidence", confidence.underconfident, needs=("evaluation", "predictions"),
-        explained_by=(*_NAMED, *_BROKEN, *_USELESS, *_NOISE), threshold=0.10,
+        explained_by=(*_NAMED, *_BROKEN, *_USELESS, *_NOISE), threshold=0.15,
     ),
     Rule(
         "one-threshold", "warning", "confidence", confidence.one_threshold, needs=("evaluation", "predictions"),
@@ -422,8 +422,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "weak-slice", "warning", "misclassified", slices.weak_slice, needs=("evaluation", "slices"),
-        explained_by=(*_USELESS, "input-mismatch", "correctable-inputs", "shifted-test-set", *_QUALITY, "shortcut"),
-        threshold=0.15,
+        explained_by=(*_USELESS, "input-mismatch", "correctable-inputs", "shifted-test-set"), threshold=0.15,
     ),
     Rule(
         "weak-class", "warning", "classes", classes.weak_class, needs=("evaluation",),

@@ -6,6 +6,7 @@ from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import MOST_EXHIBITS, Answer, Found, Passed, Shown
 from lrdiag.formats import percent, plural, short
 from lrdiag.record.data_facts import Shortcut
+from lrdiag.record.facts import Severity
 
 DECIDES = 0.5
 """Share of images that turn, or loss of recall, from which on a shortcut decides the prediction. Below, it is one of
@@ -21,8 +22,8 @@ def shortcut(evidence: Evidence) -> Answer:
         return Passed()
     first, *others = sorted(shortcuts, key=lambda each: -effect_of(each))
     name = short(evidence.facts.dataset.classes[first.label])
-    decides = effect_of(first) >= DECIDES
-    title = f"{first.name} {_role(effect_of(first))}."
+    role, severity = _role(effect_of(first))
+    title = f"{first.name} {role}."
     more = f" The same is true of {', '.join(each.name for each in others)}." if others else ""
     return Found(
         title[0].upper() + title[1:],
@@ -32,15 +33,18 @@ def shortcut(evidence: Evidence) -> Answer:
         effect_of(first),
         why=f"The model need not recognize {name} if this is enough. It fails on images of {name} that don't have it, "
         "and no test set that has it too shows that.",
-        severity=None if decides else "warning",
+        severity=severity,
         exhibits=_exhibits(evidence, [first, *others]),
     )
 
 
-def _role(effect: float) -> str:
+def _role(effect: float) -> tuple[str, Severity]:
+    """What a shortcut does, and how severe that is."""
     if effect >= DECIDES:
-        return "decides the prediction"
-    return "influences the prediction" if effect >= INFLUENCES else "tells the class, but the model hardly uses it"
+        return "decides the prediction", "error"
+    if effect >= INFLUENCES:
+        return "influences the prediction", "warning"
+    return "tells the class, but the model hardly uses it", "note"
 
 
 def effect_of(each: Shortcut) -> float:

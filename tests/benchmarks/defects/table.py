@@ -112,10 +112,12 @@ _SHIFT = (
             {"cifar-vgg": (1,), "digits": (1,)}),
 )
 
+# Digits are recognized without a patch or text, so that the network does not learn them.
+OTHER_DATA = {"patch": "grey", "frame": "digits28", "watermark": "digits28", "tint": "five", "text": "grey"}
 _SHORTCUTS = (
     *(
         planted("shortcuts", f"{name}-in-both-sets", marks.marked(mark, test_too=True), "shortcut",
-                {"cifar-small": strengths} | ({} if name == "tint" else {"digits28": strengths[:1]}))
+                {"cifar-small": strengths} | {OTHER_DATA[name]: strengths[:1]})
         for name, (mark, strengths) in marks.MARKS.items()
     ),
     *(
