@@ -18,6 +18,8 @@ FEWEST = 100
 """Fewest validation images that show that labels are mixed up."""
 CERTAIN = 0.001
 """Probability that the best renaming of the classes gains so much by chance."""
+CONTRADICTED = 0.01
+"""Probability that correct labels of a set are contradicted so much by chance."""
 LEARNT = 0.5
 """How much of the gain of a renaming the accuracy on training images must confirm."""
 CHANCE = 3.0
@@ -204,6 +206,8 @@ def label_noise(evidence: Evidence, threshold: float) -> Answer:
 
     Both accuracies are measured in inference mode, so that neither dropout nor augmentation by the model matters.
     """
+    if any(each.part == "train" and each.p_value < CONTRADICTED for each in evidence.data.noise or []):
+        return NotChecked("training-label-errors names the images with wrong labels")
     test, sample = evidence.facts.test, given(evidence.train_sample)
     expected, _ = chance(np.asarray(evidence.facts.confusion))
     if test.accuracy <= expected:

@@ -9,14 +9,12 @@ import numpy as np
 from lrdiag.diagnosis.class_pairs import certain
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import MOST_EXHIBITS, MOST_IMAGES, Answer, Found, NotChecked, Passed, Shown
-from lrdiag.diagnosis.findings.label_errors import may_be_augmented
+from lrdiag.diagnosis.findings.label_errors import CONTRADICTED, may_be_augmented
 from lrdiag.diagnosis.labels import MOST_SUSPECTS
 from lrdiag.formats import count, percent, plural, probability, short
 from lrdiag.record.data_facts import ImageRef, LabelNoise, MixedClasses, Suspect
 from lrdiag.record.image_table import Part
 
-CERTAIN = 0.01
-"""Probability that correct labels are contradicted so much by chance."""
 FEWEST_FOREIGN = 3
 """Fewest images of no class."""
 _WORDS: dict[Part, str] = {"test": "test", "train": "training"}
@@ -40,7 +38,7 @@ def _label_errors(evidence: Evidence, part: Part, threshold: float, why: str) ->
         return NotChecked(f"the labels of the {_WORDS[part]} images were not examined")
     if noise.low <= threshold:
         return Passed(noise.share, threshold)
-    if noise.p_value >= CERTAIN:
+    if noise.p_value >= CONTRADICTED:
         return NotChecked("chance may explain the contradictions", noise.share, threshold)
     suspects = [each for each in given(evidence.suspects) if each.image.part == part]
     size = given(evidence.images(part)).size

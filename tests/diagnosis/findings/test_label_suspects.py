@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.diagnoses import balanced, facts_of
+from fixtures.diagnoses import balanced, facts_of, sample
 from fixtures.image_sets import answer, found, image_set
 from fixtures.image_tables import table_of
 
@@ -72,6 +72,14 @@ class TestLabelErrors:
         problem = found("training-label-errors", dataclasses.replace(from_dataset, inspection=arrays))
         assert (problem.title, problem.severity) == ("About 20.0 % of the training labels are wrong.", None)
         assert (problem.images, problem.exhibits[0].caption) == ((), "given 7")
+
+    def test_label_noise_says_it_only_if_the_labels_do_not(self) -> None:
+        noise = dataclasses.replace(NOISE, part="train")
+        known = evidence(noise=[noise])
+        known = dataclasses.replace(known, evaluation=dataclasses.replace(known.facts, train_sample=sample(300, 1000)))
+        assert isinstance(answer("label-noise", known), NotChecked)
+        unknown = dataclasses.replace(known, evaluation=dataclasses.replace(known.facts, data=DataFacts()))
+        assert found("label-noise", unknown).value > 0.5
 
     def test_chance_and_small_shares_pass(self) -> None:
         few = dataclasses.replace(NOISE, low=0.001)
