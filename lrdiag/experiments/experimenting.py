@@ -30,6 +30,8 @@ def experiment(scores: Scores, test: ImageTable, training: ImageTable | None, cl
     reasons: dict[str, str] = {}
     corrected = attempted("corrections", lambda: try_corrections(scores, test, training), reasons)
     searched = attempted("shortcuts", lambda: find_shortcuts(scores, test, training, classes), reasons)
+    if searched is None:
+        reasons.setdefault("shortcuts", "the inputs are not images, or fewer than two classes have 10 of them")
     corrections, changed = corrected or (None, {})
     shortcuts, marked = searched or (None, {})
     return Experiments(corrections, shortcuts, {**changed, **marked}, reasons)

@@ -25,12 +25,10 @@ from lrdiag.record.image_table import ImageTable
 
 EFFECT = 0.25
 """By how much a shortcut changes predictions more than the candidates of other classes do, at least."""
-ALONE = 4.0
-"""How much more prominent a class must be than the next one if its images may show something that changes nothing."""
 SMALL_EFFECT = 0.05
 """The same if all images of the class show it and no others."""
-UNMISTAKABLE = 0.9
-"""Clarity of something that nearly all images of the class show and no others, even if it changes no prediction."""
+UNMISTAKABLE, ALONE = 0.9, 4.0
+"""Clarity, and prominence relative to the next class, from which on something is reported if it changes nothing."""
 RIVALS = 3
 """Candidates of other classes that a candidate is compared with."""
 CLEAR = 0.5
@@ -90,7 +88,7 @@ def find_shortcuts(
     test: ImageTable,
     training: ImageTable | None,
     classes: Sequence[str],
-) -> tuple[list[Shortcut], dict[str, list[Changed]]]:
+) -> tuple[list[Shortcut], dict[str, list[Changed]]] | None:
     """Searches for shortcuts.
 
     Args:
@@ -100,12 +98,13 @@ def find_shortcuts(
         classes: Name of each class.
 
     Returns:
-        The confirmed shortcuts, strongest first, and images before and after, by their names.
+        The confirmed shortcuts, strongest first, and images before and after, by their names. `None` if the inputs are
+        not images, or if there are fewer than two classes with `FEWEST` images.
     """
     source = test if training is None or training.inputs is None else training
     search = _prepare(scores, test, source, len(classes))
-    if search is None:
-        return [], {}
+    if search is None or len(search.sources.present) < 2:
+        return None
     confirmed: dict[int, _Confirmed] = {}
     for family in families(search.sources):
         confirmed.update(_confirm(search, family, confirmed))
@@ -180,10 +179,10 @@ def _confirm(search: _Search, family: Family, known: Container[int]) -> dict[int
 def _tried(search: _Search, family: Family, candidate: Candidate, rivals: list[int]) -> _Confirmed | None:
     """Compares the effect of a candidate with those of its rivals. The strength is 0 if it does not exceed them."""
     effect = search.effect(candidate)
-    # The clearer it is that the images of a class have something of their own, the less it must change.
-    least = max(SMALL_EFFECT, EFFECT * (1 - max(search.clarity(candidate), 0.0)))
     if effect is None:
         return None
+    # The clearer it is that the images of a class have something of their own, the less it must change.
+    least = max(SMALL_EFFECT, EFFECT * (1 - max(search.clarity(candidate), 0.0)))
     if max(effect.certain_turn, effect.certain_loss) < least:
         return _Confirmed(candidate, effect, effect.turned_by_control / effect.images, 0.0)
     usual = [search.effect(family.candidate(rival, candidate.label)) for rival in rivals]
@@ -191,7 +190,8 @@ def _tried(search: _Search, family: Family, candidate: Candidate, rivals: list[i
     turn = effect.certain_turn - max([each.turn for each in measured], default=0.0)
     loss = effect.certain_loss - max([each.loss for each in measured], default=0.0)
     shares = [each.turned / each.images for each in measured] or [effect.turned_by_control / effect.images]
-    return _Confirmed(candidate, effect, float(np.median(shares)), max(turn, loss) if max(turn, loss) >= least else 0.0)
+    strength = max(turn, loss)
+    return _Confirmed(candidate, effect, float(np.median(shares)), strength if strength >= least else 0.0)
 
 
 def _fact(each: _Confirmed, search: _Search, source: ImageTable, classes: Sequence[str]) -> Shortcut:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fixtures.image_tables import table_of as table_without_inputs
 
+from lrdiag.experiments.experimenting import experiment
 from lrdiag.experiments.shortcuts import find_shortcuts
 from lrdiag.record.arrays import Predictions
 from lrdiag.record.data_facts import Shortcut
@@ -76,7 +77,9 @@ def search(
         table_of("train", *training, scores, as_inputs(training[0])),
         table_of("test", *test, scores, as_inputs(test[0])),
     )
-    return find_shortcuts(scores, tables[1], None if alone else tables[0], NAMES[:classes])
+    searched = find_shortcuts(scores, tables[1], None if alone else tables[0], NAMES[:classes])
+    assert searched is not None
+    return searched
 
 
 def table_of(part: Part, images: Images, labels: np.ndarray, scores: Scores, inputs: Images) -> ImageTable:
@@ -219,5 +222,14 @@ def test_the_model_gets_batches_of_one_size() -> None:
     images, labels = pictures(40, CLASSES, 0)
     images[labels == MARKED] = patched(images[labels == MARKED])
     table = table_of("test", images, labels, lazy(sees_patch), images)
-    assert find_shortcuts(scores, table, None, NAMES)[0]
+    assert find_shortcuts(scores, table, None, NAMES)
     assert sizes == {256}
+
+
+def test_a_single_class_or_inputs_that_are_not_images_cannot_be_searched() -> None:
+    images, labels = pictures(10, CLASSES, 0)
+    single = table_of("test", images[labels == 0], labels[labels == 0], heights, images[labels == 0])
+    assert find_shortcuts(heights, single, None, NAMES) is None
+    table = table_of("test", images, labels, heights, images)
+    assert find_shortcuts(heights, dataclasses.replace(table, inputs=np.zeros((50, 3))), None, NAMES) is None
+    assert "fewer than two classes" in experiment(heights, single, None, NAMES).reasons["shortcuts"]
