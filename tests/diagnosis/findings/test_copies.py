@@ -41,6 +41,13 @@ def test_few_leaked_copies_are_a_note_and_many_an_error(number: int, severity: s
     assert found(leaked_copies(known, 0.02)).severity == severity
 
 
+@pytest.mark.parametrize(("correct", "severity"), [(6, "note"), (2, "warning")])
+def test_similar_photographs_are_a_note_unless_they_change_the_accuracy(correct: int, severity: str) -> None:
+    """80 % of all images are classified correctly."""
+    known = evidence(Copies(leaks(8, "scaled"), 8, 0, 0, 400, correct=correct))
+    assert found(leaked_copies(known, 0.02)).severity == severity
+
+
 def test_leaked_copies_are_shown_beside_their_originals() -> None:
     pairs = [*leaks(19), Copy(ImageRef("test", 40), ImageRef("train", 7), "scaled", same_label=False)]
     answer = found(leaked_copies(evidence(Copies(pairs, 20, 0, 0, 400, correct=18), complete=False), 0.02))
