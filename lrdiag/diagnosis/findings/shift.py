@@ -41,10 +41,14 @@ def correctable_inputs(evidence: Evidence, threshold: float) -> Answer:
         best.gain,
         threshold,
         why="The model receives other values than in training, so this accuracy is not that of the model in use.",
-        exhibits=[
-            Shown(each.image, each.caption, (each.before, each.after)) for each in evidence.changed.get(best.name, ())
-        ],
+        exhibits=shown_changes(evidence, best),
     )
+
+
+def shown_changes(evidence: Evidence, correction: Correction) -> list[Shown]:
+    """Images before and after a correction."""
+    changed = evidence.changed.get(correction.name, ())
+    return [Shown(each.image, each.caption, (each.before, each.after)) for each in changed]
 
 
 def _works(evidence: Evidence) -> float:

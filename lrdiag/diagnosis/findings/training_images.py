@@ -6,7 +6,7 @@ from math import isfinite, sqrt
 
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed
-from lrdiag.diagnosis.findings.shift import best_correction, measured
+from lrdiag.diagnosis.findings.shift import best_correction, measured, shown_changes
 from lrdiag.formats import count, percent, plural
 from lrdiag.record.data_facts import LIKE_TRAINING, Correction
 from lrdiag.record.observed import MOST_NOT_FINITE, ImageSet, Values
@@ -120,7 +120,7 @@ def input_mismatch(evidence: Evidence, threshold: float) -> Answer:
     if not certain and evidence.corrections is not None and best is None:
         return Passed(shift, threshold)  # the difference does no harm, as that of an augmentation
     return Found(
-        _difference(ours, theirs, threshold),
+        _difference(ours, theirs, threshold) if best is None else _corrected(ours, theirs, threshold, best),
         f"Training images have values {_range(ours)} with a mean of {ours.mean:.3g} and a standard deviation of "
         f"{ours.deviation:.3g}, validation images {_range(theirs)} with {theirs.mean:.3g} and {theirs.deviation:.3g}."
         f"{'' if best is None else f' {measured(best)}'}",
@@ -129,7 +129,12 @@ def input_mismatch(evidence: Evidence, threshold: float) -> Answer:
         threshold,
         why="The model receives other values than in training, so this accuracy is not that of the model in use.",
         severity="error" if certain else "warning",
+        exhibits=[] if best is None else shown_changes(evidence, best),
     )
+
+
+def _corrected(ours: Values, theirs: Values, threshold: float, best: Correction) -> str:
+    return f"{_difference(ours, theirs, threshold).removesuffix('.')}. This change corrects it: {best.name}."
 
 
 def _sizes(training: ImageSet, validation: ImageSet) -> str:
