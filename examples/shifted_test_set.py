@@ -18,9 +18,11 @@ from sklearn.datasets import load_digits
 
 import lrdiag
 
+CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
 
 def main(folder: str, out: str) -> None:
-    """Reads the test images as blue, green, red, or inverts them if they are grey, and prints the corrections."""
+    """Reads the test images as blue, green, red, or inverts them if they are grey, and prints the best correction."""
     keras.utils.set_random_seed(0)
     images, labels, names, count = read(folder)
     training = images[:count], labels[:count]
@@ -29,7 +31,7 @@ def main(folder: str, out: str) -> None:
     x_test = images[count:]
     x_test = x_test[..., ::-1] if x_test.shape[-1] == 3 else 1 - x_test
     report = lrdiag.diagnose(model, x_test, labels[count:], class_names=names, history=history, train_data=training)
-    for each in (report.diagnosis.data.corrections or ())[:3]:
+    for each in (report.diagnosis.data.corrections or ())[:1]:
         print(f"{each.name}: accuracy {each.before:.1%} before, {each.after:.1%} after")
     print(f"{report}, page {report.save(out)}")
 
@@ -40,11 +42,10 @@ def read(folder: str) -> tuple[np.ndarray, np.ndarray, list[str], int]:
         digits = load_digits()
         return digits.images[..., None] / 16, digits.target, [str(name) for name in digits.target_names], 1400
     batches = Path(folder) / "cifar-10-batches-py"
-    names = pickle.loads((batches / "batches.meta").read_bytes())["label_names"]
     parts = [pickle.loads((batches / name).read_bytes(), encoding="bytes") for name in ("data_batch_1", "test_batch")]
     pixels = np.concatenate([part[b"data"] for part in parts])[:12_000]
     labels = np.concatenate([part[b"labels"] for part in parts])[:12_000]
-    return np.float32(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)) / 255, labels, names, 10_000
+    return np.float32(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)) / 255, labels, CIFAR10, 10_000
 
 
 def train(x: np.ndarray, y: np.ndarray) -> tuple[keras.Model, keras.callbacks.History]:
@@ -55,7 +56,8 @@ def train(x: np.ndarray, y: np.ndarray) -> tuple[keras.Model, keras.callbacks.Hi
         layers += [keras.layers.BatchNormalization(momentum=0.9), keras.layers.ReLU()]
     model = keras.Sequential([*layers, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.003), loss=loss, metrics=["accuracy"])
+    rate = keras.optimizers.schedules.CosineDecay(0.003, decay_steps=5 * len(x) // 64)
+    model.compile(keras.optimizers.Adam(rate), loss=loss, metrics=["accuracy"])
     return model, model.fit(x, y, batch_size=64, epochs=5, verbose=0)
 
 

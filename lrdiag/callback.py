@@ -148,10 +148,12 @@ class ReportingCallback(RunRecorder):
         if isinstance(self._train_data, str) and self._train_data == FROM_FIT:
             kind = "arrays" if fit.y is not None else f"{type(fit.x).__name__.lstrip('_')}"
             source, is_prepared = f"the {kind} that fit received", prepares(self.model)
-            return GivenImages(source, fit.x, fit.y, fit.batch_size, fit.shuffle, fit.weighted, is_prepared)
+            given = fit.x, fit.y, fit.batch_size, fit.shuffle, fit.weighted
+            return GivenImages(source, *given, is_prepared, fit.splits)
         x, y, weights = unpacked(self._train_data)
         source = "the data of `train_data`"
-        return GivenImages(source, x, y, fit.batch_size, fit.shuffle, fit.weighted or weights is not None)
+        weighted = fit.weighted or weights is not None
+        return GivenImages(source, x, y, fit.batch_size, fit.shuffle, weighted, split=fit.splits)
 
     def _validation_images(self) -> GivenImages:
         x, y, _ = unpacked(self._reporter.data)

@@ -23,6 +23,7 @@ class FitArguments:
         shuffle: See `model.fit`.
         weighted: Whether `class_weight` or `sample_weight` was given.
         steps_per_epoch: See `model.fit`.
+        splits: Whether a part of the images was split off for validation (`validation_split`).
     """
 
     x: Any
@@ -31,6 +32,7 @@ class FitArguments:
     shuffle: bool = True
     weighted: bool = False
     steps_per_epoch: int | None = None
+    splits: bool = False
 
 
 def fit_arguments(model: keras.Model) -> FitArguments | None:
@@ -46,6 +48,7 @@ def fit_arguments(model: keras.Model) -> FitArguments | None:
                 shuffle=bool(given.get("shuffle", True)),
                 weighted=given.get("class_weight") is not None or given.get("sample_weight") is not None,
                 steps_per_epoch=given.get("steps_per_epoch"),
+                splits=bool(given.get("validation_split")),
             )
         frame = frame.f_back  # type: ignore[assignment]
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from math import sqrt
 from typing import NamedTuple
@@ -18,6 +19,8 @@ FEWEST_CONTRADICTIONS = 3
 """Fewest images of each of two classes that look like the other one."""
 FEWEST_IMAGES = 10
 """Fewest images of a class that are compared with those of another."""
+CERTAIN = 0.0001
+"""Probability that correct labels of two classes look mixed up. No model is calibrated in each pair of classes."""
 _BOTH_WAYS = 1.0
 """Least ratio in each direction. How strong it is depends on the offset of the logits, which is uncertain."""
 _UPPER = 0.9
@@ -40,10 +43,11 @@ class Scored(NamedTuple):
 
     def between(self, first: int, second: int) -> tuple[np.ndarray, np.ndarray]:
         """The margins of a class over another, and whether the label is the first, of images that look like either."""
-        others = np.delete(self.logits, (first, second), axis=1).max(axis=1)
-        scores = self.logits[:, [first, second]]
-        among = np.isin(self.labels, (first, second)) & (np.logaddexp(*scores.T) > others)
-        return scores[among, 0] - scores[among, 1], self.labels[among] == first
+        labelled = np.flatnonzero((self.labels == first) | (self.labels == second))
+        logits, is_first = self.logits[labelled], self.labels[labelled] == first
+        scores = logits[:, [first, second]]
+        among = np.logaddexp(*scores.T) > np.delete(logits, (first, second), axis=1).max(axis=1)
+        return scores[among, 0] - scores[among, 1], is_first[among]
 
 
 def mixed_classes(noise: LabelNoise, images: Scored, reference: Scored | None = None) -> list[MixedClasses]:
@@ -86,6 +90,11 @@ def mixed_classes(noise: LabelNoise, images: Scored, reference: Scored | None = 
         p_value = min(1.0, number * one_sided(ratio / excess))
         mixed.append(MixedClasses(noise.part, first, second, count, share, p_value))
     return sorted(mixed, key=lambda each: each.p_value)
+
+
+def certain(mixed: Sequence[MixedClasses]) -> list[MixedClasses]:
+    """The pairs that are mixed up beyond chance. If most labels are exchanged, the classes have another order."""
+    return [each for each in mixed if each.p_value < CERTAIN and each.share < 0.5]
 
 
 def _contradicting(images: Scored) -> list[tuple[int, int]]:
@@ -145,46 +154,69 @@ def same_classes(
             did not learn these labels.
         opinion_labels: `int64` of shape `(m,)`.
     """
-    classes = scores.shape[1]
-    enough = [each for each in range(classes) if (labels == each).sum() >= FEWEST_IMAGES]
+    enough = [each for each in range(scores.shape[1]) if (labels == each).sum() >= FEWEST_IMAGES]
     if len(enough) < FEWEST_CLASSES:
         return []
-    by_model: dict[tuple[int, int], tuple[float, float]] = {}
-    by_pictures: dict[tuple[int, int], tuple[float, float]] = {}
-    for pair in combinations(enough, 2):
-        by_model[pair] = _auc(scores, labels, *pair)
-        by_pictures[pair] = _auc(opinions, opinion_labels, *pair)
-    usual, usual_pictures = (_hard([auc for auc, _ in each.values()]) for each in (by_model, by_pictures))
+    by_model = _aucs(scores, labels, enough)
+    usual = _hard(by_model)
+    candidates = [pair for pair, auc in by_model.items() if _is_chance(*auc, usual)]
+    if not candidates:
+        return []
+    by_pictures = _aucs(opinions, opinion_labels, enough)
+    usual_of_pictures = _hard(by_pictures)
     return [
-        SameClasses(
-            *pair, int(np.isin(labels, pair).sum()), auc, auc - Z * deviation, auc + Z * deviation,
-            by_pictures[pair][0], usual,
-        )
-        for pair, (auc, deviation) in by_model.items()
-        if _is_chance(auc, deviation, usual) and _is_chance(*by_pictures[pair], usual_pictures)
-    ]  # fmt: skip
+        _same(pair, labels, by_model[pair], by_pictures[pair], usual)
+        for pair in candidates
+        if _is_chance(*by_pictures[pair], usual_of_pictures)
+    ]
 
 
-def _hard(aucs: list[float]) -> float:
+def _same(pair: tuple[int, int], labels: np.ndarray, by_model: Auc, by_pictures: Auc, usual: float) -> SameClasses:
+    auc, reach = by_model.value, Z * by_model.deviation
+    images = int(np.isin(labels, pair).sum())
+    return SameClasses(*pair, images, auc, auc - reach, auc + reach, by_pictures.value, usual)
+
+
+class Auc(NamedTuple):
+    """The probability that an image of a class has the higher score for it than one of another class.
+
+    Attributes:
+        value: The AUC.
+        deviation: Its standard deviation for classes that can't be told apart.
+    """
+
+    value: float
+    deviation: float
+
+
+def _aucs(scores: np.ndarray, labels: np.ndarray, classes: Sequence[int]) -> dict[tuple[int, int], Auc]:
+    of_class = {each: scores[labels == each] for each in classes}
+    return {
+        (first, second): _auc(*(of_class[each][:, first] - of_class[each][:, second] for each in (first, second)))
+        for first, second in combinations(classes, 2)
+    }
+
+
+def _auc(mine: np.ndarray, its: np.ndarray) -> Auc:
+    """Compares the margins of the images of two classes.
+
+    Source: Mann and Whitney, "On a test of whether one of two random variables is stochastically larger than the
+    other" (1947).
+    """
+    from scipy.stats import rankdata
+
+    count, others = len(mine), len(its)
+    if not count or not others:
+        return Auc(1.0, 0.0)
+    ranks = float(rankdata(np.concatenate([mine, its]))[:count].sum())
+    deviation = sqrt((count + others + 1) / (12 * count * others))
+    return Auc((ranks - count * (count + 1) / 2) / (count * others), deviation)
+
+
+def _hard(aucs: dict[tuple[int, int], Auc]) -> float:
     """The AUC of pairs that are hard to tell apart, of which two may be the same classes."""
-    return float(np.sort(aucs)[max(2, round(_HARD * len(aucs)))])
+    return sorted(each.value for each in aucs.values())[max(2, round(_HARD * len(aucs)))]
 
 
 def _is_chance(auc: float, deviation: float, usual: float) -> bool:
     return auc - Z * deviation <= 0.5 and auc + Z * deviation < (0.5 + usual) / 2
-
-
-def _auc(scores: np.ndarray, labels: np.ndarray, first: int, second: int) -> tuple[float, float]:
-    """The probability that an image of the first class has the higher score for it, and its standard deviation.
-
-    Source: Mann and Whitney, "On a test of whether one of two random variables is stochastically larger than the
-    other" (1947). The deviation is that of images that can't be told apart.
-    """
-    from scipy.stats import rankdata
-
-    mine, its = (scores[labels == each, first] - scores[labels == each, second] for each in (first, second))
-    count, others = len(mine), len(its)
-    if not count or not others:
-        return 1.0, 0.0
-    ranks = float(rankdata(np.concatenate([mine, its]))[:count].sum())
-    return (ranks - count * (count + 1) / 2) / (count * others), sqrt((count + others + 1) / (12 * count * others))

@@ -36,16 +36,20 @@ def beside_the_scores(features: np.ndarray, scores: np.ndarray, fitted: np.ndarr
 
     Args:
         features: `float32` of shape `(n, d)`.
-        scores: `float64` of shape `(n, classes)`. Images without finite scores count as average.
+        scores: `float64` of shape `(n, classes)`.
         fitted: The rows that it is measured on.
     """
-    features = np.nan_to_num(features - features[fitted].mean(axis=0))
-    scores = np.asarray(scores, np.float32)
-    scores = np.nan_to_num(scores - scores[fitted].mean(axis=0), posinf=0, neginf=0)
+    features, scores = (_centred(values, fitted) for values in (features, scores))
     explained = np.linalg.lstsq(scores[fitted], features[fitted], rcond=None)[0]
     rest = features - scores @ explained
     values, directions = np.linalg.eigh(rest[fitted].T @ rest[fitted])
     return _standardized(rest @ directions[:, np.argsort(-values)[:_DIRECTIONS]])
+
+
+def _centred(values: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """The values minus their means. Values that are not finite become 0."""
+    values = np.nan_to_num(np.asarray(values, np.float32), posinf=0, neginf=0)
+    return np.asarray(values - values[fitted].mean(axis=0))
 
 
 def _standardized(values: np.ndarray) -> np.ndarray:

@@ -38,6 +38,7 @@ from lrdiag.record.observed import (
     Scores,
     Start,
     Trial,
+    Turned,
 )
 
 Need = Literal[
@@ -52,6 +53,7 @@ Need = Literal[
     "validation_data",
     "shared",
     "epochs",
+    "turned",
     "training",
     "time",
     "range_test",
@@ -95,6 +97,7 @@ MISSING: dict[Need, str] = {
     "validation_data": "the validation data was not looked at",
     "shared": "training and validation images are not both arrays",
     "epochs": "the epochs were not observed",
+    "turned": "no layer of the model augments images",
     "training": "training was not recorded",
     "time": "where the time went was not recorded",
     "range_test": "no range test was run",
@@ -258,6 +261,11 @@ class Evidence:
     def epochs(self) -> tuple[EpochState, ...] | None:
         """What each epoch did, or `None` if none was observed."""
         return self.inspection.epochs or None
+
+    @property
+    def turned(self) -> Turned | None:
+        """How the layers of the model turn training images, or `None` if they do not augment them."""
+        return self.inspection.turned
 
     @property
     def data(self) -> DataFacts:

@@ -24,6 +24,7 @@ _TAILS_IN_CLASS = (0.10, 0.20)
 _LARGE_CLASS = 200  # images, from which on a class is divided
 _CLASSES_DIVIDED = 10
 _MOST_VALUES = 50  # of a column
+_MOST_IN_CLASSES = 50  # folders and values that each class is divided by
 _FEW_NUMBERS = 10  # different numbers of a column that are values, not a range
 _TIES = 1.3  # how much larger a group may become because several images have the value of its limit
 _GIVEN, _CLUSTER = 1.1, 0.8
@@ -72,18 +73,24 @@ def groups_of(
         metadata: What is known of each image of the test set, or `None`.
     """
     known = [*_folders(test), *_columns(test, metadata)]
+    in_classes = known if len(known) <= _MOST_IN_CLASSES else []
     looks = [group for each in attributes for group in _tails(each, TAILS)]
     divided = [
         group
         for label in np.argsort(-np.bincount(test.labels, wrong), kind="stable")[:_CLASSES_DIVIDED]
-        for group in _parts_of_class(int(label), classes[label], test.labels == label, attributes, known)
+        for group in _parts_of_class(int(label), classes[label], test.labels == label, attributes, in_classes)
     ]
     clusters = [
         Group(f"{name} ({described(rows, attributes)})", CLUSTER, rows)
         for name, rows in clusters_of(test, attributes)
         if rows.any()
     ]
-    return [each for each in (*known, *looks, *divided, *clusters) if FEWEST <= each.rows.sum() <= len(test) / 2]
+    return [each for each in (*known, *looks, *divided, *clusters) if FEWEST <= each.rows.sum() <= _largest(each)]
+
+
+def _largest(group: Group) -> float:
+    """Most images of a group. One that was found in the images is no longer an exception if most belong to it."""
+    return len(group.rows) - FEWEST if group.is_given else len(group.rows) / 2
 
 
 def _tails(attribute: Attribute, shares: Sequence[float], among: np.ndarray | None = None) -> Iterator[Group]:

@@ -153,6 +153,14 @@ def with_share(mixed: np.ndarray, labels: np.ndarray, share: float) -> np.ndarra
     return _with_diagonal(mixed * max(1.0, share / known)) if known else mixed
 
 
+def with_exchange(mixed: np.ndarray, first: int, second: int, share: float) -> np.ndarray:
+    """Raises the exchanges of two classes so that they are at least `share` of their labels."""
+    raised = mixed.copy()
+    for pair in ((first, second), (second, first)):
+        raised[pair] = max(raised[pair], share)
+    return _with_diagonal(raised)
+
+
 def _with_diagonal(mixed: np.ndarray) -> np.ndarray:
     np.fill_diagonal(mixed, 0)
     np.fill_diagonal(mixed, np.maximum(1 - mixed.sum(axis=1), 0))

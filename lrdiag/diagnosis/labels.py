@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lrdiag.diagnosis.class_pairs import Scored, mixed_classes, same_classes
+from lrdiag.diagnosis.class_pairs import Scored, certain, mixed_classes, same_classes
 from lrdiag.diagnosis.findings.predictions import chance
 from lrdiag.diagnosis.foreign import foreign_images
 from lrdiag.diagnosis.label_mixture import (
@@ -22,6 +22,7 @@ from lrdiag.diagnosis.label_mixture import (
     transitions,
     true_class,
     weighted,
+    with_exchange,
     with_share,
 )
 from lrdiag.diagnosis.second_opinion import Opinion, second_opinion
@@ -34,6 +35,8 @@ from lrdiag.record.data_facts import Foreign, ImageRef, LabelNoise, LabelSignal,
 from lrdiag.record.image_table import ImageTable, Part
 
 MOST_SUSPECTS = 1_000
+FEWEST = 20
+"""Fewest test images whose labels are examined."""
 LIKELY = 0.5
 """A label is suspect if it is more likely wrong than right."""
 CERTAIN = 3.0
@@ -133,6 +136,8 @@ def examine_labels(test: ImageTable, training: ImageTable | None, classes: Seque
         The facts, or `None` if the images are too few.
     """
     tested, trained = Readable.of(test), None if training is None else Readable.of(training)
+    if len(tested.rows) < FEWEST:
+        return None
     opinion = None if trained is None else second_opinion(trained.values, trained.labels, len(classes), tested.values)
     if trained is not None and opinion is not None:
         return _with_training(tested, trained, opinion, classes)
@@ -143,30 +148,30 @@ def examine_labels(test: ImageTable, training: ImageTable | None, classes: Seque
 def _without_training(tested: Readable, opinion: Opinion, classes: Sequence[str]) -> LabelFacts:
     examined = Examined(tested, [opinion.learned, tested.model])
     weights, noise = _explain(examined, len(classes))
+    mixed = mixed_classes(noise, examined.scored(weights))
     return LabelFacts(
-        _suspects(examined, weights, noise, classes),
+        _suspects(examined, weights, noise, mixed, classes),
         [noise],
         [_signal("test", "test", opinion.learned, tested.labels)],
-        mixed_classes(noise, examined.scored(weights)),
+        mixed,
         same_classes(tested.model, tested.labels, opinion.learned, tested.labels),
         [],
     )
 
 
 def _with_training(tested: Readable, trained: Readable, opinion: Opinion, classes: Sequence[str]) -> LabelFacts:
-    sets = (Examined(tested, [opinion.others, tested.model]), Examined(trained, [opinion.learned, trained.model]))
-    weights, noise = _explain(sets[0], len(classes))
-    both = (noise, _training_noise(*sets, weights, noise, len(classes)))
-    scored = [each.scored(weights) for each in sets]
+    test = Examined(tested, [opinion.others, tested.model])
+    training = Examined(trained, [opinion.learned, trained.model])
+    weights, noise = _explain(test, len(classes))
+    training_noise = _training_noise(training, weights, _disagreement(tested, trained, opinion, noise, len(classes)))
+    mixed = mixed_classes(noise, test.scored(weights))
+    mixed_in_training = mixed_classes(training_noise, training.scored(weights), reference=test.scored(weights))
     return LabelFacts(
-        [
-            each
-            for examined, found in zip(sets, both, strict=True)
-            for each in _suspects(examined, weights, found, classes)
-        ],
-        list(both),
+        _suspects(test, weights, noise, mixed, classes)
+        + _suspects(training, weights, training_noise, mixed_in_training, classes),
+        [noise, training_noise],
         _signals(tested, trained, opinion, len(classes)),
-        mixed_classes(both[0], scored[0]) + mixed_classes(both[1], scored[1], reference=scored[0]),
+        mixed + mixed_in_training,
         same_classes(tested.model, tested.labels, opinion.learned, trained.labels),
         _foreign(tested, foreign_images(trained.values, tested.values)),
     )
@@ -188,55 +193,68 @@ def _wrong(part: Part, share: Share, classes: int) -> LabelNoise:
     return LabelNoise(part, value, low, high, share.p_value)
 
 
-def _training_noise(
-    tested: Examined, trained: Examined, weights: np.ndarray, noise: LabelNoise, classes: int
-) -> LabelNoise:
+def _training_noise(trained: Examined, weights: np.ndarray, disagreement: LabelNoise | None) -> LabelNoise:
     """The share of wrong training labels, by the larger of two estimates.
 
     Labels that both opinions contradict are wrong; of labels that the model has learned by heart, there are none. And
     the classifier of pictures agrees with fewer training labels than test labels, although it has seen neither.
     """
+    classes = trained.opinions[0].shape[1]
     found = [_wrong("train", most_likely_share(trained.right(weights), classes), classes)]
-    found += [each] if (each := _disagreement(tested, trained, noise, classes)) is not None else []
-    certain = [each for each in found if len(found) * each.p_value < SIGNIFICANCE] or found[:1]
+    found += [] if disagreement is None else [disagreement]
+    likely = [each for each in found if len(found) * each.p_value < SIGNIFICANCE] or found[:1]
     return LabelNoise(
         "train",
-        max(each.share for each in certain),
-        max(each.low for each in certain),
+        max(each.share for each in likely),
+        max(each.low for each in likely),
         max(each.high for each in found),
         min(1.0, len(found) * min(each.p_value for each in found)),
     )
 
 
-def _disagreement(tested: Examined, trained: Examined, noise: LabelNoise, classes: int) -> LabelNoise | None:
-    """Compares how often the classifier of pictures agrees with training labels and with test labels, above chance."""
-    named, learned = tested.opinions[0].argmax(axis=1), trained.opinions[0].argmax(axis=1)
-    shares = np.bincount(tested.labels, minlength=classes) / len(named)
+def _disagreement(
+    tested: Readable, trained: Readable, opinion: Opinion, noise: LabelNoise, classes: int
+) -> LabelNoise | None:
+    """Compares how often the classifiers of pictures agree with training labels and with test labels, above chance."""
+    shares = np.bincount(tested.labels, minlength=classes) / len(tested.labels)
     sizes = np.maximum(np.bincount(trained.labels, minlength=classes), 1)
-    recalls = np.bincount(trained.labels[learned == trained.labels], minlength=classes) / sizes
-    expected = float(shares @ np.bincount(named, minlength=classes)) / len(named)
-    agreed, on_training = float((named == tested.labels).mean()), float(shares @ recalls)
-    variance = agreed * (1 - agreed) / len(named)
+    is_right = opinion.learned.argmax(axis=1) == trained.labels
+    recalls = np.bincount(trained.labels[is_right], minlength=classes) / sizes
+    expected = float(shares @ np.bincount(opinion.named.ravel(), minlength=classes)) / opinion.named.size
+    agreed, on_training = float((opinion.named == tested.labels).mean()), float(shares @ recalls)
+    variance = agreed * (1 - agreed) / len(tested.labels)
     if agreed - expected < CERTAIN * sqrt(variance):
         return None
     right = (on_training - expected) / (agreed - expected)
     spread = float((shares**2 * recalls * (1 - recalls) / sizes).sum()) + right**2 * variance
     deviation = sqrt(spread) / (agreed - expected)
     right, deviation = right * (1 - noise.share), deviation * (1 - noise.share)  # some test labels are wrong too
-    share, reach = 1 - right, Z * deviation
+    deviation *= 1 - expected
+    share, reach = (1 - right) * (1 - expected), Z * deviation  # a wrong label is never the right one by chance
     p_value = 1 - NormalDist().cdf(share / max(deviation, 1e-12))
     value, low, high = (min(max(each, 0.0), 1.0) for each in (share, share - reach, share + reach))
     return LabelNoise("train", value, low, high, p_value)
 
 
-def _suspects(examined: Examined, weights: np.ndarray, noise: LabelNoise, classes: Sequence[str]) -> list[Suspect]:
+def _suspects(
+    examined: Examined,
+    weights: np.ndarray,
+    noise: LabelNoise,
+    mixed: Sequence[MixedClasses],
+    classes: Sequence[str],
+) -> list[Suspect]:
     """The images whose labels are more likely wrong than right, most likely first; none if chance may explain it."""
-    if noise.p_value >= SIGNIFICANCE:
+    exchanged = certain(mixed)
+    if noise.p_value >= SIGNIFICANCE and not exchanged:
         return []
     probabilities, labels = pooled(examined.opinions, weights), examined.labels
-    rows = sample(0, len(labels), _MOST_VALUES // len(classes))
-    mixed = transitions(probabilities[rows], labels[rows], noise.share)
-    true = true_class(probabilities, labels, with_share(mixed, labels, noise.share))
+    errors = np.eye(len(classes))
+    if noise.p_value < SIGNIFICANCE:
+        rows = sample(0, len(labels), _MOST_VALUES // len(classes))
+        errors = with_share(transitions(probabilities[rows], labels[rows], noise.share), labels, noise.share)
+    for each in exchanged:
+        errors = with_exchange(errors, each.first, each.second, each.share)
+    true = true_class(probabilities, labels, errors)
     every = np.arange(len(labels))
     wrong = 1 - true[every, labels]
     true[every, labels] = -1

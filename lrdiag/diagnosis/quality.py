@@ -24,16 +24,19 @@ _BLANK = 2.0
 """Standard deviation of each channel, in grey levels."""
 _NOISE, _ROUGH = 1.15, 3.0
 """Fineness, and sharpness relative to contrast. White noise has 2.0 and 4.5."""
-_CUT, _MORE_CUT = 0.3, 0.2
-"""Share of one colour at one side, at least, and more than nine of ten images have."""
+_CUT = 0.3
+"""Share of the picture that has one colour at one side."""
 _DARK, _BRIGHT = 100.0, 120.0
 """Highest value of a dark image, and lowest of a bright one."""
 _BLURRED = 0.45
 """Fineness."""
 _REPEATED = 0.3
 """Share of repeated lines."""
-_BORDER, _HABIT = 0.015, 0.1
-"""Share of the picture at two opposite sides; and share of the images with a border, from which on it is no defect."""
+_BORDER = 0.015
+"""Share of the picture at two opposite sides."""
+_HABIT, _OTHER = 0.1, 16
+"""Share of the images whose side has one colour, from which on it is the background of the set; and grey levels by
+which the colour of a border differs from it."""
 
 
 def defects(statistics: ImageStatistics) -> dict[Defect, np.ndarray]:
@@ -56,13 +59,13 @@ def defects(statistics: ImageStatistics) -> dict[Defect, np.ndarray]:
 
 def _scores(statistics: ImageStatistics) -> dict[Defect, np.ndarray]:
     """How far each image is beyond the limit of each defect, 0 if it is not. The first defect of an image counts."""
-    fineness, margins = statistics.fineness, statistics.margins
+    fineness, margins = statistics.fineness, np.where(_background(statistics.sides), 0, statistics.margins)
     rough = statistics.sharpness / np.maximum(statistics.contrast, 1)
     spread = statistics.deviations.max(axis=1)
     blank = np.where(spread < _BLANK, _beyond(-spread, -_BLANK), 0)
     seen = spread >= _BLANK
     cut = margins.max(axis=1)
-    is_cut = (cut > max(_CUT, float(np.quantile(cut, 0.9)) + _MORE_CUT)) & (_opposite(margins) < _BORDER)
+    is_cut = (cut > _CUT) & (_opposite(margins) < _BORDER)
     noise = np.maximum(
         _unusual(np.log(np.maximum(fineness, 0.01)), np.log(_NOISE), seen),
         _unusual(np.log(np.maximum(rough, 0.01)), np.log(_ROUGH), seen),
@@ -75,7 +78,7 @@ def _scores(statistics: ImageStatistics) -> dict[Defect, np.ndarray]:
         "dark or bright": np.maximum(dark, bright / 255),
         "enlarged": _unusual(statistics.repeats, _REPEATED, seen),
         "blurred": _unusual(-np.log(np.maximum(fineness, 0.01)), -np.log(_BLURRED), seen),
-        "bordered": _bordered(margins),
+        "bordered": _beyond(_opposite(margins), _BORDER),
     }
 
 
@@ -98,7 +101,11 @@ def _opposite(margins: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum(np.minimum(margins[:, 0], margins[:, 1]), np.minimum(margins[:, 2], margins[:, 3])))
 
 
-def _bordered(margins: np.ndarray) -> np.ndarray:
-    opposite = _opposite(margins)
-    has_border = opposite > 0
-    return np.zeros(len(margins)) if has_border.mean() > _HABIT else _beyond(opposite, _BORDER)
+def _background(sides: np.ndarray) -> np.ndarray:
+    """Where a side has the colour that this side has in many images, as that of digits on black: `bool` of `(n, 4)`."""
+    is_plain = sides >= 0
+    usual = np.array(
+        [np.median(side[plain]) if plain.any() else 0 for side, plain in zip(sides.T, is_plain.T, strict=True)]
+    )
+    is_usual = is_plain & (np.abs(sides - usual) <= _OTHER)
+    return np.asarray(is_usual & (is_usual.mean(axis=0) > _HABIT))

@@ -75,10 +75,13 @@ class Opinion(NamedTuple):
         learned: `float32` of shape `(n, classes)` for the images that it learned from, each by a classifier that was
             fitted without that image.
         others: The same for other images: the mean of these classifiers.
+        named: `int64` of shape `(folds, m)`: the class that each of these classifiers names for the other images. The
+            mean of several is better than each of them, which must not be mistaken for wrong labels in `learned`.
     """
 
     learned: np.ndarray
     others: np.ndarray
+    named: np.ndarray
 
 
 def second_opinion(values: np.ndarray, labels: np.ndarray, classes: int, others: np.ndarray) -> Opinion | None:
@@ -100,9 +103,9 @@ def second_opinion(values: np.ndarray, labels: np.ndarray, classes: int, others:
     fold = np.arange(len(values)) % FOLDS
     parts = [Sums.of(values[fold == each], labels[fold == each], classes) for each in range(FOLDS)]
     total = Sums(*(np.sum(each, axis=0) for each in zip(*parts, strict=True)))
-    learned, beside = np.empty((len(values), classes), np.float32), np.zeros((len(others), classes), np.float32)
+    learned, beside = np.empty((len(values), classes), np.float32), []
     for each, part in enumerate(parts):
-        classify = Linear.fit(total.without(part))
-        learned[fold == each] = classify.logits(values[fold == each])
-        beside += classify.logits(others) / FOLDS
-    return Opinion(learned, beside)
+        classifier = Linear.fit(total.without(part))
+        learned[fold == each] = classifier.logits(values[fold == each])
+        beside.append(classifier.logits(others))
+    return Opinion(learned, np.mean(beside, axis=0), np.argmax(beside, axis=2))

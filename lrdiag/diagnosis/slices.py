@@ -34,6 +34,8 @@ LEAST_EXCESS_IN_CLASS = 0.15
 """The same for a part of a class. Classes always have parts that are harder than others."""
 LEAST_RATIO = 1.25
 """Its error is at least this times the expected one."""
+ABOUT_THE_SAME = 0.9
+"""Groups that explain this share of what the best one explains are as good: the first of them is reported."""
 FEWEST_WRONG = 5
 """Fewest misclassified images of a slice."""
 _CHUNK = 128  # groups
@@ -92,7 +94,10 @@ class _Scan:
         found: list[_Weak] = []
         while len(found) < MOST_SLICES:
             deviation = np.where(large & (self._counts(left) > sizes / 2), self._deviations(left), 0)
-            best = int((deviation * preference).argmax())
+            preferred = deviation * preference
+            best = int(
+                (preferred >= ABOUT_THE_SAME * preferred.max()).argmax()
+            )  # what is simple to understand is first
             p_value = (1 + int((chance >= deviation[best]).sum())) / (1 + len(chance))
             if p_value > BY_CHANCE:
                 break

@@ -13,7 +13,7 @@ from lrdiag.images.shift import Difference, kind, main_differences, noise_level,
 from lrdiag.images.statistics import grey
 from lrdiag.record.data_facts import LIKE_TRAINING
 
-_TINY = 0.1  # images of 0–1 have values beyond this
+_TINY = 0.1  # of a range: images that have it have values beyond this
 _RARE = 0.005  # share of the values that noise and interpolation may carry beyond a range
 _ALIKE = 0.05  # difference of means and of deviations, in deviations, below which images are scaled alike
 _OVERSHOT = 0.05  # of the range: how far interpolation and noise go beyond it
@@ -117,6 +117,8 @@ def _scales(test: np.ndarray) -> list[Change]:
     """The usual ways to scale images, apart from the one that the values show."""
     low, high = float(test.min()), float(test.max())
     changes = [each for each in _FROM.get(_scale(test), ()) if test.shape[-1] == 3 or "ImageNet" not in each.name]
+    if _scale(test) in ("", "torch"):
+        changes += _stretched(low, high)
     if low >= 0 and high <= _TINY:
         changes.append(Change("multiplied by 65,025", "x = 255 * 255 * x", lambda x: np.float32(255**2) * x))
     mean, deviation = _moments(test)
@@ -132,18 +134,32 @@ def _scales(test: np.ndarray) -> list[Change]:
     return changes
 
 
+def _stretched(low: float, high: float) -> list[Change]:
+    """The changes that give standardized images the usual ranges."""
+    unit = "(x - x.min()) / (x.max() - x.min())"
+    start, width = np.float32(low), np.float32(max(high - low, 1e-12))
+    return [
+        Change("stretched to 0..1", f"x = {unit}", lambda x: (x - start) / width),
+        Change("stretched to 0..255", f"x = 255 * {unit}", lambda x: 255 * (x - start) / width),
+        Change("stretched to −1..1", f"x = 2 * {unit} - 1", lambda x: 2 * (x - start) / width - 1),
+    ]
+
+
 def _scale(images: np.ndarray) -> str:
     """How images are scaled, or `""` if the values do not tell."""
     low, high = (float(each) for each in np.quantile(images[:64], (_RARE, 1 - _RARE)))
-    if low >= (-_OVERSHOT if high <= 1 + _OVERSHOT else -_OVERSHOT * 255):
-        return "0..1" if high <= 1 + _OVERSHOT else "0..255" if high <= (1 + _OVERSHOT) * 255 else "large"
+    if low >= -_OVERSHOT and high <= 1 + _OVERSHOT:
+        return "0..1"
+    if low >= -_OVERSHOT * 255 and high > _TINY * 255:
+        return "0..255" if high <= (1 + _OVERSHOT) * 255 else "large"
     if low >= -1 - _OVERSHOT and high <= 1 + _OVERSHOT:
         return "-1..1"
     if images.shape[-1] != 3:
         return ""
     if _WITHIN_TORCH[0] <= low and high <= _WITHIN_TORCH[1]:
         return "torch"
-    return "caffe" if _WITHIN_CAFFE[0] <= low and high <= _WITHIN_CAFFE[1] else ""
+    is_wide = high - low > _TINY * 255
+    return "caffe" if is_wide and _WITHIN_CAFFE[0] <= low and high <= _WITHIN_CAFFE[1] else ""
 
 
 def _torch(unit: np.ndarray) -> np.ndarray:

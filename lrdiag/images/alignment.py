@@ -17,6 +17,8 @@ _COARSE, _FINE = 4, 2
 """Number of steps at half the resolution, and at the full one."""
 _LEAST_OVERLAP = 0.5
 """Share of the picture that both must show."""
+_LEAST_OF_ROOTS = 0.75
+"""Correlation of the square roots of the gradients. Strong edges that two pictures have in common count less."""
 _LIMITS = (0.75, 1.33)
 """Scales that are tried."""
 
@@ -102,12 +104,22 @@ def _gradients(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _agreement(ours: np.ndarray, theirs: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    ours_down, ours_across = (each * inside for each in _gradients(ours))
-    theirs_down, theirs_across = (each * inside for each in _gradients(theirs))
-    both = (ours_down * theirs_down + ours_across * theirs_across).sum(axis=(1, 2))
-    lengths = [
-        (down**2 + across**2).sum(axis=(1, 2))
-        for down, across in ((ours_down, ours_across), (theirs_down, theirs_across))
-    ]
-    agreement = both / np.sqrt(np.maximum(lengths[0] * lengths[1], 1e-9))
-    return np.where(inside.mean(axis=(1, 2)) >= _LEAST_OVERLAP, agreement, 0).astype(np.float32)
+    """Correlation of the gradients; 0 if little of both is seen, or if a single edge or border decides it."""
+    gradients = [(down * inside, across * inside) for down, across in map(_gradients, (ours, theirs))]
+    agrees = (inside.mean(axis=(1, 2)) >= _LEAST_OVERLAP) & (_correlation(*map(_roots, gradients)) >= _LEAST_OF_ROOTS)
+    return np.where(agrees, _correlation(*gradients), 0).astype(np.float32)
+
+
+def _roots(gradients: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of the same directions, with the square roots of the lengths."""
+    down, across = gradients
+    factors = 1 / np.sqrt(np.maximum(np.hypot(down, across), 1e-6))
+    return down * factors, across * factors
+
+
+def _correlation(ours: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    both, own, other = (
+        np.einsum("pyx,pyx->p", one[0], two[0]) + np.einsum("pyx,pyx->p", one[1], two[1])
+        for one, two in ((ours, theirs), (ours, ours), (theirs, theirs))
+    )
+    return np.asarray(both / np.sqrt(np.maximum(own * other, 1e-9)))

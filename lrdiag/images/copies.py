@@ -36,7 +36,7 @@ _UNDECIDED = 3.0
 _MOST_NEAR = 8
 """Number of near images that an image has on average, at most. The radius is reduced until it has no more."""
 _TENTH = 10
-_MOST_PLACED = 0.25
+_MOST_PLACED = 0.15
 """Pairs that are placed on each other, per image, and 1,000 more."""
 _UNRELATED = 200
 """Number of images whose unrelated neighbours are placed on them."""
@@ -44,8 +44,11 @@ _RANKS = slice(2, 8)
 """Ranks of the neighbours that are taken for unrelated. Copies come before them."""
 _EXPECTED = 0.02
 """Expected number of false pairs in the whole set."""
-_LEAST_AGREEMENT, _MOST_AGREEMENT = 0.8, 0.95
-"""Bounds of the agreement from which on images are copies. Above the second one, copies can't be told from others."""
+_LEAST_AGREEMENT = 0.8
+"""Agreement of copies at least."""
+_MOST_AGREEMENT, _MOST_IN_SMALL, _SMALL = 0.99, 0.95, 16
+"""If unrelated images agree more than this, copies can't be told from them: in general, and in images of fewer pixels
+than 16 in height or width, which are often equal in all that can be seen."""
 _LEAST_CONTRAST = 3.0
 """Standard deviation of all values, in grey levels, below which an image is blank. Blank images are no copies."""
 _KINDS: tuple[CopyKind, ...] = ("exact", "near", "mirrored", "shifted", "scaled")
@@ -112,14 +115,16 @@ def copied(sets: Sequence[np.ndarray]) -> Pairs:
     search = _Search(pictures)
     found = [search.equal(), search.moved()]
     limit = search.limit() if len(pictures) >= FEWEST else inf
-    if limit <= _MOST_AGREEMENT:
+    tells_near = limit <= (_MOST_IN_SMALL if pictures.smallest_side < _SMALL else _MOST_AGREEMENT)
+    if tells_near:
         found.append(search.near(limit))
     # Each pair is kept once, as the search that found it first describes it.
     first, second, codes, agreement = (np.concatenate(each) for each in zip(*found, strict=True))
     low, high = np.minimum(first, second), np.maximum(first, second)
     _, kept = np.unique(np.stack([low, high]), axis=1, return_index=True)
-    kinds = [_KINDS[code] for code in codes[kept]]
-    return Pairs(low[kept], high[kept], kinds, agreement[kept], limit <= _MOST_AGREEMENT)
+    low, high, codes = low[kept], high[kept], codes[kept]
+    codes[search.have_equal_bytes(low, high)] = _CODES["exact"]  # pairs of a row of equal images
+    return Pairs(low, high, [_KINDS[code] for code in codes], agreement[kept], tells_near)
 
 
 class _Search:
@@ -158,6 +163,10 @@ class _Search:
         same = are_equal(self._pictures, first, second)
         first, second = first[same], second[same]
         return first, second, np.full(len(first), _CODES["exact"]), np.ones(len(first), np.float32)
+
+    def have_equal_bytes(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Returns whether the images of each pair are equal, of which is known that they show the same."""
+        return np.asarray(self._bytes[first] == self._bytes[second])
 
     def moved(self) -> _Found:
         """Images that have pixels in common, mirrored or at other places."""

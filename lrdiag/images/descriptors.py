@@ -123,6 +123,7 @@ def _halves(side: int, sign: int) -> np.ndarray:
 def _discriminants(within: np.ndarray, between: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     from scipy.linalg import eigh
 
-    floor = 1e-3 * np.diag(np.diag(between)) + 1e-9 * np.eye(len(between))
+    spread = np.diag(between)
+    floor = np.diag(1e-3 * spread + 1e-4 * spread.mean() + 1e-6)
     values, vectors = eigh(between, within + floor)
     return np.asarray(values), np.asarray(vectors)

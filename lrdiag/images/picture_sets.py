@@ -25,6 +25,11 @@ class PictureSets:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
+    @property
+    def smallest_side(self) -> int:
+        """The smallest height or width of all sets, in pixels."""
+        return min(int(side) for each in self._sets for side in each.shape[1:3])
+
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Yields all pictures, some hundred at a time, and their numbers."""
         for first, each in zip(self._starts.tolist(), self._sets, strict=False):

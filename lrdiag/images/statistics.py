@@ -28,34 +28,36 @@ def statistics_of(pictures: np.ndarray) -> ImageStatistics:
     Args:
         pictures: `uint8` of shape `(n, height, width, 1 or 3)`.
     """
+    if not len(pictures):
+        none = _statistics(np.zeros((1, *pictures.shape[1:]), np.uint8))
+        return ImageStatistics(**{name: values[:0] for name, values in vars(none).items()})
     # A few pictures at a time stay in the cache of the processor.
-    parts = [_statistics(pictures[start : start + _BLOCK]) for start in range(0, max(1, len(pictures)), _BLOCK)]
-    if len(parts) == 1:
-        return parts[0]
-    return ImageStatistics(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
+    parts = [vars(_statistics(pictures[start : start + _BLOCK])) for start in range(0, len(pictures), _BLOCK)]
+    return ImageStatistics(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
 def _statistics(pictures: np.ndarray) -> ImageStatistics:
     count, height, width, channels = pictures.shape
     tall = np.ascontiguousarray(pictures).reshape(count * height, width, channels)
-    planes = [each.reshape(count, -1) for each in (opencv.split(tall) if channels > 1 else [tall])] if count else []
-    levels = (opencv.cvtColor(tall, opencv.COLOR_RGB2GRAY) if channels > 1 and count else tall[..., 0]).reshape(
-        count, height, width
-    )
-    moments = [_moments(each) for each in planes] or [(np.zeros(0, np.float32),) * 2] * channels
-    means, deviations = (np.stack(each, axis=1) for each in zip(*moments, strict=True))
+    planes = [np.asarray(each).reshape(count, -1) for each in (opencv.split(tall) if channels > 1 else [tall])]
+    levels = np.asarray(opencv.cvtColor(tall, opencv.COLOR_RGB2GRAY) if channels > 1 else tall)
+    levels = levels.reshape(count, height, width)
+    means, deviations = (np.stack(each, axis=1) for each in zip(*map(_moments, planes), strict=True))
+    flat = pictures.reshape(count, -1)
     steps = _steps(levels)
     sharpness = _sharpness(*steps)
+    margins, sides = _margins(levels)
     return ImageStatistics(
         brightness=means.mean(axis=1),
-        contrast=_moments(levels.reshape(count, height * width))[1],
-        low=pictures.reshape(count, -1).min(axis=1).astype(np.float32),
-        high=pictures.reshape(count, -1).max(axis=1).astype(np.float32),
-        saturation=_saturation(planes, count),
+        contrast=_moments(levels.reshape(count, -1))[1],
+        low=flat.min(axis=1).astype(np.float32),
+        high=flat.max(axis=1).astype(np.float32),
+        saturation=_saturation(planes),
         sharpness=sharpness,
         fineness=sharpness / np.maximum(_half_sharpness(levels), 1),
         repeats=_repeats(levels, *steps),
-        margins=_margins(levels),
+        margins=margins,
+        sides=sides,
         channels=means,
         deviations=deviations,
     )
@@ -69,9 +71,9 @@ def _moments(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(np.maximum(squares - mean**2, 0))
 
 
-def _saturation(planes: list[np.ndarray], count: int) -> np.ndarray:
+def _saturation(planes: list[np.ndarray]) -> np.ndarray:
     if len(planes) < 3:
-        return np.zeros(count, np.float32)
+        return np.zeros(len(planes[0]), np.float32)
     high, low = np.maximum(*planes[:2]), np.minimum(*planes[:2])
     np.maximum(high, planes[2], out=high)
     np.minimum(low, planes[2], out=low)
@@ -100,7 +102,7 @@ def _sharpness(down: np.ndarray, across: np.ndarray) -> np.ndarray:
 def _half_sharpness(levels: np.ndarray) -> np.ndarray:
     """Sharpness of the pictures at half their size."""
     count, height, width = levels.shape
-    if not count or min(height, width) < 4:
+    if min(height, width) < 4:
         return np.zeros(count, np.float32)
     even = np.ascontiguousarray(levels[:, : height // 2 * 2, : width // 2 * 2]).reshape(-1, width // 2 * 2)
     half = opencv.resize(even, (width // 2, len(even) // 2), interpolation=opencv.INTER_AREA)
@@ -117,15 +119,17 @@ def _repeats(levels: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.nda
     return np.asarray(np.mean(shares, axis=0), np.float32)
 
 
-def _margins(levels: np.ndarray) -> np.ndarray:
-    count = len(levels)
-    found = np.zeros((count, 4), np.float32)
+def _margins(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How much of each side has one colour, and the values of the outermost lines: `float32` of shape `(n, 4)`."""
+    margins, sides = np.zeros((len(levels), 4), np.float32), np.zeros((len(levels), 4), np.float32)
     for axis, places in ((2, (0, 1)), (1, (2, 3))):
         low, high = levels.min(axis=axis).astype(np.int16), levels.max(axis=axis).astype(np.int16)
         lines = levels if axis == 2 else levels.transpose(0, 2, 1)
         for place, step in zip(places, (1, -1), strict=True):
-            found[:, place] = _margin(low[:, ::step], high[:, ::step], lines[:, ::step])
-    return found
+            margins[:, place] = _margin(low[:, ::step], high[:, ::step], lines[:, ::step])
+            first = 0 if step == 1 else -1
+            sides[:, place] = np.where(high[:, first] - low[:, first] <= _ALIKE, low[:, first], -1)
+    return margins, sides
 
 
 def _margin(low: np.ndarray, high: np.ndarray, lines: np.ndarray) -> np.ndarray:

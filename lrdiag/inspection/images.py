@@ -52,6 +52,7 @@ class GivenImages:
         weighted: Whether training weights classes or images.
         prepared: Whether they are what a preprocessor of the model returned: then they are not looked at, because the
             images of all others are not prepared.
+        split: Whether the images for validation were split off them.
     """
 
     source: str
@@ -61,6 +62,7 @@ class GivenImages:
     shuffled: bool = True
     weighted: bool = False
     prepared: bool = False
+    split: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ def _of_arrays(given: GivenImages, inputs: Any, labels: Any) -> tuple[Sample, Im
         batch_size=min(batch_size, size),
         classes_in_batches=tuple(describe(each).classes for each in in_order),
         weighted=given.weighted,
+        split=given.split,
     )
 
 

@@ -17,11 +17,11 @@ from lrdiag.backend.probe import probe
 from lrdiag.explain.loss import compiled_loss, takes_logits, values_of
 from lrdiag.inspection.images import GivenImages, NotReadable, Sample, look_at, picture_of, search, shared_images
 from lrdiag.inspection.labels import classes_of
-from lrdiag.inspection.likeness import likeness
+from lrdiag.inspection.likeness import likeness, turned_shares
 from lrdiag.inspection.network import Observer, leaves, to_numpy
 from lrdiag.inspection.trial import NoTrial, try_updates
 from lrdiag.inspection.wiring import compiled, planned_rates, recovers
-from lrdiag.record.observed import NOTHING, EpochState, Inspection, Layer, Scores, Start, Trial
+from lrdiag.record.observed import NOTHING, EpochState, Inspection, Layer, Scores, Start, Trial, Turned
 
 MOST_IMAGES = 64
 """Images of a pass, at most."""
@@ -143,6 +143,8 @@ class Inspector:
             reason = f"a pass over {len(few)} images failed ({type(error).__name__})"
             return self._miss("layers", reason)
         self._note(layers=observed.layers, scores=_scores(scores))
+        if observed.augmented is not None and plain is not None:
+            self._note(turned=Turned(len(few), turned_shares(observed.augmented, plain)))
         if loss is not None:
             changed = observed.augmented
             start = Start(

@@ -224,8 +224,8 @@ class Copies:
         searched: Number of images that were compared.
         correct: Number of test images that are copies of training images and are predicted correctly.
         other_labels: Number of copies with another label than their original.
-        tells_near: Whether changed copies could be told from images that are only similar. If not, only equal images
-            are counted.
+        tells_near: Whether changed copies could be told from images that are only similar. If not, only copies with
+            equal pixels are counted.
         shared_groups: Groups that are in both sets; `None` if the groups are not known.
     """
 

@@ -31,6 +31,8 @@ class ImageStatistics:
             one colour. 0.5 if a picture was enlarged by 2 without interpolation.
         margins: `float32` of shape `(n, 4)`: at the top, at the bottom, at the left and at the right, how much of the
             height or width is of one colour, and ends with a straight edge along the whole side.
+        sides: `float32` of shape `(n, 4)`: the grey value of the outermost line at each of these sides, or -1 if the
+            line is not of one colour.
         channels: `float32` of shape `(n, channels)`: mean of each channel.
         deviations: `float32` of shape `(n, channels)`: standard deviation of each channel.
     """
@@ -44,6 +46,7 @@ class ImageStatistics:
     fineness: np.ndarray
     repeats: np.ndarray
     margins: np.ndarray
+    sides: np.ndarray
     channels: np.ndarray
     deviations: np.ndarray
 

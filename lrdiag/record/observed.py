@@ -237,6 +237,7 @@ class ImageSet:
             Empty if training draws its batches at random.
         weighted: Whether training weights classes or images.
         draw_seconds: Seconds to draw each of the first batches; empty for arrays.
+        split: Whether `fit` validates on images that were split off these, and not on those that are evaluated.
     """
 
     source: str
@@ -251,6 +252,7 @@ class ImageSet:
     classes_in_batches: tuple[int, ...] = ()
     weighted: bool = False
     draw_seconds: tuple[float, ...] = ()
+    split: bool = False
 
     def __str__(self) -> str:
         return f"{self.source}, {'' if self.is_complete else 'the first '}{plural(self.looked_at, 'image')}"
@@ -393,6 +395,19 @@ class EpochState:
 
 
 @dataclass(frozen=True)
+class Turned:
+    """How the layers of a model turn its training images.
+
+    Attributes:
+        images: Number of images that were looked at.
+        shares: Share of them that is turned, by the name of the turn: `"mirrored"`, `"turned by 180°"`.
+    """
+
+    images: int
+    shares: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Inspection:
     """Everything that was observed. What was not observed is `None` or empty, and `reasons` says why.
 
@@ -407,6 +422,7 @@ class Inspection:
         validation_data: The validation data.
         shared: Share of the validation images that are training images too; `None` if it was not checked.
         epochs: What each epoch did.
+        turned: How the layers of the model turn training images; `None` if they do not augment them.
         reasons: Why a piece is missing, by its name.
     """
 
@@ -420,6 +436,7 @@ class Inspection:
     validation_data: ImageSet | None = None
     shared: float | None = None
     epochs: tuple[EpochState, ...] = ()
+    turned: Turned | None = None
     reasons: dict[str, str] = field(default_factory=dict)
 
 

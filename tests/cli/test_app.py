@@ -719,6 +719,8 @@ def test_a_run_with_baseline_and_gates(finished: FinishedRun, tmp_path: Path, mo
         (["--baseline", "{finished}", "--limit-test", "50"], "same test images"),
         (["--baseline", "nowhere"], "nowhere"),
         (["--templates", "nowhere"], "nowhere"),
+        (["--metadata", "nowhere.csv"], "must be a file that exists. Received: nowhere.csv"),
+        (["--groups", "patient"], "Received: 'patient' without metadata"),
     ],
 )
 def test_invalid_gates_and_baselines_are_refused_before_training(

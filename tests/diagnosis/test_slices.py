@@ -90,6 +90,14 @@ def test_columns_of_the_metadata() -> None:
     assert np.isin(unpacked(old.members, COUNT), planted).mean() > 0.8
 
 
+def test_a_site_with_most_of_the_images() -> None:
+    most = np.flatnonzero(np.arange(COUNT) % 3 > 0)
+    table = table_of(noise(COUNT), LABELS, mistakes(0.1, most, 0.4))
+    site = found(table, Metadata({"site": ["south" if row % 3 else "north" for row in range(COUNT)]}))[0]
+    assert (site.name, site.size) == ("site = south", len(most))
+    assert site.expected == pytest.approx(0.1, abs=0.04)
+
+
 def test_the_images_of_a_sample_keep_their_places() -> None:
     planted = np.arange(0, COUNT, 9)
     whole = table_of(noise(COUNT), LABELS, mistakes(0.1, planted, 0.7))

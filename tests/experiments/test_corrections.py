@@ -68,8 +68,13 @@ def test_two_corrections_at_once() -> None:
     assert list(changed) == [best.name]
 
 
+def test_standardized_images_are_stretched() -> None:
+    tried, _ = try_corrections(scores, received((IMAGES - 0.3) / 0.1, LABELS), None)
+    assert (tried[0].name, tried[0].after) == ("stretched to 0..1", 1.0)
+
+
 def test_an_unusual_scale_is_that_of_training_images() -> None:
-    tried, _ = try_corrections(scores, received(7 * IMAGES + 3, LABELS), TRAINING)
+    tried, _ = try_corrections(scores, received(IMAGES * np.float32([7, 4, 9]) + 3, LABELS), TRAINING)
     assert (tried[0].name, tried[0].after) == (LIKE_TRAINING, 1.0)
 
 

@@ -155,6 +155,14 @@ def test_names_the_baseline_and_the_changed_settings(runs: dict[str, Run], pages
     assert "Changed since" not in words(found(render_page(beside(runs["compared"], changes=[]))))
 
 
+def test_names_new_and_gone_findings(runs: dict[str, Run], pages: dict[str, str]) -> None:
+    other = beside(runs["compared"], new_findings=["weak-slice", "weak-class"], gone_findings=["overconfident"])
+    content = words(found(render_page(other)))
+    assert "New findings: weak-slice , weak-class ." in content
+    assert "Findings of the baseline that are gone: overconfident ." in content
+    assert "indings" not in words(found(pages["compared"]))
+
+
 def tiles(page: str, side: str) -> list[Tag]:
     return found(page).select(f".{side} .moved")
 

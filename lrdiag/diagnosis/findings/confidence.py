@@ -10,6 +10,7 @@ from lrdiag.diagnosis.calibration import FEWEST_FITTED, error_of, errors_by_chan
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed, images_where, listed
 from lrdiag.diagnosis.findings.classes import FEWEST_OF_CLASS
+from lrdiag.diagnosis.findings.course import still_improves
 from lrdiag.diagnosis.findings.showing import shown_mistakes
 from lrdiag.formats import percent, plural, points, short
 from lrdiag.images.choosing import draws
@@ -19,6 +20,8 @@ from lrdiag.record.facts import Mistake
 
 BY_CHANCE = 0.01
 """Probability that a model whose confidence is right has such a calibration error by chance."""
+NOTED = 0.05
+"""A calibration error that is more than this beyond chance is a note. Many networks are mildly overconfident."""
 _CONFIDENT = 0.9
 _CLOSE = 1e-3  # of the sum of the probabilities of an image to 1
 
@@ -44,7 +47,10 @@ def overconfident(evidence: Evidence, threshold: float) -> Answer:
 
 
 def underconfident(evidence: Evidence, threshold: float) -> Answer:
-    """The confidence is lower than the accuracy: the calibration error is more than `threshold` beyond chance."""
+    """The confidence is lower than the accuracy: the calibration error is more than `threshold` beyond chance.
+
+    It is a note if the model still became better when training ended: such a model is not certain yet.
+    """
     return _calibration(evidence, threshold, is_over=False)
 
 
@@ -54,7 +60,7 @@ def _calibration(evidence: Evidence, threshold: float, *, is_over: bool) -> Answ
         return measured
     if (measured.gap > 0) != is_over:
         return Passed(0.0, threshold)
-    if measured.excess <= threshold / 2 or not measured.is_clear:
+    if measured.excess <= min(NOTED, threshold) or not measured.is_clear:
         return Passed(measured.excess, threshold)
     word = "overconfident" if is_over else "underconfident"
     return Found(
@@ -69,7 +75,7 @@ def _calibration(evidence: Evidence, threshold: float, *, is_over: bool) -> Answ
         why="A threshold on the confidence, or a decision that weighs it, goes wrong."
         if is_over
         else "Predictions that are right seem doubtful, and a threshold on the confidence rejects them.",
-        severity=None if measured.excess > threshold else "note",
+        severity="note" if measured.excess <= threshold or (not is_over and still_improves(evidence)) else None,
         exhibits=shown_mistakes(evidence, _is_confident, by_confidence=True) if is_over else (),
     )
 

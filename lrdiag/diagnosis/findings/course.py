@@ -170,6 +170,11 @@ def too_few_updates(evidence: Evidence, threshold: float) -> Answer:
     )
 
 
+def still_improves(evidence: Evidence) -> bool:
+    """Whether the model still became better when training ended."""
+    return evidence.training is not None and isinstance(too_few_updates(evidence, 0), Found)
+
+
 def _too_few_are_planned(evidence: Evidence, threshold: float) -> Answer:
     planned = None if evidence.rates is None else evidence.rates.updates
     if planned is None:

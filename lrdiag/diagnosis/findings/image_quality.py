@@ -10,11 +10,14 @@ from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import MOST_EXHIBITS, MOST_IMAGES, Answer, Found, NotChecked, Passed, Shown
 from lrdiag.diagnosis.quality import FEWEST, Defect, defects
 from lrdiag.formats import count, percent, plural
+from lrdiag.intervals import at_most
 from lrdiag.record.data_facts import ImageRef
 from lrdiag.record.image_table import ImageTable
 
 _PARTS = {"test": "test", "train": "training"}
 _MOST_NAMED = 5
+_CHANCE = 0.01
+"""Probability below which chance does not explain how many images have a defect."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def damaged_images(evidence: Evidence, threshold: float) -> Answer:
         evidence,
         "damaged",
         threshold,
-        "noise, or of one colour from a straight edge on",
+        "damaged: noise, or of one colour from a straight edge on",
         "Neighbouring pixels differ as in noise, or a part of 30\u00a0% or more at one side has one colour, in "
         "contrast to the other images of the set.",
         "Look at the files: often they were not downloaded or decoded completely. Remove them, or load them again.",
@@ -110,7 +113,7 @@ def bordered_images(evidence: Evidence, threshold: float) -> Answer:
         evidence,
         "bordered",
         threshold,
-        "with a border of one colour",
+        "framed by a border of one colour",
         "At two opposite sides at least, 2\u00a0% or more of the image have one colour and end with a straight edge, "
         "in contrast to the other images of the set.",
         "Cut the borders off. If images were padded to a square, pad or crop all of them alike.",
@@ -133,9 +136,10 @@ def _answer(
     if not sets:
         return NotChecked(f"fewer than {FEWEST} images show no habit of the set")
     share = max(each.share for each in sets)
-    shown = [each for each in sets if each.share > threshold or (counts_few and len(each.rows))]
+    shown = [each for each in sets if _is_clear(each, threshold) or (counts_few and len(each.rows))]
     if not shown:
-        return Passed(share, threshold)
+        few = NotChecked("there are too few such images to tell them from chance", share, threshold)
+        return few if share > threshold else Passed(share, threshold)
     named = " and ".join(f"{percent(each.share)} of the {_PARTS[each.table.part]} images" for each in shown)
     return Found(
         f"{named} are {what}.",
@@ -148,6 +152,12 @@ def _answer(
         severity="note" if share <= threshold else None,
         exhibits=_exhibits(shown, defect),
     )
+
+
+def _is_clear(each: _Set, threshold: float) -> bool:
+    """Whether so many images are improbable if a share of `threshold` is sound and only unusual."""
+    number = len(each.rows)
+    return each.share > threshold and 1 - at_most(number - 1, len(each.table), threshold) < _CHANCE
 
 
 def _sets(evidence: Evidence, defect: Defect) -> list[_Set]:

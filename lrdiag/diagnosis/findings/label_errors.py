@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import lgamma, log
 
 import numpy as np
@@ -19,6 +18,8 @@ FEWEST = 100
 """Fewest validation images that show that labels are mixed up."""
 CERTAIN = 0.001
 """Probability that the best renaming of the classes gains so much by chance."""
+CONTRADICTED = 0.01
+"""Probability that correct labels of a set are contradicted so much by chance."""
 LEARNT = 0.5
 """How much of the gain of a renaming the accuracy on training images must confirm."""
 CHANCE = 3.0
@@ -106,9 +107,8 @@ def _numbers(names: np.ndarray) -> str:
 
 def wrong_labels(evidence: Evidence) -> Answer:
     """Labels don't belong to their images: nothing that holds for training images holds for others."""
-    signals = [each for each in evidence.data.signals or [] if each.part == each.learned_from]
-    if evidence.training_images is not None and signals:
-        return _by_pictures(evidence, signals)
+    if (answer := _by_pictures(evidence)) is not None:
+        return answer
     if evidence.train_sample is None:
         return NotChecked(evidence.reason("train_sample"))
     facts, sample = evidence.facts, evidence.train_sample
@@ -138,14 +138,20 @@ def wrong_labels(evidence: Evidence) -> Answer:
     )
 
 
-def _by_pictures(evidence: Evidence, signals: Sequence[LabelSignal]) -> Answer:
+def _by_pictures(evidence: Evidence) -> Answer | None:
     """In one set, pictures say nothing about the labels: labels are predicted no better than by chance.
 
-    If what training images say about their labels holds for test images, there is no signal of test images alone.
+    `None` if the training images were not examined, or if the images are too few to tell.
     """
-    training, test = signals[0], signals[-1]
-    if test is training:
-        return Passed(training.accuracy, training.chance)
+    signals = evidence.data.signals or []
+    own = {each.part: each for each in signals if each.part == each.learned_from}
+    if "train" not in own:
+        return None
+    training, test = own["train"], own.get("test", signals[-1])
+    if test.gain >= CHANCE * test.deviation and training.gain >= CHANCE * training.deviation:
+        return Passed(test.accuracy, test.chance)
+    if "test" not in own:
+        return None
     expected, _ = chance(np.asarray(evidence.facts.confusion))
     learned = evidence.facts.test.accuracy - expected
     for mine, other in ((training, test), (test, training)):
@@ -153,7 +159,7 @@ def _by_pictures(evidence: Evidence, signals: Sequence[LabelSignal]) -> Answer:
         neither = max(most, other.gain + CHANCE * other.deviation, learned) < NO_SIGNAL
         if neither or (mine.gain < CHANCE * mine.deviation and max(most, learned) < NOTHING_OF_IT * other.gain):
             return _shuffled(evidence, mine, other)
-    return Passed(test.accuracy, test.chance)
+    return None
 
 
 def _shuffled(evidence: Evidence, mine: LabelSignal, other: LabelSignal) -> Found:
@@ -200,6 +206,8 @@ def label_noise(evidence: Evidence, threshold: float) -> Answer:
 
     Both accuracies are measured in inference mode, so that neither dropout nor augmentation by the model matters.
     """
+    if any(each.part == "train" and each.p_value < CONTRADICTED for each in evidence.data.noise or []):
+        return NotChecked("training-label-errors names the images with wrong labels")
     test, sample = evidence.facts.test, given(evidence.train_sample)
     expected, _ = chance(np.asarray(evidence.facts.confusion))
     if test.accuracy <= expected:
@@ -214,11 +222,10 @@ def label_noise(evidence: Evidence, threshold: float) -> Answer:
             share,
             threshold,
         )
-    data = evidence.training_data
-    may_be_augmented = data is None or bool(data.draw_seconds)
+    augmented = may_be_augmented(evidence)
     return Found(
         f"About {100 * min(share, 1):.0f} % of the training labels are wrong"
-        f"{', or the dataset augments its images strongly' if may_be_augmented else ''}.",
+        f"{', or the dataset augments its images strongly' if augmented else ''}.",
         f"In inference mode, the model agrees with the labels of {percent(sample.accuracy)} of "
         f"{plural(sample.size, 'training image')}, and with those of {percent(test.accuracy)} of "
         f"{plural(test.size, 'validation image')}, which it has never seen.",
@@ -227,8 +234,13 @@ def label_noise(evidence: Evidence, threshold: float) -> Answer:
         share,
         threshold,
         why="Wrong labels cost accuracy, most of all in a long training run, which learns them by heart.",
-        severity="note" if may_be_augmented else None,
+        severity="note" if augmented else None,
     )
+
+
+def may_be_augmented(evidence: Evidence) -> bool:
+    """Whether the training images come from a dataset, which may change them."""
+    return evidence.training_data is None or bool(evidence.training_data.draw_seconds)
 
 
 def _hits(share: float, size: int) -> tuple[int, int]:

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lrdiag.diagnosis.class_pairs import certain
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import MOST_EXHIBITS, MOST_IMAGES, Answer, Found, NotChecked, Passed, Shown
+from lrdiag.diagnosis.findings.label_errors import CONTRADICTED, may_be_augmented
 from lrdiag.diagnosis.labels import MOST_SUSPECTS
 from lrdiag.formats import count, percent, plural, probability, short
 from lrdiag.record.data_facts import ImageRef, LabelNoise, MixedClasses, Suspect
 from lrdiag.record.image_table import Part
 
-CERTAIN = 0.01
-"""Probability that correct labels are contradicted so much by chance."""
-CERTAIN_OF_PAIRS = 0.0001
-"""The same for two classes. No model is calibrated in each pair of classes."""
 FEWEST_FOREIGN = 3
 """Fewest images of no class."""
 _WORDS: dict[Part, str] = {"test": "test", "train": "training"}
@@ -40,12 +38,14 @@ def _label_errors(evidence: Evidence, part: Part, threshold: float, why: str) ->
         return NotChecked(f"the labels of the {_WORDS[part]} images were not examined")
     if noise.low <= threshold:
         return Passed(noise.share, threshold)
-    if noise.p_value >= CERTAIN:
+    if noise.p_value >= CONTRADICTED:
         return NotChecked("chance may explain the contradictions", noise.share, threshold)
     suspects = [each for each in given(evidence.suspects) if each.image.part == part]
     size = given(evidence.images(part)).size
+    augmented = part == "train" and may_be_augmented(evidence)
     return Found(
-        f"About {percent(noise.share)} of the {_WORDS[part]} labels are wrong.",
+        f"About {percent(noise.share)} of the {_WORDS[part]} labels are wrong"
+        f"{', or the dataset augments its images strongly' if augmented else ''}.",
         f"Between {percent(noise.low)} and {percent(noise.high)} of the labels of "
         f"{plural(size, f'{_WORDS[part]} image')} are wrong (95 % interval). {_listed(suspects)} "
         f"{_by_chance(noise)}",
@@ -54,6 +54,7 @@ def _label_errors(evidence: Evidence, part: Part, threshold: float, why: str) ->
         threshold,
         [each.image.index for each in suspects[:MOST_IMAGES]] if part == "test" else (),
         why=why,
+        severity="note" if augmented else None,
         exhibits=_suspected(evidence, suspects),
     )
 
@@ -92,10 +93,10 @@ def contradicting_annotators(evidence: Evidence, threshold: float) -> Answer:
     """More than the share `threshold` of the images of two classes has the label of the other one."""
     if evidence.data.mixed_classes is None:
         return NotChecked(evidence.reason("suspects"))
-    certain = [each for each in evidence.data.mixed_classes if each.p_value < CERTAIN_OF_PAIRS and each.share < 0.5]
-    found = [each for each in certain if each.share > threshold]
+    mixed = certain(evidence.data.mixed_classes)
+    found = [each for each in mixed if each.share > threshold]
     if not found:
-        return Passed(max((each.share for each in certain), default=0.0), threshold)
+        return Passed(max((each.share for each in mixed), default=0.0), threshold)
     worst = found[0]
     first, second = (f"“{short(evidence.facts.dataset.classes[each])}”" for each in (worst.first, worst.second))
     suspects = _between(evidence, worst)

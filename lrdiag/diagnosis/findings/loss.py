@@ -250,6 +250,8 @@ def _logged_accuracy(evidence: Evidence, threshold: float) -> Answer:
     logged = [epoch.val_accuracy for epoch in given(evidence.training).epochs if epoch.val_accuracy is not None]
     if facts.made_by != "callback" or not logged:
         return NotChecked("no accuracy of the evaluated images was logged")
+    if evidence.training_data is not None and evidence.training_data.split:
+        return NotChecked("`fit` validates on other images than those that are evaluated")
     if evidence.compiled is not None and evidence.compiled.optimizer.averages:
         return NotChecked("the optimizer has replaced the weights by their averages since")
     counted, size = facts.test.accuracy, facts.test.size

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from lrdiag.diagnosis.evidence import Need
 from lrdiag.diagnosis.findings import (
+    augmentation,
     classes,
     comparison,
     confidence,
@@ -90,7 +91,7 @@ _START = (*_SCALE, "initialization")
 _SIGNAL = ("saturated-units", "exploding-gradients", "dead-units", "vanishing-gradients")
 """Causes of layers that do not learn."""
 _RATE = ("negative-rate", "rate-too-high", "clipped-gradients", "rate-too-low", "early-decay")
-_AUGMENTATION = ("strong-augmentation",)
+_AUGMENTATION = ("strong-augmentation", "destructive-augmentation")
 _NAMED = (
     *_UNFIT, *_SETS, *_STRUCTURE, *_NORMALIZATION, *_START, *_SIGNAL, *_RATE, *_AUGMENTATION,
 )  # fmt: skip
@@ -151,11 +152,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "leaked-groups", "warning", "data", copies.leaked_groups, needs=("copies", "shared_groups", "test_images"),
-        threshold=0.01,
+        threshold=0.02,
     ),
     Rule(
         "leaked-copies", "warning", "data", copies.leaked_copies, needs=("copies", "test_images", "training_images"),
-        explained_by=("leak", "leaked-groups"), threshold=0.01,
+        explained_by=("leak", "leaked-groups"), threshold=0.02,
     ),
     Rule(
         "copies-with-other-labels", "warning", "data", copies.copies_with_other_labels, needs=("copies",),
@@ -163,15 +164,19 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("repeated-images", "warning", "data", copies.repeated_images, needs=("copies",), threshold=0.05),
     Rule(
+        "input-mismatch", "error", "data", training_images.input_mismatch,
+        needs=("training_data", "validation_data"), explained_by=_IMAGES, threshold=0.5,
+    ),
+    Rule(
         "blank-images", "warning", "data", image_quality.blank_images, needs=("test_images",),
-        explained_by=("constant-input",), threshold=0.002,
+        explained_by=("constant-input", "input-mismatch"), threshold=0.002,
     ),
     Rule(
         "damaged-images", "warning", "data", image_quality.damaged_images, needs=("test_images",), threshold=0.002
     ),
     Rule(
         "dark-or-bright-images", "warning", "data", image_quality.dark_or_bright_images, needs=("test_images",),
-        threshold=0.002,
+        explained_by=("input-mismatch",), threshold=0.002,
     ),
     Rule(
         "enlarged-images", "warning", "data", image_quality.enlarged_images, needs=("test_images",), threshold=0.002
@@ -181,10 +186,6 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "bordered-images", "warning", "data", image_quality.bordered_images, needs=("test_images",), threshold=0.002
-    ),
-    Rule(
-        "input-mismatch", "error", "data", training_images.input_mismatch,
-        needs=("training_data", "validation_data"), explained_by=_IMAGES, threshold=0.5,
     ),
     Rule(
         "imbalance", "warning", "data", training_labels.imbalance, needs=("training_data",),
@@ -294,9 +295,13 @@ RULES: tuple[Rule, ...] = (
         explained_by=(*_IMAGES, "training-stopped"),
     ),
     Rule(
+        "destructive-augmentation", "warning", "training", augmentation.destructive_augmentation,
+        needs=("evaluation", "turned"), explained_by=(*_UNFIT, "strong-augmentation", *_BROKEN[:2]), threshold=0.10,
+    ),
+    Rule(
         "lagging-statistics", "warning", "training", training.lagging_statistics,
         needs=("evaluation", "training", "train_sample"),
-        explained_by=("not-finite", "metric-mismatch", *_NORMALIZATION[:2]), threshold=0.10,
+        explained_by=("not-finite", "metric-mismatch", *_AUGMENTATION, *_NORMALIZATION[:2]), threshold=0.10,
     ),
     # Test images and validation images that are not like the training images.
     Rule(
@@ -309,7 +314,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "class-order", "error", "confusion", label_errors.class_order, needs=("evaluation",),
-        explained_by=("single-class", "not-shuffled", "input-mismatch", "correctable-inputs"), threshold=0.30,
+        explained_by=("single-class", "not-shuffled", "input-mismatch", "correctable-inputs"), threshold=0.20,
     ),
     Rule(
         "wrong-labels", "error", "training", label_errors.wrong_labels, needs=("evaluation",),
@@ -401,11 +406,11 @@ RULES: tuple[Rule, ...] = (
             *_NAMED, *_BROKEN, *_USELESS, "metric-mismatch", *_NOISE, "sorted-validation", "overfitting",
             "past-best-epoch",
         ),
-        threshold=0.10,
+        threshold=0.15,
     ),
     Rule(
         "underconfident", "warning", "confidence", confidence.underconfident, needs=("evaluation", "predictions"),
-        explained_by=(*_NAMED, *_BROKEN, *_USELESS, *_NOISE), threshold=0.10,
+        explained_by=(*_NAMED, *_BROKEN, *_USELESS, *_NOISE), threshold=0.15,
     ),
     Rule(
         "one-threshold", "warning", "confidence", confidence.one_threshold, needs=("evaluation", "predictions"),
@@ -417,8 +422,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "weak-slice", "warning", "misclassified", slices.weak_slice, needs=("evaluation", "slices"),
-        explained_by=(*_USELESS, "input-mismatch", "correctable-inputs", "shifted-test-set", "shortcut"),
-        threshold=0.15,
+        explained_by=(*_USELESS, "input-mismatch", "correctable-inputs", "shifted-test-set"), threshold=0.15,
     ),
     Rule(
         "weak-class", "warning", "classes", classes.weak_class, needs=("evaluation",),

@@ -74,7 +74,8 @@ _COPIES = (
 _QUALITY = (
     *(
         planted("quality", f"images-{name}", images.some(change), codes,
-                {"cifar": (0.03,) if name in ("noise", "dark") else (0.1,), "digits28": (0.05,)})
+                {"cifar": (0.03,) if name in ("noise", "dark") else (0.1,),
+                 "grey" if name == "enlarged" else "digits28": (0.05,)})  # all images of `digits28` are enlarged
         for name, (change, codes) in images.QUALITY.items()
     ),
     planted("quality", "images-blank", images.some(images.QUALITY["blank"][0]), "blank-images",
@@ -112,10 +113,12 @@ _SHIFT = (
             {"cifar-vgg": (1,), "digits": (1,)}),
 )
 
+# Digits are recognized without a patch or text, so that the network does not learn them.
+OTHER_DATA = {"patch": "grey", "frame": "digits28", "watermark": "digits28", "tint": "five", "text": "grey"}
 _SHORTCUTS = (
     *(
         planted("shortcuts", f"{name}-in-both-sets", marks.marked(mark, test_too=True), "shortcut",
-                {"cifar-small": strengths} | ({} if name == "tint" else {"digits28": strengths[:1]}))
+                {"cifar-small": strengths} | {OTHER_DATA[name]: strengths[:1]})
         for name, (mark, strengths) in marks.MARKS.items()
     ),
     *(
@@ -128,7 +131,8 @@ _SHORTCUTS = (
 _SLICES = (
     *(
         planted("slices", f"{name}-with-metadata", slices.harder_group(change, named=True), "weak-slice",
-                {"cifar": (0.04 if name == "darkened" else 0.08,), "digits28": (0.1,)})
+                {"cifar": (0.04 if name == "darkened" else 0.08,),
+                 "digits28" if name in ("darkened", "shrunk") else "superclasses": (0.1,)})
         for name, (change, _) in slices.GROUPS.items()
     ),
     *(

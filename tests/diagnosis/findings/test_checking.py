@@ -25,7 +25,7 @@ from lrdiag.diagnosis.findings.checking import (
     with_settings,
 )
 from lrdiag.diagnosis.findings.rules import RULES, Rule
-from lrdiag.record.data_facts import DataFacts, Exhibit, ImageRef
+from lrdiag.record.data_facts import Copies, DataFacts, Exhibit, ImageRef, SharedGroups
 from lrdiag.record.facts import Check, Diagnosis, Epoch, Finding, Severity
 from lrdiag.record.folder import to_json
 from lrdiag.record.observed import Inspection
@@ -166,6 +166,8 @@ def test_every_piece_of_evidence_can_be_missing_and_given(need: str) -> None:
     assert Evidence(None if need == "evaluation" else facts).lacks(need)
     assert Evidence().reason(need) == MISSING[need]
     studied = DataFacts(**{field.name: "given" for field in dataclasses.fields(DataFacts)})
+    groups = SharedGroups([], 0, 0, 0, 0, [])
+    studied = dataclasses.replace(studied, copies=Copies([], 0, 0, 0, 0, shared_groups=groups))
     full = facts_of(SOUND, train_sample=sample(1, 2), comparison="a comparison", data=studied)
     names = ("predictions", "heatmaps", "mistakes", "loss", "agreement", "test_images", "training_images")
     other = dict.fromkeys(names, "given")

@@ -10,6 +10,7 @@ from lrdiag.diagnosis.calibration import temperature_of
 from lrdiag.diagnosis.evidence import Evidence
 from lrdiag.record.arrays import Predictions, log_softmax
 from lrdiag.record.data_facts import DataFacts
+from lrdiag.record.facts import Epoch, TrainingRun
 
 CODES = ("overconfident", "underconfident")
 
@@ -22,10 +23,10 @@ def drawn(scale: float, count: int = 1000, classes: int = 4, seed: int = 0) -> P
     return Predictions(log_softmax(logs * scale), np.minimum(labels, classes - 1))
 
 
-def evidence(predictions: Predictions) -> Evidence:
+def evidence(predictions: Predictions, training: TrainingRun | None = None) -> Evidence:
     confusion = np.zeros((predictions.classes,) * 2, int)
     np.add.at(confusion, (predictions.labels, predictions.predicted), 1)
-    facts = facts_of(confusion, data=DataFacts(temperature=temperature_of(predictions)))
+    facts = facts_of(confusion, training=training, data=DataFacts(temperature=temperature_of(predictions)))
     return Evidence(facts, predictions=predictions)
 
 
@@ -55,6 +56,13 @@ def test_underconfident() -> None:
     found = finding(evidence(drawn(0.3)), "underconfident")
     assert found.title.startswith("The model is underconfident: its confidence is 3")
     assert "temperature of 0.28" in found.evidence
+
+
+@pytest.mark.parametrize(("last", "severity"), [(1.0, "note"), (1.39, "warning")])
+def test_underconfident_is_a_note_while_the_model_still_improves(last: float, severity: str) -> None:
+    epochs = [Epoch(each, 0.5, each, 0.5, 1.0) for each in (1.4, last)]
+    training = TrainingRun(epochs, [0.1] * 200, [1.0] * 200, 100, 2, "SGD", "constant", None, 1.0)
+    assert finding(evidence(drawn(0.3), training), "underconfident").severity == severity
 
 
 def test_is_not_checked_where_confidence_means_something_else() -> None:

@@ -191,6 +191,12 @@ def test_the_logged_accuracy_against_the_counted(logged: list[float | None], mad
         )
 
 
+def test_a_logged_accuracy_of_other_images_is_not_checked() -> None:
+    facts = facts_of(balanced(4, 100, 50), training=history([(0.9, 0.9)]), made_by="callback")
+    split = Evidence(facts, inspection=Inspection(training_data=images(split=True)))
+    assert result(split, "metric-mismatch").reason == "`fit` validates on other images than those that are evaluated"
+
+
 def test_a_logged_accuracy_of_few_images_is_not_checked() -> None:
     facts = facts_of(balanced(4, 5, 3), training=history([(0.9, 0.75)]), made_by="callback")
     assert result(facts, "metric-mismatch").reason == "20 images are too few"
