@@ -11,8 +11,8 @@ from lrdiag.experiments.marks import Change
 from lrdiag.images.choosing import draws
 from lrdiag.intervals import newcombe
 
-MOST = 64
-"""Images that a change is tried on. Four such groups are a batch."""
+MOST = 128
+"""Images that a change is tried on. Two such groups are a batch."""
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ from lrdiag.record.data_facts import ImageRef, Shortcut
 from lrdiag.record.experiments import Changed
 from lrdiag.record.image_table import ImageTable
 
-EFFECT = 0.25
+EFFECT = 0.15
 """By how much a shortcut changes predictions more than the candidates of other classes do, at least."""
 SMALL_EFFECT = 0.05
 """The same if all images of the class show it and no others."""
-UNMISTAKABLE, ALONE = 0.9, 4.0
+UNMISTAKABLE, ALONE = 0.9, 2.0
 """Clarity, and prominence relative to the next class, from which on something is reported if it changes nothing."""
 RIVALS = 3
 """Candidates of other classes that a candidate is compared with."""
