@@ -31,8 +31,8 @@ def main(folder: str, out: str) -> None:
     x_test = images[count:]
     x_test = x_test[..., ::-1] if x_test.shape[-1] == 3 else 1 - x_test
     report = lrdiag.diagnose(model, x_test, labels[count:], class_names=names, history=history, train_data=training)
-    for each in (report.diagnosis.data.corrections or ())[:1]:
-        print(f"{each.name}: accuracy {each.before:.1%} before, {each.after:.1%} after")
+    best = max(report.diagnosis.data.corrections, key=lambda each: each.gain)
+    print(f"{best.name}: accuracy {best.before:.1%} before, {best.after:.1%} after")
     print(f"{report}, page {report.save(out)}")
 
 
