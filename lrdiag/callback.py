@@ -34,7 +34,7 @@ from lrdiag.watch import Watch
 
 if TYPE_CHECKING:
     from lrdiag.diagnosis.study import Studied
-    from lrdiag.evaluation.evaluator import Evaluated
+    from lrdiag.evaluation.evaluated import Evaluated
     from lrdiag.rate.range_test import RangeTest
     from lrdiag.record.facts import RangeTestFacts, Severity
     from lrdiag.vocabulary import AssetsName, Preprocessing

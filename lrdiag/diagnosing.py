@@ -22,7 +22,8 @@ from lrdiag.diagnosis.metadata import GivenGroups, WholeSet, joined, read_given
 from lrdiag.diagnosis.metadata_table import MetadataTable
 from lrdiag.diagnosis.study import Studied
 from lrdiag.errors import require_count
-from lrdiag.evaluation.evaluator import Evaluated, Evaluator
+from lrdiag.evaluation.evaluated import Evaluated
+from lrdiag.evaluation.evaluator import Evaluator
 from lrdiag.inspection.images import GivenImages, Sample
 from lrdiag.inspection.inspector import Inspector
 from lrdiag.models.accepted import require_keras_model

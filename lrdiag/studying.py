@@ -12,7 +12,8 @@ from lrdiag.diagnosis.metadata_table import MetadataTable
 from lrdiag.diagnosis.scores import training_sample
 from lrdiag.diagnosis.study import Studied, study
 from lrdiag.errors import LrdiagError
-from lrdiag.evaluation.evaluator import Evaluated, Evaluator
+from lrdiag.evaluation.evaluated import Evaluated
+from lrdiag.evaluation.evaluator import Evaluator
 from lrdiag.evaluation.training_images import TrainingImages, choose, most_images
 from lrdiag.experiments.experimenting import experiment
 from lrdiag.inspection.images import GivenImages

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -16,6 +16,7 @@ from keras import tree
 from lrdiag.data.inputs import LabelledBatches, labelled_batches, pieces
 from lrdiag.errors import DataError, LrdiagError, ModelError, require_count
 from lrdiag.evaluation import agreement
+from lrdiag.evaluation.evaluated import Evaluated
 from lrdiag.evaluation.keeper import Display, Keeper, Sample
 from lrdiag.evaluation.table import MOST_TEST_IMAGES, TableBuilder
 from lrdiag.evaluation.training_images import ChosenImages, TrainingImages
@@ -34,48 +35,10 @@ from lrdiag.progress import SILENCE, Progress
 from lrdiag.record.agreement import Agreement
 from lrdiag.record.arrays import Heatmaps, Predictions
 from lrdiag.record.facts import HeatmapFacts, IndependentCheck
-from lrdiag.record.image_table import ImageTable
 from lrdiag.vocabulary import Preprocessing
 
 _FIRST = 64
 METHOD, METHOD_OF_TOKENS = "Grad-CAM", "gradient × token"
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """The results of an evaluation.
-
-    Attributes:
-        predictions: The predictions for every image.
-        heatmaps: The maps of the misclassified images; `None` if the model has no feature map.
-        heatmap_facts: How the heatmaps were made.
-        mistakes: The misclassified images, a `uint8` array of shape `(m, height, width, channels)`, in the order of
-            the test set; scaled down to the size that the page shows.
-        image_shape: Height, width and channels of the images before they are scaled down.
-        value_range: The minimum and maximum of the values that the model received.
-        fingerprint: The fingerprint of images and labels.
-        returns_probabilities: Whether the model ends in a softmax or sigmoid.
-        loss_takes_logits: Whether the compiled loss expects logits; `None` if the model is not compiled.
-        every_map: The map of every image for its predicted class, `float16` of shape `(n, h, w)`, ≥ 0; `None` unless
-            requested and available.
-        notes: Sentences about the evaluation that a reader needs to interpret the figures.
-        agreement: How the pass compares with `model.predict` and `model.evaluate`; `None` if it was not compared.
-        images: The table of the test images; `None` once it is forgotten.
-    """
-
-    predictions: Predictions
-    heatmaps: Heatmaps | None
-    heatmap_facts: HeatmapFacts
-    mistakes: np.ndarray
-    image_shape: tuple[int, int, int]
-    value_range: tuple[float, float]
-    fingerprint: str
-    returns_probabilities: bool
-    loss_takes_logits: bool | None
-    every_map: np.ndarray | None = None
-    notes: tuple[str, ...] = ()
-    agreement: Agreement | None = None
-    images: ImageTable | None = None
 
 
 class Evaluator:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lrdiag.evaluation.evaluator import Evaluated
+from lrdiag.evaluation.evaluated import Evaluated
 from lrdiag.record.arrays import finite
 from lrdiag.record.facts import Evolution, Moment, WatchedImage
 

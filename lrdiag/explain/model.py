@@ -12,10 +12,11 @@ import numpy as np
 from keras import ops, tree
 
 from lrdiag.backend.engine import engine
-from lrdiag.backend.graph import kernel_of, parts
+from lrdiag.backend.graph import parts
 from lrdiag.backend.inference import Inference, binary_threshold, state_kept
 from lrdiag.backend.tap import Call, all_calls, exchanged, may_end_in_function, without_function
 from lrdiag.errors import DataError, ModelError
+from lrdiag.explain.features import features_of, last_weighted
 from lrdiag.explain.grids import Grid, grids_of
 from lrdiag.explain.loss import compiled_loss, is_distance, is_hinge, takes_logits
 from lrdiag.explain.outputs import Activation, Outputs, activated
@@ -24,8 +25,6 @@ from lrdiag.record.arrays import Predictions, is_probability
 _NEARLY_ONE = 1 - 1e-7  # float32 has no finite logit for larger probabilities
 _ENOUGH = 8  # images; of as many logits, one is very probably outside of 0–1
 _HALF = 0.5
-FEATURES = 512
-"""Number of features of an image at most."""
 SAMPLE = 4
 """Number of images that dependences are decided on."""
 _SCALES = (1.0, 100.0, 1e4, 0.01)  # of the noise that replaces features, in standard deviations of these
@@ -97,7 +96,7 @@ class OpenedModel:
                 f"Received: a model whose output has the shape {('n', *returned.shape[1:])}"
             )
         self.steps = _steps(calls)
-        self.last_weighted = _last_weighted(calls, one)
+        self.last_weighted = last_weighted(calls, one)
         self.units = returned.shape[1]
         self.classes = max(2, self.units)
         self.head: keras.Operation | None = None
@@ -137,24 +136,12 @@ class OpenedModel:
     def scores_and_features(self, inputs: Any) -> tuple[Any, Any]:
         """Scores as calling this object returns them, and the features, a float32 tensor of shape `(n, d)`.
 
-        Features are averaged over all axes between the batch and the channels, and projected at random to `FEATURES`
-        values if there are more. Without `last_weighted`, `d` is 0.
+        They are those of `lrdiag.explain.features`. Without `last_weighted`, `d` is 0.
         """
         received: list[Any] = []
         with all_calls([] if self.last_weighted is None else [self.last_weighted], lambda c: received.append(c.input)):
             scores = self(inputs)
-        if not received:
-            return scores, scores[:, :0]
-        features = ops.cast(received[-1], "float32")
-        features = ops.mean(features, axis=self._between(len(features.shape))) if len(features.shape) > 2 else features
-        if features.shape[1] > FEATURES:
-            features = ops.matmul(features, _projection(features.shape[1]))
-        return scores, features
-
-    def _between(self, axes: int) -> tuple[int, ...]:
-        """The axes that are neither the batch nor the channels of the features."""
-        channels = 1 if getattr(self.last_weighted, "data_format", None) == "channels_first" else axes - 1
-        return tuple(axis for axis in range(1, axes) if axis != channels)
+        return scores, features_of(self.last_weighted, received[-1]) if received else scores[:, :0]
 
     def logits(self, scores: np.ndarray) -> np.ndarray:
         """Logits whose softmax is the probability of each class, from scores of shape `(n, classes)`.
@@ -365,23 +352,6 @@ def _steps(calls: list[Call]) -> list[Step]:
         for place, call in enumerate(calls)
         if hasattr(call.output, "shape") and engine().is_computed(call.output)
     ]
-
-
-def _last_weighted(calls: list[Call], inputs: Any) -> keras.Operation | None:
-    """The layer of the last call with a kernel, unless it receives the inputs or cuts them into several rows."""
-    images = {tuple(array.shape) for array in tree.flatten(inputs)}
-    for call in reversed(calls):
-        if kernel_of(call.layer) is not None and not any(True for _ in parts(call.layer)):
-            shape: tuple[int | None, ...] = tuple(getattr(call.input, "shape", ()))
-            usable = len(shape) > 1 and shape[0] == 1 and None not in shape[1:] and shape not in images
-            return call.layer if usable else None
-    return None
-
-
-def _projection(size: int) -> np.ndarray:
-    """A random matrix that keeps distances, of shape `(size, FEATURES)`. The same in each run."""
-    drawn = np.random.default_rng(0).standard_normal((size, FEATURES), np.float32)
-    return np.asarray(drawn / np.sqrt(np.float32(FEATURES)))
 
 
 def _has_size(call: Call, final: Any) -> bool:

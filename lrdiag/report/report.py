@@ -41,7 +41,7 @@ from lrdiag.report.tables import write_tables
 from lrdiag.report.write import write_page
 
 if TYPE_CHECKING:
-    from lrdiag.evaluation.evaluator import Evaluated
+    from lrdiag.evaluation.evaluated import Evaluated
     from lrdiag.evaluation.evolution import Watched
     from lrdiag.rate.range_test import RangeTest
     from lrdiag.vocabulary import AssetsName

@@ -8,7 +8,7 @@ import weakref
 import numpy as np
 import pytest
 
-from lrdiag.evaluation.evaluator import Evaluated
+from lrdiag.evaluation.evaluated import Evaluated
 from lrdiag.evaluation.evolution import OTHER_ORDER, SHOWN, WATCHED, Memory, Watched
 from lrdiag.record.arrays import Predictions
 from lrdiag.record.facts import HeatmapFacts

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from lrdiag.evaluation.evaluator import Evaluated, Evaluator
+from lrdiag.evaluation.evaluated import Evaluated
+from lrdiag.evaluation.evaluator import Evaluator
 
 L = keras.layers
 SHAPE = (12, 12, 3)
