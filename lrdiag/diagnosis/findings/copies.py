@@ -199,7 +199,7 @@ def _shown(evidence: Evidence, pairs: list[Copy]) -> list[Shown]:
 
 
 def _caption(evidence: Evidence, copy: Copy) -> str:
-    where = f"{_KINDS[copy.kind]}: {_PARTS[copy.original.part]} image {count(copy.original.index)}"
+    where = f"{_KINDS[copy.kind]}: {_PARTS[copy.original.part]} image {copy.original.index}"
     if copy.same_label:
         return where
     names = [short(evidence.facts.dataset.classes[_label(evidence, each)]) for each in (copy.image, copy.original)]

@@ -166,7 +166,7 @@ def _sets(evidence: Evidence, defect: Defect) -> list[_Set]:
 
 
 def _numbers(each: _Set) -> str:
-    some = ", ".join(count(index) for index in each.indices[:_MOST_NAMED])
+    some = ", ".join(str(index) for index in each.indices[:_MOST_NAMED])
     more = " and others" if len(each.rows) > _MOST_NAMED else ""
     noun = f"{_PARTS[each.table.part]} image"
     return f"{plural(len(each.rows), noun)} of {count(len(each.table))}: {some}{more}."
