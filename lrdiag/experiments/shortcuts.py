@@ -169,28 +169,34 @@ def _confirm(search: _Search, family: Family, known: Container[int]) -> dict[int
         clarity = search.clarity(candidate)
         if label in known or (len(rivals) < RIVALS and clarity < CLEAR):
             continue
-        tried = _tried(search, family, candidate, rivals[:RIVALS])
         alone = clarity >= UNMISTAKABLE and family.prominence[label] >= ALONE * family.prominence[rivals].max(initial=0)
+        tried = _tried(search, family, candidate, rivals[:RIVALS], alone=bool(alone))
         if tried is not None and (tried.strength > 0 or (alone and len(rivals) >= RIVALS)):
             confirmed[label] = tried
     return confirmed
 
 
-def _tried(search: _Search, family: Family, candidate: Candidate, rivals: list[int]) -> _Confirmed | None:
-    """Compares the effect of a candidate with those of its rivals. The strength is 0 if it does not exceed them."""
+def _tried(
+    search: _Search, family: Family, candidate: Candidate, rivals: list[int], *, alone: bool
+) -> _Confirmed | None:
+    """Compares the effect of a candidate with those of its rivals. The strength is 0 if it does not exceed them.
+
+    To remove a part of the object lowers the recall too. So a loss counts only if nearly all images of the class have
+    the candidate, and no others (`alone`).
+    """
     effect = search.effect(candidate)
     if effect is None:
         return None
     # The clearer it is that the images of a class have something of their own, the less it must change.
     least = max(SMALL_EFFECT, EFFECT * (1 - max(search.clarity(candidate), 0.0)))
-    if max(effect.certain_turn, effect.certain_loss) < least:
+    if max(effect.certain_turn, effect.certain_loss if alone else 0.0) < least:
         return _Confirmed(candidate, effect, effect.turned_by_control / effect.images, 0.0)
     usual = [search.effect(family.candidate(rival, candidate.label)) for rival in rivals]
     measured = [each for each in usual if each is not None]
     turn = effect.certain_turn - max([each.turn for each in measured], default=0.0)
     loss = effect.certain_loss - max([each.loss for each in measured], default=0.0)
     shares = [each.turned / each.images for each in measured] or [effect.turned_by_control / effect.images]
-    strength = max(turn, loss)
+    strength = max(turn, loss) if alone else turn
     return _Confirmed(candidate, effect, float(np.median(shares)), strength if strength >= least else 0.0)
 
 

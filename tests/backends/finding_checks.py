@@ -72,17 +72,32 @@ def program(
     x: np.ndarray = IMAGES[:600],
     y: np.ndarray = LABELS[:600],
     validation: np.ndarray = IMAGES[600:],
+    seen: np.ndarray = LABELS[600:],
     **arguments: Any,
 ) -> Program:
     """A program that trains a network, by default one that is sound."""
     model = model or network()
     model.compile(optimizer or keras.optimizers.Adam(0.003), loss, metrics=[metric])
-    return {"model": model, "x": x, "y": y, "validation": (validation, LABELS[600:]), **arguments}
+    return {"model": model, "x": x, "y": y, "validation": (validation, seen), **arguments}
 
 
 def with_nan() -> np.ndarray:
     images = IMAGES[:600].copy()
     images[77, 3, 3] = np.nan
+    return images
+
+
+def with_wrong(labels: np.ndarray, share: float) -> np.ndarray:
+    """Labels, some of which are those of another class."""
+    generator = np.random.default_rng(0)
+    wrong = generator.random(len(labels)) < share
+    return np.where(wrong, (labels + generator.integers(1, 10, len(labels))) % 10, labels)
+
+
+def with_mark() -> np.ndarray:
+    """Images of which those of one class have a mark in a corner."""
+    images = IMAGES[:600].copy()
+    images[LABELS[:600] == 3, :2, :2] = 1
     return images
 
 
@@ -131,6 +146,9 @@ FAULTY: dict[str, Callable[[], Program]] = {
     ),
     "rate-too-high": lambda: program(optimizer=keras.optimizers.Adam(1.0)),
     "clipped-gradients": lambda: program(optimizer=keras.optimizers.SGD(0.05, clipnorm=1e-5)),
+    "training-label-errors": lambda: program(y=with_wrong(LABELS[:600], 0.3), epochs=6),
+    "test-label-errors": lambda: program(seen=with_wrong(LABELS[600:], 0.1), epochs=6),
+    "shortcut": lambda: program(x=with_mark(), epochs=6),
 }  # fmt: skip
 SOUND: dict[str, Callable[[], Program]] = {
     "plain": program,

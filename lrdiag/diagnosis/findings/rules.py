@@ -80,6 +80,8 @@ _SETS = (
     "little-data", "large-batches",
 )  # fmt: skip
 """What is wrong with the training set as a whole, or beside the validation set."""
+_UNEVEN = ("not-shuffled", "missing-class", "imbalance", "little-data")
+"""What keeps a model from learning some classes."""
 _STRUCTURE = (
     "hidden-activation", "bottleneck", "lost-resolution", "frozen-layers", "disconnected-weights", "strong-dropout",
     "strong-regularization",
@@ -100,7 +102,7 @@ _BROKEN = ("training-stopped", "not-finite", "unstable-loss")
 """Findings after which the model is not one that was trained to its end."""
 _MEANINGLESS = ("input-mismatch", "correctable-inputs", "class-order", "wrong-labels")
 """Findings after which the labels have no meaning for the predictions."""
-_NOISE = ("training-label-errors", "label-noise")
+_NOISE = ("test-label-errors", "training-label-errors", "label-noise")
 _USELESS = ("class-order", "wrong-labels", "not-learning", "not-finite", "collapsed-predictions", "at-chance")
 """Findings after which the predicted classes have no meaning."""
 _OF_CLASSES = (
@@ -341,14 +343,15 @@ RULES: tuple[Rule, ...] = (
         "test-label-errors", "warning", "misclassified", label_suspects.test_label_errors,
         needs=("evaluation", "suspects", "test_images"),
         explained_by=(
-            *_UNFIT, *_BROKEN, *_MEANINGLESS, "no-class", "same-class-twice", "contradicting-annotators", "shortcut",
+            *_UNFIT, *_UNEVEN, *_BROKEN, *_MEANINGLESS, "no-class", "same-class-twice", "contradicting-annotators",
+            "shortcut",
         ),
         threshold=0.002,
     ),
     Rule(
         "training-label-errors", "warning", "training", label_suspects.training_label_errors,
         needs=("evaluation", "suspects", "training_images"),
-        explained_by=(*_UNFIT, *_MEANINGLESS, "same-class-twice", "contradicting-annotators"), threshold=0.02,
+        explained_by=(*_UNFIT, *_UNEVEN, *_MEANINGLESS, "same-class-twice", "contradicting-annotators"), threshold=0.02,
     ),
     Rule(
         "label-noise", "warning", "training", label_errors.label_noise, needs=("evaluation", "train_sample"),
@@ -418,7 +421,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "never-predicted-class", "warning", "classes", confidence.never_predicted_class, needs=("evaluation",),
-        explained_by=_OF_CLASSES,
+        explained_by=(*_OF_CLASSES, *_NAMED, *_BROKEN),
     ),
     Rule(
         "weak-slice", "warning", "misclassified", slices.weak_slice, needs=("evaluation", "slices"),

@@ -128,10 +128,8 @@ class TestInputMismatch:
 
     def test_images_of_the_same_range_are_darker(self) -> None:
         problem = found("input-mismatch", after(scaled(PHOTOGRAPHS, 0.6), correction("inverted", 0.3, 0.9)))
-        assert (
-            problem.title
-            == "Validation images are darker and lower in contrast than training images. This change corrects it: inverted."
-        )
+        title = "Validation images are darker and lower in contrast than training images."
+        assert problem.title == f"{title} This change corrects it: inverted."
         assert problem.advice.endswith("with one function for both: `x = inverted`.")
 
     @pytest.mark.parametrize(("shift", "fires"), [(0.2, False), (0.49, False), (0.8, True)])
