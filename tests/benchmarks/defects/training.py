@@ -52,10 +52,10 @@ def sorted_validation(data: Data, share: float, generator: np.random.Generator) 
 
 AUGMENTATIONS: dict[str, tuple[Callable[[float], list[Any]], tuple[float, float]]] = {
     "turned-over": (lambda share: [L.RandomRotation(share, fill_mode="constant")], (0.5, 0.35)),
-    "covered-by-noise": (lambda deviation: [L.GaussianNoise(deviation)], (4.0, 2.0)),
+    "covered-by-noise": (lambda count: [L.GaussianNoise(1.0) for _ in range(int(count))], (16, 4)),
     "cropped-to-a-corner": (lambda zoom: [L.RandomZoom((-zoom, -zoom + 0.1), fill_mode="constant")], (0.9, 0.7)),
 }
-"""Layers in front of the network, and two strengths of each. The noise is for images with a deviation of about 1."""
+"""Layers in front of the network, and two strengths of each. Each layer of noise is as strong as the images."""
 
 
 def augmented(layers: Callable[[float], list[Any]]) -> Plant:
