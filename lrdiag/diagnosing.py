@@ -135,8 +135,8 @@ def diagnose(
         progress: A listener for progress. Defaults to `None`.
         train_data: The data that the model was trained on, to check it, to compare it with the test set, and to measure
             overfitting: `(x, y)` or `(x, y, sample_weight)`, or data that gives batches. Five times as many training
-            images as test images are evaluated at most, but at least 2,000 and no more than 50,000: a random sample of
-            arrays, or the first images of other data.
+            images as test images are evaluated at most, but at least 20,000, or 2,000 large ones, and no more than
+            50,000: a random sample of arrays, or the first images of other data.
 
     Returns:
         The report.
@@ -345,7 +345,7 @@ class Reporter:
             evaluator,
             given,
             known,
-            len(evaluated.predictions.labels),
+            evaluated,
             output=self.output,
             preprocess=self.preprocess,
             class_names=self._known_names,

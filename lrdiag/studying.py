@@ -43,7 +43,7 @@ def evaluate_training_images(
     evaluator: Evaluator,
     given: GivenImages | None,
     known: ImageSet | None,
-    test_images: int,
+    evaluated: Evaluated,
     *,
     output: str | int | None = None,
     preprocess: Preprocessing | None = None,
@@ -56,7 +56,7 @@ def evaluate_training_images(
         evaluator: The evaluator of the model.
         given: The training data, or `None`.
         known: What is known of it, or `None` if it can't be read.
-        test_images: Number of test images.
+        evaluated: The results on the test set.
         output: The output that is evaluated.
         preprocess: How the images were scaled.
         class_names: Name of each class, for labels that are names.
@@ -64,8 +64,9 @@ def evaluate_training_images(
     """
     if given is None or known is None:
         return NO_TRAINING_IMAGES
+    most = most_images(len(evaluated.predictions.labels), evaluated.image_shape)
     try:
-        chosen = choose(given, known, most_images(test_images), output=output, class_names=class_names)
+        chosen = choose(given, known, most, output=output, class_names=class_names)
         return EvaluatedTrainingImages(evaluator.tabulate(chosen, preprocess=preprocess, progress=progress))
     except LrdiagError as error:  # findings name labels that don't fit
         return EvaluatedTrainingImages(None, f"the training images can't be evaluated ({error})")

@@ -64,9 +64,13 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     generator = np.random.default_rng(0)
     labels = np.arange(96) % NUMBER_OF_CLASSES
     images = (generator.random((96, 8, 8, 3)) * 60 + labels[:, None, None, None] * 19).astype("uint8")
+    files = [f"a/{number:04}.png" for number in range(96)]
+    rows = [f"{file},{'north' if place % 3 else 'south'},p{place}" for place, file in enumerate(files)]
+    (tmp_path / "images.csv").write_text("\n".join(["file,site,patient", *rows]))
     return {
         "lrdiag": lrdiag,
         "model": make_model(),
+        "files": files,
         "names": [f"class {number}" for number in range(NUMBER_OF_CLASSES)],
         **{"x": images, "images": images, "x_test": images, "x_val": images, "test_images": images},
         **{"y": labels, "labels": labels, "y_test": labels, "y_val": labels, "test_labels": labels},

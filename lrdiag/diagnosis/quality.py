@@ -2,7 +2,7 @@
 
 An image counts if its value is beyond an absolute limit and beyond what the other images let expect: half an image in a
 set of this size, if the logarithms of the values were distributed normally around their median. The spread is that of
-the half of the images on the same side, up to the most unusual tenth, so that defects do not widen it.
+the half of the images on the same side, up to the most unusual fifth, so that defects do not widen it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _REPEATED = 0.3
 """Share of repeated lines."""
 _BORDER = 0.015
 """Share of the picture at two opposite sides."""
-_HABIT, _OTHER = 0.1, 16
+_HABIT, _OTHER = 0.3, 16
 """Share of the images whose side has one colour, from which on it is the background of the set; and grey levels by
 which the colour of a border differs from it."""
 
@@ -90,8 +90,8 @@ def _unusual(values: np.ndarray, limit: float, seen: np.ndarray) -> np.ndarray:
     """How far values are above the limit and above what the set lets expect, 0 if they are not."""
     from scipy.stats import norm
 
-    middle, high = np.quantile(values[seen], (0.5, 0.9)) if seen.any() else (0.0, 0.0)
-    deviations = norm.isf(_EXPECTED / len(values)) / norm.isf(0.1)
+    middle, high = np.quantile(values[seen], (0.5, 0.8)) if seen.any() else (0.0, 0.0)
+    deviations = norm.isf(_EXPECTED / len(values)) / norm.isf(0.2)
     reach = middle + _MARGIN * deviations * (high - middle)
     return np.where(seen, _beyond(values, max(limit, float(reach))), 0)
 

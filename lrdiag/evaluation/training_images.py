@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,10 @@ MOST = 50_000
 """Training images, at most."""
 PER_TEST_IMAGE = 5
 """So the pass over the training images takes no more than a few times as long as that over the test set."""
-FEWEST = 2_000
+FEWEST, FEWEST_LARGE = 20_000, 2_000
+"""Images that are evaluated in any case if there are so many: small ones, and large ones. Copies of test images are
+found only among them."""
+_VALUES = 2**28  # of small images together
 _SEED = 0
 
 
@@ -69,9 +72,15 @@ class ChosenImages:
         return replace(table, indices=indices, size=self.size or table.size, files=files)
 
 
-def most_images(test_images: int) -> int:
-    """Returns how many training images are evaluated at most beside so many test images."""
-    return min(MOST, max(FEWEST, PER_TEST_IMAGE * test_images))
+def most_images(test_images: int, image_shape: Sequence[int]) -> int:
+    """Returns how many training images of this shape are evaluated at most beside so many test images.
+
+    Example:
+        >>> most_images(300, (32, 32, 3)), most_images(300, (224, 224, 3)), most_images(10_000, (224, 224, 3))
+        (20000, 2000, 50000)
+    """
+    fewest = max(FEWEST_LARGE, min(FEWEST, _VALUES // math.prod(image_shape)))
+    return min(MOST, max(fewest, PER_TEST_IMAGE * test_images))
 
 
 def choose(

@@ -15,7 +15,7 @@ SIDE = 32
 """Height and width at which pictures are compared, in pixels."""
 _COARSE, _FINE = 4, 2
 """Number of steps at half the resolution, and at the full one."""
-_LEAST_OVERLAP = 0.5
+_LEAST_OVERLAP = 0.6
 """Share of the picture that both must show."""
 _LEAST_OF_ROOTS = 0.75
 """Correlation of the square roots of the gradients. Strong edges that two pictures have in common count less."""

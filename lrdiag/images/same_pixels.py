@@ -13,7 +13,7 @@ _EQUAL = 0.9
 """Share of the edge pixels that must be equal where both pictures show the same."""
 _FEWEST_VALUES = 8
 """Number of different values that equal pixels must have. Simple drawings have fewer, and are equal by chance."""
-_LEAST_SHARED = 0.5
+_LEAST_SHARED = 0.6
 """Share of the picture that both must show."""
 
 

@@ -31,7 +31,8 @@ def evaluator() -> Evaluator:
 
 def evaluated(evaluator: Evaluator, x: Any, y: Any = None, **options: Any) -> EvaluatedTrainingImages:
     given = GivenImages("the training data", x, y)
-    return evaluate_training_images(evaluator, given, look_at(given)[1], 10, **options)
+    few = evaluator.evaluate(IMAGES[:10], LABELS[:10])
+    return evaluate_training_images(evaluator, given, look_at(given)[1], few, **options)
 
 
 def batches() -> tf.data.Dataset:
@@ -61,6 +62,7 @@ class Sequence(keras.utils.PyDataset):
 def test_every_form_of_training_data_gives_the_same_rows(
     x: Any, y: Any, evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("lrdiag.evaluation.training_images.FEWEST_LARGE", 60)
     monkeypatch.setattr("lrdiag.evaluation.training_images.FEWEST", 60)
     images = evaluated(evaluator, x, y).images
     assert images is not None
@@ -89,7 +91,8 @@ def test_large_datasets_are_read_in_part(evaluator: Evaluator) -> None:
 
 
 def test_a_few_times_as_many_training_images_as_test_images_are_evaluated() -> None:
-    assert [most_images(size) for size in (100, 1_000, 10_000, 100_000)] == [2_000, 5_000, 50_000, 50_000]
+    assert [most_images(size, (224, 224, 3)) for size in (100, 1_000, 100_000)] == [2_000, 5_000, 50_000]
+    assert [most_images(size, (32, 32, 3)) for size in (100, 10_000)] == [20_000, 50_000]
 
 
 def test_images_that_cannot_be_shown_have_predictions_but_no_table(evaluator: Evaluator) -> None:

@@ -187,7 +187,7 @@ RULES: tuple[Rule, ...] = (
         "blurred-images", "warning", "data", image_quality.blurred_images, needs=("test_images",), threshold=0.002
     ),
     Rule(
-        "bordered-images", "warning", "data", image_quality.bordered_images, needs=("test_images",), threshold=0.002
+        "bordered-images", "warning", "data", image_quality.bordered_images, needs=("test_images",), threshold=0.01
     ),
     Rule(
         "imbalance", "warning", "data", training_labels.imbalance, needs=("training_data",),
@@ -333,7 +333,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "contradicting-annotators", "warning", "confusion", label_suspects.contradicting_annotators,
         needs=("evaluation", "suspects", "test_images"),
-        explained_by=(*_UNFIT, *_BROKEN, *_MEANINGLESS, "same-class-twice"), threshold=0.05,
+        explained_by=(*_UNFIT, *_BROKEN, *_MEANINGLESS, "same-class-twice"), threshold=0.15,
     ),
     Rule(
         "shortcut", "error", "misclassified", shortcuts.shortcut, needs=("evaluation", "shortcuts"),

@@ -9,6 +9,8 @@ from lrdiag.formats import count, percent, plural, probability, short
 from lrdiag.record.data_facts import Slice, unpacked
 
 _MOST_NAMED = 3
+CERTAIN = 0.004
+"""Probability of such a deviation by chance, corrected for the number of groups, up to which a slice is a warning."""
 
 
 def weak_slice(evidence: Evidence, threshold: float) -> Answer:
@@ -39,7 +41,9 @@ def weak_slice(evidence: Evidence, threshold: float) -> Answer:
 
 def is_strong(each: Slice, threshold: float) -> bool:
     """Whether a slice is more than a note."""
-    return each.label is None and each.excess > (threshold / 2 if each.is_given else threshold)
+    if each.label is not None or each.p_value > CERTAIN:
+        return False
+    return each.excess > (threshold / 2 if each.is_given else threshold)
 
 
 def _evidence(worst: Slice, others: list[Slice]) -> str:
