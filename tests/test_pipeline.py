@@ -23,6 +23,8 @@ from lrdiag import LearningRate, Report, Settings, train_and_report
 from lrdiag.cli.app import main
 from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.gates import Gate
+from lrdiag.diagnosis.metadata import GivenGroups
+from lrdiag.diagnosis.metadata_table import read_metadata
 from lrdiag.errors import DataUnavailable, SettingsError
 from lrdiag.main_job import run_main_job
 from lrdiag.progress import Silence
@@ -99,6 +101,8 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "fail_on": ("warning", (Gate("fail-on", "warning", 0),)),
     "checks": ({"weak-class": False}, CheckSettings(frozenset({"weak-class"}))),
     "accept": ({"overfitting": "a demo"}, CheckSettings(accepted={"overfitting": "a demo"})),
+    "metadata": ({"site": ["north", "south"]}, read_metadata({"site": ["north", "south"]})),
+    "groups": ((["a", "b"], ["c"]), GivenGroups(None, ("a", "b"), ("c",))),
     "assets": ("folder", "folder"),
     "templates": ("folder", Path("folder")),
 }
@@ -278,8 +282,9 @@ def test_a_sample_of_the_training_images_is_evaluated_in_inference_mode(finished
     assert (sample.size, sample.accuracy) == (270, np.mean(scores.argmax(axis=1) == train.labels))
 
 
-def test_the_sample_is_drawn_by_the_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lrdiag.diagnosing.TRAIN_SAMPLE", 50)
+def test_a_bounded_sample_of_the_training_images_is_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FEWEST", "FEWEST_LARGE", "PER_TEST_IMAGE"):
+        monkeypatch.setattr(f"lrdiag.evaluation.training_images.{name}", 0 if name == "PER_TEST_IMAGE" else 50)
     sample = train_and_report(**TINY, out=tmp_path).diagnosis.train_sample
     assert sample is not None
     assert sample.size == 50

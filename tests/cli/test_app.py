@@ -148,6 +148,8 @@ def test_stderr_has_one_line_per_stage_and_no_log_messages(finished: FinishedRun
         "Training",
         "Predicting and explaining",
         "Checking the heatmaps",
+        "Predicting training images",
+        "Studying images and labels",
         "Writing the page",
     ]
 
