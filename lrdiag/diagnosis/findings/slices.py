@@ -5,6 +5,7 @@ from __future__ import annotations
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, Passed, images_where
 from lrdiag.diagnosis.findings.showing import shown_mistakes
+from lrdiag.diagnosis.groups import CLUSTER
 from lrdiag.formats import count, percent, plural, probability, short
 from lrdiag.record.data_facts import Slice, unpacked
 
@@ -16,8 +17,9 @@ CERTAIN = 0.004
 def weak_slice(evidence: Evidence, threshold: float) -> Answer:
     """A group of images fails far more often than others of the same classes: by more than `threshold`.
 
-    For a folder or a value of the metadata, half of the threshold is enough. A smaller deviation is a note, and so is a
-    part of one class: classes always have parts that are harder than others.
+    For a folder or a value of the metadata, half of the threshold is enough. A cluster needs twice the threshold. A
+    smaller deviation is a note, and so is a part of one class. Sound data always has clusters, and classes have parts,
+    that are harder than others.
     """
     facts, slices = evidence.facts, given(evidence.slices)
     if not slices:
@@ -43,7 +45,7 @@ def is_strong(each: Slice, threshold: float) -> bool:
     """Whether a slice is more than a note."""
     if each.label is not None or each.p_value > CERTAIN:
         return False
-    return each.excess > (threshold / 2 if each.is_given else threshold)
+    return each.excess > threshold * (0.5 if each.is_given else 2 if each.source == CLUSTER else 1)
 
 
 def _evidence(worst: Slice, others: list[Slice]) -> str:

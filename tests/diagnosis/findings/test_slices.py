@@ -49,6 +49,9 @@ def test_fires_on_30_points() -> None:
         (slice_of(wrong=15), "warning"),
         (slice_of(wrong=10, is_given=True), "note"),  # half of the threshold is 7.5 points
         (slice_of(wrong=12, is_given=True), "warning"),
+        (slice_of(wrong=20, source="cluster"), "note"),  # twice the threshold is 30 points
+        (slice_of(wrong=21, source="cluster"), "warning"),
+        (slice_of(wrong=36, p_value=0.006), "note"),
         (slice_of(wrong=36, label=0), "note"),
     ],
 )
