@@ -87,10 +87,15 @@ def _beyond(values: np.ndarray, limit: float) -> np.ndarray:
 
 
 def _unusual(values: np.ndarray, limit: float, seen: np.ndarray) -> np.ndarray:
-    """How far values are above the limit and above what the set lets expect, 0 if they are not."""
+    """How far values are above the limit and above what the set lets expect, 0 if they are not.
+
+    If half of the images are above the limit, it is the habit of the set.
+    """
     from scipy.stats import norm
 
     middle, high = np.quantile(values[seen], (0.5, 0.8)) if seen.any() else (0.0, 0.0)
+    if middle > limit:
+        return np.zeros(len(values))
     deviations = norm.isf(_EXPECTED / len(values)) / norm.isf(0.2)
     reach = middle + _MARGIN * deviations * (high - middle)
     return np.where(seen, _beyond(values, max(limit, float(reach))), 0)

@@ -37,7 +37,14 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results" / "data_findings.jsonl"
-NO_ALARMS = {"weak-class", "over-predicted-class", "confused-pair", "no-heatmaps"}  # not about data or training
+# Findings that are not about data or training.
+NO_ALARMS = {
+    "weak-class",
+    "over-predicted-class",
+    "confused-pair",
+    "never-predicted-class",
+    "no-heatmaps",
+}
 OVERFITTING = 0.10  # accuracy on the training images less that on the test images
 LONGEST = 900  # seconds
 FIRST = 50  # images of a finding

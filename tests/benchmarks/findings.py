@@ -36,7 +36,14 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results" / "findings.jsonl"
-NO_ALARMS = {"weak-class", "over-predicted-class", "confused-pair", "no-heatmaps"}  # not about how a model is trained
+# Findings that are not about how a model is trained.
+NO_ALARMS = {
+    "weak-class",
+    "over-predicted-class",
+    "confused-pair",
+    "never-predicted-class",
+    "no-heatmaps",
+}
 OF_EVERY_FAILURE = {"at-chance", "collapsed-predictions", "not-finite", "not-learning"}  # true of any faulty program
 OVERFITTING = 0.05  # accuracy on the training images less that on the validation images
 LONGEST = 300  # seconds

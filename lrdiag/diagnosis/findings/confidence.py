@@ -14,12 +14,12 @@ from lrdiag.diagnosis.findings.course import still_improves
 from lrdiag.diagnosis.findings.showing import shown_mistakes
 from lrdiag.formats import percent, plural, points, short
 from lrdiag.images.choosing import draws
-from lrdiag.intervals import SIGNIFICANCE, mcnemar
+from lrdiag.intervals import mcnemar
 from lrdiag.record.arrays import Predictions
 from lrdiag.record.facts import Mistake
 
 BY_CHANCE = 0.01
-"""Probability that a model whose confidence is right has such a calibration error by chance."""
+"""Probability of such a calibration error, or of such a gain of another threshold, by chance."""
 NOTED = 0.05
 """A calibration error that is more than this beyond chance is a note. Many networks are mildly overconfident."""
 _CONFIDENT = 0.9
@@ -208,7 +208,7 @@ def _decision(label: int, values: np.ndarray, truth: np.ndarray, half: np.ndarra
     values, truth = values[~half], truth[~half]
     before, after = (values > 0.5) == truth, (values > chosen) == truth
     p_value = mcnemar(int((before & ~after).sum()), int((after & ~before).sum()))
-    return _Decision(label, chosen, float(before.mean()), float(after.mean()), p_value < SIGNIFICANCE / tried)
+    return _Decision(label, chosen, float(before.mean()), float(after.mean()), p_value < BY_CHANCE / tried)
 
 
 def _best_threshold(values: np.ndarray, truth: np.ndarray) -> float:
