@@ -306,6 +306,30 @@ def test_a_loss_that_is_not_finite_is_none_in_the_record(tmp_path: Path) -> None
 # --- every argument ---------------------------------------------------------------------------------------------------
 
 
+def test_images_and_labels_are_studied_when_training_ends(tmp_path: Path) -> None:
+    """The reports before compare only a few training images with the test images."""
+    studied = []
+
+    class Watch(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            studied.append(callback.report.diagnosis)
+
+    callback = ReportCallback(tmp_path, DATA, every=1)
+    fit(network(), callback, Watch(), epochs=2)
+    studied.append(callback.report.diagnosis)
+    assert [each.train_sample.size for each in studied] == [COUNT] * 3
+    assert [each.data.copies is None for each in studied] == [True, True, False]
+    assert [each.data.reasons.get("copies") for each in studied] == ["training goes on"] * 2 + [None]
+
+
+def test_metadata_that_does_not_fit_ends_no_training_run(tmp_path: Path) -> None:
+    batches = tf.data.Dataset.from_tensor_slices(DATA).batch(BATCH)
+    callback = ReportCallback(tmp_path, batches, metadata={"site": ["north"] * 3})
+    fit(network(), callback)
+    reasons = callback.report.diagnosis.data.reasons
+    assert "Received: " in reasons["slices"]
+
+
 def test_the_page_is_written_every_few_epochs_and_shows_the_evolution(tmp_path: Path) -> None:
     written = []
 
