@@ -9,10 +9,12 @@ from lrdiag.record.data_facts import Shortcut
 from lrdiag.record.facts import Severity
 
 DECIDES = 0.5
-"""Share of images that turn, or loss of recall, from which on a shortcut decides the prediction. Below, it is one of
-several things that the model uses."""
-INFLUENCES = 0.05
-"""The same from which on the model uses it at all."""
+"""Share of images that turn from which on a shortcut decides the prediction. Below, it is one of several things that
+the model uses."""
+INFLUENCES = 0.25
+"""The same from which on the model may use it instead of the object. A part of the object turns a few images too."""
+SEEN = 0.05
+"""The same, or loss of recall, from which on the model uses it at all."""
 
 
 def shortcut(evidence: Evidence) -> Answer:
@@ -22,7 +24,7 @@ def shortcut(evidence: Evidence) -> Answer:
         return Passed()
     first, *others = sorted(shortcuts, key=lambda each: -effect_of(each))
     name = short(evidence.facts.dataset.classes[first.label])
-    role, severity = _role(effect_of(first))
+    role, severity = _role(first)
     title = f"{first.name} {role}."
     more = f" The same is true of {', '.join(each.name for each in others)}." if others else ""
     return Found(
@@ -38,21 +40,21 @@ def shortcut(evidence: Evidence) -> Answer:
     )
 
 
-def _role(effect: float) -> tuple[str, Severity]:
+def _role(each: Shortcut) -> tuple[str, Severity]:
     """What a shortcut does, and how severe that is."""
-    if effect >= DECIDES:
+    if effect_of(each) >= DECIDES:
         return "decides the prediction", "error"
-    if effect >= INFLUENCES:
+    if effect_of(each) >= INFLUENCES:
         return "influences the prediction", "warning"
+    lost = (each.covered_before or 0.0) - (each.covered_after or 0.0)
+    if max(effect_of(each), lost) >= SEEN:
+        return "helps to recognize them, unless it is a part of the object", "note"
     return "tells the class, but the model hardly uses it", "note"
 
 
 def effect_of(each: Shortcut) -> float:
-    """The share of images that turn, or the loss of recall, whichever is greater."""
-    lost = (
-        0.0 if each.covered_before is None or each.covered_after is None else each.covered_before - each.covered_after
-    )
-    return max(each.turned - each.usual, lost)
+    """The share of images that turn, beyond the usual one."""
+    return each.turned - each.usual
 
 
 def _evidence(each: Shortcut, name: str) -> str:
