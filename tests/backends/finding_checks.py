@@ -97,7 +97,7 @@ def with_wrong(labels: np.ndarray, share: float) -> np.ndarray:
 def with_mark() -> np.ndarray:
     """Images of which those of one class have a mark in a corner."""
     images = IMAGES[:600].copy()
-    images[LABELS[:600] == 3, :2, :2] = 1
+    images[LABELS[:600] == 3, :3, :3] = 1
     return images
 
 

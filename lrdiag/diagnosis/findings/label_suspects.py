@@ -15,6 +15,9 @@ from lrdiag.formats import count, percent, plural, probability, short
 from lrdiag.record.data_facts import ImageRef, LabelNoise, MixedClasses, Suspect
 from lrdiag.record.image_table import Part
 
+UNMISTAKABLE = 1e-6
+"""Probability of the contradictions by chance from which on they are only a note. Few images that a weak model knows
+badly reach smaller ones than they should, because two opinions on an image are not quite independent."""
 FEWEST_FOREIGN = 3
 """Fewest images of no class."""
 _WORDS: dict[Part, str] = {"test": "test", "train": "training"}
@@ -54,7 +57,7 @@ def _label_errors(evidence: Evidence, part: Part, threshold: float, why: str) ->
         threshold,
         [each.image.index for each in suspects[:MOST_IMAGES]] if part == "test" else (),
         why=why,
-        severity="note" if augmented else None,
+        severity="note" if augmented or noise.p_value >= UNMISTAKABLE else None,
         exhibits=_suspected(evidence, suspects),
     )
 

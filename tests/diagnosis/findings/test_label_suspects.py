@@ -29,7 +29,7 @@ LABELS = np.arange(200) % 10
 TABLE = table_of(np.full((200, 4, 4, 1), 9, np.uint8), LABELS, LABELS < 0)
 TRAINING = dataclasses.replace(TABLE, part="train")
 SUSPECT = Suspect(ImageRef("test", 7, "seven.png"), 7, 3, 0.97, "")
-NOISE = LabelNoise("test", 0.05, 0.03, 0.08, 1e-6)
+NOISE = LabelNoise("test", 0.05, 0.03, 0.08, 1e-7)
 MIXED = MixedClasses("test", 3, 7, 40, 0.25, 1e-9)
 TWINS = SameClasses(3, 7, 40, 0.51, 0.4, 0.6, 0.49, 0.9)
 IN_TRAINING = LabelSignal("train", "train", 1000, 0.55, 0.1, 0.01)
@@ -84,6 +84,8 @@ class TestLabelErrors:
     def test_chance_and_small_shares_pass(self) -> None:
         few = dataclasses.replace(NOISE, low=0.001)
         assert isinstance(answer("test-label-errors", evidence(noise=[few])), Passed)
+        uncertain = dataclasses.replace(NOISE, p_value=1e-5)
+        assert found("test-label-errors", evidence(suspects=[SUSPECT], noise=[uncertain])).severity == "note"
         by_chance = dataclasses.replace(NOISE, p_value=0.02)
         assert isinstance(answer("test-label-errors", evidence(noise=[by_chance])), NotChecked)
 
