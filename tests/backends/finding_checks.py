@@ -94,13 +94,6 @@ def with_wrong(labels: np.ndarray, share: float) -> np.ndarray:
     return np.where(wrong, (labels + generator.integers(1, 10, len(labels))) % 10, labels)
 
 
-def with_mark() -> np.ndarray:
-    """Images of which those of one class have a mark in a corner."""
-    images = IMAGES[:600].copy()
-    images[LABELS[:600] == 3, :3, :3] = 1
-    return images
-
-
 def frozen() -> keras.Model:
     model = network(initializer="glorot_uniform")
     for layer in model.layers[:-1]:
@@ -148,7 +141,6 @@ FAULTY: dict[str, Callable[[], Program]] = {
     "clipped-gradients": lambda: program(optimizer=keras.optimizers.SGD(0.05, clipnorm=1e-5)),
     "training-label-errors": lambda: program(y=with_wrong(LABELS[:600], 0.3), epochs=6),
     "test-label-errors": lambda: program(seen=with_wrong(LABELS[600:], 0.1), epochs=6),
-    "shortcut": lambda: program(x=with_mark(), epochs=6),
 }  # fmt: skip
 SOUND: dict[str, Callable[[], Program]] = {
     "plain": program,

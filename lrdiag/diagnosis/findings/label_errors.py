@@ -57,6 +57,8 @@ def class_order(evidence: Evidence, threshold: float) -> Answer:
     accuracy, renamed = facts.test.accuracy, facts.test.accuracy + (after - before) / facts.test.size
     if gain <= threshold:
         return Passed(gain, threshold)
+    if isinstance(_by_pictures(evidence), Found):
+        return NotChecked("the labels do not belong to their images", gain, threshold)
     if log(max(mcnemar(before, after), 1e-300)) + _log_choices(len(names), len(moved)) > log(CERTAIN):
         return NotChecked(f"{plural(images, 'test image')} are too few", gain, threshold)
     if sample is not None and sample.accuracy < accuracy + LEARNT * (renamed - accuracy):

@@ -316,7 +316,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "class-order", "error", "confusion", label_errors.class_order, needs=("evaluation",),
-        explained_by=("single-class", "not-shuffled", "input-mismatch", "correctable-inputs"), threshold=0.20,
+        explained_by=("single-class", "not-shuffled", "input-mismatch", "correctable-inputs"), threshold=0.30,
     ),
     Rule(
         "wrong-labels", "error", "training", label_errors.wrong_labels, needs=("evaluation",),
