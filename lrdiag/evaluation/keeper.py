@@ -14,7 +14,7 @@ from lrdiag.errors import DataError
 from lrdiag.explain.engine import Explained
 from lrdiag.explain.pictures import Picture, pictures_of
 from lrdiag.record.fingerprint import Fingerprint
-from lrdiag.record.pictures import LARGEST_SIDE, scaled_down, shrunk
+from lrdiag.record.pictures import LARGEST_SIDE, all_scaled_down, shrunk
 from lrdiag.vocabulary import Preprocessing
 
 TRUST_SAMPLE = 200  # misclassified images whose maps are measured
@@ -107,7 +107,7 @@ class Keeper:
     def keep(self, shown: Shown, batch: Explained) -> None:
         """Keeps the misclassified images of a batch."""
         height, width = shrunk(shown.images.shape[1], shown.images.shape[2], LARGEST_SIDE)
-        self._kept.append(_scaled(shown.images[batch.wrong], height, width))
+        self._kept.append(all_scaled_down(shown.images[batch.wrong], height, width))
         if isinstance(shown.inputs, np.ndarray) and shown.inputs.ndim in (3, 4):
             draws = self._random.random(len(batch.wrong))
             self.sample.add(draws, shown.first + batch.wrong, shown.inputs[batch.wrong])
@@ -222,14 +222,5 @@ def _stacked(pictures: list[np.ndarray]) -> np.ndarray:
         return pictures[0]
     height, width = pictures[0].shape[1:3]
     channels = max(each.shape[3] for each in pictures)
-    of_one_size = (_scaled(each, height, width) for each in pictures)
+    of_one_size = (all_scaled_down(each, height, width) for each in pictures)
     return np.concatenate([np.broadcast_to(each, (*each.shape[:3], channels)) for each in of_one_size], axis=1)
-
-
-def _scaled(images: np.ndarray, height: int, width: int) -> np.ndarray:
-    if images.shape[1:3] == (height, width):
-        return images
-    scaled = np.empty((len(images), height, width, images.shape[3]), np.uint8)
-    for image, small in zip(images, scaled, strict=True):
-        small[:] = scaled_down(image, height, width)
-    return scaled

@@ -12,7 +12,7 @@ from lrdiag.images.choosing import draws
 from lrdiag.images.statistics import statistics_of
 from lrdiag.record.arrays import Predictions
 from lrdiag.record.image_table import ImageStatistics, ImageTable, Part
-from lrdiag.record.pictures import LARGEST_SIDE, scaled_down, shrunk
+from lrdiag.record.pictures import LARGEST_SIDE, all_scaled_down, shrunk
 
 MOST_TEST_IMAGES = 100_000
 INPUTS: dict[Part, int] = {"test": 1_000, "train": 2_000}
@@ -146,10 +146,4 @@ class _Sample:
 
 
 def _scaled(pictures: np.ndarray, side: int) -> np.ndarray:
-    height, width = shrunk(pictures.shape[1], pictures.shape[2], side)
-    if (height, width) == pictures.shape[1:3]:
-        return pictures
-    scaled = np.empty((len(pictures), height, width, pictures.shape[3]), np.uint8)
-    for picture, small in zip(pictures, scaled, strict=True):
-        small[:] = scaled_down(picture, height, width)
-    return scaled
+    return all_scaled_down(pictures, *shrunk(pictures.shape[1], pictures.shape[2], side))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -10,16 +10,13 @@ import numpy as np
 
 from lrdiag.data.preprocessing import stretched
 from lrdiag.experiments.changes import REVERSED, Change, corrections, shifts
+from lrdiag.experiments.scoring import BATCH, Scores, in_batches
 from lrdiag.images.shift import differences
 from lrdiag.intervals import Z, mcnemar
 from lrdiag.record.data_facts import Correction, ImageRef
 from lrdiag.record.experiments import Changed
 from lrdiag.record.image_table import ImageTable
 
-Score = Callable[[np.ndarray], np.ndarray]
-"""From the inputs of a model to its scores, of shape `(n, classes)`."""
-BATCH = 256
-"""Images that go through the model at once."""
 SCREENED, MEASURED = 64, 512
 """Images that a correction is tried on: first, and if it seems to help."""
 LEAST_GAIN = 0.10
@@ -33,7 +30,7 @@ _SHOWN = 12
 
 
 def try_corrections(
-    scores: Score, test: ImageTable, training: ImageTable | None
+    scores: Scores, test: ImageTable, training: ImageTable | None
 ) -> tuple[list[Correction], dict[str, list[Changed]]]:
     """Tries plausible corrections of the test images, and measures what their difference from training images costs.
 
@@ -71,12 +68,12 @@ class Trial:
         inputs: Those that the model received, of shape `(k, height, width, channels)`.
     """
 
-    scores: Score
+    scores: Scores
     table: ImageTable
     inputs: np.ndarray
 
     @classmethod
-    def of(cls, scores: Score, table: ImageTable) -> Trial:
+    def of(cls, scores: Scores, table: ImageTable) -> Trial:
         """Takes the images of a table that has inputs. Inputs without channels get one."""
         inputs = table.inputs
         if inputs is None:
@@ -136,7 +133,7 @@ class Trial:
         return found
 
     def _right(self, images: np.ndarray, places: np.ndarray) -> np.ndarray:
-        return np.asarray(in_batches(self.scores, images).argmax(axis=1) == self.labels[places])
+        return np.asarray(in_batches(self.scores, np.asarray(images, np.float32)).argmax(axis=1) == self.labels[places])
 
     def _compared(self, change: Change, places: np.ndarray, after: np.ndarray) -> Correction:
         before = self.right[places]
@@ -186,14 +183,3 @@ def evenly(size: int, most: int) -> np.ndarray:
         [0, 3, 6, 9]
     """
     return np.unique(np.linspace(0, size - 1, min(size, most)).round().astype(np.int64))
-
-
-def in_batches(scores: Score, images: np.ndarray) -> np.ndarray:
-    """Returns the scores of images, which go through the model in batches of `BATCH`. The last one is filled up."""
-    images = np.asarray(images, np.float32)
-    found = []
-    for start in range(0, len(images), BATCH):
-        batch = images[start : start + BATCH]
-        filled = np.concatenate([batch, np.repeat(batch[-1:], BATCH - len(batch), axis=0)])
-        found.append(scores(filled)[: len(batch)])
-    return np.concatenate(found)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-import numpy as np
+from collections.abc import Sequence
 
 from lrdiag.experiments.corrections import try_corrections
+from lrdiag.experiments.scoring import Scores
 from lrdiag.experiments.shortcuts import find_shortcuts
 from lrdiag.record.experiments import Experiments, attempted
 from lrdiag.record.image_table import ImageTable
-
-Scores = Callable[[np.ndarray], np.ndarray]
-"""Takes inputs of the model for `n` images, and returns logits of shape `(n, classes)`."""
 
 
 def experiment(scores: Scores, test: ImageTable, training: ImageTable | None, classes: Sequence[str]) -> Experiments:

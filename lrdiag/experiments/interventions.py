@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from lrdiag.experiments.marks import Change
+from lrdiag.experiments.scoring import Scores
 from lrdiag.images.choosing import draws
 from lrdiag.intervals import newcombe
 
@@ -84,9 +84,7 @@ class Effect:
         return newcombe((self.kept, self.carriers), (self.after, self.carriers))[0]
 
 
-def measure(
-    scores: Callable[[np.ndarray], np.ndarray], change: Change, label: int, receivers: np.ndarray, carriers: InputImages
-) -> Effect:
+def measure(scores: Scores, change: Change, label: int, receivers: np.ndarray, carriers: InputImages) -> Effect:
     """Puts a candidate on images of other classes, and removes it from images of its class.
 
     Args:

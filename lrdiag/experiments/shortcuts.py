@@ -8,7 +8,7 @@ and with the candidates of other classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from lrdiag.experiments.candidates import FEWEST, Candidate, Family, Sources, families, standing_out
 from lrdiag.experiments.interventions import Effect, InputImages, measure
 from lrdiag.experiments.scale import Scale, scale_of
+from lrdiag.experiments.scoring import Scores, in_batches
 from lrdiag.formats import short
 from lrdiag.images.choosing import sample
 from lrdiag.images.marks import RARE
@@ -35,15 +36,13 @@ CLEAR = 0.5
 """Clarity of a candidate if there are fewer other classes: the images of two classes may differ in everything."""
 MOST_PLACES = 20_000 * 32 * 32
 """Most places of pictures that are searched."""
-BATCH = 256
-"""Images that the model gets at once."""
 EXAMPLES = 8
 """Images that show a shortcut, of each kind."""
 
 
 @dataclass(frozen=True)
 class _Search:
-    scores: Callable[[np.ndarray], np.ndarray]
+    scores: Scores
     receivers: InputImages
     sources: Sources
 
@@ -84,7 +83,7 @@ class _Confirmed:
 
 
 def find_shortcuts(
-    scores: Callable[[np.ndarray], np.ndarray],
+    scores: Scores,
     test: ImageTable,
     training: ImageTable | None,
     classes: Sequence[str],
@@ -117,9 +116,7 @@ def find_shortcuts(
     return shortcuts, changed
 
 
-def _prepare(
-    scores: Callable[[np.ndarray], np.ndarray], test: ImageTable, source: ImageTable, classes: int
-) -> _Search | None:
+def _prepare(scores: Scores, test: ImageTable, source: ImageTable, classes: int) -> _Search | None:
     receivers, inputs = _images(test), _images(source)
     if receivers is None or inputs is None or receivers.values.shape[1:] != inputs.values.shape[1:]:
         return None
@@ -134,14 +131,7 @@ def _prepare(
         scale_of(source.pictures[source.input_rows], inputs.values),
         classes,
     )
-    return _Search(lambda images: _in_batches(scores, images.reshape(-1, *shape)), receivers, sources)
-
-
-def _in_batches(scores: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray) -> np.ndarray:
-    """Scores in batches of one size, as the model is compiled for each size anew."""
-    size = -(-len(inputs) // BATCH) * BATCH
-    padded = inputs[np.arange(size) % len(inputs)]
-    return np.concatenate([scores(padded[start : start + BATCH]) for start in range(0, size, BATCH)])[: len(inputs)]
+    return _Search(lambda images: in_batches(scores, images.reshape(-1, *shape)), receivers, sources)
 
 
 def _images(table: ImageTable) -> InputImages | None:

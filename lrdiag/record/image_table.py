@@ -95,6 +95,10 @@ class ImageTable:
         """`int64` of shape `(n,)`: the given classes."""
         return self.predictions.labels
 
+    def row(self, index: int) -> int:
+        """The row of an image that is in the table, by its place in the set."""
+        return int(np.searchsorted(self.indices, index))
+
     def file(self, row: int) -> str | None:
         """The file of an image, or `None`."""
         return self.files[row] if self.files else None

@@ -140,3 +140,13 @@ def scaled_down(image: np.ndarray, height: int, width: int) -> np.ndarray:
         return image
     scaled = np.asarray(opencv.resize(image, (width, height), interpolation=opencv.INTER_AREA))
     return scaled.reshape(height, width, -1)  # OpenCV drops a single channel
+
+
+def all_scaled_down(images: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Returns images, `uint8` of shape `(n, height, width, channels)`, each as `scaled_down` returns it."""
+    if images.shape[1:3] == (height, width):
+        return images
+    scaled = np.empty((len(images), height, width, images.shape[3]), np.uint8)
+    for image, small in zip(images, scaled, strict=True):
+        small[:] = scaled_down(image, height, width)
+    return scaled

@@ -9,7 +9,8 @@ import pytest
 from fixtures.inputs import by_colour, coloured, received
 
 from lrdiag.experiments.changes import Change
-from lrdiag.experiments.corrections import BATCH, Trial, try_corrections
+from lrdiag.experiments.corrections import Trial, try_corrections
+from lrdiag.experiments.scoring import BATCH
 from lrdiag.record.arrays import Predictions
 from lrdiag.record.data_facts import LIKE_TRAINING
 

@@ -208,7 +208,7 @@ def _caption(evidence: Evidence, copy: Copy) -> str:
 
 def _label(evidence: Evidence, image: ImageRef) -> int:
     table = given(evidence.images(image.part))
-    return int(table.labels[np.searchsorted(table.indices, image.index)])
+    return int(table.labels[table.row(image.index)])
 
 
 def _pictures(copy: Copy, table_of: Callable[[str], ImageTable | None]) -> tuple[np.ndarray, ...]:
@@ -216,5 +216,5 @@ def _pictures(copy: Copy, table_of: Callable[[str], ImageTable | None]) -> tuple
     for image in (copy.image, copy.original):
         table = table_of(image.part)
         if table is not None:
-            found.append(table.pictures[np.searchsorted(table.indices, image.index)])
+            found.append(table.pictures[table.row(image.index)])
     return tuple(found)

@@ -89,7 +89,7 @@ def _suspected(evidence: Evidence, suspects: Sequence[Suspect]) -> list[Shown]:
 
 def _shown(evidence: Evidence, image: ImageRef, caption: str) -> Shown:
     table = given(evidence.images(image.part))
-    return Shown(image, caption, (table.pictures[int(np.searchsorted(table.indices, image.index))],))
+    return Shown(image, caption, (table.pictures[table.row(image.index)],))
 
 
 def contradicting_annotators(evidence: Evidence, threshold: float) -> Answer:
@@ -194,7 +194,7 @@ def no_class(evidence: Evidence) -> Answer:
             _shown(
                 evidence,
                 each.image,
-                f"given {short(names[int(table.labels[np.searchsorted(table.indices, each.image.index)])])}",
+                f"given {short(names[int(table.labels[table.row(each.image.index)])])}",
             )
             for each in foreign[:MOST_EXHIBITS]
         ],
