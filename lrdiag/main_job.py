@@ -27,7 +27,7 @@ from lrdiag.record.arrays import Dataset
 from lrdiag.record.facts import DatasetFacts, Rates, Run, TrainingRun
 from lrdiag.report.report import Report
 from lrdiag.report.templates import html_environment
-from lrdiag.settings import DiagnoseSettings, Settings
+from lrdiag.settings import Settings
 from lrdiag.training.budget import Budget
 from lrdiag.training.fit import DEFAULT_RATES, Policy, compile_network, numerics, plan, train
 from lrdiag.training.guard import DivergenceGuard
@@ -195,7 +195,7 @@ class _JobCallback(ReportingCallback):
         super().write(stop_reason, interrupted=interrupted, is_last=is_last)
 
 
-def refuse_other_data(settings: Settings | DiagnoseSettings, base: Run | None, facts: DatasetFacts) -> None:
+def refuse_other_data(settings: Settings, base: Run | None, facts: DatasetFacts) -> None:
     """Raises before anything slow if the data doesn't match the gates or the baseline.
 
     Raises:

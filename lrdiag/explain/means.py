@@ -39,7 +39,7 @@ class RunningMeans:
         peaks = maps.max(axis=(1, 2), keepdims=True)
         missed = np.isin(np.arange(len(labels)), batch.wrong).astype(np.int64)
         scaled = np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0)
-        # Not a product of matrices: the threads of NumPy's BLAS wait busily after it, and the next pass lacks their cores.
+        # Not a product of matrices: NumPy's BLAS threads wait busily after one, and the next pass lacks their cores.
         np.add.at(self._sums, (missed, labels), scaled)
         np.add.at(self._counts, (missed, labels), 1)
 

@@ -137,13 +137,15 @@ def make_case(net: str, dataset: Any, count: int) -> Case:
     return with_mistakes(build_network(net, dataset.train, classes).model, images, classes)
 
 
-def with_mistakes(model: Any, images: np.ndarray, classes: int, batch_size: int = BATCH_SIZE) -> Case:
-    """Labels the images as the model predicts them, except for a random quarter of them."""
+def with_mistakes(
+    model: Any, images: np.ndarray, classes: int, batch_size: int = BATCH_SIZE, wrong: float = WRONG
+) -> Case:
+    """Labels the images as the model predicts them, except for a random share of them."""
     from peers import forward
 
     generator, count = np.random.default_rng(1), len(images)
     predicted = forward(model, batch_size)(images).argmax(axis=1)
-    mistaken = generator.permutation(count) < WRONG * count
+    mistaken = generator.permutation(count) < wrong * count
     others = (predicted + generator.integers(1, classes, count)) % classes
     return Case(model, images, np.where(mistaken, others, predicted), batch_size)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lrdiag.data import load_dataset, load_test_set
+from lrdiag.data import load_dataset, open_test_set
 from lrdiag.data.loading import NAMED, TRAIN_SIZES
 from lrdiag.errors import DataError, DataUnavailable, SettingsError
 from lrdiag.settings import Settings
@@ -172,7 +172,7 @@ def test_classes_without_test_images_are_reported(write_images, progress):
 
 
 def load_test(data, progress, image_size=None, channels=3, data_dir=None):
-    return load_test_set(data, data_dir, image_size, channels, progress)
+    return open_test_set(data, data_dir, image_size, channels, progress).dataset()
 
 
 def test_only_the_test_images_are_read(write_images, progress):
