@@ -53,6 +53,7 @@ def train_and_report(
     resize: ResizeName = Settings.resize,
     model: str = Settings.model,
     epochs: int | None = Settings.epochs,
+    progressive: bool | None = Settings.progressive,
     batch_size: int | None = Settings.batch_size,
     seed: int = Settings.seed,
     limit_train: int | None = Settings.limit_train,
@@ -102,6 +103,9 @@ def train_and_report(
             `image_dataset_from_directory` does, `"crop"` cuts out their centre, and `"pad"` adds black borders.
         model: `"fast"`, `"article"`, a `.keras` file, or `module:function`.
         epochs: Number of passes over the training set. `None` chooses it by the size of the training set.
+        progressive: Whether training begins on images of half and three quarters of their size. That takes less time,
+            and needs a network for images of any size, for example one with global pooling. `None` decides by the
+            network: `fast` is trained so.
         batch_size: Number of images in an update. `None` chooses it by the size of the training set.
         seed: Random seed of the whole run, 0 to 2147483647.
         limit_train: Use only this many training images, spread evenly over the classes.
@@ -144,6 +148,7 @@ def train_and_report(
         "resize": resize,
         "model": model,
         "epochs": epochs,
+        "progressive": progressive,
         "batch_size": batch_size,
         "seed": seed,
         "limit_train": limit_train,
@@ -293,7 +298,7 @@ def run_range_test(
     with numerics(settings.seed, mixed_precision=settings.mixed_precision):
         job = Job.prepare(settings, progress)
         return sweep(
-            job.network,
+            job.learner,
             job.batches(),
             optimizer=settings.optimizer,
             progress=progress,

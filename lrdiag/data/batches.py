@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -12,7 +13,8 @@ import numpy as np
 from lrdiag.backend import pipelines
 from lrdiag.data.augmentation import build_augmentation
 from lrdiag.data.preprocessing import preprocess
-from lrdiag.data.random_batches import random_batches
+from lrdiag.data.random_batches import Preparation, random_batches
+from lrdiag.data.stages import Stages, shrunk
 from lrdiag.record.arrays import LabelledImages
 from lrdiag.vocabulary import Preprocessing
 
@@ -20,7 +22,9 @@ _LARGEST_READ = 512  # images
 _READ_FLOATS = 2**23
 
 
-def training_batches(images: LabelledImages, *, batch_size: int, augment: Sequence[str], seed: int) -> Any:
+def training_batches(
+    images: LabelledImages, *, batch_size: int, augment: Sequence[str], seed: int, stages: Stages | None = None
+) -> Any:
     """Returns shuffled, augmented batches without end. Each pass over the images has a new random order.
 
     The same arguments give bit-identical batches, also in another process and on another engine.
@@ -36,6 +40,7 @@ def training_batches(images: LabelledImages, *, batch_size: int, augment: Sequen
         batch_size: Number of images in a batch. The last batch of a pass may be smaller.
         augment: Names that `lrdiag.data.augmentation.build_augmentation` takes. Empty for no augmentation.
         seed: Random seed of the order and the augmentation.
+        stages: The sizes that the images are scaled to after augmentation. `None` keeps their size.
 
     Returns:
         A `tf.data.Dataset` on TensorFlow, a `keras.utils.PyDataset` on other engines. Each element is a pair: images,
@@ -45,12 +50,14 @@ def training_batches(images: LabelledImages, *, batch_size: int, augment: Sequen
         (images.images, images.labels),
         batch_size,
         seed=seed,
-        augment=build_augmentation(augment, seed) if augment else None,
+        prepare=Preparation(build_augmentation(augment, seed, len(images)) if augment else None, stages),
         in_floats=True,
     )
 
 
-def evaluation_batches(images: LabelledImages, batch_size: int) -> Any:
+def evaluation_batches(
+    images: LabelledImages, batch_size: int, size: Callable[[], tuple[int, int]] | None = None
+) -> Any:
     """Returns batches in the order of `images`, without augmentation.
 
     Example:
@@ -61,13 +68,20 @@ def evaluation_batches(images: LabelledImages, batch_size: int) -> Any:
     Args:
         images: The images to evaluate.
         batch_size: Number of images in a batch. The last batch may be smaller.
+        size: Returns the height and width that the images are scaled to, each time that a batch is read. `None` keeps
+            their size.
 
     Returns:
         A dataset of known length, of the kinds and with elements as in `training_batches`.
     """
+    scale = None if size is None else partial(_scaled, size)
     if keras.config.backend() == "tensorflow":
-        return pipelines.batches_in_order(images.images, images.labels, batch_size)
-    return _InOrder(images, batch_size)
+        return pipelines.batches_in_order(images.images, images.labels, batch_size, scale)
+    return _InOrder(images, batch_size, scale)
+
+
+def _scaled(size: Callable[[], tuple[int, int]], images: np.ndarray) -> np.ndarray:
+    return shrunk(images, size())
 
 
 class PreprocessedBatches:
@@ -116,13 +130,16 @@ def _joined(parts: Sequence[LabelledImages]) -> LabelledImages:
 
 
 class _InOrder(keras.utils.PyDataset):  # type: ignore[misc]
-    def __init__(self, images: LabelledImages, batch_size: int) -> None:
+    def __init__(
+        self, images: LabelledImages, batch_size: int, scale: Callable[[np.ndarray], np.ndarray] | None
+    ) -> None:
         super().__init__()
-        self._images, self._batch_size = images, batch_size
+        self._images, self._batch_size, self._scale = images, batch_size, scale
 
     def __len__(self) -> int:
         return -(-len(self._images) // self._batch_size)
 
     def __getitem__(self, place: int) -> tuple[np.ndarray, np.ndarray]:
         batch = slice(place * self._batch_size, (place + 1) * self._batch_size)
-        return self._images.images[batch].astype(np.float32), self._images.labels[batch]
+        images = self._images.images[batch]
+        return (self._scale(images) if self._scale else images).astype(np.float32), self._images.labels[batch]

@@ -16,6 +16,27 @@ from lrdiag.models.foreign import load_foreign
 from lrdiag.record.arrays import LabelledImages, is_probability
 
 COUNTED_AT_ONCE = 512  # images, whose pixels are copied
+SAMPLE = 4_000  # training images that a network is fitted to when it is built
+
+_Build = Callable[[Any, int, np.ndarray], Any]
+"""Takes symbolic normalised images, the number of classes, and a normalised sample of the training images."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained, unless the settings say otherwise.
+
+    Attributes:
+        weight_decay: Decoupled weight decay, per step and unit of learning rate, or `None` for the optimizer's own.
+        batch_size: Number of images in an update if there are many training images.
+        epochs: Number of passes over many training images.
+        is_progressive: Whether training begins on smaller images.
+    """
+
+    weight_decay: float | None = None
+    batch_size: int = 128
+    epochs: int = 4
+    is_progressive: bool = False
 
 
 @dataclass(frozen=True)
@@ -26,13 +47,19 @@ class Network:
         name: The name in the settings.
         model: Takes raw pixels, 0–255, of shape `(n, height, width, channels)`; returns `(n, classes)`.
         from_logits: Whether the model returns logits; otherwise it returns probabilities.
-        weight_decay: Its decoupled weight decay, per step and unit of learning rate, or `None`.
+        recipe: How it is trained, unless the settings say otherwise.
     """
 
     name: str
     model: keras.Model
     from_logits: bool
-    weight_decay: float | None
+    recipe: Recipe
+
+
+_BUILT_IN: dict[str, tuple[_Build, Recipe]] = {
+    "fast": (build_fast, Recipe(WEIGHT_DECAY, batch_size=256, epochs=3, is_progressive=True)),
+    "article": (lambda x, classes, _: build_article(x, classes), Recipe()),
+}
 
 
 def build_network(spec: str, train: LabelledImages, classes: int) -> Network:
@@ -46,23 +73,26 @@ def build_network(spec: str, train: LabelledImages, classes: int) -> Network:
     Raises:
         ModelError: If the network cannot be loaded, or does not fit the images or the classes.
     """
-    own: dict[str, tuple[Callable[[int], list[Any]], float | None]] = {
-        "fast": (build_fast, WEIGHT_DECAY),
-        "article": (build_article, None),
-    }
-    if spec in own:
-        build, weight_decay = own[spec]
-        layers = [keras.Input(train.images.shape[1:]), _normalization(train), *build(classes)]
-        try:
-            model = keras.Sequential(layers, name=spec)
-        except ValueError as error:  # from a pooling larger than its input
-            raise ModelError(
-                f"The images must be large enough for the network `{spec}`. Choose another network, or larger images. "
-                f"Received: images of shape {train.images.shape[1:]}"
-            ) from error
+    if spec in _BUILT_IN:
+        build, recipe = _BUILT_IN[spec]
+        model = _built(spec, build, train, classes)
     else:
-        model, weight_decay = load_foreign(spec, train.images.shape[1:], classes), None
-    return Network(spec, model, not is_probability(_try_out(model, train, classes)), weight_decay)
+        model, recipe = load_foreign(spec, train.images.shape[1:], classes), Recipe()
+    return Network(spec, model, not is_probability(_try_out(model, train, classes)), recipe)
+
+
+def _built(name: str, build: _Build, train: LabelledImages, classes: int) -> keras.Model:
+    inputs = keras.Input(train.images.shape[1:])
+    normalization = _normalization(train)
+    sample = normalization(train.images[:: -(-len(train) // SAMPLE)])
+    try:
+        outputs = build(normalization(inputs), classes, np.asarray(keras.ops.convert_to_numpy(sample)))
+    except ValueError as error:  # from a pooling larger than its input
+        raise ModelError(
+            f"The images must be large enough for the network `{name}`. Choose another network, or larger images. "
+            f"Received: images of shape {train.images.shape[1:]}"
+        ) from error
+    return keras.Model(inputs, outputs, name=name)
 
 
 def _normalization(train: LabelledImages) -> keras.layers.Normalization:
