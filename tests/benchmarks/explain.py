@@ -33,8 +33,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -361,7 +359,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace, name: str, *, images: int, count: int) -> None:
     """Measures all networks, one after the other."""
-    from workbench import Results
+    from workbench import Results, machine
 
     from lrdiag.data import load_dataset
     from lrdiag.progress import Silence
@@ -380,7 +378,7 @@ def measure(options: argparse.Namespace, name: str, *, images: int, count: int) 
     warnings.filterwarnings("ignore", message="The structure of `inputs`")  # tf-keras-vis passes a list
     dataset = load_dataset(Settings(data="cifar10", data_dir=Path(options.data_dir)), Silence())
     results = Results(name)
-    results.once("machine", lambda: f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    results.once("machine", machine)
     rows = ["| Net | What | Goal | Median | Quartiles | n |", "|---|---|---:|---:|---:|---:|"]
     for net in options.nets.split(","):
         case = cache(partial(make_case, net, dataset, images))

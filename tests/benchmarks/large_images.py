@@ -204,7 +204,7 @@ def wall_and_cpu(work: Callable[[], Any]) -> list[float]:
 
 def main() -> None:
     """Runs what is missing."""
-    from workbench import Results
+    from workbench import Results, machine
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     measures: dict[str, Callable[[str], Any]] = {
@@ -224,6 +224,7 @@ def main() -> None:
         return
     warnings.filterwarnings("ignore", message="The structure of `inputs`")  # tf-keras-vis passes a list
     results = Results("large_images")
+    results.once("machine", machine)
     for name in options.networks.split(","):
         for measure in options.measures.split(","):
             if measure != "reading" or name == "MobileNetV2":

@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lrdiag.data.fitting import Fitting
-from lrdiag.data.sources.decoding import SUFFIXES
+from lrdiag.data.sources.decoding import SUFFIXES, decode
 from lrdiag.data.sources.image_files import FileReader, LabelledFiles
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import SkippedFile
@@ -308,6 +309,30 @@ def test_images_labels_and_files_still_match_if_some_are_skipped(tmp_path, progr
     assert skipped == [SkippedFile(f"{number}.png", "it is empty") for number in (0, 7, 19)]
     assert progress.stages == [("Reading images", 20, "images")]
     assert progress.steps == 20
+
+
+def test_the_first_images_are_given_while_others_are_read(tmp_path, progress, monkeypatch):
+    """The last file can be read only after the first images were received."""
+    received = threading.Event()
+
+    def wait(path):
+        assert not path.endswith("9.png") or received.wait(timeout=10)
+        return decode(path)
+
+    monkeypatch.setattr("lrdiag.data.sources.image_files._CHUNK", 2)
+    monkeypatch.setattr("lrdiag.data.sources.image_files.decode", wait)
+    files = write_numbered_images(tmp_path, 10, broken=(1, 2, 6))
+    reader = FileReader(tmp_path, {"test": files}, Fitting((8, 8), 1), progress)
+    parts = []
+    for part in reader:
+        received.set()
+        parts.append(part)
+    whole = reader.parts["test"]
+    assert [part.images[:, 0, 0, 0].tolist() for part in parts] == [[0], [3], [4, 5], [7], [8, 9]]
+    assert whole.images[:, 0, 0, 0].tolist() == [0, 3, 4, 5, 7, 8, 9]
+    assert sum((part.files for part in parts), ()) == whole.files
+    np.testing.assert_array_equal(np.concatenate([part.labels for part in parts]), whole.labels)
+    assert all(np.shares_memory(part.images, whole.images) for part in parts)  # nothing is in memory twice
 
 
 def test_each_part_is_read_separately(tmp_path, progress):
