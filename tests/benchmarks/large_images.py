@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 IMAGES, SIDE, CLASSES = 200, 224, 1000
-PAIRS, PEER_PAIRS, PROCESSES = 9, 3, 3
+PAIRS, PEER_PAIRS, PROCESSES = 9, 3, 2
 FILES, FILE_SIZE = 2_000, (500, 375)
 NETWORKS = {  # the function of torchvision, and its last feature map
     "MobileNetV2": ("mobilenet_v2", lambda model: model.features[-1]),
