@@ -140,27 +140,11 @@ class FileReader:
         return [*self._fitting.notes(tally.sizes), *([turned] if tally.turned else [])]
 
     def _read(self, part: Part, files: LabelledFiles, stage: Stage) -> Iterator[LabelledImages]:
-        fitting, names = self._fitting, tuple(map(printable, files.names))
-        size = fitting.size or _shared_size(self._folder, files.names)
-        pixels = np.empty((len(names), *size, fitting.channels), np.uint8)
-        broken: dict[int, str] = {}
+        names = tuple(map(printable, files.names))
+        size = self._fitting.size or _shared_size(self._folder, files.names)
+        pixels = np.empty((len(names), *size, self._fitting.channels), np.uint8)
         kept: list[int] = []
-
-        def read(chunk: range) -> Tally:
-            counted = Tally()
-            for index in chunk:
-                name = files.names[index]
-                try:
-                    decoded = decode(os.path.join(self._folder, name))
-                    if fitting.size is None and decoded.pixels.shape[:2] != size:
-                        raise different_sizes(name, decoded.pixels.shape, size)
-                    pixels[index] = fitting(decoded.pixels)
-                    counted.count(decoded, size)
-                except LrdiagError:  # not the fault of this file
-                    raise
-                except Exception as error:  # a damaged file can raise anything
-                    broken[index] = reason(error)
-            return counted
+        broken: dict[int, str] = {}
 
         def labelled(first: int, indices: list[int]) -> LabelledImages:
             images = pixels[first : first + len(indices)]
@@ -170,7 +154,8 @@ class FileReader:
         chunks = [range(start, min(start + length, len(names))) for start in range(0, len(names), length)]
         pool = ThreadPoolExecutor(_THREADS)
         try:
-            for chunk, counted in zip(chunks, pool.map(read, chunks), strict=True):
+            decoded = pool.map(lambda chunk: self._decode(files.names, chunk, pixels, broken), chunks)
+            for chunk, counted in zip(chunks, decoded, strict=True):
                 self._tally.add(counted)
                 stage.advance(len(chunk))
                 first, whole = len(kept), [index for index in chunk if index not in broken]
@@ -182,6 +167,24 @@ class FileReader:
             pool.shutdown(cancel_futures=True)
         self.skipped += [SkippedFile(names[index], broken[index]) for index in sorted(broken)]
         self.parts[part] = labelled(0, kept)
+
+    def _decode(
+        self, names: Sequence[str], chunk: range, pixels: npt.NDArray[np.uint8], broken: dict[int, str]
+    ) -> Tally:
+        """Decodes some of the files into `pixels`, and notes the reasons why others are `broken`."""
+        counted, size = Tally(), pixels.shape[1:3]
+        for index in chunk:
+            try:
+                decoded = decode(os.path.join(self._folder, names[index]))
+                if self._fitting.size is None and decoded.pixels.shape[:2] != size:
+                    raise different_sizes(names[index], decoded.pixels.shape, size)
+                pixels[index] = self._fitting(decoded.pixels)
+                counted.count(decoded, size)
+            except LrdiagError:  # not the fault of this file
+                raise
+            except Exception as error:  # a damaged file can raise anything
+                broken[index] = reason(error)
+        return counted
 
 
 @dataclass(frozen=True)
