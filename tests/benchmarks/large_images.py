@@ -45,11 +45,11 @@ NETWORKS = {  # the function of torchvision, and its last feature map
 
 
 def network(name: str) -> Any:
-    """The network with random weights."""
+    """The network with random weights. It returns logits."""
     import keras
 
     keras.utils.set_random_seed(0)
-    return getattr(keras.applications, name)(weights=None)
+    return getattr(keras.applications, name)(weights=None, classifier_activation=None)
 
 
 def noise(count: int = IMAGES) -> np.ndarray:

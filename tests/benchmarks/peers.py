@@ -92,7 +92,9 @@ def torchvision_network(name: str, layer_of: Callable[[Any], Any]) -> tuple[Any,
     try:
         from torchvision import models
     except RuntimeError:  # its compiled operations do not fit this build of PyTorch. Its networks need none of them
-        torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        for operation in ("nms", "qnms"):
+            torch.library.define(f"torchvision::{operation}", signature)
         from torchvision import models
     torch.manual_seed(0)
     model = getattr(models, name)(weights=None).eval()
