@@ -7,8 +7,9 @@ noise are either all mistakes, or a quarter of them is. The measures are
 
 - `pass`, `quarter`: `GradCAM.predict_and_explain`, the predictions of all images and both heatmaps of each mistake,
   divided by one compiled forward pass with the same batch size. All images are mistakes, or a quarter;
-- `keras-vis`: the same job with tf-keras-vis, divided by lrdiag. All images are mistakes from here on;
-- `torch`: pytorch-grad-cam and captum on torchvision's network, each divided by lrdiag and by PyTorch's forward pass.
+- `keras-vis`: the same job with tf-keras-vis, divided by lrdiag, for 64 images. All are mistakes from here on;
+- `torch`: pytorch-grad-cam and captum on torchvision's network, each divided by lrdiag and by PyTorch's forward pass,
+  for 64 images.
   pytorch-grad-cam always enlarges its heatmaps;
 - `memory`: the peak memory of a process that does the job, and of one that runs the whole of `lrdiag.diagnose`, divided
   by that of one that runs `model.predict`. All three have imported lrdiag and have the images in memory;
@@ -34,7 +35,7 @@ from typing import Any
 
 import numpy as np
 
-IMAGES, SIDE, CLASSES = 200, 224, 1000
+IMAGES, PEER_IMAGES, SIDE, CLASSES = 200, 64, 224, 1000
 PAIRS, PEER_PAIRS, PROCESSES = 9, 3, 2
 FILES, FILE_SIZE = 2_000, (500, 375)
 NETWORKS = {  # the function of torchvision, and its last feature map
@@ -52,17 +53,17 @@ def network(name: str) -> Any:
     return getattr(keras.applications, name)(weights=None, classifier_activation=None)
 
 
-def noise(count: int = IMAGES) -> np.ndarray:
+def noise(count: int) -> np.ndarray:
     """Images without meaning."""
     return np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
 
 
 @cache
-def case_of(name: str, wrong: float) -> Any:
+def case_of(name: str, wrong: float = 1.0, count: int = PEER_IMAGES) -> Any:
     """The network with its images, of which this share is mistaken."""
     from explain import with_mistakes
 
-    return with_mistakes(network(name), noise(), CLASSES, BATCH_SIZE, wrong)
+    return with_mistakes(network(name), noise(count), CLASSES, BATCH_SIZE, wrong)
 
 
 BATCH_SIZE = 32  # what lrdiag chooses for these networks, and the default of `model.predict`
@@ -72,7 +73,7 @@ def of_pass(name: str, wrong: float) -> list[list[float]]:
     """Measures the job of lrdiag and one forward pass over the same images."""
     from peers import pairs
 
-    case = case_of(name, wrong)
+    case = case_of(name, wrong, IMAGES)
     return pairs(case.job, case.bare, PAIRS)
 
 
@@ -80,7 +81,7 @@ def of_keras_vis(name: str) -> list[list[float]]:
     """Measures the job with tf-keras-vis, and that of lrdiag."""
     from peers import pairs, same, tf_keras_vis
 
-    case = case_of(name, 1.0)
+    case = case_of(name)
     images, predicted, true = case.mistakes
     maps = tf_keras_vis(case.logits, case.explainer.layer, BATCH_SIZE)
     few = slice(0, BATCH_SIZE)
@@ -97,7 +98,7 @@ def of_torch(name: str) -> dict[str, list[list[float]]]:
     from peers import captum, pytorch_grad_cam, torch_forward, torchvision_network
 
     model, layer = torchvision_network(*NETWORKS[name])
-    case = case_of(name, 1.0)
+    case = case_of(name)
     images = np.ascontiguousarray((case.images / np.float32(255)).transpose(0, 3, 1, 2))
     bare = partial(torch_forward(model, BATCH_SIZE), images)
     predicted = bare().argmax(axis=1)
@@ -138,7 +139,7 @@ def process(name: str, job: str) -> float:
 
     import lrdiag
 
-    model, images = network(name), noise()
+    model, images = network(name), noise(IMAGES)
     labels = np.random.default_rng(1).integers(0, CLASSES, IMAGES)
     if job == "predict":
         model.predict(images, batch_size=BATCH_SIZE, verbose=0)
