@@ -9,8 +9,7 @@ noise are either all mistakes, or a quarter of them is. The measures are
   divided by one compiled forward pass with the same batch size. All images are mistakes, or a quarter;
 - `keras-vis`: the same job with tf-keras-vis, divided by lrdiag, for 64 images. All are mistakes from here on;
 - `torch`: pytorch-grad-cam and captum on torchvision's network, each divided by lrdiag and by PyTorch's forward pass,
-  for 64 images.
-  pytorch-grad-cam always enlarges its heatmaps;
+  for 64 images. pytorch-grad-cam always enlarges its heatmaps;
 - `memory`: the peak memory of a process that does the job, and of one that runs the whole of `lrdiag.diagnose`, divided
   by that of one that runs `model.predict`. All three have imported lrdiag and have the images in memory;
 - `reading`: 2,000 JPEG files of 500 × 375 pixels, once for all networks but measured with MobileNetV2: reading and
