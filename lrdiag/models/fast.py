@@ -17,7 +17,6 @@ import numpy as np
 
 from lrdiag.models.blocks import convolution
 
-WEIGHT_DECAY = 5e-3  # decoupled, per step and unit of learning rate
 FEATURE_SCALE = 0.25  # of the pooled features: without it the first logits are large and the range test is noisy
 SMALLEST_MAP = 4  # pixels: maps are not pooled below it
 STEM_SIDE = 32  # pixels: larger images are reduced by the first convolution, to maps of 32 to 63 pixels

@@ -11,8 +11,9 @@ import numpy as np
 
 from lrdiag.errors import ModelError
 from lrdiag.models.article import build_article
-from lrdiag.models.fast import WEIGHT_DECAY, build_fast
+from lrdiag.models.fast import build_fast
 from lrdiag.models.foreign import load_foreign
+from lrdiag.recipes import Recipe, recipe_of
 from lrdiag.record.arrays import LabelledImages, is_probability
 
 COUNTED_AT_ONCE = 512  # images, whose pixels are copied
@@ -20,23 +21,6 @@ SAMPLE = 4_000  # training images that a network is fitted to when it is built
 
 _Build = Callable[[Any, int, np.ndarray], Any]
 """Takes symbolic normalised images, the number of classes, and a normalised sample of the training images."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained, unless the settings say otherwise.
-
-    Attributes:
-        weight_decay: Decoupled weight decay, per step and unit of learning rate, or `None` for the optimizer's own.
-        batch_size: Number of images in an update if there are many training images.
-        epochs: Number of passes over many training images.
-        is_progressive: Whether training begins on smaller images.
-    """
-
-    weight_decay: float | None = None
-    batch_size: int = 128
-    epochs: int = 4
-    is_progressive: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,10 +40,7 @@ class Network:
     recipe: Recipe
 
 
-_BUILT_IN: dict[str, tuple[_Build, Recipe]] = {
-    "fast": (build_fast, Recipe(WEIGHT_DECAY, batch_size=256, epochs=3, is_progressive=True)),
-    "article": (lambda x, classes, _: build_article(x, classes), Recipe()),
-}
+_BUILT_IN: dict[str, _Build] = {"fast": build_fast, "article": lambda x, classes, _: build_article(x, classes)}
 
 
 def build_network(spec: str, train: LabelledImages, classes: int) -> Network:
@@ -74,11 +55,10 @@ def build_network(spec: str, train: LabelledImages, classes: int) -> Network:
         ModelError: If the network cannot be loaded, or does not fit the images or the classes.
     """
     if spec in _BUILT_IN:
-        build, recipe = _BUILT_IN[spec]
-        model = _built(spec, build, train, classes)
+        model = _built(spec, _BUILT_IN[spec], train, classes)
     else:
-        model, recipe = load_foreign(spec, train.images.shape[1:], classes), Recipe()
-    return Network(spec, model, not is_probability(_try_out(model, train, classes)), recipe)
+        model = load_foreign(spec, train.images.shape[1:], classes)
+    return Network(spec, model, not is_probability(_try_out(model, train, classes)), recipe_of(spec))
 
 
 def _built(name: str, build: _Build, train: LabelledImages, classes: int) -> keras.Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lrdiag.models import Recipe
+from lrdiag.recipes import Recipe
 
 LARGE_TRAINING_SET = 10_000  # images: from here on, the recipe of the network
 SMALL_BATCH = 64
@@ -34,7 +34,7 @@ class Budget:
         """Chooses each argument that is `None` by the size of the training set.
 
         Example:
-            >>> from lrdiag.models import Recipe
+            >>> from lrdiag.recipes import Recipe
             >>> Budget.of(None, None, 1300, Recipe()), Budget.of(32, 3, 1300, Recipe())
             (Budget(batch_size=64, epochs=12), Budget(batch_size=32, epochs=3))
         """

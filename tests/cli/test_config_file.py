@@ -18,6 +18,7 @@ from lrdiag.data import load_dataset
 from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.gates import Gate
 from lrdiag.progress import SILENCE
+from lrdiag.recipes import recipe_of
 from lrdiag.settings import LearningRate, Settings
 from lrdiag.training.budget import Budget
 from lrdiag.vocabulary import DATA_NAMES
@@ -458,7 +459,7 @@ def test_config_shows_cifar10_if_it_is_on_disk(folder: Path) -> None:
 
 def test_the_shown_length_is_the_real_one() -> None:
     settings = Settings(data="digits")
-    budget = Budget.of(None, None, len(load_dataset(settings, SILENCE).train))
+    budget = Budget.of(None, None, len(load_dataset(settings, SILENCE).train), recipe_of(settings.model))
     values = values_of("--data", "digits")
     assert (values["batch-size"][0], values["epochs"][0]) == (budget.batch_size, budget.epochs)
 

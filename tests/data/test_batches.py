@@ -8,7 +8,12 @@ import pytest
 from lrdiag.backend.pipelines import is_infinite
 from lrdiag.data.batches import PreprocessedBatches, evaluation_batches, training_batches
 from lrdiag.data.random_batches import random_batches
+<<<<<<< HEAD
 from lrdiag.record.arrays import LabelledImages
+=======
+from lrdiag.data.stages import Stages
+from lrdiag.record.facts import ImageStage
+>>>>>>> main
 
 
 def passes(batches, count: int = 1) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -102,6 +107,32 @@ def test_augment_changes_the_images(train):
 def test_the_last_batch_of_a_pass_has_the_remaining_images(train):
     assert [len(labels) for _, labels in train().take(8)] == [32] * 6 + [8, 32]
     assert [len(labels) for _, labels in train(batch_size=100).take(3)] == [100] * 3
+
+
+def test_the_size_follows_the_stages_on_every_engine(train, of_other_engines):
+    stages = Stages((ImageStage(16, 12, 2), ImageStage(24, 24, 1), ImageStage(32, 32, 2)))
+    sizes = [(16, 12), (16, 12), (24, 24), *[(32, 32)] * 6]
+    batches = train(augment=("crop",), stages=stages)
+    other = of_other_engines(lambda: train(augment=("crop",), stages=stages))
+    assert batches.element_spec[0].shape.as_list() == [None, None, None, 3]
+    for (images, _), (others, _), size in zip(batches.take(9), other, sizes, strict=False):
+        assert images.shape[1:3] == size
+        assert images.dtype == others.dtype == np.float32
+        np.testing.assert_array_equal(images, others)
+
+
+def test_evaluation_follows_the_current_size(numbered_images, of_other_engines):
+    current = [(16, 16)]
+
+    def build():
+        return evaluation_batches(numbered_images(70), 32, lambda: current[0])
+
+    batches, others = build(), of_other_engines(build)
+    for size in ((16, 16), (32, 32)):
+        current[0] = size
+        for (images, _), (other, _) in zip(batches, others, strict=True):
+            assert images.shape[1:3] == size
+            np.testing.assert_array_equal(images, other)
 
 
 @pytest.mark.parametrize("augment", [(), ("crop", "flip", "erase")])
