@@ -8,12 +8,9 @@ import pytest
 from lrdiag.backend.pipelines import is_infinite
 from lrdiag.data.batches import PreprocessedBatches, evaluation_batches, training_batches
 from lrdiag.data.random_batches import random_batches
-<<<<<<< HEAD
-from lrdiag.record.arrays import LabelledImages
-=======
 from lrdiag.data.stages import Stages
+from lrdiag.record.arrays import LabelledImages
 from lrdiag.record.facts import ImageStage
->>>>>>> main
 
 
 def passes(batches, count: int = 1) -> list[tuple[np.ndarray, np.ndarray]]:
