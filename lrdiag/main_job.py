@@ -30,7 +30,7 @@ from lrdiag.record.arrays import Dataset, LabelledImages
 from lrdiag.record.facts import DatasetFacts, Rates, Run, TrainingRun
 from lrdiag.report.report import Report
 from lrdiag.report.templates import html_environment
-from lrdiag.settings import DiagnoseSettings, Settings
+from lrdiag.settings import Settings
 from lrdiag.training.budget import Budget
 from lrdiag.training.fit import DEFAULT_RATES, Policy, compile_network, numerics, plan, train
 from lrdiag.training.guard import DivergenceGuard
@@ -231,7 +231,7 @@ def _stages(settings: Settings, network: Network, train: LabelledImages, budget:
     return (Stages.of if is_progressive else Stages.none)((height, width), steps)
 
 
-def refuse_other_data(settings: Settings | DiagnoseSettings, base: Run | None, facts: DatasetFacts) -> None:
+def refuse_other_data(settings: Settings, base: Run | None, facts: DatasetFacts) -> None:
     """Raises before anything slow if the data doesn't match the gates or the baseline.
 
     Raises:

@@ -221,9 +221,9 @@ def test_the_model_is_saved_before_it_is_evaluated(tmp_path: Path, monkeypatch: 
 
 
 def test_the_saved_model_is_the_one_that_was_evaluated(finished: FinishedRun) -> None:
-    from lrdiag.data import load_test_set, subset
+    from lrdiag.data import open_test_set, subset
 
-    dataset = load_test_set("digits", None, None, 3, Silence())
+    dataset = open_test_set("digits", None, None, 3, Silence()).dataset()
     test = subset(dataset.test, 60, dataset.classes, seed=0)
     scores = keras.models.load_model(finished.folder / "model.keras").predict(test.images, verbose=0)
     diagnosis = run_folder.load(finished.folder).diagnosis

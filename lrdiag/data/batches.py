@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -84,35 +84,49 @@ def _scaled(size: Callable[[], tuple[int, int]], images: np.ndarray) -> np.ndarr
     return shrunk(images, size())
 
 
-def preprocessed_batches(
-    images: LabelledImages, how: Preprocessing, batch_size: int | None = None
-) -> Sequence[tuple[np.ndarray, np.ndarray]]:
-    """Returns batches in the order of `images`, scaled by `lrdiag.data.preprocessing.preprocess` when they are read.
+class PreprocessedBatches:
+    """Batches of images in their order, scaled by `lrdiag.data.preprocessing.preprocess` when they are needed.
+
+    They are pairs: images, an array of shape `(n, height, width, channels)`, and labels, `int64` of shape `(n,)`.
 
     Args:
-        images: The images to evaluate.
+        images: The images to evaluate, some at a time. They may be read while the batches are used.
         how: How the pixels are scaled.
-        batch_size: Number of images in a batch. Defaults to at most 512, and 32 MiB of floats.
-
-    Returns:
-        Pairs: images, an array of shape `(n, height, width, channels)`, and labels, `int64` of shape `(n,)`.
+        batch_size: Number of images in a batch. Defaults to a power of 2, as a model takes at once: at most 512, and
+            about 32 MiB of floats.
     """
-    fitting = min(_LARGEST_READ, max(1, _READ_FLOATS // math.prod(images.images.shape[1:])))
-    return _Preprocessed(images, how, batch_size or fitting)
 
-
-class _Preprocessed(Sequence[tuple[np.ndarray, np.ndarray]]):
-    def __init__(self, images: LabelledImages, how: Preprocessing, batch_size: int) -> None:
+    def __init__(self, images: Iterable[LabelledImages], how: Preprocessing, batch_size: int | None = None) -> None:
         self._images, self._how, self._batch_size = images, how, batch_size
 
-    def __len__(self) -> int:
-        return -(-len(self._images) // self._batch_size)
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        waiting: list[LabelledImages] = []
+        for part in self._images:
+            if not len(part):
+                continue
+            waiting.append(part)
+            size = self._batch_size or _fitting(part.images[0].size)
+            while sum(map(len, waiting)) >= size:
+                joined = _joined(waiting)
+                yield self._batch(joined.part(range(size)))
+                waiting = [joined.part(range(size, len(joined)))]
+        if sum(map(len, waiting)):
+            yield self._batch(_joined(waiting))
 
-    def __getitem__(self, place: Any) -> Any:
-        if not 0 <= place < len(self):
-            raise IndexError(place)
-        batch = slice(place * self._batch_size, (place + 1) * self._batch_size)
-        return preprocess(self._images.images[batch], self._how), self._images.labels[batch]
+    def _batch(self, images: LabelledImages) -> tuple[np.ndarray, np.ndarray]:
+        return preprocess(images.images, self._how), images.labels
+
+
+def _fitting(values: int) -> int:
+    """Returns the number of images in a batch, from the number of values of an image."""
+    return int(min(_LARGEST_READ, 2 ** round(math.log2(max(1, _READ_FLOATS // values)))))
+
+
+def _joined(parts: Sequence[LabelledImages]) -> LabelledImages:
+    if len(parts) == 1:
+        return parts[0]
+    images, labels = (np.concatenate([getattr(each, name) for each in parts]) for name in ("images", "labels"))
+    return LabelledImages(images, labels)
 
 
 class _InOrder(keras.utils.PyDataset):  # type: ignore[misc]

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from lrdiag.backend.pipelines import is_infinite
-from lrdiag.data.batches import evaluation_batches, training_batches
+from lrdiag.data.batches import PreprocessedBatches, evaluation_batches, training_batches
 from lrdiag.data.random_batches import random_batches
 from lrdiag.data.stages import Stages
+from lrdiag.record.arrays import LabelledImages
 from lrdiag.record.facts import ImageStage
 
 
@@ -172,3 +173,20 @@ def test_arrays_may_be_a_nest_and_start_anywhere(of_other_engines):
         assert all((second == first * 10).all() for first, second in taken)
         for (first, _), (expected, _) in zip(itertools.islice(rest, 4), taken[3:], strict=True):
             np.testing.assert_array_equal(first, expected)
+
+
+@pytest.mark.parametrize("cuts", [(), (3, 3, 10, 64, 65), (130,)])
+def test_preprocessed_batches_do_not_depend_on_how_images_are_read(numbered_images, cuts):
+    images = numbered_images(150)
+    parts = [images.part(range(*ends)) for ends in itertools.pairwise((0, *cuts, 150))]
+    batches = list(PreprocessedBatches(parts, "0..1", batch_size=64))
+    assert [len(labels) for _, labels in batches] == [64, 64, 22]
+    np.testing.assert_array_equal(np.concatenate([labels for _, labels in batches]), images.labels)
+    np.testing.assert_array_equal(np.concatenate([each for each, _ in batches]), images.images / np.float32(255))
+
+
+@pytest.mark.parametrize(("side", "size"), [(32, 512), (96, 256), (224, 64), (4000, 1)])
+def test_large_images_are_read_in_smaller_batches(side, size):
+    images = LabelledImages(np.broadcast_to(np.uint8(0), (600, side, side, 3)), np.zeros(600, np.int64))
+    first, _ = next(iter(PreprocessedBatches([images], "raw")))
+    assert len(first) == size
