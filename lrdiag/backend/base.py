@@ -6,6 +6,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -74,6 +75,24 @@ class Waits:
             are_compiled: Whether it was compiled in this step.
         """
         return [0.0] * len(seconds)
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What to measure of each training step.
+
+    Attributes:
+        sums: The sum of the losses and their number, as Keras's loss tracker holds them.
+        values: Returns the learning rate of the next update, and the momentum if the optimizer has one, as numbers.
+        tensors: Returns the same as tensors, inside a function that is being compiled.
+        is_worth_compiling: Whether the run is so long that it is worth compiling the step together with what is
+            measured.
+    """
+
+    sums: Sequence[Number]
+    values: Callable[[], list[float]]
+    tensors: Callable[[], list[Any]]
+    is_worth_compiling: bool
 
 
 def added(before: Sequence[Any], own: Sequence[Any]) -> list[Any]:
@@ -208,6 +227,27 @@ class Engine(ABC):
 
     def synchronize(self, model: keras.Model) -> None:  # noqa: B027 – nothing to do by default
         """Lets the variables of a model have the values of the training step that `fit` has just made."""
+
+    def run_measured(
+        self, train: Callable[..., Any], measures: Measures, model: keras.Model, *arguments: Any
+    ) -> tuple[tuple[Any, ...], list[Any], list[float]]:
+        """Runs a training step, and measures it.
+
+        Args:
+            train: `model.train_function`.
+            measures: What to measure.
+            model: The model.
+            *arguments: The arguments of the step.
+
+        Returns:
+            What the step returns, as a tuple; the sums of the step alone; and what `measures.values` returned before
+            the step.
+        """
+        values = measures.values()
+        (logs, *state), own, (total, count) = self.run_from_zero(train, measures.sums, model, *arguments)
+        if count and "loss" in logs:
+            logs = {**logs, "loss": total / count}
+        return (logs, *state), own, values
 
     def run_from_zero(
         self, train: Callable[..., Any], sums: Sequence[Number], model: keras.Model, *arguments: Any

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from lrdiag.backend.train_function import BatchLoss, compile_again, compiled_step, set_compiled_step
+from lrdiag.backend.train_function import MeasuredSteps, compile_again, compiled_step, set_compiled_step
 
 Line = tuple[np.ndarray, np.ndarray]
 
@@ -22,13 +22,13 @@ class Recorder(keras.callbacks.Callback):
         self.losses: list[float] = []
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self.batch_loss = BatchLoss(self.model)
+        self.batch_loss = MeasuredSteps(self.model)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.batch_loss.begin()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.losses.append(self.batch_loss.end())
+        self.losses.append(self.batch_loss.end().loss)
 
 
 class Failing(keras.callbacks.Callback):
