@@ -21,6 +21,10 @@ its calls. It adds `delta` to each of these outputs."""
 Gradients = tuple[Any, list[Any], list[list[Any]]]
 """Scores, features, and for each target the gradient at each call and for each variable."""
 
+MeasuredStep = Callable[..., tuple[tuple[Any, ...], list[Any], list[float]]]
+"""Takes the arguments of `model.train_function`; returns what that returns, as a tuple, the sums of the step alone, and
+the values of `Measures` before its update."""
+
 
 class Number:
     """Reads and writes a variable that holds one number, between two steps of training.
@@ -228,26 +232,23 @@ class Engine(ABC):
     def synchronize(self, model: keras.Model) -> None:  # noqa: B027 – nothing to do by default
         """Lets the variables of a model have the values of the training step that `fit` has just made."""
 
-    def run_measured(
-        self, train: Callable[..., Any], measures: Measures, model: keras.Model, *arguments: Any
-    ) -> tuple[tuple[Any, ...], list[Any], list[float]]:
-        """Runs a training step, and measures it.
+    def measured(self, train: Callable[..., Any], measures: Measures, model: keras.Model) -> MeasuredStep:
+        """Returns the next training step in a form that measures it.
 
         Args:
             train: `model.train_function`.
             measures: What to measure.
-            model: The model.
-            *arguments: The arguments of the step.
-
-        Returns:
-            What the step returns, as a tuple; the sums of the step alone; and what `measures.values` returned before
-            the step.
+            model: The model, at the beginning of a batch.
         """
-        values = measures.values()
-        (logs, *state), own, (total, count) = self.run_from_zero(train, measures.sums, model, *arguments)
-        if count and "loss" in logs:
-            logs = {**logs, "loss": total / count}
-        return (logs, *state), own, values
+        values = measures.values()  # only now: in a step of JAX, the variables have no values
+
+        def run(*arguments: Any) -> tuple[tuple[Any, ...], list[Any], list[float]]:
+            (logs, *state), own, (total, count) = self.run_from_zero(train, measures.sums, model, *arguments)
+            if count and "loss" in logs:
+                logs = {**logs, "loss": total / count}
+            return (logs, *state), own, values
+
+        return run
 
     def run_from_zero(
         self, train: Callable[..., Any], sums: Sequence[Number], model: keras.Model, *arguments: Any

@@ -181,17 +181,21 @@ class Engine(base.Engine):
     def set_seed(self, seed: int) -> None:
         tf.random.set_seed(seed)
 
-    def run_measured(
-        self, train: Callable[..., Any], measures: base.Measures, model: keras.Model, *arguments: Any
-    ) -> tuple[tuple[Any, ...], list[Any], list[float]]:
-        """Runs the step in one compiled function with the measuring, or as other engines do if that isn't possible."""
-        (iterator,) = arguments
-        step = _measured_step(train, measures, model) if isinstance(iterator, _ITERATORS) else None
+    def measured(self, train: Callable[..., Any], measures: base.Measures, model: keras.Model) -> base.MeasuredStep:
+        """Returns the step compiled together with the measuring, or as on other engines if that isn't possible."""
+        otherwise = super().measured
+        step = _measured_step(train, measures, model)
         if step is None:
-            return super().run_measured(train, measures, model, iterator)
-        logs, numbers = step(iterator)
-        total, count, *values = numbers.numpy().tolist()
-        return (logs,), [total, count], values
+            return otherwise(train, measures, model)
+
+        def run(iterator: Any) -> tuple[tuple[Any, ...], list[Any], list[float]]:
+            if not isinstance(iterator, _ITERATORS):
+                return otherwise(train, measures, model)(iterator)
+            logs, numbers = step(iterator)
+            total, count, *values = numbers.numpy().tolist()
+            return (logs,), [total, count], values
+
+        return run
 
 
 def _measured_step(train: Any, measures: base.Measures, model: keras.Model) -> Any:

@@ -53,10 +53,10 @@ class Step(NamedTuple):
 class MeasuredSteps:
     """Measures the loss, the learning rate and the momentum of each step alone.
 
-    `logs["loss"]` is the mean over the epoch so far. The sums of Keras's loss tracker are set to zero before the step and added up again after it. The logs of all
-    callbacks, the progress bar and the history stay as they would have been. Regularization losses are included.
-    Rate and momentum are those of the first optimizer, right before its update: after it, a schedule would give those
-    of the next one.
+    `logs["loss"]` is the mean over the epoch so far. The sums of Keras's loss tracker are set to zero before the step
+    and added up again after it. The logs of all callbacks, the progress bar and the history stay as they would have
+    been. Regularization losses are included. Rate and momentum are those of the first optimizer, before its update:
+    after it, a schedule would give those of the next one.
 
     This is done around the train function instead of in the callbacks of a batch, because other callbacks may reset the
     metrics there. The difference of the sums after and before the batch isn't used: they are float32, so it loses
@@ -93,6 +93,7 @@ class MeasuredSteps:
         """Call at the beginning of each batch."""
         if self._model.train_function != self._run_apart:  # otherwise the previous batch began but never ran
             self._train, self._model.train_function = self._model.train_function, self._run_apart
+        self._step = engine().measured(self._train, self._measures, self._model)
 
     def end(self) -> Step:
         """Call at the end of each batch. Returns what was measured.
@@ -112,9 +113,7 @@ class MeasuredSteps:
         """
         self._model.train_function = self._train
         arguments = self.watch(arguments)
-        (logs, *state), self._own, self._values = engine().run_measured(
-            self._train, self._measures, self._model, *arguments
-        )
+        (logs, *state), self._own, self._values = self._step(*arguments)
         return (logs, *state) if state else logs
 
 

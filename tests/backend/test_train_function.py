@@ -55,6 +55,38 @@ def test_after_a_batch_that_began_but_never_ran_the_next_one_is_measured(
     assert history == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("steps", "options", "expected"),
+    [(15, {}, True), (14, {}, False), (15, {"run_eagerly": True}, False), (15, {"steps_per_execution": 2}, False)],
+)
+def test_a_long_run_compiles_its_step_together_with_the_measuring(
+    make_line: Callable[..., keras.Model], line: Line, steps: int, options: dict[str, Any], expected: bool
+) -> None:
+    """Keras's functions still have the names that it is made of. A long run has 15 steps for the only variable."""
+    model = make_line(**options)
+    model.make_train_function()
+    step = compiled_step(model)
+    measured = MeasuredSteps(model, planned=steps)
+    measured.begin()
+    assert hasattr(step, "lrdiag_measured") == expected
+
+
+def test_batches_of_a_loop_of_its_own_are_measured_too(make_line: Callable[..., keras.Model], line: Line) -> None:
+    """`train_on_batch` passes another iterator than `fit`, which the compiled step can't take."""
+    model, twin = make_line(), make_line()
+    model.make_train_function()
+    measured, losses = MeasuredSteps(model, planned=100), []
+    for _ in range(2):
+        measured.begin()
+        model.train_on_batch(*line)
+        losses.append(measured.end().loss)
+    expected = []
+    for _ in range(2):
+        twin.reset_metrics()
+        expected.append(float(twin.train_on_batch(*line)))
+    assert losses == pytest.approx(expected, rel=1e-6)
+
+
 def test_the_loss_is_exact_late_in_a_long_epoch(make_line: Callable[..., keras.Model], line: Line) -> None:
     """After losses that add up to 1e9, the difference of two float32 sums has an error of 64."""
 
