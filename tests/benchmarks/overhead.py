@@ -7,7 +7,8 @@ What lrdiag does, divided by what a user would write without it:
 - `recording`: `fit` with `StepRecorder`, divided by the same `fit` without callbacks.
 - `policy and recording`: `fit` with `CyclicLR` and `StepRecorder`, divided by the same.
 - `report callback`: `fit` with a `ReportCallback` that records and writes no page, divided by the same. The time before
-  the first step, in which it checks model and data, is left out: `before training` states it in seconds.
+  the first step, in which it checks model and data, is left out: `before training` states it in seconds. So is its
+  work at the end of an epoch, which `inspection.py` measures.
 - `range test`: `find_lr` of 100 iterations, divided by a `fit` with `PlainRangeTest`, a Keras callback that does the
   same but restores nothing.
 
@@ -149,7 +150,7 @@ def added(make: Callable[..., keras.Model], images: LabelledImages, batch_size: 
 
     def timed(*callbacks: Any) -> Clock:
         clock = Clock()
-        model.fit(data, verbose=0, callbacks=[*callbacks, clock])
+        model.fit(data, verbose=0, callbacks=[clock, *callbacks])  # first, so that it stops before the others
         return clock
 
     def fit(*callbacks: Any) -> float:
