@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 import keras
 import tensorflow as tf
@@ -231,24 +231,25 @@ def _compiled_with(one_step: Callable[[Any], Any], measures: base.Measures) -> A
         alone and the values of `measures`.
     """
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    sums = cast("Sequence[Number]", measures.sums)
+
     def step(iterator: Any) -> tuple[Any, Any]:
         batch = iterator.get_next()
         with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):  # at the end of the data, nothing
-            before = [each.tensor() for each in measures.sums]  # has been written yet
+            before = [each.tensor() for each in sums]  # has been written yet
             values = measures.tensors()
-            for each, total in zip(measures.sums, before, strict=True):
+            for each, total in zip(sums, before, strict=True):
                 each.assign(tf.zeros_like(total))
         logs = one_step(batch)
-        own = [each.tensor() for each in measures.sums]
+        own = [each.tensor() for each in sums]
         totals = [one + other for one, other in zip(before, own, strict=True)]
-        for each, total in zip(measures.sums, totals, strict=True):
+        for each, total in zip(sums, totals, strict=True):
             each.assign(total)
         if "loss" in logs:
             logs = {**logs, "loss": tf.math.divide_no_nan(*totals)}
         return logs, tf.stack([_in_float64(each) for each in (*own, *values)])
 
-    return step
+    return tf.function(step, reduce_retracing=True, autograph=False)
 
 
 def _in_float64(number: Any) -> Any:
