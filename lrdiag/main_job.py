@@ -105,9 +105,7 @@ class Job:
     budget: Budget
 
     @classmethod
-    def prepare(
-        cls, settings: Settings, progress: Progress, base: Run | None = None, load: Load = load_dataset
-    ) -> Job:
+    def prepare(cls, settings: Settings, progress: Progress, base: Run | None = None, load: Load = load_dataset) -> Job:
         """Loads the data and builds the network.
 
         Raises:

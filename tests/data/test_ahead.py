@@ -16,11 +16,15 @@ def test_reads_the_same_and_shows_the_same_in_the_same_order(tmp_path, write_cif
     expected = load_dataset(settings, direct := type(progress)())
     np.testing.assert_array_equal(read.train.images, expected.train.images)
     np.testing.assert_array_equal(read.validation.labels, expected.validation.labels)
-    assert vars(progress) == vars(direct) == {
-        "stages": [("Reading CIFAR-10", 7, "files")],
-        "steps": 7,
-        "warnings": direct.warnings,
-    }
+    assert (
+        vars(progress)
+        == vars(direct)
+        == {
+            "stages": [("Reading CIFAR-10", 7, "files")],
+            "steps": 7,
+            "warnings": direct.warnings,
+        }
+    )
     assert len(direct.warnings) == 1
 
 
@@ -40,7 +44,7 @@ def test_an_error_comes_out_where_the_data_is_needed_and_within_its_stage(tmp_pa
         def stage(self, *given):
             return self
 
-    with pytest.raises(DataError, match="test_batch in .* is truncated"):
+    with pytest.raises(DataError, match=r"test_batch in .* is truncated"):
         load(settings, Listener())
     assert left == [DataError]
 
