@@ -14,6 +14,7 @@ from lrdiag.backend.fit_arguments import FitArguments
 from lrdiag.backend.tensorflow_only import tensorflow_left_out
 from lrdiag.callback import ReportingCallback
 from lrdiag.data import load_dataset
+from lrdiag.data.ahead import Load
 from lrdiag.data.batches import evaluation_batches, training_batches
 from lrdiag.data.stages import Stages
 from lrdiag.diagnosing import Reporter, Stopwatch
@@ -39,7 +40,12 @@ from lrdiag.training.rates import choose_rates
 
 
 def run_main_job(
-    settings: Settings, progress: Progress = SILENCE, *, command: str = "", started: float | None = None
+    settings: Settings,
+    progress: Progress = SILENCE,
+    *,
+    command: str = "",
+    started: float | None = None,
+    load: Load = load_dataset,
 ) -> Report:
     """Does what `train_and_report` does, with validated settings.
 
@@ -48,13 +54,14 @@ def run_main_job(
         progress: The listener.
         command: The command line that repeats the run, for the page.
         started: When the work began, in seconds of `time.perf_counter`. Defaults to now.
+        load: Reads the data, or gives data that is being read.
     """
     clock = Stopwatch(started)
     base = run_folder.load_baseline(settings.baseline) if settings.baseline else None
     metadata, groups = read_given(settings.metadata, settings.groups)
     html_environment(settings.templates)  # raises now, not after training
     with run_folder.new_folder(settings.out), numerics(settings.seed, mixed_precision=settings.mixed_precision):
-        job = Job.prepare(settings, progress, base)
+        job = Job.prepare(settings, progress, base, load)
         with clock.lap("range_test"):
             test, note, rates = choose_rates(
                 settings.learning_rate, job.learner, job.batches(), optimizer=settings.optimizer, progress=progress
@@ -105,13 +112,13 @@ class Job:
     stages: Stages
 
     @classmethod
-    def prepare(cls, settings: Settings, progress: Progress, base: Run | None = None) -> Job:
+    def prepare(cls, settings: Settings, progress: Progress, base: Run | None = None, load: Load = load_dataset) -> Job:
         """Loads the data and builds the network.
 
         Raises:
             LrdiagError: If the data or the network can't be used, or the data doesn't match the gates or the baseline.
         """
-        dataset = load_dataset(settings, progress)
+        dataset = load(settings, progress)
         facts = dataset_facts(dataset)
         refuse_other_data(settings, base, facts)
         network = build_network(settings.model, dataset.train, len(dataset.classes))

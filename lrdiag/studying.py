@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from lrdiag.diagnosis.copying import find_copies
 from lrdiag.diagnosis.evidence import OF_IMAGES, given
 from lrdiag.diagnosis.metadata import GivenGroups, joined
 from lrdiag.diagnosis.metadata_table import MetadataTable
@@ -21,6 +22,7 @@ from lrdiag.progress import SILENCE, Progress
 from lrdiag.record.data_facts import DataFacts
 from lrdiag.record.facts import TrainingSample
 from lrdiag.record.observed import ImageSet
+from lrdiag.threads import beside
 from lrdiag.vocabulary import Preprocessing
 
 
@@ -106,15 +108,18 @@ def studied(
     why = training.reason if training.images is None else training.images.reason
     known = None if metadata is None else joined(metadata, test, table)
     of_images = None if groups is None else groups.of_images(known, test, table)
-    with progress.stage("Studying images and labels"):
+    with (
+        progress.stage("Studying images and labels"),
+        beside(lambda: find_copies(test, table, of_images)) as copies,
+    ):
         made = experiment(evaluator.scores, test, table, classes)
         facts = study(
             test,
             table,
             classes,
+            copies=copies,
             experiments=made,
             metadata=known,
-            groups=of_images,
             reasons={"training_images": why} if why else {},
         )
     return Studied(facts, test, table, training.sample, made.changed)

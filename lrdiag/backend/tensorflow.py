@@ -230,7 +230,6 @@ def _compiled_with(one_step: Callable[[Any], Any], measures: base.Measures) -> A
         A function that takes an iterator over batches. It returns the logs, and one tensor with the sums of the step
         alone and the values of `measures`.
     """
-
     sums = cast("Sequence[Number]", measures.sums)
 
     def step(iterator: Any) -> tuple[Any, Any]:

@@ -127,10 +127,14 @@ def train_and_report(
     started = time.perf_counter()
     gates = _all_gates(gates, compared=options["baseline"] is not None)
     settings = Settings(**options, gates=gates, check_settings=_all_check_settings(check_settings))
-    progress = _start(settings, quiet)
+    refuse_mistyped(settings)
+    from lrdiag.data.ahead import begun_to_load
+
+    load = begun_to_load(settings)
+    progress = _start(quiet)
     from lrdiag.main_job import run_main_job
 
-    result = run_main_job(settings, progress, command=_command(), started=started)
+    result = run_main_job(settings, progress, command=_command(), started=started, load=load)
     _conclude(result.run, settings.out, settings.gates, open_page, as_json, quiet)
 
 
@@ -170,7 +174,8 @@ def diagnose(
     started = time.perf_counter()
     gates = _all_gates(gates, compared=options["baseline"] is not None)
     settings = DiagnoseSettings(**options, gates=gates, check_settings=_all_check_settings(check_settings))
-    progress = _start(settings, quiet)
+    refuse_mistyped(settings)
+    progress = _start(quiet)
     from lrdiag.pipeline import diagnose_saved
 
     result = diagnose_saved(settings, progress, command=_command(), started=started)
@@ -204,7 +209,8 @@ def check(fail_on: str, as_json: bool, quiet: bool, **options: Any) -> None:
     compiles them.
     """
     settings = Settings(**options, check_settings=file_check_settings(click.get_current_context()))
-    progress = _start(settings, quiet)
+    refuse_mistyped(settings)
+    progress = _start(quiet)
     from lrdiag.pipeline import run_check
 
     result = run_check(settings, progress)
@@ -248,7 +254,8 @@ def find_lr(rule: RuleName, as_json: bool, plot: Path | None, quiet: bool, **opt
     settings = Settings(**options)
     _check_ladder(**sweep)
     _check_plot(plot)
-    progress = _start(settings, quiet)
+    refuse_mistyped(settings)
+    progress = _start(quiet)
     from lrdiag.pipeline import run_range_test
 
     test = run_range_test(settings, progress, repeats=repeats, **sweep)
@@ -463,9 +470,8 @@ def _all_check_settings(given: CheckSettings) -> CheckSettings:
     return file_check_settings(click.get_current_context()).overridden(by=given)
 
 
-def _start(settings: Settings | DiagnoseSettings, quiet: bool) -> ConsoleProgress:
-    """Starts the engine of Keras, which takes seconds, and prints that. What is mistyped is refused before."""
-    refuse_mistyped(settings)
+def _start(quiet: bool) -> ConsoleProgress:
+    """Starts the engine of Keras, which takes seconds, and prints that."""
     from lrdiag.backend.start import chosen_engine, start_engine
     from lrdiag.cli.console import ConsoleProgress
 

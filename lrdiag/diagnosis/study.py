@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lrdiag.diagnosis.calibration import temperature_of
-from lrdiag.diagnosis.copying import find_copies
 from lrdiag.diagnosis.estimates import estimates_of
 from lrdiag.diagnosis.labels import examine_labels
 from lrdiag.diagnosis.metadata import Metadata
 from lrdiag.diagnosis.slices import find_slices
-from lrdiag.record.data_facts import NOT_STUDIED, DataFacts, Groups
+from lrdiag.record.data_facts import NOT_STUDIED, Copies, DataFacts
 from lrdiag.record.experiments import NO_EXPERIMENTS, Changed, Experiments, attempted
 from lrdiag.record.facts import TrainingSample
 from lrdiag.record.image_table import ImageTable
@@ -41,9 +40,9 @@ def study(
     training: ImageTable | None,
     classes: Sequence[str],
     *,
+    copies: Callable[[], Copies],
     experiments: Experiments = NO_EXPERIMENTS,
     metadata: Metadata | None = None,
-    groups: Groups | None = None,
     reasons: Mapping[str, str] | None = None,
 ) -> DataFacts:
     """Measures images and labels.
@@ -52,24 +51,26 @@ def study(
         test: The test images.
         training: The training images, or `None`.
         classes: Name of each class.
+        copies: Returns the copies among the images.
         experiments: What the model does with changed images.
         metadata: What else is known of each image, or `None`.
-        groups: The group of each image, or `None`.
         reasons: Why something can't be measured, by the name of a need.
     """
     why = {**(reasons or {}), **experiments.reasons}
-    copies = attempted("copies", lambda: find_copies(test, training, groups), why)
     labels = attempted("suspects", lambda: examine_labels(test, training, classes), why)
     if labels is None:
         why.setdefault("suspects", "the images are too few")
     suspects = None if labels is None else labels.suspects
+    slices = attempted("slices", lambda: find_slices(test, classes, metadata), why)
+    temperature = attempted("temperature", lambda: temperature_of(test.predictions), why)
+    found = attempted("copies", copies, why)
     return DataFacts(
         **({} if labels is None else vars(labels)),
-        copies=copies,
+        copies=found,
         corrections=experiments.corrections,
         shortcuts=experiments.shortcuts,
-        slices=attempted("slices", lambda: find_slices(test, classes, metadata), why),
-        temperature=attempted("temperature", lambda: temperature_of(test.predictions), why),
-        estimates=estimates_of(test, suspects, copies),
+        slices=slices,
+        temperature=temperature,
+        estimates=estimates_of(test, suspects, found),
         reasons=why,
     )

@@ -111,6 +111,8 @@ def choose(
 
 
 def _batches(arrays: Any, indices: np.ndarray) -> Iterator[Any]:
+    every = len(indices) == len(tree.flatten(arrays[0])[0])  # then slices are enough, which copy nothing
     for start in range(0, len(indices), LARGEST_BATCH):
-        chosen = indices[start : start + LARGEST_BATCH]
+        rows = slice(start, start + LARGEST_BATCH)
+        chosen = rows if every else indices[rows]
         yield tree.map_structure(lambda array, of_batch=chosen: np.asarray(array[of_batch]), arrays)

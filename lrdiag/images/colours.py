@@ -13,7 +13,7 @@ _LEVEL = (np.searchsorted(_STARTS, np.arange(256), side="right") - 1).astype(np.
 _LEVELS = len(_STARTS)
 FEWEST_PIXELS = 1 / 256
 """Share of its pixels from which on a picture has a colour."""
-_PICTURES = 1024  # counted at a time
+_PICTURES = 256  # counted at a time
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ def find_colours(pictures: np.ndarray, labels: np.ndarray, classes: int, weights
 
 def _having(pictures: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """How many pictures of each class have each colour: `float64` of shape `(classes, colours)`."""
-    powers = _LEVELS ** np.arange(pictures.shape[-1])
+    codes = _LEVEL * _LEVELS ** np.arange(pictures.shape[-1], dtype=np.int32)[:, np.newaxis]
     colours = _LEVELS ** pictures.shape[-1]
     having = np.zeros((classes, colours))
     for start in range(0, len(pictures), _PICTURES):
-        part = _LEVEL[pictures[start : start + _PICTURES]] @ powers
-        part = part.reshape(len(part), -1)
+        shown = pictures[start : start + _PICTURES]
+        part = sum(code.take(shown[..., channel]) for channel, code in enumerate(codes)).reshape(len(shown), -1)
         cells = part + colours * np.arange(len(part))[:, np.newaxis]
         counts = np.bincount(cells.ravel(), minlength=colours * len(part)).reshape(len(part), colours)
         belongs = labels[start : start + _PICTURES] == np.arange(classes)[:, np.newaxis]

@@ -42,6 +42,8 @@ _UNRELATED = 200
 """Number of images whose unrelated neighbours are placed on them."""
 _RANKS = slice(2, 8)
 """Ranks of the neighbours that are taken for unrelated. Copies come before them."""
+_PLACED_AT_ONCE = 256
+"""Pairs that are placed at once. They stay in the cache of the processor."""
 _EXPECTED = 0.02
 """Expected number of false pairs in the whole set."""
 _LEAST_AGREEMENT = 0.8
@@ -256,7 +258,7 @@ class _Search:
         size = len(found.first)
         scale, shift = np.empty((size, 2), np.float32), np.empty((size, 2), np.float32)
         agreement = np.empty(size, np.float32)
-        for rows in parts(size):
+        for rows in parts(size, _PLACED_AT_ONCE):
             mirrored = found.mirrored[rows]
             ours = self._pictures[found.first[rows]]
             ours[mirrored] = ours[mirrored][:, :, ::-1]

@@ -24,8 +24,9 @@ class Index:
         self._medians = np.median(points[:, :bits], axis=0)
         cells = self._cells(points)
         self._order = np.argsort(cells, kind="stable")
-        self._points = points[self._order]
-        self._squares = np.einsum("ij,ij->i", self._points, self._points)
+        own = points[self._order]
+        # |a - b|² < r² is a·b - |b|²/2 - (|a|² - r²)/2 > 0, a single product of a and b with two more numbers each.
+        self._points = np.column_stack([own, -_squares(own) / 2, np.ones(len(own), np.float32)])
         self._starts = np.searchsorted(cells[self._order], np.arange((1 << bits) + 1))
 
     def _cells(self, points: np.ndarray) -> np.ndarray:
@@ -39,13 +40,15 @@ class Index:
         A pair is missed if it is divided by a boundary that the query is far from.
         """
         rows, cells = self._visits(queries)
+        limits = (_squares(queries) - np.float32(radius**2)) / 2
+        longer = np.column_stack([queries, np.ones(len(queries), np.float32), -limits])
         order = np.argsort(cells, kind="stable")
         rows = rows[order]
         ends = np.searchsorted(cells[order], np.arange(len(self._starts)))
         found = []
         for cell in range(len(self._starts) - 1):
             visitors = rows[ends[cell] : ends[cell + 1]]
-            first, second = self._within(queries[visitors], cell, radius)
+            first, second = self._within(longer[visitors], cell)
             found.append((visitors[first], self._order[second]))
         return np.concatenate([first for first, _ in found]), np.concatenate([second for _, second in found])
 
@@ -57,13 +60,15 @@ class Index:
             rows, cells = np.concatenate([rows, rows[near]]), np.concatenate([cells, cells[near] ^ np.uint16(1 << bit)])
         return rows, cells
 
-    def _within(self, queries: np.ndarray, cell: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    def _within(self, queries: np.ndarray, cell: int) -> tuple[np.ndarray, np.ndarray]:
         start, end = self._starts[cell], self._starts[cell + 1]
         if start == end:
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        products = queries @ self._points[start:end].T
-        # |a - b|² < r² is a·b - |b|²/2 > (|a|² - r²)/2
-        products -= self._squares[start:end] / 2
-        limits = (np.einsum("ij,ij->i", queries, queries) - radius**2) / 2
-        places = np.flatnonzero(products > limits[:, None])
-        return places // (end - start), places % (end - start) + start
+        places = np.flatnonzero(queries @ self._points[start:end].T > 0)
+        first, second = np.divmod(places, end - start)
+        return first, second + start
+
+
+def _squares(points: np.ndarray) -> np.ndarray:
+    """Squared lengths: `float32` of shape `(n,)`."""
+    return np.asarray(np.einsum("ij,ij->i", points, points))

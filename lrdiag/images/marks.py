@@ -6,12 +6,14 @@ their values differ. How far a class stands out is compared with the other class
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
+from lrdiag.images.picture_sets import parts
 from lrdiag.images.statistics import grey, laplacian
 
 Trait = Literal["value", "rare value", "colour", "texture"]
@@ -19,6 +21,7 @@ LEVELS = 36
 """Levels that values are divided into, at most."""
 _STARTS = np.array([0, 1, 4, *range(8, 249, 8), 252, 255])
 """The first value of each level of brightness. The ends are finer: a plain background has a single value."""
+_LEVEL_OF_VALUE = (np.searchsorted(_STARTS, np.arange(256), side="right") - 1).astype(np.uint8)
 RARE = 10.0
 """How many times as frequent as in other classes a rare value must be."""
 SAME_MARK = 0.6
@@ -27,6 +30,7 @@ HALF = 0.5
 """An image shows a mark if more than this share of its places have the values of the mark."""
 SMOOTH = 4
 """Levels of texture below this are smooth."""
+_PICTURES = 256  # measured at a time, so that they stay in the cache of the processor
 
 
 @dataclass(frozen=True)
@@ -97,26 +101,37 @@ def find_marks(pictures: np.ndarray, labels: np.ndarray, classes: int) -> Iterat
         labels: Integers of shape `(n,)`.
         classes: Number of classes.
     """
-    values = grey(pictures)
-    shape = values.shape[1:]
-    of_values = _Counts.of(_flat(_level_of_value()[values.round().astype(np.uint8)]), labels, classes)
+    shape = pictures.shape[1:3]
+    of_values = _Counts.of(_levels(pictures, _values), labels, classes)
     yield of_values.most_frequent("value", shape, 1.0)
     yield of_values.most_frequent("rare value", shape, RARE)
     if pictures.shape[-1] == 3:
         for channel in (0, 2):
-            opponent = pictures[..., channel].astype(np.float32) - pictures[..., 1]
-            counts = _Counts.of(_flat(16 + opponent / 8), labels, classes)
+            counts = _Counts.of(_levels(pictures, partial(_opponent, channel=channel)), labels, classes)
             yield counts.most_frequent("colour", shape, 1.0)
-    texture = _Counts.of(_flat(np.sqrt(np.abs(laplacian(values)))), labels, classes)
+    texture = _Counts.of(_levels(pictures, _texture), labels, classes)
     yield texture.above("texture", shape)
 
 
-def _level_of_value() -> np.ndarray:
-    return np.searchsorted(_STARTS, np.arange(256), side="right") - 1
+def _levels(pictures: np.ndarray, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Returns the levels of a trait at each place: `uint8` of shape `(n, places)`."""
+    levels = np.empty((len(pictures), pictures.shape[1] * pictures.shape[2]), np.uint8)
+    for rows in parts(len(pictures), _PICTURES):
+        levels[rows] = np.clip(measure(pictures[rows]), 0, LEVELS - 1).reshape(-1, levels.shape[1])
+    return levels
 
 
-def _flat(levels: np.ndarray) -> np.ndarray:
-    return np.asarray(np.clip(levels, 0, LEVELS - 1).astype(np.uint8).reshape(len(levels), -1))
+def _values(pictures: np.ndarray) -> np.ndarray:
+    return _LEVEL_OF_VALUE[grey(pictures).round().astype(np.uint8)]
+
+
+def _opponent(pictures: np.ndarray, channel: int) -> np.ndarray:
+    """The difference of a channel and green, in steps of 8."""
+    return np.asarray(16 + (pictures[..., channel].astype(np.float32) - pictures[..., 1]) / 8)
+
+
+def _texture(pictures: np.ndarray) -> np.ndarray:
+    return np.asarray(np.sqrt(np.abs(laplacian(grey(pictures)))))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lrdiag import opencv
 
-_BLOCK = 512
+_BLOCK = 256
 
 
 class PictureSets:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from lrdiag import opencv
@@ -44,9 +46,9 @@ def _statistics(pictures: np.ndarray) -> ImageStatistics:
     levels = levels.reshape(count, height, width)
     means, deviations = (np.stack(each, axis=1) for each in zip(*map(_moments, planes), strict=True))
     flat = pictures.reshape(count, -1)
-    steps = _steps(levels)
-    sharpness = _sharpness(*steps)
-    margins, sides = _margins(levels)
+    sharpness = _sharpness(*_steps(levels))
+    across = _Lines.of(np.ascontiguousarray(levels.transpose(0, 2, 1))), _Lines.of(levels)
+    margins, sides = _margins(*across)
     return ImageStatistics(
         brightness=means.mean(axis=1),
         contrast=_moments(levels.reshape(count, -1))[1],
@@ -55,7 +57,7 @@ def _statistics(pictures: np.ndarray) -> ImageStatistics:
         saturation=_saturation(planes),
         sharpness=sharpness,
         fineness=sharpness / np.maximum(_half_sharpness(levels), 1),
-        repeats=_repeats(levels, *steps),
+        repeats=np.asarray(np.mean([_repeats(each) for each in across], axis=0), np.float32),
         margins=margins,
         sides=sides,
         channels=means,
@@ -109,26 +111,43 @@ def _half_sharpness(levels: np.ndarray) -> np.ndarray:
     return _sharpness(*_steps(half.reshape(count, height // 2, width // 2)))
 
 
-def _repeats(levels: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
-    shares = []
-    for steps, axis in ((down, 2), (across, 1)):
-        changes = (steps > 1).any(axis=axis) | (steps < -1).any(axis=axis)
-        lines = levels[:, 1:] if axis == 2 else levels[:, :, 1:]
-        varied = lines.max(axis=axis).astype(np.int16) - lines.min(axis=axis) > _ALIKE
-        shares.append((varied & ~changes).mean(axis=1) if steps.shape[3 - axis] else np.zeros(len(levels)))
-    return np.asarray(np.mean(shares, axis=0), np.float32)
+class _Lines(NamedTuple):
+    """The rows or the columns of pictures. Values of a line are one below the other, which NumPy reduces fastest.
+
+    Attributes:
+        levels: `uint8` of shape `(n, places, lines)`.
+        low: The lowest value of each line: `int16` of shape `(n, lines)`.
+        high: The highest one.
+    """
+
+    levels: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def of(cls, levels: np.ndarray) -> _Lines:
+        return cls(levels, *(each.astype(np.int16) for each in (levels.min(axis=1), levels.max(axis=1))))
 
 
-def _margins(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _repeats(lines: _Lines) -> np.ndarray:
+    """The share of lines that are like the one before, but not of one colour."""
+    _, steps = _steps(lines.levels)
+    if not steps.shape[2]:
+        return np.zeros(len(steps))
+    changes = (steps.max(axis=1) > 1) | (steps.min(axis=1) < -1)
+    varied = lines.high[:, 1:] - lines.low[:, 1:] > _ALIKE
+    return np.asarray((varied & ~changes).mean(axis=1))
+
+
+def _margins(rows: _Lines, columns: _Lines) -> tuple[np.ndarray, np.ndarray]:
     """How much of each side has one colour, and the values of the outermost lines: `float32` of shape `(n, 4)`."""
-    margins, sides = np.zeros((len(levels), 4), np.float32), np.zeros((len(levels), 4), np.float32)
-    for axis, places in ((2, (0, 1)), (1, (2, 3))):
-        low, high = levels.min(axis=axis).astype(np.int16), levels.max(axis=axis).astype(np.int16)
-        lines = levels if axis == 2 else levels.transpose(0, 2, 1)
+    count = len(rows.levels)
+    margins, sides = np.zeros((count, 4), np.float32), np.zeros((count, 4), np.float32)
+    for lines, places in ((rows, (0, 1)), (columns, (2, 3))):
         for place, step in zip(places, (1, -1), strict=True):
-            margins[:, place] = _margin(low[:, ::step], high[:, ::step], lines[:, ::step])
-            first = 0 if step == 1 else -1
-            sides[:, place] = np.where(high[:, first] - low[:, first] <= _ALIKE, low[:, first], -1)
+            low, high = lines.low[:, ::step], lines.high[:, ::step]
+            margins[:, place] = _margin(low, high, lines.levels.transpose(0, 2, 1)[:, ::step])
+            sides[:, place] = np.where(high[:, 0] - low[:, 0] <= _ALIKE, low[:, 0], -1)
     return margins, sides
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lrdiag.backend import start
-from lrdiag.backend.start import _filtered_stderr, chosen_engine, start_engine
+from lrdiag.backend.start import _filtered_stderr, _uncollected, chosen_engine, start_engine
 from lrdiag.errors import SettingsError
 
 INFORMATIONAL = [
@@ -108,3 +109,17 @@ def test_an_engine_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(start, "device", import_jax)
     with pytest.raises(SettingsError, match=r"'jax' must be installed: .*'lrdiag\[jax\]'.*Received: no module 'jax'"):
         start_engine()
+
+
+def test_what_an_engine_creates_is_never_examined_by_the_garbage_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_exit: list[object] = []
+    monkeypatch.setattr(start.atexit, "register", at_exit.append)
+    try:
+        with _uncollected():
+            assert not gc.isenabled()
+            kept: list[list[int]] = [[] for _ in range(1000)]
+        assert gc.isenabled()
+        assert not {id(each) for each in kept} & {id(each) for each in gc.get_objects()}
+    finally:
+        gc.unfreeze()
+    assert at_exit == [gc.freeze]
