@@ -117,8 +117,12 @@ class ReportingCallback(RunRecorder):
     def _rehearse(self) -> None:
         """Evaluates the first batch, so that errors appear now."""
         if self._recorded is not self.model:  # otherwise its compiled pass is used again
-            self._evaluator = self._reporter.evaluator(self.model)
+            self._evaluator = self._reporter.evaluator(self._evaluated_model())
         self._reporter.rehearse(self._evaluator)
+
+    def _evaluated_model(self) -> keras.Model:
+        """The model to evaluate. It has the weights of the model that is trained."""
+        return self.model
 
     def _begin_watch(self) -> None:
         """Checks model and data before the first step."""
@@ -227,7 +231,7 @@ class ReportingCallback(RunRecorder):
         studied = self._study(evaluated, interrupted=interrupted, is_last=is_last)
         with self._stopwatch.lap("report"), self._reporter.progress.stage("Writing the page"):
             report = self._reporter.report(
-                self.model,
+                self._evaluated_model(),
                 evaluated,
                 training=training,
                 studied=studied,

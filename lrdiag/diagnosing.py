@@ -325,15 +325,23 @@ class Reporter:
         """Returns whether two passes over the data start with the same batch."""
         return starts_alike(self._given)
 
-    def evaluate(self, evaluator: Evaluator, *, keep_every_map: bool = False) -> Evaluated:
-        """Predicts every image and explains the misclassified ones."""
+    def evaluate(
+        self, evaluator: Evaluator, *, keep_every_map: bool = False, fingerprint: str | None = None
+    ) -> Evaluated:
+        """Predicts every image and explains the misclassified ones.
+
+        Args:
+            evaluator: The evaluator of the model.
+            keep_every_map: Whether to keep the map of every image.
+            fingerprint: Is not computed if it is given. Defaults to that of `dataset`.
+        """
         return evaluator.evaluate(
             self._given,
             display=self.display,
             preprocess=self.preprocess,
             seed=self.seed,
             progress=self.progress,
-            fingerprint=None if self.dataset is None else self.dataset.test_fingerprint,
+            fingerprint=fingerprint if self.dataset is None else self.dataset.test_fingerprint,
             keep_every_map=keep_every_map,
         )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import keras
 
 from lrdiag.backend.fit_arguments import FitArguments
 from lrdiag.backend.tensorflow_only import tensorflow_left_out
@@ -14,6 +16,7 @@ from lrdiag.callback import ReportingCallback
 from lrdiag.data import load_dataset
 from lrdiag.data.ahead import Load
 from lrdiag.data.batches import evaluation_batches, training_batches
+from lrdiag.data.stages import Stages
 from lrdiag.diagnosing import Reporter, Stopwatch
 from lrdiag.diagnosis.assemble import dataset_facts
 from lrdiag.diagnosis.compare import refuse_other_images
@@ -21,14 +24,14 @@ from lrdiag.diagnosis.gates import refuse_unknown_classes
 from lrdiag.diagnosis.metadata import read_given
 from lrdiag.explain.batch_size import LARGEST_BATCH
 from lrdiag.inspection.images import GivenImages
-from lrdiag.models import Network, build_network
+from lrdiag.models import Network, at_any_size, build_network
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record import folder as run_folder
-from lrdiag.record.arrays import Dataset
+from lrdiag.record.arrays import Dataset, LabelledImages
 from lrdiag.record.facts import DatasetFacts, Rates, Run, TrainingRun
 from lrdiag.report.report import Report
 from lrdiag.report.templates import html_environment
-from lrdiag.settings import DiagnoseSettings, Settings
+from lrdiag.settings import Settings
 from lrdiag.training.budget import Budget
 from lrdiag.training.fit import DEFAULT_RATES, Policy, compile_network, numerics, plan, train
 from lrdiag.training.guard import DivergenceGuard
@@ -61,7 +64,7 @@ def run_main_job(
         job = Job.prepare(settings, progress, base, load)
         with clock.lap("range_test"):
             test, note, rates = choose_rates(
-                settings.learning_rate, job.network, job.batches(), optimizer=settings.optimizer, progress=progress
+                settings.learning_rate, job.learner, job.batches(), optimizer=settings.optimizer, progress=progress
             )
         reporter = Reporter(
             data=(job.dataset.test,),
@@ -94,15 +97,19 @@ class Job:
         settings: The settings.
         dataset: Training, validation and test images.
         facts: The facts of the dataset.
-        network: The network to train.
+        network: The network, for images of their full size.
+        learner: The same network, with the same weights, for the sizes of all stages.
         budget: Batch size and number of epochs.
+        stages: The sizes of the training images in the course of training.
     """
 
     settings: Settings
     dataset: Dataset
     facts: DatasetFacts
     network: Network
+    learner: Network
     budget: Budget
+    stages: Stages
 
     @classmethod
     def prepare(cls, settings: Settings, progress: Progress, base: Run | None = None, load: Load = load_dataset) -> Job:
@@ -115,20 +122,37 @@ class Job:
         facts = dataset_facts(dataset)
         refuse_other_data(settings, base, facts)
         network = build_network(settings.model, dataset.train, len(dataset.classes))
-        budget = Budget.of(settings.batch_size, settings.epochs, len(dataset.train))
-        return cls(settings, dataset, facts, network, budget)
+        budget = Budget.of(settings.batch_size, settings.epochs, len(dataset.train), network.recipe)
+        stages = _stages(settings, network, dataset.train, budget)
+        learner = network
+        if stages.are_several:
+            model = at_any_size(network.model, stages.smallest, dataset.train.images.shape[3])
+            learner = dataclasses.replace(network, model=model)
+        return cls(settings, dataset, facts, network, learner, budget, stages)
 
     @property
     def steps_per_epoch(self) -> int:
         """Number of updates in a pass over the training images."""
-        return math.ceil(len(self.dataset.train) / self.budget.batch_size)
+        return self.budget.steps_per_epoch(len(self.dataset.train))
 
     def batches(self) -> Any:
         """Returns the training batches without end, the same ones each time."""
-        given = self.settings
         return training_batches(
-            self.dataset.train, batch_size=self.budget.batch_size, augment=given.augment, seed=given.seed
+            self.dataset.train,
+            batch_size=self.budget.batch_size,
+            augment=self.settings.augment,
+            seed=self.settings.seed,
+            stages=self.stages if self.stages.are_several else None,
         )
+
+    def validation_batches(self, step: Callable[[], int]) -> Any:
+        """Returns the validation images in batches.
+
+        Args:
+            step: Returns the number of the current step, whose stage determines the size of the images.
+        """
+        size = (lambda: self.stages.size_at(step())) if self.stages.are_several else None
+        return evaluation_batches(self.dataset.validation, LARGEST_BATCH, size)
 
     def save_model(self) -> None:
         """Saves the model, compiled without lrdiag's schedules, so that Keras loads it without lrdiag."""
@@ -146,6 +170,7 @@ class Job:
             "resize": self.settings.resize,
             **{name: getattr(self.settings, name) for name in shown},
             **vars(self.budget),
+            "progressive": self.stages.are_several,
             "augment": ",".join(self.settings.augment) or "none",
             "learning_rate": str(self.settings.learning_rate),
         }
@@ -159,9 +184,9 @@ def _fit(job: Job, rates: Rates, reporter: Reporter, clock: Stopwatch) -> Report
     last = _JobCallback(job, policy, guard, reporter, clock)
     with TrainingProgress(reporter.progress, len(job.dataset.train), job.budget.batch_size) as bar:
         train(
-            job.network,
+            job.learner,
             batches,
-            evaluation_batches(job.dataset.validation, LARGEST_BATCH),
+            job.validation_batches(lambda: len(last.losses) - 1),
             steps_per_epoch=job.steps_per_epoch,
             optimizer=settings.optimizer,
             policy=policy,
@@ -183,6 +208,9 @@ class _JobCallback(ReportingCallback):
         )
         self._job, self._policy, self._guard = job, policy, guard
 
+    def _evaluated_model(self) -> keras.Model:
+        return self._job.network.model
+
     def _training_images(self, fit: FitArguments | None) -> GivenImages:
         """The training images without augmentation."""
         return GivenImages("the training images", self._job.dataset.train, batch_size=self._job.budget.batch_size)
@@ -191,7 +219,8 @@ class _JobCallback(ReportingCallback):
         """Returns the record so far, with the policy in words."""
         run = super().training(stop_reason=stop_reason or self._guard.stop_reason, interrupted=interrupted)
         completed = run.epochs[: self._guard.completed_epochs]
-        run = dataclasses.replace(run, epochs=completed, schedule=self._policy.description)
+        stages = list(self._job.stages.stages) if self._job.stages.are_several else []
+        run = dataclasses.replace(run, epochs=completed, schedule=self._policy.description, stages=stages)
         if self._guard.stop_reason is None:
             return run
         return dataclasses.replace(run, weights_epoch=len(completed) or None, weights="")
@@ -202,7 +231,14 @@ class _JobCallback(ReportingCallback):
         super().write(stop_reason, interrupted=interrupted, is_last=is_last)
 
 
-def refuse_other_data(settings: Settings | DiagnoseSettings, base: Run | None, facts: DatasetFacts) -> None:
+def _stages(settings: Settings, network: Network, train: LabelledImages, budget: Budget) -> Stages:
+    height, width = train.images.shape[1:3]
+    steps = budget.epochs * budget.steps_per_epoch(len(train))
+    is_progressive = network.recipe.is_progressive if settings.progressive is None else settings.progressive
+    return (Stages.of if is_progressive else Stages.none)((height, width), steps)
+
+
+def refuse_other_data(settings: Settings, base: Run | None, facts: DatasetFacts) -> None:
     """Raises before anything slow if the data doesn't match the gates or the baseline.
 
     Raises:

@@ -13,22 +13,24 @@ import keras
 import numpy as np
 
 from lrdiag.checkup import checked
-from lrdiag.data import load_test_set
-from lrdiag.data.batches import preprocessed_batches
+from lrdiag.data import open_test_set
+from lrdiag.data.batches import PreprocessedBatches
+from lrdiag.data.opened import OpenedTestSet
 from lrdiag.data.preprocessing import preprocess
 from lrdiag.diagnosing import Reporter, Stopwatch
 from lrdiag.diagnosis.assemble import dataset_facts
+from lrdiag.diagnosis.compare import refuse_other_images
 from lrdiag.diagnosis.findings.checking import Checked
+from lrdiag.diagnosis.gates import refuse_unknown_classes
 from lrdiag.diagnosis.metadata import read_given
 from lrdiag.errors import DataError, ModelError, SettingsError
 from lrdiag.inspection.images import GivenImages, Sample
 from lrdiag.inspection.inspector import Inspector
-from lrdiag.main_job import Job, finished, refuse_other_data, run_main_job
+from lrdiag.main_job import Job, finished, run_main_job
 from lrdiag.models import load_model, takes_images
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.rate.range_test import RangeTest
 from lrdiag.record import folder as run_folder
-from lrdiag.record.arrays import Dataset
 from lrdiag.record.facts import Diagnosis
 from lrdiag.report.report import Report
 from lrdiag.report.templates import html_environment
@@ -51,6 +53,7 @@ def train_and_report(
     resize: ResizeName = Settings.resize,
     model: str = Settings.model,
     epochs: int | None = Settings.epochs,
+    progressive: bool | None = Settings.progressive,
     batch_size: int | None = Settings.batch_size,
     seed: int = Settings.seed,
     limit_train: int | None = Settings.limit_train,
@@ -100,6 +103,9 @@ def train_and_report(
             `image_dataset_from_directory` does, `"crop"` cuts out their centre, and `"pad"` adds black borders.
         model: `"fast"`, `"article"`, a `.keras` file, or `module:function`.
         epochs: Number of passes over the training set. `None` chooses it by the size of the training set.
+        progressive: Whether training begins on images of half and three quarters of their size. That takes less time,
+            and needs a network for images of any size, for example one with global pooling. `None` decides by the
+            network: `fast` is trained so.
         batch_size: Number of images in an update. `None` chooses it by the size of the training set.
         seed: Random seed of the whole run, 0 to 2147483647.
         limit_train: Use only this many training images, spread evenly over the classes.
@@ -142,6 +148,7 @@ def train_and_report(
         "resize": resize,
         "model": model,
         "epochs": epochs,
+        "progressive": progressive,
         "batch_size": batch_size,
         "seed": seed,
         "limit_train": limit_train,
@@ -216,19 +223,16 @@ def diagnose_saved(
             model = load_model(settings.model, trust=settings.trust)
         height, width, channels = takes_images(model)
         size = settings.image_size or ((height, width) if height and width else None)
-        dataset = load_test_set(settings.data, settings.data_dir, size, channels, progress, resize=settings.resize)
-        facts = dataset_facts(dataset)
-        refuse_other_data(settings, base, facts)
+        test = open_test_set(settings.data, settings.data_dir, size, channels, progress, resize=settings.resize)
+        refuse_unknown_classes(settings.gates, test.classes)
         shown = ("data", "model", "resize", "preprocess", "output")
         reporter = Reporter(
-            data=(preprocessed_batches(dataset.test, settings.preprocess, settings.batch_size),),
+            data=(PreprocessedBatches(test, settings.preprocess, settings.batch_size),),
             batch_size=settings.batch_size,
             preprocess=settings.preprocess,
             output=settings.output,
             seed=settings.seed,
             progress=progress,
-            dataset=facts,
-            files=dataset.test.files,
             metadata=metadata,
             groups=groups,
             model_name=settings.model,
@@ -239,16 +243,21 @@ def diagnose_saved(
             baseline=base,
             gates=settings.gates,
             check_settings=settings.check_settings,
-            notes=(*notes, *dataset.notes),
         )
         evaluator = reporter.evaluator(model)
-        first = preprocess(dataset.test.images[:1], settings.preprocess)
+        first = preprocess(test.first().images, settings.preprocess)
         scored = evaluator.rehearse(first, np.zeros(1, np.int64), preprocess=settings.preprocess)
-        _refuse_other_classes(model, scored, dataset)
+        _refuse_other_classes(model, scored, test)
         inspector = Inspector(model, settings.output)
         inspector.look_at_model()
         with clock.lap("predict_and_explain"):
-            evaluated = reporter.evaluate(evaluator)
+            evaluated = reporter.evaluate(evaluator, fingerprint="")  # that of the dataset is used
+        dataset = test.dataset()
+        facts = dataset_facts(dataset)
+        if base:
+            refuse_other_images(base.diagnosis.dataset, facts)
+        notes = (*notes, *dataset.notes)
+        reporter = dataclasses.replace(reporter, dataset=facts, files=dataset.test.files, notes=notes)
         inspector.look_at_layers(Sample(evaluator.first_images, None))
         studied = reporter.studied(evaluator, evaluated, NO_TRAINING_IMAGES)
         with clock.lap("report"), progress.stage("Writing the page"):
@@ -289,7 +298,7 @@ def run_range_test(
     with numerics(settings.seed, mixed_precision=settings.mixed_precision):
         job = Job.prepare(settings, progress)
         return sweep(
-            job.network,
+            job.learner,
             job.batches(),
             optimizer=settings.optimizer,
             progress=progress,
@@ -352,10 +361,10 @@ def _model_in(folder: Path, settings: DiagnoseSettings) -> list[str]:
     return [run_folder.MODEL] if Path(settings.model).resolve() == own.resolve() else []
 
 
-def _refuse_other_classes(model: keras.Model, scored: int, dataset: Dataset) -> None:
-    if scored != len(dataset.classes):
+def _refuse_other_classes(model: keras.Model, scored: int, test: OpenedTestSet) -> None:
+    if scored != len(test.classes):
         raise DataError(
             "The data must have the classes that the model scores, in the order of their names. Add a folder for each, "
-            f"empty ones too, or use the model's own data. Received: {len(dataset.classes)} classes in "
-            f"{dataset.source}, and {model.name!r} scores {scored}"
+            f"empty ones too, or use the model's own data. Received: {len(test.classes)} classes in "
+            f"{test.source}, and {model.name!r} scores {scored}"
         )

@@ -230,6 +230,7 @@ class Settings:
         resize: How images of other proportions are brought to this size: `"stretch"`, `"crop"` or `"pad"`.
         model: `"fast"`, `"article"`, a `.keras` file, or `module:function`.
         epochs: Number of passes over the training set. `None` chooses it by the size of the training set.
+        progressive: Whether training begins on smaller images. `None` decides by the network: `fast` does.
         batch_size: Number of images in an update. `None` chooses it by the size of the training set.
         seed: Random seed of the whole run, 0 to 2147483647.
         limit_train: Use only this many training images, spread evenly over the classes.
@@ -258,6 +259,7 @@ class Settings:
     resize: ResizeName = "stretch"
     model: str = "fast"
     epochs: int | None = None
+    progressive: bool | None = None
     batch_size: int | None = None
     seed: int = 0
     limit_train: int | None = None
@@ -265,7 +267,7 @@ class Settings:
     out: Path = Path("lrdiag-report")
     augment: tuple[AugmentationName, ...] = ("flip",)
     optimizer: OptimizerName = "sgd"
-    schedule: ScheduleName = "cyclic"
+    schedule: ScheduleName = "one-cycle"
     learning_rate: LearningRate = LearningRate()
     mixed_precision: bool = False
     baseline: Path | None = None

@@ -6,6 +6,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -19,6 +20,10 @@ Forward = Callable[[Any, Delta], tuple[Any, list[Any]]]
 its calls. It adds `delta` to each of these outputs."""
 Gradients = tuple[Any, list[Any], list[list[Any]]]
 """Scores, features, and for each target the gradient at each call and for each variable."""
+
+MeasuredStep = Callable[..., tuple[tuple[Any, ...], list[Any], list[float]]]
+"""Takes the arguments of `model.train_function`; returns what that returns, as a tuple, the sums of the step alone, and
+the values of `Measures` before its update."""
 
 
 class Number:
@@ -74,6 +79,24 @@ class Waits:
             are_compiled: Whether it was compiled in this step.
         """
         return [0.0] * len(seconds)
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What to measure of each training step.
+
+    Attributes:
+        sums: The sum of the losses and their number, as Keras's loss tracker holds them.
+        values: Returns the learning rate of the next update, and the momentum if the optimizer has one, as numbers.
+        tensors: Returns the same as tensors, inside a function that is being compiled.
+        is_worth_compiling: Whether the run is so long that it is worth compiling the step together with what is
+            measured.
+    """
+
+    sums: Sequence[Number]
+    values: Callable[[], list[float]]
+    tensors: Callable[[], list[Any]]
+    is_worth_compiling: bool
 
 
 def added(before: Sequence[Any], own: Sequence[Any]) -> list[Any]:
@@ -208,6 +231,24 @@ class Engine(ABC):
 
     def synchronize(self, model: keras.Model) -> None:  # noqa: B027 – nothing to do by default
         """Lets the variables of a model have the values of the training step that `fit` has just made."""
+
+    def measured(self, train: Callable[..., Any], measures: Measures, model: keras.Model) -> MeasuredStep:
+        """Returns the next training step in a form that measures it.
+
+        Args:
+            train: `model.train_function`.
+            measures: What to measure.
+            model: The model, at the beginning of a batch.
+        """
+        values = measures.values()  # only now: in a step of JAX, the variables have no values
+
+        def run(*arguments: Any) -> tuple[tuple[Any, ...], list[Any], list[float]]:
+            (logs, *state), own, (total, count) = self.run_from_zero(train, measures.sums, model, *arguments)
+            if count and "loss" in logs:
+                logs = {**logs, "loss": total / count}
+            return (logs, *state), own, values
+
+        return run
 
     def run_from_zero(
         self, train: Callable[..., Any], sums: Sequence[Number], model: keras.Model, *arguments: Any

@@ -126,7 +126,7 @@ def slot_of(optimizer: keras.Optimizer, variable: Any, slots: list[keras.Variabl
 
 
 class HyperParameters:
-    """Reads the learning rate and the momentum of an optimizer's next update.
+    """Reads the learning rate and the momentum of an optimizer's next update, between steps or inside one.
 
     Args:
         optimizer: One of `inner_optimizers`.
@@ -152,6 +152,18 @@ class HyperParameters:
             return value
         momentum = getattr(self._optimizer, "momentum", None)
         return None if momentum is None else float(momentum)
+
+    def values(self) -> list[float]:
+        """Returns the learning rate, and the momentum if there is one."""
+        return [value for value in (self.learning_rate(), self.momentum()) if value is not None]
+
+    def tensors(self) -> list[Any]:
+        """Returns the same as tensors, or as numbers if they are constant.
+
+        Call it inside a function that is being compiled, which then computes them as the training step does.
+        """
+        momentum = getattr(self._optimizer, "momentum", None)
+        return [self._optimizer.learning_rate, *([] if momentum is None else [momentum])]
 
     def _value_of(self, held: Any) -> float | None:
         """Returns the value of a variable or schedule without the engine's eager operations, or `None`."""

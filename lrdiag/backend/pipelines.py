@@ -74,12 +74,24 @@ def is_infinite(x: Any) -> bool:
     return tf is not None and hasattr(x, "cardinality") and int(x.cardinality()) == tf.data.INFINITE_CARDINALITY
 
 
-def batches_in_order(images: np.ndarray, labels: np.ndarray, batch_size: int) -> tf.data.Dataset:
-    """Returns batches of images, as `float32`, with their labels, in the order of the arrays."""
+def batches_in_order(
+    images: np.ndarray, labels: np.ndarray, batch_size: int, scale: Callable[[np.ndarray], np.ndarray] | None = None
+) -> tf.data.Dataset:
+    """Returns batches of images, as `float32`, with their labels, in the order of the arrays.
+
+    Args:
+        images: The images.
+        labels: Their labels.
+        batch_size: Number of images in a batch. The last one may be smaller.
+        scale: Takes the images of a batch; returns images of another size.
+    """
     import tensorflow as tf
 
-    indices = tf.data.Dataset.range(len(images)).batch(batch_size)
-    return steady(indices.map(_gather((images, labels))).map(_in_floats))
+    def scaled(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return _changed(scale, [images], images, of_any_size=True), labels
+
+    batches = tf.data.Dataset.range(len(images)).batch(batch_size).map(_gather((images, labels)))
+    return steady((batches.map(scaled) if scale else batches).map(_in_floats))
 
 
 def random_batches(
@@ -88,7 +100,8 @@ def random_batches(
     batch_size: int,
     *,
     start: int,
-    augment: Callable[[int, np.ndarray], np.ndarray] | None,
+    prepare: Callable[[int, int, np.ndarray, np.ndarray], np.ndarray] | None,
+    of_any_size: bool,
     in_floats: bool,
 ) -> tf.data.Dataset:
     """Returns batches of arrays without end, as `lrdiag.data.random_batches` describes.
@@ -98,26 +111,39 @@ def random_batches(
         order: Takes the number of a pass; returns the indices of the examples in their order.
         batch_size: Number of examples in a batch. The last batch of a pass may be smaller.
         start: Number of batches to leave out.
-        augment: Takes the number of a batch and the first array of it; returns the array to replace it.
+        prepare: Takes the number of a batch, that of its pass, the indices of its examples, and its first array;
+            returns the array to replace it.
+        of_any_size: Whether its height and width are others then.
         in_floats: Whether to convert the first of two arrays to `float32` then.
     """
     import tensorflow as tf
+
+    per_pass = -(-len(order(0)) // batch_size)
 
     def in_order(number: tf.Tensor) -> tf.data.Dataset:
         indices = tf.ensure_shape(tf.numpy_function(order, [number], tf.int64), [None])
         return tf.data.Dataset.from_tensor_slices(indices).batch(batch_size)
 
-    def augmented(number: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
-        images, *others = batch
-        return tf.ensure_shape(tf.numpy_function(augment, [number, images], images.dtype), images.shape), *others
+    def prepared(number: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        images, *others = gather(indices)
+        return _changed(prepare, [number, number // per_pass, indices, images], images, of_any_size), *others
 
-    first, skipped = divmod(start, -(-len(order(0)) // batch_size))
+    first, skipped = divmod(start, per_pass)
+    gather = _gather(arrays)
     indices = tf.data.Dataset.counter(first).flat_map(in_order).skip(skipped)
-    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    batches = indices.apply(endless).map(_gather(arrays))
-    if augment:
-        batches = batches.enumerate(start).map(augmented)
+    endless = indices.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+    batches = endless.enumerate(start).map(prepared) if prepare else endless.map(gather)
     return steady(batches.map(_in_floats) if in_floats else batches)
+
+
+def _changed(
+    change: Callable[..., np.ndarray] | None, arguments: list[tf.Tensor], images: tf.Tensor, of_any_size: bool
+) -> tf.Tensor:
+    """Calls a function of NumPy that changes images."""
+    import tensorflow as tf
+
+    shape = [None, None, None, images.shape[-1]] if of_any_size else images.shape
+    return tf.ensure_shape(tf.numpy_function(change, arguments, images.dtype), shape)
 
 
 def _gather(arrays: Any) -> Callable[[tf.Tensor], Any]:

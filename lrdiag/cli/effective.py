@@ -23,6 +23,7 @@ _WORDS = {
     "templates": "those of lrdiag",
     "output": "the only one",
     "plot": "none",
+    "progressive": "with the network fast",
     "out": "none, so no page is written",
 }
 _NOT_SET = "not set"
@@ -78,10 +79,11 @@ def _budget(values: dict[str, Any]) -> Budget | None:
     """Returns batch size and number of epochs, or `None` if the number of training images is not known."""
     from lrdiag.data.loading import TRAIN_SIZES, VALIDATION_FRACTION
     from lrdiag.data.sampling import validation_size
+    from lrdiag.recipes import recipe_of
     from lrdiag.training.budget import Budget
 
     if values["data"] not in TRAIN_SIZES:
         return None
     images = min(TRAIN_SIZES[values["data"]], values["limit-train"] or TRAIN_SIZES[values["data"]])
     images -= validation_size(images, 10, VALIDATION_FRACTION)
-    return Budget.of(values["batch-size"], values.get("epochs"), images)
+    return Budget.of(values["batch-size"], values.get("epochs"), images, recipe_of(values["model"]))

@@ -125,6 +125,11 @@ training_options = _options(
         default=",".join(Settings.augment),
         help="Random augmentation of training images.",
     ),
+    click.option(
+        "--progressive/--no-progressive",
+        default=None,
+        help="Train on smaller images first.  [default: with the network fast]",
+    ),
     click.option("--optimizer", type=Choice(OPTIMIZERS), default=Settings.optimizer, help="Optimizer."),
     click.option("--mixed-precision", is_flag=True, help="Compute in 16 bits where the layers allow it."),
 )

@@ -13,7 +13,7 @@ from lrdiag.vocabulary import canonical
 HEADINGS = {
     "Data": ("data", "data_dir", "image_size", "resize", "preprocess", "limit_train", "limit_test", "augment"),
     "Model": ("model", "output", "trust"),
-    "Training": ("epochs", "optimizer", "schedule", "learning_rate"),
+    "Training": ("epochs", "progressive", "optimizer", "schedule", "learning_rate"),
     "Computation": ("batch_size", "seed", "mixed_precision"),
     "Range test": ("start_lr", "end_lr", "iterations", "mode", "repeats", "rule", "plot"),
     "Comparison, gates and checks": ("baseline", "fail_under", "fail_if_worse", "fail_on", "skip_check"),

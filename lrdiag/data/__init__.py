@@ -1,16 +1,16 @@
 """Images: sources, splits, and batches.
 
-`load_dataset` reads and divides a dataset, and `load_test_set` reads the images to evaluate a trained model on.
+`load_dataset` reads and divides a dataset, and `open_test_set` gives the images to evaluate a trained model on.
 scikit-learn and OpenCV are imported by the functions that need them, so importing this package is fast. The modules
 `batches` and `random_batches` make batches for Keras and import it.
 """
 
-from lrdiag.data.loading import load_dataset, load_test_set
+from lrdiag.data.loading import load_dataset, open_test_set
 from lrdiag.data.sampling import hold_out_validation, subset
 
 __all__ = [
     "hold_out_validation",
     "load_dataset",
-    "load_test_set",
+    "open_test_set",
     "subset",
 ]

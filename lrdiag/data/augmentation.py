@@ -19,8 +19,9 @@ ERASE_PROBABILITY = 0.5
 ERASE_AREA = (0.02, 0.4)  # share of the image
 ERASE_ASPECT = (0.3, 3.3)  # height / width
 
-Augmentation = Callable[[int, np.ndarray], np.ndarray]
-"""Takes the number of a batch in a run and its images; returns augmented images."""
+Augmentation = Callable[[int, int, np.ndarray, np.ndarray], np.ndarray]
+"""Takes the number of a batch in a run, the number of its pass over the images, the indices of its images, and the
+images; returns augmented images."""
 
 
 def cropped(images: np.ndarray, random: np.random.Generator, padding: int = CROP_PADDING) -> np.ndarray:
@@ -54,17 +55,20 @@ def _reflected(places: np.ndarray, length: int) -> np.ndarray:
     return np.asarray(length - 1 - np.abs(length - 1 - inner))
 
 
-def flipped(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Mirrors each image with a probability of one half.
+def flipped(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Mirrors some of the images.
+
+    Example:
+        >>> flipped(np.array([[[[1], [2]]], [[[3], [4]]]]), np.array([True, False])).ravel().tolist()
+        [2, 1, 3, 4]
 
     Args:
         images: Array of shape `(n, height, width, channels)`.
-        random: The random numbers.
+        chosen: Whether to mirror each one: booleans of shape `(n,)`.
 
     Returns:
         An array of the same shape.
     """
-    chosen = random.random(len(images)) < 0.5
     changed = images.copy()
     changed[chosen] = images[chosen, :, ::-1]
     return changed
@@ -124,44 +128,59 @@ def rectangles(height: int, width: int, area: tuple[float, float], aspect: tuple
     return np.stack([rows[fits], columns[fits]], axis=1)
 
 
-_BY_NAME: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
-    "crop": cropped,
-    "flip": flipped,
-    "erase": erased,
-}
+_SEEDS = {"crop": 1, "flip": 2, "erase": 3}
+"""Names, in the order in which they are applied, and what distinguishes their random numbers."""
 
 
-def build_augmentation(names: Sequence[str], seed: int) -> Augmentation:
+def build_augmentation(names: Sequence[str], seed: int, size: int) -> Augmentation:
     """Returns a function that augments batches.
 
     The augmentations are applied in the order crop, flip, erase, for any order of `names`. Each has its own random
-    numbers, which depend only on the seed and the number of the batch.
+    numbers, which depend only on the seed and the number of the batch. An image is mirrored in every other pass, and a
+    random half of the images in the first one: each pass is as random as with independent draws, and two passes show
+    both sides of each image (Jordan, "94 % on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024, section 3.6).
 
     Example:
-        >>> augment = build_augmentation(("flip", "erase"), seed=0)
-        >>> augment(7, np.zeros((8, 32, 32, 3), np.uint8)).shape
+        >>> augment = build_augmentation(("flip", "erase"), seed=0, size=100)
+        >>> augment(7, 1, np.arange(8), np.zeros((8, 32, 32, 3), np.uint8)).shape
         (8, 32, 32, 3)
 
     Args:
         names: Any of `"flip"` (mirrors half of the images), `"crop"` (shifts by up to 4 pixels) and `"erase"` (fills a
             rectangle in half of the images).
         seed: Random seed.
+        size: Number of images.
 
     Returns:
-        The function. It takes the number of a batch and its images, `uint8` of shape `(n, height, width, channels)`,
-        and returns images of the same shape.
+        The function. It takes the number of a batch, the number of its pass, the indices of its images, and the images,
+        `uint8` of shape `(n, height, width, channels)`, and returns images of the same shape.
 
     Raises:
         SettingsError: If a name is unknown.
     """
-    unknown = [name for name in names if name not in _BY_NAME]
+    unknown = [name for name in names if name not in _SEEDS]
     if unknown:
-        raise SettingsError(f"`augment` takes {', '.join(_BY_NAME)}. Received: {unknown[0]!r}")
-    return partial(_augmented, frozenset(names), seed)
+        raise SettingsError(f"`augment` takes {', '.join(_SEEDS)}. Received: {unknown[0]!r}")
+    mirrored_first = np.random.default_rng([seed, _SEEDS["flip"]]).random(size) < 0.5
+    return partial(_augmented, frozenset(names), seed, mirrored_first)
 
 
-def _augmented(names: frozenset[str], seed: int, batch: int, images: np.ndarray) -> np.ndarray:
-    for own_seed, (name, augment) in enumerate(_BY_NAME.items(), start=1):
-        if name in names:
-            images = augment(images, np.random.default_rng([seed, own_seed, int(batch)]))
+def _augmented(
+    names: frozenset[str],
+    seed: int,
+    mirrored_first: np.ndarray,
+    batch: int,
+    of_pass: int,
+    places: np.ndarray,
+    images: np.ndarray,
+) -> np.ndarray:
+    def random(name: str) -> np.random.Generator:
+        return np.random.default_rng([seed, _SEEDS[name], batch])
+
+    if "crop" in names:
+        images = cropped(images, random("crop"))
+    if "flip" in names:
+        images = flipped(images, mirrored_first[places] ^ bool(of_pass % 2))
+    if "erase" in names:
+        images = erased(images, random("erase"))
     return images

@@ -14,6 +14,7 @@ from keras import tree
 
 from lrdiag.backend.arrays import dense, is_ragged
 from lrdiag.backend.pipelines import is_dataset, is_infinite, length_of
+from lrdiag.data.batches import PreprocessedBatches
 from lrdiag.data.endless import no_end, with_end
 from lrdiag.data.labels import LabelReader, labels_of_output
 from lrdiag.errors import DataError
@@ -97,7 +98,7 @@ class LabelledBatches:
         x, steps = self._data.x, self._data.steps
         batches = map(self._labelled, islice(_given_batches(x, steps), steps))
         is_empty = True
-        for batch in batches if steps is not None or _has_length(x) else with_end(batches):
+        for batch in batches if steps is not None or _ends(x) else with_end(batches):
             is_empty = False
             yield batch
         if is_empty:
@@ -289,8 +290,8 @@ def _given_batches(x: Any, steps: int | None) -> Iterator[Any]:
     return iter(x)
 
 
-def _has_length(x: Any) -> bool:
+def _ends(x: Any) -> bool:
     """Whether the data is known to end."""
     if is_dataset(x):
         return length_of(x) is not None
-    return isinstance(x, Sequence | keras.utils.PyDataset)
+    return isinstance(x, Sequence | keras.utils.PyDataset | PreprocessedBatches)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from lrdiag.data.fitting import DEFAULT_SIZE, Fitting
+from lrdiag.data.opened import OpenedTestSet
 from lrdiag.data.sampling import hold_out_validation, subset
 from lrdiag.data.sources.cifar10 import Cifar10
 from lrdiag.data.sources.digits import Digits
@@ -123,7 +124,7 @@ def load_dataset(settings: Settings, progress: Progress) -> Dataset:
     return limited if len(limited.validation) else hold_out_validation(limited, VALIDATION_FRACTION, settings.seed)
 
 
-def load_test_set(
+def open_test_set(
     data: str | None,
     data_dir: Path | None,
     image_size: tuple[int, int] | None,
@@ -131,12 +132,14 @@ def load_test_set(
     progress: Progress,
     *,
     resize: ResizeName = "stretch",
-) -> Dataset:
-    """Reads the images to evaluate a trained model on: the test images, or all images if the data is not divided.
+) -> OpenedTestSet:
+    """Returns the images to evaluate a trained model on: the test images, or all images if the data is not divided.
+
+    Image files are read while the images are used. Other data is read first.
 
     Example:
         >>> from lrdiag.progress import Silence
-        >>> dataset = load_test_set("digits", None, (8, 8), 1, Silence())
+        >>> dataset = open_test_set("digits", None, (8, 8), 1, Silence()).dataset()
         >>> dataset.test.images.shape, len(dataset.train)
         ((360, 8, 8, 1), 0)
 
@@ -146,11 +149,8 @@ def load_test_set(
         image_size: Height and width that the model takes, in pixels. `None` keeps the images' own size, which they
             must share.
         channels: Number of channels that the model takes: 3, or 1 for grey images.
-        progress: The listener. It receives stages and warnings.
+        progress: The listener. It receives stages and, after the last image, warnings.
         resize: How images of other sizes are brought to this size, as in `Settings`.
-
-    Returns:
-        The dataset, with `test` alone.
 
     Raises:
         SettingsError: If `data` is not one of the kinds that can be read, or `channels` is neither 1 nor 3.
@@ -160,9 +160,19 @@ def load_test_set(
     if channels not in (1, 3):
         raise SettingsError(f"Images have 3 channels, or 1 if they are grey. Received: channels={channels}")
     wanted = "cifar10" if data is None else data
-    dataset = _source(wanted, Request(data_dir, Fitting(image_size, channels, resize))).load(progress, test_only=True)
-    _warn(dataset, progress)
-    return dataset
+    source = _source(wanted, Request(data_dir, Fitting(image_size, channels, resize)))
+    if isinstance(source, ImageFolder | ImageTable):
+        opened = source.opened(progress)
+    else:
+        dataset = source.load(progress, test_only=True)
+        opened = OpenedTestSet(dataset.classes, dataset.source, [dataset.test], lambda: dataset)
+
+    def finished() -> Dataset:
+        whole = opened.dataset()
+        _warn(whole, progress)
+        return whole
+
+    return OpenedTestSet(opened.classes, opened.source, opened, finished)
 
 
 def require_data(data: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -12,8 +13,45 @@ from keras import tree
 
 from lrdiag.backend import pipelines
 from lrdiag.data.augmentation import Augmentation
+from lrdiag.data.stages import Stages, shrunk
 
 _ORDER = 0  # distinguishes the random numbers of the order from those of the augmentation, whose numbers begin with 1
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is done to the images of a batch.
+
+    Attributes:
+        augment: Augments them.
+        stages: Scales them to the size of the stage of training.
+    """
+
+    augment: Augmentation | None = None
+    stages: Stages | None = None
+
+    def __bool__(self) -> bool:
+        """Whether anything is done."""
+        return self.augment is not None or self.stages is not None
+
+    def __call__(self, number: int, of_pass: int, places: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """Prepares a batch.
+
+        Args:
+            number: Number of the batch.
+            of_pass: Number of the pass that it belongs to.
+            places: Indices of its images.
+            images: The images, `uint8` of shape `(n, height, width, channels)`.
+
+        Returns:
+            A `uint8` array of the same shape, but for height and width.
+        """
+        if self.augment:
+            images = self.augment(int(number), int(of_pass), places, images)
+        return shrunk(images, self.stages.size_at(int(number))) if self.stages else images
+
+
+AS_IT_IS = Preparation()
 
 
 def random_batches(
@@ -22,7 +60,7 @@ def random_batches(
     *,
     seed: int,
     start: int = 0,
-    augment: Augmentation | None = None,
+    prepare: Preparation = AS_IT_IS,
     in_floats: bool = False,
 ) -> Any:
     """Returns random batches without end: each example once in each pass, and each pass in a new order.
@@ -41,7 +79,7 @@ def random_batches(
         batch_size: Number of examples in a batch. The last batch of a pass may be smaller.
         seed: Random seed of the order.
         start: Number of batches to leave out.
-        augment: Augments the first of the arrays, batch by batch.
+        prepare: Changes the first of the arrays, batch by batch.
         in_floats: Whether to convert the first of two arrays to `float32` then.
 
     Returns:
@@ -50,8 +88,16 @@ def random_batches(
     size = len(tree.flatten(arrays)[0])
     order = lru_cache(maxsize=1)(partial(_order, size, seed))
     if keras.config.backend() == "tensorflow":
-        return pipelines.random_batches(arrays, order, batch_size, start=start, augment=augment, in_floats=in_floats)
-    return _RandomBatches(arrays, order, batch_size, start, augment, in_floats)
+        return pipelines.random_batches(
+            arrays,
+            order,
+            batch_size,
+            start=start,
+            prepare=prepare or None,
+            of_any_size=prepare.stages is not None,
+            in_floats=in_floats,
+        )
+    return _RandomBatches(arrays, order, batch_size, start, prepare, in_floats)
 
 
 def _order(size: int, seed: int, number: int) -> np.ndarray:
@@ -66,12 +112,12 @@ class _RandomBatches(keras.utils.PyDataset):  # type: ignore[misc]
         order: Callable[[int], np.ndarray],
         batch_size: int,
         start: int,
-        augment: Augmentation | None,
+        prepare: Preparation,
         in_floats: bool,
     ) -> None:
         super().__init__()
         self._arrays, self._order, self._batch_size, self._start = arrays, order, batch_size, start
-        self._augment, self._in_floats = augment, in_floats
+        self._prepare, self._in_floats = prepare, in_floats
         self._per_pass = -(-len(order(0)) // batch_size)
 
     @property
@@ -84,9 +130,9 @@ class _RandomBatches(keras.utils.PyDataset):  # type: ignore[misc]
         of_pass, first = number // self._per_pass, number % self._per_pass * self._batch_size
         chosen = self._order(of_pass)[first : first + self._batch_size]
         batch = tree.map_structure(lambda array: np.take(array, chosen, axis=0), self._arrays)
-        if self._augment:
+        if self._prepare:
             images, *others = batch
-            batch = (self._augment(number, images), *others)
+            batch = (self._prepare(number, of_pass, chosen, images), *others)
         if self._in_floats:
             images, labels = batch
             batch = (images.astype(np.float32), labels)

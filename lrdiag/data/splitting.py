@@ -146,10 +146,9 @@ def assemble(
     if "whole" in divided:
         whole = divided.pop("whole")
         divided |= {"test": whole} if test_only else _divide(whole)
-        how = "all images, also those that the model may be trained on" if test_only else "a fifth for the test"
     dataset = Dataset(
         name,
-        f"{source}, not divided: {how}" if "whole" in parts else source,
+        source_of(source, parts, test_only=test_only),
         tuple(classes),
         train=divided.get("train", NO_IMAGES),
         test=divided["test"],
@@ -161,6 +160,24 @@ def assemble(
     if not test_only:
         require_images_of_each_class(dataset.train.labels, classes, source, skipped)
     return dataset
+
+
+def source_of(source: str, parts: Collection[Part], *, test_only: bool) -> str:
+    """Returns where the images of a dataset come from, in words.
+
+    Example:
+        >>> source_of("the folder flowers", ["whole"], test_only=False)
+        'the folder flowers, not divided: a fifth for the test'
+
+    Args:
+        source: Where the data is, in words.
+        parts: The parts that `parts_to_read` chose.
+        test_only: Whether undivided data is used as test images.
+    """
+    if "whole" not in parts:
+        return source
+    how = "all images, also those that the model may be trained on" if test_only else "a fifth for the test"
+    return f"{source}, not divided: {how}"
 
 
 def require_images_of_each_class(

@@ -118,7 +118,7 @@ class Keeper:
 
     def fingerprint(self, labels: np.ndarray) -> str:
         """The fingerprint of all images and their labels, integers of shape `(n,)`."""
-        return self._known_fingerprint or self._fingerprint.of(labels)
+        return self._fingerprint.of(labels) if self._known_fingerprint is None else self._known_fingerprint
 
     @property
     def notes(self) -> tuple[str, ...]:

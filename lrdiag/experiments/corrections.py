@@ -10,7 +10,7 @@ import numpy as np
 
 from lrdiag.data.preprocessing import stretched
 from lrdiag.experiments.changes import REVERSED, Change, corrections, shifts
-from lrdiag.experiments.scoring import BATCH, Scores, in_batches
+from lrdiag.experiments.scoring import Scores, batch_size, in_batches
 from lrdiag.images.shift import differences
 from lrdiag.intervals import Z, mcnemar
 from lrdiag.record.data_facts import Correction, ImageRef
@@ -122,7 +122,8 @@ class Trial:
 
     def _screened(self, changes: Sequence[Change]) -> dict[str, Correction]:
         places = evenly(len(self.inputs), SCREENED)
-        few, at_once, found = self.inputs[places], max(1, BATCH // len(places)), {}
+        few, found = self.inputs[places], {}
+        at_once = max(1, batch_size(few) // len(places))
         for start in range(0, len(changes), at_once):
             together = changes[start : start + at_once]
             changed = np.concatenate([np.asarray(each.apply(few), np.float32) for each in together])

@@ -38,10 +38,10 @@ class RunningMeans:
             )
         peaks = maps.max(axis=(1, 2), keepdims=True)
         missed = np.isin(np.arange(len(labels)), batch.wrong).astype(np.int64)
-        scaled = np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0).reshape(len(maps), -1)
-        members = np.eye(self._counts.size)[:, missed * self._counts.shape[1] + labels]
-        self._sums += (members @ scaled).reshape(self._sums.shape)
-        self._counts += members.sum(axis=1).reshape(self._counts.shape)
+        scaled = np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0)
+        # Not a product of matrices: NumPy's BLAS threads wait busily after one, and the next pass lacks their cores.
+        np.add.at(self._sums, (missed, labels), scaled)
+        np.add.at(self._counts, (missed, labels), 1)
 
     def result(self) -> MeanHeatmaps | None:
         """The means, with zeros for a class without such images; `None` if nothing was added."""

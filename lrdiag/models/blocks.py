@@ -11,10 +11,11 @@ import keras
 BATCH_NORM_MOMENTUM = 0.9
 
 
-def convolution(name: str, filters: int, size: int, *, pool_early: bool = False, **arguments: Any) -> list[Any]:
-    """Returns a convolution without bias, followed by batch normalisation and ReLU.
+def convolution(x: Any, name: str, filters: int, size: int, *, pool_early: bool = False, **arguments: Any) -> Any:
+    """Applies a convolution without bias, then batch normalisation and ReLU.
 
     Args:
+        x: Symbolic feature maps.
         name: Name of the convolution; its ReLU is `<name>_relu`.
         filters: Number of output channels.
         size: Height and width of the kernel.
@@ -22,10 +23,8 @@ def convolution(name: str, filters: int, size: int, *, pool_early: bool = False,
             of the following layers to a quarter.
         **arguments: Arguments of `keras.layers.Conv2D`.
     """
-    pooling = [keras.layers.MaxPooling2D(name=f"{name}_pool")] if pool_early else []
-    return [
-        keras.layers.Conv2D(filters, size, padding="same", use_bias=False, name=name, **arguments),
-        *pooling,
-        keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_norm"),
-        keras.layers.ReLU(name=f"{name}_relu"),
-    ]
+    x = keras.layers.Conv2D(filters, size, padding="same", use_bias=False, name=name, **arguments)(x)
+    if pool_early:
+        x = keras.layers.MaxPooling2D(name=f"{name}_pool")(x)
+    x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_norm")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)

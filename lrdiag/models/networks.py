@@ -11,11 +11,16 @@ import numpy as np
 
 from lrdiag.errors import ModelError
 from lrdiag.models.article import build_article
-from lrdiag.models.fast import WEIGHT_DECAY, build_fast
+from lrdiag.models.fast import build_fast
 from lrdiag.models.foreign import load_foreign
+from lrdiag.recipes import Recipe, recipe_of
 from lrdiag.record.arrays import LabelledImages, is_probability
 
 COUNTED_AT_ONCE = 512  # images, whose pixels are copied
+SAMPLE = 4_000  # training images that a network is fitted to when it is built
+
+_Build = Callable[[Any, int, np.ndarray], Any]
+"""Takes symbolic normalised images, the number of classes, and a normalised sample of the training images."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,16 @@ class Network:
         name: The name in the settings.
         model: Takes raw pixels, 0–255, of shape `(n, height, width, channels)`; returns `(n, classes)`.
         from_logits: Whether the model returns logits; otherwise it returns probabilities.
-        weight_decay: Its decoupled weight decay, per step and unit of learning rate, or `None`.
+        recipe: How it is trained, unless the settings say otherwise.
     """
 
     name: str
     model: keras.Model
     from_logits: bool
-    weight_decay: float | None
+    recipe: Recipe
+
+
+_BUILT_IN: dict[str, _Build] = {"fast": build_fast, "article": lambda x, classes, _: build_article(x, classes)}
 
 
 def build_network(spec: str, train: LabelledImages, classes: int) -> Network:
@@ -46,23 +54,25 @@ def build_network(spec: str, train: LabelledImages, classes: int) -> Network:
     Raises:
         ModelError: If the network cannot be loaded, or does not fit the images or the classes.
     """
-    own: dict[str, tuple[Callable[[int], list[Any]], float | None]] = {
-        "fast": (build_fast, WEIGHT_DECAY),
-        "article": (build_article, None),
-    }
-    if spec in own:
-        build, weight_decay = own[spec]
-        layers = [keras.Input(train.images.shape[1:]), _normalization(train), *build(classes)]
-        try:
-            model = keras.Sequential(layers, name=spec)
-        except ValueError as error:  # from a pooling larger than its input
-            raise ModelError(
-                f"The images must be large enough for the network `{spec}`. Choose another network, or larger images. "
-                f"Received: images of shape {train.images.shape[1:]}"
-            ) from error
+    if spec in _BUILT_IN:
+        model = _built(spec, _BUILT_IN[spec], train, classes)
     else:
-        model, weight_decay = load_foreign(spec, train.images.shape[1:], classes), None
-    return Network(spec, model, not is_probability(_try_out(model, train, classes)), weight_decay)
+        model = load_foreign(spec, train.images.shape[1:], classes)
+    return Network(spec, model, not is_probability(_try_out(model, train, classes)), recipe_of(spec))
+
+
+def _built(name: str, build: _Build, train: LabelledImages, classes: int) -> keras.Model:
+    inputs = keras.Input(train.images.shape[1:])
+    normalization = _normalization(train)
+    sample = normalization(train.images[:: -(-len(train) // SAMPLE)])
+    try:
+        outputs = build(normalization(inputs), classes, np.asarray(keras.ops.convert_to_numpy(sample)))
+    except ValueError as error:  # from a pooling larger than its input
+        raise ModelError(
+            f"The images must be large enough for the network `{name}`. Choose another network, or larger images. "
+            f"Received: images of shape {train.images.shape[1:]}"
+        ) from error
+    return keras.Model(inputs, outputs, name=name)
 
 
 def _normalization(train: LabelledImages) -> keras.layers.Normalization:

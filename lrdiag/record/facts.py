@@ -181,6 +181,21 @@ class TimeSpent:
 
 
 @dataclass(frozen=True)
+class ImageStage:
+    """A part of a training run whose images have one size.
+
+    Attributes:
+        height: Height of the images, in pixels.
+        width: Width of the images, in pixels.
+        steps: Number of updates.
+    """
+
+    height: int
+    width: int
+    steps: int
+
+
+@dataclass(frozen=True)
 class TrainingRun:
     """The record of a training run.
 
@@ -206,6 +221,8 @@ class TrainingRun:
         ended_by: Name of the callback that ended training before the last epoch, or empty.
         not_finite: Where a loss was NaN or infinite for the first time, or `None`.
         time: Where the time went, or `None` if it was not recorded.
+        stages: The sizes of the training images, in order, if lrdiag changed them in the course of training; empty
+            otherwise.
     """
 
     epochs: list[Epoch]
@@ -227,6 +244,7 @@ class TrainingRun:
     ended_by: str = ""
     not_finite: NotFinite | None = None
     time: TimeSpent | None = None
+    stages: list[ImageStage] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

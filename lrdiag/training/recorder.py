@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lrdiag.backend.optimizers import HyperParameters, build_multi_optimizer, inner_optimizers
-from lrdiag.backend.train_function import BatchLoss
+from lrdiag.backend.optimizers import build_multi_optimizer
+from lrdiag.backend.train_function import MeasuredSteps
 from lrdiag.models.accepted import Callback
 from lrdiag.record.arrays import finite
 
@@ -42,15 +42,17 @@ class StepRecorder(Callback):
         Raises:
             ModelError: If no metric of the model is named `loss`.
         """
-        self._batch_loss = BatchLoss(self.model)
         build_multi_optimizer(self.model)
-        self._hyper_parameters = HyperParameters(inner_optimizers(self.model.optimizer)[0], self.model)
+        self._measured = MeasuredSteps(self.model, self._planned_steps())
+
+    def _planned_steps(self) -> int | None:
+        """Number of executions in `fit`, or `None` if it is not known."""
+        steps, epochs = ((self.params or {}).get(name) for name in ("steps", "epochs"))
+        return steps * epochs // int(self.model.steps_per_execution) if steps and epochs else None
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Reads rate and momentum. After the update, a schedule would give those of the next one."""
-        self._rate = self._hyper_parameters.learning_rate()
-        self._momentum = self._hyper_parameters.momentum()
-        self._batch_loss.begin()
+        """Prepares the measuring of the step."""
+        self._measured.begin()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Records rate, momentum and loss of the batch.
@@ -58,7 +60,8 @@ class StepRecorder(Callback):
         Raises:
             ModelError: If a custom `train_step` hasn't updated the metric `loss`.
         """
-        self.losses.append(self._batch_loss.end())
-        self.learning_rates.append(self._rate)
-        if self._momentum is not None:
-            self.momentums.append(self._momentum)
+        step = self._measured.end()
+        self.losses.append(step.loss)
+        self.learning_rates.append(step.learning_rate)
+        if step.momentum is not None:
+            self.momentums.append(step.momentum)

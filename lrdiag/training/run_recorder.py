@@ -85,7 +85,7 @@ class RunRecorder(StepRecorder):
         if running is not None:
             self._timeline = Timeline(self.model, lambda: time.perf_counter() - self.paused)
             self._timeline.place(running)
-            self._batch_loss.watch = self._timeline.watch
+            self._measured.watch = self._timeline.watch
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Starts the clock of the epoch."""

@@ -40,7 +40,7 @@ class Timeline:
         self._begin(clock())
 
     def watch(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Takes and returns the arguments of each step, as `BatchLoss` requires it."""
+        """Takes and returns the arguments of each step, as `MeasuredSteps` requires it."""
         return self._waits.watch(arguments)
 
     def place(self, running: keras.callbacks.CallbackList) -> None:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from lrdiag.backend.train_function import BatchLoss, compile_again, compiled_step, set_compiled_step
+from lrdiag.backend.train_function import MeasuredSteps, compile_again, compiled_step, set_compiled_step
 
 Line = tuple[np.ndarray, np.ndarray]
 
@@ -22,13 +22,13 @@ class Recorder(keras.callbacks.Callback):
         self.losses: list[float] = []
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self.batch_loss = BatchLoss(self.model)
+        self.batch_loss = MeasuredSteps(self.model)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.batch_loss.begin()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.losses.append(self.batch_loss.end())
+        self.losses.append(self.batch_loss.end().loss)
 
 
 class Failing(keras.callbacks.Callback):
@@ -53,6 +53,38 @@ def test_after_a_batch_that_began_but_never_ran_the_next_one_is_measured(
     history = model.fit(*line, **fit, callbacks=[recorder]).history["loss"]
     assert np.mean(recorder.losses) == pytest.approx(history[0])
     assert history == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("steps", "options", "expected"),
+    [(15, {}, True), (14, {}, False), (15, {"run_eagerly": True}, False), (15, {"steps_per_execution": 2}, False)],
+)
+def test_a_long_run_compiles_its_step_together_with_the_measuring(
+    make_line: Callable[..., keras.Model], line: Line, steps: int, options: dict[str, Any], expected: bool
+) -> None:
+    """Keras's functions still have the names that it is made of. A long run has 15 steps for the only variable."""
+    model = make_line(**options)
+    model.make_train_function()
+    step = compiled_step(model)
+    measured = MeasuredSteps(model, planned=steps)
+    measured.begin()
+    assert hasattr(step, "lrdiag_measured") == expected
+
+
+def test_batches_of_a_loop_of_its_own_are_measured_too(make_line: Callable[..., keras.Model], line: Line) -> None:
+    """`train_on_batch` passes another iterator than `fit`, which the compiled step can't take."""
+    model, twin = make_line(), make_line()
+    model.make_train_function()
+    measured, losses = MeasuredSteps(model, planned=100), []
+    for _ in range(2):
+        measured.begin()
+        model.train_on_batch(*line)
+        losses.append(measured.end().loss)
+    expected = []
+    for _ in range(2):
+        twin.reset_metrics()
+        expected.append(float(twin.train_on_batch(*line)))
+    assert losses == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_loss_is_exact_late_in_a_long_epoch(make_line: Callable[..., keras.Model], line: Line) -> None:

@@ -33,8 +33,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -137,13 +135,15 @@ def make_case(net: str, dataset: Any, count: int) -> Case:
     return with_mistakes(build_network(net, dataset.train, classes).model, images, classes)
 
 
-def with_mistakes(model: Any, images: np.ndarray, classes: int, batch_size: int = BATCH_SIZE) -> Case:
-    """Labels the images as the model predicts them, except for a random quarter of them."""
+def with_mistakes(
+    model: Any, images: np.ndarray, classes: int, batch_size: int = BATCH_SIZE, wrong: float = WRONG
+) -> Case:
+    """Labels the images as the model predicts them, except for a random share of them."""
     from peers import forward
 
     generator, count = np.random.default_rng(1), len(images)
     predicted = forward(model, batch_size)(images).argmax(axis=1)
-    mistaken = generator.permutation(count) < WRONG * count
+    mistaken = generator.permutation(count) < wrong * count
     others = (predicted + generator.integers(1, classes, count)) % classes
     return Case(model, images, np.where(mistaken, others, predicted), batch_size)
 
@@ -359,7 +359,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace, name: str, *, images: int, count: int) -> None:
     """Measures all networks, one after the other."""
-    from workbench import Results
+    from workbench import Results, machine
 
     from lrdiag.data import load_dataset
     from lrdiag.progress import Silence
@@ -378,7 +378,7 @@ def measure(options: argparse.Namespace, name: str, *, images: int, count: int) 
     warnings.filterwarnings("ignore", message="The structure of `inputs`")  # tf-keras-vis passes a list
     dataset = load_dataset(Settings(data="cifar10", data_dir=Path(options.data_dir)), Silence())
     results = Results(name)
-    results.once("machine", lambda: f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    results.once("machine", machine)
     rows = ["| Net | What | Goal | Median | Quartiles | n |", "|---|---|---:|---:|---:|---:|"]
     for net in options.nets.split(","):
         case = cache(partial(make_case, net, dataset, images))

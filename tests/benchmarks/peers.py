@@ -85,6 +85,57 @@ def xplique(model: Any, layer: str, batch_size: int) -> Maps:
     return maps
 
 
+def torchvision_network(name: str, layer_of: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """A network of torchvision with random weights, in inference mode, and its last feature map."""
+    import torch
+
+    try:
+        from torchvision import models
+    except RuntimeError:  # its compiled operations do not fit this build of PyTorch. Its networks need none of them
+        signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        for operation in ("nms", "qnms"):
+            torch.library.define(f"torchvision::{operation}", signature)
+        from torchvision import models
+    torch.manual_seed(0)
+    model = getattr(models, name)(weights=None).eval()
+    return model, layer_of(model)
+
+
+def pytorch_grad_cam(model: Any, layer: Any, batch_size: int) -> Maps:
+    """pytorch-grad-cam, which always enlarges its heatmaps to the size of the image."""
+    import torch
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    gradcam = GradCAM(model, [layer])
+
+    def maps(images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        parts = [
+            gradcam(torch.from_numpy(images[batch]), [ClassifierOutputTarget(label) for label in classes[batch]])
+            for batch in batches(len(images), batch_size)
+        ]
+        return np.concatenate(parts)
+
+    return maps
+
+
+def captum(model: Any, layer: Any, batch_size: int) -> Maps:
+    """`LayerGradCam` of captum."""
+    import torch
+    from captum.attr import LayerGradCam
+
+    gradcam = LayerGradCam(model, layer)
+
+    def maps(images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        parts = [
+            gradcam.attribute(torch.from_numpy(images[batch]), torch.from_numpy(classes[batch])).numpy(force=True)
+            for batch in batches(len(images), batch_size)
+        ]
+        return np.concatenate(parts)
+
+    return maps
+
+
 # --- measuring --------------------------------------------------------------------------------------------------------
 
 
@@ -137,6 +188,18 @@ def _torch(model: Any) -> tuple[Callable[..., Any], Callable[..., np.ndarray]]:
 
 
 _PASSES = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
+
+
+def torch_forward(model: Any, batch_size: int) -> Callable[[np.ndarray], np.ndarray]:
+    """The forward pass of a network of PyTorch itself. Returns the scores."""
+    import torch
+
+    @torch.no_grad()
+    def run(images: np.ndarray) -> np.ndarray:
+        parts = [model(torch.from_numpy(images[batch])) for batch in batches(len(images), batch_size)]
+        return torch.cat(parts).numpy()
+
+    return run
 
 
 def batches(count: int, batch_size: int) -> Iterator[slice]:

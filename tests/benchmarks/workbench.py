@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -66,6 +67,11 @@ def block_tensorflow() -> None:
     `None` in `sys.modules` would do the same, but Keras then behaves as if TensorFlow had been imported.
     """
     sys.meta_path.insert(0, _Blocked())
+
+
+def machine() -> str:
+    """The machine in words."""
+    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 class Results:

@@ -708,7 +708,10 @@ def test_a_run_with_baseline_and_gates(finished: FinishedRun, tmp_path: Path, mo
     assert printed["gates"][0]["actual"] == diagnosis.test.accuracy
     assert f"Gate FAILED accuracy: expected at least 1, actual {diagnosis.test.accuracy:.6g}\n" in process.stderr
     assert 'id="comparison"' in (out / "report.html").read_text()
-    assert (out / "assets" / "fixed.webp").exists()
+    changed = {"fixed": comparison.fixed, "broken": comparison.broken}
+    assert any(changed.values())
+    for name, images in changed.items():
+        assert (out / "assets" / f"{name}.webp").exists() == bool(images)
     assert step.read_text() == "\n" + (out / "summary.md").read_text()
 
 

@@ -18,6 +18,7 @@ from lrdiag.data import load_dataset
 from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.gates import Gate
 from lrdiag.progress import SILENCE
+from lrdiag.recipes import recipe_of
 from lrdiag.settings import LearningRate, Settings
 from lrdiag.training.budget import Budget
 from lrdiag.vocabulary import DATA_NAMES
@@ -83,7 +84,8 @@ def settings_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Settings:
         ("batch_size = 32", "batch_size", 32),
         ("optimizer = 'adam'", "optimizer", "adam"),
         ("optimizer = 'Adam'", "optimizer", "adam"),
-        ("schedule = 'One_Cycle'", "schedule", "one-cycle"),
+        ("schedule = 'Exp_Range'", "schedule", "exp-range"),
+        ("progressive = false", "progressive", False),
         ("data = 'CIFAR-10'", "data", "cifar10"),
         ("model = 'Article'", "model", "article"),
         ("augment = 'Flip,ERASE'", "augment", ("flip", "erase")),
@@ -182,7 +184,8 @@ def test_every_option_except_trust_can_be_in_the_file() -> None:
     choices = {
         "assets": "folder",
         "optimizer": "adam",
-        "schedule": "one-cycle",
+        "schedule": "cyclic",
+        "progressive": True,
         "mode": "linear",
         "rule": "fastai-steep",
     }
@@ -409,11 +412,12 @@ def test_config_prints_aligned_columns(monkeypatch: pytest.MonkeyPatch) -> None:
         ["seed", "0", "default"],
         ["limit-train", "all images", "default"],
         ["augment", "none", "command line"],
+        ["progressive", "with the network fast", "default"],
         ["optimizer", "sgd", "default"],
         ["mixed-precision", "false", "default"],
         ["epochs", "depends on the data", "default"],
         ["limit-test", "all images", "default"],
-        ["schedule", "cyclic", "default"],
+        ["schedule", "one-cycle", "default"],
         ["learning-rate", "0.1", "pyproject.toml"],
         ["out", "lrdiag-report", "default"],
         ["metadata", "none", "default"],
@@ -437,7 +441,7 @@ def test_config_prints_aligned_columns(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--data", "Digits", "--limit-train", "500"], 64, 32),
         (["--data", "digits", "--batch-size", "16"], 16, 4),
         (["--data", "digits", "--epochs", "3"], 64, 3),
-        (["--data", "cifar10"], 128, 4),
+        (["--data", "cifar10"], 256, 3),
         (["--data", "my_images/"], None, None),
     ],
 )
@@ -453,12 +457,12 @@ def test_config_shows_cifar10_if_it_is_on_disk(folder: Path) -> None:
     assert values_of("diagnose")["data"][0] == "cifar10"
     (folder / "photos" / "cifar-10-batches-py").mkdir(parents=True)
     values = values_of("--data-dir", "photos")
-    assert [values[name][0] for name in ("data", "batch-size", "epochs")] == ["cifar10", 128, 4]
+    assert [values[name][0] for name in ("data", "batch-size", "epochs")] == ["cifar10", 256, 3]
 
 
 def test_the_shown_length_is_the_real_one() -> None:
     settings = Settings(data="digits")
-    budget = Budget.of(None, None, len(load_dataset(settings, SILENCE).train))
+    budget = Budget.of(None, None, len(load_dataset(settings, SILENCE).train), recipe_of(settings.model))
     values = values_of("--data", "digits")
     assert (values["batch-size"][0], values["epochs"][0]) == (budget.batch_size, budget.epochs)
 

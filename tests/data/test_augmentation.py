@@ -3,7 +3,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from lrdiag.data.augmentation import build_augmentation, cropped, erased, flipped, rectangles
+from lrdiag.data.augmentation import build_augmentation, cropped, erased, rectangles
 from lrdiag.errors import SettingsError
 
 COUNT = 2000
@@ -121,24 +121,32 @@ def test_a_crop_equals_one_of_numpys_reflected_padding(height, width):
         np.testing.assert_array_equal(image, whole[top : top + height, left : left + width])
 
 
-def test_half_of_the_images_are_mirrored_independently():
-    changed = flipped(coordinates(COUNT), np.random.default_rng(0))
-    mirrored = changed[:, 0, 0, 1] == 31
-    assert abs(mirrored.mean() - 0.5) < 0.045
-    np.testing.assert_array_equal(changed[mirrored], coordinates(int(mirrored.sum()))[:, :, ::-1])
-    np.testing.assert_array_equal(changed[~mirrored], coordinates(int((~mirrored).sum())))
+def test_an_image_is_mirrored_in_every_other_pass_and_a_random_half_in_the_first():
+    augment = build_augmentation(("flip",), 0, COUNT)
+    places = np.random.default_rng(0).permutation(COUNT)
+    mirrored = []
+    for of_pass in range(3):
+        changed = augment(7, of_pass, places, coordinates(COUNT))
+        chosen = changed[:, 0, 0, 1] == 31
+        np.testing.assert_array_equal(changed[chosen], coordinates(int(chosen.sum()))[:, :, ::-1])
+        np.testing.assert_array_equal(changed[~chosen], coordinates(int((~chosen).sum())))
+        mirrored.append(chosen[np.argsort(places)])
+    first, second, third = mirrored
+    assert abs(first.mean() - 0.5) < 0.045  # four standard deviations
+    np.testing.assert_array_equal(second, ~first)
+    np.testing.assert_array_equal(third, first)
 
 
-@pytest.mark.parametrize("augment", [cropped, flipped, partial(erased, probability=1.0)])
-def test_the_given_images_are_not_changed(augment):
+@pytest.mark.parametrize("name", ["crop", "flip", "erase"])
+def test_the_given_images_are_not_changed(name):
     images = coordinates(50)
-    assert not np.array_equal(augment(images, np.random.default_rng(0)), images)
+    assert not np.array_equal(build_augmentation((name,), 0, 50)(0, 0, np.arange(50), images), images)
     np.testing.assert_array_equal(images, coordinates(50))
 
 
 def test_names_seed_and_batch_change_the_images():
     def changed(names, seed=0, batch=0):
-        return build_augmentation(names, seed)(batch, coordinates(50))
+        return build_augmentation(names, seed, 50)(batch, 0, np.arange(50), coordinates(50))
 
     base = changed(("crop",))
     np.testing.assert_array_equal(base, changed(("crop",)))
@@ -148,7 +156,7 @@ def test_names_seed_and_batch_change_the_images():
 
 def test_the_order_is_fixed_and_each_augmentation_has_its_own_random_numbers():
     def changed(*names, images):
-        return build_augmentation(names, 0)(3, images)
+        return build_augmentation(names, 0, 50)(3, 0, np.arange(50), images)
 
     images = coordinates(50)
     crop, flip, erase = (partial(changed, name) for name in ("crop", "flip", "erase"))
@@ -159,4 +167,4 @@ def test_the_order_is_fixed_and_each_augmentation_has_its_own_random_numbers():
 
 def test_an_unknown_name_is_an_error():
     with pytest.raises(SettingsError, match=r"`augment` takes crop, flip, erase\. Received: 'blur'"):
-        build_augmentation(("flip", "blur"), 0)
+        build_augmentation(("flip", "blur"), 0, 50)

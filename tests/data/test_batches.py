@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from lrdiag.backend.pipelines import is_infinite
-from lrdiag.data.batches import evaluation_batches, training_batches
+from lrdiag.data.batches import PreprocessedBatches, evaluation_batches, training_batches
 from lrdiag.data.random_batches import random_batches
+from lrdiag.data.stages import Stages
+from lrdiag.record.arrays import LabelledImages
+from lrdiag.record.facts import ImageStage
 
 
 def passes(batches, count: int = 1) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -103,6 +106,32 @@ def test_the_last_batch_of_a_pass_has_the_remaining_images(train):
     assert [len(labels) for _, labels in train(batch_size=100).take(3)] == [100] * 3
 
 
+def test_the_size_follows_the_stages_on_every_engine(train, of_other_engines):
+    stages = Stages((ImageStage(16, 12, 2), ImageStage(24, 24, 1), ImageStage(32, 32, 2)))
+    sizes = [(16, 12), (16, 12), (24, 24), *[(32, 32)] * 6]
+    batches = train(augment=("crop",), stages=stages)
+    other = of_other_engines(lambda: train(augment=("crop",), stages=stages))
+    assert batches.element_spec[0].shape.as_list() == [None, None, None, 3]
+    for (images, _), (others, _), size in zip(batches.take(9), other, sizes, strict=False):
+        assert images.shape[1:3] == size
+        assert images.dtype == others.dtype == np.float32
+        np.testing.assert_array_equal(images, others)
+
+
+def test_evaluation_follows_the_current_size(numbered_images, of_other_engines):
+    current = [(16, 16)]
+
+    def build():
+        return evaluation_batches(numbered_images(70), 32, lambda: current[0])
+
+    batches, others = build(), of_other_engines(build)
+    for size in ((16, 16), (32, 32)):
+        current[0] = size
+        for (images, _), (other, _) in zip(batches, others, strict=True):
+            assert images.shape[1:3] == size
+            np.testing.assert_array_equal(images, other)
+
+
 @pytest.mark.parametrize("augment", [(), ("crop", "flip", "erase")])
 def test_the_shape_is_known_in_advance(train, augment):
     batches = train(augment=augment)
@@ -144,3 +173,20 @@ def test_arrays_may_be_a_nest_and_start_anywhere(of_other_engines):
         assert all((second == first * 10).all() for first, second in taken)
         for (first, _), (expected, _) in zip(itertools.islice(rest, 4), taken[3:], strict=True):
             np.testing.assert_array_equal(first, expected)
+
+
+@pytest.mark.parametrize("cuts", [(), (3, 3, 10, 64, 65), (130,)])
+def test_preprocessed_batches_do_not_depend_on_how_images_are_read(numbered_images, cuts):
+    images = numbered_images(150)
+    parts = [images.part(range(*ends)) for ends in itertools.pairwise((0, *cuts, 150))]
+    batches = list(PreprocessedBatches(parts, "0..1", batch_size=64))
+    assert [len(labels) for _, labels in batches] == [64, 64, 22]
+    np.testing.assert_array_equal(np.concatenate([labels for _, labels in batches]), images.labels)
+    np.testing.assert_array_equal(np.concatenate([each for each, _ in batches]), images.images / np.float32(255))
+
+
+@pytest.mark.parametrize(("side", "size"), [(32, 512), (96, 256), (224, 64), (4000, 1)])
+def test_large_images_are_read_in_smaller_batches(side, size):
+    images = LabelledImages(np.broadcast_to(np.uint8(0), (600, side, side, 3)), np.zeros(600, np.int64))
+    first, _ = next(iter(PreprocessedBatches([images], "raw")))
+    assert len(first) == size

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lrdiag.data import load_dataset, load_test_set
+from lrdiag.data import load_dataset, open_test_set
 from lrdiag.data.loading import NAMED, TRAIN_SIZES
 from lrdiag.errors import DataError, DataUnavailable, SettingsError
 from lrdiag.settings import Settings
@@ -172,7 +172,7 @@ def test_classes_without_test_images_are_reported(write_images, progress):
 
 
 def load_test(data, progress, image_size=None, channels=3, data_dir=None):
-    return load_test_set(data, data_dir, image_size, channels, progress)
+    return open_test_set(data, data_dir, image_size, channels, progress).dataset()
 
 
 def test_only_the_test_images_are_read(write_images, progress):
@@ -181,6 +181,29 @@ def test_only_the_test_images_are_read(write_images, progress):
     assert dataset.test.images.shape == (10, 12, 16, 1)
     assert (len(dataset.train), len(dataset.validation)) == (0, 0)
     assert progress.steps == 10
+
+
+def test_images_are_given_before_the_dataset_is_complete(write_images, progress):
+    root = write_images(count=5)
+    (root / "test" / "cat" / "0.png").write_bytes(b"")
+    opened = open_test_set(str(root), None, (12, 16), 1, progress)
+    first = opened.first()
+    images = np.concatenate([part.images for part in opened])
+    assert progress.warnings == []
+    dataset = opened.dataset()
+    assert (list(opened.classes), opened.source) == (list(dataset.classes), dataset.source)
+    np.testing.assert_array_equal(images, dataset.test.images)
+    np.testing.assert_array_equal(first.images, images[:1])
+    assert first.files == ("test/cat/1.png",)
+    assert len(progress.warnings) == 1
+
+
+def test_a_test_set_without_readable_images_is_an_error(write_images, progress):
+    root = write_images(count=1)
+    for path in (root / "test").glob("*/*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"none in test of .* that could not be read: 2, the first test/cat/0.png"):
+        open_test_set(str(root), None, (12, 16), 1, progress).first()
 
 
 @pytest.mark.parametrize("archive", [True, False])

@@ -10,7 +10,7 @@ from fixtures.inputs import by_colour, coloured, received
 
 from lrdiag.experiments.changes import Change
 from lrdiag.experiments.corrections import Trial, try_corrections
-from lrdiag.experiments.scoring import BATCH
+from lrdiag.experiments.scoring import BATCH, in_batches
 from lrdiag.record.arrays import Predictions
 from lrdiag.record.data_facts import LIKE_TRAINING
 
@@ -101,3 +101,18 @@ def test_a_model_that_does_not_see_the_classes_is_not_corrected() -> None:
     tried, changed = try_corrections(scores, wrong, None)
     assert max(each.gain for each in tried) < 0.2
     assert changed == {}
+
+
+@pytest.mark.parametrize(("side", "size"), [(4, 256), (96, 256), (224, 32)])
+def test_large_images_are_scored_in_smaller_batches(side: int, size: int) -> None:
+    """A batch is filled up with some of its images, whose scores are left out."""
+    images = np.zeros((40, side, side, 3), np.float32)
+    images[:, 0, 0, 0] = np.arange(40)
+    sizes = []
+
+    def score(few: np.ndarray) -> np.ndarray:
+        sizes.append(len(few))
+        return few[:, 0, 0, :1]
+
+    assert in_batches(score, images).ravel().tolist() == list(range(40))
+    assert sizes == [size] * (40 // size + 1)

@@ -14,7 +14,8 @@ from lrdiag.explain.batch_size import images_at_once
 from lrdiag.explain.collector import Collector
 from lrdiag.explain.engine import Explained
 from lrdiag.explain.model import OpenedModel
-from lrdiag.models.fast import build_fast
+from lrdiag.models import build_network
+from lrdiag.record.arrays import LabelledImages
 
 L = keras.layers
 MIB = 2**20
@@ -45,7 +46,8 @@ def test_a_batch_takes_no_more_memory_than_predict_or_256_mib(side: int, filters
 
 
 def test_images_of_32_pixels_fill_a_batch_of_512_in_the_default_network() -> None:
-    model = keras.Sequential([keras.Input((32, 32, 3)), L.Rescaling(1 / 255), *build_fast(10)])
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    model = build_network("fast", LabelledImages(images, np.arange(4)), 10).model
     assert images_at_once(*opened(model, 32)) == 512
 
 

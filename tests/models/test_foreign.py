@@ -102,7 +102,7 @@ def test_a_function_receives_the_parameters_that_it_has(rgb: LabelledImages, fun
     assert network.name == f"{MODULE}:{function}"
     assert network.model.output_shape == (None, CLASSES)
     assert not network.from_logits
-    assert network.weight_decay is None
+    assert network.recipe.weight_decay is None
 
 
 def test_logits_are_recognised(rgb: LabelledImages) -> None:

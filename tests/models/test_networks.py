@@ -12,6 +12,7 @@ import pytest
 
 from lrdiag.errors import ModelError
 from lrdiag.models import Network, build_network
+from lrdiag.models.fast import whitening_filters
 from lrdiag.record.arrays import LabelledImages
 
 CLASSES = 4
@@ -38,7 +39,7 @@ def test_the_layers_of_the_article(article: Network) -> None:
     assert [layer.output.shape[1:] for layer in article.model.layers if "pooling" in layer.name] == [
         (16, 16, 64), (8, 8, 128), (4, 4, 256), (1, 1, CLASSES),
     ]  # fmt: skip
-    kinds = [type(layer).__name__ for layer in article.model.layers]
+    kinds = [type(layer).__name__ for layer in article.model.layers[1:]]
     assert kinds[0] == "Normalization"
     assert kinds[1:4] == ["Conv2D", "BatchNormalization", "ReLU"]
     assert kinds[-4:] == ["Conv2D", "AveragePooling2D", "Flatten", "Softmax"]
@@ -76,12 +77,12 @@ def test_the_article_ends_in_probabilities(article: Network, rgb: LabelledImages
 def test_the_fast_network_ends_in_logits(rgb: LabelledImages) -> None:
     network = build_network("fast", rgb, CLASSES)
     assert network.from_logits
-    assert network.weight_decay
+    assert network.recipe.weight_decay
     assert network.model.output_shape == (None, CLASSES)
 
 
 def test_the_first_layer_centres_and_scales_each_channel(own: Network, rgb: LabelledImages) -> None:
-    normalised = keras.ops.convert_to_numpy(own.model.layers[0](rgb.images.astype("float32")))
+    normalised = keras.ops.convert_to_numpy(own.model.layers[1](rgb.images.astype("float32")))
     np.testing.assert_allclose(normalised.mean(axis=(0, 1, 2)), 0, atol=1e-3)
     np.testing.assert_allclose(normalised.std(axis=(0, 1, 2)), 1, atol=1e-3)
 
@@ -90,7 +91,7 @@ def test_a_constant_channel_becomes_zero() -> None:
     images = np.random.default_rng(0).integers(0, 256, size=(8, 32, 32, 3), dtype="uint8")
     images[..., 1] = 77
     network = build_network("fast", LabelledImages(images, np.arange(8) % 2), 2)
-    normalised = keras.ops.convert_to_numpy(network.model.layers[0](images.astype("float32")))
+    normalised = keras.ops.convert_to_numpy(network.model.layers[1](images.astype("float32")))
     assert np.isfinite(normalised).all()
     assert (normalised[..., 1] == 0).all()
 
@@ -117,6 +118,32 @@ def test_a_saved_network_predicts_the_same_without_lrdiag(rgb: LabelledImages, t
     for name, network in networks.items():
         expected = network.model.predict(rgb.images, verbose=0)
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), expected)
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "last"),
+    [(4, 1, 4), (8, 1, 4), (16, 1, 4), (28, 1, 7), (32, 1, 4), (63, 1, 7), (96, 2, 6), (160, 4, 5)],
+)
+def test_the_last_maps_of_the_fast_network_have_four_pixels_or_more(side: int, stride: int, last: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, side, side, 1), np.uint8)
+    model = build_network("fast", LabelledImages(images, np.arange(2)), 2).model
+    assert model.get_layer("whitening").strides == (stride, stride)
+    assert model.get_layer("conv5_relu").output.shape == (None, last, last, 192)
+
+
+def test_the_first_convolution_whitens_patches(rgb: LabelledImages) -> None:
+    images = np.cumsum(np.random.default_rng(0).normal(size=(200, 12, 12, 3)), axis=2)  # neighbours are correlated
+    filters = whitening_filters(images, 2, 24)
+    assert filters.shape == (2, 2, 3, 24)
+    np.testing.assert_array_equal(filters[..., :12], -filters[..., 12:])
+    patches = np.lib.stride_tricks.sliding_window_view(images, (2, 2), axis=(1, 2))[:, ::2, ::2]
+    rows = patches.transpose(0, 1, 2, 4, 5, 3).reshape(-1, 12)
+    components = rows @ filters[..., :12].reshape(12, 12)
+    variances, shift = np.linalg.eigvalsh(np.cov(rows, rowvar=False))[::-1], 1e-2
+    np.testing.assert_allclose(np.cov(components, rowvar=False), np.diag(variances / (variances + shift)), atol=1e-4)
+    stem = build_network("fast", rgb, CLASSES).model.get_layer("whitening")
+    assert not stem.trainable
+    assert not stem.trainable_variables
 
 
 @pytest.mark.parametrize("channels", [1, 4])

@@ -18,6 +18,7 @@ from lrdiag.policies.schedules import OneCycleSchedule
 from lrdiag.policies.sgd import SGD
 from lrdiag.progress import Silence
 from lrdiag.rate.curves import CosineRestarts, Cyclic, InverseTimeDecay, OneCycle
+from lrdiag.recipes import Recipe
 from lrdiag.record.facts import Rates, TrainingRun
 from lrdiag.training.fit import DEFAULT_RATES, Policy, compile_network, plan, train
 from lrdiag.training.guard import DivergenceGuard
@@ -59,7 +60,7 @@ def test_one_cycle_ends_far_below_its_beginning_at_the_last_step(steps_per_epoch
     rates = rates_of(plan("one-cycle", RATES, steps_per_epoch, epochs), steps)
     assert rates[0] == pytest.approx(0.01, rel=1e-5)
     assert rates[-1] == pytest.approx(0.4 / 1e5, abs=1e-6)
-    expected = OneCycle(0.4, steps - 1, div_factor=40.0)(np.arange(steps))
+    expected = OneCycle(0.4, steps - 1, div_factor=40.0, anneal="linear")(np.arange(steps))
     np.testing.assert_allclose(rates, expected, rtol=1e-4, atol=1e-6)
 
 
@@ -130,7 +131,7 @@ def network() -> Network:
     keras.utils.set_random_seed(0)
     pool = keras.layers.GlobalAveragePooling2D()
     layers = [keras.layers.Rescaling(1 / 255), pool, keras.layers.BatchNormalization(), keras.layers.Dense(3)]
-    return Network("tiny", keras.Sequential([keras.Input((4, 4, 3)), *layers]), True, None)
+    return Network("tiny", keras.Sequential([keras.Input((4, 4, 3)), *layers]), True, Recipe())
 
 
 def batches(size: int) -> Any:
@@ -217,7 +218,7 @@ def test_every_optimizer_trains(network: Network, optimizer: Any) -> None:
 
 @pytest.mark.parametrize(("decay", "kept"), [(None, 0.004), (0.25, 0.25)])
 def test_adamw_has_the_decay_of_the_network_or_its_default(network: Network, decay: float | None, kept: float) -> None:
-    compile_network(Network("tiny", network.model, True, decay), "adamw", 0.001)
+    compile_network(Network("tiny", network.model, True, Recipe(decay)), "adamw", 0.001)
     assert network.model.optimizer.weight_decay == kept
     assert describe_optimizer(network.model) == f"AdamW, weight decay {kept}"
 
@@ -229,7 +230,7 @@ def test_training_learns(network: Network) -> None:
 
 def test_weight_decay_and_logits_follow_the_network(network: Network) -> None:
     model = network.model
-    compile_network(Network("tiny", model, False, 0.01), "sgd", 0.1)
+    compile_network(Network("tiny", model, False, Recipe(0.01)), "sgd", 0.1)
     assert model.optimizer.weight_decay == 0.01
     assert model.optimizer.nesterov
     assert describe_optimizer(model) == "SGD, Nesterov momentum 0.9, weight decay 0.01"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from lrdiag.backend import train_function
 from lrdiag.errors import ModelError
 from lrdiag.policies.finder import LRFinder
 from lrdiag.policies.schedules import CyclicSchedule, OneCycleSchedule
@@ -21,6 +22,12 @@ from lrdiag.training.recorder import StepRecorder
 BATCH_SIZE = 4
 PENALTY = 0.05
 RATE = 0.1
+
+
+@pytest.fixture(autouse=True)
+def _compiled_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short runs are measured as long ones are. Eager models and several steps in one execution can't be."""
+    monkeypatch.setattr(train_function, "_STEPS_PER_VARIABLE", 0)
 
 
 def batches(*arrays: np.ndarray) -> list[tuple[np.ndarray, ...]]:
@@ -90,6 +97,35 @@ def test_the_history_stays_the_same(make_line: Callable[..., keras.Model], line:
     assert recorded.keys() == alone.keys()
     for name, values in alone.items():
         np.testing.assert_allclose(recorded[name], values, rtol=1e-6, err_msg=name)
+
+
+def test_training_is_bit_identical_with_and_without_a_recorder(line: tuple[np.ndarray, np.ndarray]) -> None:
+    """With the random numbers of dropout and the statistics of the batches."""
+    weights = []
+    for callbacks in ([], [StepRecorder()]):
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Dense(4), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)]
+        model = keras.Sequential([keras.Input((2,)), *layers, keras.layers.Dense(1)])
+        model.compile(keras.optimizers.Adam(CyclicSchedule(0.01, 0.1, 3)), "mse", metrics=["mae"])
+        model.fit(*line, batch_size=BATCH_SIZE, epochs=3, verbose=0, callbacks=callbacks)
+        weights.append([*model.get_weights(), *map(np.asarray, model.optimizer.variables)])
+    for alone, recorded in zip(*weights, strict=True):
+        np.testing.assert_array_equal(recorded, alone)
+
+
+class SetRate(keras.callbacks.Callback):
+    """Sets the rate of each step."""
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.model.optimizer.learning_rate = 0.5**batch
+
+
+def test_the_rate_that_a_later_callback_sets_is_recorded(
+    make_line: Callable[..., keras.Model], line: tuple[np.ndarray, np.ndarray]
+) -> None:
+    recorder = StepRecorder()
+    make_line().fit(*line, batch_size=BATCH_SIZE, verbose=0, callbacks=[recorder, SetRate()])
+    assert recorder.learning_rates == [1.0, 0.5, 0.25]
 
 
 class Logs(keras.callbacks.Callback):

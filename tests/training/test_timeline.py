@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from lrdiag.backend import train_function
 from lrdiag.backend.callback_list import running_list
 from lrdiag.record.facts import TimeSpent
 from lrdiag.training.run_recorder import RunRecorder
@@ -117,7 +118,10 @@ def test_without_the_measurements_of_tf_data_the_waiting_is_not_known(capfd: pyt
     assert "analytical model" not in capfd.readouterr().err
 
 
-def test_each_compilation_is_counted_also_of_a_new_step() -> None:
+@pytest.mark.parametrize("together", [False, True])
+def test_each_compilation_is_counted_also_of_a_new_step(monkeypatch: pytest.MonkeyPatch, together: bool) -> None:
+    monkeypatch.setattr(train_function, "_STEPS_PER_VARIABLE", 0 if together else 1000)
+
     class Again(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             self.model.make_train_function(force=True)
@@ -128,6 +132,15 @@ def test_each_compilation_is_counted_also_of_a_new_step() -> None:
     assert once.compiling > once.computing
     assert time_of(model, IMAGES, LABELS, epochs=3).compilations == 0
     assert time_of(model, IMAGES, LABELS, epochs=3, beside=[Again()]).compilations == 3
+
+
+def test_the_compilation_of_the_measured_step_is_counted_if_keras_has_compiled_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(train_function, "_STEPS_PER_VARIABLE", 0)
+    model = make_model()
+    model.fit(IMAGES, LABELS, verbose=0)
+    assert time_of(model, IMAGES, LABELS, epochs=3).compilations == 1
 
 
 @pytest.mark.parametrize("hidden", [{"run_eagerly": True}, {"jit_compile": True}])

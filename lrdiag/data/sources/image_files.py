@@ -1,11 +1,11 @@
-"""Reads image files in parallel into one array. Broken files are skipped and listed."""
+"""Reads image files in parallel, while the first of them are used already. Broken files are skipped and listed."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,15 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from lrdiag.data.fitting import DEFAULT_SIZE, Fitting, Sizes
+from lrdiag.data.opened import OpenedTestSet
 from lrdiag.data.sources.decoding import Decoded, decode
 from lrdiag.data.sources.names import printable
-from lrdiag.data.splitting import Part
+from lrdiag.data.splitting import Part, assemble, source_of
 from lrdiag.errors import DataError, LrdiagError
 from lrdiag.formats import count
 from lrdiag.progress import Progress, Stage
-from lrdiag.record.arrays import LabelledImages, SkippedFile
+from lrdiag.record.arrays import Dataset, LabelledImages, SkippedFile
 
 _CHUNK = 250  # files per task: enough to hide the cost of a task, few enough to move the progress bar
+_CHUNK_BYTES = 2**22  # of the images of a task: nobody waits long for the first
 _THREADS = min(4, os.cpu_count() or 1)  # with small images, more threads wait for the interpreter lock
 _LONGEST_REASON = 200
 
@@ -72,54 +74,164 @@ class Tally:
             self.sixteen_bit_max = max(self.sixteen_bit_max or 0, other.sixteen_bit_max)
 
 
-@dataclass(frozen=True)
-class FilesRead:
-    """Images that were read from files.
-
-    Attributes:
-        parts: The images of each part.
-        skipped: The files that couldn't be read.
-        notes: Sentences on what was done to the images.
-        sixteen_bit_max: As in `Tally`.
-    """
-
-    parts: dict[Part, LabelledImages]
-    skipped: list[SkippedFile]
-    notes: list[str]
-    sixteen_bit_max: int | None
-
-
-def read_parts(folder: Path, parts: Mapping[Part, LabelledFiles], fitting: Fitting, progress: Progress) -> FilesRead:
+class FileReader:
     """Reads the files of each part in order.
 
     `lrdiag.data.sources.decoding.decode` decodes them, and `fitting` brings them to one size. Each part is in memory
-    once, and twice while broken files are removed from it.
+    once. Other threads read on while the caller uses what was read.
 
     Example:
         ```python
         files = LabelledFiles(["1.jpg", "2.jpg"], labels=np.array([0, 1]))
-        read = read_parts(Path("photos"), {"test": files}, Fitting((32, 32)), Silence())
+        reader = FileReader(Path("photos"), {"test": files}, Fitting((32, 32)), Silence())
+        for images in reader:
+            ...
+        reader.parts["test"]
         ```
+
+    Attributes:
+        parts: The images of each part. Complete after the last images, as everything below.
+        skipped: The files that couldn't be read.
 
     Args:
         folder: The folder that the names are relative to.
         parts: The files of each part.
         fitting: Size and channels of the images.
         progress: The listener.
-
-    Raises:
-        DataError: If no size is requested and the images differ in size.
     """
-    fitting, tally = fitting.of_files, Tally()
-    images: dict[Part, LabelledImages] = {}
-    skipped: list[SkippedFile] = []
-    total = sum(len(files.names) for files in parts.values())
-    with progress.stage("Reading images", total, "images") as stage, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of what does not matter here: damaged tags, many pixels
-        for part, files in parts.items():
-            images[part], broken = _read(folder, files, fitting, tally, stage)
-            skipped += broken
-    return FilesRead(images, skipped, _notes(tally, fitting), tally.sixteen_bit_max)
+
+    def __init__(self, folder: Path, parts: Mapping[Part, LabelledFiles], fitting: Fitting, progress: Progress) -> None:
+        self.parts: dict[Part, LabelledImages] = {}
+        self.skipped: list[SkippedFile] = []
+        self._folder, self._files, self._fitting, self._progress = folder, parts, fitting.of_files, progress
+        self._tally = Tally()
+
+    def __iter__(self) -> Iterator[LabelledImages]:
+        """Yields the images in order, some at a time.
+
+        Raises:
+            DataError: If no size is requested and the images differ in size.
+        """
+        total = sum(len(files.names) for files in self._files.values())
+        with self._progress.stage("Reading images", total, "images") as stage, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")  # damaged tags, many pixels: what does not matter here
+            for part, files in self._files.items():
+                yield from self._read(part, files, stage)
+
+    def read(self) -> FileReader:
+        """Reads everything."""
+        for _ in self:
+            pass
+        return self
+
+    @property
+    def sixteen_bit_max(self) -> int | None:
+        """As in `Tally`."""
+        return self._tally.sixteen_bit_max
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on what was done to the images."""
+        tally = self._tally
+        turned = (
+            f"Images whose EXIF orientation is not upright ({count(tally.turned)} of {count(tally.sizes.total)}) were "
+            "turned upright. Keras's loaders do not turn them."
+        )
+        return [*self._fitting.notes(tally.sizes), *([turned] if tally.turned else [])]
+
+    def _read(self, part: Part, files: LabelledFiles, stage: Stage) -> Iterator[LabelledImages]:
+        names = tuple(map(printable, files.names))
+        size = self._fitting.size or _shared_size(self._folder, files.names)
+        pixels = np.empty((len(names), *size, self._fitting.channels), np.uint8)
+        kept: list[int] = []
+        broken: dict[int, str] = {}
+
+        def labelled(first: int, indices: list[int]) -> LabelledImages:
+            images = pixels[first : first + len(indices)]
+            return LabelledImages(images, files.labels[indices], tuple(names[index] for index in indices))
+
+        length = min(_CHUNK, max(1, _CHUNK_BYTES // (pixels[:1].nbytes or 1)))
+        chunks = [range(start, min(start + length, len(names))) for start in range(0, len(names), length)]
+        pool = ThreadPoolExecutor(_THREADS)
+        try:
+            decoded = pool.map(lambda chunk: self._decode(files.names, chunk, pixels, broken), chunks)
+            for chunk, counted in zip(chunks, decoded, strict=True):
+                self._tally.add(counted)
+                stage.advance(len(chunk))
+                first, whole = len(kept), [index for index in chunk if index not in broken]
+                kept += whole
+                if len(kept) < chunk.stop:
+                    pixels[first : len(kept)] = pixels[whole]  # leaves no gap for the broken files up to here
+                yield labelled(first, whole)
+        finally:  # the caller may have no use for the rest
+            pool.shutdown(cancel_futures=True)
+        self.skipped += [SkippedFile(names[index], broken[index]) for index in sorted(broken)]
+        self.parts[part] = labelled(0, kept)
+
+    def _decode(
+        self, names: Sequence[str], chunk: range, pixels: npt.NDArray[np.uint8], broken: dict[int, str]
+    ) -> Tally:
+        """Decodes some of the files into `pixels`, and notes the reasons why others are `broken`."""
+        counted, size = Tally(), pixels.shape[1:3]
+        for index in chunk:
+            try:
+                decoded = decode(os.path.join(self._folder, names[index]))
+                if self._fitting.size is None and decoded.pixels.shape[:2] != size:
+                    raise different_sizes(names[index], decoded.pixels.shape, size)
+                pixels[index] = self._fitting(decoded.pixels)
+                counted.count(decoded, size)
+            except LrdiagError:  # not the fault of this file
+                raise
+            except Exception as error:  # a damaged file can raise anything
+                broken[index] = reason(error)
+        return counted
+
+
+@dataclass(frozen=True)
+class ListedFiles:
+    """The image files of a source, before they are read.
+
+    Attributes:
+        name: Name of the data in the report.
+        source: Where the data is, in words.
+        classes: Name of each class.
+        folder: The folder that the names are relative to.
+        files: The files of each part.
+        fitting: Size and channels of the images.
+        skipped: Files that can't be read.
+        notes: Sentences on what is not read.
+    """
+
+    name: str
+    source: str
+    classes: Sequence[str]
+    folder: Path
+    files: Mapping[Part, LabelledFiles]
+    fitting: Fitting
+    skipped: Sequence[SkippedFile] = ()
+    notes: Sequence[str] = ()
+
+    def load(self, progress: Progress, *, test_only: bool) -> Dataset:
+        """Reads all images."""
+        return self._dataset(FileReader(self.folder, self.files, self.fitting, progress).read(), test_only)
+
+    def opened(self, progress: Progress) -> OpenedTestSet:
+        """Returns the test images, which are read while they are used."""
+        reader = FileReader(self.folder, self.files, self.fitting, progress)
+        source = source_of(self.source, self.files, test_only=True)
+        return OpenedTestSet(self.classes, source, reader, lambda: self._dataset(reader, test_only=True))
+
+    def _dataset(self, read: FileReader, test_only: bool) -> Dataset:
+        return assemble(
+            self.name,
+            self.source,
+            self.classes,
+            read.parts,
+            test_only=test_only,
+            skipped=[*self.skipped, *read.skipped],
+            notes=[*read.notes, *self.notes],
+            sixteen_bit_max=read.sixteen_bit_max,
+        )
 
 
 def different_sizes(name: str, shape: tuple[int, ...], size: tuple[int, int]) -> DataError:
@@ -143,41 +255,6 @@ def reason(error: Exception) -> str:
     return printable(" ".join(words))[:_LONGEST_REASON]
 
 
-def _read(
-    folder: Path, files: LabelledFiles, fitting: Fitting, tally: Tally, stage: Stage
-) -> tuple[LabelledImages, list[SkippedFile]]:
-    size = fitting.size or _shared_size(folder, files.names)
-    pixels = np.empty((len(files.names), *size, fitting.channels), np.uint8)
-    broken: dict[int, str] = {}
-
-    def read(start: int) -> Tally:
-        chunk, counted = files.names[start : start + _CHUNK], Tally()
-        for index, name in enumerate(chunk, start):
-            try:
-                decoded = decode(os.path.join(folder, name))
-                if fitting.size is None and decoded.pixels.shape[:2] != size:
-                    raise different_sizes(name, decoded.pixels.shape, size)
-                pixels[index] = fitting(decoded.pixels)
-                counted.count(decoded, size)
-            except LrdiagError:  # not the fault of this file
-                raise
-            except Exception as error:  # a damaged file can raise anything
-                broken[index] = reason(error)
-        return counted
-
-    with ThreadPoolExecutor(_THREADS) as pool:
-        starts = range(0, len(files.names), _CHUNK)
-        for start, counted in zip(starts, pool.map(read, starts), strict=True):
-            tally.add(counted)
-            stage.advance(len(files.names[start : start + _CHUNK]))
-    names = tuple(map(printable, files.names))
-    images = LabelledImages(pixels, files.labels, names)
-    if not broken:
-        return images, []
-    whole = np.setdiff1d(np.arange(len(names)), list(broken))
-    return images.take(whole), [SkippedFile(names[index], broken[index]) for index in sorted(broken)]
-
-
 def _shared_size(folder: Path, names: Sequence[str]) -> tuple[int, int]:
     """Returns height and width of the first image that can be read."""
     for name in names:
@@ -185,11 +262,3 @@ def _shared_size(folder: Path, names: Sequence[str]) -> tuple[int, int]:
             height, width = decode(os.path.join(folder, name)).pixels.shape[:2]
             return height, width
     return DEFAULT_SIZE  # none can be read, so no image will have it
-
-
-def _notes(tally: Tally, fitting: Fitting) -> list[str]:
-    turned = (
-        f"Images whose EXIF orientation is not upright ({count(tally.turned)} of {count(tally.sizes.total)}) were "
-        "turned upright. Keras's loaders do not turn them."
-    )
-    return [*fitting.notes(tally.sizes), *([turned] if tally.turned else [])]

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from lrdiag.data.fitting import AS_IS, Fitting
+from lrdiag.data.opened import OpenedTestSet
 from lrdiag.data.sources.decoding import COMMON, SUFFIXES, looks_like_image
-from lrdiag.data.sources.image_files import LabelledFiles, read_parts, reason
+from lrdiag.data.sources.image_files import LabelledFiles, ListedFiles, reason
 from lrdiag.data.sources.layout import LAYOUT, find_parts, is_ignored, refuse_parts_as_classes, subfolders
 from lrdiag.data.sources.names import printable
-from lrdiag.data.splitting import Part, assemble, parts_to_read, require_images_of_each_class
+from lrdiag.data.splitting import Part, parts_to_read, require_images_of_each_class
 from lrdiag.errors import DataError
 from lrdiag.formats import count
 from lrdiag.progress import Progress
@@ -55,7 +56,7 @@ class ImageFolder:
     `lrdiag.data.sources.layout.find_parts` describes other names and places of these folders. Without them,
     `<class>/` is divided into 80 % training and 20 % test images. The classes are the folders of `train`, sorted by
     name. Images are sorted by class, then by path, including nested folders. Hidden files are ignored, and files of
-    other formats are counted. `lrdiag.data.sources.image_files.read_parts` describes how files are read.
+    other formats are counted. `lrdiag.data.sources.image_files.FileReader` describes how files are read.
 
     Example:
         ```python
@@ -87,6 +88,17 @@ class ImageFolder:
         Raises:
             DataError: If the folders have another layout, or a class has no training images.
         """
+        return self._listed(test_only=test_only).load(progress, test_only=test_only)
+
+    def opened(self, progress: Progress) -> OpenedTestSet:
+        """Returns the test images, which are read while they are used.
+
+        Raises:
+            DataError: If the folders have another layout.
+        """
+        return self._listed(test_only=True).opened(progress)
+
+    def _listed(self, *, test_only: bool) -> ListedFiles:
         source = f"the folder {printable(str(self.path))}"
         layout, others = find_parts(self.path), _Others()
         wanted = parts_to_read(layout.parts, source, test_only=test_only)
@@ -97,18 +109,9 @@ class ImageFolder:
         if not test_only:  # raises before the images are read
             training = files.get("train") or files["whole"]
             require_images_of_each_class(training.labels, names, source, others.skipped, COMMON)
-        read = read_parts(self.path, files, self.fitting, progress)
         unread = [f"Folders beside the parts were not read: {', '.join(layout.unread)}."] if layout.unread else []
-        return assemble(
-            self.name,
-            source,
-            names,
-            read.parts,
-            test_only=test_only,
-            skipped=[*others.skipped, *read.skipped],
-            notes=[*read.notes, *others.notes(), *unread],
-            sixteen_bit_max=read.sixteen_bit_max,
-        )
+        notes = [*others.notes(), *unread]
+        return ListedFiles(self.name, source, names, self.path, files, self.fitting, others.skipped, notes)
 
     def _classes(self, folders: Mapping[Part, Path]) -> list[str]:
         folder = next(folders[part] for part in ("train", "whole", "test") if part in folders)

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lrdiag.data.fitting import AS_IS, Fitting
-from lrdiag.data.sources.image_files import LabelledFiles, read_parts
+from lrdiag.data.opened import OpenedTestSet
+from lrdiag.data.sources.image_files import LabelledFiles, ListedFiles
 from lrdiag.data.sources.libraries import require
 from lrdiag.data.sources.names import printable
-from lrdiag.data.splitting import Part, assemble, part_named, parts_to_read
+from lrdiag.data.splitting import Part, part_named, parts_to_read
 from lrdiag.errors import DataError
 from lrdiag.progress import Progress
 from lrdiag.record.arrays import Dataset
@@ -40,7 +41,7 @@ class ImageTable:
     `path` may be called `file`, `filename`, `image` and so on, and `label` may be called `class` or `target`. Relative
     paths start from the folder of the table. Backslashes of Windows may separate folders. Labels are names or integers.
     The classes are sorted, integers by value. `split` contains `train`, `val` or `test`. Without it, images are divided
-    into 80 % training and 20 % test images. `lrdiag.data.sources.image_files.read_parts` describes how files are read.
+    into 80 % training and 20 % test images. `lrdiag.data.sources.image_files.FileReader` describes how files are read.
     Parquet needs pyarrow.
 
     Example:
@@ -73,6 +74,17 @@ class ImageTable:
         Raises:
             DataError: If the table has another format, a row is incomplete, or a class has no training images.
         """
+        return self._listed(test_only=test_only).load(progress, test_only=test_only)
+
+    def opened(self, progress: Progress) -> OpenedTestSet:
+        """Returns the test images, which are read while they are used.
+
+        Raises:
+            DataError: If the table has another format, or a row is incomplete.
+        """
+        return self._listed(test_only=True).opened(progress)
+
+    def _listed(self, *, test_only: bool) -> ListedFiles:
         source = f"the table {printable(str(self.path))}"
         rows = list(self._rows(source))
         if not rows:
@@ -82,17 +94,8 @@ class ImageTable:
         wanted = parts_to_read({row.part for row in rows}, source, test_only=test_only)
         folder = self.path.parent
         files = {part: _files([row for row in rows if row.part == part], numbers, folder) for part in wanted}
-        read = read_parts(folder, files, self.fitting, progress)
-        return assemble(
-            self.name,
-            source,
-            [printable(label) for label in classes],
-            read.parts,
-            test_only=test_only,
-            skipped=read.skipped,
-            notes=read.notes,
-            sixteen_bit_max=read.sixteen_bit_max,
-        )
+        names = [printable(label) for label in classes]
+        return ListedFiles(self.name, source, names, folder, files, self.fitting)
 
     def _rows(self, source: str) -> Iterator[_Row]:
         read = _read_csv if self.path.suffix.lower() in CSV_SUFFIXES else _read_parquet

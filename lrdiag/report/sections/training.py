@@ -135,6 +135,8 @@ def _has_losses(training: TrainingRun) -> bool:
 def _remarks(training: TrainingRun, best: int | None) -> list[str]:
     last = training.first_epoch + len(training.epochs) - 1
     remarks = []
+    if training.stages:
+        remarks.append(_stages(training))
     if training.output is not None:
         remarks.append(f"Loss and accuracy are those of the output {formats.short(training.output)}.")
     if training.stop_reason is None and len(training.epochs) < training.epochs_planned:
@@ -144,6 +146,17 @@ def _remarks(training: TrainingRun, best: int | None) -> list[str]:
     if training.weights and (training.weights_epoch != last or best not in (None, last)):
         remarks.append(f"The weights are {training.weights}.")
     return [*remarks, *_before_the_record(training)]
+
+
+def _stages(training: TrainingRun) -> str:
+    """The sizes of the images, in words: "until epoch 0.9 16 × 16, until epoch 1.8 24 × 24, then 32 × 32 pixels"."""
+    parts, steps = [], 0
+    for stage in training.stages[:-1]:
+        steps += stage.steps
+        parts.append(f"until epoch {steps / training.steps_per_epoch:.2g} {stage.width} × {stage.height}")
+    last = training.stages[-1]
+    sizes = f"{', '.join(parts)}, then {last.width} × {last.height} pixels"
+    return f"Training began on smaller images: {sizes}. The validation images of an epoch have the size at its end."
 
 
 def _before_the_record(training: TrainingRun) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 
 import cv2
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 from PIL import Image
 
 from lrdiag.data.fitting import Fitting
-from lrdiag.data.sources.decoding import SUFFIXES
-from lrdiag.data.sources.image_files import LabelledFiles, read_parts
+from lrdiag.data.sources.decoding import SUFFIXES, decode
+from lrdiag.data.sources.image_files import FileReader, LabelledFiles
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import SkippedFile
 
@@ -22,7 +23,7 @@ def load_one(tmp_path, progress):
     def load(save, name="x.png", size=(32, 32), channels=3):
         save(tmp_path / name)
         files = {"test": LabelledFiles([name], np.zeros(1, np.int64))}
-        read = read_parts(tmp_path, files, Fitting(size, channels), progress)
+        read = FileReader(tmp_path, files, Fitting(size, channels), progress).read()
         return read.parts["test"].images, read.skipped
 
     return load
@@ -109,14 +110,14 @@ def test_sixteen_bits_are_scaled_by_one_rule(tmp_path, progress, name, colours, 
     deep = gradient()[..., :colours].astype(np.uint16) * factor
     cv2.imwrite(str(tmp_path / name), deep[..., ::-1])
     files = {"test": LabelledFiles([name], np.zeros(1, np.int64))}
-    read = read_parts(tmp_path, files, Fitting((32, 32)), progress)
+    read = FileReader(tmp_path, files, Fitting((32, 32)), progress).read()
     np.testing.assert_array_equal(read.parts["test"].images[0, ..., :colours], deep >> 8)
     assert read.sixteen_bit_max == (deep >> 8).max()
 
 
 def test_without_sixteen_bits_there_is_no_maximum(tmp_path, progress):
     files = write_numbered_images(tmp_path, 2)
-    assert read_parts(tmp_path, {"test": files}, Fitting((8, 8)), progress).sixteen_bit_max is None
+    assert FileReader(tmp_path, {"test": files}, Fitting((8, 8)), progress).read().sixteen_bit_max is None
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
@@ -209,7 +210,7 @@ def test_images_turned_upright_are_counted(tmp_path, progress):
         exif[0x0112] = orientation
         Image.fromarray(gradient()).save(tmp_path / f"{number}.jpg", exif=exif)
     files = {"test": LabelledFiles([f"{number}.jpg" for number in range(3)], np.zeros(3, np.int64))}
-    (note,) = read_parts(tmp_path, files, Fitting((32, 32)), progress).notes
+    (note,) = FileReader(tmp_path, files, Fitting((32, 32)), progress).read().notes
     assert note.startswith("Images whose EXIF orientation is not upright (2 of 3) were turned upright.")
 
 
@@ -218,10 +219,10 @@ def test_without_a_size_images_must_share_one(tmp_path, progress):
         Image.new("RGB", size).save(tmp_path / f"{number}.png")
     (tmp_path / "0.png").write_bytes(b"")
     same, other = (LabelledFiles([f"{n}.png" for n in range(count)], np.zeros(count, np.int64)) for count in (2, 3))
-    read = read_parts(tmp_path, {"test": same}, Fitting(), progress)
+    read = FileReader(tmp_path, {"test": same}, Fitting(), progress).read()
     assert (read.parts["test"].images.shape, len(read.skipped), read.notes) == ((1, 10, 20, 3), 1, [])
     with pytest.raises(DataError, match=r"--image-size.*Received: images of 20 × 10 pixels, and 2.png of 10 × 20"):
-        read_parts(tmp_path, {"test": other}, Fitting(), progress)
+        FileReader(tmp_path, {"test": other}, Fitting(), progress).read()
 
 
 def test_an_empty_file_is_skipped(why_skipped):
@@ -298,7 +299,7 @@ def write_numbered_images(folder, count, broken=()):
 def test_images_labels_and_files_still_match_if_some_are_skipped(tmp_path, progress, monkeypatch, chunk):
     monkeypatch.setattr("lrdiag.data.sources.image_files._CHUNK", chunk)
     files = write_numbered_images(tmp_path, 20, broken=(0, 7, 19))
-    read = read_parts(tmp_path, {"train": files}, Fitting((4, 4), 1), progress)
+    read = FileReader(tmp_path, {"train": files}, Fitting((4, 4), 1), progress).read()
     parts, skipped = read.parts, read.skipped
     kept = [number for number in range(20) if number not in (0, 7, 19)]
     train = parts["train"]
@@ -310,10 +311,34 @@ def test_images_labels_and_files_still_match_if_some_are_skipped(tmp_path, progr
     assert progress.steps == 20
 
 
+def test_the_first_images_are_given_while_others_are_read(tmp_path, progress, monkeypatch):
+    """The last file can be read only after the first images were received."""
+    received = threading.Event()
+
+    def wait(path):
+        assert not path.endswith("9.png") or received.wait(timeout=10)
+        return decode(path)
+
+    monkeypatch.setattr("lrdiag.data.sources.image_files._CHUNK", 2)
+    monkeypatch.setattr("lrdiag.data.sources.image_files.decode", wait)
+    files = write_numbered_images(tmp_path, 10, broken=(1, 2, 6))
+    reader = FileReader(tmp_path, {"test": files}, Fitting((8, 8), 1), progress)
+    parts = []
+    for part in reader:
+        received.set()
+        parts.append(part)
+    whole = reader.parts["test"]
+    assert [part.images[:, 0, 0, 0].tolist() for part in parts] == [[0], [3], [4, 5], [7], [8, 9]]
+    assert whole.images[:, 0, 0, 0].tolist() == [0, 3, 4, 5, 7, 8, 9]
+    assert sum((part.files for part in parts), ()) == whole.files
+    np.testing.assert_array_equal(np.concatenate([part.labels for part in parts]), whole.labels)
+    assert all(np.shares_memory(part.images, whole.images) for part in parts)  # nothing is in memory twice
+
+
 def test_each_part_is_read_separately(tmp_path, progress):
     files = write_numbered_images(tmp_path, 9, broken=(1, 8))
     one, other = LabelledFiles(files.names[:2], files.labels[:2]), LabelledFiles(files.names[2:], files.labels[2:])
-    read = read_parts(tmp_path, {"train": one, "test": other}, Fitting((8, 8), 3), progress)
+    read = FileReader(tmp_path, {"train": one, "test": other}, Fitting((8, 8), 3), progress).read()
     parts, skipped = read.parts, read.skipped
     assert {part: len(images) for part, images in parts.items()} == {"train": 1, "test": 6}
     assert [each.file for each in skipped] == ["1.png", "8.png"]
@@ -326,7 +351,7 @@ def test_each_part_is_read_separately(tmp_path, progress):
 def test_any_name_of_a_file_can_be_shown(tmp_path, progress, name, shown):
     Image.new("L", (8, 8), 5).save(tmp_path / name)
     files = LabelledFiles([name, "no" + name], np.zeros(2, np.int64))
-    read = read_parts(tmp_path, {"test": files}, Fitting((8, 8), 1), progress)
+    read = FileReader(tmp_path, {"test": files}, Fitting((8, 8), 1), progress).read()
     parts, skipped = read.parts, read.skipped
     assert parts["test"].files == (shown,)
     assert parts["test"].images[0, 0, 0, 0] == 5
