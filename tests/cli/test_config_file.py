@@ -66,11 +66,11 @@ def settings_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Settings:
     class Started(Exception):
         pass
 
-    def start(settings: Settings, _quiet: bool) -> None:
+    def start(settings: Settings) -> None:
         made.append(settings)
         raise Started
 
-    monkeypatch.setattr("lrdiag.cli.app._start", start)
+    monkeypatch.setattr("lrdiag.cli.app.refuse_mistyped", start)
     result = invoke(*arguments)
     assert isinstance(result.exception, Started), result.output
     return made[0]

@@ -34,11 +34,11 @@ def started(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Settings | Diag
     """The settings with which a command would start TensorFlow."""
     made: list[Any] = []
 
-    def start(settings: Any, _quiet: bool) -> None:
+    def start(settings: Any) -> None:
         made.append(settings)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lrdiag.cli.app._start", start)
+    monkeypatch.setattr("lrdiag.cli.app.refuse_mistyped", start)
     result = invoke(*arguments)
     assert result.exit_code == 130, result.output
     return made[0]
