@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from lrdiag.backend.engine import engine
 from lrdiag.backend.fit_arguments import FitArguments
 from lrdiag.backend.tensorflow_only import tensorflow_left_out
 from lrdiag.callback import ReportingCallback
@@ -227,6 +228,7 @@ class _JobCallback(ReportingCallback):
 
     def write(self, stop_reason: str | None = None, *, interrupted: bool = False, is_last: bool = True) -> None:
         """Saves the model, then evaluates it and writes the report."""
+        engine().synchronize(self.model)  # the saved model shares the weights of this one
         self._job.save_model()
         super().write(stop_reason, interrupted=interrupted, is_last=is_last)
 

@@ -25,7 +25,7 @@ from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.gates import Gate
 from lrdiag.diagnosis.metadata import GivenGroups
 from lrdiag.diagnosis.metadata_table import read_metadata
-from lrdiag.errors import DataUnavailable, SettingsError
+from lrdiag.errors import DataUnavailable, ModelError, SettingsError
 from lrdiag.main_job import run_main_job
 from lrdiag.progress import Silence
 from lrdiag.record import folder as run_folder
@@ -270,6 +270,29 @@ def test_training_follows_one_cycle_between_the_boundaries_of_the_range_test(fac
     assert boundaries["base_lr"] < max(rates) <= boundaries["max_lr"] * (1 + 1e-5)
     assert facts["training"]["schedule"].startswith("one cycle from")
     assert facts["training"]["epochs_planned"] == len(facts["training"]["epochs"]) == 2
+
+
+def test_training_begins_on_smaller_images(tmp_path: Path) -> None:
+    settings = {**TINY, "data": "digits", "image_size": 20, "epochs": 2}
+    diagnosis = train_and_report(**settings, out=tmp_path / "run").diagnosis
+    training = diagnosis.training
+    assert training is not None
+    stages = [(each.width, each.steps) for each in training.stages]
+    assert stages == [(16, 14), (20, 10)]
+    assert len(training.loss_per_step) == 24
+    model = keras.models.load_model(tmp_path / "run" / "model.keras")
+    assert model.input_shape == (None, 20, 20, 3)
+    assert "until epoch 1.2 16 × 16, then 20 × 20 pixels" in (tmp_path / "run" / "report.html").read_text()
+    plain = train_and_report(**settings, progressive=False, out=tmp_path / "plain").diagnosis.training
+    assert plain is not None
+    assert plain.stages == []
+    assert plain.loss_per_step != training.loss_per_step
+
+
+def test_a_network_for_one_size_can_not_begin_on_smaller_images(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"images of any size.*'article'"):
+        train_and_report(**{**TINY, "image_size": 32}, model="article", progressive=True, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_sample_of_the_training_images_is_evaluated_in_inference_mode(finished: FinishedRun) -> None:

@@ -59,6 +59,18 @@ def check_the_commands() -> None:
     _run("report", "run")
 
 
+def check_the_stages() -> None:
+    """Training on smaller images first gives a model for the full size, whose report is that of the saved file."""
+    short = ["--limit-train", "300", "--limit-test", "60", "--epochs", "2", "--learning-rate", "0.05", "--quiet"]
+    _run("train-and-report", "--data", "digits", "--image-size", "20", *short, "--out", "stages", "--no-open")
+    report = json.loads(Path("stages", "report.json").read_text())
+    assert [stage["width"] for stage in report["training"]["stages"]] == [16, 20]
+    model = keras.models.load_model("stages/model.keras")
+    assert model.input_shape == (None, 20, 20, 3)
+    _run("diagnose", "stages/model.keras", "--data", "digits", "--out", "again", "--quiet")
+    assert json.loads(Path("again", "report.json").read_text())["backend"] == ENGINE
+
+
 def check_the_plugins() -> None:
     """`find_lr`, a policy of rate and momentum, the report callback, a schedule, and every method of `GradCAM`."""
     keras.utils.set_random_seed(0)
@@ -84,7 +96,7 @@ def _run(*arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    checks: tuple[Callable[[], None], ...] = (check_the_commands, check_the_plugins)
+    checks: tuple[Callable[[], None], ...] = (check_the_commands, check_the_stages, check_the_plugins)
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)
         for check in checks:

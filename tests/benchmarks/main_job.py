@@ -100,7 +100,7 @@ def main() -> None:
     results["machine"] = (
         f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
     )
-    for job, seed, variant in product(options.jobs, range(options.seeds), VARIANTS):
+    for seed, job, variant in product(range(options.seeds), options.jobs, VARIANTS):
         known = {(each["job"], each["seed"], each["variant"]) for each in results["runs"]}
         if (job, seed, variant) not in known and not (job in AGAINST and variant == "before"):
             results["runs"].append(measure(variant, job, seed, options.data_dir))
