@@ -150,6 +150,12 @@ def of_torch(network: str, tool: str, divisor: int) -> Callable[[Results], list[
     return lambda results: [times[0] / times[divisor] for times in results[f"{network} | torch"][tool]]
 
 
+def fixed_costs(results: Results) -> list[float]:
+    """The time of all parts but training, divided by that before."""
+    sides = (results["seconds"][name] for name in ("after", "before"))
+    return [after["without training"] / before["without training"] for after, before in zip(*sides, strict=True)]
+
+
 def memory(network: str, job: str) -> Callable[[Results], list[float]]:
     """The peak memory of a job, divided by that of `model.predict`."""
 
@@ -215,21 +221,24 @@ def _of_recipe() -> Iterator[Row]:
 
 def _of_fixed_costs() -> Iterator[Row]:
     yield Row(
-        "CIFAR-10 job, everything but training: time ÷ that of 0.1",
+        "CIFAR-10 job, everything but training: time ÷ that before",
         "fixed_costs",
-        lambda results: results["ratios"],
+        fixed_costs,
         "≤ 0.65",
     )
     for figure, name, goal in (
-        ("recording", "`fit` with `CyclicLR` and a record of every step ÷ `fit`", ""),
+        ("policy and recording", "`fit` with `CyclicLR` and a record of every step ÷ `fit`", ""),
         ("report callback", "`fit` with `ReportCallback`, recording ÷ `fit`", "≤ 1.05"),
-        ("range test", "a range test of 100 updates ÷ `fit` of 100 steps", "≤ 1.10"),
+        ("range test", "a range test of 100 updates ÷ a plain Keras callback", "≤ 1.10"),
+        ("train_on_batch", "a loop of `train_on_batch` ÷ `fit`", ""),
+        ("steps_per_execution=4", "`steps_per_execution=4` ÷ `fit`", ""),
+        ("fit on tf.data", "`fit` on an ordinary `tf.data` pipeline ÷ `fit` on the batches of lrdiag", ""),
     ):
         for network, named in (("tiny", "a tiny network"), ("fast", "`fast`")):
             yield Row(
                 f"{named}: {name}",
                 "overhead",
-                lambda results, key=f"{network} {figure}": results[key],
+                lambda results, network=network, figure=figure: results[network][figure],
                 goal if network == "tiny" else "",
             )
 
