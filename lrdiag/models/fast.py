@@ -4,8 +4,9 @@ The first convolution is not trained. Its filters whiten the patches of the trai
 Feature Representations with K-Means", 2012, section 2.1; as the first layer of a network in Jordan, "94 % on CIFAR-10
 in 3.29 Seconds on a Single GPU", 2024). Maximum and average of the last feature maps are classified together.
 
-CIFAR-10, 45,000 training images, batch 256, one cycle whose peak a range test chose, images of 16, 24 and 32 pixels,
-horizontal flips: see `docs/benchmarks.md` for accuracy and time.
+CIFAR-10, 45,000 training images of 16, 24 and 32 pixels in turn, batch 256, one cycle whose peak a range test chose,
+horizontal flips: test accuracy 0.807 (0.803–0.809) after 3 epochs, 39 s on two CPU cores, and 0.852 (0.850–0.853) after
+10 (n=3 seeds, figures of `tests/benchmarks/main_job.py`).
 """
 
 from __future__ import annotations
