@@ -215,7 +215,7 @@ def _of_recipe() -> Iterator[Row]:
 
 def _of_fixed_costs() -> Iterator[Row]:
     yield Row(
-        "CIFAR-10 job, everything but training: time ÷ that of 0.1",
+        "CIFAR-10 job, everything besides training that 0.1 has too: time ÷ that before",
         "fixed_costs",
         lambda results: results["ratios"],
         "≤ 0.65",
