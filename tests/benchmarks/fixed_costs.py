@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import re
 import statistics
 import subprocess
@@ -34,6 +35,8 @@ STAGES = {
     "Studying images and labels": "study",
     "Writing the page": "page",
 }
+OF_0_1 = ("start", "range test", "evaluation", "page", "end")
+"""The parts that a job of lrdiag 0.1 has besides training."""
 STAGE = re.compile(r"^(.+): (\d+\.\d) s(?: · .*)?$")
 
 
@@ -43,7 +46,9 @@ def main() -> None:
     parser.add_argument("checkouts", nargs="+", metavar="NAME=FOLDER")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--epochs", default="1")
-    parser.add_argument("--keep", action="store_true", help=f"Write {RESULTS.name}.")
+    parser.add_argument(
+        "--keep", action="store_true", help=f"Write {RESULTS.name}, with the ratios of the last version to the first."
+    )
     given = parser.parse_args()
     checkouts = dict(each.split("=", 1) for each in given.checkouts)
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in checkouts}
@@ -54,7 +59,17 @@ def main() -> None:
     for name, each in runs.items():
         print(name, "medians", {part: round(statistics.median(run[part] for run in each), 2) for part in each[0]})
     if given.keep:
-        RESULTS.write_text(json.dumps({"epochs": given.epochs, "seconds": runs}, indent=1) + "\n")
+        first, *_, last = runs.values()
+        kept = {
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+            "epochs": given.epochs,
+            "seconds": runs,
+            "ratios": [
+                sum(after[part] for part in OF_0_1) / sum(before[part] for part in OF_0_1)
+                for before, after in zip(first, last, strict=True)
+            ],
+        }
+        RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 def parts_of_job(checkout: Path, epochs: str) -> dict[str, float]:

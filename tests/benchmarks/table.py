@@ -150,12 +150,6 @@ def of_torch(network: str, tool: str, divisor: int) -> Callable[[Results], list[
     return lambda results: [times[0] / times[divisor] for times in results[f"{network} | torch"][tool]]
 
 
-def fixed_costs(results: Results) -> list[float]:
-    """The time of all parts but training, divided by that before."""
-    sides = (results["seconds"][name] for name in ("after", "before"))
-    return [after["without training"] / before["without training"] for after, before in zip(*sides, strict=True)]
-
-
 def memory(network: str, job: str) -> Callable[[Results], list[float]]:
     """The peak memory of a job, divided by that of `model.predict`."""
 
@@ -221,9 +215,9 @@ def _of_recipe() -> Iterator[Row]:
 
 def _of_fixed_costs() -> Iterator[Row]:
     yield Row(
-        "CIFAR-10 job, everything but training: time ÷ that before",
+        "CIFAR-10 job, everything besides training that 0.1 has too: time ÷ that before",
         "fixed_costs",
-        fixed_costs,
+        lambda results: results["ratios"],
         "≤ 0.65",
     )
     for figure, name, goal in (
