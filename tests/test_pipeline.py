@@ -282,7 +282,7 @@ def test_training_begins_on_smaller_images(tmp_path: Path) -> None:
     assert len(training.loss_per_step) == 24
     model = keras.models.load_model(tmp_path / "run" / "model.keras")
     assert model.input_shape == (None, 20, 20, 3)
-    assert "16 × 16 pixels until epoch 1.2, then 20 × 20." in (tmp_path / "run" / "report.html").read_text()
+    assert "16 × 16 until epoch 1.2, then 20 × 20 pixels" in (tmp_path / "run" / "report.html").read_text()
     plain = train_and_report(**settings, progressive=False, out=tmp_path / "plain").diagnosis.training
     assert plain is not None
     assert plain.stages == []

@@ -150,18 +150,12 @@ def _remarks(training: TrainingRun, best: int | None) -> list[str]:
 
 
 def _stages(training: TrainingRun) -> str:
-    """The sizes of the images, in words: "16 × 16 pixels until epoch 0.9, 24 × 24 until epoch 1.8, then 32 × 32"."""
-    ends = accumulate(stage.steps / training.steps_per_epoch for stage in training.stages[:-1])
-    first, *others = (
-        f"{stage.width} × {stage.height}{{}} until epoch {end:.2g}"
-        for stage, end in zip(training.stages, ends, strict=False)
-    )
-    last = training.stages[-1]
-    sizes = ", ".join([first.format(" pixels"), *(each.format("") for each in others)])
-    return (
-        f"Training began on smaller images: {sizes}, then {last.width} × {last.height}. The validation images of an "
-        "epoch have the size at its end."
-    )
+    """The sizes of the images, in words: "16 × 16 until epoch 0.9, 24 × 24 until epoch 1.8, then 32 × 32 pixels"."""
+    *earlier, last = training.stages
+    ends = accumulate(stage.steps / training.steps_per_epoch for stage in earlier)
+    parts = [f"{stage.width} × {stage.height} until epoch {end:.2g}" for stage, end in zip(earlier, ends, strict=True)]
+    sizes = f"{', '.join(parts)}, then {last.width} × {last.height} pixels"
+    return f"Training began on smaller images: {sizes}. The validation images of an epoch have the size at its end."
 
 
 def _before_the_record(training: TrainingRun) -> list[str]:
