@@ -127,7 +127,8 @@ class Job:
         stages = _stages(settings, network, dataset.train, budget)
         learner = network
         if stages.are_several:
-            model = at_any_size(network.model, stages.smallest, dataset.train.images.shape[3])
+            channels, classes = dataset.train.images.shape[3], len(dataset.classes)
+            model = at_any_size(network.model, stages.smallest, channels, classes)
             learner = dataclasses.replace(network, model=model)
         return cls(settings, dataset, facts, network, learner, budget, stages)
 

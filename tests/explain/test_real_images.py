@@ -40,7 +40,7 @@ def explained(trained: tuple[keras.Model, LabelledImages]) -> tuple[Predictions,
 def test_mistakes_are_explained_at_the_last_map_of_the_network(
     trained: tuple[keras.Model, LabelledImages], explained: Any, feature_maps: Callable, closed_form: Callable
 ) -> None:
-    """Before global max pooling and one dense layer, `alpha_k = W[k, c] / (H W)` too."""
+    """Before global pooling and one dense layer, `alpha_k` is the sum of the weights of maximum and average / (H W)."""
     model, test = trained
     scores = model.predict(test.images, verbose=0)
     wrong = np.flatnonzero(scores.argmax(axis=1) != test.labels)
@@ -48,7 +48,9 @@ def test_mistakes_are_explained_at_the_last_map_of_the_network(
     predictions, heatmaps = explained
     np.testing.assert_array_equal(heatmaps.indices, wrong)
     np.testing.assert_array_equal(predictions.predicted, scores.argmax(axis=1))
-    maps, kernel = feature_maps(model, heatmaps.layer, test.images[wrong]), model.get_layer("logits").kernel
+    maps = feature_maps(model, heatmaps.layer, test.images[wrong])
+    of_max, of_average = np.split(model.get_layer("logits").kernel.numpy(), 2)
+    kernel = of_max + of_average
     for signed, classes in (
         (heatmaps.signed_predicted, predictions.predicted[wrong]),
         (heatmaps.signed_true, test.labels[wrong]),

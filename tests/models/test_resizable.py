@@ -48,7 +48,7 @@ def test_layers_and_weights_are_shared(build: Callable[[], keras.Model]) -> None
     model = build()
     images = np.random.default_rng(0).normal(size=(5, 16, 16, 3)).astype("float32")
     before = np.asarray(model(images))
-    resizable = at_any_size(model, (8, 8), 3)
+    resizable = at_any_size(model, (8, 8), 3, 2)
     assert resizable(images[:, :8, :8]).shape == (5, 2)
     np.testing.assert_array_equal(resizable(images), before)
     resizable.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -60,4 +60,12 @@ def test_layers_and_weights_are_shared(build: Callable[[], keras.Model]) -> None
 def test_layers_for_one_size_are_refused_with_the_reason() -> None:
     model = keras.Sequential([keras.Input((16, 16, 3)), L.Flatten(), L.Dense(2)], name="flat")
     with pytest.raises(ModelError, match=r"global pooling.*'flat', which raises for 8 × 8 pixels"):
-        at_any_size(model, (8, 8), 3)
+        at_any_size(model, (8, 8), 3, 2)
+
+
+def test_layers_that_leave_nothing_of_small_images_are_refused() -> None:
+    model = keras.Sequential(
+        [keras.Input((16, 16, 3)), L.Conv2D(2, 1), L.AveragePooling2D(16), L.Flatten()], name="whole"
+    )
+    with pytest.raises(ModelError, match=r"'whole', which returns scores of shape \(1, 0\) for an image of 8 × 8"):
+        at_any_size(model, (8, 8), 3, 2)
