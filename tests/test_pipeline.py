@@ -335,7 +335,7 @@ def usual_losses(tmp_path_factory: pytest.TempPathFactory) -> list[float | None]
         {"augment": ()},
         {"batch_size": 8},
         {"optimizer": "adam"},
-        {"schedule": "one-cycle"},
+        {"schedule": "cyclic"},
         {"learning_rate": "auto"},
         {"model": "article"},
         {"mixed_precision": True},
