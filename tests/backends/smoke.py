@@ -65,6 +65,7 @@ def check_the_stages() -> None:
     _run("train-and-report", "--data", "digits", "--image-size", "20", *short, "--out", "stages", "--no-open")
     report = json.loads(Path("stages", "report.json").read_text())
     assert [stage["width"] for stage in report["training"]["stages"]] == [16, 20]
+    assert "exploding-gradients" not in [finding["code"] for finding in report["findings"]]
     model = keras.models.load_model("stages/model.keras")
     assert model.input_shape == (None, 20, 20, 3)
     _run("diagnose", "stages/model.keras", "--data", "digits", "--out", "again", "--quiet")
