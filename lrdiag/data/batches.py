@@ -14,8 +14,9 @@ from lrdiag.backend import pipelines
 from lrdiag.data.augmentation import build_augmentation
 from lrdiag.data.preprocessing import preprocess
 from lrdiag.data.random_batches import Preparation, random_batches
-from lrdiag.data.stages import Stages, shrunk
+from lrdiag.data.stages import Stages
 from lrdiag.record.arrays import LabelledImages
+from lrdiag.record.pictures import all_scaled_down
 from lrdiag.vocabulary import Preprocessing
 
 _LARGEST_READ = 512  # images
@@ -81,7 +82,7 @@ def evaluation_batches(
 
 
 def _scaled(size: Callable[[], tuple[int, int]], images: np.ndarray) -> np.ndarray:
-    return shrunk(images, size())
+    return all_scaled_down(images, *size())
 
 
 class PreprocessedBatches:

@@ -13,7 +13,8 @@ from keras import tree
 
 from lrdiag.backend import pipelines
 from lrdiag.data.augmentation import Augmentation
-from lrdiag.data.stages import Stages, shrunk
+from lrdiag.data.stages import Stages
+from lrdiag.record.pictures import all_scaled_down
 
 _ORDER = 0  # distinguishes the random numbers of the order from those of the augmentation, whose numbers begin with 1
 
@@ -48,7 +49,7 @@ class Preparation:
         """
         if self.augment:
             images = self.augment(int(number), int(of_pass), places, images)
-        return shrunk(images, self.stages.size_at(int(number))) if self.stages else images
+        return all_scaled_down(images, *self.stages.size_at(int(number))) if self.stages else images
 
 
 AS_IT_IS = Preparation()

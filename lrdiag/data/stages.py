@@ -10,9 +10,6 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
 
-import numpy as np
-
-from lrdiag import opencv
 from lrdiag.record.facts import ImageStage
 
 SMALLEST_SIDE = 16  # pixels: smaller images show too little
@@ -87,26 +84,3 @@ class Stages:
 def _scaled(size: tuple[int, int], part: float) -> tuple[int, int]:
     height, width = (round(side * part / _MULTIPLE) * _MULTIPLE for side in size)
     return height, width
-
-
-def shrunk(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scales images down by averaging pixels.
-
-    Example:
-        >>> shrunk(np.full((2, 8, 8, 3), 7, np.uint8), (4, 4)).shape
-        (2, 4, 4, 3)
-
-    Args:
-        images: `uint8` array of shape `(n, height, width, channels)`.
-        size: Height and width, in pixels.
-
-    Returns:
-        A `uint8` array of shape `(n, *size, channels)`. Images of this size are returned as they are.
-    """
-    if images.shape[1:3] == size:
-        return images
-    height, width = size
-    small = np.empty((len(images), height, width, images.shape[3]), np.uint8)
-    for image, target in zip(images, small, strict=True):
-        target[:] = opencv.resize(image, (width, height), interpolation=opencv.INTER_AREA).reshape(target.shape)
-    return small

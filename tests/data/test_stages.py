@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lrdiag.data.stages import Stages, shrunk
+from lrdiag.data.stages import Stages
 from lrdiag.record.facts import ImageStage
+from lrdiag.record.pictures import all_scaled_down
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_the_size_changes_after_the_steps_of_a_stage() -> None:
 def test_a_pixel_of_a_small_image_is_the_mean_of_its_area(channels: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 12, channels), np.uint8)
     means = images.reshape(3, 4, 2, 6, 2, channels).mean(axis=(2, 4))
-    small = shrunk(images, (4, 6))
+    small = all_scaled_down(images, 4, 6)
     assert small.shape == (3, 4, 6, channels)
     np.testing.assert_allclose(small, means, atol=0.51)
-    assert shrunk(images, (8, 12)) is images
+    assert all_scaled_down(images, 8, 12) is images
