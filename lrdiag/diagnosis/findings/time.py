@@ -12,7 +12,7 @@ LEAST_SECONDS = 5.0
 LEAST_PAUSES = 10.0
 """The same for pauses between epochs. TensorFlow's autotuning makes some in most runs."""
 MOST_COMPILATIONS = 3
-"""Number of compilations of a sound run: one for full batches, one for a smaller last batch, and one again."""
+"""Number of compilations for one size of the images: for full batches, for a smaller last batch, and once again."""
 HALF = 0.5
 """Share of lost time from which on a finding is a warning."""
 
@@ -93,7 +93,8 @@ def recompilation(evidence: Evidence, threshold: float) -> Answer:
     if time.compilations is None:
         return NotChecked("the training step is not compiled, or its compilations are not counted")
     share = time.compiling / (time.total or 1.0)
-    if time.compilations <= MOST_COMPILATIONS or time.compiling < LEAST_SECONDS:
+    sizes = max(1, len(given(evidence.training).stages))
+    if time.compilations <= MOST_COMPILATIONS * sizes or time.compiling < LEAST_SECONDS:
         return Passed()
     if share <= threshold:
         return Passed(share, threshold)

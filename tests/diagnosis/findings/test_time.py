@@ -9,7 +9,7 @@ from fixtures.diagnoses import balanced, facts_of, finding, history, result
 
 from lrdiag.diagnosis.evidence import MISSING, Evidence
 from lrdiag.diagnosis.findings.checking import check_all
-from lrdiag.record.facts import Diagnosis, TimeSpent
+from lrdiag.record.facts import Diagnosis, ImageStage, TimeSpent
 
 SOUND = TimeSpent(compiling=5.0, computing=80.0, waiting=5.0, validation=10.0, callbacks=1.0, idle=10.0, compilations=2)
 CODES = ("idle-between-epochs", "input-bound", "slow-validation", "recompilation")
@@ -78,6 +78,15 @@ def test_at_the_threshold_nothing_is_found() -> None:
     assert result(timed(waiting=30.0, computing=70.0), "input-bound").status == "passed"
     assert result(timed(validation=90.0), "slow-validation").status == "passed"
     assert result(timed(compiling=40.0, compilations=3), "recompilation").status == "passed"
+
+
+def test_each_stage_of_image_size_compiles_anew() -> None:
+    stages = [ImageStage(side, side, 20) for side in (16, 24, 32)]
+    diagnosis = timed(compiling=40.0, compilations=9)
+    training = dataclasses.replace(diagnosis.training, stages=stages)
+    assert result(dataclasses.replace(diagnosis, training=training), "recompilation").status == "passed"
+    more = dataclasses.replace(training, time=dataclasses.replace(training.time, compilations=10))
+    assert result(dataclasses.replace(diagnosis, training=more), "recompilation").status == "found"
 
 
 def test_what_was_not_measured_is_not_checked() -> None:
