@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +12,19 @@ import msgspec
 
 from lrdiag.errors import RunFolderError, did_you_mean_file
 from lrdiag.record import conversion
+from lrdiag.record.consistency import require_consistent, require_matching
 from lrdiag.record.documents import PictureIndex, identity, schema_version
 from lrdiag.record.facts import SCHEMA_VERSION, Diagnosis, Run
+from lrdiag.record.files import read_file
 from lrdiag.record.folder import PICTURES, REPORT
+from lrdiag.record.picture_files import MOST_BYTES, require_picture
 from lrdiag.record.pictures import Pictures, Sheet, SheetName
 
 _READABLE = f"{conversion.OLDEST} to {SCHEMA_VERSION}"
+_LONGEST_REPORT = 512 * 2**20
+"""Bytes of report.json. The confusion matrix of 9,000 classes, or 700,000 mistakes, are as long."""
+_LONGEST_INDEX = 64 * 2**20
+"""Bytes of pictures.json."""
 
 
 def load(folder: Path) -> Run:
@@ -38,8 +46,7 @@ def load_report(report: Path) -> Run:
         diagnosis, sheets = _read(report)
         if sheets is None:
             sheets = _read_index(report.parent / PICTURES, diagnosis)
-        files = {sheet.file: (report.parent / _own(sheet.file)).read_bytes() for sheet in sheets.values()}
-    return Run(diagnosis, Pictures(sheets, files))
+        return _with_pictures(diagnosis, sheets, report.parent)
 
 
 def report_of(path: Path) -> Path:
@@ -68,18 +75,37 @@ def load_baseline(path: Path) -> Run:
         RunFolderError: If there is no run, or one that this version cannot read.
     """
     report = report_of(path)
-    index = report.parent / PICTURES
+    folder = report.parent
     with _readable(report):
         diagnosis, sheets = _read(report)
         if sheets is None:
-            sheets = _read_index(index, diagnosis, others=True) if index.is_file() else {}
-        files = [report.parent / _own(sheet.file) for sheet in sheets.values()]
-        return Run(diagnosis, Pictures(sheets, {file.name: file.read_bytes() for file in files if file.is_file()}))
+            has_index = os.path.lexists(folder / PICTURES)
+            sheets = _read_index(folder / PICTURES, diagnosis, others=True) if has_index else {}
+        return _with_pictures(diagnosis, sheets, folder, may_lack=True)
+
+
+def _with_pictures(
+    diagnosis: Diagnosis, sheets: dict[SheetName, Sheet], folder: Path, *, may_lack: bool = False
+) -> Run:
+    """Checks facts and sheets, then reads the picture files. If `may_lack` is true, those that do not exist are left out.
+
+    Raises:
+        RunFolderError: If facts, sheets and pictures do not agree.
+    """
+    require_consistent(diagnosis)
+    require_matching(diagnosis, sheets)
+    files = {}
+    for sheet in sheets.values():
+        if may_lack and not os.path.lexists(folder / sheet.file):
+            continue
+        files[sheet.file] = read_file(folder / sheet.file, MOST_BYTES)
+        require_picture(sheet, files[sheet.file])
+    return Run(diagnosis, Pictures(sheets, files))
 
 
 def _read(report: Path) -> tuple[Diagnosis, dict[SheetName, Sheet] | None]:
     """The facts, and the sheets if report.json contains them itself."""
-    content = report.read_bytes()
+    content = read_file(report, _LONGEST_REPORT)
     version = schema_version(content)
     if version == conversion.OLDEST:
         return conversion.from_schema_3(content)
@@ -100,7 +126,7 @@ def _read(report: Path) -> tuple[Diagnosis, dict[SheetName, Sheet] | None]:
 
 def _read_index(index: Path, diagnosis: Diagnosis, *, others: bool = False) -> dict[SheetName, Sheet]:
     """Returns the sheets of a run. If the index belongs to another run, raises, or returns none if `others` is true."""
-    found = msgspec.json.decode(index.read_bytes(), type=PictureIndex)
+    found = msgspec.json.decode(read_file(index, _LONGEST_INDEX), type=PictureIndex)
     if found.report != identity(diagnosis):
         if others:
             return {}
@@ -126,12 +152,3 @@ def _readable(report: Path) -> Iterator[None]:
             f"{REPORT} and {PICTURES} must follow schema version {_READABLE}. Make the run again. "
             f"Received: {report} ({error})"
         ) from error
-
-
-def _own(name: str) -> str:
-    # The name comes from a file that may have been edited. It must not point to another folder.
-    if name in ("", ".", "..") or set(name) & set("/\\:\0"):
-        raise RunFolderError(
-            f"A picture must be a file in the run folder itself. Make the run again. Received: {name!r}"
-        )
-    return name
