@@ -33,6 +33,7 @@ from lrdiag.rate.range_test import RangeTest
 from lrdiag.record import folder as run_folder
 from lrdiag.record import reading
 from lrdiag.record.facts import Diagnosis
+from lrdiag.record.files import is_regular
 from lrdiag.report.report import Report
 from lrdiag.report.templates import html_environment
 from lrdiag.settings import DiagnoseSettings, LearningRate, Settings
@@ -343,7 +344,7 @@ def _of_run(settings: DiagnoseSettings) -> tuple[DiagnoseSettings, Diagnosis | N
     if not (folder / run_folder.REPORT).is_file():
         return settings, None, ()
     run = reading.load_baseline(folder).diagnosis
-    if not (folder / run_folder.MODEL).is_file():
+    if not is_regular(folder / run_folder.MODEL):
         raise ModelError(
             f"The run folder contains no model, because `lrdiag train-and-report` alone saves one. Pass the model file "
             f"that the run evaluated. Received: {folder} without {run_folder.MODEL}, a run of the model {run.model!r}"

@@ -19,14 +19,10 @@ import numpy as np
 
 from lrdiag.errors import RunFolderError
 from lrdiag.record.facts import Diagnosis, Finding, Mistake
-from lrdiag.record.pictures import FILES, Sheet, SheetName
 from lrdiag.vocabulary import FAIL_ON
 
 _ROUNDING = 1e-6
 """Largest difference of two figures that are the same."""
-_OF_MISTAKES: tuple[SheetName, ...] = ("mistakes", "mistakes-predicted", "mistakes-true", "mistakes-difference")
-_OF_FIXED: tuple[SheetName, ...] = ("fixed", "fixed-predicted")
-Sheets = dict[SheetName, Sheet]
 
 
 class Rule(NamedTuple):
@@ -41,13 +37,6 @@ class Rule(NamedTuple):
     contradictions: Callable[[Diagnosis], Iterable[str]]
 
 
-class SheetRule(NamedTuple):
-    """A rule that the picture sheets of every run follow. The attributes are those of `Rule`."""
-
-    requirement: str
-    contradictions: Callable[[Diagnosis, Sheets], Iterable[str]]
-
-
 def require_consistent(diagnosis: Diagnosis) -> None:
     """Raises unless the facts agree with each other.
 
@@ -56,25 +45,11 @@ def require_consistent(diagnosis: Diagnosis) -> None:
     """
     for rule in RULES:
         for received in rule.contradictions(diagnosis):
-            raise _contradiction("report.json", rule.requirement, received)
+            raise contradiction("report.json", rule.requirement, received)
 
 
-def require_matching(diagnosis: Diagnosis, sheets: Sheets) -> None:
-    """Raises unless the picture sheets show what the facts contain.
-
-    Args:
-        diagnosis: Facts that `require_consistent` accepts.
-        sheets: The sheets of the run.
-
-    Raises:
-        RunFolderError: With the first rule that they break.
-    """
-    for rule in SHEET_RULES:
-        for received in rule.contradictions(diagnosis, sheets):
-            raise _contradiction("pictures.json", rule.requirement, received)
-
-
-def _contradiction(file: str, requirement: str, received: str) -> RunFolderError:
+def contradiction(file: str, requirement: str, received: str) -> RunFolderError:
+    """The error for facts that break a rule."""
     return RunFolderError(
         f"The facts in {file} must agree with each other: {requirement}. Make the run again. Received: {received}"
     )
@@ -89,7 +64,7 @@ def _differ(*named: tuple[str, float]) -> Iterable[str]:
         yield ", ".join(f"{name} {value:g}" for name, value in named)
 
 
-def _outside(indices: Iterable[int | None], size: int, name: str) -> Iterable[str]:
+def outside(indices: Iterable[int | None], size: int, name: str) -> Iterable[str]:
     """What contradicts the rule that each index is one of a list of `size` entries."""
     largest = max((index for index in indices if index is not None), default=-1)
     if largest >= size:
@@ -114,8 +89,8 @@ def _not_around(low: float | None, value: float | None, high: float | None, name
 
 def _lists_of_classes(run: Diagnosis) -> Iterable[str]:
     data, classes = run.dataset, len(run.dataset.classes)
-    lists = (data.train_counts, data.test_counts, run.per_class, run.confusion, *run.confusion)
-    for other in {len(each) for each in lists} - {classes}:
+    lengths = {len(data.train_counts), len(data.test_counts), len(run.per_class), len(run.confusion)}
+    for other in lengths.union(map(len, run.confusion)) - {classes}:
         yield f"{classes} classes and a list of {other}"
     if not classes:
         yield "no classes"
@@ -156,7 +131,7 @@ def _figures(run: Diagnosis) -> Iterable[str]:
     if test.top5_accuracy is not None and test.top5_accuracy < test.accuracy - _ROUNDING:
         yield f"top-5 accuracy {test.top5_accuracy} and accuracy {test.accuracy}"
     if sample := run.train_sample:
-        yield from _not_around(sample.accuracy_low, sample.accuracy, sample.accuracy_high, f"accuracy {sample.accuracy}")
+        yield from _not_around(sample.accuracy_low, sample.accuracy, sample.accuracy_high, "accuracy of the sample")
 
 
 def _figures_of_classes(run: Diagnosis) -> Iterable[str]:
@@ -175,7 +150,7 @@ def _figures_of_classes(run: Diagnosis) -> Iterable[str]:
 
 def _pairs(run: Diagnosis) -> Iterable[str]:
     classes, pairs = len(run.dataset.classes), run.confused_pairs
-    yield from _outside(chain.from_iterable((pair.true, pair.predicted) for pair in pairs), classes, "class")
+    yield from outside(chain.from_iterable((pair.true, pair.predicted) for pair in pairs), classes, "class")
     for pair in pairs:
         row = run.confusion[pair.true]
         if pair.true == pair.predicted or not pair.count or pair.count != row[pair.predicted]:
@@ -206,14 +181,14 @@ def _mistakes(run: Diagnosis) -> Iterable[str]:
 
 def _invalid_mistakes(items: Sequence[Mistake], run: Diagnosis) -> Iterable[str]:
     classes = len(run.dataset.classes)
-    yield from _outside((mistake.index for mistake in items), run.test.size, "image")
+    yield from outside((mistake.index for mistake in items), run.test.size, "image")
     yield from _repeated([mistake.index for mistake in items], "image")
     for mistake in items:
         if len(mistake.top_classes) != len(mistake.top_probabilities):
             yield f"{len(mistake.top_classes)} classes and {len(mistake.top_probabilities)} probabilities"
         if mistake.true == mistake.predicted:
             yield f"image {mistake.index}, which is classified correctly"
-        yield from _outside((mistake.true, mistake.predicted, *mistake.top_classes), classes, "class")
+        yield from outside((mistake.true, mistake.predicted, *mistake.top_classes), classes, "class")
 
 
 # --- confidence, learning rate and training ---------------------------------------------------------------------------
@@ -255,9 +230,10 @@ def _training(run: Diagnosis) -> Iterable[str]:
     training = run.training
     if training is None:
         return
-    lists = training.learning_rate_per_step, training.loss_per_step, training.momentum_per_step or []
-    for other in {len(each) for each in lists if each} - {max(map(len, lists))}:
-        yield f"{max(map(len, lists))} updates and a list of {other}"
+    rates, momenta = training.learning_rate_per_step, training.momentum_per_step or []
+    lengths = {len(rates), len(training.loss_per_step), len(momenta)} - {0}
+    if len(lengths) > 1:
+        yield f"lists of {' and '.join(map(str, sorted(lengths)))} updates"
 
 
 def _evolution(run: Diagnosis) -> Iterable[str]:
@@ -269,9 +245,9 @@ def _evolution(run: Diagnosis) -> Iterable[str]:
         yield f"the epochs {facts.epochs[:10]}"
     for other in {len(facts.accuracies), *(len(image.moments) for image in facts.images)} - {epochs}:
         yield f"{epochs} epochs and a list of {other}"
-    yield from _outside((image.index for image in facts.images), run.test.size, "image")
+    yield from outside((image.index for image in facts.images), run.test.size, "image")
     shown = ((image.true, *(moment.predicted for moment in image.moments)) for image in facts.images)
-    yield from _outside(chain.from_iterable(shown), len(run.dataset.classes), "class")
+    yield from outside(chain.from_iterable(shown), len(run.dataset.classes), "class")
 
 
 # --- comparison -------------------------------------------------------------------------------------------------------
@@ -285,7 +261,7 @@ def _comparison(run: Diagnosis) -> Iterable[str]:
     if classes != list(range(len(run.dataset.classes))):
         yield f"changes of the classes {classes[:10]} of {len(run.dataset.classes)}"
     yield from _differ(("images of the baseline", facts.base.size), ("images", run.test.size))
-    yield from _outside(facts.broken, len(items), "mistake")
+    yield from outside(facts.broken, len(items), "mistake")
     yield from _repeated(facts.broken, "mistake")
     yield from _invalid_mistakes(facts.fixed, run)
     wrong = {mistake.index for mistake in items}
@@ -300,28 +276,29 @@ def _changes(run: Diagnosis) -> Iterable[str]:
     if facts is None:
         return
     pairs = chain.from_iterable((pair.true, pair.predicted) for pair in facts.pairs)
-    yield from _outside(pairs, len(run.dataset.classes), "class")
+    yield from outside(pairs, len(run.dataset.classes), "class")
     for each in facts.slices:
         if max(each.base, each.head, each.broken, each.fixed) > each.size or each.size > run.test.size:
             yield f"{each.base}, {each.head}, {each.broken} and {each.fixed} of {each.size} images"
-        yield from _outside(each.images, run.test.size, "image")
+        yield from outside(each.images, run.test.size, "image")
 
 
 # --- findings and data ------------------------------------------------------------------------------------------------
 
 
-def _all_findings(run: Diagnosis) -> list[Finding]:
+def all_findings(run: Diagnosis) -> list[Finding]:
+    """The findings and their effects."""
     return [each for finding in run.findings for each in (finding, *finding.effects)]
 
 
 def _findings(run: Diagnosis) -> Iterable[str]:
-    found = _all_findings(run)
+    found = all_findings(run)
     yield from _repeated([finding.code for finding in found], "the finding")
     yield from _repeated([check.code for check in run.checks], "the check")
     yield from (f"effects of {each.code[:40]}" for cause in run.findings for each in cause.effects if each.effects)
-    yield from _outside(chain.from_iterable(each.images for each in found), run.test.size, "image")
+    yield from outside(chain.from_iterable(each.images for each in found), run.test.size, "image")
     shown = (exhibit.image for finding in found for exhibit in finding.exhibits if exhibit.image)
-    yield from _outside((image.index for image in shown if image.part == "test"), run.test.size, "image")
+    yield from outside((image.index for image in shown if image.part == "test"), run.test.size, "image")
 
 
 def _gates(run: Diagnosis) -> Iterable[str]:
@@ -340,9 +317,9 @@ def _labels(run: Diagnosis) -> Iterable[str]:
         (each.label for each in data.shortcuts or []),
         (each.label for each in data.slices or []),
     )
-    yield from _outside(named, classes, "class")
+    yield from outside(named, classes, "class")
     images = chain((each.image for each in suspects), (each.image for each in data.foreign or []))
-    yield from _outside((image.index for image in images if image.part == "test"), run.test.size, "image")
+    yield from outside((image.index for image in images if image.part == "test"), run.test.size, "image")
 
 
 def _slices(run: Diagnosis) -> Iterable[str]:
@@ -362,6 +339,14 @@ def _is_subset(members: str, size: int, all_images: int) -> bool:
     except (binascii.Error, ValueError):
         return False
     return len(bits) >= all_images and bits.sum() == bits[:all_images].sum() == size
+
+
+def _settings(run: Diagnosis) -> Iterable[str]:
+    """`lrdiag diagnose RUN` takes some settings of the run."""
+    for name, kinds in (("data", str), ("resize", str), ("preprocess", str), ("output", str | int)):
+        value = run.settings.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
+            yield f"`{name}` {value!r}"
 
 
 def _heatmaps(run: Diagnosis) -> Iterable[str]:
@@ -392,76 +377,7 @@ RULES = (
     Rule("a gate on findings counts errors or warnings", _gates),
     Rule("what was measured on labels is of existing images and classes", _labels),
     Rule("a slice has as many images as it names", _slices),
+    Rule("a setting has a value of its type", _settings),
     Rule("heatmaps and values are in order", _heatmaps),
 )
 """The rules for report.json. A rule may rely on those before it."""
-
-
-# --- picture sheets ---------------------------------------------------------------------------------------------------
-
-
-def _names_of_files(_run: Diagnosis, sheets: Sheets) -> Iterable[str]:
-    for name, sheet in sheets.items():
-        if sheet.file != FILES[name]:
-            yield f"{sheet.file[:80]!r} for the sheet {name!r}"
-
-
-def _entries(_run: Diagnosis, sheets: Sheets) -> Iterable[str]:
-    for name, sheet in sheets.items():
-        items = sheet.items
-        if items is not None and len(items) != sheet.count:
-            yield f"{len(items)} entries and {sheet.count} pictures in {name!r}"
-        if items is not None and any(first >= second for first, second in pairwise(items)):
-            yield f"entries of {name!r} that are not ascending"
-
-
-def _counts(run: Diagnosis, sheets: Sheets) -> Iterable[str]:
-    classes, followed = len(run.dataset.classes), run.evolution
-    images = len(followed.images) if followed else 0
-    expected: dict[SheetName, int] = {
-        "class-means": 2 * classes + 2,
-        "evolution": images,
-        "evolution-maps": images * len(followed.epochs) if followed else 0,
-    }
-    for name, count in expected.items():
-        if name in sheets and sheets[name].count != count:
-            yield f"{sheets[name].count} pictures instead of {count} in {name!r}"
-    if "samples" in sheets and sheets["samples"].count % classes:
-        yield f"{sheets['samples'].count} pictures of {classes} classes in 'samples'"
-
-
-def _shown(run: Diagnosis, sheets: Sheets) -> Iterable[str]:
-    entries = {name: len(run.misclassified.items) for name in _OF_MISTAKES}
-    entries |= {name: len(run.comparison.fixed) if run.comparison else 0 for name in _OF_FIXED}
-    for name, count in entries.items():
-        if name in sheets:
-            last = sheets[name].items[-1] if sheets[name].items else sheets[name].count - 1
-            yield from _outside([last], count, f"in {name!r} entry")
-
-
-def _same_places(_run: Diagnosis, sheets: Sheets) -> Iterable[str]:
-    for images, *heatmaps in (_OF_MISTAKES, _OF_FIXED):
-        for name in heatmaps:
-            first, other = sheets.get(images), sheets.get(name)
-            if other and (first is None or (first.columns, first.count, first.items) != (other.columns, other.count, other.items)):
-                yield f"{name!r} with other pictures than {images!r}"
-    if "class-means" in sheets and not {"samples", "mistakes"} & sheets.keys():
-        yield "'class-means' without images"
-    if "evolution-maps" in sheets and "evolution" not in sheets:
-        yield "'evolution-maps' without images"
-
-
-def _exhibits(run: Diagnosis, sheets: Sheets) -> Iterable[str]:
-    cells = (exhibit.cells for finding in _all_findings(run) for exhibit in finding.exhibits)
-    yield from _outside(chain.from_iterable(cells), sheets["findings"].count if "findings" in sheets else 0, "picture")
-
-
-SHEET_RULES = (
-    SheetRule("a sheet has the file name of its kind", _names_of_files),
-    SheetRule("a sheet names one entry for each picture, ascending", _entries),
-    SheetRule("a sheet has the pictures of its kind", _counts),
-    SheetRule("a picture shows an entry that exists", _shown),
-    SheetRule("images and heatmaps are in the same places", _same_places),
-    SheetRule("an exhibit has pictures that exist", _exhibits),
-)
-"""The rules for pictures.json. A rule may rely on those before it."""

@@ -12,13 +12,14 @@ import msgspec
 
 from lrdiag.errors import RunFolderError, did_you_mean_file
 from lrdiag.record import conversion
-from lrdiag.record.consistency import require_consistent, require_matching
+from lrdiag.record.consistency import require_consistent
 from lrdiag.record.documents import PictureIndex, identity, schema_version
 from lrdiag.record.facts import SCHEMA_VERSION, Diagnosis, Run
 from lrdiag.record.files import read_file
 from lrdiag.record.folder import PICTURES, REPORT
 from lrdiag.record.picture_files import MOST_BYTES, require_picture
 from lrdiag.record.pictures import Pictures, Sheet, SheetName
+from lrdiag.record.sheet_consistency import require_matching
 
 _READABLE = f"{conversion.OLDEST} to {SCHEMA_VERSION}"
 _LONGEST_REPORT = 512 * 2**20
@@ -87,7 +88,7 @@ def load_baseline(path: Path) -> Run:
 def _with_pictures(
     diagnosis: Diagnosis, sheets: dict[SheetName, Sheet], folder: Path, *, may_lack: bool = False
 ) -> Run:
-    """Checks facts and sheets, then reads the picture files. If `may_lack` is true, those that do not exist are left out.
+    """Checks facts and sheets, then reads the picture files. If `may_lack` is true, missing ones are left out.
 
     Raises:
         RunFolderError: If facts, sheets and pictures do not agree.
