@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,5 +69,7 @@ class Guard:
 
 def limit_memory() -> None:
     """Limits the memory of this process. Call it after the imports, whose memory does not count."""
+    import resource  # not on Windows
+
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MOST_BYTES, used + MOST_BYTES))

@@ -100,7 +100,13 @@ def _put_something_else(file: Path, rng: random.Random) -> None:
 
 
 def _png(width: int, height: int) -> bytes:
-    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + width.to_bytes(4) + height.to_bytes(4) + b"\x08\0\0\0\0" + bytes(4)
+    return (
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+        + width.to_bytes(4, "big")
+        + height.to_bytes(4, "big")
+        + b"\x08\0\0\0\0"
+        + bytes(4)
+    )
 
 
 def _seal(run: Path) -> None:
