@@ -11,7 +11,19 @@ from typing import Literal, get_args
 from lrdiag.intervals import Conclusion
 from lrdiag.record.arrays import CROSS_ENTROPY, SkippedFile
 from lrdiag.record.data_facts import NOT_STUDIED, DataFacts, Exhibit
-from lrdiag.record.limits import Count, Difference, Duration, Index, Number, Positive, Probability, Rate, Share, Text
+from lrdiag.record.limits import (
+    Count,
+    Difference,
+    Duration,
+    Index,
+    Number,
+    Positive,
+    Probability,
+    Rate,
+    Shape,
+    Share,
+    Text,
+)
 from lrdiag.record.pictures import Pictures
 from lrdiag.vocabulary import GateRule
 
@@ -44,7 +56,7 @@ class DatasetFacts:
     source: Text
     fallback: Text | None
     classes: list[Text]
-    image_shape: list[Positive]
+    image_shape: Shape
     train_size: Count
     validation_size: Count
     test_size: Count

@@ -34,3 +34,5 @@ Duration = Annotated[float, Meta(ge=-1, le=1e10)]
 """Wall time in seconds. A sum of differences may be slightly below 0."""
 Text = Annotated[str, Meta(max_length=_LONGEST)]
 """A name or a sentence."""
+Shape = Annotated[list[Positive], Meta(min_length=3, max_length=3)]
+"""Height, width and channels of an image."""

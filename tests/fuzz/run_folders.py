@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -100,13 +101,8 @@ def _put_something_else(file: Path, rng: random.Random) -> None:
 
 
 def _png(width: int, height: int) -> bytes:
-    return (
-        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
-        + width.to_bytes(4, "big")
-        + height.to_bytes(4, "big")
-        + b"\x08\0\0\0\0"
-        + bytes(4)
-    )
+    """A picture of which only the header is there."""
+    return struct.pack(">8sI4sIIBBBBBI", b"\x89PNG\r\n\x1a\n", 13, b"IHDR", width, height, 8, 0, 0, 0, 0, 0)
 
 
 def _seal(run: Path) -> None:

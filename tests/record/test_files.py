@@ -43,7 +43,8 @@ def _link(path: Path) -> None:
 
 def _socket(path: Path) -> None:
     os.chdir(path.parent)  # the whole path may be too long
-    socket.socket(socket.AF_UNIX).bind(path.name)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path.name)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pipes, sockets and devices in folders")
