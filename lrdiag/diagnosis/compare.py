@@ -111,7 +111,7 @@ def _but(classes: list[str], others: list[str]) -> str:
 
 
 def _images(facts: DatasetFacts) -> str:
-    return f"{facts.test_size:,} of {facts.name[:40]} (fingerprint {facts.test_fingerprint[:12]})"
+    return f"{facts.test_size:,} of {facts.name[:40]!r} (fingerprint {facts.test_fingerprint[:12]!r})"
 
 
 def paired_interval(broken: int, fixed: int, size: int) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lrdiag.errors import DataError
-from lrdiag.record.limits import Text
+from lrdiag.record.ranges import Text
 
 
 def finite(value: float | None) -> float | None:

@@ -2,7 +2,7 @@
 
 A report.json may have been edited, cut or written by someone else. What follows relies on its numbers: that an index
 exists, that lists have the same length, that counts add up. These rules are checked once, so that nothing else has to.
-The limits of single values are those of `lrdiag.record.limits`.
+The limits of single values are those of `lrdiag.record.ranges`.
 """
 
 from __future__ import annotations
@@ -346,7 +346,7 @@ def _settings(run: Diagnosis) -> Iterable[str]:
     for name, kinds in (("data", str), ("resize", str), ("preprocess", str), ("output", str | int)):
         value = run.settings.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
-            yield f"`{name}` {value!r}"
+            yield f"`{name}` {str(value)[:80]!r}"
 
 
 def _heatmaps(run: Diagnosis) -> Iterable[str]:

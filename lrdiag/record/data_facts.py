@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from lrdiag.record.image_table import Part
-from lrdiag.record.limits import Count, Difference, Index, Number, Positive, Probability, Share, Text
+from lrdiag.record.ranges import Count, Difference, Index, Number, Positive, Probability, Share, Text
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from typing import Literal, get_args
 from lrdiag.intervals import Conclusion
 from lrdiag.record.arrays import CROSS_ENTROPY, SkippedFile
 from lrdiag.record.data_facts import NOT_STUDIED, DataFacts, Exhibit
-from lrdiag.record.limits import (
+from lrdiag.record.pictures import Pictures
+from lrdiag.record.ranges import (
+    Code,
     Count,
     Difference,
     Duration,
@@ -24,7 +26,6 @@ from lrdiag.record.limits import (
     Share,
     Text,
 )
-from lrdiag.record.pictures import Pictures
 from lrdiag.vocabulary import GateRule
 
 SCHEMA_VERSION: Literal[5] = 5
@@ -602,8 +603,8 @@ class Comparison:
     pairs: list[PairChange] = field(default_factory=list)
     pairs_compared: Count = 0
     slices: list[SliceChange] = field(default_factory=list)
-    new_findings: list[Text] = field(default_factory=list)
-    gone_findings: list[Text] = field(default_factory=list)
+    new_findings: list[Code] = field(default_factory=list)
+    gone_findings: list[Code] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -662,7 +663,7 @@ class Finding:
         exhibits: Images that show the problem, with their pictures; most telling first.
     """
 
-    code: Text
+    code: Code
     severity: Severity
     title: Text
     evidence: Text
@@ -691,7 +692,7 @@ class Check:
         reason: Why the rule was not checked, or which finding explains the problem; `None` otherwise.
     """
 
-    code: Text
+    code: Code
     status: Status
     value: Number | None = None
     threshold: Number | None = None

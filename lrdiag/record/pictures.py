@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from lrdiag import opencv
-from lrdiag.record.limits import Count, Index, Positive, Text
+from lrdiag.record.ranges import Count, Index, Positive, Text
 
 SheetName = Literal[
     "mistakes",

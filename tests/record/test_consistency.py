@@ -122,8 +122,8 @@ def test_facts_that_agree_are_accepted(facts: Diagnosis) -> None:
         ("/////", ("data", "slices", 0, "members"), "a slice has as many images.*the members of 'dark'"),
         ("", ("data", "slices", 0, "members"), None),
         ("//8=", ("data", "slices", 0, "members"), "a slice has as many images.*the members of 'dark'"),
-        ({"data": 3}, ("settings",), "a setting has a value of its type.*`data` 3"),
-        ({"output": True}, ("settings",), "a setting has a value of its type.*`output` True"),
+        ({"data": 3}, ("settings",), "a setting has a value of its type.*`data` '3'"),
+        ({"output": True}, ("settings",), "a setting has a value of its type.*`output` 'True'"),
         ([2.0, 1.0], ("value_range",), "values are in order.*values from 2.0 to 1.0"),
     ],
 )

@@ -32,6 +32,8 @@ Rate = Annotated[float, Meta(ge=0, le=1e30)]
 """A learning rate."""
 Duration = Annotated[float, Meta(ge=-1, le=1e10)]
 """Wall time in seconds. A sum of differences may be slightly below 0."""
+Code = Annotated[str, Meta(pattern="^[a-z0-9-]{1,80}$")]
+"""The name of a rule, which stands in summary.md as it is."""
 Text = Annotated[str, Meta(max_length=_LONGEST)]
 """A name or a sentence."""
 Shape = Annotated[list[Positive], Meta(min_length=3, max_length=3)]
