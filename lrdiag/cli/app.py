@@ -19,7 +19,13 @@ import click
 
 from lrdiag import formats
 from lrdiag.cli.completion import DEFAULT_COMMAND, ConfigCommand, complete_shown, complete_trained_model
-from lrdiag.cli.config_file import config_option, file_check_settings, file_gates, option_values
+from lrdiag.cli.config_file import (
+    ConfiguredCommand,
+    config_option,
+    file_check_settings,
+    file_gates,
+    option_values,
+)
 from lrdiag.cli.early import refuse_mistyped
 from lrdiag.cli.effective import with_computed
 from lrdiag.cli.findings import print_checked
@@ -55,6 +61,7 @@ from lrdiag.diagnosis import gates as gating
 from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.gates import Gate, Outcome
 from lrdiag.errors import LrdiagError, NoSuggestion, SettingsError
+from lrdiag.foreign_code import described
 from lrdiag.settings import DiagnoseSettings, Settings, require_baseline
 from lrdiag.vocabulary import ENGINES, FAIL_ON, PREPROCESSINGS, RULES, SCHEDULES
 
@@ -70,6 +77,8 @@ PLOT_SUFFIXES = (".svg", ".png")
 class _Main(Group):
     """The commands. It turns lrdiag's errors and Ctrl-C into messages and exit codes."""
 
+    command_class = ConfiguredCommand
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -77,6 +86,12 @@ class _Main(Group):
             if ctx.meta.get(VERBOSE):
                 traceback.print_exc()
             click.echo(f"Error: {formats.plain(str(error))}", err=True)
+            ctx.exit(BAD_INPUT)
+        except SystemExit as error:  # the commands leave with `ctx.exit`, so code of the user called it
+            click.echo(
+                f"Error: The code of the model must not end the program. Received: {formats.plain(described(error))}",
+                err=True,
+            )
             ctx.exit(BAD_INPUT)
         except (KeyboardInterrupt, RuntimeError) as error:
             # while it traces a function, TensorFlow turns Ctrl-C into a RuntimeError
@@ -219,7 +234,7 @@ def check(fail_on: str, as_json: bool, quiet: bool, **options: Any) -> None:
     elif not quiet:
         print_checked(result)
     if result.errors or (result.warnings and fail_on == "warning"):
-        sys.exit(0 if fail_on == "never" else GATE_FAILED)
+        click.get_current_context().exit(0 if fail_on == "never" else GATE_FAILED)
 
 
 @main.command(context_settings={"show_default": True})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,30 @@ def test_a_missing_folder_is_an_error(run: Run, tmp_path: Path) -> None:
 def test_a_folder_that_replaces_nothing_is_an_error(run: Run, templates: WriteTemplates) -> None:
     with pytest.raises(TemplateError, match=r"at least one of: .*report\.html\.j2.*Received: .*[^r]$"):
         render_page(run, templates=templates({"report.html": "mine"}))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "cycler.__init__.__globals__.os.system",
+        "''.__class__.__mro__[1].__subclasses__()",
+        "palette.np.savetxt",
+        "palette.difference.__globals__",
+        "sections[0].build.__globals__",
+        "diagnosis.__init__.__globals__",
+        "'{0.__class__.__mro__}'.format(palette)",
+        "'{0.np.savetxt}'.format(palette)",
+        "diagnosis.dataset.classes.append('x')",
+        "self.__init__.__globals__",
+        "lipsum|attr('__globals__')",
+    ],
+)
+@pytest.mark.parametrize("file", ["report.css", "report.js", "report.html.j2"])
+def test_a_template_runs_no_code_and_changes_nothing(
+    run: Run, templates: WriteTemplates, file: str, expression: str
+) -> None:
+    with pytest.raises(TemplateError, match=f"{re.escape(file)}:1: SecurityError"):
+        render_page(run, templates=templates({file: f"{{{{ {expression} }}}}"}))
 
 
 @pytest.mark.parametrize(
