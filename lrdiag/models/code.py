@@ -19,8 +19,8 @@ from lrdiag.model_files import untrusted
 _CONFIG = "config.json"
 _PROGRAMS = ("TFSMLayer", "TorchModuleWrapper", "__lambda__")
 """Layers of a program that is in the file or beside it, and the serialized code of a function."""
-_COMPUTING = ("activations", "ops", "random", "losses", "metrics", "initializers", "regularizers", "constraints")
-"""Modules of Keras whose functions only compute."""
+_COMPUTING = ("builtins", "activations", "ops", "random", "losses", "metrics", "initializers", "regularizers", "constraints")
+"""Modules of Keras whose functions only compute. It writes most of them as of the module `builtins`."""
 _MERGING = ("add", "average", "concatenate", "dot", "maximum", "minimum", "multiply", "subtract")  # of keras.layers
 _READING = ("get", "deserialize", "serialize")  # they make objects from another configuration
 
@@ -50,7 +50,7 @@ def _code_of(node: dict[str, Any]) -> str | None:
         if name == "Lambda" and not _names_function(node):
             return "Lambda layers"
     module = node.get("module")
-    if not isinstance(module, str) or module.partition(".")[0] != "keras":
+    if not isinstance(module, str) or module.partition(".")[0] not in ("keras", "builtins"):
         return None
     name = node.get("config") if node["class_name"] == "function" else node["class_name"]
     return None if _only_computes(module, str(name)) else f"the function {module}.{name}"
@@ -65,7 +65,7 @@ def _names_function(layer: dict[str, Any]) -> bool:
 
 def _only_computes(module: str, name: str) -> bool:
     """Returns whether `name` in a module of Keras is a class, or a function without effects beside its result."""
-    _, room, *_ = (*module.split("."), "")
+    room = module.removeprefix("keras.").partition(".")[0]
     if room == "applications":  # the others load weights, from a file or from the web
         return name == "preprocess_input"
     if name[:1].isupper():

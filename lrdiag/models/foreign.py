@@ -94,12 +94,11 @@ def _load_folder(path: Path, trust: bool) -> keras.Model:
 
 
 def _load(path: Path, trust: bool) -> keras.Model:
-    reason: BaseException
     try:
         return _load_as_it_is(path, trust)
     except ModelError:  # it isn't trusted
         raise
-    except (Exception, SystemExit) as error:  # a layer of the file may raise anything
+    except Exception as error:  # a layer of the file may raise anything
         reason = error
     try:
         with translated_copy(path) as copy:
@@ -107,7 +106,7 @@ def _load(path: Path, trust: bool) -> keras.Model:
                 return _load_as_it_is(copy, trust)
     except ModelError:
         raise
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         reason = error
     raise not_loaded(path, reason) from reason
 

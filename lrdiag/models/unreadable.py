@@ -36,7 +36,7 @@ class Failure:
         error: The error.
     """
 
-    def __init__(self, path: Path, error: BaseException) -> None:
+    def __init__(self, path: Path, error: Exception) -> None:
         self.path, self.error = path, error
         self.text = " ".join(re.sub(r"\x1b\[\d*m", "", str(error)).split())
 
@@ -193,7 +193,7 @@ CAUSES = (
 """The first that matches is the reason."""
 
 
-def not_loaded(path: Path, error: BaseException) -> ModelError:
+def not_loaded(path: Path, error: Exception) -> ModelError:
     """Returns the error that explains why a model file couldn't be loaded.
 
     Args:
