@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from lrdiag import opencv
+from lrdiag.record.pictures import all_scaled_down
 
 _BLOCK = 256
 
@@ -45,7 +45,7 @@ class PictureSets:
         for number, each in enumerate(self._sets):
             chosen = place == number
             found = each[numbers[chosen] - self._starts[number]]
-            taken[chosen] = found if found.shape[1:] == shape else _scaled(found, shape)
+            taken[chosen] = found if found.shape[1:] == shape else all_scaled_down(found, *shape[:2])
         return taken
 
 
@@ -53,10 +53,3 @@ def parts(size: int, most: int = 1024) -> Iterator[slice]:
     """Yields slices of `most` places that cover all from 0 to `size - 1`."""
     for start in range(0, size, most):
         yield slice(start, min(start + most, size))
-
-
-def _scaled(pictures: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    scaled = np.empty((len(pictures), *shape), np.uint8)
-    for row, picture in enumerate(pictures):
-        scaled[row] = opencv.resize(picture, shape[1::-1], interpolation=opencv.INTER_AREA).reshape(shape)
-    return scaled

@@ -37,14 +37,6 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results" / "data_findings.jsonl"
-# Findings that are not about data or training.
-NO_ALARMS = {
-    "weak-class",
-    "over-predicted-class",
-    "confused-pair",
-    "never-predicted-class",
-    "no-heatmaps",
-}
 OVERFITTING = 0.10  # accuracy on the training images less that on the test images
 LONGEST = 900  # seconds
 FIRST = 50  # images of a finding
@@ -74,7 +66,9 @@ class Result:
     @property
     def alarms(self) -> list[dict[str, Any]]:
         """Errors and warnings about the whole run."""
-        true = NO_ALARMS | ({"overfitting"} if self.gap is not None and self.gap > OVERFITTING else set())
+        from workbench import ABOUT_CLASSES
+
+        true = ABOUT_CLASSES | ({"overfitting"} if self.gap is not None and self.gap > OVERFITTING else set())
         return [each for each in self.findings if each["severity"] != "note" and each["code"] not in true]
 
     def naming(self, codes: Iterable[str]) -> list[dict[str, Any]]:

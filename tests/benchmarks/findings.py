@@ -36,14 +36,6 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results" / "findings.jsonl"
-# Findings that are not about how a model is trained.
-NO_ALARMS = {
-    "weak-class",
-    "over-predicted-class",
-    "confused-pair",
-    "never-predicted-class",
-    "no-heatmaps",
-}
 OF_EVERY_FAILURE = {"at-chance", "collapsed-predictions", "not-finite", "not-learning"}  # true of any faulty program
 OVERFITTING = 0.05  # accuracy on the training images less that on the validation images
 LONGEST = 300  # seconds
@@ -78,7 +70,9 @@ class Result:
     @property
     def alarms(self) -> list[dict[str, Any]]:
         """Errors and warnings about the whole run."""
-        true = NO_ALARMS | ({"overfitting"} if self.overfits else set())
+        from workbench import ABOUT_CLASSES
+
+        true = ABOUT_CLASSES | ({"overfitting"} if self.overfits else set())
         return [each for each in self.findings if each["severity"] != "note" and each["code"] not in true]
 
     @property
