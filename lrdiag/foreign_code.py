@@ -15,7 +15,9 @@ _OURS = str(Path(__file__).parent)
 
 @contextmanager
 def foreign_code(refusal: Callable[[str], Exception]) -> Iterator[None]:
-    """Turns every error of foreign code into one of lrdiag. Code that calls `sys.exit(0)` must not end a run as success.
+    """Turns every error of foreign code into one of lrdiag.
+
+    That includes `sys.exit(0)`, which would end a run as if it had succeeded.
 
     Example:
         >>> with foreign_code(ValueError):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 
 def is_strangers(file: Path) -> bool:
-    """Returns whether anyone may have written a file: everyone can write to it, or another user put it where everyone can.
+    """Returns whether anyone may have written a file.
 
+    That is so if everyone can write to it, or if everyone can write to its folder and the file isn't the user's.
     Windows doesn't say so in a portable way. There, no file is taken for a stranger's.
 
     Args:

@@ -14,12 +14,24 @@ from typing import Any
 
 import h5py
 
+from lrdiag.errors import ModelError
 from lrdiag.model_files import untrusted
 
 _CONFIG = "config.json"
+_LARGEST = 100_000_000  # bytes; a small archive can contain much more, which Keras would read too
 _PROGRAMS = ("TFSMLayer", "TorchModuleWrapper", "__lambda__")
 """Layers of a program that is in the file or beside it, and the serialized code of a function."""
-_COMPUTING = ("builtins", "activations", "ops", "random", "losses", "metrics", "initializers", "regularizers", "constraints")
+_COMPUTING = (
+    "builtins",
+    "activations",
+    "ops",
+    "random",
+    "losses",
+    "metrics",
+    "initializers",
+    "regularizers",
+    "constraints",
+)
 """Modules of Keras whose functions only compute. It writes most of them as of the module `builtins`."""
 _MERGING = ("add", "average", "concatenate", "dot", "maximum", "minimum", "multiply", "subtract")  # of keras.layers
 _READING = ("get", "deserialize", "serialize")  # they make objects from another configuration
@@ -80,12 +92,26 @@ def _configs(path: Path) -> Iterator[Any]:
             yield json.loads((path / _CONFIG).read_bytes())
         elif h5py.is_hdf5(path):
             with h5py.File(path) as file:
-                yield from (json.loads(file.attrs[name]) for name in ("model_config", "training_config") if name in file.attrs)
+                yield from (
+                    json.loads(file.attrs[name]) for name in ("model_config", "training_config") if name in file.attrs
+                )
         else:
             with zipfile.ZipFile(path) as archive:
-                yield json.loads(archive.read(_CONFIG))
+                yield json.loads(_read(archive, path))
+    except ModelError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile):
         return
+
+
+def _read(archive: zipfile.ZipFile, path: Path) -> bytes:
+    size = archive.getinfo(_CONFIG).file_size
+    if size > _LARGEST:
+        raise ModelError(
+            f"The configuration of a model must have at most {_LARGEST / 1e6:.0f} MB. Received: {path} with "
+            f"{size / 1e6:.0f} MB in {_CONFIG}"
+        )
+    return archive.read(_CONFIG)
 
 
 def _nodes(config: Any) -> Iterator[dict[str, Any]]:

@@ -34,7 +34,9 @@ def git_commit() -> str | None:
     """
     try:
         commit = _git("rev-parse", "--short=12", "HEAD")
-        changes = _git(*_without_filters(), "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")
+        changes = _git(
+            *_without_filters(), "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty"
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return f"{commit}{'+' if changes else ''}"

@@ -81,9 +81,8 @@ def test_a_strangers_file_in_a_shared_folder_neither_changes_nor_prevents_a_run(
     monkeypatch.setattr("os.geteuid", lambda: 4321)
     result = config("--json")
     assert (result.exit_code, result.stdout) == (0, without)
-    assert result.stderr == (
-        f"Warning: {file} is not read, because another user may have put it there. If you wrote it, use --config {file}\n"
-    )
+    reason = "because another user may have put it there"
+    assert result.stderr == f"Warning: {file} is not read, {reason}. If you wrote it, use --config {file}\n"
 
 
 @posix

@@ -97,7 +97,12 @@ class Payload:
 PICKLED = base64.b64encode(pickle.dumps(Payload())).decode()
 KERAS = {"module": "keras.layers", "registered_name": None}
 PROGRAM = {"filepath": "program", "call_endpoint": "serving_default", "call_training_endpoint": None}
-LOADED = {"module": "keras.datasets.mnist", "class_name": "function", "config": "load_data", "registered_name": "load_data"}
+LOADED = {
+    "module": "keras.datasets.mnist",
+    "class_name": "function",
+    "config": "load_data",
+    "registered_name": "load_data",
+}
 
 
 def test_a_function_of_keras_that_writes_a_file_runs_only_if_the_file_is_trusted() -> None:
@@ -105,7 +110,9 @@ def test_a_function_of_keras_that_writes_a_file_runs_only_if_the_file_is_trusted
     model(keras.layers.Lambda(keras.activations.relu, (8, 8, 3))).save("own.keras")
     function = {"module": "keras.visualization", "class_name": "function", "config": "plot_image_gallery"}
     arguments = {"path": "ran", "value_range": [0, 1], "rows": 1, "cols": 1}
-    rewrite("own.keras", lambda each: each["config"]["layers"][1]["config"].update(function=function, arguments=arguments))
+    rewrite(
+        "own.keras", lambda each: each["config"]["layers"][1]["config"].update(function=function, arguments=arguments)
+    )
     loaded = keras.models.load_model("own.keras", safe_mode=True)
     with pytest.raises((TypeError, ValueError, AttributeError)):  # it returns nothing
         loaded(np.zeros((1, 8, 8, 3), "float32"))
@@ -120,7 +127,10 @@ def test_a_function_of_keras_that_writes_a_file_runs_only_if_the_file_is_trusted
     [
         (layer_of(class_name="TFSMLayer", config=PROGRAM, **KERAS), "TFSMLayer layers"),
         (layer_of(class_name="TorchModuleWrapper", config={"module": PICKLED}, **KERAS), "TorchModuleWrapper layers"),
-        (layer_of(class_name="Activation", config={"activation": LOADED}, **KERAS), "the function keras.datasets.mnist.*"),
+        (
+            layer_of(class_name="Activation", config={"activation": LOADED}, **KERAS),
+            "the function keras.datasets.mnist.*",
+        ),
         (layer_of(class_name="plot_model", module="keras.utils"), "the function keras.utils.plot_model"),
         (layer_of(class_name="ResNet50", module="keras.applications"), "the function keras.applications.ResNet50"),
         (layer_of(class_name="deserialize", module="keras.layers"), "the function keras.layers.deserialize"),
@@ -145,6 +155,16 @@ def test_a_class_of_keras_2_is_known_by_both_of_its_names() -> None:
     refused("old.h5", "Lambda layers")
 
 
+def test_a_configuration_that_fills_the_memory_is_refused() -> None:
+    with zipfile.ZipFile("bomb.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", b"")
+        with archive.open("config.json", "w", force_zip64=True) as config:
+            for _ in range(101):
+                config.write(bytes(1_000_000))
+    with pytest.raises(ModelError, match=r"at most 100 MB\. Received: bomb.keras with 101 MB"):
+        load_model("bomb.keras")
+
+
 @pytest.mark.parametrize("path", ["mine.keras", "mine.h5"])
 @pytest.mark.parametrize("class_name", ["Layer", "function"])
 def test_a_module_that_a_file_names_is_not_imported(
@@ -155,7 +175,7 @@ def test_a_module_that_a_file_names_is_not_imported(
     model(keras.layers.Activation("relu")).save(path)
     named = {"class_name": class_name, "module": "payload", "registered_name": "payload>Layer", "config": "Layer"}
     rewrite(path, lambda config: config["config"]["layers"][1]["config"].update(activation=named))
-    with pytest.raises(ModelError, match="The model contains `|Keras can't load"):
+    with pytest.raises(ModelError, match=r"The model contains `|Keras can't load"):
         load_model(path)
     assert not RAN.exists()
 

@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup
 from lrdiag.errors import TemplateError
 from lrdiag.record.facts import Run
 from lrdiag.report.page import lay_out_page, render_page
-from lrdiag.report.templates import unbroken
+from lrdiag.report.templates import html_environment, unbroken
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "custom-report"
 
@@ -68,6 +68,13 @@ def test_a_file_replaces_the_built_in_one_of_the_same_name(run: Run, templates: 
 def test_custom_templates_are_escaped_like_built_in_ones(run: Run, templates: WriteTemplates) -> None:
     page = render_page(run, templates=templates({"sections/data.html.j2": """{{ "<script>" }}"""}))
     assert "&lt;script&gt;" in page
+
+
+def test_every_template_escapes_whatever_it_is_called(templates: WriteTemplates) -> None:
+    names = [name for name in html_environment().list_templates() if not name.endswith(".md.j2")]
+    assert {"report.css", "report.js"} < set(names)
+    environment = html_environment(templates({name: "{{ '<script>' }}" for name in names if "lrdiag/" not in name}))
+    assert {environment.get_template(name).render() for name in names if "lrdiag/" not in name} == {"&lt;script&gt;"}
 
 
 def test_a_custom_script_is_allowed_by_the_policy(run: Run, templates: WriteTemplates) -> None:
