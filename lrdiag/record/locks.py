@@ -87,7 +87,7 @@ def _locked(file: Path, wait: float) -> Iterator[bool]:
         raise _in_use(file.parent) from error
     except (OSError, NotImplementedError) as error:
         raise RunFolderError(
-            "The run folder must be on a file system where files can be created and locked. Choose another folder. "
+            "The run folder cannot be written or locked. Choose another folder. "
             f"Received: {file.parent} ({getattr(error, 'strerror', None) or error})"
         ) from error
     is_first = lock.lock_counter == 1
