@@ -12,7 +12,7 @@ import msgspec
 
 from lrdiag.errors import RunFolderError
 from lrdiag.record import conversion
-from lrdiag.record.folder import ASSETS, MODEL, PAGES, PICTURES, REPORT, TABLES, UNFINISHED, is_own, write
+from lrdiag.record.folder import ASSETS, MODEL, PAGES, PICTURES, REPORT, TABLES, UNFINISHED, create, is_own, write
 from lrdiag.record.pictures import FILES
 
 OLD_LISTS = ("contents.txt", f"{ASSETS}/contents.txt")
@@ -118,7 +118,7 @@ def beside_the_page(folder: Path) -> list[str]:
 
 def save_early(folder: Path, name: str) -> None:
     """Lists a file that a run has put in the folder before it is complete, so that a later run may remove it."""
-    (folder / UNFINISHED).mkdir(exist_ok=True)
+    create(folder / UNFINISHED)
     write(folder / SAVED_EARLY, msgspec.json.encode(_saved_early(folder) | digests(folder, [name])))
 
 

@@ -51,6 +51,7 @@ WRITTEN = ".written"
 _WRITING = ".writing-"
 _TEMPORARY = re.compile(r"\.(?P<stem>.+)-[a-z0-9_]{8}(?P<suffix>\.\w+)")
 """Names of the temporary files of `replacing`."""
+_ALSO_WRITTEN = (REPORT, *OLD_LISTS, locks.HOLDER, Path(SAVED_EARLY).name, "checkpoint.npz", "record.npz")
 _PAUSES = (0.1, 0.4, 1.5)
 """Seconds between the attempts to replace a file, which Windows refuses while another program has it open."""
 
@@ -67,10 +68,11 @@ def new_folder(folder: Path) -> Iterator[None]:
     created = missing(folder)
     try:
         create(folder)
-        with locks.job(folder):
+        with locks.job(folder) as is_first:
             with locks.exchange(folder):
                 settle(folder)
-                _remove_leftovers(folder)
+                if is_first:  # otherwise a part of this process may be writing
+                    _remove_leftovers(folder)
             yield
     except BaseException:
         remove_empty(created)
@@ -91,7 +93,8 @@ class Stage:
 
     def write(self, name: str, content: str | bytes) -> None:
         """Writes a file. A name may begin with `assets/`."""
-        (self.folder / name).parent.mkdir(exist_ok=True)
+        with _explained(self.run_folder):
+            (self.folder / name).parent.mkdir(exist_ok=True)
         write(self.folder / name, content)
 
     def commit(self, diagnosis: Diagnosis, own: Collection[str] = ()) -> Diagnosis:
@@ -109,8 +112,9 @@ class Stage:
             RunFolderError: If the folder can't be written.
         """
         staged = [path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()]
-        lying = digests(self.run_folder, own)
-        files = digests(self.folder, staged) | {name.removeprefix(f"{UNFINISHED}/"): lying[name] for name in lying}
+        with _explained(self.run_folder):
+            lying = digests(self.run_folder, own)
+            files = digests(self.folder, staged) | {name.removeprefix(f"{UNFINISHED}/"): lying[name] for name in lying}
         diagnosis = dataclasses.replace(diagnosis, files=dict(sorted(files.items())))
         for name in (REPORT, *files):
             if (self.run_folder / name).is_dir():
@@ -210,7 +214,7 @@ def place_for_model(folder: Path) -> Path:
     """
     if not os.path.lexists(folder / MODEL):
         return folder / MODEL
-    (folder / UNFINISHED).mkdir(exist_ok=True)
+    create(folder / UNFINISHED)
     return folder / UNFINISHED / MODEL
 
 
@@ -323,4 +327,4 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _is_written(name: str) -> bool:
-    return name == REPORT or is_own(name) or name in OLD_LISTS or name in ("checkpoint.npz", "record.npz", "files.json")
+    return is_own(name) or name in _ALSO_WRITTEN

@@ -13,12 +13,13 @@ import shlex
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from lrdiag.errors import RunFolderError
 from lrdiag.record.folder import write
@@ -28,8 +29,11 @@ EXCHANGE = ".lrdiag-exchange.lock"
 HOLDER = ".lrdiag.holder.json"
 PATIENCE = 60.0
 """Seconds to wait for a process that writes a report, which takes a few."""
-_threads = threading.RLock()
-"""The files of a folder are changed by one thread at a time. The file lock does not distinguish threads."""
+_POLL = 0.05
+_exchanging = threading.RLock()
+"""The files of a folder are changed by one thread at a time. The file locks do not distinguish threads."""
+_counting = threading.Lock()
+"""Held while a lock is taken or released, so that its file is removed by the last thread that holds it."""
 
 
 class Holder(msgspec.Struct, kw_only=True):
@@ -45,8 +49,8 @@ class Holder(msgspec.Struct, kw_only=True):
 
 
 @contextmanager
-def job(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
-    """Holds the right to make a run in a folder.
+def job(folder: Path, *, wait: float = 0.0) -> Iterator[bool]:
+    """Holds the right to make a run in a folder. Yields whether this process did not hold it already.
 
     Args:
         folder: The run folder. It must exist.
@@ -55,15 +59,10 @@ def job(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
     Raises:
         RunFolderError: If another process holds it, with its name.
     """
-    holder = folder / HOLDER
-    with _locked(folder / JOB, wait) as is_first:
+    with _locked(folder, JOB, wait, beside=(HOLDER,)) as is_first:
         if is_first:
-            write(holder, msgspec.json.encode(_this_process()))
-        try:
-            yield
-        finally:
-            if is_first:
-                holder.unlink(missing_ok=True)
+            write(folder / HOLDER, msgspec.json.encode(_this_process()))
+        yield is_first
 
 
 @contextmanager
@@ -73,31 +72,44 @@ def exchange(folder: Path) -> Iterator[None]:
     Raises:
         RunFolderError: If another process holds it for longer than `PATIENCE`.
     """
-    with _threads, _locked(folder / EXCHANGE, PATIENCE):
+    with _exchanging, _locked(folder, EXCHANGE, PATIENCE):
         yield
 
 
 @contextmanager
-def _locked(file: Path, wait: float) -> Iterator[bool]:
-    """Yields whether this process did not hold the lock already."""
-    lock = FileLock(file.parent.resolve() / file.name, thread_local=False, is_singleton=True)
+def _locked(folder: Path, name: str, wait: float, beside: tuple[str, ...] = ()) -> Iterator[bool]:
+    """Yields whether this process did not hold the lock already. The last one removes the files."""
+    lock = FileLock(folder.resolve() / name, thread_local=False, is_singleton=True)
     try:
-        lock.acquire(timeout=wait)
+        is_first = _acquire(lock, wait)
     except Timeout as error:
-        raise _in_use(file.parent) from error
+        raise _in_use(folder) from error
     except (OSError, NotImplementedError) as error:
         raise RunFolderError(
             "The run folder cannot be written or locked. Choose another folder. "
-            f"Received: {file.parent} ({getattr(error, 'strerror', None) or error})"
+            f"Received: {folder} ({getattr(error, 'strerror', None) or error})"
         ) from error
-    is_first = lock.lock_counter == 1
     try:
         yield is_first
     finally:
-        if lock.lock_counter == 1:
-            with suppress(OSError):  # Windows removes it when it is released
-                file.unlink()
-        lock.release()
+        with _counting:
+            for left in (*beside, name) if lock.lock_counter == 1 else ():
+                with suppress(OSError):  # Windows removes the file of a lock when it is released
+                    (folder / left).unlink()
+            lock.release()
+
+
+def _acquire(lock: BaseFileLock, wait: float) -> bool:
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            with _counting:
+                lock.acquire(timeout=0)
+                return lock.lock_counter == 1
+        except Timeout:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(_POLL)
 
 
 def _in_use(folder: Path) -> RunFolderError:

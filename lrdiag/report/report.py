@@ -206,8 +206,9 @@ class Report:
         return suspects_table(self.diagnosis)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns all facts as dictionaries, lists, numbers and strings: the content of report.json."""
+        """Returns all facts as dictionaries, lists, numbers and strings: report.json without the list of files."""
         facts: dict[str, Any] = json.loads(documents.to_json(self.diagnosis))
+        del facts["files"]
         return facts
 
     def _repr_html_(self) -> str:
