@@ -242,7 +242,7 @@ verbose_option = click.option(
 )
 
 
-def run_options(out: Path) -> Callable[[_Command], _Command]:
+def run_options(out: Path) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Adds the options of `train-and-report` and `diagnose`: the run folder, the comparison, and the output.
 
     Args:
