@@ -70,10 +70,8 @@ def belonging(folder: Path) -> dict[str, str]:
     Returns:
         SHA-256 of each file when it was written, by name. A file that has another one now was changed by the user.
     """
-    files = _saved_early(folder) | _of_old_lists(folder)
-    try:
-        report = msgspec.json.decode((folder / REPORT).read_bytes(), type=_Listing)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    files, report = _saved_early(folder) | _of_old_lists(folder), _listing(folder)
+    if report is None:
         return files
     if report.files:
         return files | _own(report.files)
@@ -109,17 +107,33 @@ def is_page(name: str) -> bool:
     return name in PAGES or name.startswith(f"{ASSETS}/")
 
 
-def beside_the_page(folder: Path) -> list[str]:
-    """Returns the files of a run that are kept when its page and its pictures are written again."""
-    present = digests(folder, (*TABLES, MODEL))
-    belong = belonging(folder)
-    return [name for name, content in present.items() if belong.get(name) == content]
+def beside_the_page(folder: Path) -> dict[str, str]:
+    """Returns the SHA-256 of the files that are kept when page and pictures of the run in a folder are written again.
+
+    Those that report.json lists were compared with it when the run was read. Lists of older versions were not.
+    """
+    files = {name: content for name, content in belonging(folder).items() if name in (*TABLES, MODEL)}
+    if _has_list(folder):
+        return {name: content for name, content in files.items() if is_file(folder / name)}
+    return {name: content for name, content in digests(folder, files).items() if files[name] == content}
+
+
+def _has_list(folder: Path) -> bool:
+    document = _listing(folder)
+    return document is not None and bool(document.files)
 
 
 def save_early(folder: Path, name: str) -> None:
     """Lists a file that a run has put in the folder before it is complete, so that a later run may remove it."""
     create(folder / UNFINISHED)
     write(folder / SAVED_EARLY, msgspec.json.encode(_saved_early(folder) | digests(folder, [name])))
+
+
+def _listing(folder: Path) -> _Listing | None:
+    try:
+        return msgspec.json.decode((folder / REPORT).read_bytes(), type=_Listing)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _saved_early(folder: Path) -> dict[str, str]:

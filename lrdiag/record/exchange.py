@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from lrdiag.errors import RunFolderError
 from lrdiag.record import locks
@@ -47,6 +48,7 @@ from lrdiag.record.folder import (
     write,
 )
 
+NO_FILES: Mapping[str, str] = MappingProxyType({})
 WRITTEN = ".written"
 _WRITING = ".writing-"
 _TEMPORARY = re.compile(r"\.(?P<stem>.+)-[a-z0-9_]{8}(?P<suffix>\.\w+)")
@@ -97,13 +99,14 @@ class Stage:
             (self.folder / name).parent.mkdir(exist_ok=True)
         write(self.folder / name, content)
 
-    def commit(self, diagnosis: Diagnosis, own: Collection[str] = ()) -> Diagnosis:
+    def commit(self, diagnosis: Diagnosis, own: Collection[str] = (), kept: Mapping[str, str] = NO_FILES) -> Diagnosis:
         """Ends the writing: the run folder then has the files of this run alone, and those of the user.
 
         Args:
             diagnosis: The facts.
             own: Names of files of this run that lie in the run folder or in its folder `unfinished` already. Those
                 that don't exist are left out.
+            kept: SHA-256 of further files of this run that lie in the run folder, by name.
 
         Returns:
             The facts with the list of the files, as they are saved.
@@ -114,7 +117,9 @@ class Stage:
         staged = [path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()]
         with _explained(self.run_folder):
             lying = digests(self.run_folder, own)
-            files = digests(self.folder, staged) | {name.removeprefix(f"{UNFINISHED}/"): lying[name] for name in lying}
+            files = {**kept, **digests(self.folder, staged)} | {
+                name.removeprefix(f"{UNFINISHED}/"): lying[name] for name in lying
+            }
         diagnosis = dataclasses.replace(diagnosis, files=dict(sorted(files.items())))
         for name in (REPORT, *files):
             if (self.run_folder / name).is_dir():
@@ -151,9 +156,10 @@ def save(
     folder: Path,
     run: Run,
     *,
-    page: Mapping[str, str | bytes] | None = None,
+    page: Mapping[str, str | bytes] = NO_FILES,
     tables: Callable[[Path], object] | None = None,
     own: Collection[str] = (),
+    kept: Mapping[str, str] = NO_FILES,
     seconds: Callable[[], Seconds] | None = None,
 ) -> Run:
     """Writes the files of a run in place of those of an earlier one. Files of the user stay.
@@ -164,6 +170,7 @@ def save(
         page: The files of the page, by name.
         tables: Writes the tables to a folder.
         own: See `Stage.commit`.
+        kept: See `Stage.commit`.
         seconds: Returns the final times. They are taken after everything else is written.
 
     Returns:
@@ -176,10 +183,10 @@ def save(
     with writing(folder) as stage:
         if tables is not None:
             tables(stage.folder)
-        for name, content in {**run.pictures.files, PICTURES: encode(index), **(page or {})}.items():
+        for name, content in {**run.pictures.files, PICTURES: encode(index), **page}.items():
             stage.write(name, content)
         facts = run.diagnosis if seconds is None else dataclasses.replace(run.diagnosis, seconds=seconds())
-        return dataclasses.replace(run, diagnosis=stage.commit(facts, own))
+        return dataclasses.replace(run, diagnosis=stage.commit(facts, own, kept))
 
 
 def settle(folder: Path) -> None:

@@ -60,4 +60,4 @@ def write_page(folder: Path, run: Run, *, assets: AssetsName = "inline", templat
         LrdiagError: As `render_page` does, or if the folder cannot be written.
     """
     page = page_files(folder, run, assets=assets, templates=templates)
-    return exchange.save(folder, run, page=page, own=beside_the_page(folder))
+    return exchange.save(folder, run, page=page, kept=beside_the_page(folder))
