@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from lrdiag.cli.console import ConsoleProgress
     from lrdiag.rate.range_test import RangeTest
     from lrdiag.record.facts import Run
-    from lrdiag.vocabulary import AssetsName, RuleName
+    from lrdiag.vocabulary import RuleName
 
 PLOT_SUFFIXES = (".svg", ".png")
 
@@ -127,7 +127,7 @@ def main() -> None:
     default=str(Settings.learning_rate),
     help="Learning rate, or the boundaries of a cycle. auto: a range test chooses.",
 )
-@run_options
+@run_options(Settings.out)
 @config_option
 @verbose_option
 def train_and_report(
@@ -170,7 +170,7 @@ def train_and_report(
 )
 @click.option("--trust", is_flag=True, help="Run code in the model file: Lambda layers, or a SavedModel.")
 @click.option("--seed", type=SEED, default=DiagnoseSettings.seed, help="Random seed of the heatmap check.")
-@run_options
+@run_options(DiagnoseSettings.out)
 @config_option
 @verbose_option
 def diagnose(
@@ -333,22 +333,23 @@ def report(
     **page: Any,
 ) -> None:
     """Write the page of the run folder RUN_DIR again, and compare the run with a baseline if one is given."""
-    from lrdiag.record import folder as run_folder
-    from lrdiag.record import reading
+    from lrdiag.record import locks, reading
+    from lrdiag.report.write import write_page
 
-    loaded = run = reading.load(run_dir)
-    gates = _all_gates(gates, compared=baseline is not None or run.diagnosis.comparison is not None)
-    gating.refuse_unknown_classes(gates, run.diagnosis.dataset.classes)
-    check_settings = _all_check_settings(check_settings)
-    if baseline is not None:
-        compared = _beside(baseline, run, check_settings, optional=baseline_optional)
-        if compared is None:
-            gates = tuple(gate for gate in gates if gate.rule != "fail-if-worse")
-        run = compared or run
-    run, outcomes = _checked(run, check_settings, gates)
-    if run != loaded:
-        run_folder.save(run_dir, run)
-    _write(run, run_dir, **page)
+    reading.require_report(run_dir)
+    with locks.exchange(run_dir):  # the run must not be replaced between reading and writing
+        run = reading.load(run_dir)
+        gates = _all_gates(gates, compared=baseline is not None or run.diagnosis.comparison is not None)
+        gating.refuse_unknown_classes(gates, run.diagnosis.dataset.classes)
+        check_settings = _all_check_settings(check_settings)
+        if baseline is not None:
+            compared = _beside(baseline, run, check_settings, optional=baseline_optional)
+            if compared is None:
+                gates = tuple(gate for gate in gates if gate.rule != "fail-if-worse")
+            run = compared or run
+        run, outcomes = _checked(run, check_settings, gates)
+        write_page(run_dir, run, **page)
+    announce(run_dir)
     print_result(run.diagnosis, run_dir / "report.html", outcomes, as_json, quiet, verdict=False)
     exit_by(gates, outcomes, quiet)
 
@@ -388,24 +389,19 @@ def compare(
     **page: Any,
 ) -> None:
     """Compare two runs on the same test images. BASE and HEAD are run folders or their report.json."""
-    from lrdiag.record import folder as run_folder
-    from lrdiag.record import reading
+    from lrdiag.record import exchange, reading
     from lrdiag.report.baseline import set_beside
 
     gates = _all_gates(gates, compared=True)
     check_settings = _all_check_settings(check_settings)
-    with nullcontext() if out is None else run_folder.new_folder(out):
+    with nullcontext() if out is None else exchange.new_folder(out):
         head_report = reading.report_of(head)
         # Its own pictures are needed only if they are written again.
         read = reading.load_baseline if out is None else reading.load_report
         run = set_beside(reading.load_baseline(base), read(head_report), check_settings)
         run, outcomes = _checked(run, check_settings, gates)
         if out is not None:
-            earlier = run_folder.earlier_files(out)
-            run_folder.save(out, run)
-            _write(run, out, **page)
-            if out.resolve() != head_report.parent.resolve():
-                run_folder.complete(out, earlier, run.pictures.files)
+            _write_compared(out, run, is_head=out.resolve() == head_report.parent.resolve(), **page)
     print_compared(run.diagnosis, None if out is None else out / "report.html", outcomes, as_json, quiet)
     exit_by(gates, outcomes, quiet)
 
@@ -491,11 +487,16 @@ def _conclude(run: Run, out: Path, gates: tuple[Gate, ...], open_page: bool, as_
     exit_by(gates, outcomes, quiet)
 
 
-def _write(run: Run, folder: Path, assets: AssetsName, templates: Path | None) -> None:
-    from lrdiag.report.write import write_page
+def _write_compared(out: Path, run: Run, *, is_head: bool, **page: Any) -> None:
+    """Writes a run with its comparison. Its tables and its model are there only if it is its own folder."""
+    from lrdiag.record import exchange
+    from lrdiag.report.write import page_files, write_page
 
-    write_page(folder, run, assets=assets, templates=templates)
-    announce(folder)
+    if is_head:
+        write_page(out, run, **page)
+    else:
+        exchange.save(out, run, page=page_files(out, run, **page))
+    announce(out)
 
 
 def _all_gates(given: tuple[Gate, ...], *, compared: bool) -> tuple[Gate, ...]:

@@ -28,7 +28,7 @@ from lrdiag.record.ranges import (
 )
 from lrdiag.vocabulary import GateRule
 
-SCHEMA_VERSION: Literal[5] = 5
+SCHEMA_VERSION: Literal[6] = 6
 
 Severity = Literal["error", "warning", "note"]
 """`"error"`: do not trust this run. `"warning"`: fix this next. `"note"`: worth knowing."""
@@ -775,9 +775,10 @@ class Diagnosis:
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
         checked_data: Which training data the checks looked at, in words. Empty if they looked at none.
         data: What was measured on images and labels.
+        files: SHA-256 of every other file of the run, by its name in the run folder. Empty until the run is saved.
     """
 
-    schema_version: Literal[5] = SCHEMA_VERSION
+    schema_version: Literal[6] = SCHEMA_VERSION
     dataset: DatasetFacts
     model: Text
     parameters: Count
@@ -809,6 +810,7 @@ class Diagnosis:
     notes: list[Text] = field(default_factory=list)
     checked_data: Text = ""
     data: DataFacts = NOT_STUDIED
+    files: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def outstanding(self) -> list[Finding]:

@@ -11,6 +11,10 @@ from lrdiag.errors import RunFolderError
 
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
 """No link is followed and no pipe is waited for. Windows has neither flag, nor pipes in folders."""
+LONGEST_REPORT = 512 * 2**20
+"""Bytes of report.json. The confusion matrix of 9,000 classes, or 700,000 mistakes, are as long."""
+LONGEST_LIST = 64 * 2**20
+"""Bytes of pictures.json, and of lists of files."""
 
 
 def read_file(path: Path, limit: int) -> bytes:

@@ -57,6 +57,20 @@ def _size_of_webp(content: bytes) -> tuple[int, int] | None:
     return None
 
 
+def require_few_pixels(name: str, content: bytes) -> None:
+    """Raises if the header of a picture file states more pixels than are decompressed.
+
+    Raises:
+        RunFolderError: If it does.
+    """
+    found = header(content)
+    if found and found.width * found.height > MOST_PIXELS:
+        raise RunFolderError(
+            f"The picture file {name!r} may have {MOST_PIXELS:,} pixels at most. Make the run again. "
+            f"Received: {found.width:,} × {found.height:,} pixels"
+        )
+
+
 def require_picture(sheet: Sheet, content: bytes) -> None:
     """Raises unless a file is a picture of the size of its sheet. Nothing is decompressed.
 
@@ -69,11 +83,7 @@ def require_picture(sheet: Sheet, content: bytes) -> None:
             f"A run must contain the picture file {sheet.file!r} as WebP or PNG. Make the run again. "
             "Received: another format"
         )
-    if found.width * found.height > MOST_PIXELS:
-        raise RunFolderError(
-            f"The picture file {sheet.file!r} may have {MOST_PIXELS:,} pixels at most. Make the run again. "
-            f"Received: {found.width:,} × {found.height:,} pixels"
-        )
+    require_few_pixels(sheet.file, content)
     if (found.width, found.height) != sheet.size:
         raise RunFolderError(
             f"The picture file {sheet.file!r} must have the size of its sheet, {sheet.size[0]:,} × {sheet.size[1]:,} "

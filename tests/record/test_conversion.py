@@ -14,8 +14,7 @@ import pytest
 from lrdiag.diagnosis.pairs import confused_pairs
 from lrdiag.errors import RunFolderError
 from lrdiag.intervals import mcnemar, wilson
-from lrdiag.record import documents, reading
-from lrdiag.record import folder as run_folder
+from lrdiag.record import documents, exchange, reading
 from lrdiag.record.facts import SCHEMA_VERSION, Run
 from lrdiag.record.pictures import Sheet
 from lrdiag.report.baseline import set_beside
@@ -122,17 +121,18 @@ def test_an_interval_never_contradicts_the_conclusion(edited: Any) -> None:
 def test_a_page_is_made_and_the_run_is_not_changed(runs: dict[str, Run], tmp_path: Path, name: str) -> None:
     shutil.copytree(RUNS / name, tmp_path, dirs_exist_ok=True)
     (tmp_path / "training.chart.html").write_text("a chart of lrdiag 0.1")
-    before = {file.name: file.read_bytes() for file in (RUNS / name).iterdir()}
+    before = {file.name: file.read_bytes() for file in (RUNS / name).iterdir() if file.name != "report.json"}
     write_page(tmp_path, runs[name])
     assert 'id="misclassified"' in (tmp_path / "report.html").read_text(encoding="utf-8")
     after = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert reading.load(tmp_path) == runs[name]
     assert {file: after[file] for file in before} == before
-    assert after.keys() - before.keys() == {"report.html", "summary.md", "summary.png"}
+    assert after.keys() - before.keys() == {"report.html", "summary.md", "summary.png", "pictures.json", "report.json"}
 
 
 @pytest.mark.parametrize("name", ["plain", "compared", "followed"])
 def test_a_saved_conversion_has_the_current_schema(runs: dict[str, Run], tmp_path: Path, name: str) -> None:
-    run_folder.save(tmp_path, runs[name])
+    exchange.save(tmp_path, runs[name])
     assert reading.load(tmp_path) == runs[name]
     jsonschema.validate(json.loads((tmp_path / "report.json").read_text()), documents.schema())
     jsonschema.validate(json.loads((tmp_path / "pictures.json").read_text()), documents.pictures_schema())
@@ -164,9 +164,9 @@ def edited(tmp_path: Path) -> Any:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda report: report.pop("sheets"), r"schema version 3 to 5.*Received: .*`sheets`"),
-        (lambda report: report["sheets"].update(photographs="a"), r"schema version 3 to 5.*photographs"),
-        (lambda report: report.pop("test"), r"schema version 3 to 5.*Received: .*`test`"),
+        (lambda report: report.pop("sheets"), r"schema version 3 to 6.*Received: .*`sheets`"),
+        (lambda report: report["sheets"].update(photographs="a"), r"schema version 3 to 6.*photographs"),
+        (lambda report: report.pop("test"), r"schema version 3 to 6.*Received: .*`test`"),
         (lambda report: report["confusion"].pop(), r"counts in report.json must agree.*Received: 10 classes"),
         (
             lambda report: report["confused_pairs"][0].update(true=10),
@@ -176,7 +176,7 @@ def edited(tmp_path: Path) -> Any:
         (lambda report: report["sheets"]["samples"].update(file="../x"), r"file name of its kind.*Received: '../x'"),
         (
             lambda report: report["sheets"]["samples"].update(columns=0),
-            r"schema version 3 to 5.*Received: .*`int` >= 1",
+            r"schema version 3 to 6.*Received: .*`int` >= 1",
         ),
     ],
 )

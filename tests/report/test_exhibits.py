@@ -13,8 +13,7 @@ from fixtures.variants import changed, storable
 
 from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.findings.checking import with_settings
-from lrdiag.record import folder as run_folder
-from lrdiag.record import reading
+from lrdiag.record import exchange, reading
 from lrdiag.record.data_facts import Exhibit, ImageRef
 from lrdiag.record.facts import Finding, Run
 from lrdiag.report.page import render_page
@@ -73,7 +72,7 @@ def test_an_exhibit_may_have_no_picture_and_belong_to_no_image(runs: dict[str, R
 
 def test_a_stored_run_keeps_its_exhibits(shown: Run, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("run")
-    run_folder.save(folder, storable(shown))
+    exchange.save(folder, storable(shown))
     loaded = reading.load(folder)
     assert loaded == storable(shown)
     off = with_settings(loaded.diagnosis, CheckSettings.of({"overfitting": False}, None))

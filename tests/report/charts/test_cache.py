@@ -12,7 +12,7 @@ import pytest
 from fixtures.variants import storable
 from markupsafe import Markup
 
-from lrdiag.record import folder as run_folder
+from lrdiag.record import exchange
 from lrdiag.record.facts import Run
 from lrdiag.report.charts import cache
 from lrdiag.report.charts.cache import drawn
@@ -196,7 +196,7 @@ def test_a_page_that_is_made_again_needs_no_matplotlib_and_does_not_change_the_r
     page = render_page(run)
     folder = tmp_path / "run"
     folder.mkdir()
-    run_folder.save(folder, run)
+    exchange.save(folder, run)
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     script = (
         "import sys, pathlib; from lrdiag.record import reading\n"
