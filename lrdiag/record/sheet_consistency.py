@@ -92,6 +92,8 @@ def _places(sheet: Sheet) -> tuple[int, int, list[int] | None]:
 
 
 def _exhibits(run: Diagnosis, sheets: Sheets) -> Iterable[str]:
+    if not sheets:  # a report.json alone
+        return
     cells = (exhibit.cells for finding in all_findings(run) for exhibit in finding.exhibits)
     yield from outside(chain.from_iterable(cells), sheets["findings"].count if "findings" in sheets else 0, "picture")
 

@@ -169,6 +169,7 @@ SHEETS: dict[SheetName, Sheet] = {
 
 def test_sheets_that_show_what_there_is_are_accepted(facts: Diagnosis) -> None:
     require_matching(facts, SHEETS)
+    require_matching(facts, {})
 
 
 @pytest.mark.parametrize(
