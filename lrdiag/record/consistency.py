@@ -66,7 +66,7 @@ def _differ(*named: tuple[str, float]) -> Iterable[str]:
 
 def outside(indices: Iterable[int | None], size: int, name: str) -> Iterable[str]:
     """What contradicts the rule that each index is one of a list of `size` entries."""
-    largest = max((index for index in indices if index is not None), default=-1)
+    largest = max((-1 if index is None else index for index in indices), default=-1)
     if largest >= size:
         yield f"{name} {largest} of {size}"
 
@@ -180,7 +180,6 @@ def _mistakes(run: Diagnosis) -> Iterable[str]:
 
 
 def _invalid_mistakes(items: Sequence[Mistake], run: Diagnosis) -> Iterable[str]:
-    classes = len(run.dataset.classes)
     yield from outside((mistake.index for mistake in items), run.test.size, "image")
     yield from _repeated([mistake.index for mistake in items], "image")
     for mistake in items:
@@ -188,7 +187,8 @@ def _invalid_mistakes(items: Sequence[Mistake], run: Diagnosis) -> Iterable[str]
             yield f"{len(mistake.top_classes)} classes and {len(mistake.top_probabilities)} probabilities"
         if mistake.true == mistake.predicted:
             yield f"image {mistake.index}, which is classified correctly"
-        yield from outside((mistake.true, mistake.predicted, *mistake.top_classes), classes, "class")
+    named = ((mistake.true, mistake.predicted, *mistake.top_classes) for mistake in items)
+    yield from outside(chain.from_iterable(named), len(run.dataset.classes), "class")
 
 
 # --- confidence, learning rate and training ---------------------------------------------------------------------------
