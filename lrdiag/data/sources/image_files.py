@@ -16,10 +16,9 @@ import numpy.typing as npt
 from lrdiag.data.fitting import DEFAULT_SIZE, Fitting, Sizes
 from lrdiag.data.opened import OpenedTestSet
 from lrdiag.data.sources.decoding import Decoded, decode
-from lrdiag.data.sources.names import printable
 from lrdiag.data.splitting import Part, assemble, source_of
 from lrdiag.errors import DataError, LrdiagError
-from lrdiag.formats import count
+from lrdiag.formats import count, printable
 from lrdiag.progress import Progress, Stage
 from lrdiag.record.arrays import Dataset, LabelledImages, SkippedFile
 

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lrdiag.data.fitting import AS_IS, Fitting, Sizes, fit_all
-from lrdiag.data.sources.names import printable
 from lrdiag.data.splitting import Part, assemble, parts_to_read
 from lrdiag.errors import DataError
+from lrdiag.formats import printable
 from lrdiag.progress import Progress
 from lrdiag.record.arrays import Dataset, LabelledImages
 

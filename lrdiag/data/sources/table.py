@@ -16,9 +16,9 @@ from lrdiag.data.fitting import AS_IS, Fitting
 from lrdiag.data.opened import OpenedTestSet
 from lrdiag.data.sources.image_files import LabelledFiles, ListedFiles
 from lrdiag.data.sources.libraries import require
-from lrdiag.data.sources.names import printable
 from lrdiag.data.splitting import Part, part_named, parts_to_read
 from lrdiag.errors import DataError
+from lrdiag.formats import printable
 from lrdiag.progress import Progress
 from lrdiag.record.arrays import Dataset
 
