@@ -28,6 +28,7 @@ from lrdiag.inspection.images import GivenImages
 from lrdiag.models import Network, at_any_size, build_network
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record import folder as run_folder
+from lrdiag.record import reading
 from lrdiag.record.arrays import Dataset, LabelledImages
 from lrdiag.record.facts import DatasetFacts, Rates, Run, TrainingRun
 from lrdiag.report.report import Report
@@ -58,7 +59,7 @@ def run_main_job(
         load: Reads the data, or gives data that is being read.
     """
     clock = Stopwatch(started)
-    base = run_folder.load_baseline(settings.baseline) if settings.baseline else None
+    base = reading.load_baseline(settings.baseline) if settings.baseline else None
     metadata, groups = read_given(settings.metadata, settings.groups)
     html_environment(settings.templates)  # raises now, not after training
     with run_folder.new_folder(settings.out), numerics(settings.seed, mixed_precision=settings.mixed_precision):
