@@ -13,7 +13,19 @@ from typing import NamedTuple
 PACKAGE = Path(__file__).parents[1] / "lrdiag"
 # From the ground up. Rooms of one floor may import each other, but not in a circle.
 FLOORS = (
-    {"errors", "formats", "palette", "progress", "recipes", "vocabulary", "intervals", "drawing", "opencv", "threads"},
+    {
+        "errors",
+        "formats",
+        "limits",
+        "palette",
+        "progress",
+        "recipes",
+        "vocabulary",
+        "intervals",
+        "drawing",
+        "opencv",
+        "threads",
+    },
     {"model_files"},
     {"model_spec"},
     {"record"},

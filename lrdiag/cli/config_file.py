@@ -17,6 +17,7 @@ from typing import Any, cast
 import click
 from click.core import ParameterSource
 
+from lrdiag import limits
 from lrdiag.cli.options import VERBOSE
 from lrdiag.diagnosis import gates as gating
 from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
@@ -208,7 +209,10 @@ def _check_settings(table: _Table) -> CheckSettings:
 
 def _nearest_pyproject() -> str | None:
     """Returns the file in the current folder, named without a path, or in the nearest folder above."""
-    above = (str(folder / PYPROJECT) for folder in Path.cwd().parents)
+    try:
+        above = [str(folder / PYPROJECT) for folder in Path.cwd().parents]
+    except OSError:  # the current folder was removed
+        return None
     return next((file for file in (PYPROJECT, *above) if os.path.isfile(file)), None)
 
 
@@ -217,9 +221,12 @@ def _load(file: str) -> _Table:
     import tomllib
 
     try:
-        content = tomllib.loads(Path(file).read_text("utf-8-sig"))
+        with open(file, "rb") as opened:
+            text = opened.read(limits.OPTIONS_BYTES.value + 1)
+        content = tomllib.loads(text.decode("utf-8-sig")) if len(text) <= limits.OPTIONS_BYTES.value else {}
     except (OSError, ValueError, RecursionError) as error:  # invalid TOML and invalid UTF-8 are ValueErrors
         raise SettingsError(f"An options file must be TOML in UTF-8. Received: {file} ({error})") from error
+    limits.OPTIONS_BYTES.require(len(text), f"The options file {file}", SettingsError)
     tool = _Table(file, "", {"tool": {}, **content}).sub_table("tool")
     if os.path.basename(file) != PYPROJECT and "lrdiag" not in tool.entries:
         return _Table(file, "", content)
