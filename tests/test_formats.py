@@ -101,5 +101,5 @@ def test_a_long_name_is_cut() -> None:
 
 
 def test_characters_that_html_forbids_are_replaced() -> None:
-    assert formats.legible("a\x00\ud800\ufffeb") == "a\ufffd\ufffd\ufffdb"
+    assert formats.legible("a\x00\ud800\ufffeb") == "a\ufffd\\ud800\ufffdb"
     assert formats.legible(7) == 7

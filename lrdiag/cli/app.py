@@ -112,7 +112,7 @@ def _escaped_usage() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
-        error.message = formats.for_terminal(error.message)
+        vars(error)["message"] = formats.for_terminal(error.message)
         raise
 
 

@@ -57,12 +57,13 @@ def guarded_streams() -> Iterator[None]:
     finally:
         sys.stdout.flush()
         problem = None if stdout is None else stdout.problem
-        is_lost = problem is not None and problem.errno not in _NOBODY_READS
-        if is_lost:
+        if problem is not None and problem.errno in _NOBODY_READS:
+            problem = None
+        if problem is not None:
             say(f"Error: stdout cannot be written: {problem.strerror or problem}", err=True)
         sys.stderr.flush()
         sys.stdout, sys.stderr = before
-        if is_lost and not code:
+        if problem is not None and not code:
             sys.exit(UNWRITABLE)
 
 

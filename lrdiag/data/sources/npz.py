@@ -224,7 +224,8 @@ class _Arrays:
     def _read(self, name: str) -> npt.NDArray[Any]:
         try:
             _require_array(self._file.zip, self._names[name])
-            return self._file[self._names[name]]
+            array: npt.NDArray[Any] = self._file[self._names[name]]
+            return array
         except LrdiagError:
             raise
         except Exception as error:  # a damaged file can raise anything

@@ -55,7 +55,7 @@ def require_utf_8(cells: Iterable[str], path: Path) -> None:
         "".join(cells).encode()
     except UnicodeEncodeError as error:
         received = printable(str(error.object)[max(0, error.start - 20) : error.end + 20])
-        raise DataError(f"A CSV file must be in UTF-8. Received: {received!r} in {_described(path)}") from error
+        raise DataError(f"A CSV file must be in UTF-8. Received: {received!r} in {printable(str(path))}. Save it again") from error
 
 
 def parquet_names(path: Path) -> list[str]:
@@ -107,4 +107,4 @@ def _described(path: Path) -> str:
 def shown(names: Sequence[str]) -> str:
     """Returns the first names of columns, for a message."""
     more = f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else ""
-    return ", ".join(printable(name[:80]) for name in names[:_NAMES_SHOWN]) + more
+    return f"{[name[:80] for name in names[:_NAMES_SHOWN]]}{more}"

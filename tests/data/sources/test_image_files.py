@@ -185,7 +185,7 @@ def test_a_truncated_file_is_skipped(why_skipped, name, options, kept):
 
 @pytest.mark.parametrize("name", ["x.png", "x.webp", "x.tif", "x.jpg"])
 def test_a_huge_image_is_not_decoded(why_skipped, monkeypatch, name):
-    monkeypatch.setattr("lrdiag.data.sources.decoding.MAX_PIXELS", 1000)
+    monkeypatch.setenv("LRDIAG_MAX_IMAGE_PIXELS", "1000")
     monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 500)
     assert re.search("are more than 1,000|exceeds limit", why_skipped(Image.fromarray(gradient()).save, name))
 

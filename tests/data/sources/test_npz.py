@@ -171,7 +171,7 @@ def test_labels_may_be_text(write, progress, given):
         ({"y_train": np.arange(6) % 3, "class_names": np.array(["a", "b"])}, "between 0 and 1.*Received: 2"),
         ({"class_names": np.array([1, 2])}, r"must be a list of text. Received: int64 of shape \(2,\)"),
         ({"class_names": np.array("ab")}, r"Received: <U2 of shape \(\)"),
-        ({"x_train": np.array([None] * 6)}, "complete, and contain numbers or text. Received: x_train .* allow_pickle"),
+        ({"x_train": np.array([None] * 6)}, "complete, and contain numbers or text. Received: x_train .* of object"),
         ({"x_train": pixels(0, 8, 8), "y_train": np.zeros(0, int)}, "none in train of the file"),
     ],
 )
