@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import click
 
@@ -82,9 +82,12 @@ class _Guarded(io.RawIOBase):
 
     Attributes:
         problem: The first error.
+
+    Args:
+        raw: The stream, or `None` if it was closed when Python started.
     """
 
-    def __init__(self, raw: io.RawIOBase) -> None:
+    def __init__(self, raw: io.RawIOBase | None) -> None:
         self._raw = raw
         self.problem: OSError | None = None
 
@@ -92,14 +95,14 @@ class _Guarded(io.RawIOBase):
         return True
 
     def isatty(self) -> bool:
-        return self._raw.isatty()
+        return self._raw is not None and self._raw.isatty()
 
     def fileno(self) -> int:
-        return self._raw.fileno()
+        return super().fileno() if self._raw is None else self._raw.fileno()
 
     def write(self, content: Any) -> int:
         size = memoryview(content).nbytes
-        if self.problem is not None:
+        if self._raw is None or self.problem is not None:
             return size
         try:
             written = self._raw.write(content)
@@ -111,23 +114,25 @@ class _Guarded(io.RawIOBase):
 
 def _guarded(stream: TextIO | None) -> _Guarded | None:
     """Returns the guarded bytes of a stream, or `None` if it has none, as one that a test has replaced."""
+    if stream is None:
+        return _Guarded(None)
     buffer = getattr(stream, "buffer", None)
     raw = buffer if isinstance(buffer, io.RawIOBase) else getattr(buffer, "raw", None)  # the former with `python -u`
     return None if raw is None else _Guarded(raw)
 
 
-def _text(stream: TextIO | None, raw: _Guarded | None) -> TextIO:
+def _text(stream: Any, raw: _Guarded | None) -> TextIO:
     """Returns the text of guarded bytes, in the encoding of `stream`; `stream` itself if its bytes are not guarded."""
-    if stream is None:  # it was closed when Python started
-        return open(os.devnull, "w", encoding="utf-8", errors=_ERRORS)
     if raw is None:
-        return stream
-    with suppress(OSError):
-        stream.flush()
-    kind = _Ascii if codecs.lookup(stream.encoding).name == "ascii" else io.TextIOWrapper
+        return cast(TextIO, stream)
+    if stream is not None:
+        with suppress(OSError):
+            stream.flush()
+    encoding = getattr(stream, "encoding", "utf-8")
+    kind = _Ascii if codecs.lookup(encoding).name == "ascii" else io.TextIOWrapper
     return kind(
         io.BufferedWriter(raw),
-        stream.encoding,
+        encoding,
         _ERRORS,
         line_buffering=getattr(stream, "line_buffering", False),
         write_through=getattr(stream, "write_through", False),

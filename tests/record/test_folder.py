@@ -494,7 +494,23 @@ def test_a_run_that_was_loaded_writes_nothing_outside_its_folder(edit: Any, tmp_
     assert names(elsewhere) == {"run"}
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "a\r=1", "a;=1", "a\n =1", "＝1+1", " ＠x", '=HYPERLINK("http://x")'])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "a\r=1",
+        "a;=1",
+        "a\n =1",
+        "＝1+1",
+        " ＠x",
+        '=HYPERLINK("http://x")',
+    ],
+)
 def test_formulas_are_escaped_in_tables(tmp_path: Path, cell: str) -> None:
     run_folder.write_csv(tmp_path / "table.csv", [cell], [[cell, 1, -0.5, None]])
     with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:

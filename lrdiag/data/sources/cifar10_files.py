@@ -84,6 +84,7 @@ def _read(files: Iterable[tuple[str, IO[bytes]]], wanted: Sequence[str], where: 
 def _files_of_folder(folder: Path, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:
     for name in wanted:
         if (folder / name).is_file():
+            limits.BATCH_BYTES.require((folder / name).stat().st_size, f"{name} of CIFAR-10")
             with (folder / name).open("rb") as file:
                 yield name, file
 
@@ -95,6 +96,7 @@ def _files_of_archive(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, 
             name = PurePosixPath(member.name).name
             file = archive.extractfile(member) if name in wanted and member.isfile() else None
             if file is not None:
+                limits.BATCH_BYTES.require(member.size, f"{name} of CIFAR-10")  # extended headers change the size
                 yield name, file
 
 
@@ -158,9 +160,7 @@ class _Rows:
 
 def _unpickle(file: IO[bytes], what: str) -> dict[str, Any]:
     try:
-        content = file.read(limits.BATCH_BYTES.value + 1)  # a sparse file of an archive is longer than its header says
-        limits.BATCH_BYTES.require(len(content), what)
-        contents = load_arrays(io.BytesIO(content))
+        contents = load_arrays(io.BytesIO(file.read()))
     except pickle.UnpicklingError as error:
         raise DataError(f"{what} is truncated, damaged or of another format: {error}. {_ADVICE}") from error
     if not isinstance(contents, dict):

@@ -141,7 +141,7 @@ class FileReader:
     def _read(self, part: Part, files: LabelledFiles, stage: Stage) -> Iterator[LabelledImages]:
         names = tuple(map(printable, files.names))
         size = self._fitting.size or _shared_size(self._folder, files.names)
-        pixels = np.empty((len(names), *size, self._fitting.channels), np.uint8)
+        pixels = _empty((len(names), *size, self._fitting.channels))
         kept: list[int] = []
         broken: dict[int, str] = {}
 
@@ -231,6 +231,17 @@ class ListedFiles:
             notes=[*read.notes, *self.notes],
             sixteen_bit_max=read.sixteen_bit_max,
         )
+
+
+def _empty(shape: tuple[int, int, int, int]) -> npt.NDArray[np.uint8]:
+    try:
+        return np.empty(shape, np.uint8)
+    except (MemoryError, ValueError) as error:  # the latter for more than can be addressed
+        images, height, width, channels = shape
+        raise DataError(
+            "The images of a set must fit in memory. Choose a smaller size with --image-size. "
+            f"Received: {count(images)} images of {width:,} × {height:,} pixels and {channels} channels"
+        ) from error
 
 
 def different_sizes(name: str, shape: tuple[int, ...], size: tuple[int, int]) -> DataError:

@@ -55,7 +55,8 @@ def require_utf_8(cells: Iterable[str], path: Path) -> None:
         "".join(cells).encode()
     except UnicodeEncodeError as error:
         received = printable(str(error.object)[max(0, error.start - 20) : error.end + 20])
-        raise DataError(f"A CSV file must be in UTF-8. Received: {received!r} in {printable(str(path))}. Save it again") from error
+        where = f"{received!r} in {printable(str(path))}"
+        raise DataError(f"A CSV file must be in UTF-8. Save it again. Received: {where}") from error
 
 
 def parquet_names(path: Path) -> list[str]:
