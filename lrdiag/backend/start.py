@@ -33,7 +33,13 @@ _INFORMATIONAL = re.compile(
 
 # TensorFlow: oneDNN is off by default on many processors, and 1.5 times as fast on them. Two kernels at once are 7 %
 # faster in training than one (two cores, n=3): the gradients of a layer don't depend on each other.
-_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "1", "TF_ENABLE_ONEDNN_OPTS": "1", "TF_NUM_INTEROP_THREADS": "2"}
+# OpenCV: lrdiag lists the files that can't be read itself.
+_ENVIRONMENT = {
+    "OPENCV_LOG_LEVEL": "OFF",
+    "TF_CPP_MIN_LOG_LEVEL": "1",
+    "TF_ENABLE_ONEDNN_OPTS": "1",
+    "TF_NUM_INTEROP_THREADS": "2",
+}
 
 
 def chosen_engine() -> str:
