@@ -106,7 +106,5 @@ def test_a_zip_bomb_is_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with zipfile.ZipFile(tmp_path / "m.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", "{}")
         archive.writestr("model.weights.h5", bytes(2**22))
-    with pytest.raises(
-        ModelError, match=r"m.keras is compressed too much.*Received: model.weights.h5 of 4,194,304 bytes"
-    ):
+    with pytest.raises(ModelError, match=r"m.keras is compressed too much.*model.weights.h5 of 4,194,304"):
         refuse_other_file(tmp_path / "m.keras")
