@@ -96,6 +96,11 @@ def is_named_weights(path: Path) -> bool:
     return path.name.endswith((".weights.h5", ".weights.json"))
 
 
+def is_saved_model(folder: Path) -> bool:
+    """Returns whether TensorFlow takes a folder for a SavedModel."""
+    return any((folder / name).exists() for name in ("saved_model.pb", "saved_model.pbtxt"))
+
+
 FILES = (
     Kind(lambda file: not file.path.stat().st_size, "The model file is empty. Copy or download it again."),
     Kind(
@@ -245,6 +250,20 @@ def refusal_of_folder(path: Path) -> ModelError:
     """
     folder = Candidate(path)
     return _refusal(folder, next(kind for kind in FOLDERS if kind.matches(folder)))
+
+
+def untrusted(path: Path, found: str) -> ModelError:
+    """Returns the error for a model that would run code although it isn't trusted.
+
+    Args:
+        path: The file or the folder.
+        found: What was found, such as `"contains Lambda layers"`.
+    """
+    return ModelError(
+        f"The model {found}. This is code, and lrdiag runs the code of a model file only if you trust the file: "
+        "`lrdiag diagnose --trust`. Otherwise save the model as a .keras file whose layers and functions are those of "
+        f"Keras, or pass a function of your own that builds it as `module:function`. Received: {path}"
+    )
 
 
 def _refusal(candidate: Candidate, kind: Kind) -> ModelError:

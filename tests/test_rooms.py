@@ -25,6 +25,7 @@ FLOORS = (
         "drawing",
         "opencv",
         "threads",
+        "foreign_code",
     },
     {"model_files"},
     {"model_spec"},

@@ -21,7 +21,13 @@ import click
 
 from lrdiag import formats
 from lrdiag.cli.completion import DEFAULT_COMMAND, ConfigCommand, complete_shown, complete_trained_model
-from lrdiag.cli.config_file import config_option, file_check_settings, file_gates, option_values
+from lrdiag.cli.config_file import (
+    ConfiguredCommand,
+    config_option,
+    file_check_settings,
+    file_gates,
+    option_values,
+)
 from lrdiag.cli.early import refuse_mistyped
 from lrdiag.cli.effective import with_computed
 from lrdiag.cli.findings import print_checked
@@ -57,7 +63,8 @@ from lrdiag.cli.streams import guarded_streams, say
 from lrdiag.diagnosis import gates as gating
 from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.gates import Gate, Outcome
-from lrdiag.errors import LrdiagError, NoSuggestion, SettingsError
+from lrdiag.errors import ComparisonError, LrdiagError, NoSuggestion, RunFolderError, SettingsError
+from lrdiag.foreign_code import described
 from lrdiag.settings import DiagnoseSettings, Settings, require_baseline
 from lrdiag.vocabulary import ENGINES, FAIL_ON, PREPROCESSINGS, RULES, SCHEDULES
 
@@ -72,6 +79,8 @@ PLOT_SUFFIXES = (".svg", ".png")
 
 class _Main(Group):
     """The commands. It turns lrdiag's errors and Ctrl-C into messages and exit codes."""
+
+    command_class = ConfiguredCommand
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Runs a command. Nothing that is printed can break it."""
@@ -97,6 +106,9 @@ class _Main(Group):
             if ctx.meta.get(VERBOSE):
                 traceback.print_exc()
             say(f"Error: {_said(error)}", err=True)
+            ctx.exit(BAD_INPUT)
+        except SystemExit as error:  # the commands leave with `ctx.exit`, so code of the user called it
+            say(f"Error: The code of the model must not end the program. Received: {described(error)}", err=True)
             ctx.exit(BAD_INPUT)
         except (KeyboardInterrupt, RuntimeError) as error:
             # while it traces a function, TensorFlow turns Ctrl-C into a RuntimeError
@@ -254,7 +266,7 @@ def check(fail_on: str, as_json: bool, quiet: bool, **options: Any) -> None:
     elif not quiet:
         print_checked(result)
     if result.errors or (result.warnings and fail_on == "warning"):
-        sys.exit(0 if fail_on == "never" else GATE_FAILED)
+        click.get_current_context().exit(0 if fail_on == "never" else GATE_FAILED)
 
 
 @main.command(context_settings={"show_default": True})
@@ -329,6 +341,11 @@ def _check_plot(file: Path | None) -> None:
 @main.command(context_settings={"show_default": True})
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @baseline_option
+@click.option(
+    "--baseline-optional",
+    is_flag=True,
+    help="Warn if the baseline is missing or has other test images, and leave the comparison and its gates out.",
+)
 @gate_options
 @page_options
 @json_option
@@ -338,6 +355,7 @@ def _check_plot(file: Path | None) -> None:
 def report(
     run_dir: Path,
     baseline: Path | None,
+    baseline_optional: bool,
     gates: tuple[Gate, ...],
     check_settings: CheckSettings,
     as_json: bool,
@@ -353,15 +371,30 @@ def report(
     gating.refuse_unknown_classes(gates, run.diagnosis.dataset.classes)
     check_settings = _all_check_settings(check_settings)
     if baseline is not None:
-        from lrdiag.report.baseline import set_beside
-
-        run = set_beside(reading.load_baseline(baseline), run, check_settings)
+        compared = _beside(baseline, run, check_settings, optional=baseline_optional)
+        if compared is None:
+            gates = tuple(gate for gate in gates if gate.rule != "fail-if-worse")
+        run = compared or run
     run, outcomes = _checked(run, check_settings, gates)
     if run != loaded:
         run_folder.save(run_dir, run)
     _write(run, run_dir, **page)
     print_result(run.diagnosis, run_dir / "report.html", outcomes, as_json, quiet, verdict=False)
     exit_by(gates, outcomes, quiet)
+
+
+def _beside(baseline: Path, run: Run, check_settings: CheckSettings, *, optional: bool) -> Run | None:
+    """Returns the run with its comparison. If it can't be compared and needn't be, warns and returns `None`."""
+    from lrdiag.record import reading
+    from lrdiag.report.baseline import set_beside
+
+    try:
+        return set_beside(reading.load_baseline(baseline), run, check_settings)
+    except (ComparisonError, RunFolderError) as error:
+        if not optional:
+            raise
+        say(f"Warning: not compared. {error}", err=True)
+        return None
 
 
 @main.command(context_settings={"show_default": True})
