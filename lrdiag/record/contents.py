@@ -12,7 +12,7 @@ import msgspec
 
 from lrdiag.errors import RunFolderError
 from lrdiag.record import conversion
-from lrdiag.record.files import LONGEST_LIST, LONGEST_REPORT, read_file
+from lrdiag.record.files import LARGEST_FILE, LONGEST_LIST, LONGEST_REPORT, read_file, require_size
 from lrdiag.record.folder import ASSETS, MODEL, PAGES, PICTURES, REPORT, TABLES, UNFINISHED, create, is_own, write
 from lrdiag.record.pictures import FILES
 
@@ -87,9 +87,15 @@ def foreign_file(folder: Path, files: Mapping[str, str]) -> Path | None:
         folder: The run folder.
         files: SHA-256 of each file, by name. The page is not looked at, because it is written again and never read;
             files that don't exist are left out.
+
+    Raises:
+        RunFolderError: If a file is too large.
     """
     for name, expected in _own(files).items():
-        if not is_page(name) and is_file(folder / name) and digest(folder / name) != expected:
+        if is_page(name) or not is_file(folder / name):
+            continue
+        require_size(folder / name, LARGEST_FILE)
+        if digest(folder / name) != expected:
             return folder / name
     return None
 

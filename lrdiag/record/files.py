@@ -13,6 +13,8 @@ _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NO
 """No link is followed and no pipe is waited for. Windows has neither flag, nor pipes in folders."""
 LONGEST_REPORT = 512 * 2**20
 """Bytes of report.json. The confusion matrix of 9,000 classes, or 700,000 mistakes, are as long."""
+LARGEST_FILE = 8 * 2**30
+"""Bytes of a file that is not read but compared with its digest, which takes seconds."""
 LONGEST_LIST = 64 * 2**20
 """Bytes of pictures.json, and of lists of files."""
 
@@ -38,13 +40,28 @@ def read_file(path: Path, limit: int) -> bytes:
     with open(opened, "rb") as file:
         state = os.fstat(file.fileno())
         _require_regular(path, state)
-        content = file.read(limit + 1) if state.st_size <= limit else b""
-    if max(state.st_size, len(content)) > limit:
+        _require_size(path, state.st_size, limit)
+        content = file.read(limit + 1)  # it may have grown
+    _require_size(path, len(content), limit)
+    return content
+
+
+def require_size(path: Path, limit: int) -> None:
+    """Raises if a file has more than `limit` bytes.
+
+    Raises:
+        RunFolderError: If it does.
+        OSError: If it does not exist.
+    """
+    _require_size(path, os.lstat(path).st_size, limit)
+
+
+def _require_size(path: Path, size: int, limit: int) -> None:
+    if size > limit:
         raise RunFolderError(
             f"{path.name} of a run folder may have {limit / 2**20:,.0f} MiB at most. Make the run again. "
-            f"Received: {max(state.st_size, len(content)) / 2**20:,.0f} MiB in {path}"
+            f"Received: {size / 2**20:,.0f} MiB in {path}"
         )
-    return content
 
 
 def is_regular(path: Path) -> bool:
