@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from lrdiag import limits
 from lrdiag.errors import ModelError
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -233,6 +234,9 @@ def refuse_other_file(path: Path) -> None:
         ModelError: With what the file is, and what to do.
     """
     file = Candidate(path)
+    if file.names and file.head.startswith(_ZIP):
+        with zipfile.ZipFile(path) as archive:
+            limits.require_sound_archive(archive, f"The model file {path}", ModelError)
     for kind in FILES:
         if kind.matches(file):
             raise _refusal(file, kind)

@@ -16,6 +16,7 @@ FLOORS = (
     {
         "errors",
         "formats",
+        "limits",
         "palette",
         "progress",
         "recipes",

@@ -6,11 +6,13 @@ are needed.
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
 import traceback
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -57,6 +59,7 @@ from lrdiag.cli.results import (
     print_range_test,
     print_result,
 )
+from lrdiag.cli.streams import guarded_streams, say
 from lrdiag.diagnosis import gates as gating
 from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.gates import Gate, Outcome
@@ -79,19 +82,33 @@ class _Main(Group):
 
     command_class = ConfiguredCommand
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Runs a command. Nothing that is printed can break it."""
+        with guarded_streams():
+            return super().main(*args, **extra)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Reads the arguments."""
+        with _escaped_usage():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command that the arguments name."""
         try:
-            return super().invoke(ctx)
+            with _escaped_usage():
+                return super().invoke(ctx)
         except LrdiagError as error:
             if ctx.meta.get(VERBOSE):
                 traceback.print_exc()
-            click.echo(f"Error: {formats.plain(str(error))}", err=True)
+            say(f"Error: {error}", err=True)
+            ctx.exit(BAD_INPUT)
+        except OSError as error:
+            if ctx.meta.get(VERBOSE):
+                traceback.print_exc()
+            say(f"Error: {_said(error)}", err=True)
             ctx.exit(BAD_INPUT)
         except SystemExit as error:  # the commands leave with `ctx.exit`, so code of the user called it
-            click.echo(
-                f"Error: The code of the model must not end the program. Received: {formats.plain(described(error))}",
-                err=True,
-            )
+            say(f"Error: The code of the model must not end the program. Received: {described(error)}", err=True)
             ctx.exit(BAD_INPUT)
         except (KeyboardInterrupt, RuntimeError) as error:
             # while it traces a function, TensorFlow turns Ctrl-C into a RuntimeError
@@ -99,6 +116,21 @@ class _Main(Group):
                 raise
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)
+
+
+@contextmanager
+def _escaped_usage() -> Iterator[None]:
+    """Escapes what click says about the arguments."""
+    try:
+        yield
+    except click.ClickException as error:
+        vars(error)["message"] = formats.for_terminal(error.message)
+        raise
+
+
+def _said(error: OSError) -> str:
+    where = "" if error.filename is None else f": {os.fsdecode(error.filename)}"
+    return f"A file or folder cannot be used. Received: {error.strerror or error}{where}"
 
 
 @click.group(
@@ -299,9 +331,7 @@ def _check_ladder(start_lr: float, end_lr: float, iterations: int, mode: str) ->
 
 
 def _check_plot(file: Path | None) -> None:
-    if file is not None and (
-        file.suffix.lower() not in PLOT_SUFFIXES or file.is_dir() or not file.absolute().parent.is_dir()
-    ):
+    if file is not None and (file.suffix.lower() not in PLOT_SUFFIXES or file.is_dir() or not file.parent.is_dir()):
         raise SettingsError(
             f"`--plot` must be a file that ends in {' or '.join(PLOT_SUFFIXES)}, in an existing folder. "
             f"Received: {file}"
@@ -364,7 +394,7 @@ def _beside(baseline: Path, run: Run, check_settings: CheckSettings, *, optional
     except (ComparisonError, RunFolderError) as error:
         if not optional:
             raise
-        click.echo(f"Warning: not compared. {formats.plain(str(error))}", err=True)
+        say(f"Warning: not compared. {error}", err=True)
         return None
 
 
@@ -423,15 +453,16 @@ def export(run: Path, suspects: Path | None, quiet: bool) -> None:
         raise SettingsError("`export` needs a table to export: `--suspects FILE.csv`. Received: none")
     from lrdiag.record import folder as run_folder
     from lrdiag.record import reading
+    from lrdiag.record.csv_file import to_csv
     from lrdiag.report.suspects import COLUMNS, suspect_rows
 
     rows = suspect_rows(reading.load_baseline(run).diagnosis)
     if str(suspects) == "-":
-        click.echo(run_folder.to_csv(COLUMNS, rows), nl=False)
+        click.echo(formats.encodable(to_csv(COLUMNS, rows)), nl=False)
     else:
         run_folder.write_csv(suspects, COLUMNS, rows)
     if not quiet:
-        click.echo(f"{formats.plural(len(rows), 'suspect')} of {run}", err=True)
+        say(f"{formats.plural(len(rows), 'suspect')} of {run}", err=True)
 
 
 def _checked(run: Run, check_settings: CheckSettings, gates: tuple[Gate, ...]) -> tuple[Run, list[Outcome]]:
@@ -468,7 +499,7 @@ def config(ctx: click.Context, given: tuple[str, ...], as_json: bool) -> None:
         return print_json({"command": name, "options": [each.to_dict() for each in options]})
     widths = max(len(each.name) for each in options), max(len(str(each)) for each in options)
     for each in options:
-        click.echo(f"{each.name:<{widths[0]}}  {each!s:<{widths[1]}}  {each.source}")
+        say(f"{each.name:<{widths[0]}}  {each!s:<{widths[1]}}  {each.source}")
     return None
 
 

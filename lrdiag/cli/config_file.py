@@ -20,9 +20,11 @@ from typing import Any, cast
 import click
 from click.core import ParameterSource
 
+from lrdiag import limits
 from lrdiag.cli.options import VERBOSE
 from lrdiag.cli.ownership import is_in_own_repository, is_strangers
 from lrdiag.cli.parsing import Command
+from lrdiag.cli.streams import say
 from lrdiag.diagnosis import gates as gating
 from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.gates import Gate
@@ -128,7 +130,7 @@ class ConfiguredCommand(Command):
         """Runs the command."""
         quiet_by_file = ctx.get_parameter_source("quiet") is ParameterSource.DEFAULT_MAP
         if ctx.meta.get(_FILE) and not (ctx.params.get("quiet") and (ctx.meta[_TRUSTED] or not quiet_by_file)):
-            click.echo(f"Options from {ctx.meta[_FILE]}", err=True)
+            say(f"Options from {ctx.meta[_FILE]}", err=True)
         return super().invoke(ctx)
 
 
@@ -233,13 +235,16 @@ def _nearest_pyproject(*, warn: bool) -> str | None:
 
     A stranger's file is passed over, so that it can neither change nor prevent a run.
     """
-    above = (str(folder / PYPROJECT) for folder in Path.cwd().parents)
+    try:
+        above = [str(folder / PYPROJECT) for folder in Path.cwd().parents]
+    except OSError:  # the current folder was removed
+        return None
     for file in (PYPROJECT, *above):
         if os.path.isfile(file):
             if not is_strangers(Path(file)):
                 return file
             if warn:
-                click.echo(
+                say(
                     f"Warning: {file} is not read, because another user may have put it there. If you wrote it, use "
                     f"--config {file}",
                     err=True,
@@ -252,9 +257,12 @@ def _load(file: str, *, trusted: bool) -> _Table:
     import tomllib
 
     try:
-        content = tomllib.loads(Path(file).read_text("utf-8-sig"))
+        with open(file, "rb") as opened:
+            text = opened.read(limits.OPTIONS_BYTES.value + 1)
+        content = tomllib.loads(text.decode("utf-8-sig")) if len(text) <= limits.OPTIONS_BYTES.value else {}
     except (OSError, ValueError, RecursionError) as error:  # invalid TOML and invalid UTF-8 are ValueErrors
         raise SettingsError(f"An options file must be TOML in UTF-8. Received: {file} ({error})") from error
+    limits.OPTIONS_BYTES.require(len(text), f"The options file {file}", SettingsError)
     whole = _Table(file, trusted, "", content)
     tool = replace(whole, entries={"tool": {}, **content}).sub_table("tool")
     if os.path.basename(file) != PYPROJECT and "lrdiag" not in tool.entries:

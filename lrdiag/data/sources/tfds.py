@@ -14,9 +14,9 @@ from lrdiag.backend.tensorflow_only import import_tensorflow
 from lrdiag.data.fitting import AS_IS, Fitting, Sizes
 from lrdiag.data.sources.image_files import different_sizes, reason
 from lrdiag.data.sources.libraries import require
-from lrdiag.data.sources.names import printable
 from lrdiag.data.splitting import Part, assemble, part_named, parts_to_read
 from lrdiag.errors import DataError
+from lrdiag.formats import printable
 from lrdiag.progress import Progress, Stage
 from lrdiag.record.arrays import NO_IMAGES, Dataset, LabelledImages
 
