@@ -380,6 +380,7 @@ def test_code_of_the_user_cannot_end_the_command_as_a_success(
     def load(folder: Path) -> None:
         sys.exit(code)  # type: ignore[arg-type]
 
+    (tmp_path / "report.json").touch()
     monkeypatch.setattr(reading, "load", load)
     result = CliRunner().invoke(main, ["report", str(tmp_path)])
     assert (result.exit_code, result.stdout) == (2, "")
