@@ -18,6 +18,7 @@ from fuzz.mutation import at, mutated_bytes, mutated_json, places
 OLD = Path(__file__).parents[1] / "record" / "runs" / "0.1"
 _SMALL = ("--data", "digits", "--limit-train", "200", "--limit-test", "80", "--epochs", "1", "--learning-rate", "0.05")
 _PAGES = ("report.html", "summary.md", "summary.png", "model.keras", "heatmaps.npz", ".lrdiag.lock")
+_FURTHER = (".lrdiag-exchange.lock", ".lrdiag.holder.json", "unfinished/files.json", ".written/report.json", "assets")
 
 
 def prepare(folder: Path) -> None:
@@ -71,7 +72,7 @@ def _change(run: Path, rng: random.Random) -> None:
         content = mutated_bytes(picture.read_bytes(), rng)
         picture.write_bytes(rng.choice((content, content, b"%!PS-Adobe-3.0 EPSF-3.0\n", _png(30_000, 30_000), b"")))
     else:
-        _put_something_else(rng.choice(sorted(run.iterdir())), rng)
+        _put_something_else(rng.choice([*sorted(run.iterdir()), *(run / name for name in _FURTHER)]), rng)
         return
     if rng.random() < 0.9:
         _seal(run)
@@ -85,7 +86,8 @@ def _change_document(file: Path, rng: random.Random) -> None:
 
 
 def _put_something_else(file: Path, rng: random.Random) -> None:
-    file.unlink()
+    file.parent.mkdir(exist_ok=True)
+    file.unlink(missing_ok=True)
     way = rng.randrange(6)
     if way == 0:
         os.mkfifo(file)
