@@ -86,7 +86,7 @@ def _changed_array(content: bytes, rng: random.Random) -> bytes:
     if way == 2:
         return _npy(np.array([Payload(), Payload()], dtype=object))
     try:
-        array = np.load(io.BytesIO(content), allow_pickle=False)
+        array = np.atleast_1d(np.load(io.BytesIO(content), allow_pickle=False))
     except Exception:  # it was changed before
         return content
     if way == 3:
