@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import keras
 
 from lrdiag.backend.engine import engine
 from lrdiag.backend.fit_arguments import FitArguments
+from lrdiag.backend.memory import shortage_explained
 from lrdiag.backend.tensorflow_only import tensorflow_left_out
 from lrdiag.callback import ReportingCallback
 from lrdiag.data import load_dataset
@@ -34,11 +37,15 @@ from lrdiag.record.facts import DatasetFacts, Rates, Run, TrainingRun
 from lrdiag.report.report import Report
 from lrdiag.report.templates import html_environment
 from lrdiag.settings import Settings
+from lrdiag.stopping import signals_raised, stopped
 from lrdiag.training.budget import Budget
 from lrdiag.training.fit import DEFAULT_RATES, Policy, compile_network, numerics, plan, train
 from lrdiag.training.guard import DivergenceGuard
 from lrdiag.training.progress_bar import TrainingProgress
 from lrdiag.training.rates import choose_rates
+
+_SECONDS_FOR_PAGE = 25
+"""From a signal until the page is left out. Clusters end a process 30 seconds after SIGTERM."""
 
 
 def run_main_job(
@@ -62,7 +69,11 @@ def run_main_job(
     base = reading.load_baseline(settings.baseline) if settings.baseline else None
     metadata, groups = read_given(settings.metadata, settings.groups)
     html_environment(settings.templates)  # raises now, not after training
-    with run_folder.new_folder(settings.out), numerics(settings.seed, mixed_precision=settings.mixed_precision):
+    with (
+        signals_raised(),
+        run_folder.new_folder(settings.out),
+        numerics(settings.seed, mixed_precision=settings.mixed_precision),
+    ):
         job = Job.prepare(settings, progress, base, load)
         with clock.lap("range_test"):
             test, note, rates = choose_rates(
@@ -70,6 +81,7 @@ def run_main_job(
             )
         reporter = Reporter(
             data=(job.dataset.test,),
+            batch_size=None if settings.batch_size is None else job.largest_batch,
             seed=settings.seed,
             progress=progress,
             dataset=job.facts,
@@ -138,6 +150,16 @@ class Job:
         """Number of updates in a pass over the training images."""
         return self.budget.steps_per_epoch(len(self.dataset.train))
 
+    @property
+    def largest_batch(self) -> int:
+        """Number of images that are evaluated at once, at most. A batch size that the user gave limits it too."""
+        return min(LARGEST_BATCH, self.settings.batch_size or LARGEST_BATCH)
+
+    @property
+    def model_file(self) -> Path:
+        """The file that `save_model` writes."""
+        return self.settings.out / run_folder.MODEL
+
     def batches(self) -> Any:
         """Returns the training batches without end, the same ones each time."""
         return training_batches(
@@ -155,16 +177,24 @@ class Job:
             step: Returns the number of the current step, whose stage determines the size of the images.
         """
         size = (lambda: self.stages.size_at(step())) if self.stages.are_several else None
-        return evaluation_batches(self.dataset.validation, LARGEST_BATCH, size)
+        return evaluation_batches(self.dataset.validation, self.largest_batch, size)
 
     def save_model(self) -> None:
         """Saves the model, compiled without lrdiag's schedules, so that Keras loads it without lrdiag."""
         compile_network(self.network, self.settings.optimizer, DEFAULT_RATES[self.settings.optimizer])
         model = self.network.model
         model.optimizer.build(model.trainable_variables)  # otherwise Keras warns when it loads the model
-        with run_folder.replacing(self.settings.out / run_folder.MODEL) as temporary, tensorflow_left_out():
+        with run_folder.replacing(self.model_file) as temporary, tensorflow_left_out():
             model.save(temporary)
         run_folder.list_files(self.settings.out, [run_folder.MODEL])
+
+    def how_to_go_on(self) -> str:
+        """Returns where the trained model is, and the command that evaluates it."""
+        data = "digits" if self.facts.fallback else self.settings.data
+        given = {"--data": data, "--data-dir": self.settings.data_dir}
+        options = [str(each) for option, value in given.items() if value is not None for each in (option, value)]
+        command = shlex.join(["lrdiag", "diagnose", str(self.model_file), *options])
+        return f"The trained model is in {self.model_file}. `{command}` evaluates it and writes a report."
 
     def settings_shown(self) -> dict[str, Any]:
         """Returns the settings that the page shows, defaults filled in."""
@@ -185,7 +215,11 @@ def _fit(job: Job, rates: Rates, reporter: Reporter, clock: Stopwatch) -> Report
     policy = plan(settings.schedule, rates, job.steps_per_epoch, job.budget.epochs)
     guard = DivergenceGuard()
     last = _JobCallback(job, policy, guard, reporter, clock)
-    with TrainingProgress(reporter.progress, len(job.dataset.train), job.budget.batch_size) as bar:
+    with (
+        TrainingProgress(reporter.progress, len(job.dataset.train), job.budget.batch_size) as bar,
+        last.rescuing(),
+        shortage_explained(),
+    ):
         train(
             job.learner,
             batches,
@@ -202,7 +236,11 @@ def _fit(job: Job, rates: Rates, reporter: Reporter, clock: Stopwatch) -> Report
 
 
 class _JobCallback(ReportingCallback):
-    """Saves the model before it is evaluated, and omits an undone epoch from the record."""
+    """Saves the model before it is evaluated, and omits an undone epoch from the record.
+
+    After a signal, the model is saved in any case. A second signal, or the end of `_SECONDS_FOR_PAGE`, stops the
+    writing of the report.
+    """
 
     def __init__(self, job: Job, policy: Policy, guard: DivergenceGuard, reporter: Reporter, clock: Stopwatch) -> None:
         given = job.settings
@@ -210,6 +248,8 @@ class _JobCallback(ReportingCallback):
             given.out, reporter, clock=clock, assets=given.assets, templates=given.templates, own=(run_folder.MODEL,)
         )
         self._job, self._policy, self._guard = job, policy, guard
+        self._saved_at: int | None = None
+        self._is_in_step = False
 
     def _evaluated_model(self) -> keras.Model:
         return self._job.network.model
@@ -228,11 +268,70 @@ class _JobCallback(ReportingCallback):
             return run
         return dataclasses.replace(run, weights_epoch=len(completed) or None, weights="")
 
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Prepares the measuring of the step."""
+        self._is_in_step = True
+        super().on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Records the step. From then on there is a model that must not be lost, so a second signal waits for it."""
+        self._is_in_step = False
+        self._interrupt.hold()
+        super().on_train_batch_end(batch, logs)
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Saves the model and writes the report. A signal that arrives meanwhile ends the run after that."""
+        try:
+            self.write()
+        finally:
+            self._interrupt.stop_listening()
+        if self._interrupt.number is not None:
+            raise self._ended_by(self._interrupt.number)
+
     def write(self, stop_reason: str | None = None, *, interrupted: bool = False, is_last: bool = True) -> None:
         """Saves the model, then evaluates it and writes the report."""
+        self._save_model()
+        with self._model_named():
+            self._interrupt.release()
+            with self._interrupt.limited(_SECONDS_FOR_PAGE), shortage_explained():
+                super().write(stop_reason, interrupted=interrupted, is_last=is_last)
+
+    def _save_model(self) -> None:
         engine().synchronize(self.model)  # the saved model shares the weights of this one
         self._job.save_model()
-        super().write(stop_reason, interrupted=interrupted, is_last=is_last)
+        self._saved_at = len(self.losses)
+
+    @contextmanager
+    def _model_named(self) -> Iterator[None]:
+        """Adds to an error in the block where the model is. After a signal, that decides how the run ends."""
+        try:
+            yield
+        except BaseException as error:
+            number, ending = self._interrupt.number, error
+            if number is not None:
+                ending = stopped(number)
+                failed = f" ({error})" if isinstance(error, Exception) else ""
+                ending.add_note(f"The report was left out{failed}.")
+            ending.add_note(self._job.how_to_go_on())
+            if ending is error:
+                raise
+            raise ending from error
+
+    @contextmanager
+    def rescuing(self) -> Iterator[None]:
+        """Saves the model after an error in the block, unless a step has been changing the weights."""
+        try:
+            yield
+        except Exception as error:
+            if self.losses and not self._is_in_step and self._saved_at != len(self.losses):
+                self._save_model()
+                error.add_note(self._job.how_to_go_on())
+            raise
+
+    def _ended_by(self, number: int) -> BaseException:
+        ending = super()._ended_by(number)
+        ending.add_note(f"The model and the report of the training so far are in {self._job.settings.out}.")
+        return ending
 
 
 def _stages(settings: Settings, network: Network, train: LabelledImages, budget: Budget) -> Stages:

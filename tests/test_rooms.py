@@ -13,7 +13,8 @@ from typing import NamedTuple
 PACKAGE = Path(__file__).parents[1] / "lrdiag"
 # From the ground up. Rooms of one floor may import each other, but not in a circle.
 FLOORS = (
-    {"errors", "formats", "palette", "progress", "recipes", "vocabulary", "intervals", "drawing", "opencv", "threads"},
+    {"errors", "formats", "palette", "progress", "recipes", "vocabulary", "intervals"}
+    | {"drawing", "opencv", "stopping", "threads"},
     {"model_files"},
     {"model_spec"},
     {"record"},
