@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -70,7 +70,6 @@ class ReportingCallback(RunRecorder):
         clock: Measures the stages of the run. Defaults to one that starts with training.
         assets: See `Report.save`.
         templates: See `Report.save`.
-        own: See `Report.save`.
         train_data: See `ReportCallback`.
         stop_on: See `ReportCallback`.
     """
@@ -85,7 +84,6 @@ class ReportingCallback(RunRecorder):
         clock: Stopwatch | None = None,
         assets: AssetsName = "inline",
         templates: Path | None = None,
-        own: Sequence[str] = (),
         train_data: Any = FROM_FIT,
         stop_on: Severity | None = None,
     ) -> None:
@@ -94,7 +92,8 @@ class ReportingCallback(RunRecorder):
         self.report: Report | None = None
         self._folder, self._reporter = folder, reporter
         self._every, self._log_dir, self._clock = every, log_dir, clock
-        self._assets, self._templates, self._own = assets, templates, own
+        self._assets, self._templates = assets, templates
+        self._own: tuple[str, ...] = ()
         self._train_data, self._stop_on = train_data, stop_on
 
     def _begin_record(self, first_epoch: int) -> None:

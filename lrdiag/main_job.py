@@ -44,8 +44,9 @@ from lrdiag.training.guard import DivergenceGuard
 from lrdiag.training.progress_bar import TrainingProgress
 from lrdiag.training.rates import choose_rates
 
-_SECONDS_FOR_PAGE = 25
-"""From a signal until the page is left out. Clusters end a process 30 seconds after SIGTERM."""
+_SECONDS_FOR_REPORT = 25
+"""From a signal until the report is left out. Clusters end a process 30 seconds after SIGTERM."""
+_TO_CONTINUE = "The same command with `--resume` continues the training."
 
 
 def run_main_job(
@@ -155,11 +156,6 @@ class Job:
         """Number of images that are evaluated at once, at most. A batch size that the user gave limits it too."""
         return min(LARGEST_BATCH, self.settings.batch_size or LARGEST_BATCH)
 
-    @property
-    def model_file(self) -> Path:
-        """The file that `save_model` writes."""
-        return self.settings.out / run_folder.MODEL
-
     def batches(self) -> Any:
         """Returns the training batches without end, the same ones each time."""
         return training_batches(
@@ -179,22 +175,32 @@ class Job:
         size = (lambda: self.stages.size_at(step())) if self.stages.are_several else None
         return evaluation_batches(self.dataset.validation, self.largest_batch, size)
 
-    def save_model(self) -> None:
-        """Saves the model, compiled without lrdiag's schedules, so that Keras loads it without lrdiag."""
+    def save_model(self) -> str:
+        """Saves the model, compiled without lrdiag's schedules, so that Keras loads it without lrdiag.
+
+        Returns:
+            Its name in the run folder, until the report is written.
+        """
         compile_network(self.network, self.settings.optimizer, DEFAULT_RATES[self.settings.optimizer])
         model = self.network.model
         model.optimizer.build(model.trainable_variables)  # otherwise Keras warns when it loads the model
-        with run_folder.replacing(self.model_file) as temporary, tensorflow_left_out():
+        with run_folder.replacing(self.settings.out / run_folder.MODEL) as temporary, tensorflow_left_out():
             model.save(temporary)
         run_folder.list_files(self.settings.out, [run_folder.MODEL])
+        return run_folder.MODEL
 
-    def how_to_go_on(self) -> str:
-        """Returns where the trained model is, and the command that evaluates it."""
+    def how_to_go_on(self, model: str) -> str:
+        """Returns where the trained model is, and the command that evaluates it.
+
+        Args:
+            model: Its name in the run folder.
+        """
+        file = self.settings.out / model
         data = "digits" if self.facts.fallback else self.settings.data
         given = {"--data": data, "--data-dir": self.settings.data_dir}
         options = [str(each) for option, value in given.items() if value is not None for each in (option, value)]
-        command = shlex.join(["lrdiag", "diagnose", str(self.model_file), *options])
-        return f"The trained model is in {self.model_file}. `{command}` evaluates it and writes a report."
+        command = shlex.join(["lrdiag", "diagnose", str(file), *options])
+        return f"The trained model is in {file}. `{command}` evaluates it and writes a report."
 
     def settings_shown(self) -> dict[str, Any]:
         """Returns the settings that the page shows, defaults filled in."""
@@ -238,17 +244,15 @@ def _fit(job: Job, rates: Rates, reporter: Reporter, clock: Stopwatch) -> Report
 class _JobCallback(ReportingCallback):
     """Saves the model before it is evaluated, and omits an undone epoch from the record.
 
-    After a signal, the model is saved in any case. A second signal, or the end of `_SECONDS_FOR_PAGE`, stops the
+    After a signal, the model is saved in any case. A second signal, or the end of `_SECONDS_FOR_REPORT`, stops the
     writing of the report.
     """
 
     def __init__(self, job: Job, policy: Policy, guard: DivergenceGuard, reporter: Reporter, clock: Stopwatch) -> None:
         given = job.settings
-        super().__init__(
-            given.out, reporter, clock=clock, assets=given.assets, templates=given.templates, own=(run_folder.MODEL,)
-        )
+        super().__init__(given.out, reporter, clock=clock, assets=given.assets, templates=given.templates)
         self._job, self._policy, self._guard = job, policy, guard
-        self._saved_at: int | None = None
+        self._tried_to_save_at = 0
         self._is_in_step = False
 
     def _evaluated_model(self) -> keras.Model:
@@ -286,52 +290,58 @@ class _JobCallback(ReportingCallback):
         finally:
             self._interrupt.stop_listening()
         if self._interrupt.number is not None:
-            raise self._ended_by(self._interrupt.number)
+            raise _noted(stopped(self._interrupt.number), f"The model and its report are in {self._folder}.")
+
+    def _ended_by(self, number: int) -> BaseException:
+        left = f"The model and the report of the training so far are in {self._folder}."
+        return _noted(super()._ended_by(number), left, _TO_CONTINUE)
 
     def write(self, stop_reason: str | None = None, *, interrupted: bool = False, is_last: bool = True) -> None:
         """Saves the model, then evaluates it and writes the report."""
-        self._save_model()
-        with self._model_named():
+        with self._saying_what_is_left(interrupted):
+            self._save_model()
             self._interrupt.release()
-            with self._interrupt.limited(_SECONDS_FOR_PAGE), shortage_explained():
+            with self._interrupt.limited(_SECONDS_FOR_REPORT), shortage_explained():
                 super().write(stop_reason, interrupted=interrupted, is_last=is_last)
 
     def _save_model(self) -> None:
+        self._tried_to_save_at = len(self.losses)
         engine().synchronize(self.model)  # the saved model shares the weights of this one
-        self._job.save_model()
-        self._saved_at = len(self.losses)
+        self._own = (self._job.save_model(),)
 
     @contextmanager
-    def _model_named(self) -> Iterator[None]:
-        """Adds to an error in the block where the model is. After a signal, that decides how the run ends."""
+    def _saying_what_is_left(self, interrupted: bool) -> Iterator[None]:
+        """Adds to an error in the block where the model is. After a signal, the signal decides how the run ends."""
         try:
             yield
         except BaseException as error:
-            number, ending = self._interrupt.number, error
-            if number is not None:
-                ending = stopped(number)
-                failed = f" ({error})" if isinstance(error, Exception) else ""
-                ending.add_note(f"The report was left out{failed}.")
-            ending.add_note(self._job.how_to_go_on())
-            if ending is error:
+            number = self._interrupt.number
+            notes = [self._job.how_to_go_on(*self._own)] if self._own else ["The model could not be saved."]
+            if interrupted or not self._own:
+                notes.append(_TO_CONTINUE)
+            if number is None:
+                _noted(error, *notes)
                 raise
-            raise ending from error
+            reason = f" ({error})" if isinstance(error, Exception) else ""
+            raise _noted(stopped(number), f"The report was left out{reason}.", *notes) from error
 
     @contextmanager
     def rescuing(self) -> Iterator[None]:
-        """Saves the model after an error in the block, unless a step has been changing the weights."""
+        """Saves the model after an error in the block, unless a step was changing the weights."""
         try:
             yield
         except Exception as error:
-            if self.losses and not self._is_in_step and self._saved_at != len(self.losses):
-                self._save_model()
-                error.add_note(self._job.how_to_go_on())
+            if self.losses and not self._is_in_step and self._tried_to_save_at != len(self.losses):
+                with self._saying_what_is_left(interrupted=True):
+                    self._save_model()
+                    raise error
             raise
 
-    def _ended_by(self, number: int) -> BaseException:
-        ending = super()._ended_by(number)
-        ending.add_note(f"The model and the report of the training so far are in {self._job.settings.out}.")
-        return ending
+
+def _noted(error: BaseException, *notes: str) -> BaseException:
+    for each in notes:
+        error.add_note(each)
+    return error
 
 
 def _stages(settings: Settings, network: Network, train: LabelledImages, budget: Budget) -> Stages:
