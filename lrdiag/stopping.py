@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
 import threading
 from collections.abc import Iterator
@@ -40,6 +41,15 @@ class Handler:
 def in_main_thread() -> bool:
     """Returns whether this thread may handle signals. Python allows it only to the main thread."""
     return threading.current_thread() is threading.main_thread()
+
+
+def send_to_main_thread(number: int) -> None:
+    """Sends a signal to the main thread. On Windows, it is handled when a call that waits has ended."""
+    thread = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and thread is not None:
+        signal.pthread_kill(thread, number)
+    else:
+        _thread.interrupt_main(signal.Signals(number))
 
 
 def is_usual(number: int) -> bool:

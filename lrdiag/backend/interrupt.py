@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import signal
 import threading
 import time
@@ -13,7 +12,7 @@ from typing import Any
 
 import keras
 
-from lrdiag.stopping import ENDING, Handler, in_main_thread, is_usual, stopped
+from lrdiag.stopping import ENDING, Handler, in_main_thread, is_usual, send_to_main_thread, stopped
 
 _GLANCE = 0.2  # seconds between two looks at the clock
 
@@ -69,8 +68,7 @@ class Interrupt(Handler):
         def watch() -> None:
             while not done.wait(_GLANCE):
                 if self.number is not None and time.monotonic() > self._since + seconds:
-                    _thread.interrupt_main(signal.Signals(self.number))
-                    return
+                    return send_to_main_thread(self.number)
 
         watching = threading.Thread(target=watch, daemon=True)
         watching.start()
