@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -425,7 +426,8 @@ class ReportCallback(ReportingCallback):
         super().__init__(Path(folder), reporter, every=every, log_dir=log_dir, train_data=train_data, stop_on=stop_on)
 
     def _announce(self, line: str) -> None:
-        sys.stderr.write(f"{line}\n")
+        with suppress(OSError, ValueError, AttributeError):  # stderr is full or closed
+            sys.stderr.write(f"{line}\n")
 
     def _rehearse(self) -> None:
         try:

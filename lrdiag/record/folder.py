@@ -5,9 +5,7 @@ Every file is written under a temporary name and then renamed, so other programs
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -17,7 +15,9 @@ from pathlib import Path
 import msgspec
 
 from lrdiag.errors import RunFolderError
+from lrdiag.formats import encodable
 from lrdiag.record import conversion
+from lrdiag.record.csv_file import to_csv
 from lrdiag.record.documents import PictureIndex, encode, identity, schema_version, to_json
 from lrdiag.record.facts import Run
 from lrdiag.record.pictures import FILES
@@ -120,27 +120,14 @@ def remove_empty(folders: Iterable[Path]) -> None:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Writes a whole file. Text is encoded as UTF-8."""
+    """Writes a whole file. Text is encoded as UTF-8, as `formats.encodable` does."""
     with replacing(path) as temporary:
-        temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
+        temporary.write_bytes(content if isinstance(content, bytes) else encodable(content).encode())
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Writes a table, as `to_csv` formats it."""
     write(path, to_csv(header, rows))
-
-
-def to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Returns a table as CSV. An apostrophe is put before text that a spreadsheet would run as a formula."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\r\n")
-    table.writerow(_disarmed(cell) for cell in header)
-    table.writerows([_disarmed(cell) for cell in row] for row in rows)
-    return text.getvalue()
-
-
-def _disarmed(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 # --- the files of a run -----------------------------------------------------------------------------------------------

@@ -381,6 +381,22 @@ def test_another_error_is_no_interruption(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert CliRunner().invoke(main, ["report", str(tmp_path)]).exit_code == 1
 
 
+@pytest.mark.parametrize("code", [0, None, "no weights", 130])
+def test_code_of_the_user_cannot_end_the_command_as_a_success(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: object
+) -> None:
+    """A layer may call `sys.exit` long after its module was imported."""
+
+    def load(folder: Path) -> None:
+        sys.exit(code)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reading, "load", load)
+    result = CliRunner().invoke(main, ["report", str(tmp_path)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    called = f"it called sys.exit({'' if code is None else repr(code)}), in {__file__} line "
+    assert f"Error: The code of the model must not end the program. Received: {called}" in result.stderr
+
+
 def edited(finished: Path, folder: Path, **changes: Any) -> Path:
     """A copy of the facts of a run, without its pictures and with other values."""
     diagnosis = reading.load(finished).diagnosis

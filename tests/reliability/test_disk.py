@@ -112,7 +112,7 @@ def test_if_memory_runs_out_in_the_validation_the_model_is_there(
     require_said_and_kept(train(tmp_path / "run"))
 
 
-@pytest.fixture(params=["100k", "1200k", "2m"])
+@pytest.fixture(params=["100k", "1674k", "3498k"])
 def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     mount = ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(tmp_path)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
