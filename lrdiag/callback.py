@@ -29,6 +29,7 @@ from lrdiag.evaluation.keeper import Display
 from lrdiag.inspection.images import GivenImages
 from lrdiag.record import folder as run_folder
 from lrdiag.report.report import Report, run_of
+from lrdiag.stopping import stopped
 from lrdiag.studying import not_studied
 from lrdiag.training.run_recorder import RunRecorder
 from lrdiag.watch import Watch
@@ -53,7 +54,7 @@ class _EvaluatedWeights(NamedTuple):
 
 
 class ReportingCallback(RunRecorder):
-    """Records a training run, and writes its report when it ends, also after Ctrl-C.
+    """Records a training run, and writes its report when it ends, also after Ctrl-C and SIGTERM.
 
     The last report is that of the weights that `fit` leaves. `EarlyStopping` restores its best weights when it is
     called at the end of training, so this callback moves behind it. If another callback that is called later changes
@@ -103,7 +104,7 @@ class ReportingCallback(RunRecorder):
             self._memory.give_up()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Evaluates the first batch, and handles Ctrl-C from now on."""
+        """Evaluates the first batch and checks model and data. Handles Ctrl-C and SIGTERM from then on."""
         self._evaluated: _EvaluatedWeights | None = None
         self._rehearse()
         self._tensorboard = self._open_tensorboard()
@@ -111,8 +112,8 @@ class ReportingCallback(RunRecorder):
         super().on_train_begin(logs)
         self._repeats = not self._every or self._reporter.repeats()
         self._take_place()
-        self._interrupt = Interrupt(self)
         self._begin_watch()
+        self._interrupt = Interrupt(self)
 
     def _rehearse(self) -> None:
         """Evaluates the first batch, so that errors appear now."""
@@ -177,7 +178,7 @@ class ReportingCallback(RunRecorder):
             append(running, keras.callbacks.LambdaCallback(on_train_end=lambda logs: self._write_again_if_changed()))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Records the step, checks it if its loss is alarming, and stops after Ctrl-C."""
+        """Records the step, checks it if its loss is alarming, and stops after a signal."""
         super().on_train_batch_end(batch, logs)
         if self._watch.is_alarming(self.losses[-1]):
             self._watch.check("during training", self.training())
@@ -185,7 +186,7 @@ class ReportingCallback(RunRecorder):
         self._stop_if_interrupted()
 
     def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Stops after Ctrl-C."""
+        """Stops after a signal."""
         if hasattr(self, "_interrupt"):  # `model.evaluate` calls this outside of `fit` too
             self._stop_if_interrupted()
 
@@ -213,11 +214,18 @@ class ReportingCallback(RunRecorder):
             self.write()
 
     def _stop_if_interrupted(self) -> None:
-        if not self._interrupt.pressed:
+        number = self._interrupt.number
+        if number is None:
             return
-        self._interrupt.stop_listening()
-        self.write(f"interrupted after {len(self.losses):,} steps, in epoch {self.epoch}", interrupted=True)
-        raise KeyboardInterrupt
+        try:
+            self.write(f"interrupted after {len(self.losses):,} steps, in epoch {self.epoch}", interrupted=True)
+        finally:
+            self._interrupt.stop_listening()
+        raise self._ended_by(number)
+
+    def _ended_by(self, number: int) -> BaseException:
+        """What to raise after a signal, when the report is written."""
+        return stopped(number)
 
     def write(self, stop_reason: str | None = None, *, interrupted: bool = False, is_last: bool = True) -> None:
         """Evaluates the model as it is now and writes its report. Images and labels are studied for the last one."""
@@ -299,8 +307,9 @@ class ReportCallback(ReportingCallback):
     """Records learning rate and loss of each step, and writes a report when training ends, also after Ctrl-C.
 
     The first Ctrl-C stops training after the current step, writes the report of the model at that point, and raises
-    `KeyboardInterrupt`. A second Ctrl-C stops at once. If `steps_per_execution` is above 1, a step is one execution:
-    its loss is the mean over its batches.
+    `KeyboardInterrupt`. A second Ctrl-C stops at once. SIGTERM, which a cluster sends to a job that it stops, does the
+    same if the program has no handler for it, and raises `SystemExit(143)`. If `steps_per_execution` is above 1, a step
+    is one execution: its loss is the mean over its batches.
 
     Make it the last callback in the list, so that it sees the learning rate that another callback sets. At any position
     it evaluates the weights that `fit` leaves, also if `EarlyStopping` restores those of an earlier epoch. The first

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,7 @@ import keras
 
 from lrdiag.backend.engine import engine
 from lrdiag.backend.fit_arguments import FitArguments
+from lrdiag.backend.memory import shortage_explained
 from lrdiag.backend.tensorflow_only import tensorflow_left_out
 from lrdiag.callback import ReportingCallback
 from lrdiag.data import load_dataset
@@ -33,11 +36,16 @@ from lrdiag.record.facts import DatasetFacts, Rates, Run, TrainingRun
 from lrdiag.report.report import Report
 from lrdiag.report.templates import html_environment
 from lrdiag.settings import Settings
+from lrdiag.stopping import signals_raised, stopped
 from lrdiag.training.budget import Budget
 from lrdiag.training.fit import DEFAULT_RATES, Policy, compile_network, numerics, plan, train
 from lrdiag.training.guard import DivergenceGuard
 from lrdiag.training.progress_bar import TrainingProgress
 from lrdiag.training.rates import choose_rates
+
+_SECONDS_FOR_REPORT = 25
+"""From a signal until the report is left out. Clusters end a process 30 seconds after SIGTERM."""
+_TO_CONTINUE = "The same command with `--resume` continues the training."
 
 
 def run_main_job(
@@ -61,7 +69,11 @@ def run_main_job(
     base = reading.load_baseline(settings.baseline) if settings.baseline else None
     metadata, groups = read_given(settings.metadata, settings.groups)
     html_environment(settings.templates)  # raises now, not after training
-    with exchange.new_folder(settings.out), numerics(settings.seed, mixed_precision=settings.mixed_precision):
+    with (
+        signals_raised(),
+        exchange.new_folder(settings.out),
+        numerics(settings.seed, mixed_precision=settings.mixed_precision),
+    ):
         job = Job.prepare(settings, progress, base, load)
         with clock.lap("range_test"):
             test, note, rates = choose_rates(
@@ -69,6 +81,7 @@ def run_main_job(
             )
         reporter = Reporter(
             data=(job.dataset.test,),
+            batch_size=None if settings.batch_size is None else job.largest_batch,
             seed=settings.seed,
             progress=progress,
             dataset=job.facts,
@@ -137,6 +150,11 @@ class Job:
         """Number of updates in a pass over the training images."""
         return self.budget.steps_per_epoch(len(self.dataset.train))
 
+    @property
+    def largest_batch(self) -> int:
+        """Number of images that are evaluated at once, at most. A batch size that the user gave limits it too."""
+        return min(LARGEST_BATCH, self.settings.batch_size or LARGEST_BATCH)
+
     def batches(self) -> Any:
         """Returns the training batches without end, the same ones each time."""
         return training_batches(
@@ -154,7 +172,7 @@ class Job:
             step: Returns the number of the current step, whose stage determines the size of the images.
         """
         size = (lambda: self.stages.size_at(step())) if self.stages.are_several else None
-        return evaluation_batches(self.dataset.validation, LARGEST_BATCH, size)
+        return evaluation_batches(self.dataset.validation, self.largest_batch, size)
 
     def save_model(self) -> str:
         """Saves the model, compiled without lrdiag's schedules, so that Keras loads it without lrdiag.
@@ -169,6 +187,19 @@ class Job:
         with run_folder.replacing(place) as temporary, tensorflow_left_out():
             model.save(temporary)
         return exchange.model_is_saved(self.settings.out, place)
+
+    def how_to_go_on(self, model: str) -> str:
+        """Returns where the trained model is, and the command that evaluates it.
+
+        Args:
+            model: Its name in the run folder.
+        """
+        file = self.settings.out / model
+        data = "digits" if self.facts.fallback else self.settings.data
+        given = {"--data": data, "--data-dir": self.settings.data_dir}
+        options = [str(each) for option, value in given.items() if value is not None for each in (option, value)]
+        command = shlex.join(["lrdiag", "diagnose", str(file), *options])
+        return f"The trained model is in {file}. `{command}` evaluates it and writes a report."
 
     def settings_shown(self) -> dict[str, Any]:
         """Returns the settings that the page shows, defaults filled in."""
@@ -189,7 +220,11 @@ def _fit(job: Job, rates: Rates, reporter: Reporter, clock: Stopwatch) -> Report
     policy = plan(settings.schedule, rates, job.steps_per_epoch, job.budget.epochs)
     guard = DivergenceGuard()
     last = _JobCallback(job, policy, guard, reporter, clock)
-    with TrainingProgress(reporter.progress, len(job.dataset.train), job.budget.batch_size) as bar:
+    with (
+        TrainingProgress(reporter.progress, len(job.dataset.train), job.budget.batch_size) as bar,
+        last.rescuing(),
+        shortage_explained(),
+    ):
         train(
             job.learner,
             batches,
@@ -206,12 +241,18 @@ def _fit(job: Job, rates: Rates, reporter: Reporter, clock: Stopwatch) -> Report
 
 
 class _JobCallback(ReportingCallback):
-    """Saves the model before it is evaluated, and omits an undone epoch from the record."""
+    """Saves the model before it is evaluated, and omits an undone epoch from the record.
+
+    After a signal, the model is saved in any case. A second signal, or the end of `_SECONDS_FOR_REPORT`, stops the
+    writing of the report.
+    """
 
     def __init__(self, job: Job, policy: Policy, guard: DivergenceGuard, reporter: Reporter, clock: Stopwatch) -> None:
         given = job.settings
         super().__init__(given.out, reporter, clock=clock, assets=given.assets, templates=given.templates)
         self._job, self._policy, self._guard = job, policy, guard
+        self._tried_to_save_at = 0
+        self._is_in_step = False
 
     def _evaluated_model(self) -> keras.Model:
         return self._job.network.model
@@ -230,11 +271,76 @@ class _JobCallback(ReportingCallback):
             return run
         return dataclasses.replace(run, weights_epoch=len(completed) or None, weights="")
 
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Prepares the measuring of the step."""
+        self._is_in_step = True
+        super().on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Records the step. From then on there is a model that must not be lost, so a second signal waits for it."""
+        self._is_in_step = False
+        self._interrupt.hold()
+        super().on_train_batch_end(batch, logs)
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Saves the model and writes the report. A signal that arrives meanwhile ends the run after that."""
+        try:
+            self.write()
+        finally:
+            self._interrupt.stop_listening()
+        if self._interrupt.number is not None:
+            raise _noted(stopped(self._interrupt.number), f"The model and its report are in {self._folder}.")
+
+    def _ended_by(self, number: int) -> BaseException:
+        left = f"The model and the report of the training so far are in {self._folder}."
+        return _noted(super()._ended_by(number), left, _TO_CONTINUE)
+
     def write(self, stop_reason: str | None = None, *, interrupted: bool = False, is_last: bool = True) -> None:
         """Saves the model, then evaluates it and writes the report."""
+        with self._saying_what_is_left(interrupted):
+            self._save_model()
+            self._interrupt.release()
+            with self._interrupt.limited(_SECONDS_FOR_REPORT), shortage_explained():
+                super().write(stop_reason, interrupted=interrupted, is_last=is_last)
+
+    def _save_model(self) -> None:
+        self._tried_to_save_at = len(self.losses)
         engine().synchronize(self.model)  # the saved model shares the weights of this one
         self._own = (self._job.save_model(),)
-        super().write(stop_reason, interrupted=interrupted, is_last=is_last)
+
+    @contextmanager
+    def _saying_what_is_left(self, interrupted: bool) -> Iterator[None]:
+        """Adds to an error in the block where the model is. After a signal, the signal decides how the run ends."""
+        try:
+            yield
+        except BaseException as error:
+            number = self._interrupt.number
+            notes = [self._job.how_to_go_on(*self._own)] if self._own else ["The model could not be saved."]
+            if interrupted or not self._own:
+                notes.append(_TO_CONTINUE)
+            if number is None:
+                _noted(error, *notes)
+                raise
+            reason = f" ({error})" if isinstance(error, Exception) else ""
+            raise _noted(stopped(number), f"The report was left out{reason}.", *notes) from error
+
+    @contextmanager
+    def rescuing(self) -> Iterator[None]:
+        """Saves the model after an error in the block, unless a step was changing the weights."""
+        try:
+            yield
+        except Exception as error:
+            if self.losses and not self._is_in_step and self._tried_to_save_at != len(self.losses):
+                with self._saying_what_is_left(interrupted=True):
+                    self._save_model()
+                    raise error
+            raise
+
+
+def _noted(error: BaseException, *notes: str) -> BaseException:
+    for each in notes:
+        error.add_note(each)
+    return error
 
 
 def _stages(settings: Settings, network: Network, train: LabelledImages, budget: Budget) -> Stages:

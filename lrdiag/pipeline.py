@@ -81,7 +81,8 @@ def train_and_report(
     """Finds a learning rate, trains a model, evaluates it, and writes the report to a run folder.
 
     The run folder also contains the trained model, `model.keras`, which is saved before the evaluation. Ctrl-C during
-    training saves and evaluates the model as it is, writes the report, and raises `KeyboardInterrupt`.
+    training saves and evaluates the model as it is, writes the report if 25 seconds suffice, and raises
+    `KeyboardInterrupt`. SIGTERM does the same if the program has no handler for it, and raises `SystemExit(143)`.
 
     Example:
         >>> import tempfile

@@ -24,6 +24,7 @@ FLOORS = (
         "intervals",
         "drawing",
         "opencv",
+        "stopping",
         "threads",
         "foreign_code",
     },

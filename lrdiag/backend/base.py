@@ -195,6 +195,10 @@ class Engine(ABC):
     def rounds_to_ten_bits(self) -> bool:
         """Returns whether matrices of 32 bits are multiplied with 10 bits, as on NVIDIA GPUs by default."""
 
+    @abstractmethod
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Returns whether an error of the engine says that memory ran out."""
+
     def only_shapes(self, function: Callable[[], Any]) -> Any:
         """Returns what a function returns, or tensors of the same shapes without values if these take less time."""
         return function()

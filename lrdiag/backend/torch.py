@@ -53,6 +53,10 @@ class Engine(base.Engine):
     def in_float64(self, function: Callable[[Any, Any], Any], step: Any) -> Any:
         return _computed_by_numpy(function, step)
 
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+        return on_cpu or isinstance(error, torch.OutOfMemoryError)
+
     def accelerator(self) -> str | None:
         device = get_device()
         if device == "cpu":
