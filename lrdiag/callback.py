@@ -195,13 +195,17 @@ class ReportingCallback(RunRecorder):
         begun = time.perf_counter()
         self._watch.inspector.look_at_epoch(self.last_epoch, self._steps_of_last_epoch())
         self._watch.check("during training", self.training())
-        self.paused += time.perf_counter() - begun
         self._stop_if_asked()
+        self._keep()
+        self.paused += time.perf_counter() - begun
         if self._tensorboard:
             self._tensorboard.log_steps(self.learning_rates, self.losses)
         if self._every and self.last_epoch % self._every == 0:
             self.write(is_last=False)
         self._stop_if_interrupted()
+
+    def _keep(self) -> None:
+        """Called at the end of each epoch, to keep what another process needs to continue. Keeps nothing here."""
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Writes the report."""

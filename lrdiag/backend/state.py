@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from lrdiag.backend.engine import engine
 from lrdiag.backend.optimizers import inner_optimizers
 from lrdiag.backend.seeds import RandomState
 from lrdiag.errors import ModelError
+from lrdiag.record.unfinished import RandomNumbers
 
 _MISSING: Any = object()
 # Attributes of a model that `fit` changes. `_initial_epoch` is the epoch at which `BackupAndRestore` resumes, and
@@ -34,6 +35,9 @@ class TrainingState:
     slots, accumulators, averages, loss scale, step count and learning rate, and the random states of Python, numpy,
     Keras and its engine.
 
+    Attributes:
+        values: The values of the variables, in an order that depends only on the model.
+
     Args:
         model: A built and compiled model. Its optimizer is built if it isn't yet.
 
@@ -51,13 +55,22 @@ class TrainingState:
         self._restore_mode = engine().keep_mode(model)
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        variables = {id(each): each for each in _variables_of(model)}
-        self._values = [(each, np.array(keras.ops.convert_to_numpy(each))) for each in variables.values()]
+        self._variables = list({id(each): each for each in _variables_of(model)}.values())
+        self.values = [np.array(keras.ops.convert_to_numpy(each)) for each in self._variables]
+
+    @property
+    def random(self) -> RandomNumbers:
+        """The random states."""
+        return self._random.numbers
+
+    def replace(self, values: Sequence[np.ndarray], random: RandomNumbers) -> None:
+        """Replaces the copy by one of another process, with arrays of the same shapes. `restore` then restores that."""
+        self.values, self._random = list(values), RandomState(random)
 
     def restore(self) -> None:
         """Restores everything."""
         self._restore_mode()
-        for variable, value in self._values:
+        for variable, value in zip(self._variables, self.values, strict=True):
             variable.assign(value)
         self._random.restore()
 

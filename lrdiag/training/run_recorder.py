@@ -13,6 +13,7 @@ from lrdiag.backend.logs import Output
 from lrdiag.backend.optimizers import batch_counter, batches_per_update, inner_optimizers, schedule_of
 from lrdiag.backend.weights import fingerprint
 from lrdiag.record.facts import Epoch, NotFinite, TimeSpent, TrainingRun
+from lrdiag.record.unfinished import RunRecord
 from lrdiag.training.history import describe_optimizer, epoch_of, not_finite_in
 from lrdiag.training.recorder import StepRecorder
 from lrdiag.training.timeline import Timeline
@@ -51,6 +52,34 @@ class RunRecorder(StepRecorder):
         self._steps_at_ends: list[int] = []
         self._weights_at_ends: list[bytes] = []
         self._time_before_fit: list[TimeSpent] = []
+
+    def record(self) -> RunRecord:
+        """Returns what is known at the end of an epoch, for `continue_from`."""
+        now = [] if self._timeline is None else [*self._timeline.epochs, self._timeline.current()]
+        return RunRecord(
+            first_epoch=self.first_epoch,
+            epochs=self.epochs,
+            learning_rates=self.learning_rates,
+            momentums=self.momentums,
+            losses=self.losses,
+            not_finite=self.not_finite,
+            earlier_updates=self._earlier_updates,
+            steps_at_ends=self._steps_at_ends,
+            weights_at_ends=self._weights_at_ends,
+            time=[*self._time_before_fit, *now][: len(self.epochs)],
+        )
+
+    def continue_from(self, record: RunRecord) -> None:
+        """Continues the record of another process. Call it in `fit`, before the first epoch begins."""
+        self._begin_record(record.first_epoch)
+        self.epochs, self.losses = list(record.epochs), list(record.losses)
+        self.learning_rates, self.momentums = list(record.learning_rates), list(record.momentums)
+        self.not_finite, self._earlier_updates = record.not_finite, record.earlier_updates
+        self._steps_at_ends, self._weights_at_ends = list(record.steps_at_ends), list(record.weights_at_ends)
+        self._time_before_fit = list(record.time)
+        self.epoch = max(self.first_epoch, self.last_epoch)
+        self._recorded = self.model
+        self._epochs_before_fit = len(self.epochs)
 
     def _continue_record(self, epochs: int) -> None:
         """Keeps the first `epochs` epochs, without the steps that were made since."""
