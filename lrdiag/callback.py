@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import keras
 
-from lrdiag.backend.callback_list import append, move_behind, running_list
+from lrdiag.backend.callback_list import append, move_behind, move_in_front, running_list
 from lrdiag.backend.fit_arguments import FitArguments, fit_arguments
 from lrdiag.backend.inference import prepares
 from lrdiag.backend.interrupt import Interrupt
@@ -22,11 +22,14 @@ from lrdiag.data.inputs import unpacked
 from lrdiag.diagnosing import Reporter, Stopwatch, require_steps
 from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.metadata import read_given
-from lrdiag.errors import ComparisonError, DataError, require_choice, require_count
+from lrdiag.errors import ComparisonError, DataError, RunFolderError, require_choice, require_count
 from lrdiag.evaluation.evolution import Memory
 from lrdiag.evaluation.keeper import Display
+from lrdiag.formats import plural
 from lrdiag.inspection.images import GivenImages
 from lrdiag.record import folder as run_folder
+from lrdiag.record import unfinished
+from lrdiag.record.unfinished import CallbackRecord
 from lrdiag.report.report import Report, run_of
 from lrdiag.studying import not_studied
 from lrdiag.training.run_recorder import RunRecorder
@@ -98,6 +101,7 @@ class ReportingCallback(RunRecorder):
 
     def _begin_record(self, first_epoch: int) -> None:
         super()._begin_record(first_epoch)
+        self._gaps: list[str] = []  # sentences on steps that are missing in the record
         self._memory = Memory()
         if not self._repeats:
             self._memory.give_up()
@@ -241,7 +245,7 @@ class ReportingCallback(RunRecorder):
                 studied=studied,
                 seconds=self._stopwatch.seconds(),
                 watched=self._memory.watched(),
-                notes=self._memory.notes,
+                notes=(*self._memory.notes, *self._gaps),
                 inspection=self._watch.inspection,
                 known=self._watch.known,
             )
@@ -354,6 +358,12 @@ class ReportCallback(ReportingCallback):
             receives images that its preprocessor has changed. `None` looks at none. A dataset is read for
             half a second; with a seed, its next pass then has another order.
         stop_on: Stops training at the first finding of this severity: `"error"` or `"warning"`, which stops at both.
+        checkpoint: Keep the record of the training run in `unfinished/` of the run folder after each epoch, so that a
+            `fit` in a new process continues it if it resumes with the weights of a recorded epoch, for example with
+            `keras.callbacks.BackupAndRestore`. The page then shows the steps of both processes. If `save_freq` of
+            `BackupAndRestore` is a number of batches, the steps between the last epoch and the saved batch are
+            missing, and the page says how many. With `every`, it shows how predictions changed in the last process
+            alone. The folder is removed when `fit` ends.
 
     Raises:
         SettingsError: If `every` is below 1, `stop_on` is something else, or `checks` or `accept` has an unknown code
@@ -384,6 +394,7 @@ class ReportCallback(ReportingCallback):
         batch_size: int | None = None,
         train_data: Any = FROM_FIT,
         stop_on: Literal["error", "warning"] | None = None,
+        checkpoint: bool = False,
     ) -> None:
         if stop_on is not None:
             require_choice("stop_on", stop_on, ("error", "warning"))
@@ -419,6 +430,7 @@ class ReportCallback(ReportingCallback):
             made_by="callback",
         )
         super().__init__(Path(folder), reporter, every=every, log_dir=log_dir, train_data=train_data, stop_on=stop_on)
+        self._file = Path(folder) / unfinished.CALLBACK_RECORD if checkpoint else None
 
     def _announce(self, line: str) -> None:
         sys.stderr.write(f"{line}\n")
@@ -429,3 +441,80 @@ class ReportCallback(ReportingCallback):
         except BaseException:
             run_folder.remove_empty(self._created)
             raise
+
+    def _take_place(self) -> None:
+        super()._take_place()
+        running = running_list(self)
+        if running is not None and self._file is not None:  # so that the record never has fewer epochs than the backup
+            move_in_front(running, self, lambda each: isinstance(each, keras.callbacks.BackupAndRestore))
+
+    def _place_fit(self, initial_epoch: int) -> None:
+        if initial_epoch:
+            self._take_up(initial_epoch)
+        super()._place_fit(initial_epoch)
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Writes the report."""
+        if self._epochs_before_fit is None:
+            self._take_up(None)
+        super().on_train_end(logs)
+        if self._file is not None:
+            unfinished.discard(self._folder)
+
+    def _keep(self) -> None:
+        if self._file is None:
+            return
+        try:
+            unfinished.write(self._file, CallbackRecord(self._shapes(), self.record(), self._watch.record()))
+        except RunFolderError as error:
+            self._announce(f"lrdiag: The record could not be kept after epoch {self.last_epoch}. {error}")
+
+    def _take_up(self, initial_epoch: int | None) -> None:
+        """Continues the record of another process, if there is one that fits.
+
+        Args:
+            initial_epoch: Number of epochs after which training continues; `None` if it has ended already.
+        """
+        if self._file is None or self._recorded is not None or not self._file.is_file():
+            return
+        try:
+            kept = unfinished.read(self._file, CallbackRecord)
+            completed = kept.run.first_epoch - 1 + len(kept.run.epochs) if initial_epoch is None else initial_epoch
+            missing = self._missing_updates(kept, completed)
+        except (RunFolderError, _Misfit) as error:
+            self._announce(f"lrdiag: The record of an earlier process is not continued, and a new one begins. {error}")
+            return
+        inspection = kept.watched.inspection
+        before = tuple(each for each in inspection.epochs if each.epoch <= completed)
+        self.continue_from(kept.run)
+        self._watch.continue_from(replace(kept.watched, inspection=replace(inspection, epochs=before)))
+        if missing:
+            gap = f"{plural(missing, 'update')} after epoch {completed} are missing in the record of the training run"
+            self._gaps.append(f"{gap}: they were made by a process that ended before the end of the epoch.")
+            self._announce(f"lrdiag: {self._gaps[-1]}")
+
+    def _missing_updates(self, kept: CallbackRecord, completed: int) -> int:
+        """Returns how many updates the model has made since the end of a recorded epoch.
+
+        Raises:
+            _Misfit: If it does not continue from there.
+        """
+        run, last = kept.run, kept.run.first_epoch - 1 + len(kept.run.epochs)
+        if not run.first_epoch <= completed <= last:
+            raise _Misfit(f"It has the epochs {run.first_epoch} to {last}, and training continues after {completed}.")
+        if kept.shapes != self._shapes():
+            raise _Misfit("It belongs to another model.")
+        place = completed - run.first_epoch
+        if run.weights_at_ends[place] == fingerprint(self.model):
+            return 0
+        missing = self._updates() - run.updates_at_ends[place]
+        if not 0 < missing < max(run.updates_at_ends[place] - run.earlier_updates, 2):
+            raise _Misfit(f"The model does not have the weights that it had after epoch {completed}.")
+        return missing
+
+    def _shapes(self) -> list[tuple[int, ...]]:
+        return [tuple(each.shape) for each in self.model.weights]
+
+
+class _Misfit(Exception):
+    """A record does not belong to the training run that continues."""

@@ -35,9 +35,6 @@ class TrainingState:
     slots, accumulators, averages, loss scale, step count and learning rate, and the random states of Python, numpy,
     Keras and its engine.
 
-    Attributes:
-        values: The values of the variables, in an order that depends only on the model.
-
     Args:
         model: A built and compiled model. Its optimizer is built if it isn't yet.
 
@@ -56,7 +53,15 @@ class TrainingState:
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         self._variables = list({id(each): each for each in _variables_of(model)}.values())
-        self.values = [np.array(keras.ops.convert_to_numpy(each)) for each in self._variables]
+        self._values = [np.array(keras.ops.convert_to_numpy(each)) for each in self._variables]
+        # `fit` builds metrics in its first step, and resets them at the beginning of each epoch
+        of_metrics = {id(each) for each in model.metrics_variables}
+        self._lasting = [place for place, each in enumerate(self._variables) if id(each) not in of_metrics]
+
+    @property
+    def values(self) -> list[np.ndarray]:
+        """The values of the variables that last longer than an epoch, in an order that depends only on the model."""
+        return [self._values[place] for place in self._lasting]
 
     @property
     def random(self) -> RandomNumbers:
@@ -65,12 +70,14 @@ class TrainingState:
 
     def replace(self, values: Sequence[np.ndarray], random: RandomNumbers) -> None:
         """Replaces the copy by one of another process, with arrays of the same shapes. `restore` then restores that."""
-        self.values, self._random = list(values), RandomState(random)
+        for place, value in zip(self._lasting, values, strict=True):
+            self._values[place] = value
+        self._random = RandomState(random)
 
     def restore(self) -> None:
         """Restores everything."""
         self._restore_mode()
-        for variable, value in zip(self._variables, self.values, strict=True):
+        for variable, value in zip(self._variables, self._values, strict=True):
             variable.assign(value)
         self._random.restore()
 

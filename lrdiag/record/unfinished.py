@@ -40,6 +40,7 @@ class RunRecord:
 
     Attributes:
         steps_at_ends: Number of recorded steps at the end of each epoch.
+        updates_at_ends: Number of updates that the optimizer had made then.
         weights_at_ends: Fingerprint of the weights at the end of each epoch.
         time: Where the time of each epoch went.
     """
@@ -52,6 +53,7 @@ class RunRecord:
     not_finite: NotFinite | None
     earlier_updates: int
     steps_at_ends: list[int]
+    updates_at_ends: list[int]
     weights_at_ends: list[bytes]
     time: list[TimeSpent]
 
@@ -77,6 +79,21 @@ class WatchRecord:
     first_losses: list[float]
     limit: float
     is_finite: bool
+
+
+@dataclass(frozen=True)
+class CallbackRecord:
+    """What a `ReportCallback` knows after an epoch.
+
+    Attributes:
+        shapes: The shapes of the weights of its model.
+        run: What it recorded.
+        watched: What its watch knows.
+    """
+
+    shapes: list[tuple[int, ...]]
+    run: RunRecord
+    watched: WatchRecord
 
 
 @dataclass(frozen=True)

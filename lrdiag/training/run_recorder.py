@@ -50,6 +50,7 @@ class RunRecorder(StepRecorder):
         self.not_finite: NotFinite | None = None
         self._earlier_updates = 0
         self._steps_at_ends: list[int] = []
+        self._updates_at_ends: list[int] = []
         self._weights_at_ends: list[bytes] = []
         self._time_before_fit: list[TimeSpent] = []
 
@@ -65,6 +66,7 @@ class RunRecorder(StepRecorder):
             not_finite=self.not_finite,
             earlier_updates=self._earlier_updates,
             steps_at_ends=self._steps_at_ends,
+            updates_at_ends=self._updates_at_ends,
             weights_at_ends=self._weights_at_ends,
             time=[*self._time_before_fit, *now][: len(self.epochs)],
         )
@@ -75,7 +77,8 @@ class RunRecorder(StepRecorder):
         self.epochs, self.losses = list(record.epochs), list(record.losses)
         self.learning_rates, self.momentums = list(record.learning_rates), list(record.momentums)
         self.not_finite, self._earlier_updates = record.not_finite, record.earlier_updates
-        self._steps_at_ends, self._weights_at_ends = list(record.steps_at_ends), list(record.weights_at_ends)
+        self._steps_at_ends, self._updates_at_ends = list(record.steps_at_ends), list(record.updates_at_ends)
+        self._weights_at_ends = list(record.weights_at_ends)
         self._time_before_fit = list(record.time)
         self.epoch = max(self.first_epoch, self.last_epoch)
         self._recorded = self.model
@@ -85,7 +88,8 @@ class RunRecorder(StepRecorder):
         """Keeps the first `epochs` epochs, without the steps that were made since."""
         steps = self._steps_at_ends[epochs - 1]
         del self.learning_rates[steps:], self.momentums[steps:], self.losses[steps:]
-        del self.epochs[epochs:], self._steps_at_ends[epochs:], self._weights_at_ends[epochs:]
+        del self.epochs[epochs:], self._steps_at_ends[epochs:], self._updates_at_ends[epochs:]
+        del self._weights_at_ends[epochs:]
         del self._time_before_fit[epochs:]
         if self.not_finite and self.not_finite.epoch >= self.first_epoch + epochs:
             self.not_finite = None
@@ -157,6 +161,7 @@ class RunRecorder(StepRecorder):
         self.epochs.append(epoch_of(logs, time.perf_counter() - self._epoch_started, self._output))
         self.not_finite = self.not_finite or not_finite_in(logs, self.epoch)
         self._steps_at_ends.append(len(self.losses))
+        self._updates_at_ends.append(self._updates())
         self._weights_at_ends.append(fingerprint(self.model))
 
     def training(self, *, stop_reason: str | None = None, interrupted: bool = False) -> TrainingRun:
