@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import keras
 
@@ -79,7 +80,8 @@ class RunRecorder(StepRecorder):
         self.not_finite, self._earlier_updates = record.not_finite, record.earlier_updates
         self._steps_at_ends, self._updates_at_ends = list(record.steps_at_ends), list(record.updates_at_ends)
         self._weights_at_ends = list(record.weights_at_ends)
-        self._time_before_fit = list(record.time)
+        # each process must compile the step once, so only the compilations of this one tell whether there are too many
+        self._time_before_fit = [replace(each, compilations=each.compilations and 0) for each in record.time]
         self.epoch = max(self.first_epoch, self.last_epoch)
         self._recorded = self.model
         self._epochs_before_fit = len(self.epochs)
