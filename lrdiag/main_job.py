@@ -33,7 +33,7 @@ from lrdiag.models import Network, at_any_size, build_network
 from lrdiag.models.structure import structure_of
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record import folder as run_folder
-from lrdiag.record import unfinished
+from lrdiag.record import reading, unfinished
 from lrdiag.record.arrays import Dataset, LabelledImages
 from lrdiag.record.facts import DatasetFacts, Run, TrainingRun
 from lrdiag.record.fingerprint import identity_of
@@ -67,7 +67,7 @@ def run_main_job(
     """
     clock = Stopwatch(started)
     kept = _taken_up(settings, clock, progress)
-    base = run_folder.load_baseline(settings.baseline) if settings.baseline else None
+    base = reading.load_baseline(settings.baseline) if settings.baseline else None
     metadata, groups = read_given(settings.metadata, settings.groups)
     html_environment(settings.templates)  # raises now, not after training
     with run_folder.new_folder(settings.out), numerics(settings.seed, mixed_precision=settings.mixed_precision):

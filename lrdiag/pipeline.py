@@ -33,6 +33,7 @@ from lrdiag.models import load_model, takes_images
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.rate.range_test import RangeTest
 from lrdiag.record import folder as run_folder
+from lrdiag.record import reading
 from lrdiag.record.facts import Diagnosis
 from lrdiag.report.report import Report
 from lrdiag.report.templates import html_environment
@@ -239,7 +240,7 @@ def diagnose_saved(
         LrdiagError: If the model, the data or the run folder can't be used.
     """
     clock = Stopwatch(started)
-    base = run_folder.load_baseline(settings.baseline) if settings.baseline else None
+    base = reading.load_baseline(settings.baseline) if settings.baseline else None
     metadata, groups = read_given(settings.metadata, settings.groups)
     html_environment(settings.templates)
     settings, earlier, notes = _of_run(settings)
@@ -366,7 +367,7 @@ def _of_run(settings: DiagnoseSettings) -> tuple[DiagnoseSettings, Diagnosis | N
     folder = Path(settings.model)
     if not (folder / run_folder.REPORT).is_file():
         return settings, None, ()
-    run = run_folder.load_baseline(folder).diagnosis
+    run = reading.load_baseline(folder).diagnosis
     if not (folder / run_folder.MODEL).is_file():
         raise ModelError(
             f"The run folder contains no model, because `lrdiag train-and-report` alone saves one. Pass the model file "

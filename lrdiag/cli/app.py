@@ -323,15 +323,16 @@ def report(
 ) -> None:
     """Write the page of the run folder RUN_DIR again, and compare the run with a baseline if one is given."""
     from lrdiag.record import folder as run_folder
+    from lrdiag.record import reading
 
-    loaded = run = run_folder.load(run_dir)
+    loaded = run = reading.load(run_dir)
     gates = _all_gates(gates, compared=baseline is not None or run.diagnosis.comparison is not None)
     gating.refuse_unknown_classes(gates, run.diagnosis.dataset.classes)
     check_settings = _all_check_settings(check_settings)
     if baseline is not None:
         from lrdiag.report.baseline import set_beside
 
-        run = set_beside(run_folder.load_baseline(baseline), run, check_settings)
+        run = set_beside(reading.load_baseline(baseline), run, check_settings)
     run, outcomes = _checked(run, check_settings, gates)
     if run != loaded:
         run_folder.save(run_dir, run)
@@ -362,15 +363,16 @@ def compare(
 ) -> None:
     """Compare two runs on the same test images. BASE and HEAD are run folders or their report.json."""
     from lrdiag.record import folder as run_folder
+    from lrdiag.record import reading
     from lrdiag.report.baseline import set_beside
 
     gates = _all_gates(gates, compared=True)
     check_settings = _all_check_settings(check_settings)
     with nullcontext() if out is None else run_folder.new_folder(out):
-        head_report = run_folder.report_of(head)
+        head_report = reading.report_of(head)
         # Its own pictures are needed only if they are written again.
-        read = run_folder.load_baseline if out is None else run_folder.load_report
-        run = set_beside(run_folder.load_baseline(base), read(head_report), check_settings)
+        read = reading.load_baseline if out is None else reading.load_report
+        run = set_beside(reading.load_baseline(base), read(head_report), check_settings)
         run, outcomes = _checked(run, check_settings, gates)
         if out is not None:
             earlier = run_folder.earlier_files(out)
@@ -398,9 +400,10 @@ def export(run: Path, suspects: Path | None, quiet: bool) -> None:
     if suspects is None:
         raise SettingsError("`export` needs a table to export: `--suspects FILE.csv`. Received: none")
     from lrdiag.record import folder as run_folder
+    from lrdiag.record import reading
     from lrdiag.report.suspects import COLUMNS, suspect_rows
 
-    rows = suspect_rows(run_folder.load_baseline(run).diagnosis)
+    rows = suspect_rows(reading.load_baseline(run).diagnosis)
     if str(suspects) == "-":
         click.echo(run_folder.to_csv(COLUMNS, rows), nl=False)
     else:

@@ -1,4 +1,4 @@
-"""The run folder, which contains everything that is needed to write the page again.
+"""Writing a run folder, which contains everything that is needed to write the page again.
 
 Every file is written under a temporary name and then renamed, so other programs never read an incomplete file.
 """
@@ -12,16 +12,15 @@ import os
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
 
 import msgspec
 
-from lrdiag.errors import RunFolderError, did_you_mean_file
+from lrdiag.errors import RunFolderError
 from lrdiag.record import conversion
-from lrdiag.record.facts import SCHEMA_VERSION, Diagnosis, Run
-from lrdiag.record.pictures import FILES, Pictures, Sheet, SheetName
+from lrdiag.record.documents import PictureIndex, encode, identity, schema_version, to_json
+from lrdiag.record.facts import Run
+from lrdiag.record.pictures import FILES
 
 REPORT = "report.json"
 PICTURES = "pictures.json"
@@ -38,9 +37,6 @@ CONTENTS = "contents.txt"
 CHARTS_OF_0_1 = ("range-test.chart.html", "training.chart.html", "reliability.chart.html", "confidence.chart.html")
 """Files in which lrdiag 0.1 kept the charts of the page."""
 _TABLES = (PREDICTIONS, HISTORY, RANGE_TEST, HEATMAPS)
-PICTURES_VERSION: Literal[4] = 4
-"""Schema version of pictures.json, which has not changed since version 4 of report.json."""
-_READABLE = f"{conversion.OLDEST} to {SCHEMA_VERSION}"
 _LISTED = frozenset({*FILES.values(), *_TABLES, MODEL})
 
 
@@ -208,31 +204,9 @@ def _list(folder: Path, digests: dict[str, str]) -> None:
 
 def _is_of_0_1(report: Path) -> bool:
     try:
-        return msgspec.json.decode(report.read_bytes(), type=_Version).schema_version == conversion.OLDEST
+        return schema_version(report.read_bytes()) == conversion.OLDEST
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
-
-
-# --- facts and pictures -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class PictureIndex:
-    """The positions of the pictures of a run: the content of pictures.json.
-
-    Attributes:
-        report: Identifies the report.json that the pictures belong to.
-        sheets: The sheets, by what they show.
-    """
-
-    report: str
-    sheets: dict[str, Sheet]
-    schema_version: Literal[4] = PICTURES_VERSION
-
-
-@dataclass(frozen=True)
-class _Version:
-    schema_version: int
 
 
 def save(folder: Path, run: Run) -> None:
@@ -240,153 +214,6 @@ def save(folder: Path, run: Run) -> None:
     for name, content in run.pictures.files.items():
         write(folder / name, content)
     list_files(folder, run.pictures.files)  # before report.json: until then, the folder may hold a run of lrdiag 0.1
-    index = PictureIndex(_identity(run.diagnosis), dict(run.pictures.sheets.items()))
-    write(folder / PICTURES, _json(index))
+    index = PictureIndex(identity(run.diagnosis), dict(run.pictures.sheets.items()))
+    write(folder / PICTURES, encode(index))
     write(folder / REPORT, to_json(run.diagnosis))
-
-
-def to_json(diagnosis: Diagnosis) -> bytes:
-    """Returns the content of report.json. NaN and infinite numbers become null."""
-    return _json(diagnosis)
-
-
-def _json(record: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
-
-
-def _identity(diagnosis: Diagnosis) -> str:
-    """Identifies a run by its test images and its mistakes."""
-    facts = diagnosis.dataset.test_fingerprint, [mistake.index for mistake in diagnosis.misclassified.items]
-    return hashlib.sha256(repr(facts).encode(errors="replace")).hexdigest()
-
-
-def schema() -> dict[str, Any]:
-    """Returns the JSON Schema of report.json, published in `lrdiag/report.schema.json`."""
-    return _schema(Diagnosis)
-
-
-def pictures_schema() -> dict[str, Any]:
-    """Returns the JSON Schema of pictures.json, published in `lrdiag/pictures.schema.json`."""
-    return _schema(PictureIndex)
-
-
-def _schema(record: type) -> dict[str, Any]:
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(record)}
-
-
-def load(folder: Path) -> Run:
-    """Reads a run with its pictures.
-
-    Raises:
-        RunFolderError: If the folder contains no run, or one that this version cannot read.
-    """
-    return load_report(folder / REPORT)
-
-
-def load_report(report: Path) -> Run:
-    """Reads a run from its report.json, and its pictures from beside it.
-
-    Raises:
-        RunFolderError: If there is no run, or one that this version cannot read.
-    """
-    with _readable(report):
-        diagnosis, sheets = _read(report)
-        if sheets is None:
-            sheets = _read_index(report.parent / PICTURES, diagnosis)
-        files = {sheet.file: (report.parent / _own(sheet.file)).read_bytes() for sheet in sheets.values()}
-    return Run(diagnosis, Pictures(sheets, files))
-
-
-def report_of(path: Path) -> Path:
-    """The report.json of a run folder; a file is one itself."""
-    return path if path.is_file() else path / REPORT
-
-
-def require_report(path: Path) -> None:
-    """Raises unless there is a run at `path`: a run folder or a report.json. Its content is not read.
-
-    Raises:
-        RunFolderError: If there is none.
-    """
-    report = report_of(path)
-    with _readable(report):
-        report.stat()
-
-
-def load_baseline(path: Path) -> Run:
-    """Reads a run to compare with. Pictures that are not in the folder of its report.json are left out.
-
-    Args:
-        path: A run folder or a report.json.
-
-    Raises:
-        RunFolderError: If there is no run, or one that this version cannot read.
-    """
-    report = report_of(path)
-    index = report.parent / PICTURES
-    with _readable(report):
-        diagnosis, sheets = _read(report)
-        if sheets is None:
-            sheets = _read_index(index, diagnosis, others=True) if index.is_file() else {}
-        files = [report.parent / _own(sheet.file) for sheet in sheets.values()]
-        return Run(diagnosis, Pictures(sheets, {file.name: file.read_bytes() for file in files if file.is_file()}))
-
-
-def _read(report: Path) -> tuple[Diagnosis, dict[SheetName, Sheet] | None]:
-    """The facts, and the sheets if report.json contains them itself."""
-    content = report.read_bytes()
-    version = msgspec.json.decode(content, type=_Version).schema_version
-    if version == conversion.OLDEST:
-        return conversion.from_schema_3(content)
-    if version == conversion.WITHOUT_EFFECTS:
-        return conversion.from_schema_4(content), None
-    if version > SCHEMA_VERSION:
-        raise RunFolderError(
-            f"{REPORT} was written by a newer version of lrdiag. Upgrade lrdiag, or make the run again with this one. "
-            f"Received: schema version {version} in {report}; this version reads {_READABLE}"
-        )
-    if version < SCHEMA_VERSION:
-        raise RunFolderError(
-            f"{REPORT} must follow schema version {_READABLE}. Make the run again. "
-            f"Received: schema version {version} in {report}"
-        )
-    return msgspec.json.decode(content, type=Diagnosis), None
-
-
-def _read_index(index: Path, diagnosis: Diagnosis, *, others: bool = False) -> dict[SheetName, Sheet]:
-    """Returns the sheets of a run. If the index belongs to another run, raises, or returns none if `others` is true."""
-    found = msgspec.json.decode(index.read_bytes(), type=PictureIndex)
-    if found.report != _identity(diagnosis):
-        if others:
-            return {}
-        raise RunFolderError(
-            f"{REPORT} and {PICTURES} must belong to one run. Make the run again. Received: {index.parent}"
-        )
-    return {name: found.sheets[name] for name in get_args(SheetName) if name in found.sheets}
-
-
-@contextmanager
-def _readable(report: Path) -> Iterator[None]:
-    """Explains why a run cannot be read."""
-    try:
-        yield
-    except OSError as error:
-        raise RunFolderError(
-            f"A run folder must contain {REPORT}, {PICTURES} and the pictures that it names. Make one with `lrdiag "
-            f"train-and-report`. Received: {report.parent} ({error.strerror}: {error.filename})"
-            f"{'' if report.parent.exists() else did_you_mean_file(report.parent)}"
-        ) from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RunFolderError(
-            f"{REPORT} and {PICTURES} must follow schema version {_READABLE}. Make the run again. "
-            f"Received: {report} ({error})"
-        ) from error
-
-
-def _own(name: str) -> str:
-    # The name comes from a file that may have been edited. It must not point to another folder.
-    if name in ("", ".", "..") or set(name) & set("/\\:\0"):
-        raise RunFolderError(
-            f"A picture must be a file in the run folder itself. Make the run again. Received: {name!r}"
-        )
-    return name

@@ -17,6 +17,7 @@ from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.evidence import Evidence, ModelLoss
 from lrdiag.diagnosis.findings.checking import check_all
 from lrdiag.diagnosis.study import Studied
+from lrdiag.record import documents, reading
 from lrdiag.record import folder as run_folder
 from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
 from lrdiag.record.facts import (
@@ -168,7 +169,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all facts as dictionaries, lists, numbers and strings: the content of report.json."""
-        facts: dict[str, Any] = json.loads(run_folder.to_json(self.diagnosis))
+        facts: dict[str, Any] = json.loads(documents.to_json(self.diagnosis))
         return facts
 
     def _repr_html_(self) -> str:
@@ -190,7 +191,7 @@ def run_of(report: str | Path | Report | Run) -> Run:
     """
     if isinstance(report, Run):
         return report
-    return report.run if isinstance(report, Report) else run_folder.load_baseline(Path(report))
+    return report.run if isinstance(report, Report) else reading.load_baseline(Path(report))
 
 
 def build_report(

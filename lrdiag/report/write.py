@@ -23,7 +23,7 @@ def write_page(folder: Path, run: Run, *, assets: AssetsName = "inline", templat
     Example:
         ```python
         folder = Path("lrdiag-report")
-        write_page(folder, run_folder.load(folder), assets="folder")
+        write_page(folder, reading.load(folder), assets="folder")
         ```
 
     Args:

@@ -112,7 +112,8 @@ def main() -> None:
 def show(runs: list[dict[str, Any]]) -> None:
     """Prints medians, ranges, and the ratios of the times."""
     for job, variant, figure in product(JOBS, VARIANTS, ("seconds", "training_seconds", "accuracy", "max_lr")):
-        values = sorted(each[figure] for each in runs if (each["job"], each["variant"]) == (job, variant))
+        of_these = [each[figure] for each in runs if (each["job"], each["variant"]) == (job, variant)]
+        values = sorted(each for each in of_these if each is not None)  # a range test may give no rate
         if values:
             median = statistics.median(values)
             print(f"{job:10} {variant:7} {figure:17} {median:8.4g}  {values[0]:.4g}–{values[-1]:.4g}  n={len(values)}")

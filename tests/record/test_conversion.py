@@ -14,6 +14,7 @@ import pytest
 from lrdiag.diagnosis.pairs import confused_pairs
 from lrdiag.errors import RunFolderError
 from lrdiag.intervals import mcnemar, wilson
+from lrdiag.record import documents, reading
 from lrdiag.record import folder as run_folder
 from lrdiag.record.facts import Run
 from lrdiag.record.pictures import Sheet
@@ -31,7 +32,7 @@ def written(name: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def runs() -> dict[str, Run]:
-    return {name: run_folder.load(RUNS / name) for name in ("plain", "compared", "followed")}
+    return {name: reading.load(RUNS / name) for name in ("plain", "compared", "followed")}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_mistakes_that_were_left_out_stay_left_out(edited: Any) -> None:
     def leave_out(report: dict[str, Any]) -> None:
         report["sheets"]["shown"] = [0, *range(2, 73)]
 
-    pictures = run_folder.load(edited("plain", leave_out)).pictures
+    pictures = reading.load(edited("plain", leave_out)).pictures
     assert pictures.sheets["mistakes"].items == pictures.sheets["mistakes-true"].items == [0, *range(2, 73)]
 
 
@@ -107,7 +108,7 @@ def test_an_interval_never_contradicts_the_conclusion(edited: Any) -> None:
     def narrow(report: dict[str, Any]) -> None:
         report["comparison"] |= {"broken": [], "fixed": report["comparison"]["fixed"][:4], "difference_low": 0.01}
 
-    comparison = run_folder.load(edited("compared", narrow)).diagnosis.comparison
+    comparison = reading.load(edited("compared", narrow)).diagnosis.comparison
     assert comparison
     assert (comparison.conclusion, comparison.difference_low) == ("no detectable difference", 0.0)
 
@@ -127,14 +128,14 @@ def test_a_page_is_made_and_the_run_is_not_changed(runs: dict[str, Run], tmp_pat
 @pytest.mark.parametrize("name", ["plain", "compared", "followed"])
 def test_a_saved_conversion_has_the_current_schema(runs: dict[str, Run], tmp_path: Path, name: str) -> None:
     run_folder.save(tmp_path, runs[name])
-    assert run_folder.load(tmp_path) == runs[name]
-    jsonschema.validate(json.loads((tmp_path / "report.json").read_text()), run_folder.schema())
-    jsonschema.validate(json.loads((tmp_path / "pictures.json").read_text()), run_folder.pictures_schema())
+    assert reading.load(tmp_path) == runs[name]
+    jsonschema.validate(json.loads((tmp_path / "report.json").read_text()), documents.schema())
+    jsonschema.validate(json.loads((tmp_path / "pictures.json").read_text()), documents.pictures_schema())
 
 
 def test_it_can_be_a_baseline(runs: dict[str, Run]) -> None:
     head = Run(runs["compared"].diagnosis, runs["compared"].pictures.without("fixed", "fixed-predicted"))
-    run = set_beside(run_folder.load_baseline(RUNS / "plain" / "report.json"), head)
+    run = set_beside(reading.load_baseline(RUNS / "plain" / "report.json"), head)
     assert run.diagnosis.comparison
     assert len(run.diagnosis.comparison.fixed) == run.pictures.sheets["fixed"].count == 62
     assert "fixed-predicted" in run.pictures.sheets
@@ -173,6 +174,6 @@ def edited(tmp_path: Path) -> Any:
 )
 def test_a_broken_run_is_refused(edited: Any, change: Any, message: str) -> None:
     folder = edited("plain", change)
-    for load in (run_folder.load, run_folder.load_baseline):
+    for load in (reading.load, reading.load_baseline):
         with pytest.raises(RunFolderError, match=message):
             load(folder)

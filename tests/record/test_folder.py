@@ -19,6 +19,7 @@ import jsonschema
 import pytest
 
 from lrdiag.errors import RunFolderError
+from lrdiag.record import documents, reading
 from lrdiag.record import folder as run_folder
 from lrdiag.record.arrays import SkippedFile
 from lrdiag.record.facts import (
@@ -177,7 +178,7 @@ def names(folder: Path) -> set[str]:
 
 
 def test_a_saved_run_is_loaded_unchanged(run: Run, saved: Path) -> None:
-    assert run_folder.load(saved) == run
+    assert reading.load(saved) == run
     assert names(saved) == {"report.json", "pictures.json", "contents.txt", *PICTURES}
 
 
@@ -187,7 +188,7 @@ def test_a_run_without_mistakes_or_range_test_is_loaded_too(run: Run, tmp_path: 
     )
     bare = Run(diagnosis, run.pictures.only(("samples",)))
     run_folder.save(tmp_path, bare)
-    assert run_folder.load(tmp_path) == bare
+    assert reading.load(tmp_path) == bare
 
 
 def test_a_model_that_was_only_evaluated_is_loaded_too(run: Run, tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_a_model_that_was_only_evaluated_is_loaded_too(run: Run, tmp_path: Path)
         command="",
     )
     run_folder.save(tmp_path, Run(bare, Pictures()))
-    assert run_folder.load(tmp_path) == Run(bare, Pictures())
+    assert reading.load(tmp_path) == Run(bare, Pictures())
 
 
 def test_a_training_run_without_steps_is_loaded_too(run: Run, tmp_path: Path) -> None:
@@ -212,12 +213,12 @@ def test_a_training_run_without_steps_is_loaded_too(run: Run, tmp_path: Path) ->
     training = TrainingRun(epochs, [], [], 1, 1, "", "", None, None)
     short = Run(dataclasses.replace(run.diagnosis, training=training), run.pictures)
     run_folder.save(tmp_path, short)
-    assert run_folder.load(tmp_path) == short
+    assert reading.load(tmp_path) == short
 
 
 def test_a_saved_run_follows_the_published_schema(saved: Path) -> None:
-    jsonschema.validate(json.loads((saved / "report.json").read_text()), run_folder.schema())
-    jsonschema.validate(json.loads((saved / "pictures.json").read_text()), run_folder.pictures_schema())
+    jsonschema.validate(json.loads((saved / "report.json").read_text()), documents.schema())
+    jsonschema.validate(json.loads((saved / "pictures.json").read_text()), documents.pictures_schema())
 
 
 def test_the_report_is_strict_json_without_nan(run: Run, tmp_path: Path) -> None:
@@ -237,7 +238,7 @@ def test_the_report_is_strict_json_without_nan(run: Run, tmp_path: Path) -> None
 def test_a_mistake_whose_loss_is_not_finite_can_be_loaded(run: Run, tmp_path: Path, value: float) -> None:
     mistakes = Misclassified(1, [Mistake(0, 0, 1, value, value, [1], [value])])
     run_folder.save(tmp_path, Run(dataclasses.replace(run.diagnosis, misclassified=mistakes), run.pictures))
-    assert run_folder.load(tmp_path).diagnosis.misclassified.count == 1
+    assert reading.load(tmp_path).diagnosis.misclassified.count == 1
 
 
 def test_a_moment_with_nan_scores_can_be_loaded(run: Run, tmp_path: Path) -> None:
@@ -245,7 +246,7 @@ def test_a_moment_with_nan_scores_can_be_loaded(run: Run, tmp_path: Path) -> Non
     assert evolution
     lost = dataclasses.replace(evolution, images=[WatchedImage(7, 1, [Moment(0, math.nan)])])
     run_folder.save(tmp_path, Run(dataclasses.replace(run.diagnosis, evolution=lost), run.pictures))
-    loaded = run_folder.load(tmp_path).diagnosis.evolution
+    loaded = reading.load(tmp_path).diagnosis.evolution
     assert loaded
     assert loaded.images[0].moments == [Moment(0, None)]
 
@@ -339,7 +340,7 @@ def test_a_folder_in_the_place_of_a_file_is_refused(run: Run, tmp_path: Path) ->
 def test_a_file_with_other_content_is_refused(saved: Path, file: str, content: bytes) -> None:
     (saved / file).write_bytes(content)
     with pytest.raises(RunFolderError, match=r"schema version 3 to 5.*Make the run again.*Received: .*report.json"):
-        run_folder.load(saved)
+        reading.load(saved)
 
 
 @pytest.mark.parametrize("file", ["report.json", "pictures.json"])
@@ -348,7 +349,7 @@ def test_a_truncated_file_is_refused(saved: Path, file: str, cut: int) -> None:
     path = saved / file
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(RunFolderError, match="schema version 3 to 5"):
-        run_folder.load(saved)
+        reading.load(saved)
 
 
 @pytest.mark.parametrize(
@@ -366,7 +367,7 @@ def test_a_truncated_file_is_refused(saved: Path, file: str, cut: int) -> None:
 )
 def test_a_value_of_the_wrong_type_is_refused_and_named(edit: Any, value: Any, path: tuple[Any, ...]) -> None:
     with pytest.raises(RunFolderError, match=r"schema version 3 to 5.*Received: .*\$\." + str(path[0])):
-        run_folder.load(edit(value, *path))
+        reading.load(edit(value, *path))
 
 
 @pytest.mark.parametrize(
@@ -382,7 +383,7 @@ def test_a_value_of_the_wrong_type_is_refused_and_named(edit: Any, value: Any, p
 )
 def test_an_invalid_sheet_is_refused(edit: Any, field: str, value: Any, message: str) -> None:
     with pytest.raises(RunFolderError, match=message):
-        run_folder.load(edit(value, "sheets", "samples", field, file="pictures.json"))
+        reading.load(edit(value, "sheets", "samples", field, file="pictures.json"))
 
 
 def test_a_run_without_effects_is_converted(run: Run, saved: Path) -> None:
@@ -391,75 +392,75 @@ def test_a_run_without_effects_is_converted(run: Run, saved: Path) -> None:
         for name in ("why", "known", "effects", "accepted"):
             del finding[name]
     (saved / "report.json").write_text(json.dumps(content | {"schema_version": 4}))
-    assert run_folder.load(saved) == run
+    assert reading.load(saved) == run
 
 
 @pytest.mark.parametrize("version", [0, 1, 2])
 def test_an_older_schema_version_is_refused(edit: Any, version: int) -> None:
     with pytest.raises(RunFolderError, match=rf"schema version 3 to 5. Make the run again.*Received: .*{version} in"):
-        run_folder.load(edit(version, "schema_version"))
+        reading.load(edit(version, "schema_version"))
 
 
 @pytest.mark.parametrize("version", [6, 999])
 def test_a_newer_schema_version_is_refused(edit: Any, version: int) -> None:
     message = rf"by a newer version of lrdiag. Upgrade lrdiag.*Received: schema version {version}.*reads 3 to 5"
     with pytest.raises(RunFolderError, match=message):
-        run_folder.load(edit(version, "schema_version"))
+        reading.load(edit(version, "schema_version"))
 
 
 def test_pictures_of_another_run_are_refused(run: Run, saved: Path, tmp_path: Path) -> None:
     facts = dataclasses.replace(run.diagnosis, misclassified=Misclassified(1, MISTAKES[:1]))
-    (saved / "report.json").write_bytes(run_folder.to_json(facts))
+    (saved / "report.json").write_bytes(documents.to_json(facts))
     with pytest.raises(RunFolderError, match=r"must belong to one run"):
-        run_folder.load(saved)
-    assert run_folder.load_baseline(saved) == Run(facts, Pictures()), "a baseline may lie beside another run"
+        reading.load(saved)
+    assert reading.load_baseline(saved) == Run(facts, Pictures()), "a baseline may lie beside another run"
 
 
 def test_fields_of_a_later_version_are_ignored(edit: Any, run: Run) -> None:
     edit({"file": "later.png"} | dataclasses.asdict(SHEETS["samples"]), "sheets", "later", file="pictures.json")
-    assert run_folder.load(edit("news", "later")) == run
+    assert reading.load(edit("news", "later")) == run
 
 
 @pytest.mark.parametrize("name", ["pictures.json", *PICTURES])
 def test_a_missing_file_is_named(saved: Path, name: str) -> None:
     (saved / name).unlink()
     with pytest.raises(RunFolderError, match=rf"pictures that it names.*{name}"):
-        run_folder.load(saved)
+        reading.load(saved)
 
 
 @pytest.mark.parametrize("named", [".", "report.json"])
 def test_a_baseline_is_a_folder_or_its_report(run: Run, saved: Path, named: str) -> None:
-    assert run_folder.load_baseline(saved / named) == run
+    assert reading.load_baseline(saved / named) == run
 
 
 def test_a_baseline_may_be_a_single_file_of_another_name(run: Run, saved: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "main.json").write_bytes((saved / "report.json").read_bytes())
-    assert run_folder.load_baseline(alone / "main.json") == Run(run.diagnosis, Pictures())
+    assert reading.load_baseline(alone / "main.json") == Run(run.diagnosis, Pictures())
 
 
 def test_pictures_that_a_baseline_does_not_have_are_left_out(run: Run, saved: Path) -> None:
     for name in PICTURES.keys() - {"true.png"}:
         (saved / name).unlink()
-    assert run_folder.load_baseline(saved) == Run(run.diagnosis, Pictures(dict(SHEETS), {"true.png": b"three"}))
+    assert reading.load_baseline(saved) == Run(run.diagnosis, Pictures(dict(SHEETS), {"true.png": b"three"}))
 
 
 @pytest.mark.parametrize("path", ["nowhere", "nowhere/report.json"])
 def test_a_missing_baseline_is_refused(tmp_path: Path, path: str) -> None:
     with pytest.raises(RunFolderError, match=r"A run folder must contain report.json.*.*nowhere.*No such file"):
-        run_folder.load_baseline(tmp_path / path)
+        reading.load_baseline(tmp_path / path)
 
 
 def test_a_baseline_of_another_schema_is_refused(edit: Any) -> None:
     with pytest.raises(RunFolderError, match=r"schema version 3 to 5.*Received: .*report.json"):
-        run_folder.load_baseline(edit(1, "schema_version"))
+        reading.load_baseline(edit(1, "schema_version"))
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "."])
 def test_a_folder_without_a_run_is_refused(tmp_path: Path, folder: str) -> None:
     with pytest.raises(RunFolderError, match=r"A run folder must contain report.json.*Received: .*No such file"):
-        run_folder.load(tmp_path / folder)
+        reading.load(tmp_path / folder)
 
 
 HOSTILE = [
@@ -478,7 +479,7 @@ HOSTILE = [
 def test_a_sheet_cannot_point_to_another_folder(edit: Any, name: str, sheet: str) -> None:
     folder = edit(name, "sheets", sheet, "file", file="pictures.json")
     (folder.parent / "secret.txt").write_text("secret")
-    for load in (run_folder.load, run_folder.load_baseline):
+    for load in (reading.load, reading.load_baseline):
         with pytest.raises(RunFolderError, match="Received"):
             load(folder)
 
@@ -489,7 +490,7 @@ def test_a_run_that_was_loaded_writes_nothing_outside_its_folder(edit: Any, tmp_
     (elsewhere / "run").mkdir(parents=True)
     folder = edit(way.format(absolute=elsewhere), "sheets", "samples", "file", file="pictures.json")
     with contextlib.suppress(RunFolderError):
-        run_folder.save(elsewhere / "run", run_folder.load(folder))
+        run_folder.save(elsewhere / "run", reading.load(folder))
     assert names(elsewhere) == {"run"}
 
 
@@ -512,7 +513,7 @@ def test_ordinary_cells_are_not_changed(tmp_path: Path) -> None:
 
 def test_json_has_full_precision(run: Run, saved: Path) -> None:
     assert re.search(r"0\.333333333333333\d", (saved / "report.json").read_text())
-    assert run_folder.load(saved).diagnosis.training.learning_rate_per_step[1] == 1 / 3
+    assert reading.load(saved).diagnosis.training.learning_rate_per_step[1] == 1 / 3
 
 
 # --- the files of a run -----------------------------------------------------------------------------------------------

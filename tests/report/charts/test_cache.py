@@ -197,9 +197,9 @@ def test_a_page_that_is_made_again_needs_no_matplotlib_and_does_not_change_the_r
     run_folder.save(folder, runs["ordinary"])
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     script = (
-        "import sys, pathlib; from lrdiag.record import folder as run_folder\n"
+        "import sys, pathlib; from lrdiag.record import reading\n"
         "from lrdiag.report.page import render_page\n"
-        "page = render_page(run_folder.load(pathlib.Path(sys.argv[1])))\n"
+        "page = render_page(reading.load(pathlib.Path(sys.argv[1])))\n"
         "assert 'matplotlib' not in sys.modules\n"
         "sys.stdout.buffer.write(page.encode())"
     )
