@@ -59,9 +59,9 @@ def _names(config: Any) -> Iterator[str]:
 
 
 def _renamed(config: Any, places: dict[str, int]) -> Any:
-    """Replaces each name of a layer by its place."""
+    """Replaces each name of a layer by its place, and leaves out how the model is compiled."""
     if isinstance(config, dict):
-        return {key: _renamed(value, places) for key, value in config.items()}
+        return {key: _renamed(value, places) for key, value in config.items() if key != "compile_config"}
     if isinstance(config, list | tuple):
         return [_renamed(each, places) for each in config]
     return places.get(config, config) if isinstance(config, str) else config
