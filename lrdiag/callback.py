@@ -25,13 +25,12 @@ from lrdiag.diagnosis.metadata import read_given
 from lrdiag.errors import ComparisonError, DataError, RunFolderError, require_choice, require_count
 from lrdiag.evaluation.evolution import Memory
 from lrdiag.evaluation.keeper import Display
-from lrdiag.formats import plural
 from lrdiag.inspection.images import GivenImages
 from lrdiag.record import folder as run_folder
 from lrdiag.record import unfinished
-from lrdiag.record.unfinished import CallbackRecord
 from lrdiag.report.report import Report, run_of
 from lrdiag.studying import not_studied
+from lrdiag.training.kept_record import KeptRecord
 from lrdiag.training.run_recorder import RunRecorder
 from lrdiag.watch import Watch
 
@@ -101,7 +100,6 @@ class ReportingCallback(RunRecorder):
 
     def _begin_record(self, first_epoch: int) -> None:
         super()._begin_record(first_epoch)
-        self._gaps: list[str] = []  # sentences on steps that are missing in the record
         self._memory = Memory()
         if not self._repeats:
             self._memory.give_up()
@@ -146,7 +144,7 @@ class ReportingCallback(RunRecorder):
             self._validation_images(),
             updates=batches * epochs // batches_per_update(self.model.optimizer) if batches and epochs else None,
             callbacks=self._beside,
-            is_first=self._updates() == 0,
+            is_first=self.updates() == 0,
         )
 
     def _training_images(self, fit: FitArguments | None) -> GivenImages | None:
@@ -211,6 +209,10 @@ class ReportingCallback(RunRecorder):
     def _keep(self) -> None:
         """Called at the end of each epoch, to keep what another process needs to continue. Keeps nothing here."""
 
+    def _notes(self) -> Sequence[str]:
+        """Sentences on the record of the training run that a reader of the report needs."""
+        return ()
+
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Writes the report."""
         self._interrupt.stop_listening()
@@ -245,7 +247,7 @@ class ReportingCallback(RunRecorder):
                 studied=studied,
                 seconds=self._stopwatch.seconds(),
                 watched=self._memory.watched(),
-                notes=(*self._memory.notes, *self._gaps),
+                notes=(*self._memory.notes, *self._notes()),
                 inspection=self._watch.inspection,
                 known=self._watch.known,
             )
@@ -309,7 +311,7 @@ class ReportCallback(ReportingCallback):
     batch of `validation_data` is evaluated before training begins, so that errors appear early.
 
     A `fit` with `initial_epoch` continues the record if the callback has recorded the epochs before it: use the same
-    callback for all of them. Every other `fit` begins a new record.
+    callback for all of them, or `checkpoint=True` in another process. Every other `fit` begins a new record.
 
     Example:
         >>> import tempfile
@@ -430,7 +432,7 @@ class ReportCallback(ReportingCallback):
             made_by="callback",
         )
         super().__init__(Path(folder), reporter, every=every, log_dir=log_dir, train_data=train_data, stop_on=stop_on)
-        self._file = Path(folder) / unfinished.CALLBACK_RECORD if checkpoint else None
+        self._kept = KeptRecord(Path(folder) / unfinished.CALLBACK_RECORD) if checkpoint else None
 
     def _announce(self, line: str) -> None:
         sys.stderr.write(f"{line}\n")
@@ -445,7 +447,7 @@ class ReportCallback(ReportingCallback):
     def _take_place(self) -> None:
         super()._take_place()
         running = running_list(self)
-        if running is not None and self._file is not None:  # so that the record never has fewer epochs than the backup
+        if running is not None and self._kept is not None:  # so that the record never has fewer epochs than the backup
             move_in_front(running, self, lambda each: isinstance(each, keras.callbacks.BackupAndRestore))
 
     def _place_fit(self, initial_epoch: int) -> None:
@@ -458,63 +460,30 @@ class ReportCallback(ReportingCallback):
         if self._epochs_before_fit is None:
             self._take_up(None)
         super().on_train_end(logs)
-        if self._file is not None:
+        if self._kept is not None:
             unfinished.discard(self._folder)
 
-    def _keep(self) -> None:
-        if self._file is None:
+    def _take_up(self, completed: int | None) -> None:
+        """Continues the record of another process, if this callback has none and there is one that fits."""
+        if self._kept is None or self._recorded is not None:
             return
         try:
-            unfinished.write(self._file, CallbackRecord(self._shapes(), self.record(), self._watch.record()))
+            watched = self._kept.continue_in(self, completed)
+        except RunFolderError as error:
+            self._announce(f"lrdiag: The record of an earlier process is not continued, and a new one begins. {error}")
+            return
+        if watched is not None:
+            self._watch.continue_from(watched)
+            for each in self._kept.gaps:
+                self._announce(f"lrdiag: {each}")
+
+    def _keep(self) -> None:
+        if self._kept is None:
+            return
+        try:
+            self._kept.write(self, self._watch.record())
         except RunFolderError as error:
             self._announce(f"lrdiag: The record could not be kept after epoch {self.last_epoch}. {error}")
 
-    def _take_up(self, initial_epoch: int | None) -> None:
-        """Continues the record of another process, if there is one that fits.
-
-        Args:
-            initial_epoch: Number of epochs after which training continues; `None` if it has ended already.
-        """
-        if self._file is None or self._recorded is not None or not self._file.is_file():
-            return
-        try:
-            kept = unfinished.read(self._file, CallbackRecord)
-            completed = kept.run.first_epoch - 1 + len(kept.run.epochs) if initial_epoch is None else initial_epoch
-            missing = self._missing_updates(kept, completed)
-        except (RunFolderError, _Misfit) as error:
-            self._announce(f"lrdiag: The record of an earlier process is not continued, and a new one begins. {error}")
-            return
-        inspection = kept.watched.inspection
-        before = tuple(each for each in inspection.epochs if each.epoch <= completed)
-        self.continue_from(kept.run)
-        self._watch.continue_from(replace(kept.watched, inspection=replace(inspection, epochs=before)))
-        if missing:
-            gap = f"{plural(missing, 'update')} after epoch {completed} are missing in the record of the training run"
-            self._gaps.append(f"{gap}: they were made by a process that ended before the end of the epoch.")
-            self._announce(f"lrdiag: {self._gaps[-1]}")
-
-    def _missing_updates(self, kept: CallbackRecord, completed: int) -> int:
-        """Returns how many updates the model has made since the end of a recorded epoch.
-
-        Raises:
-            _Misfit: If it does not continue from there.
-        """
-        run, last = kept.run, kept.run.first_epoch - 1 + len(kept.run.epochs)
-        if not run.first_epoch <= completed <= last:
-            raise _Misfit(f"It has the epochs {run.first_epoch} to {last}, and training continues after {completed}.")
-        if kept.shapes != self._shapes():
-            raise _Misfit("It belongs to another model.")
-        place = completed - run.first_epoch
-        if run.weights_at_ends[place] == fingerprint(self.model):
-            return 0
-        missing = self._updates() - run.updates_at_ends[place]
-        if not 0 < missing < max(run.updates_at_ends[place] - run.earlier_updates, 2):
-            raise _Misfit(f"The model does not have the weights that it had after epoch {completed}.")
-        return missing
-
-    def _shapes(self) -> list[tuple[int, ...]]:
-        return [tuple(each.shape) for each in self.model.weights]
-
-
-class _Misfit(Exception):
-    """A record does not belong to the training run that continues."""
+    def _notes(self) -> Sequence[str]:
+        return () if self._kept is None else self._kept.gaps

@@ -89,11 +89,13 @@ class CallbackRecord:
         shapes: The shapes of the weights of its model.
         run: What it recorded.
         watched: What its watch knows.
+        gaps: Sentences on updates that are missing.
     """
 
     shapes: list[tuple[int, ...]]
     run: RunRecord
     watched: WatchRecord
+    gaps: list[str]
 
 
 @dataclass(frozen=True)
@@ -160,11 +162,12 @@ def write(file: Path, record: object, arrays: Sequence[np.ndarray] = ()) -> None
         RunFolderError: If the file cannot be written.
     """
     content = msgspec.msgpack.encode(record, enc_hook=_plain)
-    named = {str(place): _storable(array) for place, array in enumerate(arrays)}
+    named: dict[str, Any] = {str(place): _storable(array) for place, array in enumerate(arrays)}
+    named[_RECORD] = np.frombuffer(content, np.uint8)
     with suppress(OSError):  # `replacing` raises an error that says more
         file.parent.mkdir(exist_ok=True)
     with replacing(file) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **{_RECORD: np.frombuffer(content, np.uint8)}, **named)
+        np.savez(stream, **named)
         stream.flush()
         os.fsync(stream.fileno())  # otherwise the name may reach the disk before the content
 
@@ -201,9 +204,10 @@ def read_arrays(file: Path, like: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def discard(folder: Path) -> None:
-    """Removes the checkpoint of a run folder, once its run is complete."""
-    for name in (CHECKPOINT, CALLBACK_RECORD):
-        (folder / name).unlink(missing_ok=True)
+    """Removes the checkpoint of a run folder, once its run is complete, and what processes that were killed left."""
+    for file in (folder / CHECKPOINT, folder / CALLBACK_RECORD):
+        for each in (file, *file.parent.glob(f".{file.stem}-*{file.suffix}")):
+            each.unlink(missing_ok=True)
     with suppress(OSError):  # it is missing, or has other content
         (folder / FOLDER).rmdir()
 

@@ -41,6 +41,7 @@ class RunRecorder(StepRecorder):
         super().__init__()
         self._output_given = output
         self._timeline: Timeline | None = None
+        self._epochs_before_fit: int | None = None
         self._recorded: keras.Model | None = None
         self._begin_record(first_epoch=1)
 
@@ -108,7 +109,7 @@ class RunRecorder(StepRecorder):
         self._beside = [] if running is None else [each for each in running.callbacks if each is not self]
         self._output = Output.of(self.model, self._output_given)
         self._averages = any(optimizer.use_ema for optimizer in inner_optimizers(self.model.optimizer))
-        self._epochs_before_fit: int | None = None
+        self._epochs_before_fit = None
         self.paused = 0.0
         self._fit_started = time.perf_counter()
         self._begin_timeline(running)
@@ -136,7 +137,7 @@ class RunRecorder(StepRecorder):
         else:
             self._begin_record(initial_epoch + 1)
             self._recorded = self.model
-            self._earlier_updates = self._updates()
+            self._earlier_updates = self.updates()
         self._epochs_before_fit = len(self.epochs)
 
     def _steps_of_last_epoch(self) -> int:
@@ -144,8 +145,8 @@ class RunRecorder(StepRecorder):
         ends = [0, *self._steps_at_ends]
         return ends[-1] - ends[-2]
 
-    def _updates(self) -> int:
-        """The number of updates that the optimizer has made."""
+    def updates(self) -> int:
+        """Returns the number of updates that the optimizer has made."""
         optimizer = self.model.optimizer
         batches = int(engine().number(batch_counter(inner_optimizers(optimizer)[0]), self.model).read())
         return batches // batches_per_update(optimizer)
@@ -163,7 +164,7 @@ class RunRecorder(StepRecorder):
         self.epochs.append(epoch_of(logs, time.perf_counter() - self._epoch_started, self._output))
         self.not_finite = self.not_finite or not_finite_in(logs, self.epoch)
         self._steps_at_ends.append(len(self.losses))
-        self._updates_at_ends.append(self._updates())
+        self._updates_at_ends.append(self.updates())
         self._weights_at_ends.append(fingerprint(self.model))
 
     def training(self, *, stop_reason: str | None = None, interrupted: bool = False) -> TrainingRun:

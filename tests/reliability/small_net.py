@@ -11,11 +11,11 @@ def build(image_shape: tuple[int, int, int], classes: int) -> keras.Model:
             keras.Input(image_shape),
             keras.layers.Rescaling(1 / 255),
             keras.layers.RandomTranslation(0.1, 0.1),
-            keras.layers.Conv2D(8, 3, activation="relu"),
+            keras.layers.Conv2D(8, 3, activation="relu", name="first"),
             keras.layers.BatchNormalization(),
             keras.layers.MaxPooling2D(),
             keras.layers.Dropout(0.3),
-            keras.layers.Conv2D(8, 3, activation="relu"),
+            keras.layers.Conv2D(8, 3, activation="relu", name="last"),
             keras.layers.GlobalAveragePooling2D(),
             keras.layers.Dense(classes, activation="softmax"),
         ]
