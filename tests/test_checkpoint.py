@@ -204,6 +204,7 @@ def test_a_new_run_says_what_it_replaces(folder: Path) -> None:
     assert "--resume" in listener.warnings[0]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_can_not_be_written_does_not_end_training(
     tmp_path: Path, networks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,12 @@ import numpy as np
 import pytest
 
 from lrdiag import ReportCallback
-from lrdiag.record.facts import TrainingRun
+from lrdiag.backend.weights import fingerprint
+from lrdiag.errors import RunFolderError
+from lrdiag.record.facts import Epoch, TrainingRun
+from lrdiag.record.observed import NOTHING
+from lrdiag.record.unfinished import CallbackRecord, RunRecord, WatchRecord
+from lrdiag.training.kept_record import _missing_updates
 
 L = keras.layers
 generator = np.random.default_rng(0)
@@ -116,6 +122,7 @@ def test_the_curve_has_the_steps_of_both_processes(
     assert "record" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_process_that_ended_before_the_report(tmp_path: Path) -> None:
     class CrashAtEnd(keras.callbacks.Callback):  # type: ignore[misc]
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -127,6 +134,7 @@ def test_a_process_that_ended_before_the_report(tmp_path: Path) -> None:
     assert (len(training.loss_per_step), training.epochs_planned, training.weights_epoch) == (3 * STEPS, 3, 3)
 
 
+@pytest.mark.slow
 def test_the_page_says_which_updates_are_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The backup is that after the second step of the third epoch, which is trained again as a whole."""
     process(tmp_path, CrashAt(2, 2), save_freq=5)
@@ -137,25 +145,46 @@ def test_the_page_says_which_updates_are_missing(tmp_path: Path, capsys: pytest.
     assert [note.startswith(gap) for note in second._notes()] == [True]
 
 
-@pytest.mark.parametrize(
-    ("second", "reason"),
-    [
-        ({"units": 5}, "Received: that of another model"),
-        ({"initial_epoch": 3}, "Received: epochs 1 to 2, but training continues after 3"),
-        ({"initial_epoch": 1}, "Received: one of other weights after epoch 1"),
-    ],
-)
-def test_a_record_that_does_not_fit_is_not_continued(
-    folder: Path, second: dict[str, Any], reason: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_record_that_does_not_fit_is_not_continued(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(folder / "backup")
-    callback = process(folder, epochs=4, **{"initial_epoch": 2, **second})
-    assert reason in capsys.readouterr().err
-    first = second.get("initial_epoch", 2)
-    assert len(callback.losses) == (4 - first) * STEPS
-    assert callback.first_epoch == first + 1
+    callback = process(folder, units=5, initial_epoch=2)
+    assert "Received: that of another model" in capsys.readouterr().err
+    assert (callback.first_epoch, len(callback.losses)) == (3, STEPS)
 
 
+class Resumed:
+    """Stands for a recorder in `fit`: its model, and the number of updates that the optimizer has made."""
+
+    def __init__(self, model: keras.Model, updates: int) -> None:
+        self.model, self._updates = model, updates
+
+    def updates(self) -> int:
+        return self._updates
+
+
+@pytest.mark.parametrize(
+    ("completed", "updates", "missing"),
+    [(3, 8, 0), (2, 7, 3), (2, 4, None), (2, 8, None), (1, 4, None), (4, 12, None)],
+)
+def test_only_the_same_weights_or_those_of_the_next_epoch_continue(
+    completed: int, updates: int, missing: int | None
+) -> None:
+    """The record has the epochs 2 and 3, of 4 updates each. The weights are those after epoch 3."""
+    model = keras.Sequential([keras.Input((2,)), L.Dense(1)])
+    epochs = [Epoch(1.0, None, None, None, 1.0)] * 2
+    weights = [b"others", fingerprint(model)]
+    run = RunRecord(2, epochs, [], [], [], None, 0, [4, 8], [4, 8], weights, [])
+    watched = WatchRecord(NOTHING, False, {}, None, [], math.inf, True)
+    kept = CallbackRecord([(2, 1), (1,)], run, watched, [])
+    resumed: Any = Resumed(model, updates)
+    if missing is not None:
+        assert _missing_updates(kept, resumed, completed) == missing
+        return
+    with pytest.raises(RunFolderError, match="must be that of the training run"):
+        _missing_updates(kept, resumed, completed)
+
+
+@pytest.mark.slow
 def test_a_fit_from_the_beginning_begins_a_new_record(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(folder / "backup")
     assert len(process(folder, epochs=1).losses) == STEPS
