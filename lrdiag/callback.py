@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -71,7 +72,6 @@ class ReportingCallback(RunRecorder):
         clock: Measures the stages of the run. Defaults to one that starts with training.
         assets: See `Report.save`.
         templates: See `Report.save`.
-        own: See `Report.save`.
         train_data: See `ReportCallback`.
         stop_on: See `ReportCallback`.
     """
@@ -86,7 +86,6 @@ class ReportingCallback(RunRecorder):
         clock: Stopwatch | None = None,
         assets: AssetsName = "inline",
         templates: Path | None = None,
-        own: Sequence[str] = (),
         train_data: Any = FROM_FIT,
         stop_on: Severity | None = None,
     ) -> None:
@@ -95,7 +94,8 @@ class ReportingCallback(RunRecorder):
         self.report: Report | None = None
         self._folder, self._reporter = folder, reporter
         self._every, self._log_dir, self._clock = every, log_dir, clock
-        self._assets, self._templates, self._own = assets, templates, own
+        self._assets, self._templates = assets, templates
+        self._own: tuple[str, ...] = ()
         self._train_data, self._stop_on = train_data, stop_on
 
     def _begin_record(self, first_epoch: int) -> None:
@@ -254,9 +254,9 @@ class ReportingCallback(RunRecorder):
             try:
                 self.report = self._reporter.compared(report)
             except ComparisonError:  # a report without the comparison is better than none
-                self._save(report)
+                self._saved(report)
                 raise
-            self._save(self.report)
+            self.report = self._saved(self.report)
         if self._tensorboard:
             self._tensorboard.log_steps(self.learning_rates, self.losses)
             self._tensorboard.log_report(self.report, self.last_epoch)
@@ -288,8 +288,14 @@ class ReportingCallback(RunRecorder):
             self._announce(str(error))
             return not_studied(str(error), training)
 
-    def _save(self, report: Report) -> None:
-        report.save(self._folder, assets=self._assets, templates=self._templates, own=self._own)
+    def _saved(self, report: Report) -> Report:
+        return report.saved(
+            self._folder,
+            assets=self._assets,
+            templates=self._templates,
+            own=self._own,
+            seconds=self._stopwatch.seconds_until_now,
+        )
 
     def _open_tensorboard(self) -> Any:
         if self._log_dir is None:
@@ -435,7 +441,8 @@ class ReportCallback(ReportingCallback):
         self._kept = KeptRecord(Path(folder) / unfinished.CALLBACK_RECORD) if checkpoint else None
 
     def _announce(self, line: str) -> None:
-        sys.stderr.write(f"{line}\n")
+        with suppress(OSError, ValueError, AttributeError):  # stderr is full or closed
+            sys.stderr.write(f"{line}\n")
 
     def _rehearse(self) -> None:
         try:

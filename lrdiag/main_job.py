@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -32,8 +31,8 @@ from lrdiag.inspection.images import GivenImages
 from lrdiag.models import Network, at_any_size, build_network
 from lrdiag.models.structure import structure_of
 from lrdiag.progress import SILENCE, Progress
+from lrdiag.record import exchange, reading, unfinished
 from lrdiag.record import folder as run_folder
-from lrdiag.record import reading, unfinished
 from lrdiag.record.arrays import Dataset, LabelledImages
 from lrdiag.record.facts import DatasetFacts, Run, TrainingRun
 from lrdiag.record.fingerprint import identity_of
@@ -70,7 +69,7 @@ def run_main_job(
     base = reading.load_baseline(settings.baseline) if settings.baseline else None
     metadata, groups = read_given(settings.metadata, settings.groups)
     html_environment(settings.templates)  # raises now, not after training
-    with run_folder.new_folder(settings.out), numerics(settings.seed, mixed_precision=settings.mixed_precision):
+    with exchange.new_folder(settings.out), numerics(settings.seed, mixed_precision=settings.mixed_precision):
         job = Job.prepare(settings, progress, base, load)
         origin = _begun(job, command, clock, progress) if kept is None else _continued(job, kept, progress)
         reporter = Reporter(
@@ -93,7 +92,7 @@ def run_main_job(
             made_by="train_and_report",
             notes=job.dataset.notes,
         )
-        report = finished(_fit(job, origin, kept, reporter, clock), settings.out, clock)
+        report = _fit(job, origin, kept, reporter, clock)
         unfinished.discard(settings.out)
         return report
 
@@ -226,14 +225,19 @@ class Job:
         size = (lambda: self.stages.size_at(step())) if self.stages.are_several else None
         return evaluation_batches(self.dataset.validation, LARGEST_BATCH, size)
 
-    def save_model(self) -> None:
-        """Saves the model, compiled without lrdiag's schedules, so that Keras loads it without lrdiag."""
+    def save_model(self) -> str:
+        """Saves the model, compiled without lrdiag's schedules, so that Keras loads it without lrdiag.
+
+        Returns:
+            Its name in the run folder, until the report is written.
+        """
         compile_network(self.network, self.settings.optimizer, DEFAULT_RATES[self.settings.optimizer])
         model = self.network.model
         model.optimizer.build(model.trainable_variables)  # otherwise Keras warns when it loads the model
-        with run_folder.replacing(self.settings.out / run_folder.MODEL) as temporary, tensorflow_left_out():
+        place = exchange.place_for_model(self.settings.out)
+        with run_folder.replacing(place) as temporary, tensorflow_left_out():
             model.save(temporary)
-        run_folder.list_files(self.settings.out, [run_folder.MODEL])
+        return exchange.model_is_saved(self.settings.out, place)
 
     def settings_shown(self) -> dict[str, Any]:
         """Returns the settings that the page shows, defaults filled in."""
@@ -290,9 +294,7 @@ class _JobCallback(ReportingCallback):
         kept: Checkpoint | None,
     ) -> None:
         given = job.settings
-        super().__init__(
-            given.out, reporter, clock=clock, assets=given.assets, templates=given.templates, own=(run_folder.MODEL,)
-        )
+        super().__init__(given.out, reporter, clock=clock, assets=given.assets, templates=given.templates)
         self._job, self._policy, self._guard = job, policy, guard
         self._origin, self._kept = origin, kept
         self._file = given.out / unfinished.CHECKPOINT
@@ -335,7 +337,7 @@ class _JobCallback(ReportingCallback):
     def write(self, stop_reason: str | None = None, *, interrupted: bool = False, is_last: bool = True) -> None:
         """Saves the model, then evaluates it and writes the report."""
         engine().synchronize(self.model)  # the saved model shares the weights of this one
-        self._job.save_model()
+        self._own = (self._job.save_model(),)
         super().write(stop_reason, interrupted=interrupted, is_last=is_last)
 
 
@@ -356,11 +358,3 @@ def refuse_other_data(settings: Settings, base: Run | None, facts: DatasetFacts)
     refuse_unknown_classes(settings.gates, facts.classes)
     if base:
         refuse_other_images(base.diagnosis.dataset, facts)
-
-
-def finished(report: Report, folder: Path, clock: Stopwatch) -> Report:
-    """Returns the report with the final times, which the page itself can't contain, and saves them."""
-    diagnosis = dataclasses.replace(report.diagnosis, seconds=clock.seconds())
-    report = dataclasses.replace(report, run=dataclasses.replace(report.run, diagnosis=diagnosis))
-    run_folder.save(folder, report.run)
-    return report

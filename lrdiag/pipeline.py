@@ -28,12 +28,12 @@ from lrdiag.diagnosis.metadata import read_given
 from lrdiag.errors import DataError, ModelError, SettingsError
 from lrdiag.inspection.images import GivenImages, Sample
 from lrdiag.inspection.inspector import Inspector
-from lrdiag.main_job import Job, finished, run_main_job
+from lrdiag.main_job import Job, run_main_job
 from lrdiag.models import load_model, takes_images
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.rate.range_test import RangeTest
+from lrdiag.record import exchange, reading
 from lrdiag.record import folder as run_folder
-from lrdiag.record import reading
 from lrdiag.record.facts import Diagnosis
 from lrdiag.report.report import Report
 from lrdiag.report.templates import html_environment
@@ -244,7 +244,7 @@ def diagnose_saved(
     metadata, groups = read_given(settings.metadata, settings.groups)
     html_environment(settings.templates)
     settings, earlier, notes = _of_run(settings)
-    with run_folder.new_folder(settings.out):
+    with exchange.new_folder(settings.out):
         with progress.stage("Loading the model"):
             model = load_model(settings.model, trust=settings.trust)
         height, width, channels = takes_images(model)
@@ -291,14 +291,13 @@ def diagnose_saved(
             report = reporter.report(
                 model, evaluated, training=training, studied=studied, seconds=clock.seconds(), inspection=inspector.seen
             )
-            report = reporter.compared(report)
-            report.save(
+            return reporter.compared(report).saved(
                 settings.out,
                 assets=settings.assets,
                 templates=settings.templates,
                 own=_model_in(settings.out, settings),
+                seconds=clock.seconds_until_now,
             )
-        return finished(report, settings.out, clock)
 
 
 def run_range_test(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
@@ -10,12 +10,14 @@ from typing import get_args
 import msgspec
 
 from lrdiag.errors import RunFolderError, did_you_mean_file
-from lrdiag.record import conversion
+from lrdiag.record import conversion, exchange
+from lrdiag.record.contents import foreign_file, not_belonging
 from lrdiag.record.documents import PictureIndex, identity, schema_version
 from lrdiag.record.facts import SCHEMA_VERSION, Diagnosis, Run
 from lrdiag.record.folder import PICTURES, REPORT
 from lrdiag.record.pictures import Pictures, Sheet, SheetName
 
+_ATTEMPTS = 3
 _READABLE = f"{conversion.OLDEST} to {SCHEMA_VERSION}"
 
 
@@ -34,8 +36,14 @@ def load_report(report: Path) -> Run:
     Raises:
         RunFolderError: If there is no run, or one that this version cannot read.
     """
+    return _undisturbed(report.parent, lambda: _load_report(report))
+
+
+def _load_report(report: Path) -> Run:
     with _readable(report):
         diagnosis, sheets = _read(report)
+        if foreign := foreign_file(report.parent, diagnosis.files):
+            raise not_belonging(foreign)
         if sheets is None:
             sheets = _read_index(report.parent / PICTURES, diagnosis)
         files = {sheet.file: (report.parent / _own(sheet.file)).read_bytes() for sheet in sheets.values()}
@@ -54,12 +62,15 @@ def require_report(path: Path) -> None:
         RunFolderError: If there is none.
     """
     report = report_of(path)
+    exchange.settle(report.parent)
     with _readable(report):
         report.stat()
 
 
 def load_baseline(path: Path) -> Run:
     """Reads a run to compare with. Pictures that are not in the folder of its report.json are left out.
+
+    A report.json under another name may lie beside the files of another run. Then it has no pictures.
 
     Args:
         path: A run folder or a report.json.
@@ -68,9 +79,30 @@ def load_baseline(path: Path) -> Run:
         RunFolderError: If there is no run, or one that this version cannot read.
     """
     report = report_of(path)
+    return _undisturbed(report.parent, lambda: _load_baseline(report))
+
+
+def _undisturbed(folder: Path, read: Callable[[], Run]) -> Run:
+    """Reads a run, again if another process has exchanged it meanwhile."""
+    for _ in range(_ATTEMPTS):
+        exchange.settle(folder)
+        before = exchange.state(folder)
+        try:
+            return read()
+        except RunFolderError:
+            if exchange.state(folder) == before:
+                raise
+    return read()
+
+
+def _load_baseline(report: Path) -> Run:
     index = report.parent / PICTURES
     with _readable(report):
         diagnosis, sheets = _read(report)
+        if foreign := foreign_file(report.parent, diagnosis.files):
+            if report.name == REPORT:
+                raise not_belonging(foreign)
+            return Run(diagnosis, Pictures())
         if sheets is None:
             sheets = _read_index(index, diagnosis, others=True) if index.is_file() else {}
         files = [report.parent / _own(sheet.file) for sheet in sheets.values()]
@@ -83,8 +115,8 @@ def _read(report: Path) -> tuple[Diagnosis, dict[SheetName, Sheet] | None]:
     version = schema_version(content)
     if version == conversion.OLDEST:
         return conversion.from_schema_3(content)
-    if version == conversion.WITHOUT_EFFECTS:
-        return conversion.from_schema_4(content), None
+    if version in conversion.WITHOUT_FILES:
+        return conversion.from_schema_4_or_5(content), None
     if version > SCHEMA_VERSION:
         raise RunFolderError(
             f"{REPORT} was written by a newer version of lrdiag. Upgrade lrdiag, or make the run again with this one. "

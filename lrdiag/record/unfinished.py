@@ -21,13 +21,12 @@ import numpy as np
 
 from lrdiag.errors import RunFolderError
 from lrdiag.record.facts import Epoch, Known, NotFinite, TimeSpent
-from lrdiag.record.folder import replacing
+from lrdiag.record.folder import UNFINISHED, replacing
 from lrdiag.record.observed import Inspection
 
-FOLDER = "unfinished"
-CHECKPOINT = f"{FOLDER}/checkpoint.npz"
+CHECKPOINT = f"{UNFINISHED}/checkpoint.npz"
 """The checkpoint of `lrdiag train-and-report`."""
-CALLBACK_RECORD = f"{FOLDER}/record.npz"
+CALLBACK_RECORD = f"{UNFINISHED}/record.npz"
 """The record of a `ReportCallback`, without the model."""
 _RECORD = "record"
 
@@ -209,7 +208,7 @@ def discard(folder: Path) -> None:
         for each in (file, *file.parent.glob(f".{file.stem}-*{file.suffix}")):
             each.unlink(missing_ok=True)
     with suppress(OSError):  # it is missing, or has other content
-        (folder / FOLDER).rmdir()
+        (folder / UNFINISHED).rmdir()
 
 
 def _plain(value: Any) -> Any:

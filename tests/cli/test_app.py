@@ -28,8 +28,7 @@ from lrdiag import __version__, formats
 from lrdiag.cli.app import main
 from lrdiag.cli.results import is_watched
 from lrdiag.policies.finder import find_lr as find_lr_in_python
-from lrdiag.record import documents, reading
-from lrdiag.record import folder as run_folder
+from lrdiag.record import documents, exchange, reading
 from lrdiag.record.facts import Finding, Misclassified, Run
 from lrdiag.settings import DiagnoseSettings, Settings
 
@@ -365,10 +364,28 @@ def test_an_interruption_wrapped_by_tensorflow_is_recognised(
     def load(folder: Path) -> None:
         raise error
 
-    monkeypatch.setattr(run_folder, "load", load)
+    (tmp_path / "report.json").touch()
+    monkeypatch.setattr(reading, "load", load)
     result = CliRunner().invoke(main, ["report", str(tmp_path)])
     assert (result.exit_code == 130) == interrupted
     assert ("Interrupted." in result.stderr) == interrupted
+
+
+@pytest.mark.parametrize("code", [0, None, "no weights", 130])
+def test_code_of_the_user_cannot_end_the_command_as_a_success(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: object
+) -> None:
+    """A layer may call `sys.exit` long after its module was imported."""
+
+    def load(folder: Path) -> None:
+        sys.exit(code)  # type: ignore[arg-type]
+
+    (tmp_path / "report.json").touch()
+    monkeypatch.setattr(reading, "load", load)
+    result = CliRunner().invoke(main, ["report", str(tmp_path)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    called = f"it called sys.exit({'' if code is None else repr(code)}), in {__file__} line "
+    assert f"Error: The code of the model must not end the program. Received: {called}" in result.stderr
 
 
 def edited(finished: Path, folder: Path, **changes: Any) -> Path:
@@ -503,7 +520,7 @@ def faulty(finished: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     effect = Finding("at-chance", "error", "It guesses.", "", "")
     error = Finding("training-stopped", "error", "It stopped.", "", "Start it again.", effects=[effect])
     findings = [error, Finding("no-suggestion", "warning", "No rate.", "", "Set one.")]
-    run_folder.save(folder, dataclasses.replace(run, diagnosis=dataclasses.replace(run.diagnosis, findings=findings)))
+    exchange.save(folder, dataclasses.replace(run, diagnosis=dataclasses.replace(run.diagnosis, findings=findings)))
     return folder
 
 

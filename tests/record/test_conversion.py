@@ -14,9 +14,8 @@ import pytest
 from lrdiag.diagnosis.pairs import confused_pairs
 from lrdiag.errors import RunFolderError
 from lrdiag.intervals import mcnemar, wilson
-from lrdiag.record import documents, reading
-from lrdiag.record import folder as run_folder
-from lrdiag.record.facts import Run
+from lrdiag.record import documents, exchange, reading
+from lrdiag.record.facts import SCHEMA_VERSION, Run
 from lrdiag.record.pictures import Sheet
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
@@ -75,7 +74,7 @@ def test_confused_pairs_are_ranked_as_today(runs: dict[str, Run], name: str) -> 
 
 def test_figures_stay_and_new_ones_are_added(runs: dict[str, Run]) -> None:
     old, facts = written("plain"), runs["plain"].diagnosis
-    assert facts.schema_version == run_folder.SCHEMA_VERSION
+    assert facts.schema_version == SCHEMA_VERSION
     assert facts.test.accuracy == old["test"]["accuracy"]
     assert facts.confusion == old["confusion"]
     assert [each.recall for each in facts.per_class] == [each["recall"] for each in old["per_class"]]
@@ -117,17 +116,18 @@ def test_an_interval_never_contradicts_the_conclusion(edited: Any) -> None:
 def test_a_page_is_made_and_the_run_is_not_changed(runs: dict[str, Run], tmp_path: Path, name: str) -> None:
     shutil.copytree(RUNS / name, tmp_path, dirs_exist_ok=True)
     (tmp_path / "training.chart.html").write_text("a chart of lrdiag 0.1")
-    before = {file.name: file.read_bytes() for file in (RUNS / name).iterdir()}
+    before = {file.name: file.read_bytes() for file in (RUNS / name).iterdir() if file.name != "report.json"}
     write_page(tmp_path, runs[name])
     assert 'id="misclassified"' in (tmp_path / "report.html").read_text(encoding="utf-8")
     after = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert reading.load(tmp_path) == runs[name]
     assert {file: after[file] for file in before} == before
-    assert after.keys() - before.keys() == {"report.html", "summary.md", "summary.png"}
+    assert after.keys() - before.keys() == {"report.html", "summary.md", "summary.png", "pictures.json", "report.json"}
 
 
 @pytest.mark.parametrize("name", ["plain", "compared", "followed"])
 def test_a_saved_conversion_has_the_current_schema(runs: dict[str, Run], tmp_path: Path, name: str) -> None:
-    run_folder.save(tmp_path, runs[name])
+    exchange.save(tmp_path, runs[name])
     assert reading.load(tmp_path) == runs[name]
     jsonschema.validate(json.loads((tmp_path / "report.json").read_text()), documents.schema())
     jsonschema.validate(json.loads((tmp_path / "pictures.json").read_text()), documents.pictures_schema())
@@ -159,9 +159,9 @@ def edited(tmp_path: Path) -> Any:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda report: report.pop("sheets"), r"schema version 3 to 5.*Received: .*`sheets`"),
-        (lambda report: report["sheets"].update(photographs="a"), r"schema version 3 to 5.*photographs"),
-        (lambda report: report.pop("test"), r"schema version 3 to 5.*Received: .*`test`"),
+        (lambda report: report.pop("sheets"), r"schema version 3 to 6.*Received: .*`sheets`"),
+        (lambda report: report["sheets"].update(photographs="a"), r"schema version 3 to 6.*photographs"),
+        (lambda report: report.pop("test"), r"schema version 3 to 6.*Received: .*`test`"),
         (lambda report: report["confusion"].pop(), r"counts in report.json must agree.*Received: 10 classes"),
         (
             lambda report: report["confused_pairs"][0].update(true=10),
