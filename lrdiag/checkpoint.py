@@ -248,7 +248,7 @@ def resumed(settings: Settings, given: Collection[str]) -> Settings:
         SettingsError: If one that was given changes training, or one that runs code was not given.
         RunFolderError: If there is no unfinished run, or one that cannot be read.
     """
-    kept = _settings(load(settings.out).origin.settings, settings.out)
+    kept = settings_of(load(settings.out).origin.settings, settings.out)
     refuse_other_training(settings, kept, given)
     _require_code_named(kept, given)
     free = {each.name for each in dataclasses.fields(Settings)}.difference(_OF_TRAINING)
@@ -287,16 +287,16 @@ def _require_code_named(kept: Settings, given: Collection[str]) -> None:
             )
 
 
-def settings_of(checkpoint: Checkpoint, folder: Path) -> Settings:
-    """Returns the settings of an unfinished run.
+def settings_of(values: dict[str, Any], folder: Path) -> Settings:
+    """Returns settings from what `plain` returned.
+
+    Args:
+        values: Plain values of the settings.
+        folder: The run folder.
 
     Raises:
         RunFolderError: If they are invalid.
     """
-    return _settings(checkpoint.origin.settings, folder)
-
-
-def _settings(values: dict[str, Any], folder: Path) -> Settings:
     hints = get_type_hints(Settings, localns={"MetadataTable": MetadataTable, "GivenGroups": GivenGroups})
     try:
         known = {name: _restored(name, value, hints[name]) for name, value in values.items()}

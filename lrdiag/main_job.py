@@ -108,7 +108,7 @@ def _taken_up(settings: Settings, clock: Stopwatch, progress: Progress) -> Check
         return None
     kept = checkpoint.load(settings.out)
     kept.origin.environment.refuse_other_engine(engine_name(), progress)
-    checkpoint.refuse_other_training(settings, checkpoint.settings_of(kept, settings.out))
+    checkpoint.refuse_other_training(settings, checkpoint.settings_of(kept.origin.settings, settings.out))
     clock.continue_from(kept.seconds)
     return kept
 

@@ -129,7 +129,7 @@ def test_the_command_line_knows_which_options_are_given(folder: Path) -> None:
 def test_settings_come_from_the_checkpoint_unless_they_are_free(folder: Path) -> None:
     settings = checkpoint.Settings(out=folder, resume=True, assets="folder", model=OPTIONS["model"])
     found = checkpoint.resumed(settings, {"assets", "model", "quiet"})
-    kept = checkpoint.settings_of(checkpoint.load(folder), folder)
+    kept = checkpoint.settings_of(checkpoint.load(folder).origin.settings, folder)
     assert found == dataclasses.replace(kept, resume=True, assets="folder")
     assert (kept.epochs, kept.schedule, kept.augment, str(kept.learning_rate)) == (
         3,
@@ -158,7 +158,7 @@ def test_every_setting_survives_the_checkpoint(tmp_path: Path) -> None:
         templates="templates",
         seed=np.int64(3),
     )
-    assert checkpoint._settings(checkpoint.plain(settings), tmp_path) == settings
+    assert checkpoint.settings_of(checkpoint.plain(settings), tmp_path) == settings
 
 
 def test_other_data_is_refused(folder: Path, tmp_path: Path, networks: None) -> None:
