@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import keras
 
-from lrdiag.backend.callback_list import append, move_behind, running_list
+from lrdiag.backend.callback_list import append, move_behind, move_in_front, running_list
 from lrdiag.backend.fit_arguments import FitArguments, fit_arguments
 from lrdiag.backend.inference import prepares
 from lrdiag.backend.interrupt import Interrupt
@@ -23,14 +23,16 @@ from lrdiag.data.inputs import unpacked
 from lrdiag.diagnosing import Reporter, Stopwatch, require_steps
 from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.metadata import read_given
-from lrdiag.errors import ComparisonError, DataError, require_choice, require_count
+from lrdiag.errors import ComparisonError, DataError, RunFolderError, require_choice, require_count
 from lrdiag.evaluation.evolution import Memory
 from lrdiag.evaluation.keeper import Display
 from lrdiag.inspection.images import GivenImages
 from lrdiag.record import folder as run_folder
+from lrdiag.record import unfinished
 from lrdiag.report.report import Report, run_of
 from lrdiag.stopping import stopped
 from lrdiag.studying import not_studied
+from lrdiag.training.kept_record import KeptRecord
 from lrdiag.training.run_recorder import RunRecorder
 from lrdiag.watch import Watch
 
@@ -143,7 +145,7 @@ class ReportingCallback(RunRecorder):
             self._validation_images(),
             updates=batches * epochs // batches_per_update(self.model.optimizer) if batches and epochs else None,
             callbacks=self._beside,
-            is_first=self._updates() == 0,
+            is_first=self.updates() == 0,
         )
 
     def _training_images(self, fit: FitArguments | None) -> GivenImages | None:
@@ -196,13 +198,21 @@ class ReportingCallback(RunRecorder):
         begun = time.perf_counter()
         self._watch.inspector.look_at_epoch(self.last_epoch, self._steps_of_last_epoch())
         self._watch.check("during training", self.training())
-        self.paused += time.perf_counter() - begun
         self._stop_if_asked()
+        self._keep()
+        self.paused += time.perf_counter() - begun
         if self._tensorboard:
             self._tensorboard.log_steps(self.learning_rates, self.losses)
         if self._every and self.last_epoch % self._every == 0:
             self.write(is_last=False)
         self._stop_if_interrupted()
+
+    def _keep(self) -> None:
+        """Called at the end of each epoch, to keep what another process needs to continue. Keeps nothing here."""
+
+    def _notes(self) -> Sequence[str]:
+        """Sentences on the record of the training run that a reader of the report needs."""
+        return ()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Writes the report."""
@@ -245,7 +255,7 @@ class ReportingCallback(RunRecorder):
                 studied=studied,
                 seconds=self._stopwatch.seconds(),
                 watched=self._memory.watched(),
-                notes=self._memory.notes,
+                notes=(*self._memory.notes, *self._notes()),
                 inspection=self._watch.inspection,
                 known=self._watch.known,
             )
@@ -316,7 +326,7 @@ class ReportCallback(ReportingCallback):
     batch of `validation_data` is evaluated before training begins, so that errors appear early.
 
     A `fit` with `initial_epoch` continues the record if the callback has recorded the epochs before it: use the same
-    callback for all of them. Every other `fit` begins a new record.
+    callback for all of them, or `checkpoint=True` in another process. Every other `fit` begins a new record.
 
     Example:
         >>> import tempfile
@@ -365,6 +375,12 @@ class ReportCallback(ReportingCallback):
             receives images that its preprocessor has changed. `None` looks at none. A dataset is read for
             half a second; with a seed, its next pass then has another order.
         stop_on: Stops training at the first finding of this severity: `"error"` or `"warning"`, which stops at both.
+        checkpoint: Keep the record of the training run in `unfinished/` of the run folder after each epoch, so that a
+            `fit` in a new process continues it if it resumes with the weights of a recorded epoch, for example with
+            `keras.callbacks.BackupAndRestore`. The page then shows the steps of both processes. If `save_freq` of
+            `BackupAndRestore` is a number of batches, the steps between the last epoch and the saved batch are
+            missing, and the page says how many. With `every`, it shows how predictions changed in the last process
+            alone. The folder is removed when `fit` ends.
 
     Raises:
         SettingsError: If `every` is below 1, `stop_on` is something else, or `checks` or `accept` has an unknown code
@@ -395,6 +411,7 @@ class ReportCallback(ReportingCallback):
         batch_size: int | None = None,
         train_data: Any = FROM_FIT,
         stop_on: Literal["error", "warning"] | None = None,
+        checkpoint: bool = False,
     ) -> None:
         if stop_on is not None:
             require_choice("stop_on", stop_on, ("error", "warning"))
@@ -430,6 +447,7 @@ class ReportCallback(ReportingCallback):
             made_by="callback",
         )
         super().__init__(Path(folder), reporter, every=every, log_dir=log_dir, train_data=train_data, stop_on=stop_on)
+        self._kept = KeptRecord(Path(folder) / unfinished.CALLBACK_RECORD) if checkpoint else None
 
     def _announce(self, line: str) -> None:
         with suppress(OSError, ValueError, AttributeError):  # stderr is full or closed
@@ -441,3 +459,47 @@ class ReportCallback(ReportingCallback):
         except BaseException:
             run_folder.remove_empty(self._created)
             raise
+
+    def _take_place(self) -> None:
+        super()._take_place()
+        running = running_list(self)
+        if running is not None and self._kept is not None:  # so that the record never has fewer epochs than the backup
+            move_in_front(running, self, lambda each: isinstance(each, keras.callbacks.BackupAndRestore))
+
+    def _place_fit(self, initial_epoch: int) -> None:
+        if initial_epoch:
+            self._take_up(initial_epoch)
+        super()._place_fit(initial_epoch)
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Writes the report."""
+        if self._epochs_before_fit is None:
+            self._take_up(None)
+        super().on_train_end(logs)
+        if self._kept is not None:
+            unfinished.discard(self._folder)
+
+    def _take_up(self, completed: int | None) -> None:
+        """Continues the record of another process, if this callback has none and there is one that fits."""
+        if self._kept is None or self._recorded is not None:
+            return
+        try:
+            watched = self._kept.continue_in(self, completed)
+        except RunFolderError as error:
+            self._announce(f"lrdiag: The record of an earlier process is not continued, and a new one begins. {error}")
+            return
+        if watched is not None:
+            self._watch.continue_from(watched)
+            for each in self._kept.gaps:
+                self._announce(f"lrdiag: {each}")
+
+    def _keep(self) -> None:
+        if self._kept is None:
+            return
+        try:
+            self._kept.write(self, self._watch.record())
+        except RunFolderError as error:
+            self._announce(f"lrdiag: The record could not be kept after epoch {self.last_epoch}. {error}")
+
+    def _notes(self) -> Sequence[str]:
+        return () if self._kept is None else self._kept.gaps

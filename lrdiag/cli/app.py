@@ -38,6 +38,7 @@ from lrdiag.cli.options import (
     baseline_option,
     data_options,
     gate_options,
+    given_settings,
     json_option,
     page_options,
     quiet_option,
@@ -165,6 +166,11 @@ def main() -> None:
     help="Learning rate, or the boundaries of a cycle. auto: a range test chooses.",
 )
 @run_options(Settings.out)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Continue the unfinished run in the run folder, whose process has ended, after its last complete epoch.",
+)
 @config_option
 @verbose_option
 def train_and_report(
@@ -179,6 +185,10 @@ def train_and_report(
     started = time.perf_counter()
     gates = _all_gates(gates, compared=options["baseline"] is not None)
     settings = Settings(**options, gates=gates, check_settings=_all_check_settings(check_settings))
+    if settings.resume:
+        from lrdiag.checkpoint import resumed
+
+        settings = resumed(settings, given_settings(click.get_current_context()))
     refuse_mistyped(settings)
     from lrdiag.data.ahead import begun_to_load
 

@@ -37,7 +37,7 @@ PYPROJECT = "pyproject.toml"
 COMMAND_LINE = "command line"
 
 _OPTION = "config_file"
-_NOT_IN_A_FILE = (_OPTION, "skip_check")  # a file has the table `checks`
+_NOT_IN_A_FILE = (_OPTION, "skip_check", "resume")  # a file has the table `checks`, and is for many runs
 _TABLES = ("checks", "accept")
 _FILE = "lrdiag.cli.config_file.file"
 _TRUSTED = "lrdiag.cli.config_file.trusted"
