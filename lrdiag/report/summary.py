@@ -11,7 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from lrdiag import formats
 from lrdiag.record.facts import Diagnosis, Finding
 from lrdiag.report.sections import comparison, estimates, findings
-from lrdiag.report.sections.verdict import cautions, failed_gates, problem
+from lrdiag.report.gates import failed_gates
+from lrdiag.report.sections.verdict import Caution, cautions, problem
 from lrdiag.report.sections.verdict import verdict_sentence as verdict_sentence
 from lrdiag.report.templates import CODE, FILTERS, templates_root
 
@@ -56,7 +57,7 @@ def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
         "d": diagnosis,
         "marker": MARKER,
         "sections": SECTIONS,
-        "failed": failed_gates(diagnosis)[:_CAUTIONS],
+        "failed": [Caution("Gate failed", gate.title) for gate in failed_gates(diagnosis)][:_CAUTIONS],
         "cautions": cautions(diagnosis)[:_CAUTIONS],
         "problem": problem(diagnosis),
         "sentence": verdict_sentence(diagnosis),

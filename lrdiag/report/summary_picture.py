@@ -16,7 +16,8 @@ from lrdiag.record.facts import Comparison, Diagnosis, Run, Seconds
 from lrdiag.report.pictures.cutting import Cells
 from lrdiag.report.pictures.tiles import shown_of
 from lrdiag.report.sections import comparison as beside
-from lrdiag.report.sections.verdict import cautions, failed_gates, problem, verdict_sentence
+from lrdiag.report.gates import failed_gates
+from lrdiag.report.sections.verdict import Caution, cautions, problem, verdict_sentence
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -134,7 +135,7 @@ class _Pen:
 
 def _head(pen: _Pen, diagnosis: Diagnosis) -> None:
     width = WIDTH - 2 * _MARGIN
-    found = failed_gates(diagnosis) + cautions(diagnosis)
+    found = [Caution("Gate failed", gate.title) for gate in failed_gates(diagnosis)] + cautions(diagnosis)
     on = f" on {formats.short(diagnosis.dataset.name)}" if diagnosis.dataset.name else ""
     subject = f"{formats.short(diagnosis.model)}{on}"
     pen.text((_MARGIN, 62), subject, 20, width=width - 120, colour=_QUIET)
