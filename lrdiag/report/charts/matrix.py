@@ -1,0 +1,67 @@
+"""The confusion matrix of many classes as one picture that stays sharp when it is enlarged."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+
+from markupsafe import Markup
+
+from lrdiag import formats
+
+_CELL = 10
+_NAMED = 150
+"""Up to this number of classes, every row and column has its name. Beyond it, some have their number."""
+_NAME_LIMIT = 24
+_MARGIN = 120
+_LEVELS = 10
+
+
+def matrix_picture(counts: list[list[int]], classes: list[str]) -> Markup:
+    """Draws the errors of a confusion matrix, with the colours of the matrix as a table; empty cells are not drawn.
+
+    Args:
+        counts: Confusion matrix: rows are true classes, columns are predicted classes. At least one error.
+        classes: Name of each class.
+    """
+    size = _CELL * len(counts)
+    label = f"Confusion matrix of {formats.count(len(counts))} classes; rows are true, columns predicted classes"
+    view = f"{-_MARGIN} {-_MARGIN} {size + _MARGIN + _CELL} {size + _MARGIN + _CELL}"
+    ground = Markup('<rect width="{0}" height="{0}"/><path class="right" d="M0 0L{0} {0}"/>').format(size)
+    drawn = Markup().join([ground, *_errors(counts), *_names(classes)])
+    return Markup('<svg class="matrix" viewBox="{}" role="img" aria-label="{}">{}</svg>').format(view, label, drawn)
+
+
+def _errors(counts: list[list[int]]) -> Iterator[Markup]:
+    """One path for each level of colour."""
+    cells: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    shares = [[count / (sum(row) or 1) for count in row] for row in counts]
+    largest = max(share for true, row in enumerate(shares) for place, share in enumerate(row) if place != true)
+    for true, row in enumerate(shares):
+        for predicted, share in enumerate(row):
+            if share and predicted != true:
+                cells[-int(-_LEVELS * share / largest // 1)].append((predicted, true))
+    for level in sorted(cells):
+        yield Markup('<path class="p{}" d="{}"/>').format(100 * level // _LEVELS, _path(cells[level]))
+
+
+def _path(cells: list[tuple[int, int]]) -> str:
+    """Short strokes, each as wide as a cell, with relative moves from the end of one to the start of the next."""
+    starts = [(_CELL * x, _CELL * y + _CELL // 2) for x, y in cells]
+    moves = [(x - before_x - _CELL, y - before_y) for (before_x, before_y), (x, y) in pairwise(starts)]
+    first, *rest = [f"M{starts[0][0]} {starts[0][1]}", *(f"m{x} {y}" for x, y in moves)]
+    return f"h{_CELL}".join([first, *rest]) + f"h{_CELL}"
+
+
+def _names(classes: list[str]) -> Iterator[Markup]:
+    if len(classes) <= _NAMED:
+        shown, size = enumerate(formats.short(name, _NAME_LIMIT) for name in classes), 8
+    else:
+        step = 10 ** (len(str(len(classes) - 1)) - 1)
+        shown, size = ((place, formats.count(place)) for place in range(0, len(classes), step)), 40
+    for place, name in list(shown):
+        middle = _CELL * place + _CELL // 2
+        row = '<text x="-4" y="{0}" font-size="{1}" text-anchor="end" dominant-baseline="central">{2}</text>'
+        column = '<text transform="translate({0} -4) rotate(-90)" font-size="{1}" dominant-baseline="central">{2}</text>'
+        yield Markup(row + column).format(middle, size, name)
