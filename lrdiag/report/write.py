@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lrdiag.record import folder as run_folder
@@ -11,6 +12,8 @@ from lrdiag.report.summary import render_summary
 from lrdiag.report.summary_picture import shows, summary_picture
 from lrdiag.vocabulary import AssetsName
 
+PAGE_URL_VARIABLE = "LRDIAG_PAGE_URL"
+"""Environment variable with the address of the page, which the summary links to."""
 _CONTENTS = "contents.txt"
 """Lists the files that lrdiag wrote to the folder of assets, so that no other file is removed."""
 
@@ -41,7 +44,7 @@ def write_page(folder: Path, run: Run, *, assets: AssetsName = "inline", templat
     for name, content in page.assets.items():
         run_folder.write(folder / ASSETS_FOLDER / name, content)
     run_folder.write(folder / run_folder.PAGE, page.html)
-    run_folder.write(folder / run_folder.SUMMARY, render_summary(run.diagnosis))
+    run_folder.write(folder / run_folder.SUMMARY, render_summary(run.diagnosis, os.environ.get(PAGE_URL_VARIABLE) or None))
     if not shows(folder / run_folder.SUMMARY_PICTURE, run):
         run_folder.write(folder / run_folder.SUMMARY_PICTURE, summary_picture(run))
     _clear_up(folder / ASSETS_FOLDER, set(page.assets))

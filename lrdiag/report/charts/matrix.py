@@ -14,8 +14,10 @@ _CELL = 10
 _NAMED = 150
 """Up to this number of classes, every row and column has its name. Beyond it, some have their number."""
 _NAME_LIMIT = 24
-_MARGIN = 120
+_NAMES_WIDTH = 120
 _LEVELS = 10
+_SMALLEST_MARK = 1 / 250
+"""Height of the mark of an error at least, as a share of the picture: with 1,000 classes, a cell would be invisible."""
 
 
 def matrix_picture(counts: list[list[int]], classes: list[str]) -> Markup:
@@ -26,11 +28,15 @@ def matrix_picture(counts: list[list[int]], classes: list[str]) -> Markup:
         classes: Name of each class.
     """
     size = _CELL * len(counts)
+    margin = _NAMES_WIDTH if len(classes) <= _NAMED else round(0.06 * size)
     label = f"Confusion matrix of {formats.count(len(counts))} classes; rows are true, columns predicted classes"
-    view = f"{-_MARGIN} {-_MARGIN} {size + _MARGIN + _CELL} {size + _MARGIN + _CELL}"
+    view = f"{-margin} {-margin} {size + margin + _CELL} {size + margin + _CELL}"
     ground = Markup('<rect width="{0}" height="{0}"/><path class="right" d="M0 0L{0} {0}"/>').format(size)
-    drawn = Markup().join([ground, *_errors(counts), *_names(classes)])
-    return Markup('<svg class="matrix" viewBox="{}" role="img" aria-label="{}">{}</svg>').format(view, label, drawn)
+    drawn = Markup().join([ground, *_errors(counts), *_names(classes, size)])
+    mark = max(_CELL, round(_SMALLEST_MARK * size))
+    return Markup(
+        '<svg class="matrix" viewBox="{}" stroke-width="{}" stroke-linecap="{}" role="img" aria-label="{}">{}</svg>'
+    ).format(view, mark, "butt" if mark == _CELL else "round", label, drawn)
 
 
 def _errors(counts: list[list[int]]) -> Iterator[Markup]:
@@ -54,14 +60,14 @@ def _path(cells: list[tuple[int, int]]) -> str:
     return f"h{_CELL}".join([first, *rest]) + f"h{_CELL}"
 
 
-def _names(classes: list[str]) -> Iterator[Markup]:
+def _names(classes: list[str], size: int) -> Iterator[Markup]:
     if len(classes) <= _NAMED:
-        shown, size = enumerate(formats.short(name, _NAME_LIMIT) for name in classes), 8
+        shown, font = [(place, formats.short(name, _NAME_LIMIT)) for place, name in enumerate(classes)], 8
     else:
         step = 10 ** (len(str(len(classes) - 1)) - 1)
-        shown, size = ((place, formats.count(place)) for place in range(0, len(classes), step)), 40
-    for place, name in list(shown):
+        shown, font = [(place, formats.count(place)) for place in range(0, len(classes), step)], size // 50
+    for place, name in shown:
         middle = _CELL * place + _CELL // 2
-        row = '<text x="-4" y="{0}" font-size="{1}" text-anchor="end" dominant-baseline="central">{2}</text>'
-        column = '<text transform="translate({0} -4) rotate(-90)" font-size="{1}" dominant-baseline="central">{2}</text>'
-        yield Markup(row + column).format(middle, size, name)
+        row = '<text x="{3}" y="{0}" font-size="{1}" text-anchor="end" dominant-baseline="central">{2}</text>'
+        column = '<text transform="translate({0} {3}) rotate(-90)" font-size="{1}" dominant-baseline="central">{2}</text>'
+        yield Markup(row + column).format(middle, font, name, -font // 2)

@@ -119,10 +119,10 @@ def verdict_sentence(diagnosis: Diagnosis) -> str:
     return f"{formats.short(found.title, TITLE_LIMIT)} Do not trust the result: {result_sentence(diagnosis)}"
 
 
-def result_sentence(diagnosis: Diagnosis) -> str:
-    """The result in one sentence, without a full stop."""
+def result_sentence(diagnosis: Diagnosis, *, with_change: bool = True) -> str:
+    """The result in one sentence, without a full stop; with the change since the baseline, if there is one."""
     result = accuracy_sentence(diagnosis)
-    if diagnosis.comparison:
+    if diagnosis.comparison and with_change:
         result = f"{result}, {comparison.headline(diagnosis.comparison)}"
     return f"{result}; {_mistakes(diagnosis)}"
 
@@ -183,7 +183,7 @@ def _figures(diagnosis: Diagnosis) -> list[Figure]:
     score = diagnosis.test
     # Word joiners keep the interval on one line.
     interval = f"{100 * score.accuracy_low:.1f}\u2060–\u2060{100 * score.accuracy_high:.1f}"
-    return [
+    figures = [
         Figure("Accuracy", formats.percent(score.accuracy), f"95\u00a0% interval {interval}"),
         *_balanced(diagnosis),
         *_top5(diagnosis),
@@ -197,8 +197,9 @@ def _figures(diagnosis: Diagnosis) -> list[Figure]:
         *_most_confused(diagnosis),
         Figure("Test loss", formats.loss(score.loss, score.loss_name is not None), _loss_name(score)),
         *_calibration(diagnosis),
-        *_rate(diagnosis),
+        learning_rate_figure(diagnosis),
     ]
+    return [figure for figure in figures if figure]
 
 
 def _loss_name(score: Score) -> str:
@@ -246,11 +247,10 @@ def _calibration(diagnosis: Diagnosis) -> list[Figure]:
     return [Figure("Calibration error", formats.percent(error), "confidence against accuracy", "confidence")]
 
 
-def _rate(diagnosis: Diagnosis) -> list[Figure]:
-    """The learning rate that was used."""
+def learning_rate_figure(diagnosis: Diagnosis) -> Figure | None:
+    """The learning rate that was used, or `None` if it is not known."""
     training = diagnosis.training
     if training is None or not training.learning_rate_per_step:
-        return []
+        return None
     low, high = (formats.rate(each(training.learning_rate_per_step)) for each in (min, max))
-    detail = "constant" if low == high else f"highest; lowest {low}"
-    return [Figure("Learning rate", high, detail, "training")]
+    return Figure("Learning rate", high, "constant" if low == high else f"highest; lowest {low}", "training")
