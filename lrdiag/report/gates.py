@@ -48,11 +48,12 @@ def gates_in_words(diagnosis: Diagnosis) -> list[GateInWords]:
 
 
 def _on_findings(gate: GateFacts) -> GateInWords:
-    severities = "error" if gate.name == "error" else "error or warning"
-    found = f"{gate.actual:.0f} {severities}" if gate.actual else "none"
+    found = round(gate.actual or 0)
+    severity = "error" if gate.name == "error" else "error or warning"
+    severities = severity if found == 1 else severity.replace("error", "errors").replace("warning", "warnings")
     return GateInWords(
         gate.passed,
-        f"Findings: {found}, allowed: no {severities}",
+        f"Findings: {formats.count(found) if found else 'no'} {severities}, allowed: none",
         "Counts the findings that the settings do not accept.",
         "Solve the findings, most severe first, or accept a known one with a reason",
         "findings",
@@ -74,7 +75,7 @@ def _on_a_figure(gate: GateFacts, diagnosis: Diagnosis) -> GateInWords:
         )
     return GateInWords(
         gate.passed,
-        f"{title}: {_change(gate.actual)}, allowed: {_unsigned(gate.limit)} points worse",
+        f"{title}: {_change(gate.actual)}, allowed: {_unsigned(gate.limit)} worse",
         f"{meaning}, compared with the baseline on the same test images.{_interval(diagnosis, name)}",
         "Look at the broken images and at the classes that lost most",
         "comparison",
@@ -94,12 +95,13 @@ def _change(decrease: float | None) -> str:
         return "not defined"
     if not decrease:
         return "unchanged"
-    return f"{_unsigned(decrease)} points {'worse' if decrease > 0 else 'better'} than the baseline"
+    return f"{_unsigned(decrease)} {'worse' if decrease > 0 else 'better'} than the baseline"
 
 
 def _unsigned(difference: float) -> str:
-    """Percentage points without a sign, with as many digits as a limit usually has."""
-    return f"{100 * abs(difference):.2f}".rstrip("0").rstrip(".")
+    """Percentage points without a sign, with as many digits as a limit usually has: "0.5 points"."""
+    number = f"{100 * abs(difference):.2f}".rstrip("0").rstrip(".")
+    return f"{number} point{'' if number == '1' else 's'}"
 
 
 def _own_interval(gate: GateFacts, diagnosis: Diagnosis) -> str:

@@ -88,7 +88,7 @@ def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
         if compared
         else None,
         "worse": [row for row in rows if (row.change or 0) < 0][:_ROWS],
-        "better": [row for row in reversed(rows) if (row.change or 0) > 0][:_ROWS],
+        "better": sorted([row for row in rows if (row.change or 0) > 0], key=lambda row: -(row.change or 0))[:_ROWS],
         "changes": comparison.changes(compared) if compared else [],
         "pairs": diagnosis.confused_pairs[:_ROWS],
         "findings_sentence": findings.sentence(diagnosis),

@@ -39,7 +39,7 @@ _HEAT = tuple(int(channel) for channel in LIGHT["heat-rgb"].split())
 
 
 def summary_picture(run: Run) -> bytes:
-    """Draws the run as a PNG file, 1200 pixels wide and 630 high. The same run gives the same bytes."""
+    """Draws the run as a PNG file, 1200 pixels wide and 675 high. The same run gives the same bytes."""
     return _encode(_draw(run), _origin(run))
 
 
