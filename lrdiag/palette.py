@@ -35,10 +35,10 @@ LIGHT = {
 """The page by day and in print, the charts and the summary picture; the names are those of its CSS variables.
 
 `training` and `validation` are the blue and the vermilion of Okabe and Ito, which people with any of the common colour
-vision deficiencies can tell apart. The six kinds of training time, `compiling` to `idle` with these two, differ by ΔE*ab
-25 or more by day and 15 at night, also in the three dichromacies. `heat-rgb` is the colour of an error in the confusion
-matrix, `heat-most` its maximum opacity, `mean-ground` the background of a mean heatmap, and `map-a` to `map-e` the
-colours of a heatmap over it at 0.2, 0.4, 0.6, 0.8 and 1, for its legend.
+vision deficiencies can tell apart. The six kinds of training time, `compiling` to `idle` with these two, differ by
+ΔE*ab 25 or more by day and 14 at night, also in the three dichromacies. `heat-rgb` is the colour of an error in the
+confusion matrix, `heat-most` its maximum opacity, `mean-ground` the background of a mean heatmap, and `map-a` to
+`map-e` the colours of a heatmap over it at 0.2, 0.4, 0.6, 0.8 and 1, for its legend.
 """
 DARK = {
     "paper": "#15171a",

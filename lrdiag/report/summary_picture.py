@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from lrdiag import formats
 from lrdiag.palette import LIGHT
 from lrdiag.record.facts import Comparison, Diagnosis, Run, Seconds
+from lrdiag.report.gates import failed_gates
 from lrdiag.report.pictures.cutting import Cells
 from lrdiag.report.pictures.tiles import shown_of
 from lrdiag.report.sections import comparison as beside
-from lrdiag.report.gates import failed_gates
 from lrdiag.report.sections.verdict import Caution, cautions, problem, verdict_sentence
 from lrdiag.report.telling import telling
 

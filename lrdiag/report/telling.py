@@ -90,5 +90,10 @@ def _of_pairs(diagnosis: Diagnosis, ranked: list[int]) -> Iterator[tuple[int, st
     for pair in diagnosis.confused_pairs:
         group = groups.get((pair.true, pair.predicted))
         if group:
-            images = formats.plural(pair.count, "image")
-            yield group[len(group) // 2], f"typical of {images}" if pair.count >= FEWEST_IN_PAIR else images
+            yield group[len(group) // 2], _of_pair(pair.count)
+
+
+def _of_pair(count: int) -> str:
+    if count == 1:
+        return "the only one of its pair"
+    return f"{'typical' if count >= FEWEST_IN_PAIR else 'one'} of {formats.count(count)} of its pair"

@@ -44,7 +44,9 @@ def write_page(folder: Path, run: Run, *, assets: AssetsName = "inline", templat
     for name, content in page.assets.items():
         run_folder.write(folder / ASSETS_FOLDER / name, content)
     run_folder.write(folder / run_folder.PAGE, page.html)
-    run_folder.write(folder / run_folder.SUMMARY, render_summary(run.diagnosis, os.environ.get(PAGE_URL_VARIABLE) or None))
+    run_folder.write(
+        folder / run_folder.SUMMARY, render_summary(run.diagnosis, os.environ.get(PAGE_URL_VARIABLE) or None)
+    )
     if not shows(folder / run_folder.SUMMARY_PICTURE, run):
         run_folder.write(folder / run_folder.SUMMARY_PICTURE, summary_picture(run))
     _clear_up(folder / ASSETS_FOLDER, set(page.assets))

@@ -140,7 +140,9 @@ def test_without_a_baseline_it_is_absent_and_only_checks_and_the_choice_of_image
 
 def test_the_verdict_states_the_change(pages: dict[str, str]) -> None:
     header = words(parse(pages["compared"]).header)
-    expected = "No detectable difference: +0.5 points, 95\u00a0% interval −2.7 to +3.7; 5 images fixed, 4 broken. Comparison"
+    expected = (
+        "No detectable difference: +0.5 points, 95\u00a0% interval −2.7 to +3.7; 5 images fixed, 4 broken. Comparison"
+    )
     assert expected.replace("\u00a0", " ") in header
 
 

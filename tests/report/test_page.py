@@ -240,8 +240,8 @@ def test_the_legend_of_the_heatmaps_has_their_colours() -> None:
     heat = np.linspace(0.2, 1, 5)
     ground = np.array([int(palette.LIGHT["mean-ground"][place : place + 2], 16) for place in (1, 3, 5)])
     share = palette.opacity(heat)[:, None]
-    colours = np.rint(share * palette.turbo(heat) + (1 - share) * ground).astype(int).tolist()
-    assert [palette.LIGHT[f"map-{name}"] for name in "abcde"] == ["#%02x%02x%02x" % tuple(each) for each in colours]
+    colours = np.rint(share * palette.turbo(heat) + (1 - share) * ground).astype(np.uint8)
+    assert [palette.LIGHT[f"map-{name}"] for name in "abcde"] == [f"#{colour.tobytes().hex()}" for colour in colours]
 
 
 def test_every_colour_of_the_page_comes_from_the_palette(folders: dict[str, Page]) -> None:

@@ -101,8 +101,8 @@ class TestVerdict:
         failed, passed = page.header.select(".gates .failed"), page.header.select(".gates > details:not(.failed)")
         texts = [gate.get_text(" ", strip=True).replace("\u00a0", " ") for gate in failed]
         assert texts[0].startswith(
-            "✗ Gate failed. Recall of cat: 30.0 %, required: at least 60.0 % Recall of cat is the share of the images of "
-            "this class that are classified correctly; 95 % interval 14.5 to 51.9 % on 20 images. What to do: Look at "
+            "✗ Gate failed. Recall of cat: 30.0 %, required: at least 60.0 % Recall of cat is the share of the images "
+            "of this class that are classified correctly; 95 % interval 14.5 to 51.9 % on 20 images. What to do: "
         )
         assert "Accuracy: 2 points worse than the baseline, allowed: 1 point worse" in texts[1]
         assert "interval of the difference is −2.7 to +3.7 points." in texts[1]

@@ -19,11 +19,11 @@ def test_shows_the_highest_loss_and_what_is_typical_of_the_worst_pairs(runs: dic
     """The places are in the order of the pairs: 14 of cat, 9 of dog, 6 of automobile, 4 of airplane, 3 of deer."""
     assert chosen(runs["ordinary"]) == [
         (0, "highest loss"),
-        (7, "typical of 14 images"),
-        (18, "typical of 9 images"),
-        (26, "typical of 6 images"),
-        (31, "4 images"),
-        (34, "3 images"),
+        (7, "typical of 14 of its pair"),
+        (18, "typical of 9 of its pair"),
+        (26, "typical of 6 of its pair"),
+        (31, "one of 4 of its pair"),
+        (34, "one of 3 of its pair"),
     ]
 
 
@@ -45,7 +45,7 @@ def test_a_broken_image_is_shown(runs: dict[str, Run]) -> None:
 
 
 def test_no_image_is_chosen_twice_and_only_those_that_are_shown(runs: dict[str, Run]) -> None:
-    assert chosen(runs["ordinary"], [3, 5]) == [(3, "highest loss"), (5, "typical of 14 images")]
+    assert chosen(runs["ordinary"], [3, 5]) == [(3, "highest loss"), (5, "typical of 14 of its pair")]
     assert chosen(runs["no mistakes"]) == []
     two = chosen(runs["two classes"])
     assert sorted(place for place, _ in two) == [0, 1, 2]

@@ -42,8 +42,7 @@ def reliability_chart(calibration: Calibration) -> Markup:
 def _draw_accuracy(axes: Axes, facts: CalibrationBin, weight: float) -> None:
     accuracy = facts.right / facts.count
     if facts.count < FEWEST:
-        ring = {"color": svg.TRAINING, "markerfacecolor": svg.PAPER, "marker": "o", "markersize": 5, "zorder": 3}
-        axes.plot([_middle(facts)], [100 * accuracy], **ring, clip_on=False, gid=".few")
+        _ring(axes, _middle(facts), 100 * accuracy)
     else:
         _bar(axes, facts, accuracy, svg.TRAINING, ".accuracy", _FAINTEST + (_OPAQUE - _FAINTEST) * weight)
     if facts.accuracy_low is not None and facts.accuracy_high is not None:
@@ -57,6 +56,20 @@ def _draw_accuracy(axes: Axes, facts: CalibrationBin, weight: float) -> None:
         textcoords="offset points",
         ha="center",
         gid=".number",
+    )
+
+
+def _ring(axes: Axes, x: float, y: float) -> None:
+    axes.plot(
+        [x],
+        [y],
+        color=svg.TRAINING,
+        marker="o",
+        markerfacecolor=svg.PAPER,
+        markersize=5,
+        zorder=3,
+        clip_on=False,
+        gid=".few",
     )
 
 

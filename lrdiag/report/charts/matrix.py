@@ -69,5 +69,7 @@ def _names(classes: list[str], size: int) -> Iterator[Markup]:
     for place, name in shown:
         middle = _CELL * place + _CELL // 2
         row = '<text x="{3}" y="{0}" font-size="{1}" text-anchor="end" dominant-baseline="central">{2}</text>'
-        column = '<text transform="translate({0} {3}) rotate(-90)" font-size="{1}" dominant-baseline="central">{2}</text>'
+        column = (
+            '<text transform="translate({0} {3}) rotate(-90)" font-size="{1}" dominant-baseline="central">{2}</text>'
+        )
         yield Markup(row + column).format(middle, font, name, -font // 2)

@@ -137,9 +137,10 @@ def accuracy_sentence(diagnosis: Diagnosis) -> str:
 def change(compared: Comparison) -> Change:
     """The change since the baseline in one sentence: "Worse: −3.8 points, 95 % interval −7.6 to −0.1"."""
     images = f"{formats.plural(len(compared.fixed), 'image')} fixed, {formats.count(len(compared.broken))} broken"
+    interval = comparison.interval_text(compared)
     return Change(
         compared.conclusion.capitalize(),
-        f"{formats.points(compared.difference)} points, 95\u00a0% interval {comparison.interval_text(compared)}; {images}",
+        f"{formats.points(compared.difference)} points, 95\u00a0% interval {interval}; {images}",
         {"better": "▲", "worse": "▼"}.get(compared.conclusion, "="),
     )
 
