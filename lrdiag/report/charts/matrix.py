@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
+from math import ceil
 
 from markupsafe import Markup
 
 from lrdiag import formats
+from lrdiag.record.facts import ConfusedPair
 
 _CELL = 10
 _NAMED = 150
@@ -20,34 +22,31 @@ _SMALLEST_MARK = 1 / 250
 """Height of the mark of an error at least, as a share of the picture: with 1,000 classes, a cell would be invisible."""
 
 
-def matrix_picture(counts: list[list[int]], classes: list[str]) -> Markup:
+def matrix_picture(pairs: list[ConfusedPair], classes: list[str]) -> Markup:
     """Draws the errors of a confusion matrix, with the colours of the matrix as a table; empty cells are not drawn.
 
     Args:
-        counts: Confusion matrix: rows are true classes, columns are predicted classes. At least one error.
+        pairs: The confused pairs, at least one.
         classes: Name of each class.
     """
-    size = _CELL * len(counts)
+    size = _CELL * len(classes)
     margin = _NAMES_WIDTH if len(classes) <= _NAMED else round(0.06 * size)
-    label = f"Confusion matrix of {formats.count(len(counts))} classes; rows are true, columns predicted classes"
+    label = f"Confusion matrix of {formats.count(len(classes))} classes; rows are true, columns predicted classes"
     view = f"{-margin} {-margin} {size + margin + _CELL} {size + margin + _CELL}"
     ground = Markup('<rect width="{0}" height="{0}"/><path class="right" d="M0 0L{0} {0}"/>').format(size)
-    drawn = Markup().join([ground, *_errors(counts), *_names(classes, size)])
+    drawn = Markup().join([ground, *_errors(pairs), *_names(classes, size)])
     mark = max(_CELL, round(_SMALLEST_MARK * size))
     return Markup(
         '<svg class="matrix" viewBox="{}" stroke-width="{}" stroke-linecap="{}" role="img" aria-label="{}">{}</svg>'
     ).format(view, mark, "butt" if mark == _CELL else "round", label, drawn)
 
 
-def _errors(counts: list[list[int]]) -> Iterator[Markup]:
+def _errors(pairs: list[ConfusedPair]) -> Iterator[Markup]:
     """One path for each level of colour."""
     cells: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    shares = [[count / (sum(row) or 1) for count in row] for row in counts]
-    largest = max(share for true, row in enumerate(shares) for place, share in enumerate(row) if place != true)
-    for true, row in enumerate(shares):
-        for predicted, share in enumerate(row):
-            if share and predicted != true:
-                cells[-int(-_LEVELS * share / largest // 1)].append((predicted, true))
+    largest = max(pair.share for pair in pairs)
+    for pair in sorted(pairs, key=lambda pair: (pair.true, pair.predicted)):
+        cells[ceil(_LEVELS * pair.share / largest)].append((pair.predicted, pair.true))
     for level in sorted(cells):
         yield Markup('<path class="p{}" d="{}"/>').format(100 * level // _LEVELS, _path(cells[level]))
 

@@ -77,7 +77,7 @@ def build(run: Run) -> Confusion:
         rows=[_row(true, counts, largest) for true, counts in enumerate(matrix)] if fits else [],
         pairs=[] if fits else pairs[:_PAIRS_LISTED],
         largest=largest,
-        picture=None if fits or not pairs else matrix_picture(matrix, diagnosis.dataset.classes),
+        picture=None if fits or not pairs else matrix_picture(pairs, diagnosis.dataset.classes),
         pair_count=len(pairs),
     )
 

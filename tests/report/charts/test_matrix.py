@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 import pytest
 
+from lrdiag.record.facts import ConfusedPair
 from lrdiag.report.charts.matrix import matrix_picture
 
 
@@ -26,11 +26,8 @@ def cells(picture: str) -> dict[tuple[int, int], int]:
 
 
 def test_each_error_is_one_cell_in_the_colour_of_its_share() -> None:
-    counts = np.diag([10] * 50)
-    counts[3, 7], counts[3, 3] = 5, 5  # half of the class, the largest share
-    counts[49, 0], counts[49, 49] = 2, 8  # a fifth
-    counts[20, 21] = 1  # an eleventh
-    picture = matrix_picture(counts.tolist(), [f"<{index}>" for index in range(50)])
+    pairs = [ConfusedPair(3, 7, 5, 0.5), ConfusedPair(49, 0, 2, 0.2), ConfusedPair(20, 21, 1, 0.0625)]
+    picture = matrix_picture(pairs, [f"<{index}>" for index in range(50)])
     assert cells(picture) == {(3, 7): 100, (49, 0): 40, (20, 21): 20}
     assert 'viewBox="-120 -120 630 630"' in picture
     assert len(re.findall("&lt;7&gt;", picture)) == 2
@@ -38,8 +35,6 @@ def test_each_error_is_one_cell_in_the_colour_of_its_share() -> None:
 
 @pytest.mark.parametrize(("classes", "texts"), [(150, 300), (151, 4), (1000, 20)])
 def test_many_classes_have_numbers_instead_of_names(classes: int, texts: int) -> None:
-    counts = np.eye(classes, dtype=int)
-    counts[0, 1] = 1
-    picture = matrix_picture(counts.tolist(), ["name"] * classes)
+    picture = matrix_picture([ConfusedPair(0, 1, 1, 0.1)], ["name"] * classes)
     assert picture.count("<text") == texts
     assert len(picture) < 40_000
