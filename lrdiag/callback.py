@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -69,7 +70,6 @@ class ReportingCallback(RunRecorder):
         clock: Measures the stages of the run. Defaults to one that starts with training.
         assets: See `Report.save`.
         templates: See `Report.save`.
-        own: See `Report.save`.
         train_data: See `ReportCallback`.
         stop_on: See `ReportCallback`.
     """
@@ -84,7 +84,6 @@ class ReportingCallback(RunRecorder):
         clock: Stopwatch | None = None,
         assets: AssetsName = "inline",
         templates: Path | None = None,
-        own: Sequence[str] = (),
         train_data: Any = FROM_FIT,
         stop_on: Severity | None = None,
     ) -> None:
@@ -93,7 +92,8 @@ class ReportingCallback(RunRecorder):
         self.report: Report | None = None
         self._folder, self._reporter = folder, reporter
         self._every, self._log_dir, self._clock = every, log_dir, clock
-        self._assets, self._templates, self._own = assets, templates, own
+        self._assets, self._templates = assets, templates
+        self._own: tuple[str, ...] = ()
         self._train_data, self._stop_on = train_data, stop_on
 
     def _begin_record(self, first_epoch: int) -> None:
@@ -244,9 +244,9 @@ class ReportingCallback(RunRecorder):
             try:
                 self.report = self._reporter.compared(report)
             except ComparisonError:  # a report without the comparison is better than none
-                self._save(report)
+                self._saved(report)
                 raise
-            self._save(self.report)
+            self.report = self._saved(self.report)
         if self._tensorboard:
             self._tensorboard.log_steps(self.learning_rates, self.losses)
             self._tensorboard.log_report(self.report, self.last_epoch)
@@ -278,8 +278,14 @@ class ReportingCallback(RunRecorder):
             self._announce(str(error))
             return not_studied(str(error), training)
 
-    def _save(self, report: Report) -> None:
-        report.save(self._folder, assets=self._assets, templates=self._templates, own=self._own)
+    def _saved(self, report: Report) -> Report:
+        return report.saved(
+            self._folder,
+            assets=self._assets,
+            templates=self._templates,
+            own=self._own,
+            seconds=self._stopwatch.seconds_until_now,
+        )
 
     def _open_tensorboard(self) -> Any:
         if self._log_dir is None:
@@ -417,7 +423,8 @@ class ReportCallback(ReportingCallback):
         super().__init__(Path(folder), reporter, every=every, log_dir=log_dir, train_data=train_data, stop_on=stop_on)
 
     def _announce(self, line: str) -> None:
-        sys.stderr.write(f"{line}\n")
+        with suppress(OSError, ValueError, AttributeError):  # stderr is full or closed
+            sys.stderr.write(f"{line}\n")
 
     def _rehearse(self) -> None:
         try:

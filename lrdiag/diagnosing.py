@@ -215,13 +215,14 @@ class Stopwatch:
     def __init__(self, started: float | None = None) -> None:
         self._started = time.perf_counter() if started is None else started
         self._laps: dict[str, float] = {}
+        self._running: dict[str, float] = {}
 
     @contextmanager
     def lap(self, name: str) -> Iterator[None]:
         """Measures a block. `name` is a field of `Seconds`."""
-        begun = time.perf_counter()
+        self._running[name] = time.perf_counter()
         yield
-        self.note(name, time.perf_counter() - begun)
+        self.note(name, time.perf_counter() - self._running.pop(name))
 
     def note(self, name: str, seconds: float) -> None:
         """Records a stage that was measured elsewhere."""
@@ -230,6 +231,12 @@ class Stopwatch:
     def seconds(self) -> Seconds:
         """Returns the stages so far, and the time since the start."""
         return Seconds(**self._laps, total=time.perf_counter() - self._started)
+
+    def seconds_until_now(self) -> Seconds:
+        """Returns the stages so far, that which is running, and the time since the start."""
+        now = time.perf_counter()
+        running = {name: now - begun for name, begun in self._running.items()}
+        return Seconds(**(self._laps | running), total=now - self._started)
 
 
 @dataclass(frozen=True, kw_only=True)

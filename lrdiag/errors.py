@@ -50,7 +50,19 @@ class DataError(LrdiagError, ValueError):
 
 
 class DataUnavailable(DataError):
-    """Data isn't on disk and can't be downloaded."""
+    """Data isn't on disk and can't be downloaded.
+
+    Attributes:
+        reason: Why, in a sentence.
+
+    Args:
+        reason: Why, in a sentence.
+        advice: What to do.
+    """
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(f"{reason} {advice}".rstrip())
+        self.reason = reason
 
 
 class ModelError(LrdiagError, ValueError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -27,6 +26,7 @@ from lrdiag.explain.batch_size import LARGEST_BATCH
 from lrdiag.inspection.images import GivenImages
 from lrdiag.models import Network, at_any_size, build_network
 from lrdiag.progress import SILENCE, Progress
+from lrdiag.record import exchange, reading
 from lrdiag.record import folder as run_folder
 from lrdiag.record.arrays import Dataset, LabelledImages
 from lrdiag.record.facts import DatasetFacts, Rates, Run, TrainingRun
@@ -58,10 +58,10 @@ def run_main_job(
         load: Reads the data, or gives data that is being read.
     """
     clock = Stopwatch(started)
-    base = run_folder.load_baseline(settings.baseline) if settings.baseline else None
+    base = reading.load_baseline(settings.baseline) if settings.baseline else None
     metadata, groups = read_given(settings.metadata, settings.groups)
     html_environment(settings.templates)  # raises now, not after training
-    with run_folder.new_folder(settings.out), numerics(settings.seed, mixed_precision=settings.mixed_precision):
+    with exchange.new_folder(settings.out), numerics(settings.seed, mixed_precision=settings.mixed_precision):
         job = Job.prepare(settings, progress, base, load)
         with clock.lap("range_test"):
             test, note, rates = choose_rates(
@@ -87,7 +87,7 @@ def run_main_job(
             made_by="train_and_report",
             notes=job.dataset.notes,
         )
-        return finished(_fit(job, rates, reporter, clock), settings.out, clock)
+        return _fit(job, rates, reporter, clock)
 
 
 @dataclass(frozen=True)
@@ -156,14 +156,19 @@ class Job:
         size = (lambda: self.stages.size_at(step())) if self.stages.are_several else None
         return evaluation_batches(self.dataset.validation, LARGEST_BATCH, size)
 
-    def save_model(self) -> None:
-        """Saves the model, compiled without lrdiag's schedules, so that Keras loads it without lrdiag."""
+    def save_model(self) -> str:
+        """Saves the model, compiled without lrdiag's schedules, so that Keras loads it without lrdiag.
+
+        Returns:
+            Its name in the run folder, until the report is written.
+        """
         compile_network(self.network, self.settings.optimizer, DEFAULT_RATES[self.settings.optimizer])
         model = self.network.model
         model.optimizer.build(model.trainable_variables)  # otherwise Keras warns when it loads the model
-        with run_folder.replacing(self.settings.out / run_folder.MODEL) as temporary, tensorflow_left_out():
+        place = exchange.place_for_model(self.settings.out)
+        with run_folder.replacing(place) as temporary, tensorflow_left_out():
             model.save(temporary)
-        run_folder.list_files(self.settings.out, [run_folder.MODEL])
+        return exchange.model_is_saved(self.settings.out, place)
 
     def settings_shown(self) -> dict[str, Any]:
         """Returns the settings that the page shows, defaults filled in."""
@@ -205,9 +210,7 @@ class _JobCallback(ReportingCallback):
 
     def __init__(self, job: Job, policy: Policy, guard: DivergenceGuard, reporter: Reporter, clock: Stopwatch) -> None:
         given = job.settings
-        super().__init__(
-            given.out, reporter, clock=clock, assets=given.assets, templates=given.templates, own=(run_folder.MODEL,)
-        )
+        super().__init__(given.out, reporter, clock=clock, assets=given.assets, templates=given.templates)
         self._job, self._policy, self._guard = job, policy, guard
 
     def _evaluated_model(self) -> keras.Model:
@@ -230,7 +233,7 @@ class _JobCallback(ReportingCallback):
     def write(self, stop_reason: str | None = None, *, interrupted: bool = False, is_last: bool = True) -> None:
         """Saves the model, then evaluates it and writes the report."""
         engine().synchronize(self.model)  # the saved model shares the weights of this one
-        self._job.save_model()
+        self._own = (self._job.save_model(),)
         super().write(stop_reason, interrupted=interrupted, is_last=is_last)
 
 
@@ -251,11 +254,3 @@ def refuse_other_data(settings: Settings, base: Run | None, facts: DatasetFacts)
     refuse_unknown_classes(settings.gates, facts.classes)
     if base:
         refuse_other_images(base.diagnosis.dataset, facts)
-
-
-def finished(report: Report, folder: Path, clock: Stopwatch) -> Report:
-    """Returns the report with the final times, which the page itself can't contain, and saves them."""
-    diagnosis = dataclasses.replace(report.diagnosis, seconds=clock.seconds())
-    report = dataclasses.replace(report, run=dataclasses.replace(report.run, diagnosis=diagnosis))
-    run_folder.save(folder, report.run)
-    return report

@@ -26,10 +26,11 @@ from lrdiag.diagnosis.metadata import read_given
 from lrdiag.errors import DataError, ModelError, SettingsError
 from lrdiag.inspection.images import GivenImages, Sample
 from lrdiag.inspection.inspector import Inspector
-from lrdiag.main_job import Job, finished, run_main_job
+from lrdiag.main_job import Job, run_main_job
 from lrdiag.models import load_model, takes_images
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.rate.range_test import RangeTest
+from lrdiag.record import exchange, reading
 from lrdiag.record import folder as run_folder
 from lrdiag.record.facts import Diagnosis
 from lrdiag.report.report import Report
@@ -214,11 +215,11 @@ def diagnose_saved(
         LrdiagError: If the model, the data or the run folder can't be used.
     """
     clock = Stopwatch(started)
-    base = run_folder.load_baseline(settings.baseline) if settings.baseline else None
+    base = reading.load_baseline(settings.baseline) if settings.baseline else None
     metadata, groups = read_given(settings.metadata, settings.groups)
     html_environment(settings.templates)
     settings, earlier, notes = _of_run(settings)
-    with run_folder.new_folder(settings.out):
+    with exchange.new_folder(settings.out):
         with progress.stage("Loading the model"):
             model = load_model(settings.model, trust=settings.trust)
         height, width, channels = takes_images(model)
@@ -265,14 +266,13 @@ def diagnose_saved(
             report = reporter.report(
                 model, evaluated, training=training, studied=studied, seconds=clock.seconds(), inspection=inspector.seen
             )
-            report = reporter.compared(report)
-            report.save(
+            return reporter.compared(report).saved(
                 settings.out,
                 assets=settings.assets,
                 templates=settings.templates,
                 own=_model_in(settings.out, settings),
+                seconds=clock.seconds_until_now,
             )
-        return finished(report, settings.out, clock)
 
 
 def run_range_test(
@@ -341,7 +341,7 @@ def _of_run(settings: DiagnoseSettings) -> tuple[DiagnoseSettings, Diagnosis | N
     folder = Path(settings.model)
     if not (folder / run_folder.REPORT).is_file():
         return settings, None, ()
-    run = run_folder.load_baseline(folder).diagnosis
+    run = reading.load_baseline(folder).diagnosis
     if not (folder / run_folder.MODEL).is_file():
         raise ModelError(
             f"The run folder contains no model, because `lrdiag train-and-report` alone saves one. Pass the model file "

@@ -419,7 +419,7 @@ class DiagnoseSettings:
     batch_size: int | None = None
     trust: bool = False
     seed: int = 0
-    out: Path = Path("lrdiag-report")
+    out: Path = Path("lrdiag-diagnosis")
     baseline: Path | None = None
     metadata: Path | MetadataTable | None = None
     groups: str | GivenGroups | None = None

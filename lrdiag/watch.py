@@ -130,4 +130,4 @@ class Watch:
 def announced(finding: Finding) -> str:
     """Returns a finding in one line, for a terminal."""
     said = " ".join(" ".join((finding.title, finding.evidence, finding.advice)).split())
-    return formats.plain(str(formats.legible(f"lrdiag {finding.severity} ({finding.code}): {said}")))
+    return formats.for_terminal(f"lrdiag {finding.severity} ({finding.code}): {said}")

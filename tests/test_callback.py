@@ -21,7 +21,7 @@ from lrdiag import CyclicLR, CyclicSchedule, ReportCallback, find_lr
 from lrdiag.errors import ComparisonError, DataError, ModelError, RunFolderError, SettingsError
 from lrdiag.evaluation.evolution import OTHER_ORDER
 from lrdiag.rate.curves import Cyclic
-from lrdiag.record import folder as run_folder
+from lrdiag.record import reading
 from lrdiag.record.facts import NotFinite, TrainingRun
 from lrdiag.report.summary import render_findings
 
@@ -130,7 +130,7 @@ def test_the_page_shows_the_network_at_the_end(undisturbed: tuple[ReportCallback
     predicted = callback.model.predict(IMAGES, verbose=0).argmax(axis=1)
     assert callback.report is not None
     assert callback.report.accuracy == np.mean(predicted == LABELS)
-    assert run_folder.load(folder).diagnosis == callback.report.diagnosis
+    assert reading.load(folder).diagnosis == callback.report.diagnosis
     assert (folder / "report.html").exists()
     assert callback.report.diagnosis.evolution is None
 
@@ -345,7 +345,7 @@ def test_the_page_is_written_every_few_epochs_and_shows_the_evolution(tmp_path: 
     assert evolution is not None
     assert evolution.epochs == [2, 4, 5]
     assert evolution.accuracies[-1] == callback.report.accuracy
-    assert run_folder.load(tmp_path).diagnosis.evolution == evolution
+    assert reading.load(tmp_path).diagnosis.evolution == evolution
     assert "evolution" in callback.report.run.pictures.sheets
 
 
@@ -422,7 +422,7 @@ def test_a_baseline_is_compared_with(tmp_path: Path, undisturbed: tuple[ReportCa
     assert callback.report is not None
     assert callback.report.diagnosis.comparison is not None
     assert callback.report.diagnosis.comparison.difference == 0
-    assert run_folder.load(tmp_path).diagnosis.comparison == callback.report.diagnosis.comparison
+    assert reading.load(tmp_path).diagnosis.comparison == callback.report.diagnosis.comparison
 
 
 def test_the_settings_of_the_checks_reach_the_report(tmp_path: Path) -> None:
@@ -438,7 +438,7 @@ def test_the_settings_of_the_checks_reach_the_report(tmp_path: Path) -> None:
 
 def test_a_baseline_may_be_the_folder_that_is_written(tmp_path: Path) -> None:
     fit(network(), ReportCallback(tmp_path, DATA), epochs=1)
-    before = run_folder.load(tmp_path).diagnosis.test.accuracy
+    before = reading.load(tmp_path).diagnosis.test.accuracy
     callback = ReportCallback(tmp_path, DATA, baseline=tmp_path, every=1)
     fit(network(), callback, epochs=2)
     assert callback.report is not None
@@ -453,7 +453,7 @@ def test_a_baseline_on_other_images_does_not_prevent_the_page(
     callback = ReportCallback(tmp_path, (IMAGES[::-1], LABELS[::-1]), baseline=folder)
     with pytest.raises(ComparisonError):
         fit(network(), callback, epochs=1)
-    assert len(run_folder.load(tmp_path).diagnosis.training.loss_per_step) == STEPS  # type: ignore[union-attr]
+    assert len(reading.load(tmp_path).diagnosis.training.loss_per_step) == STEPS  # type: ignore[union-attr]
 
 
 # --- TensorBoard ------------------------------------------------------------------------------------------------------
@@ -678,12 +678,12 @@ def test_ctrl_c_ends_the_training_with_its_page(
     with pytest.raises(KeyboardInterrupt):
         fit(network(), At(press, **at), callback, epochs=3, validation_data=DATA, validation_batch_size=BATCH)
     assert len(callback.losses) == steps
-    training = run_folder.load(tmp_path).diagnosis.training
+    training = reading.load(tmp_path).diagnosis.training
     assert training is not None
     assert training.interrupted
     assert training.stop_reason == f"interrupted after {steps} steps, in epoch {in_epoch}"
     assert (len(training.epochs), training.epochs_planned) == (epochs, 3)
-    assert "training-interrupted" in [finding.code for finding in run_folder.load(tmp_path).diagnosis.findings]
+    assert "training-interrupted" in [finding.code for finding in reading.load(tmp_path).diagnosis.findings]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -785,7 +785,7 @@ def test_ctrl_c_from_a_terminal_leaves_the_page(tmp_path: Path) -> None:
     _, stderr = process.communicate()
     assert process.returncode == -signal.SIGINT, stderr  # as Python does by default
     assert stderr.rstrip().endswith("KeyboardInterrupt")
-    training = run_folder.load(tmp_path).diagnosis.training
+    training = reading.load(tmp_path).diagnosis.training
     assert training is not None
     assert training.interrupted
     assert (tmp_path / "report.html").exists()

@@ -20,7 +20,7 @@ from lrdiag.cli.app import main
 from lrdiag.diagnosing import diagnose as diagnose_in_python
 from lrdiag.errors import ModelError, SettingsError
 from lrdiag.pipeline import diagnose_saved
-from lrdiag.record import folder as run_folder
+from lrdiag.record import reading
 from lrdiag.settings import DiagnoseSettings
 
 L = keras.layers
@@ -77,7 +77,7 @@ def run(tmp_path: Path, data: Path) -> Any:
 
 def outcome(result: Result, tmp_path: Path) -> Any:
     assert result.exit_code == 0, result.output + result.stderr
-    return run_folder.load(tmp_path / "run").diagnosis
+    return reading.load(tmp_path / "run").diagnosis
 
 
 def test_a_keras_file_is_evaluated(run: Any, model: Path, tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_gates_and_a_baseline_decide_the_exit_code(run: Any, model: Path, tmp_pa
     (tmp_path / "run").rename(tmp_path / "base")
     held = run(model, "--baseline", tmp_path / "base", "--fail-if-worse", "accuracy=0")
     assert held.exit_code == 0, held.stderr
-    assert run_folder.load(tmp_path / "run").diagnosis.comparison.difference == 0  # type: ignore[union-attr]
+    assert reading.load(tmp_path / "run").diagnosis.comparison.difference == 0  # type: ignore[union-attr]
     unknown = run(model, "--fail-under", "recall.cowe=0.5")
     assert unknown.exit_code == 2
     assert "recall.cow" in unknown.stderr
@@ -289,7 +289,7 @@ def test_the_seed_the_gates_and_the_assets_are_used(
         for place, seed in enumerate([3, 3, 4, 5, 6])
     ]
     assert (tmp_path / "0" / "assets").is_dir()
-    assert reports[0].run == run_folder.load(tmp_path / "0")
+    assert reports[0].run == reading.load(tmp_path / "0")
     trust = [each.diagnosis.heatmaps.trust for each in reports]
     assert trust[0] == trust[1]
     assert any(each != trust[0] for each in trust[2:])
@@ -336,7 +336,7 @@ def test_the_model_of_a_run_is_evaluated_with_its_data_and_keeps_its_training_re
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(finished.folder, folder)
-    model, earlier = (folder / "model.keras").read_bytes(), run_folder.load(folder).diagnosis
+    model, earlier = (folder / "model.keras").read_bytes(), reading.load(folder).diagnosis
     result = CliRunner().invoke(main, ["diagnose", str(folder), "--out", str(folder), "--no-open"])
     diagnosis = outcome(result, tmp_path)
     assert diagnosis.dataset.name == earlier.dataset.name
@@ -345,6 +345,18 @@ def test_the_model_of_a_run_is_evaluated_with_its_data_and_keeps_its_training_re
     assert diagnosis.settings["data"] == "digits"
     assert f"From the run in {folder}: the model, the record of its training, data digits." in diagnosis.notes
     assert (folder / "model.keras").read_bytes() == model
+
+
+def test_the_model_of_a_run_runs_no_code(finished: FinishedRun, tmp_path: Path) -> None:
+    folder, ran = shutil.copytree(finished.folder, tmp_path / "run"), tmp_path / "ran"
+    code = L.Lambda(lambda pixels, path: (open(path, "w").close(), pixels)[1], (8, 8, 1), arguments={"path": str(ran)})
+    keras.Sequential([keras.Input((8, 8, 1)), code, L.Flatten(), L.Dense(10)]).save(folder / "model.keras")
+    ran.unlink(missing_ok=True)
+    refused = CliRunner().invoke(main, ["diagnose", str(folder), "--out", str(tmp_path / "out"), "--no-open"])
+    assert refused.exit_code == 2
+    assert "The model contains" in refused.stderr
+    assert "`lrdiag diagnose --trust`" in refused.stderr
+    assert not ran.exists()
 
 
 def test_a_run_without_a_model_is_refused_with_the_model_that_it_evaluated(

@@ -28,7 +28,7 @@ from lrdiag.diagnosis.metadata_table import read_metadata
 from lrdiag.errors import DataUnavailable, ModelError, SettingsError
 from lrdiag.main_job import run_main_job
 from lrdiag.progress import Silence
-from lrdiag.record import folder as run_folder
+from lrdiag.record import documents, reading
 
 TINY: dict[str, Any] = {
     "data": "digits", "limit_train": 200, "limit_test": 40, "epochs": 1, "batch_size": 16, "learning_rate": 0.1,
@@ -193,7 +193,7 @@ def test_settings_as_one_argument_are_deprecated_but_work(tmp_path: Path) -> Non
         report = train_and_report(settings)
     assert caught[0].filename == __file__
     assert isinstance(report, Report)
-    assert report.diagnosis == run_folder.load(tmp_path).diagnosis
+    assert report.diagnosis == reading.load(tmp_path).diagnosis
     assert report.pictures == report.run.pictures.files
     assert "samples.webp" in report.pictures
     with pytest.raises(SettingsError, match=r"either `Settings` or keyword arguments.*Received: Settings and epochs"):
@@ -213,7 +213,7 @@ def test_the_model_is_saved_before_it_is_evaluated(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("lrdiag.evaluation.evaluator.Evaluator.evaluate", fail)
     with pytest.raises(Fault):
         train_and_report(**TINY, out=tmp_path / "run")
-    assert set(os.listdir(tmp_path / "run")) == {"contents.txt", "model.keras"}
+    assert set(os.listdir(tmp_path / "run")) == {"model.keras", "unfinished"}
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # such as variables that are skipped
         model = keras.models.load_model(tmp_path / "run" / "model.keras")
@@ -226,12 +226,12 @@ def test_the_saved_model_is_the_one_that_was_evaluated(finished: FinishedRun) ->
     dataset = open_test_set("digits", None, None, 3, Silence()).dataset()
     test = subset(dataset.test, 60, dataset.classes, seed=0)
     scores = keras.models.load_model(finished.folder / "model.keras").predict(test.images, verbose=0)
-    diagnosis = run_folder.load(finished.folder).diagnosis
+    diagnosis = reading.load(finished.folder).diagnosis
     assert np.mean(scores.argmax(axis=1) == test.labels) == diagnosis.test.accuracy
 
 
 def test_the_stages_are_timed(finished: FinishedRun) -> None:
-    seconds = run_folder.load(finished.folder).diagnosis.seconds
+    seconds = reading.load(finished.folder).diagnosis.seconds
     stages = (seconds.range_test, seconds.training, seconds.predict_and_explain, seconds.report)
     assert min(stages) > 0
     assert sum(stages) < seconds.total
@@ -247,7 +247,7 @@ def facts(finished: FinishedRun) -> dict[str, Any]:
 
 
 def test_the_report_follows_the_published_schema(facts: dict[str, Any]) -> None:
-    jsonschema.validate(facts, run_folder.schema())
+    jsonschema.validate(facts, documents.schema())
 
 
 def test_the_report_is_consistent(facts: dict[str, Any]) -> None:
@@ -301,7 +301,7 @@ def test_a_sample_of_the_training_images_is_evaluated_in_inference_mode(finished
 
     train = load_dataset(Settings(data="digits", limit_train=300, limit_test=60), Silence()).train
     scores = keras.models.load_model(finished.folder / "model.keras").predict(train.images, verbose=0)
-    sample = run_folder.load(finished.folder).diagnosis.train_sample
+    sample = reading.load(finished.folder).diagnosis.train_sample
     assert sample is not None
     assert (sample.size, sample.accuracy) == (270, np.mean(scores.argmax(axis=1) == train.labels))
 
@@ -365,7 +365,7 @@ def test_without_cifar10_the_digits_are_used_with_a_warning(tmp_path: Path) -> N
     result = CliRunner().invoke(main, ["train-and-report", *small, "--out", str(tmp_path / "run")])
     assert result.exit_code == 0, result.stderr
     assert "Warning" in result.stderr
-    report = run_folder.load(tmp_path / "run").diagnosis
+    report = reading.load(tmp_path / "run").diagnosis
     assert report.dataset.fallback
     assert report.findings[0].code == "stand-in-data"
     page = (tmp_path / "run" / "report.html").read_text("utf-8")

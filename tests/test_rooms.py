@@ -13,7 +13,20 @@ from typing import NamedTuple
 PACKAGE = Path(__file__).parents[1] / "lrdiag"
 # From the ground up. Rooms of one floor may import each other, but not in a circle.
 FLOORS = (
-    {"errors", "formats", "palette", "progress", "recipes", "vocabulary", "intervals", "drawing", "opencv", "threads"},
+    {
+        "errors",
+        "formats",
+        "limits",
+        "palette",
+        "progress",
+        "recipes",
+        "vocabulary",
+        "intervals",
+        "drawing",
+        "opencv",
+        "threads",
+        "foreign_code",
+    },
     {"model_files"},
     {"model_spec"},
     {"record"},

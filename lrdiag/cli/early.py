@@ -16,14 +16,16 @@ def refuse_mistyped(settings: Settings | DiagnoseSettings) -> None:
     from lrdiag.data.loading import require_data
     from lrdiag.diagnosis.metadata import read_given
     from lrdiag.model_spec import require_network, require_trained_model
-    from lrdiag.record import folder as run_folder
+    from lrdiag.record import reading
     from lrdiag.report.templates import html_environment
 
-    require = require_network if isinstance(settings, Settings) else require_trained_model
-    require(settings.model)
+    if isinstance(settings, Settings):
+        require_network(settings.model)
+    else:
+        require_trained_model(settings.model, trust=settings.trust)
     require_data(settings.data)
     read_given(settings.metadata, settings.groups)
     if settings.baseline is not None:
-        run_folder.require_report(settings.baseline)
+        reading.require_report(settings.baseline)
     if settings.templates is not None:
         html_environment(settings.templates)

@@ -231,22 +231,6 @@ page_options = _options(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print only warnings and errors.")
-# Options of `train-and-report` and `diagnose`: the run folder, the comparison, and the output.
-run_options = _options(
-    click.option("--out", type=click.Path(path_type=Path), default=str(Settings.out), help="Run folder to write."),
-    metadata_options,
-    baseline_option,
-    gate_options,
-    page_options,
-    click.option(
-        "--open/--no-open",
-        "open_page",
-        default=True,
-        help="Open the page at the end, if the command runs on a terminal and outside CI.",
-    ),
-    json_option,
-    quiet_option,
-)
 verbose_option = click.option(
     "-v",
     "--verbose",
@@ -256,3 +240,26 @@ verbose_option = click.option(
     callback=lambda ctx, _param, value: ctx.meta.update({VERBOSE: value}),
     help="Show the traceback of an error.",
 )
+
+
+def run_options(out: Path) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds the options of `train-and-report` and `diagnose`: the run folder, the comparison, and the output.
+
+    Args:
+        out: The default run folder.
+    """
+    return _options(
+        click.option("--out", type=click.Path(path_type=Path), default=str(out), help="Run folder to write."),
+        metadata_options,
+        baseline_option,
+        gate_options,
+        page_options,
+        click.option(
+            "--open/--no-open",
+            "open_page",
+            default=True,
+            help="Open the page at the end, if the command runs on a terminal and outside CI.",
+        ),
+        json_option,
+        quiet_option,
+    )

@@ -14,7 +14,7 @@ from lrdiag.record.data_facts import NOT_STUDIED, DataFacts, Exhibit
 from lrdiag.record.pictures import Pictures
 from lrdiag.vocabulary import GateRule
 
-SCHEMA_VERSION: Literal[5] = 5
+SCHEMA_VERSION: Literal[6] = 6
 
 Severity = Literal["error", "warning", "note"]
 """`"error"`: do not trust this run. `"warning"`: fix this next. `"note"`: worth knowing."""
@@ -761,9 +761,10 @@ class Diagnosis:
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
         checked_data: Which training data the checks looked at, in words. Empty if they looked at none.
         data: What was measured on images and labels.
+        files: SHA-256 of every other file of the run, by its name in the run folder. Empty until the run is saved.
     """
 
-    schema_version: Literal[5] = SCHEMA_VERSION
+    schema_version: Literal[6] = SCHEMA_VERSION
     dataset: DatasetFacts
     model: str
     parameters: int
@@ -795,6 +796,7 @@ class Diagnosis:
     notes: list[str] = field(default_factory=list)
     checked_data: str = ""
     data: DataFacts = NOT_STUDIED
+    files: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def outstanding(self) -> list[Finding]:

@@ -1,27 +1,20 @@
-"""The run folder, which contains everything that is needed to write the page again.
+"""The names in a run folder, and writing single files.
 
 Every file is written under a temporary name and then renamed, so other programs never read an incomplete file.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
 
-import msgspec
-
-from lrdiag.errors import RunFolderError, did_you_mean_file
-from lrdiag.record import conversion
-from lrdiag.record.facts import SCHEMA_VERSION, Diagnosis, Run
-from lrdiag.record.pictures import FILES, Pictures, Sheet, SheetName
+from lrdiag.errors import RunFolderError
+from lrdiag.formats import encodable
+from lrdiag.record.csv_file import to_csv
+from lrdiag.record.pictures import FILES
 
 REPORT = "report.json"
 PICTURES = "pictures.json"
@@ -33,15 +26,25 @@ HISTORY = "history.csv"
 RANGE_TEST = "range_test.csv"
 HEATMAPS = "heatmaps.npz"
 MODEL = "model.keras"
-CONTENTS = "contents.txt"
-"""SHA-256 and name of each file that some runs write and others do not; see `complete`."""
+ASSETS = "assets"
+"""The folder of style, script and pictures of a page that is not one file."""
+UNFINISHED = "unfinished"
+"""The folder of what a run needs that is not complete."""
+PAGES = (PAGE, SUMMARY, SUMMARY_PICTURE)
+TABLES = (PREDICTIONS, HISTORY, RANGE_TEST, HEATMAPS)
 CHARTS_OF_0_1 = ("range-test.chart.html", "training.chart.html", "reliability.chart.html", "confidence.chart.html")
 """Files in which lrdiag 0.1 kept the charts of the page."""
-_TABLES = (PREDICTIONS, HISTORY, RANGE_TEST, HEATMAPS)
-PICTURES_VERSION: Literal[4] = 4
-"""Schema version of pictures.json, which has not changed since version 4 of report.json."""
-_READABLE = f"{conversion.OLDEST} to {SCHEMA_VERSION}"
-_LISTED = frozenset({*FILES.values(), *_TABLES, MODEL})
+_OWN = frozenset({PICTURES, *PAGES, *TABLES, *FILES.values(), MODEL})
+
+
+def is_own(name: str) -> bool:
+    """Returns whether lrdiag writes a file of this name, relative to the run folder, besides report.json."""
+    folder, _, file = name.rpartition("/")
+    return name in _OWN if folder == "" else folder == ASSETS and _is_plain(file)
+
+
+def _is_plain(name: str) -> bool:
+    return name not in ("", ".", "..") and not set(name) & set("/\\:\0")
 
 
 @contextmanager
@@ -64,7 +67,8 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _umask() -> int:
@@ -95,22 +99,6 @@ def create(folder: Path) -> None:
         ) from error
 
 
-@contextmanager
-def new_folder(folder: Path) -> Iterator[None]:
-    """Creates a run folder, checks that it can be written, and removes it if it is empty after an error.
-
-    Raises:
-        RunFolderError: If it can't be created or written.
-    """
-    created = missing(folder)
-    try:
-        create(folder)
-        yield
-    except BaseException:
-        remove_empty(created)
-        raise
-
-
 def missing(folder: Path) -> list[Path]:
     """Returns the folder and those of its parents that `create` will have to create, innermost first."""
     return [each for each in (folder, *folder.parents) if not each.exists()]
@@ -124,269 +112,11 @@ def remove_empty(folders: Iterable[Path]) -> None:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Writes a whole file. Text is encoded as UTF-8."""
+    """Writes a whole file. Text is encoded as UTF-8, as `formats.encodable` does."""
     with replacing(path) as temporary:
-        temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
+        temporary.write_bytes(content if isinstance(content, bytes) else encodable(content).encode())
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Writes a table, as `to_csv` formats it."""
     write(path, to_csv(header, rows))
-
-
-def to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Returns a table as CSV. An apostrophe is put before text that a spreadsheet would run as a formula."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\r\n")
-    table.writerow(_disarmed(cell) for cell in header)
-    table.writerows([_disarmed(cell) for cell in row] for row in rows)
-    return text.getvalue()
-
-
-def _disarmed(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
-
-
-# --- the files of a run -----------------------------------------------------------------------------------------------
-
-
-def earlier_files(folder: Path) -> dict[str, str]:
-    """Returns the files of an earlier run that the new run does not necessarily overwrite.
-
-    Call it before the first file of the new run is written, and give the result to `complete`.
-
-    Returns:
-        SHA-256 of each file when it was written, by name. lrdiag 0.1 wrote no list, so its files are recognised by
-        their names. A model is not included, because it may be a file of the user.
-    """
-    try:
-        lines = (folder / CONTENTS).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return _digests(folder, (*FILES.values(), *_TABLES)) if _is_of_0_1(folder / REPORT) else {}
-    entries = (line.partition("  ") for line in lines)
-    return {name: digest for digest, _, name in entries if name in _LISTED}  # the list may have been edited
-
-
-def complete(folder: Path, earlier: dict[str, str], written: Collection[str]) -> None:
-    """Ends the writing of a run: removes what an earlier run left in the folder, and lists the files of this run.
-
-    A file that has changed since the earlier run wrote it is not removed.
-
-    Args:
-        folder: The run folder.
-        earlier: What `earlier_files` returned before this run was written.
-        written: Names of the files that this run wrote. Other names than those of a run's own files are ignored.
-
-    Raises:
-        RunFolderError: If the folder cannot be written.
-    """
-    left = {name: digest for name, digest in earlier.items() if name not in written}
-    for name, digest in _digests(folder, left).items():
-        if digest == left[name]:
-            (folder / name).unlink()
-    _list(folder, _digests(folder, _LISTED.intersection(written)))
-
-
-def list_files(folder: Path, names: Collection[str]) -> None:
-    """Lists files that a run has written before it is complete, so that a later run may remove them after an error."""
-    _list(folder, earlier_files(folder) | _digests(folder, _LISTED.intersection(names)))
-
-
-def _digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """SHA-256 of each file that exists."""
-    digests = {}
-    for name in sorted(names):
-        if (folder / name).is_file():
-            with (folder / name).open("rb") as file:
-                digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests
-
-
-def _list(folder: Path, digests: dict[str, str]) -> None:
-    write(folder / CONTENTS, "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())))
-
-
-def _is_of_0_1(report: Path) -> bool:
-    try:
-        return msgspec.json.decode(report.read_bytes(), type=_Version).schema_version == conversion.OLDEST
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return False
-
-
-# --- facts and pictures -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class PictureIndex:
-    """The positions of the pictures of a run: the content of pictures.json.
-
-    Attributes:
-        report: Identifies the report.json that the pictures belong to.
-        sheets: The sheets, by what they show.
-    """
-
-    report: str
-    sheets: dict[str, Sheet]
-    schema_version: Literal[4] = PICTURES_VERSION
-
-
-@dataclass(frozen=True)
-class _Version:
-    schema_version: int
-
-
-def save(folder: Path, run: Run) -> None:
-    """Writes the facts and the pictures of a run, and adds the pictures to the list of its files."""
-    for name, content in run.pictures.files.items():
-        write(folder / name, content)
-    list_files(folder, run.pictures.files)  # before report.json: until then, the folder may hold a run of lrdiag 0.1
-    index = PictureIndex(_identity(run.diagnosis), dict(run.pictures.sheets.items()))
-    write(folder / PICTURES, _json(index))
-    write(folder / REPORT, to_json(run.diagnosis))
-
-
-def to_json(diagnosis: Diagnosis) -> bytes:
-    """Returns the content of report.json. NaN and infinite numbers become null."""
-    return _json(diagnosis)
-
-
-def _json(record: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
-
-
-def _identity(diagnosis: Diagnosis) -> str:
-    """Identifies a run by its test images and its mistakes."""
-    facts = diagnosis.dataset.test_fingerprint, [mistake.index for mistake in diagnosis.misclassified.items]
-    return hashlib.sha256(repr(facts).encode(errors="replace")).hexdigest()
-
-
-def schema() -> dict[str, Any]:
-    """Returns the JSON Schema of report.json, published in `lrdiag/report.schema.json`."""
-    return _schema(Diagnosis)
-
-
-def pictures_schema() -> dict[str, Any]:
-    """Returns the JSON Schema of pictures.json, published in `lrdiag/pictures.schema.json`."""
-    return _schema(PictureIndex)
-
-
-def _schema(record: type) -> dict[str, Any]:
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(record)}
-
-
-def load(folder: Path) -> Run:
-    """Reads a run with its pictures.
-
-    Raises:
-        RunFolderError: If the folder contains no run, or one that this version cannot read.
-    """
-    return load_report(folder / REPORT)
-
-
-def load_report(report: Path) -> Run:
-    """Reads a run from its report.json, and its pictures from beside it.
-
-    Raises:
-        RunFolderError: If there is no run, or one that this version cannot read.
-    """
-    with _readable(report):
-        diagnosis, sheets = _read(report)
-        if sheets is None:
-            sheets = _read_index(report.parent / PICTURES, diagnosis)
-        files = {sheet.file: (report.parent / _own(sheet.file)).read_bytes() for sheet in sheets.values()}
-    return Run(diagnosis, Pictures(sheets, files))
-
-
-def report_of(path: Path) -> Path:
-    """The report.json of a run folder; a file is one itself."""
-    return path if path.is_file() else path / REPORT
-
-
-def require_report(path: Path) -> None:
-    """Raises unless there is a run at `path`: a run folder or a report.json. Its content is not read.
-
-    Raises:
-        RunFolderError: If there is none.
-    """
-    report = report_of(path)
-    with _readable(report):
-        report.stat()
-
-
-def load_baseline(path: Path) -> Run:
-    """Reads a run to compare with. Pictures that are not in the folder of its report.json are left out.
-
-    Args:
-        path: A run folder or a report.json.
-
-    Raises:
-        RunFolderError: If there is no run, or one that this version cannot read.
-    """
-    report = report_of(path)
-    index = report.parent / PICTURES
-    with _readable(report):
-        diagnosis, sheets = _read(report)
-        if sheets is None:
-            sheets = _read_index(index, diagnosis, others=True) if index.is_file() else {}
-        files = [report.parent / _own(sheet.file) for sheet in sheets.values()]
-        return Run(diagnosis, Pictures(sheets, {file.name: file.read_bytes() for file in files if file.is_file()}))
-
-
-def _read(report: Path) -> tuple[Diagnosis, dict[SheetName, Sheet] | None]:
-    """The facts, and the sheets if report.json contains them itself."""
-    content = report.read_bytes()
-    version = msgspec.json.decode(content, type=_Version).schema_version
-    if version == conversion.OLDEST:
-        return conversion.from_schema_3(content)
-    if version == conversion.WITHOUT_EFFECTS:
-        return conversion.from_schema_4(content), None
-    if version > SCHEMA_VERSION:
-        raise RunFolderError(
-            f"{REPORT} was written by a newer version of lrdiag. Upgrade lrdiag, or make the run again with this one. "
-            f"Received: schema version {version} in {report}; this version reads {_READABLE}"
-        )
-    if version < SCHEMA_VERSION:
-        raise RunFolderError(
-            f"{REPORT} must follow schema version {_READABLE}. Make the run again. "
-            f"Received: schema version {version} in {report}"
-        )
-    return msgspec.json.decode(content, type=Diagnosis), None
-
-
-def _read_index(index: Path, diagnosis: Diagnosis, *, others: bool = False) -> dict[SheetName, Sheet]:
-    """Returns the sheets of a run. If the index belongs to another run, raises, or returns none if `others` is true."""
-    found = msgspec.json.decode(index.read_bytes(), type=PictureIndex)
-    if found.report != _identity(diagnosis):
-        if others:
-            return {}
-        raise RunFolderError(
-            f"{REPORT} and {PICTURES} must belong to one run. Make the run again. Received: {index.parent}"
-        )
-    return {name: found.sheets[name] for name in get_args(SheetName) if name in found.sheets}
-
-
-@contextmanager
-def _readable(report: Path) -> Iterator[None]:
-    """Explains why a run cannot be read."""
-    try:
-        yield
-    except OSError as error:
-        raise RunFolderError(
-            f"A run folder must contain {REPORT}, {PICTURES} and the pictures that it names. Make one with `lrdiag "
-            f"train-and-report`. Received: {report.parent} ({error.strerror}: {error.filename})"
-            f"{'' if report.parent.exists() else did_you_mean_file(report.parent)}"
-        ) from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RunFolderError(
-            f"{REPORT} and {PICTURES} must follow schema version {_READABLE}. Make the run again. "
-            f"Received: {report} ({error})"
-        ) from error
-
-
-def _own(name: str) -> str:
-    # The name comes from a file that may have been edited. It must not point to another folder.
-    if name in ("", ".", "..") or set(name) & set("/\\:\0"):
-        raise RunFolderError(
-            f"A picture must be a file in the run folder itself. Make the run again. Received: {name!r}"
-        )
-    return name

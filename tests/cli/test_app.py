@@ -28,7 +28,7 @@ from lrdiag import __version__, formats
 from lrdiag.cli.app import main
 from lrdiag.cli.results import is_watched
 from lrdiag.policies.finder import find_lr as find_lr_in_python
-from lrdiag.record import folder as run_folder
+from lrdiag.record import documents, exchange, reading
 from lrdiag.record.facts import Finding, Misclassified, Run
 from lrdiag.settings import DiagnoseSettings, Settings
 
@@ -123,7 +123,7 @@ def test_a_separate_process_gives_the_same_result(finished: FinishedRun, tmp_pat
     assert json.loads(process.stdout)["accuracy"] == json.loads(finished.stdout)["accuracy"]
     assert stages_of(process.stderr) == stages_of(finished.stderr)
     assert without_times(tmp_path / "run") == without_times(finished.folder)
-    command = run_folder.load(tmp_path / "run").diagnosis.command
+    command = reading.load(tmp_path / "run").diagnosis.command
     assert command == f"lrdiag train-and-report {' '.join(SMALL)} --out run --json"
     assert step.read_text() == "\n" + (tmp_path / "run" / "summary.md").read_text()
 
@@ -185,7 +185,7 @@ def test_the_page_opens_only_in_an_interactive_terminal(
     opened: bool,
 ) -> None:
     launched: list[str] = []
-    result = SimpleNamespace(run=run_folder.load(finished.folder))
+    result = SimpleNamespace(run=reading.load(finished.folder))
     monkeypatch.setattr("lrdiag.main_job.run_main_job", lambda *_, **__: result)
     monkeypatch.setattr("lrdiag.cli.app.is_watched", lambda: watched)
     monkeypatch.setattr("click.launch", launched.append)
@@ -207,7 +207,7 @@ FINDING = Finding("weak-class", "warning", "“cat” is weak.", "5.0\u00a0% of 
 @pytest.fixture
 def found(finished: FinishedRun, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The result of every training run: the finished run with one finding and one note."""
-    run = run_folder.load(finished.folder)
+    run = reading.load(finished.folder)
     diagnosis = dataclasses.replace(run.diagnosis, findings=[FINDING], notes=["Images are stretched to 32×32."])
     run = dataclasses.replace(run, diagnosis=diagnosis)
     monkeypatch.setattr("lrdiag.main_job.run_main_job", lambda *_, **__: SimpleNamespace(run=run))
@@ -240,7 +240,7 @@ def test_findings_are_not_printed_beside_json_and_when_quiet(found: Run, option:
 
 @pytest.mark.parametrize("quiet", [True, False])
 def test_quiet_prints_only_failed_gates(finished: FinishedRun, monkeypatch: pytest.MonkeyPatch, quiet: bool) -> None:
-    result = SimpleNamespace(run=run_folder.load(finished.folder))
+    result = SimpleNamespace(run=reading.load(finished.folder))
     monkeypatch.setattr("lrdiag.main_job.run_main_job", lambda *_, **__: result)
     gates = ["--fail-under", "accuracy=0", "--fail-under", "recall.0=0"]
     printed = invoke("train-and-report", "--no-open", "--out", "run", *gates, *["-q"] * quiet)
@@ -335,7 +335,7 @@ def test_ctrl_c_during_training_exits_with_130_and_leaves_model_and_report(tmp_p
         process.kill()
     assert process.returncode == 130, rest
     assert "Traceback" not in rest
-    training = run_folder.load(tmp_path / "run").diagnosis.training
+    training = reading.load(tmp_path / "run").diagnosis.training
     assert training is not None
     assert training.interrupted
     assert {"model.keras", "report.html"} <= set(os.listdir(tmp_path / "run"))
@@ -364,17 +364,35 @@ def test_an_interruption_wrapped_by_tensorflow_is_recognised(
     def load(folder: Path) -> None:
         raise error
 
-    monkeypatch.setattr(run_folder, "load", load)
+    (tmp_path / "report.json").touch()
+    monkeypatch.setattr(reading, "load", load)
     result = CliRunner().invoke(main, ["report", str(tmp_path)])
     assert (result.exit_code == 130) == interrupted
     assert ("Interrupted." in result.stderr) == interrupted
 
 
+@pytest.mark.parametrize("code", [0, None, "no weights", 130])
+def test_code_of_the_user_cannot_end_the_command_as_a_success(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: object
+) -> None:
+    """A layer may call `sys.exit` long after its module was imported."""
+
+    def load(folder: Path) -> None:
+        sys.exit(code)  # type: ignore[arg-type]
+
+    (tmp_path / "report.json").touch()
+    monkeypatch.setattr(reading, "load", load)
+    result = CliRunner().invoke(main, ["report", str(tmp_path)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    called = f"it called sys.exit({'' if code is None else repr(code)}), in {__file__} line "
+    assert f"Error: The code of the model must not end the program. Received: {called}" in result.stderr
+
+
 def edited(finished: Path, folder: Path, **changes: Any) -> Path:
     """A copy of the facts of a run, without its pictures and with other values."""
-    diagnosis = run_folder.load(finished).diagnosis
+    diagnosis = reading.load(finished).diagnosis
     folder.mkdir(exist_ok=True)
-    report = run_folder.to_json(dataclasses.replace(diagnosis, **changes))
+    report = documents.to_json(dataclasses.replace(diagnosis, **changes))
     (folder / "report.json").write_bytes(report)
     return folder
 
@@ -382,7 +400,7 @@ def edited(finished: Path, folder: Path, **changes: Any) -> Path:
 @pytest.fixture
 def better(finished: FinishedRun, tmp_path: Path) -> Path:
     """A baseline that misclassifies six images of 60 fewer than the finished run, and no others."""
-    diagnosis = run_folder.load(finished.folder).diagnosis
+    diagnosis = reading.load(finished.folder).diagnosis
     items = diagnosis.misclassified.items[6:]
     classes = [dataclasses.replace(each, recall=1.0) for each in diagnosis.per_class]
     test = dataclasses.replace(diagnosis.test, accuracy=diagnosis.test.accuracy + 0.1)
@@ -414,7 +432,7 @@ def test_two_runs_are_compared(finished: FinishedRun, better: Path) -> None:
 def test_a_comparison_takes_json_and_quiet(finished: FinishedRun, better: Path, tmp_path: Path) -> None:
     result = invoke("compare", better, finished.folder, "--json", "--fail-if-worse", "5%")
     assert result.exit_code == 3
-    facts, head = json.loads(result.stdout), run_folder.load(finished.folder).diagnosis
+    facts, head = json.loads(result.stdout), reading.load(finished.folder).diagnosis
     assert (facts["report"], facts["test_size"], facts["conclusion"]) == (None, 60, "worse")
     assert facts["difference"] == pytest.approx(-0.1)
     assert facts["difference_low"] < -0.1 < facts["difference_high"] < 0
@@ -447,12 +465,12 @@ def test_a_comparison_is_written_as_a_run_folder(finished: FinishedRun, better: 
     assert result.exit_code == 0, result.stderr
     assert result.stdout.endswith(f"{tmp_path / 'out' / 'report.html'}\n")
     assert {"report.html", "report.json", "summary.md", "summary.png", "assets"} <= set(os.listdir(tmp_path / "out"))
-    comparison = run_folder.load(tmp_path / "out").diagnosis.comparison
+    comparison = reading.load(tmp_path / "out").diagnosis.comparison
     assert comparison
     assert (len(comparison.broken), len(comparison.fixed)) == (6, 0)
     again = invoke("compare", better / "report.json", finished.folder / "report.json", "--out", tmp_path / "again")
     assert again.exit_code == 0, again.stderr
-    assert run_folder.load(tmp_path / "again") == run_folder.load(tmp_path / "out")
+    assert reading.load(tmp_path / "again") == reading.load(tmp_path / "out")
     assert "**Worse:** −10.0 points, " in (tmp_path / "out" / "summary.md").read_text()
     assert (finished.folder / "report.json").read_bytes() == before
 
@@ -478,7 +496,7 @@ def test_a_report_prints_findings_and_takes_json_and_quiet(finished: FinishedRun
     run = copied(finished, tmp_path / "run")
     printed = invoke("report", run)
     assert printed.stdout == f"{run / 'report.html'}\n"
-    codes = [finding.code for finding in run_folder.load(run).diagnosis.findings]
+    codes = [finding.code for finding in reading.load(run).diagnosis.findings]
     assert len(re.findall(r"^(error|warning|note): ", printed.stderr, re.MULTILINE)) == len(codes)
     as_json = invoke("report", run, "--json", "--fail-under", "100%")
     facts = json.loads(as_json.stdout)
@@ -498,11 +516,11 @@ def faulty(finished: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """A run with an error and its effect, and with a warning. The current folder has no pyproject.toml."""
     monkeypatch.chdir(tmp_path)
     folder = copied(finished, tmp_path / "run")
-    run = run_folder.load(folder)
+    run = reading.load(folder)
     effect = Finding("at-chance", "error", "It guesses.", "", "")
     error = Finding("training-stopped", "error", "It stopped.", "", "Start it again.", effects=[effect])
     findings = [error, Finding("no-suggestion", "warning", "No rate.", "", "Set one.")]
-    run_folder.save(folder, dataclasses.replace(run, diagnosis=dataclasses.replace(run.diagnosis, findings=findings)))
+    exchange.save(folder, dataclasses.replace(run, diagnosis=dataclasses.replace(run.diagnosis, findings=findings)))
     return folder
 
 
@@ -524,7 +542,7 @@ def test_accepted_findings_and_checks_that_are_off_do_not_fail_it(faulty: Path) 
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (
         3, "Gate FAILED findings: expected no error or warning, actual 1"
     )  # fmt: skip
-    facts = run_folder.load(faulty).diagnosis
+    facts = reading.load(faulty).diagnosis
     assert [(each.code, each.accepted) for each in facts.findings] == [
         ("at-chance", None),
         ("no-suggestion", "a fixed rate"),
@@ -564,7 +582,7 @@ def gates_of(result: Result) -> list[str]:
 def test_a_failed_gate_exits_with_3_after_everything_is_written(
     finished: FinishedRun, better: Path, tmp_path: Path
 ) -> None:
-    accuracy = run_folder.load(finished.folder).diagnosis.test.accuracy
+    accuracy = reading.load(finished.folder).diagnosis.test.accuracy
     out = tmp_path / "out"
     result = invoke(
         "compare", better, finished.folder, "--out", out,
@@ -578,7 +596,7 @@ def test_a_failed_gate_exits_with_3_after_everything_is_written(
         "Gate FAILED accuracy: expected worse by at most 0.05, actual worse by 0.1",
     ]
     assert gates_of(result)[2].startswith("Gate passed recall.0: expected at least 0, actual ")
-    gates = run_folder.load(out).diagnosis.gates
+    gates = reading.load(out).diagnosis.gates
     assert [(gate.name, gate.passed) for gate in gates] == [
         ("accuracy", False), ("accuracy", False), ("recall.0", True),
     ]  # fmt: skip
@@ -591,7 +609,7 @@ def test_a_failed_gate_stays_on_a_page_that_is_made_again(finished: FinishedRun,
     assert "Gate" in failed
     assert invoke("report", run).exit_code == 0
     assert (run / "report.html").read_text("utf-8") == failed
-    assert [gate.passed for gate in run_folder.load(run).diagnosis.gates] == [False]
+    assert [gate.passed for gate in reading.load(run).diagnosis.gates] == [False]
 
 
 def test_passed_gates_exit_with_0(finished: FinishedRun, tmp_path: Path) -> None:
@@ -651,7 +669,7 @@ def test_invalid_arguments_are_refused_before_anything_is_written(
 
 
 def test_runs_on_other_images_are_not_compared(finished: FinishedRun, tmp_path: Path) -> None:
-    dataset = dataclasses.replace(run_folder.load(finished.folder).diagnosis.dataset, test_fingerprint="0f" * 32)
+    dataset = dataclasses.replace(reading.load(finished.folder).diagnosis.dataset, test_fingerprint="0f" * 32)
     result = invoke("compare", edited(finished.folder, tmp_path / "other", dataset=dataset), finished.folder)
     assert result.exit_code == 2
     assert "same test images" in result.stderr
@@ -692,8 +710,8 @@ def test_a_run_with_baseline_and_gates(finished: FinishedRun, tmp_path: Path, mo
     assert process.exit_code == 3, process.stderr
     assert {"report.html", "report.json", "summary.md", "summary.png", "model.keras"} <= set(os.listdir(out))
     printed = json.loads(process.stdout)
-    diagnosis = run_folder.load(out).diagnosis
-    comparison, before = diagnosis.comparison, run_folder.load(finished.folder).diagnosis
+    diagnosis = reading.load(out).diagnosis
+    comparison, before = diagnosis.comparison, reading.load(finished.folder).diagnosis
     assert comparison
     assert printed["comparison"] == {
         "difference": comparison.difference,

@@ -28,8 +28,9 @@ COMMANDS = ("train-and-report", "diagnose", "find-lr", "report", "compare")
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: it is empty, and none of its parents contains a pyproject.toml."""
+    """The current folder: a repository without files, none of whose parents contains a pyproject.toml."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / ".git").mkdir()
     monkeypatch.delenv("LRDIAG_DATA_DIR", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "cache"))
     return tmp_path

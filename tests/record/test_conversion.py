@@ -14,8 +14,8 @@ import pytest
 from lrdiag.diagnosis.pairs import confused_pairs
 from lrdiag.errors import RunFolderError
 from lrdiag.intervals import mcnemar, wilson
-from lrdiag.record import folder as run_folder
-from lrdiag.record.facts import Run
+from lrdiag.record import documents, exchange, reading
+from lrdiag.record.facts import SCHEMA_VERSION, Run
 from lrdiag.record.pictures import Sheet
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
@@ -31,7 +31,7 @@ def written(name: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def runs() -> dict[str, Run]:
-    return {name: run_folder.load(RUNS / name) for name in ("plain", "compared", "followed")}
+    return {name: reading.load(RUNS / name) for name in ("plain", "compared", "followed")}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_mistakes_that_were_left_out_stay_left_out(edited: Any) -> None:
     def leave_out(report: dict[str, Any]) -> None:
         report["sheets"]["shown"] = [0, *range(2, 73)]
 
-    pictures = run_folder.load(edited("plain", leave_out)).pictures
+    pictures = reading.load(edited("plain", leave_out)).pictures
     assert pictures.sheets["mistakes"].items == pictures.sheets["mistakes-true"].items == [0, *range(2, 73)]
 
 
@@ -74,7 +74,7 @@ def test_confused_pairs_are_ranked_as_today(runs: dict[str, Run], name: str) -> 
 
 def test_figures_stay_and_new_ones_are_added(runs: dict[str, Run]) -> None:
     old, facts = written("plain"), runs["plain"].diagnosis
-    assert facts.schema_version == run_folder.SCHEMA_VERSION
+    assert facts.schema_version == SCHEMA_VERSION
     assert facts.test.accuracy == old["test"]["accuracy"]
     assert facts.confusion == old["confusion"]
     assert [each.recall for each in facts.per_class] == [each["recall"] for each in old["per_class"]]
@@ -107,7 +107,7 @@ def test_an_interval_never_contradicts_the_conclusion(edited: Any) -> None:
     def narrow(report: dict[str, Any]) -> None:
         report["comparison"] |= {"broken": [], "fixed": report["comparison"]["fixed"][:4], "difference_low": 0.01}
 
-    comparison = run_folder.load(edited("compared", narrow)).diagnosis.comparison
+    comparison = reading.load(edited("compared", narrow)).diagnosis.comparison
     assert comparison
     assert (comparison.conclusion, comparison.difference_low) == ("no detectable difference", 0.0)
 
@@ -116,25 +116,26 @@ def test_an_interval_never_contradicts_the_conclusion(edited: Any) -> None:
 def test_a_page_is_made_and_the_run_is_not_changed(runs: dict[str, Run], tmp_path: Path, name: str) -> None:
     shutil.copytree(RUNS / name, tmp_path, dirs_exist_ok=True)
     (tmp_path / "training.chart.html").write_text("a chart of lrdiag 0.1")
-    before = {file.name: file.read_bytes() for file in (RUNS / name).iterdir()}
+    before = {file.name: file.read_bytes() for file in (RUNS / name).iterdir() if file.name != "report.json"}
     write_page(tmp_path, runs[name])
     assert 'id="misclassified"' in (tmp_path / "report.html").read_text(encoding="utf-8")
     after = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert reading.load(tmp_path) == runs[name]
     assert {file: after[file] for file in before} == before
-    assert after.keys() - before.keys() == {"report.html", "summary.md", "summary.png"}
+    assert after.keys() - before.keys() == {"report.html", "summary.md", "summary.png", "pictures.json", "report.json"}
 
 
 @pytest.mark.parametrize("name", ["plain", "compared", "followed"])
 def test_a_saved_conversion_has_the_current_schema(runs: dict[str, Run], tmp_path: Path, name: str) -> None:
-    run_folder.save(tmp_path, runs[name])
-    assert run_folder.load(tmp_path) == runs[name]
-    jsonschema.validate(json.loads((tmp_path / "report.json").read_text()), run_folder.schema())
-    jsonschema.validate(json.loads((tmp_path / "pictures.json").read_text()), run_folder.pictures_schema())
+    exchange.save(tmp_path, runs[name])
+    assert reading.load(tmp_path) == runs[name]
+    jsonschema.validate(json.loads((tmp_path / "report.json").read_text()), documents.schema())
+    jsonschema.validate(json.loads((tmp_path / "pictures.json").read_text()), documents.pictures_schema())
 
 
 def test_it_can_be_a_baseline(runs: dict[str, Run]) -> None:
     head = Run(runs["compared"].diagnosis, runs["compared"].pictures.without("fixed", "fixed-predicted"))
-    run = set_beside(run_folder.load_baseline(RUNS / "plain" / "report.json"), head)
+    run = set_beside(reading.load_baseline(RUNS / "plain" / "report.json"), head)
     assert run.diagnosis.comparison
     assert len(run.diagnosis.comparison.fixed) == run.pictures.sheets["fixed"].count == 62
     assert "fixed-predicted" in run.pictures.sheets
@@ -158,9 +159,9 @@ def edited(tmp_path: Path) -> Any:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda report: report.pop("sheets"), r"schema version 3 to 5.*Received: .*`sheets`"),
-        (lambda report: report["sheets"].update(photographs="a"), r"schema version 3 to 5.*photographs"),
-        (lambda report: report.pop("test"), r"schema version 3 to 5.*Received: .*`test`"),
+        (lambda report: report.pop("sheets"), r"schema version 3 to 6.*Received: .*`sheets`"),
+        (lambda report: report["sheets"].update(photographs="a"), r"schema version 3 to 6.*photographs"),
+        (lambda report: report.pop("test"), r"schema version 3 to 6.*Received: .*`test`"),
         (lambda report: report["confusion"].pop(), r"counts in report.json must agree.*Received: 10 classes"),
         (
             lambda report: report["confused_pairs"][0].update(true=10),
@@ -173,6 +174,6 @@ def edited(tmp_path: Path) -> Any:
 )
 def test_a_broken_run_is_refused(edited: Any, change: Any, message: str) -> None:
     folder = edited("plain", change)
-    for load in (run_folder.load, run_folder.load_baseline):
+    for load in (reading.load, reading.load_baseline):
         with pytest.raises(RunFolderError, match=message):
             load(folder)

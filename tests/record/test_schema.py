@@ -15,12 +15,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from lrdiag.record import folder as run_folder
+from lrdiag.record import documents
 
 
 @pytest.mark.parametrize(
     ("file", "schema"),
-    [("report.schema.json", run_folder.schema), ("pictures.schema.json", run_folder.pictures_schema)],
+    [("report.schema.json", documents.schema), ("pictures.schema.json", documents.pictures_schema)],
 )
 def test_the_published_schema_is_that_of_the_records(file: str, schema: Callable[[], dict[str, Any]]) -> None:
     published = Path(str(files("lrdiag") / file))
@@ -29,7 +29,7 @@ def test_the_published_schema_is_that_of_the_records(file: str, schema: Callable
     assert json.loads(published.read_text()) == schema()
 
 
-@pytest.mark.parametrize("schema", [run_folder.schema, run_folder.pictures_schema])
+@pytest.mark.parametrize("schema", [documents.schema, documents.pictures_schema])
 def test_the_schema_refuses_other_content(schema: Callable[[], dict[str, Any]]) -> None:
     with pytest.raises(jsonschema.ValidationError, match="required"):
         jsonschema.validate({"schema_version": 1}, schema())

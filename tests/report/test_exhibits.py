@@ -14,7 +14,7 @@ from fixtures.variants import changed, with_sheet, without_sheets
 from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.findings.checking import with_settings
 from lrdiag.errors import RunFolderError
-from lrdiag.record import folder as run_folder
+from lrdiag.record import exchange, reading
 from lrdiag.record.data_facts import Exhibit, ImageRef
 from lrdiag.record.facts import Finding, Run
 from lrdiag.report.page import render_page
@@ -81,8 +81,8 @@ def test_a_picture_that_is_not_in_the_sheet_is_an_error(shown: Run) -> None:
 
 def test_a_stored_run_keeps_its_exhibits(shown: Run, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("run")
-    run_folder.save(folder, shown)
-    loaded = run_folder.load(folder)
+    exchange.save(folder, shown)
+    loaded = reading.load(folder)
     assert loaded == shown
     off = with_settings(loaded.diagnosis, CheckSettings.of({"overfitting": False}, None))
     assert [len(each.exhibits) for each in off.findings] == [10, 3]

@@ -16,7 +16,7 @@ from fixtures.variants import changed
 
 from lrdiag.cli.app import main
 from lrdiag.errors import RunFolderError
-from lrdiag.record import folder as run_folder
+from lrdiag.record import documents
 from lrdiag.record.data_facts import DataFacts, ImageRef, Suspect
 from lrdiag.record.facts import Run
 from lrdiag.report.suspects import COLUMNS, suspects_table
@@ -40,7 +40,7 @@ def suspected(runs: dict[str, Run]) -> Run:
 
 def export(run: Run, folder: Path, file: Path | str, *options: str) -> Result:
     folder.mkdir()
-    (folder / "report.json").write_bytes(run_folder.to_json(run.diagnosis))
+    (folder / "report.json").write_bytes(documents.to_json(run.diagnosis))
     return CliRunner().invoke(main, ["export", str(folder), "--suspects", str(file), *options])
 
 

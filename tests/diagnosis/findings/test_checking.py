@@ -26,8 +26,8 @@ from lrdiag.diagnosis.findings.checking import (
 )
 from lrdiag.diagnosis.findings.rules import RULES, Rule
 from lrdiag.record.data_facts import Copies, DataFacts, Exhibit, ImageRef, SharedGroups
+from lrdiag.record.documents import to_json
 from lrdiag.record.facts import Check, Diagnosis, Epoch, Finding, Severity
-from lrdiag.record.folder import to_json
 from lrdiag.record.observed import Inspection
 
 SOUND = balanced(4, 50, 47)

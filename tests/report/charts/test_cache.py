@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from markupsafe import Markup
 
-from lrdiag.record import folder as run_folder
+from lrdiag.record import exchange
 from lrdiag.record.facts import Run
 from lrdiag.report.charts import cache
 from lrdiag.report.charts.cache import drawn
@@ -194,12 +194,12 @@ def test_a_page_that_is_made_again_needs_no_matplotlib_and_does_not_change_the_r
     page = render_page(runs["ordinary"])
     folder = tmp_path / "run"
     folder.mkdir()
-    run_folder.save(folder, runs["ordinary"])
+    exchange.save(folder, runs["ordinary"])
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     script = (
-        "import sys, pathlib; from lrdiag.record import folder as run_folder\n"
+        "import sys, pathlib; from lrdiag.record import reading\n"
         "from lrdiag.report.page import render_page\n"
-        "page = render_page(run_folder.load(pathlib.Path(sys.argv[1])))\n"
+        "page = render_page(reading.load(pathlib.Path(sys.argv[1])))\n"
         "assert 'matplotlib' not in sys.modules\n"
         "sys.stdout.buffer.write(page.encode())"
     )
