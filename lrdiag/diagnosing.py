@@ -228,6 +228,11 @@ class Stopwatch:
         """Records a stage that was measured elsewhere."""
         self._laps[name] = seconds
 
+    def continue_from(self, earlier: Seconds) -> None:
+        """Adds the time of another process, which did the first stages of the run."""
+        self._started -= earlier.total
+        self.note("range_test", earlier.range_test)
+
     def seconds(self) -> Seconds:
         """Returns the stages so far, and the time since the start."""
         return Seconds(**self._laps, total=time.perf_counter() - self._started)

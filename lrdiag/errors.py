@@ -7,6 +7,7 @@
     ├── ModelError              a model can't be loaded or doesn't fit the data
     ├── NoSuggestion            a range test gives no learning rate
     ├── ComparisonError         two runs have different test images or classes
+    ├── MemoryShortage          the memory does not suffice
     ├── TemplateError           a custom template can't be rendered
     └── RunFolderError          a run folder can't be read or written
 
@@ -86,6 +87,10 @@ class NoSuggestion(LrdiagError):
 
 class ComparisonError(LrdiagError, ValueError):
     """Two runs were evaluated on different test images or classes."""
+
+
+class MemoryShortage(LrdiagError, MemoryError):
+    """The memory of the computer or of its GPU does not suffice."""
 
 
 class TemplateError(LrdiagError):

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lrdiag.stopping import Terminated
+
 _LONGEST = 300  # characters of an error
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _OURS = str(Path(__file__).parent)
@@ -29,11 +31,11 @@ def foreign_code(refusal: Callable[[str], Exception]) -> Iterator[None]:
         refusal: Makes the error from a description in one line.
 
     Raises:
-        Exception: What `refusal` returns. Ctrl-C stays a `KeyboardInterrupt`.
+        Exception: What `refusal` returns. Ctrl-C stays a `KeyboardInterrupt`, and SIGTERM a `Terminated`.
     """
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         raise
     except BaseException as error:
         raise refusal(described(error)) from error

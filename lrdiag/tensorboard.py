@@ -98,4 +98,4 @@ def _confusion_picture(report: Report) -> np.ndarray:
     display.plot(ax=axes, include_values=legible, xticks_rotation="vertical", colorbar=False, cmap="Oranges")
     encoded = BytesIO()
     figure.savefig(encoded, format="png")
-    return np.asarray(Image.open(encoded))
+    return np.asarray(Image.open(encoded, formats=("PNG",)))

@@ -109,7 +109,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(set(inspect.signature(train_and_report).parameters) - {"progress"}))
+@pytest.mark.parametrize("name", sorted(set(inspect.signature(train_and_report).parameters) - {"progress", "resume"}))
 def test_every_keyword_reaches_the_settings(started_with: list[Settings], name: str) -> None:
     plain, value = VALUES[name]
     with pytest.raises(Started):

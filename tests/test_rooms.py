@@ -24,6 +24,7 @@ FLOORS = (
         "intervals",
         "drawing",
         "opencv",
+        "stopping",
         "threads",
         "foreign_code",
     },
@@ -39,7 +40,18 @@ FLOORS = (
     {"diagnosis"},
     {"report"},
     {"studying"},
-    {"settings", "pipeline", "main_job", "diagnosing", "callback", "tensorboard", "testing", "watch", "checkup"},
+    {
+        "settings",
+        "checkpoint",
+        "pipeline",
+        "main_job",
+        "diagnosing",
+        "callback",
+        "tensorboard",
+        "testing",
+        "watch",
+        "checkup",
+    },
     {"cli"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

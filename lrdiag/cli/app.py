@@ -1,7 +1,7 @@
 """The commands: from options to settings, and from results to output and exit codes.
 
-Exit codes: 0 success, 2 invalid usage or input, 3 a gate failed, 130 interrupted. Slow imports are made only where they
-are needed.
+Exit codes: 0 success, 2 invalid usage or input, 3 a gate failed, 130 interrupted, 143 terminated. Slow imports are
+made only where they are needed.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from lrdiag.cli.options import (
     baseline_option,
     data_options,
     gate_options,
+    given_settings,
     json_option,
     page_options,
     quiet_option,
@@ -50,7 +51,6 @@ from lrdiag.cli.parsing import Choice, Group, underscores_are_hyphens
 from lrdiag.cli.results import (
     BAD_INPUT,
     GATE_FAILED,
-    INTERRUPTED,
     announce,
     exit_by,
     is_watched,
@@ -66,6 +66,7 @@ from lrdiag.diagnosis.gates import Gate, Outcome
 from lrdiag.errors import ComparisonError, LrdiagError, NoSuggestion, RunFolderError, SettingsError
 from lrdiag.foreign_code import described
 from lrdiag.settings import DiagnoseSettings, Settings, require_baseline
+from lrdiag.stopping import INTERRUPTED, TERMINATED, Terminated, signals_raised
 from lrdiag.vocabulary import ENGINES, FAIL_ON, PREPROCESSINGS, RULES, SCHEDULES
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ PLOT_SUFFIXES = (".svg", ".png")
 
 
 class _Main(Group):
-    """The commands. It turns lrdiag's errors and Ctrl-C into messages and exit codes."""
+    """The commands. It turns lrdiag's errors, Ctrl-C and SIGTERM into messages and exit codes."""
 
     command_class = ConfiguredCommand
 
@@ -95,27 +96,32 @@ class _Main(Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command that the arguments name."""
         try:
-            with _escaped_usage():
+            with _escaped_usage(), signals_raised():
                 return super().invoke(ctx)
         except LrdiagError as error:
             if ctx.meta.get(VERBOSE):
                 traceback.print_exc()
-            say(f"Error: {error}", err=True)
+            _say_why(f"Error: {error}", error)
             ctx.exit(BAD_INPUT)
         except OSError as error:
             if ctx.meta.get(VERBOSE):
                 traceback.print_exc()
-            say(f"Error: {_said(error)}", err=True)
+            _say_why(f"Error: {_said(error)}", error)
             ctx.exit(BAD_INPUT)
+        except Terminated as error:
+            _say_why("Terminated.", error)
+            ctx.exit(TERMINATED)
         except SystemExit as error:  # the commands leave with `ctx.exit`, so code of the user called it
             say(f"Error: The code of the model must not end the program. Received: {described(error)}", err=True)
             ctx.exit(BAD_INPUT)
-        except (KeyboardInterrupt, RuntimeError) as error:
-            # while it traces a function, TensorFlow turns Ctrl-C into a RuntimeError
-            if isinstance(error, RuntimeError) and "KeyboardInterrupt" not in str(error):
-                raise
-            click.echo("Interrupted.", err=True)
+        except KeyboardInterrupt as error:
+            _say_why("Interrupted.", error)
             ctx.exit(INTERRUPTED)
+
+
+def _say_why(text: str, error: BaseException) -> None:
+    """Prints why a command ends, and what the notes of the error say is left."""
+    say(" ".join([text, *getattr(error, "__notes__", ())]), err=True)
 
 
 @contextmanager
@@ -160,6 +166,11 @@ def main() -> None:
     help="Learning rate, or the boundaries of a cycle. auto: a range test chooses.",
 )
 @run_options(Settings.out)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Continue the unfinished run in the run folder, whose process has ended, after its last complete epoch.",
+)
 @config_option
 @verbose_option
 def train_and_report(
@@ -174,6 +185,10 @@ def train_and_report(
     started = time.perf_counter()
     gates = _all_gates(gates, compared=options["baseline"] is not None)
     settings = Settings(**options, gates=gates, check_settings=_all_check_settings(check_settings))
+    if settings.resume:
+        from lrdiag.checkpoint import resumed
+
+        settings = resumed(settings, given_settings(click.get_current_context()))
     refuse_mistyped(settings)
     from lrdiag.data.ahead import begun_to_load
 

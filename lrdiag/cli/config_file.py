@@ -37,7 +37,7 @@ PYPROJECT = "pyproject.toml"
 COMMAND_LINE = "command line"
 
 _OPTION = "config_file"
-_NOT_IN_A_FILE = (_OPTION, "skip_check")  # a file has the table `checks`
+_NOT_IN_A_FILE = (_OPTION, "skip_check", "resume")  # a file has the table `checks`, and is for many runs
 _TABLES = ("checks", "accept")
 _FILE = "lrdiag.cli.config_file.file"
 _TRUSTED = "lrdiag.cli.config_file.trusted"
@@ -58,6 +58,11 @@ class _Key:
     @property
     def name(self) -> str:
         return self.option.name
+
+    @property
+    def is_gate(self) -> bool:
+        """Whether it is a gate. `--fail-on` of `lrdiag check` is an ordinary option."""
+        return self.name in _RULES and self.option.callback is not None
 
 
 @dataclass(frozen=True)
@@ -183,7 +188,7 @@ def option_values(command: click.Command, arguments: list[str], parent: click.Co
 def _options_of(ctx: click.Context) -> Iterator[OptionValue]:
     values = {**ctx.params, "verbose": ctx.meta.get(VERBOSE)}
     for key, each in _keys(ctx.command).items():
-        if key not in GATE_RULES and not each.negated:
+        if not each.negated and not each.is_gate:
             yield OptionValue(key, values[each.name], _source(ctx, each.option))
 
 
@@ -200,7 +205,8 @@ def _source(ctx: click.Context, option: click.Option) -> str:
 
 
 def _gates_of(ctx: click.Context) -> Iterator[OptionValue]:
-    given = tuple(gate for name in _RULES for gate in ctx.params.get(name, ()))
+    names = [each.name for each in _keys(ctx.command).values() if each.is_gate]
+    given = tuple(gate for name in names for gate in ctx.params[name])
     for gate in gating.overridden(file_gates(ctx), by=given):
         source = COMMAND_LINE if gate in given else ctx.meta[_FILE]
         if gate.rule == "fail-on":
@@ -337,7 +343,7 @@ def _one(target: _Key, value: object, table: _Table) -> _Values:
         raise SettingsError(
             "It works only on the command line, because a file could come with the model that it trusts"
         )
-    if target.name in _RULES:
+    if target.is_gate:
         return _Values({}, gating.read_gates(_RULES[target.name], value))
     if option.is_flag:
         if not isinstance(value, bool):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from lrdiag.cli.completion import complete_augmentations, complete_data, complete_network
 from lrdiag.cli.parsing import Choice
@@ -195,6 +196,16 @@ def _read_fail_on(_ctx: click.Context, _param: click.Parameter, severity: str | 
 def _read_skipped(_ctx: click.Context, _param: click.Parameter, codes: tuple[str, ...]) -> CheckSettings:
     return CheckSettings.of(dict.fromkeys(codes, False))
 
+
+def given_settings(ctx: click.Context) -> set[str]:
+    """Returns the names of the settings that the command line or the environment gives, not those of a file."""
+    sources = ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT
+    given = {param.name for param in ctx.command.params if ctx.get_parameter_source(str(param.name)) in sources}
+    return {_JOINED.get(str(name), str(name)) for name in given}
+
+
+_JOINED = {"fail_under": "gates", "fail_if_worse": "gates", "fail_on": "gates", "skip_check": "check_settings"}
+"""Options that make one setting."""
 
 baseline_option = click.option(
     "--baseline",

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 GATE_FAILED = 3
-INTERRUPTED = 130
 
 
 def announce(folder: Path) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from lrdiag.errors import RunFolderError
 from lrdiag.record import conversion
+from lrdiag.record.files import LARGEST_FILE, LONGEST_LIST, LONGEST_REPORT, read_file, require_size
 from lrdiag.record.folder import ASSETS, MODEL, PAGES, PICTURES, REPORT, TABLES, UNFINISHED, create, is_own, write
 from lrdiag.record.pictures import FILES
 
@@ -53,7 +54,7 @@ def listed(report: Path) -> dict[str, str]:
         RunFolderError: If it cannot be read.
     """
     try:
-        return _own(msgspec.json.decode(report.read_bytes(), type=_Listing).files)
+        return _own(msgspec.json.decode(read_file(report, LONGEST_REPORT), type=_Listing).files)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RunFolderError(
             f"{REPORT} must list the files of its run. Remove the folder {report.parent.name}, or make the run again. "
@@ -86,9 +87,15 @@ def foreign_file(folder: Path, files: Mapping[str, str]) -> Path | None:
         folder: The run folder.
         files: SHA-256 of each file, by name. The page is not looked at, because it is written again and never read;
             files that don't exist are left out.
+
+    Raises:
+        RunFolderError: If a file is too large.
     """
     for name, expected in _own(files).items():
-        if not is_page(name) and is_file(folder / name) and digest(folder / name) != expected:
+        if is_page(name) or not is_file(folder / name):
+            continue
+        require_size(folder / name, LARGEST_FILE)
+        if digest(folder / name) != expected:
             return folder / name
     return None
 
@@ -131,15 +138,15 @@ def save_early(folder: Path, name: str) -> None:
 
 def _listing(folder: Path) -> _Listing | None:
     try:
-        return msgspec.json.decode((folder / REPORT).read_bytes(), type=_Listing)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return msgspec.json.decode(read_file(folder / REPORT, LONGEST_REPORT), type=_Listing)
+    except (RunFolderError, OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
 def _saved_early(folder: Path) -> dict[str, str]:
     try:
-        return _own(msgspec.json.decode((folder / SAVED_EARLY).read_bytes(), type=dict[str, str]))
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _own(msgspec.json.decode(read_file(folder / SAVED_EARLY, LONGEST_LIST), type=dict[str, str]))
+    except (RunFolderError, OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}
 
 
@@ -158,8 +165,8 @@ def is_old_list(file: Path) -> bool:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8").splitlines() if is_file(file) else []
-    except (OSError, UnicodeDecodeError):
+        return read_file(file, LONGEST_LIST).decode().splitlines() if is_file(file) else []
+    except (RunFolderError, OSError, UnicodeDecodeError):
         return []
 
 

@@ -22,6 +22,7 @@ import msgspec
 from filelock import BaseFileLock, FileLock, Timeout
 
 from lrdiag.errors import RunFolderError
+from lrdiag.record.files import LONGEST_LIST, read_file
 from lrdiag.record.folder import write
 
 JOB = ".lrdiag.lock"
@@ -114,8 +115,8 @@ def _acquire(lock: BaseFileLock, wait: float) -> bool:
 
 def _in_use(folder: Path) -> RunFolderError:
     try:
-        holder = str(msgspec.json.decode((folder / HOLDER).read_bytes(), type=Holder))
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        holder = str(msgspec.json.decode(read_file(folder / HOLDER, LONGEST_LIST), type=Holder))
+    except (RunFolderError, OSError, msgspec.MsgspecError, UnicodeDecodeError):
         holder = "another process"
     return RunFolderError(
         f"A run folder can be written by one process at a time. Wait until the other one ends, or choose another "

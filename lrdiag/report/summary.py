@@ -138,7 +138,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
         trusted = "Do not trust the result: " if found else ""
         yield f"{trusted}{markdown(result_sentence(diagnosis, with_change=False), 300)}."
     if estimated := estimates.sentence(diagnosis):
-        yield estimated
+        yield markdown(estimated, 1000)
     yield from (markdown(note, 400) for note in diagnosis.notes[:_NOTES])
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrdiag import formats
+from lrdiag.errors import RunFolderError
 from lrdiag.palette import LIGHT
 from lrdiag.record.facts import Comparison, Diagnosis, Run, Seconds
+from lrdiag.record.files import read_file
+from lrdiag.record.picture_files import MOST_BYTES
 from lrdiag.report.gates import failed_gates
 from lrdiag.report.pictures.cutting import Cells
-from lrdiag.report.pictures.tiles import shown_of
 from lrdiag.report.sections import comparison as beside
 from lrdiag.report.sections.verdict import Caution, cautions, problem, verdict_sentence
 from lrdiag.report.telling import telling
@@ -46,9 +48,8 @@ def summary_picture(run: Run) -> bytes:
 def shows(file: Path, run: Run) -> bool:
     """Returns whether the file is the picture that this version of lrdiag draws of the run."""
     try:
-        with file.open("rb") as content:
-            return _origin(run).encode() in content.read(1000)
-    except OSError:
+        return _origin(run).encode() in read_file(file, MOST_BYTES)[:1000]
+    except (OSError, RunFolderError):
         return False
 
 
@@ -258,7 +259,7 @@ def _mistakes(pen: _Pen, run: Run) -> None:
     title = "Look at these first, with heatmaps" if maps else "Look at these first"
     pen.text((_MISTAKES, _TOP + 12), title, 15, width=width, colour=_QUIET)
     tile = 2 * _SIDE + 2
-    cells = {item: cell for cell, item in enumerate(shown_of(images, len(diagnosis.misclassified.items)))}
+    cells = {item: cell for cell, item in enumerate(images.shown)}
     for number, each in enumerate(telling(diagnosis, cells)):
         left = _MISTAKES + number % _COLUMNS * (tile + _GAP)
         top = _TOP + 28 + number // _COLUMNS * (_SIDE + 42)

@@ -551,3 +551,12 @@ def test_trust_is_read_only_from_the_command_line(tmp_path: Path, monkeypatch: p
     result = CliRunner().invoke(main, ["diagnose", "model.keras"])
     assert result.exit_code == 2
     assert "`trust` in [tool.lrdiag.diagnose] of pyproject.toml: It works only on the command line" in result.output
+
+
+def test_fail_on_of_check_is_an_ordinary_option() -> None:
+    assert values_of("check")["fail-on"] == ("error", "default")
+    write('fail-on = "warning"')
+    assert values_of("check")["fail-on"] == ("warning", "pyproject.toml")
+    assert values_of("check", "--fail-on", "never")["fail-on"] == ("never", "command line")
+    write('fail-on = "sometimes"')
+    assert "`fail-on` in" in refusal("config", "check")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
 from lrdiag.errors import RunFolderError
@@ -46,32 +47,27 @@ from lrdiag.record.facts import (
     TrainingRun,
     WatchedImage,
 )
-from lrdiag.record.pictures import Pictures, Sheet
+from lrdiag.record.pictures import Pictures, Sheet, SheetName
+from lrdiag.report.pictures.sheets import difference_sheet, heatmap_sheet, image_sheet
 
 MISTAKES = [
     Mistake(0, 0, 1, 0.75, 1.4, [1, 0], [0.75, 0.25], "test/a b.png"),
     Mistake(1, 1, 0, 0.5, 0.7, [0], [None]),
 ]
-PICTURES = {
-    "misclassified.webp": b"\xff\xd8one",
-    "maps-predicted.png": b"two",
-    "maps-true.png": b"three",
-    "maps-difference.png": b"four",
-    "samples.webp": b"",
-    "fixed.webp": b"five",
-    "watched.webp": b"six",
-    "watched-maps.png": b"seven",
+FIXED = [Mistake(2, 1, 0, None, None, [0], [None])]
+LAID_OUT: dict[SheetName, tuple[Sheet, bytes]] = {
+    "mistakes": image_sheet(np.zeros((1, 4, 6, 3), np.uint8), "misclassified.webp"),
+    "mistakes-predicted": heatmap_sheet(np.ones((1, 2, 3)), np.ones(1), "maps-predicted.png"),
+    "mistakes-true": heatmap_sheet(np.ones((1, 2, 3)), np.full(1, 2), "maps-true.png"),
+    "mistakes-difference": difference_sheet(np.ones((1, 2, 3)), np.ones(1), "maps-difference.png"),
+    "samples": image_sheet(np.zeros((4, 4, 6, 3), np.uint8), "samples.webp"),
+    "fixed": image_sheet(np.full((1, 4, 6, 3), 9, np.uint8), "fixed.webp"),
+    "evolution": image_sheet(np.full((1, 4, 6, 3), 99, np.uint8), "watched.webp"),
+    "evolution-maps": heatmap_sheet(np.ones((2, 2, 3)), np.ones(2), "watched-maps.png"),
 }
-SHEETS = {
-    "mistakes": Sheet("misclassified.webp", 1, 1, 6, 4, 1, [1]),
-    "mistakes-predicted": Sheet("maps-predicted.png", 1, 1, 6, 4, 1, [1]),
-    "mistakes-true": Sheet("maps-true.png", 1, 1, 6, 4, 1, [1]),
-    "mistakes-difference": Sheet("maps-difference.png", 1, 1, 6, 4, 1, [1]),
-    "samples": Sheet("samples.webp", 4, 2, 6, 4, 1),
-    "fixed": Sheet("fixed.webp", 1, 1, 6, 4, 1, [0]),
-    "evolution": Sheet("watched.webp", 1, 1, 6, 4, 1),
-    "evolution-maps": Sheet("watched-maps.png", 2, 2, 6, 4, 1),
-}
+ITEMS = {"mistakes": [1], "mistakes-predicted": [1], "mistakes-true": [1], "mistakes-difference": [1], "fixed": [0]}
+SHEETS = {name: dataclasses.replace(sheet, items=ITEMS.get(name)) for name, (sheet, _) in LAID_OUT.items()}
+PICTURES = {sheet.file: content for sheet, content in LAID_OUT.values()}
 MEANS = Averages(0.25, 0.5, 1 / 3)
 
 
@@ -87,9 +83,9 @@ def run() -> Run:
             [4, 6, 3],
             4,
             0,
-            2,
+            4,
             [2, 2],
-            [1, 1],
+            [2, 2],
             "0f",
             [SkippedFile("test/<b>.png", "“it is cut”")],
         ),
@@ -109,13 +105,13 @@ def run() -> Run:
             1.5,
             interrupted=True,
         ),
-        test=Score(2, 0.5, 0.1, 0.9, None, 0.5, None, MEANS, MEANS),
+        test=Score(4, 0.5, 0.1, 0.9, None, 0.5, None, MEANS, MEANS),
         calibration=Calibration(
             0.25, [CalibrationBin(0, 0.5, 0, 0, None), CalibrationBin(0.5, 1, 2, 1, 0.75, 0.1, 0.9)]
         ),
-        per_class=[ClassFacts("cat", None, 0.0, 0.0, 1, 0.0, 0.79), ClassFacts("=dog", 0.5, None, None, 0)],
-        confusion=[[0, 1], [0, 1]],
-        confused_pairs=[ConfusedPair(0, 1, 1, 1.0)],
+        per_class=[ClassFacts("cat", 0.5, 0.5, 0.5, 2, 0.1, 0.9), ClassFacts("=dog", 0.5, 0.5, None, 2)],
+        confusion=[[1, 1], [1, 1]],
+        confused_pairs=[ConfusedPair(0, 1, 1, 0.5), ConfusedPair(1, 0, 1, 0.5)],
         misclassified=Misclassified(2, MISTAKES),
         heatmaps=HeatmapFacts("Grad-CAM", None, 0, "no convolution"),
         findings=[Finding("weak-class", "warning", "title", "evidence", "advice")],
@@ -128,7 +124,7 @@ def run() -> Run:
         comparison=Comparison(
             "old",
             None,
-            Score(2, 0.5, 0.1, 0.9, 1.5, 0.5, 0.75, MEANS, MEANS),
+            Score(4, 0.5, 0.1, 0.9, 1.5, 0.5, 0.75, MEANS, MEANS),
             None,
             0.0,
             -0.5,
@@ -136,15 +132,15 @@ def run() -> Run:
             1.0,
             "no detectable difference",
             [0],
-            MISTAKES[1:],
-            [ClassChange(0, None, 0.0)],
+            FIXED,
+            [ClassChange(0, None, 0.0), ClassChange(1, 0.5, None)],
             [SettingChange("seed", 0, 1), SettingChange("commit", None, "3f2a91c")],
         ),
         value_range=(-1.0, 0.5),
         evolution=Evolution(
             [1, 3],
             [0.25, 0.5],
-            [WatchedImage(7, 1, [Moment(0, 0.75), Moment(1, 0.5)])],
+            [WatchedImage(3, 1, [Moment(0, 0.75), Moment(1, 0.5)])],
         ),
     )
     return Run(diagnosis, Pictures(dict(SHEETS), dict(PICTURES)))
@@ -242,19 +238,19 @@ def test_the_report_is_strict_json_without_nan(run: Run, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_mistake_whose_loss_is_not_finite_can_be_loaded(run: Run, tmp_path: Path, value: float) -> None:
-    mistakes = Misclassified(1, [Mistake(0, 0, 1, value, value, [1], [value])])
+    mistakes = Misclassified(2, [Mistake(0, 0, 1, value, value, [1], [value]), MISTAKES[1]])
     exchange.save(tmp_path, Run(dataclasses.replace(run.diagnosis, misclassified=mistakes), run.pictures))
-    assert reading.load(tmp_path).diagnosis.misclassified.count == 1
+    assert reading.load(tmp_path).diagnosis.misclassified.items[0].loss is None
 
 
 def test_a_moment_with_nan_scores_can_be_loaded(run: Run, tmp_path: Path) -> None:
     evolution = run.diagnosis.evolution
     assert evolution
-    lost = dataclasses.replace(evolution, images=[WatchedImage(7, 1, [Moment(0, math.nan)])])
+    lost = dataclasses.replace(evolution, images=[WatchedImage(3, 1, [Moment(0, math.nan), Moment(1, 0.5)])])
     exchange.save(tmp_path, Run(dataclasses.replace(run.diagnosis, evolution=lost), run.pictures))
     loaded = reading.load(tmp_path).diagnosis.evolution
     assert loaded
-    assert loaded.images[0].moments == [Moment(0, None)]
+    assert loaded.images[0].moments == [Moment(0, None), Moment(1, 0.5)]
 
 
 def test_an_error_keeps_the_old_file_and_leaves_no_temporary(tmp_path: Path) -> None:
@@ -381,11 +377,15 @@ def test_a_value_of_the_wrong_type_is_refused_and_named(edit: Any, value: Any, p
     ("field", "value", "message"),
     [
         ("count", "1", r"Received: .*\$\.sheets\[\.\.\.\]\.count"),
-        ("columns", 0, "must have pictures"),
-        ("width", -1, "must have pictures"),
-        ("padding", -1, "must have pictures"),
-        ("items", [0, 1], "Received: 2 entries and 4 pictures in 'samples.webp'"),
-        ("items", [0, 1, 2, -3], "name one entry for each"),
+        ("columns", 0, r"Received: .*`int` >= 1 - at `\$\.sheets\[\.\.\.\]\.columns"),
+        ("columns", 10**9, r"must have the size of its sheet, 8,000,000,000 × 6 pixels.*Received: 16 × 12"),
+        ("width", -1, r"Received: .*`int` >= 1"),
+        ("padding", -1, r"Received: .*`int` >= 0"),
+        ("count", 10**9, r"Received: 1000000000 pictures of 2 classes|must have the size of its sheet"),
+        ("file", "conftest.py", r"the file name of its kind.*Received: 'conftest.py' for the sheet 'samples'"),
+        ("items", [0, 1], "Received: 2 entries and 4 pictures in 'samples'"),
+        ("items", [0, 1, 2, -3], r"Received: .*`int` >= 0"),
+        ("items", [0, 1, 2, 2], "not ascending"),
     ],
 )
 def test_an_invalid_sheet_is_refused(edit: Any, field: str, value: Any, message: str) -> None:
@@ -416,7 +416,8 @@ def test_a_newer_schema_version_is_refused(edit: Any, version: int) -> None:
 
 
 def test_pictures_of_another_run_are_refused(run: Run, saved: Path, tmp_path: Path) -> None:
-    facts = dataclasses.replace(run.diagnosis, misclassified=Misclassified(1, MISTAKES[:1]))
+    others = Misclassified(2, [dataclasses.replace(MISTAKES[0], index=3), MISTAKES[1]])
+    facts = dataclasses.replace(run.diagnosis, misclassified=others)
     (saved / "report.json").write_bytes(documents.to_json(facts))
     with pytest.raises(RunFolderError, match=r"must belong to one run"):
         reading.load(saved)
@@ -448,9 +449,10 @@ def test_a_baseline_may_be_a_single_file_of_another_name(run: Run, saved: Path, 
 
 
 def test_pictures_that_a_baseline_does_not_have_are_left_out(run: Run, saved: Path) -> None:
-    for name in PICTURES.keys() - {"maps-true.png"}:
+    kept = {"maps-true.png": PICTURES["maps-true.png"]}
+    for name in PICTURES.keys() - kept.keys():
         (saved / name).unlink()
-    assert reading.load_baseline(saved) == Run(run.diagnosis, Pictures(dict(SHEETS), {"maps-true.png": b"three"}))
+    assert reading.load_baseline(saved) == Run(run.diagnosis, Pictures(dict(SHEETS), kept))
 
 
 @pytest.mark.parametrize("path", ["nowhere", "nowhere/report.json"])

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from lrdiag import formats
 from lrdiag.record.facts import Mistake, Run
 from lrdiag.record.pictures import SheetName
-from lrdiag.report.pictures.tiles import require_same_places, shown_of
 from lrdiag.report.telling import telling
 
 PICTURES: tuple[SheetName, ...] = ("mistakes", "mistakes-predicted")
@@ -38,10 +37,8 @@ def build(run: Run) -> First | None:
     images, heatmaps = (run.pictures.sheets.get(name) for name in PICTURES)
     if images is None:
         return None
-    if heatmaps:
-        require_same_places(images, heatmaps)
     names = [formats.short(name) for name in run.diagnosis.dataset.classes]
-    cells = {item: cell for cell, item in enumerate(shown_of(images, len(run.diagnosis.misclassified.items)))}
+    cells = {item: cell for cell, item in enumerate(images.shown)}
     return First(
         [
             Tile(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lrdiag import formats
 from lrdiag.record.facts import HeatmapFacts, HeatmapTrust, IndependentCheck, Mistake, Run
 from lrdiag.record.pictures import Pictures, Sheet, SheetName
-from lrdiag.report.pictures.tiles import Layer, layer, layer_over, shown_of
+from lrdiag.report.pictures.tiles import Layer, layer, layer_over
 
 PICTURES: tuple[SheetName, ...] = ("mistakes", "mistakes-predicted", "mistakes-true", "mistakes-difference")
 _OPEN_TILES = 60
@@ -142,7 +142,7 @@ def _pairs(run: Run, images: Sheet) -> list[Pair]:
     diagnosis, names = run.diagnosis, [formats.short(name) for name in run.diagnosis.dataset.classes]
     items = diagnosis.misclassified.items
     groups: dict[tuple[int, int], list[Tile]] = defaultdict(list)
-    for cell, item in enumerate(shown_of(images, len(items))):
+    for cell, item in enumerate(images.shown):
         mistake = items[item]
         tile = Tile(mistake, *images.place(cell), _guesses(mistake, names))
         groups[mistake.true, mistake.predicted].append(tile)
