@@ -28,7 +28,8 @@ from lrdiag.diagnosis.metadata import read_given
 from lrdiag.errors import DataError, ModelError, SettingsError
 from lrdiag.inspection.images import GivenImages, Sample
 from lrdiag.inspection.inspector import Inspector
-from lrdiag.main_job import Job, run_main_job
+from lrdiag.job import Job
+from lrdiag.main_job import run_main_job
 from lrdiag.models import load_model, takes_images
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.rate.range_test import RangeTest

@@ -45,6 +45,8 @@ FLOORS = (
         "checkpoint",
         "pipeline",
         "main_job",
+        "job",
+        "job_callback",
         "diagnosing",
         "callback",
         "tensorboard",
