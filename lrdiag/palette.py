@@ -19,18 +19,26 @@ LIGHT = {
     "training-text": "#00629b",
     "validation": "#d55e00",
     "validation-text": "#b14e00",
-    "waiting": "#b8629a",
-    "callbacks": "#009e73",
+    "compiling": "#9fcbe8",
+    "waiting": "#5e2450",
+    "callbacks": "#e8c95a",
+    "idle": "#868c94",
     "heat-rgb": "213 94 0",
     "heat-most": ".62",
     "mean-ground": "#808488",
+    "map-a": "#74869f",
+    "map-b": "#63a791",
+    "map-c": "#9bb663",
+    "map-d": "#c58e55",
+    "map-e": "#ac4632",
 }
 """The page by day and in print, the charts and the summary picture; the names are those of its CSS variables.
 
 `training` and `validation` are the blue and the vermilion of Okabe and Ito, which people with any of the common colour
-vision deficiencies can tell apart; `waiting` and `callbacks` are near their purple and their green. `heat-rgb` is the
-colour of an error in the confusion matrix, `heat-most` its maximum opacity, `mean-ground` the background of a mean
-heatmap.
+vision deficiencies can tell apart. The six kinds of training time, `compiling` to `idle` with these two, differ by
+ΔE*ab 25 or more by day and 14 at night, also in the three dichromacies. `heat-rgb` is the colour of an error in the
+confusion matrix, `heat-most` its maximum opacity, `mean-ground` the background of a mean heatmap, and `map-a` to
+`map-e` the colours of a heatmap over it at 0.2, 0.4, 0.6, 0.8 and 1, for its legend.
 """
 DARK = {
     "paper": "#15171a",
@@ -45,11 +53,13 @@ DARK = {
     "training-text": "#7cc4f2",
     "validation": "#f08b43",
     "validation-text": "#f5a368",
-    "waiting": "#d98cbf",
-    "callbacks": "#2fbf94",
+    "compiling": "#174a6c",
+    "waiting": "#a85c92",
+    "callbacks": "#f0d060",
+    "idle": "#d5d9de",
     "heat-rgb": "240 125 50",
     "heat-most": ".5",
-    "mean-ground": "#808488",
+    **{name: LIGHT[name] for name in ("mean-ground", "map-a", "map-b", "map-c", "map-d", "map-e")},
 }
 """The page at night."""
 

@@ -90,3 +90,5 @@ if (form) {
     target?.scrollIntoView();
   }
 }
+{% include "contents.js" %}
+{% include "tables.js" %}

@@ -26,6 +26,7 @@ from lrdiag.report.sections import (
     data,
     evolution,
     findings,
+    first,
     learning_rate,
     misclassified,
     reproduce,
@@ -47,24 +48,27 @@ class Section(NamedTuple):
         title: Its heading.
         build: Computes its content from a run; `None` leaves the section out.
         pictures: The sheets that it shows. `build` receives no others.
+        beside: Whether it stands beside the section before it where there is room.
     """
 
     key: str
     title: str
     build: Callable[[Run], object]
     pictures: tuple[SheetName, ...] = ()
+    beside: bool = False
 
 
 SECTIONS = (
     Section("findings", "Findings", findings.build, findings.PICTURES),
+    Section("first", "Look at these first", first.build, first.PICTURES, beside=True),
     Section("comparison", "Comparison", comparison.build, comparison.PICTURES),
-    Section("learning-rate", "Learning rate", learning_rate.build),
-    Section("training", "Training", training.build),
     Section("confusion", "Confusion", confusion.build),
+    Section("classes", "Classes", classes.build, classes.PICTURES, beside=True),
+    Section("confidence", "Confidence", confidence.build),
     Section("misclassified", "Mistakes", misclassified.build, misclassified.PICTURES),
     Section("evolution", "Evolution", evolution.build, evolution.PICTURES),
-    Section("classes", "Classes", classes.build, classes.PICTURES),
-    Section("confidence", "Confidence", confidence.build),
+    Section("training", "Training", training.build),
+    Section("learning-rate", "Learning rate", learning_rate.build),
     Section("data", "Data", data.build, data.PICTURES),
     Section("reproduce", "Reproduce", reproduce.build),
 )
@@ -110,10 +114,12 @@ def lay_out_page(run: Run, *, assets: AssetsName = "inline", templates: Path | N
         section.key: section.build(dataclasses.replace(run, pictures=run.pictures.only(section.pictures)))
         for section in SECTIONS
     }
+    sections = [section for section in SECTIONS if content[section.key] is not None]
     facts: dict[str, Any] = {
         "diagnosis": run.diagnosis,
         "verdict": verdict.build(run),
-        "sections": [section for section in SECTIONS if content[section.key] is not None],
+        "sections": sections,
+        "rows": _rows(sections),
         "content": content,
         "palette": palette,
     }
@@ -132,6 +138,17 @@ def lay_out_page(run: Run, *, assets: AssetsName = "inline", templates: Path | N
     if assets == "inline":
         return Page(html, {})
     return Page(html, pictures.named | {"report.css": style.encode(), "report.js": script.encode()})
+
+
+def _rows(sections: list[Section]) -> list[list[Section]]:
+    """The sections with those that stand beside them."""
+    rows: list[list[Section]] = []
+    for section in sections:
+        if section.beside and rows:
+            rows[-1].append(section)
+        else:
+            rows.append([section])
+    return rows
 
 
 class _PictureFiles:

@@ -16,21 +16,24 @@ from lrdiag.palette import LIGHT
 from lrdiag.record.facts import Comparison, Diagnosis, Run, Seconds
 from lrdiag.record.files import read_file
 from lrdiag.record.picture_files import MOST_BYTES
+from lrdiag.report.gates import failed_gates
 from lrdiag.report.pictures.cutting import Cells
 from lrdiag.report.sections import comparison as beside
-from lrdiag.report.sections.verdict import cautions, failed_gates, problem, verdict_sentence
+from lrdiag.report.sections.verdict import Caution, cautions, problem, verdict_sentence
+from lrdiag.report.telling import telling
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
 
-WIDTH, HEIGHT = 1200, 630
+WIDTH, HEIGHT = 1200, 675
 _MARGIN = 56
 _TOP = 212  # of the three columns
-_BOTTOM = HEIGHT - 30
 _FIGURES, _CONFUSION, _MISTAKES = _MARGIN, 352, 738  # where each column begins
 _SIDE = 96  # of an image
+_COLUMNS, _GAP = 2, 16  # of the images
+_SMALLEST = 10  # size of text
 _MATRIX_LIMIT = 20  # classes
 _PAPER, _INK, _QUIET, _LINE, _WASH = (LIGHT[name] for name in ("paper", "ink", "quiet", "line", "wash"))
 _MARK = LIGHT["validation-text"]
@@ -38,7 +41,7 @@ _HEAT = tuple(int(channel) for channel in LIGHT["heat-rgb"].split())
 
 
 def summary_picture(run: Run) -> bytes:
-    """Draws the run as a PNG file, 1200 pixels wide and 630 high. The same run gives the same bytes."""
+    """Draws the run as a PNG file, 1200 pixels wide and 675 high. The same run gives the same bytes."""
     return _encode(_draw(run), _origin(run))
 
 
@@ -82,7 +85,7 @@ def _draw(run: Run) -> Image:
 
 
 class _Pen:
-    """Draws on a picture. Text is cut to the available width."""
+    """Draws on a picture. Text fits into the available width."""
 
     def __init__(self, picture: Image) -> None:
         self.picture = picture
@@ -115,8 +118,11 @@ class _Pen:
         anchor: str = "ls",
         bold: bool = False,
     ) -> None:
-        """Writes one line, cut if it does not fit; `place` is its baseline."""
-        font, legible = self.font(size, bold), str(formats.legible(text))
+        """Writes one line, smaller if it does not fit; cut if the smallest size does not. `place` is its baseline."""
+        legible = str(formats.legible(text))
+        sizes = range(size, min(size, _SMALLEST) - 1, -1)
+        size = next((each for each in sizes if self.font(each, bold).getlength(legible) <= width), sizes[-1])
+        font = self.font(size, bold)
         while legible and font.getlength(legible) > width:
             legible = legible.removesuffix("…")[:-1].rstrip() + "…" if len(legible) > 2 else ""
         self.draw.text(place, legible, fill=colour, font=font, anchor=anchor)
@@ -135,7 +141,7 @@ class _Pen:
 
 def _head(pen: _Pen, diagnosis: Diagnosis) -> None:
     width = WIDTH - 2 * _MARGIN
-    found = failed_gates(diagnosis) + cautions(diagnosis)
+    found = [Caution("Gate failed", gate.title) for gate in failed_gates(diagnosis)] + cautions(diagnosis)
     on = f" on {formats.short(diagnosis.dataset.name)}" if diagnosis.dataset.name else ""
     subject = f"{formats.short(diagnosis.model)}{on}"
     pen.text((_MARGIN, 62), subject, 20, width=width - 120, colour=_QUIET)
@@ -148,7 +154,8 @@ def _head(pen: _Pen, diagnosis: Diagnosis) -> None:
         pen.text((_MARGIN, 72 + 1.2 * size + 1.25 * size * number), line, size, width=width, colour=colour, bold=True)
     if found:
         pen.draw.rectangle([(_MARGIN, 154), (_MARGIN + 3, 174)], fill=_MARK)
-        warning = f"{found[0].title}: {formats.short(found[0].text, 200)}"
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        warning = f"{found[0].title}: {formats.short(found[0].text, 200)}{more}"
         pen.text((_MARGIN + 14, 170), warning, 17, width=width - 14, colour=_MARK)
 
 
@@ -156,7 +163,7 @@ def _figures(pen: _Pen, diagnosis: Diagnosis) -> None:
     score, compared = diagnosis.test, diagnosis.comparison
     size = formats.plural(score.size, "image")
     interval = f"95 % interval {100 * score.accuracy_low:.1f}–{100 * score.accuracy_high:.1f}"
-    figures = [("Accuracy", formats.percent(score.accuracy), f"{interval}, {size}")]
+    figures = [("Accuracy", formats.percent(score.accuracy), f"{interval} on {size}")]
     if compared:
         figures.append(("Change", f"{formats.points(compared.difference)} points", ""))
     sides = f"{len(compared.fixed):,} fixed, {len(compared.broken):,} broken" if compared else f"of {size}"
@@ -216,7 +223,8 @@ def _confusion(pen: _Pen, diagnosis: Diagnosis) -> None:
                 middle = (left + cell * (j + 0.5) - 1, y + cell / 2 - 1)
                 pen.text(middle, formats.count(counts[i][j]), 10, width=cell - 3, anchor="mm")
     below = top + cell * count + 18
-    pen.text((left, below), "rows: true class, columns: predicted class", 13, width=right - left, colour=_QUIET)
+    pen.text((left, below), "rows: true class", 13, width=right - left, colour=_QUIET)
+    pen.text((left, below + 18), "columns: predicted class", 13, width=right - left, colour=_QUIET)
 
 
 def _mixed(share: float) -> tuple[int, int, int]:
@@ -246,24 +254,23 @@ def _mistakes(pen: _Pen, run: Run) -> None:
     if images is None:
         pen.text((_MISTAKES, _TOP + 12), "No mistakes", 15, width=width, colour=_QUIET)
         return
-    items = diagnosis.misclassified.items
     pictures = Cells(run.pictures, images)
     maps = Cells(run.pictures, heatmaps) if heatmaps else None
-    title = "Highest losses, with heatmaps" if maps else "Highest losses"
+    title = "Look at these first, with heatmaps" if maps else "Look at these first"
     pen.text((_MISTAKES, _TOP + 12), title, 15, width=width, colour=_QUIET)
-    tile = 2 * _SIDE + 2 if maps else _SIDE
-    columns, gap, pitch = (width + 16) // (tile + 16), 16, _SIDE + 20
-    rows = (_BOTTOM - _TOP - 28) // pitch
-    for cell, item in enumerate(images.shown[: columns * rows]):
-        mistake = items[item]
-        left = _MISTAKES + cell % columns * (tile + gap)
-        top = _TOP + 28 + cell // columns * pitch
-        image = _fitting(pictures.at(cell))
+    tile = 2 * _SIDE + 2
+    cells = {item: cell for cell, item in enumerate(images.shown)}
+    for number, each in enumerate(telling(diagnosis, cells)):
+        left = _MISTAKES + number % _COLUMNS * (tile + _GAP)
+        top = _TOP + 28 + number // _COLUMNS * (_SIDE + 42)
+        image = _fitting(pictures.at(cells[each.place]))
         pen.picture.paste(image, (left, top))
         if maps:
-            pen.picture.paste(_warmed(image, maps.at(cell)), (left + _SIDE + 2, top))
-        names = (formats.short(diagnosis.dataset.classes[index]) for index in (mistake.true, mistake.predicted))
+            pen.picture.paste(_warmed(image, maps.at(cells[each.place])), (left + _SIDE + 2, top))
+        classes = each.mistake.true, each.mistake.predicted
+        names = (formats.short(diagnosis.dataset.classes[index]) for index in classes)
         pen.text((left, top + _SIDE + 14), " → ".join(names), 13, width=tile)
+        pen.text((left, top + _SIDE + 29), each.reason, 11, width=tile, colour=_QUIET)
 
 
 def _fitting(image: Image) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lrdiag.record import exchange
@@ -12,6 +13,9 @@ from lrdiag.report.page import lay_out_page
 from lrdiag.report.summary import render_summary
 from lrdiag.report.summary_picture import shows, summary_picture
 from lrdiag.vocabulary import AssetsName
+
+PAGE_URL_VARIABLE = "LRDIAG_PAGE_URL"
+"""Environment variable with the address of the page, which the summary links to."""
 
 
 def page_files(
@@ -33,7 +37,7 @@ def page_files(
     return {
         **{f"{run_folder.ASSETS}/{name}": content for name, content in page.assets.items()},
         run_folder.PAGE: page.html,
-        run_folder.SUMMARY: render_summary(run.diagnosis),
+        run_folder.SUMMARY: render_summary(run.diagnosis, os.environ.get(PAGE_URL_VARIABLE) or None),
         run_folder.SUMMARY_PICTURE: picture.read_bytes() if shows(picture, run) else summary_picture(run),
     }
 

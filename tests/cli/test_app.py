@@ -497,7 +497,7 @@ def test_a_comparison_is_written_as_a_run_folder(finished: FinishedRun, better: 
     again = invoke("compare", better / "report.json", finished.folder / "report.json", "--out", tmp_path / "again")
     assert again.exit_code == 0, again.stderr
     assert reading.load(tmp_path / "again") == reading.load(tmp_path / "out")
-    assert "10.0 points worse than the baseline" in (tmp_path / "out" / "summary.md").read_text()
+    assert "**Worse:** −10.0 points, " in (tmp_path / "out" / "summary.md").read_text()
     assert (finished.folder / "report.json").read_bytes() == before
 
 
@@ -556,7 +556,8 @@ def test_findings_can_fail_a_command(faulty: Path, severity: str, count: int) ->
     expected = f"findings: expected no {unwanted}, actual {count}"
     result = invoke("report", faulty, "--fail-on", severity)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (3, f"Gate FAILED {expected}")
-    assert f"<strong>Gate failed:</strong> {expected}." in (faulty / "report.html").read_text()
+    shown = f"Findings: {'2 errors or warnings' if severity == 'warning' else '1 error'}, allowed: none"
+    assert f"Gate failed.</strong> {shown}<" in (faulty / "report.html").read_text()
     compared = invoke("compare", faulty, faulty, "--fail-on", severity)
     assert (compared.exit_code, compared.stderr) == (3, f"Gate FAILED {expected}\n")
 

@@ -205,6 +205,86 @@ def test_can_be_printed_to_a_file(ordinary: Any) -> None:
     assert 3 <= printed.count(b"/Type /Page\n") <= 20
 
 
+class TestTables:
+    @pytest.mark.parametrize(
+        ("head", "first", "second"),
+        [
+            ("Class", ["airplane", "automobile"], ["truck", "ship"]),
+            ("Recall", ["bird", "deer"], ["cat", "dog"]),
+            ("Mistakes", ["cat", "dog"], ["frog", "horse"]),
+        ],
+    )
+    def test_a_header_sorts(self, ordinary: Any, head: str, first: list[str], second: list[str]) -> None:
+        button = ordinary.find_element("xpath", f"//section[@id='classes']//th/button[text()='{head}']")
+        orders = []
+        for _ in range(2):
+            button.send_keys(Keys.ENTER)
+            rows = ordinary.find_elements("css selector", "#classes tbody th")
+            orders.append([row.text for row in rows])
+        numbers = head != "Class"
+        sorts = ["descending", "ascending"] if numbers else ["ascending", "descending"]
+        assert find(ordinary, "#classes [aria-sort]").get_attribute("aria-sort") == sorts[1]
+        assert len(ordinary.find_elements("css selector", "[aria-sort]")) == 1
+        assert sorted(orders[0]) == sorted(orders[1])
+        if head != "Recall":
+            assert orders[0][:2] == first
+        assert orders[1][:2] == second
+
+    def test_units_signs_and_missing_values_are_sorted_as_numbers(self, ordinary: Any) -> None:
+        """Missing values stay last in both directions; a text makes the column one of texts."""
+        values = ["3 min 12 s", "4.0 s", "–", "1 h 05 min", "not finite", "0.5 s"]
+        sizes = ["1,234", "−0.5", "+0.4", "< 0.1 %", "0.0 %", "> 99.9 %", "12"]
+        script = """
+        return arguments[0].map(text => { const cell = document.createElement('td'); cell.textContent = text;
+          return sortValue(cell); });
+        """
+        times, numbers = (ordinary.execute_script(script, each) for each in (values[:4] + values[5:], sizes))
+        assert times == [192, 4, None, 3900, 0.5]
+        assert [round(number, 5) for number in numbers] == [1234, -0.5, 0.4, 0.1, 0, 99.9, 12]
+        assert numbers[3] < 0.1
+        assert numbers[5] > 99.9
+
+    def test_the_whole_matrix_can_be_enlarged_without_the_script(
+        self, without_script: Any, pages: dict[str, str], tmp_path: Path
+    ) -> None:
+        open_page(without_script, pages["many classes"], tmp_path)
+        before = find(without_script, ".matrix").rect["width"]
+        find(without_script, ".overview [value='4']").click()
+        assert find(without_script, ".matrix").rect["width"] == pytest.approx(4 * before, abs=2)
+
+
+class TestContents:
+    def test_stays_in_sight_on_a_wide_screen(self, ordinary: Any) -> None:
+        find(ordinary, "nav [href='#classes']").click()
+        assert 0 <= ordinary.execute_script("return document.querySelector('nav li').getBoundingClientRect().top") < 100
+        text, column = find(ordinary, "main").rect, find(ordinary, "nav ol").rect
+        assert column["x"] + column["width"] <= text["x"]
+        assert not find(ordinary, "nav button").is_displayed()
+
+    @pytest.mark.parametrize("scripted", [True, False])
+    def test_is_a_button_on_a_phone(
+        self, browser: Any, request: pytest.FixtureRequest, pages: dict[str, str], tmp_path: Path, scripted: bool
+    ) -> None:
+        if not scripted:
+            request.getfixturevalue("without_script")
+        open_page(browser, pages["ordinary"], tmp_path, width=390)
+        assert not find(browser, "nav ol").is_displayed()
+        find(browser, "nav button").click()
+        link = find(browser, "nav [href='#classes']")
+        assert link.is_displayed()
+        link.click()
+        assert find(browser, "nav ol").is_displayed() is not scripted
+
+
+def test_the_first_screen_has_verdict_change_finding_and_images(
+    browser: Any, pages: dict[str, str], tmp_path: Path
+) -> None:
+    open_page(browser, pages["compared"], tmp_path)
+    for selector in ("h1", ".change", ".figures div:last-child", "#findings li h3", "#first a"):
+        rect = find(browser, selector).rect
+        assert rect["y"] + rect["height"] <= 800
+
+
 class TestPictures:
     def test_a_tile_shows_its_image_and_a_map_over_it(self, ordinary: Any, runs: dict[str, Run]) -> None:
         image, mapped = (pixels(each) for each in ordinary.find_elements("css selector", "#i0 summary i"))
@@ -227,7 +307,7 @@ class TestPictures:
         open_page(browser, render_page(without_sheets(run, "evolution-maps")), tmp_path)
         images = [pixels(each) for each in browser.find_elements("css selector", ".watched")]
         open_page(browser, render_page(run), tmp_path)
-        mapped = [pixels(each) for each in browser.find_elements("css selector", ".watched")]
+        mapped = [pixels(each) for each in browser.find_elements("css selector", ".watched:has(s)")]
         sheets = [Image.open(BytesIO(run.pictures.files[name])) for name in ("watched.webp", "watched-maps.png")]
         for place, (image, warm) in enumerate(zip(images, mapped, strict=True)):
             y, x = divmod(place // 2, 3)  # two epochs of each image, five images in three columns

@@ -113,15 +113,15 @@ def test_mean_maps_have_labels(shown: Tag) -> None:
     assert "compare the mean of a class with the mean over all classes" in shown.text
 
 
-def test_mean_maps_are_as_large_as_an_image_of_64_pixels(run: Run) -> None:
+def test_mean_maps_are_as_large_as_an_image_of_48_pixels(run: Run) -> None:
     sheet = build(run).sheet
-    assert (sheet.width, sheet.height, sheet.scale(64)) == (64, 64, 1)
-    assert sheet.pitch == (64 * 6 / 4, 64 * 6 / 4)  # four pixels and a padding of one at either side
+    assert (sheet.width, sheet.height, sheet.scale(48)) == (48, 48, 1)
+    assert sheet.pitch == (48 * 6 / 4, 48 * 6 / 4)  # four pixels and a padding of one at either side
 
 
 def test_a_wide_image_has_a_wide_map(run: Run) -> None:
     sheet = build(with_sheet(run, "samples", width=96, height=48)).sheet
-    assert (sheet.width, sheet.height) == (64, 32)
+    assert (sheet.width, sheet.height) == (48, 24)
 
 
 @pytest.mark.parametrize("variant", ["no heatmaps", "no mistakes"])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import get_args
 
 import html5lib
+import numpy as np
 import pytest
 from fixtures.exhibits import noisy_patches, with_findings
 from fixtures.pages import parse
@@ -27,7 +28,7 @@ from lrdiag.record.facts import Run
 from lrdiag.record.pictures import SheetName
 from lrdiag.report import page as page_module
 from lrdiag.report.page import SECTIONS, Page, lay_out_page, render_page
-from lrdiag.report.templates import templates_root
+from lrdiag.report.templates import html_environment
 
 
 def test_is_strictly_well_formed_html(page: str) -> None:
@@ -45,6 +46,7 @@ def test_is_the_same_every_time(runs: dict[str, Run], pages: dict[str, str]) -> 
 def test_has_every_section_under_its_heading(page: str, variant: str) -> None:
     document = parse(page)
     left_out = {"without training": {"learning-rate", "training"}, "epochs only": {"learning-rate"}}.get(variant, set())
+    left_out |= {"first"} if variant == "no mistakes" else set()
     left_out |= {
         key for key, name in {"comparison": "compared", "evolution": "followed"}.items() if name not in variant
     }
@@ -75,7 +77,7 @@ def test_every_link_leads_to_a_place_on_the_page(page: str) -> None:
 
 def test_makes_no_request_and_runs_only_its_own_script(page: str) -> None:
     document = parse(page)
-    script = (templates_root() / "report.js").read_text(encoding="utf-8").rstrip("\n")
+    script = html_environment().get_template("report.js").render()
     assert [element.text for element in document("script")] == [script]
     digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = document.find("meta", {"http-equiv": "Content-Security-Policy"})["content"]
@@ -232,6 +234,14 @@ def test_a_section_receives_only_the_pictures_that_it_declares(
 
 def test_every_sheet_is_declared_by_a_section() -> None:
     assert {name for section in SECTIONS for name in section.pictures} == set(get_args(SheetName))
+
+
+def test_the_legend_of_the_heatmaps_has_their_colours() -> None:
+    heat = np.linspace(0.2, 1, 5)
+    ground = np.array([int(palette.LIGHT["mean-ground"][place : place + 2], 16) for place in (1, 3, 5)])
+    share = palette.opacity(heat)[:, None]
+    colours = np.rint(share * palette.turbo(heat) + (1 - share) * ground).astype(np.uint8)
+    assert [palette.LIGHT[f"map-{name}"] for name in "abcde"] == [f"#{colour.tobytes().hex()}" for colour in colours]
 
 
 def test_every_colour_of_the_page_comes_from_the_palette(folders: dict[str, Page]) -> None:

@@ -47,14 +47,21 @@ def test_the_header_equals_its_gold_file(pages: dict[str, str], gold: Callable[[
 class TestVerdict:
     def test_states_the_result(self, pages: dict[str, str]) -> None:
         heading = parse(pages["ordinary"]).h1.text
-        assert heading == "80.0\u00a0% on 200 cifar10 test images; the most confused pair: cat predicted as dog."
+        assert heading == "80.0\u00a0% on 200 cifar10 test images"
 
     def test_states_that_there_are_no_mistakes(self, pages: dict[str, str]) -> None:
         heading = parse(pages["no mistakes"]).h1.text
-        assert heading == "100.0\u00a0% on 200 cifar10 test images; no image is misclassified."
+        assert heading == "100.0\u00a0% on 200 cifar10 test images"
 
-    def test_a_pair_of_few_images_is_not_named(self, pages: dict[str, str]) -> None:
-        assert parse(pages["two classes"]).h1.text.endswith("; 3 images are misclassified.")
+    def test_a_pair_of_few_images_is_not_named(self, runs: dict[str, Run]) -> None:
+        assert verdict.build(runs["two classes"]).sentence.endswith("; 3 images are misclassified")
+        assert "Most confused" not in figures(runs["two classes"])
+
+    def test_names_the_worst_pair_the_weakest_class_and_the_rate(self, runs: dict[str, Run]) -> None:
+        shown = figures(runs["ordinary"])
+        assert shown["Most confused"] == ("14 images", "cat predicted as dog")
+        assert shown["Lowest recall"] == ("30.0\u00a0%", "of cat")
+        assert shown["Learning rate"] == ("0.25", "highest; lowest 0.021")
 
     def test_no_pair_is_named_if_a_finding_explains_it(self, runs: dict[str, Run]) -> None:
         finding = Finding("collapsed-predictions", "error", "One class.", "All of them.", "Train.")
@@ -67,7 +74,7 @@ class TestVerdict:
         assert heading.name == "h1"
         assert heading.text == "Training stopped early: the loss was not finite at step 5 of epoch 1."
         assert remedy.text == "What to do: Lower it. Evidence"
-        assert caution.text.startswith("Do not trust the result: 10.0\u00a0% on 200 cifar10 test images;")
+        assert caution.text == "Do not trust the result: 10.0\u00a0% on 200 cifar10 test images."
 
     def test_an_accepted_error_is_not_what_is_wrong(self, runs: dict[str, Run]) -> None:
         (error,) = runs["diverged"].diagnosis.findings
@@ -81,15 +88,42 @@ class TestVerdict:
         both = verdict.build(changed(runs["diverged"], findings=[error, other]))
         assert (both.problem, both.cautions) == (error, [Caution("Error", "Another one.")])
 
-    def test_a_failed_gate_comes_first(self, runs: dict[str, Run]) -> None:
+    def test_gates_are_explained_failed_ones_first(self, runs: dict[str, Run]) -> None:
         gates = [
-            GateFacts("fail-if-worse", "accuracy", 0.01, 0.02, False),
             GateFacts("fail-under", "accuracy", 0.7, 0.8, True),
+            GateFacts("fail-under", "recall.cat", 0.6, 0.3, False),
+            GateFacts("fail-if-worse", "accuracy", 0.01, 0.02, False),
+            GateFacts("fail-on", "warning", 0.0, 2.0, False),
         ]
-        failed = changed(runs["fallback"], gates=gates)
-        (first,) = verdict.build(failed).failed
-        assert first == Caution("Gate failed", "accuracy: expected worse by at most 0.01, actual worse by 0.02.")
-        assert parse(render_page(failed)).header.find(True)["class"] == ["caution"]
+        page = parse(render_page(changed(runs["compared"], gates=gates)))
+        failed, passed = page.header.select(".gates .failed"), page.header.select(".gates > details:not(.failed)")
+        texts = [gate.get_text(" ", strip=True).replace("\u00a0", " ") for gate in failed]
+        assert texts[0].startswith(
+            "✗ Gate failed. Recall of cat: 30.0 %, required: at least 60.0 % Recall of cat is the share of the images "
+            "of this class that are classified correctly; 95 % interval 14.5 to 51.9 % on 20 images. What to do: "
+        )
+        assert "Accuracy: 2 points worse than the baseline, allowed: 1 point worse" in texts[1]
+        assert "interval of the difference is −2.7 to +3.7 points." in texts[1]
+        assert "Findings: 2 errors or warnings, allowed: none" in texts[2]
+        assert [gate.a["href"] for gate in failed] == ["#classes", "#comparison", "#findings"]
+        assert [gate.has_attr("open") for gate in (*failed, *passed)] == [True, True, True, False]
+        assert passed[0].summary.text == "✓ 1 gate passed"
+        assert "Accuracy: 80.0 %, required: at least 70.0 %" in passed[0].li.text.replace("\u00a0", " ")
+
+    @pytest.mark.parametrize(
+        ("actual", "title"),
+        [
+            (0.77996, "Accuracy: 77.996 %, required: at least 78.000 %"),
+            (0.7796, "Accuracy: 77.96 %, required: at least 78.00 %"),
+            (None, "Accuracy: not defined, required: at least 78.0 %"),
+        ],
+    )
+    def test_a_value_just_below_its_limit_does_not_look_equal_to_it(
+        self, runs: dict[str, Run], actual: float | None, title: str
+    ) -> None:
+        gates = [GateFacts("fail-under", "accuracy", 0.78, actual, False)]
+        (gate,) = verdict.build(changed(runs["ordinary"], gates=gates)).failed
+        assert gate.title.replace("\u00a0", " ") == title
 
     def test_states_that_the_user_stopped_training(self, runs: dict[str, Run]) -> None:
         run = runs["ordinary"]
@@ -104,17 +138,17 @@ class TestVerdict:
 
     def test_data_without_a_name_are_not_named(self, pages: dict[str, str]) -> None:
         header = parse(pages["without training"]).header
-        assert header.h1.text == "80.0\u00a0% on 200 test images; the most confused pair: cat predicted as dog."
+        assert header.h1.text == "80.0\u00a0% on 200 test images"
         assert header.find(class_="subject").text == "fast, 1,218,346 parameters"
 
     @pytest.mark.parametrize(
         ("variant", "expected"),
-        [("ordinary", ("12.0\u00a0s", "3 epochs")), ("epochs only", ("3 epochs", "")), ("without training", None)],
+        [("ordinary", ("0.25", "highest; lowest 0.021")), ("epochs only", None), ("without training", None)],
     )
-    def test_states_the_known_facts_of_training(
+    def test_states_the_learning_rate_if_it_is_known(
         self, runs: dict[str, Run], variant: str, expected: tuple[str, str] | None
     ) -> None:
-        assert figures(runs[variant]).get("Training") == expected
+        assert figures(runs[variant]).get("Learning rate") == expected
 
     @pytest.mark.parametrize(
         ("counts", "shown"), [([40, 20, 20], True), ([39, 20, 20], False), ([20, 0, 20], False), ([20, 0, 40], True)]
@@ -138,7 +172,7 @@ class TestVerdict:
         dataset = dataclasses.replace(run.diagnosis.dataset, classes=[f"class {place}" for place in range(classes)])
         test = dataclasses.replace(run.diagnosis.test, top5_accuracy=share)
         assert figures(changed(run, dataset=dataset, test=test)).get("Top-5 accuracy") == (
-            ("93.8\u00a0%", "the true class is among the five most probable") if shown else None
+            ("93.8\u00a0%", "true class among the five most probable") if shown else None
         )
 
     def test_states_no_calibration_error_without_confidences(self, runs: dict[str, Run]) -> None:
@@ -431,7 +465,7 @@ def tiles(page: str) -> list[Tag]:
 
 
 def figures(run: Run) -> dict[str, tuple[str, str]]:
-    return {name: (value, detail) for name, value, detail in verdict.build(run).figures}
+    return {each.name: (each.value, each.detail) for each in verdict.build(run).figures}
 
 
 class TestMisclassified:
@@ -616,7 +650,7 @@ class TestEvolution:
 
     def test_has_a_row_for_each_image_and_a_column_for_each_epoch(self, pages: dict[str, str]) -> None:
         table = section(pages["followed"], "evolution").table
-        assert [head.text for head in table.thead.tr("th")] == ["Image", "Epoch 1", "Epoch 3"]
+        assert [head.text for head in table.thead.tr("th")] == ["True class", "Image", "Epoch 1", "Epoch 3"]
         rows = [row.get_text(" ", strip=True).replace("\u00a0", " ") for row in table.tbody("tr")]
         assert rows[1] == "automobile #7 bird 50.0 % automobile 75.0 %"
         assert len(rows) == FOLLOWED
@@ -626,9 +660,10 @@ class TestEvolution:
         """Five images in three columns, ten maps in four."""
         rows = section(pages["followed"], "evolution").tbody("tr")
         images = [[cell["class"] for cell in row("i")] for row in rows]
-        assert images[3] == [["watched", "x0", "y1"]] * 2
-        assert images[4] == [["watched", "x1", "y1"]] * 2
-        maps = [cell.s["class"] for row in rows for cell in row("i")]
+        assert images[3] == [["watched", "x0", "y1"]] * 3
+        assert images[4] == [["watched", "x1", "y1"]] * 3
+        assert {cell.s for row in rows for cell in row("i")[:1]} == {None}
+        maps = [cell.s["class"] for row in rows for cell in row("i")[1:]]
         assert maps == [[f"x{place % 4}", f"y{place // 4}"] for place in range(2 * FOLLOWED)]
 
     def test_without_maps_there_are_images(self, runs: dict[str, Run]) -> None:
@@ -637,14 +672,17 @@ class TestEvolution:
         assert found.tbody.s is None
         assert "heatmap" not in found.text
         assert found.tbody.i["aria-label"] == "image 0"
-        assert section(render_page(run), "evolution").tbody.i["aria-label"] == "image 0 with heatmap"
+        assert [each["aria-label"] for each in section(render_page(run), "evolution").tbody("i")[:2]] == [
+            "image 0",
+            "image 0 with heatmap",
+        ]
 
     def test_a_moment_without_a_confidence_has_a_dash(self, runs: dict[str, Run]) -> None:
         run = runs["followed"]
         facts = run.diagnosis.evolution
         lost = dataclasses.replace(facts.images[0], moments=[Moment(1, None), Moment(0, 0.75)])
         page = render_page(changed(run, evolution=dataclasses.replace(facts, images=[lost, *facts.images[1:]])))
-        assert section(page, "evolution").tbody.tr.td.get_text() == "automobile –"
+        assert section(page, "evolution").tbody.tr("td")[1].get_text() == "automobile –"
 
     def test_without_images_it_is_left_out(self, runs: dict[str, Run]) -> None:
         run = runs["followed"]

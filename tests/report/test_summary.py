@@ -10,6 +10,7 @@ import pytest
 from bs4 import BeautifulSoup, Comment
 from markdown_it import MarkdownIt
 
+from lrdiag.errors import SettingsError
 from lrdiag.record.facts import Finding, GateFacts, Run
 from lrdiag.report.summary import LIMIT, MARKER, markdown, render_summary
 
@@ -37,14 +38,15 @@ def test_begins_with_the_marker_for_bots(summaries: dict[str, str], variant: str
 
 
 def test_continues_with_the_verdict(summaries: dict[str, str]) -> None:
-    expected = "**80.0 % on 200 cifar10 test images; the most confused pair: cat predicted as dog.**"
+    expected = "### 80.0 % on 200 cifar10 test images; the most confused pair: cat predicted as dog\n"
     assert after_marker(summaries["ordinary"]).startswith(expected)
 
 
 def test_begins_with_the_error_of_the_run(summaries: dict[str, str]) -> None:
-    expected = "**CIFAR-10 was not available. The digits data was used instead. Do not trust the result: 80.0 % on 200 "
-    assert after_marker(summaries["fallback"]).startswith(expected)
-    assert after_marker(summaries["fallback"]).splitlines()[2] == "*What to do:* …"
+    lines = after_marker(summaries["fallback"]).splitlines()
+    assert lines[0] == "### ❌ CIFAR-10 was not available. The digits data was used instead."
+    assert lines[2] == "*What to do:* …"
+    assert lines[4].startswith("Do not trust the result: 80.0 % on 200 cifar10 test images; ")
 
 
 def test_a_failed_gate_comes_first(runs: dict[str, Run]) -> None:
@@ -53,9 +55,10 @@ def test_a_failed_gate_comes_first(runs: dict[str, Run]) -> None:
         GateFacts("fail-under", "accuracy", 0.7, 0.8, True),
     ]
     summary = render_summary(dataclasses.replace(runs["fallback"].diagnosis, gates=gates))
-    expected = "> **Gate failed:** recall.cat: expected at least 0.6, actual 0.3.\n\n**CIFAR-10 was not available."
+    expected = "### ❌ 1 gate failed. Recall of cat: 30.0 %, required: at least 60.0 %\n\n**CIFAR-10 was not available."
     assert after_marker(summary).startswith(expected)
-    assert summary.count("Gate failed") == 1
+    assert "\n- **failed**: Recall of cat: 30.0 %, required: at least 60.0 %. Recall of cat is the share " in summary
+    assert "\n- passed: Accuracy: 80.0 %, required: at least 70.0 %. " in summary
 
 
 def test_lists_effects_and_accepted_findings(runs: dict[str, Run]) -> None:
@@ -64,17 +67,18 @@ def test_lists_effects_and_accepted_findings(runs: dict[str, Run]) -> None:
     known = Finding("overfitting", "warning", "It overfits.", "10 points.", "Augment.", accepted="a `demo`")
     summary = render_summary(dataclasses.replace(runs["ordinary"].diagnosis, findings=[cause, known]))
     assert "**Findings.** 1 error. Accepted: 1 finding.\n" in summary
+    urgent, folded = summary.split("<details><summary>1 more finding</summary>")
     assert (
-        "- **error**: Not scaled. 0 to 255. Why. *What to do:* Use `x / 255`.\n"
-        "  - explains: It \\*guesses\\*.\n"
-        "- **accepted warning**: It overfits. 10 points. *Accepted:* a `demo`\n"
-    ) in summary
+        "- **error**: Not scaled. 0 to 255. Why. *What to do:* Use `x / 255`.\n  - explains: It \\*guesses\\*.\n"
+    ) in urgent
+    assert "- **accepted warning**: It overfits. 10 points. *Accepted:* a `demo`\n" in folded
 
 
 def test_lists_the_checks_in_one_expandable_line(summaries: dict[str, str]) -> None:
-    assert "<details><summary>2 checks passed, 1 not checked</summary>" in summaries["ordinary"]
-    assert "- not checked: regression (the run was not compared with a baseline)\n" in summaries["ordinary"]
-    assert "- passed: at-chance, no-heatmaps\n" in summaries["ordinary"]
+    folded = summaries["ordinary"].split("<details><summary>Checks and settings</summary>")[1]
+    assert "- 2 checks passed, 1 not checked\n" in folded
+    assert "  - not checked: regression (the run was not compared with a baseline)\n" in folded
+    assert "  - passed: at-chance, no-heatmaps\n" in folded
 
 
 def test_contains_the_worst_pairs(summaries: dict[str, str]) -> None:
@@ -83,13 +87,46 @@ def test_contains_the_worst_pairs(summaries: dict[str, str]) -> None:
 
 def test_states_the_effect_of_the_change(summaries: dict[str, str]) -> None:
     summary = summaries["compared"]
-    assert "80.0 % on 200 cifar10 test images, no detectable difference from the baseline; the most" in summary
-    assert "No detectable difference from the baseline: accuracy is 80.0 % and was 79.5 %;" in summary
+    assert after_marker(summary).startswith("### ✅ No detectable difference from the baseline: +0.5 points\n")
+    assert (
+        "**No detectable difference:** +0.5 points, 95 % interval −2.7 to +3.7; 5 images fixed, 4 broken. "
+        "`base@3f2a91c → head@3f2a91c`\n"
+    ) in summary
+    assert "\n80.0 % on 200 cifar10 test images; the most confused pair: cat predicted as dog.\n" in summary
     assert "| Accuracy | 79.5 % | 80.0 % | **+0.5 points** (−2.7 to +3.7) |" in summary
     assert "| Misclassified of 200 | 41 | 40 | 5 fixed, 4 broken |" in summary
     assert "McNemar's mid-p test: p = 0.75" in summary
-    assert "| cat | 75.0 % | 30.0 % | −45.0 | 0 | 0 |" in summary
-    assert "Changed since the baseline: epochs 2 → 3; fast fast → not set." in summary
+    assert "**Recall fell:** cat 75.0 % → 30.0 % (−45.0)," in summary
+    assert "**Recall rose:** frog 75.0 % → 100.0 % (+25.0)," in summary
+    assert "- Changed since the baseline: epochs 2 → 3; fast fast → not set\n" in summary
+
+
+def test_names_the_images_to_look_at_first(summaries: dict[str, str]) -> None:
+    assert "- test image 0: cat → dog, 90.0 % (highest loss)\n- test image " in summaries["ordinary"]
+    assert summaries["ordinary"].count("\n- test image ") == 6
+    assert "ook at first" not in summaries["no mistakes"]
+
+
+def test_links_to_the_page_if_its_address_is_known(runs: dict[str, Run]) -> None:
+    diagnosis = runs["ordinary"].diagnosis
+    address = "https://example.org/runs/7?a=b#top"
+    assert f"[Open the page]({address}) shows the misclassified images with their heatmaps.\n" in (
+        render_summary(diagnosis, address)
+    )
+    assert "report.html" not in render_summary(diagnosis, address)
+    with pytest.raises(SettingsError, match=r"must begin with http:// or https://. Received: 'https://a\) \[x'"):
+        render_summary(diagnosis, "https://a) [x")
+
+
+def test_mentions_no_images_and_no_heatmaps_that_are_not_there(summaries: dict[str, str]) -> None:
+    assert "The page: `report.html`.\n" in summaries["no mistakes"]
+    assert "`report.html` shows the misclassified images.\n" in summaries["no heatmaps"]
+    assert not [name for name, summary in summaries.items() if "below" in summary]
+
+
+def test_a_commit_that_is_something_else_is_not_shown(runs: dict[str, Run]) -> None:
+    run = dataclasses.replace(runs["compared"].diagnosis, git_commit="`@octocat")
+    assert "`base@3f2a91c → head@unknown`" in render_summary(run)
 
 
 def test_without_a_baseline_does_not_mention_one(summaries: dict[str, str]) -> None:
@@ -104,21 +141,16 @@ def test_states_how_to_get_the_page(summaries: dict[str, str], variant: str) -> 
 def test_states_the_known_facts_without_training_or_a_name(summaries: dict[str, str]) -> None:
     summary = summaries["without training"]
     assert after_marker(summary).startswith(
-        "**80.0 % on 200 test images; the most confused pair: cat predicted as dog.**"
+        "### 80.0 % on 200 test images; the most confused pair: cat predicted as dog\n"
     )
-    assert "The model: fast, 1,218,346 parameters on CPU.\n" in summary
+    assert "- The model: fast, 1,218,346 parameters on CPU\n" in summary
     assert "(no name)" not in summary
     assert "Range test" not in summary
 
 
 def test_wall_time_is_stated_if_it_was_measured(summaries: dict[str, str]) -> None:
-    assert "parameters, 3 epochs of cifar10 on CPU." in summaries["epochs only"]
-    assert "parameters, 3 epochs of cifar10 in 12.0 s on CPU." in summaries["ordinary"]
-
-
-def test_without_any_confidence_there_is_no_calibration_error(summaries: dict[str, str]) -> None:
-    row = next(line for line in summaries["not numbers"].splitlines() if line.startswith("| 80.0"))
-    assert row.endswith("| 0.623 | – |")
+    assert "parameters, 3 epochs of cifar10 on CPU\n" in summaries["epochs only"]
+    assert "parameters, 3 epochs of cifar10 in 12.0 s on CPU\n" in summaries["ordinary"]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +179,7 @@ def test_a_calibration_error_that_is_not_known_has_no_change(
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_header(summaries: dict[str, str], variant: str) -> None:
     tables = re.findall(r"(?:^\|.*\n)+", summaries[variant], flags=re.MULTILINE)
-    assert tables
+    assert bool(tables) == (variant != "no mistakes")
     for table in tables:
         cells = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
         assert len(cells) == 1
@@ -158,8 +190,8 @@ def test_fits_into_a_pull_request(summaries: dict[str, str], variant: str) -> No
 
 
 def test_is_short(summaries: dict[str, str]) -> None:
-    assert len(summaries["ordinary"].splitlines()) <= 38
-    assert len(summaries["compared"].splitlines()) <= 52
+    assert len(summaries["ordinary"].splitlines()) <= 56
+    assert len(summaries["compared"].splitlines()) <= 70
 
 
 def with_findings(run: Run, number: int) -> str:
@@ -173,7 +205,7 @@ def test_a_section_without_room_is_left_out_and_named(runs: dict[str, Run]) -> N
     assert "**note**" not in summary
     assert "200 notes." in summary
     assert "Left out because the size of a comment is limited: findings. The page shows them." in summary
-    for kept in ("| Accuracy |", "| Recall, largest changes |", "| True |", "The model:"):
+    for kept in ("| Accuracy |", "**Recall fell:**", "**Look at first**", "| True |", "The model:"):
         assert kept in summary
 
 
@@ -199,18 +231,21 @@ ALLOWED = {
     "li",
     "details",
     "summary",
+    "h3",
 }
 
 
 def test_hostile_names_stay_text(summaries: dict[str, str], variant: str) -> None:
     summary = summaries[variant]
     assert not re.search(r"[\x00-\x08\x0b-\x1f\ud800-\udfff\u202a-\u202e]", summary)
-    assert not re.search(r"@(?=\w)|://|#\d|:[\w+-]+:(?=\W)", summary)
+    commits = r"`base@[0-9a-f]+ → head@\w+`"
+    assert not re.search(r"@(?=\w)|://|#\d|:[\w+-]+:(?=\W)", re.sub(commits, "", summary))
     assert max(len(line) for line in summary.splitlines()) < 3_000
     rendered = BeautifulSoup(MarkdownIt().enable("table").render(summary), "html.parser")
     assert {tag.name for tag in rendered(True)} <= ALLOWED
     assert rendered.find_all(string=lambda text: isinstance(text, Comment)) == [" lrdiag summary "]
-    assert {code.text for code in rendered("code")} == {"report.html"}
+    known = r"report\.html|3f2a91c|base@3f2a91c → head@(3f2a91c|unknown)"
+    assert all(re.fullmatch(known, code.text) for code in rendered("code"))
 
 
 def test_a_hostile_name_is_still_legible(summaries: dict[str, str]) -> None:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _OPAQUE, _FAINTEST = 0.8, 0.2
-"""Opacity of a bar, and of a bar of very few images."""
+"""Opacity of a bar, and of a bar of few images."""
+FEWEST = 5
+"""With fewer images, the accuracy is a ring instead of a bar: one image alone would fill or empty the whole column."""
 
 
 def reliability_chart(calibration: Calibration) -> Markup:
@@ -24,21 +26,25 @@ def reliability_chart(calibration: Calibration) -> Markup:
     Args:
         calibration: Calibration of one image or more.
     """
-    with svg.drawing(height=256, rows=[1], top=46) as (figure, (axes,)):
+    with svg.drawing(height=264, rows=[1], top=54) as (figure, (axes,)):
         largest = max(each.count for each in calibration.bins)
         for each in calibration.bins:
             if each.count:
                 _draw_accuracy(axes, each, sqrt(each.count / largest))
         axes.plot([0, 100], [0, 100], color=svg.INK, linewidth=1, linestyle=(0, (4, 3)), gid=".diagonal")
         axes.set_ylim(0, 100)
-        axes.annotate("images", (0, 1), xycoords="axes fraction", xytext=(-46, 9), textcoords="offset points")
-        svg.name_axis(axes, "accuracy, %", above=31)
+        axes.annotate("images", (0, 1), xycoords="axes fraction", xytext=(-46, 16), textcoords="offset points")
+        svg.name_axis(axes, "accuracy, %", above=38)
         _name_confidence(axes)
         return svg.to_page(figure, "reliability", _reliability_label(calibration))
 
 
 def _draw_accuracy(axes: Axes, facts: CalibrationBin, weight: float) -> None:
-    _bar(axes, facts, facts.right / facts.count, svg.TRAINING, ".accuracy", _FAINTEST + (_OPAQUE - _FAINTEST) * weight)
+    accuracy = facts.right / facts.count
+    if facts.count < FEWEST:
+        _ring(axes, _middle(facts), 100 * accuracy)
+    else:
+        _bar(axes, facts, accuracy, svg.TRAINING, ".accuracy", _FAINTEST + (_OPAQUE - _FAINTEST) * weight)
     if facts.accuracy_low is not None and facts.accuracy_high is not None:
         ends = [100 * facts.accuracy_low, 100 * facts.accuracy_high]
         axes.plot([_middle(facts)] * 2, ends, color=svg.INK, linewidth=1, gid=".interval")
@@ -46,10 +52,24 @@ def _draw_accuracy(axes: Axes, facts: CalibrationBin, weight: float) -> None:
         compact(facts.count),
         (_middle(facts), 1),
         xycoords=("data", "axes fraction"),
-        xytext=(0, 9),
+        xytext=(0, 16),
         textcoords="offset points",
         ha="center",
         gid=".number",
+    )
+
+
+def _ring(axes: Axes, x: float, y: float) -> None:
+    axes.plot(
+        [x],
+        [y],
+        color=svg.TRAINING,
+        marker="o",
+        markerfacecolor=svg.PAPER,
+        markersize=5,
+        zorder=3,
+        clip_on=False,
+        gid=".few",
     )
 
 
@@ -73,7 +93,7 @@ def confidence_chart(calibration: Calibration) -> Markup:
         for name, counts, colour in (("correct", right, svg.TRAINING), ("wrong", wrong, svg.VALIDATION))
         if sum(counts)
     ]
-    with svg.drawing(height=40 + 100 * len(groups), rows=[1.0] * len(groups)) as (figure, charts):
+    with svg.drawing(height=50 + 112 * len(groups), rows=[1.0] * len(groups)) as (figure, charts):
         for axes, (name, counts, colour) in zip(charts, groups, strict=True):
             for each, count in zip(calibration.bins, counts, strict=True):
                 if count:

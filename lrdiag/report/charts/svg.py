@@ -59,7 +59,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def drawing(
-    height: float, rows: list[float], *, top: float = 24, right: float = 14
+    height: float, rows: list[float], *, top: float = 28, right: float = 14
 ) -> Iterator[tuple[Figure, list[Axes]]]:
     """A figure `WIDTH` wide, in CSS pixels, with charts one above the other over a shared x axis.
 
@@ -84,7 +84,7 @@ def drawing(
                 "right": 1 - right / WIDTH,
                 "top": 1 - top / height,
                 "bottom": 42 / height,
-                "hspace": 0.42,
+                "hspace": 0.5,
             },
         )
         figure.patch.set_visible(False)
@@ -93,7 +93,7 @@ def drawing(
         yield figure, list(grid[:, 0])
 
 
-def name_axis(axes: Axes, name: str, above: float = 12) -> None:
+def name_axis(axes: Axes, name: str, above: float = 14) -> None:
     """Writes the name of the y axis above it, so that it is not rotated."""
     axes.annotate(name, (0, 1), xycoords="axes fraction", xytext=(-46, above), textcoords="offset points")
 

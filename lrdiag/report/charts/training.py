@@ -107,7 +107,7 @@ def training_chart(training: TrainingRun, best: int | None) -> Markup:
     if momentum := training.momentum_per_step:
         rows.append(("momentum", 1.5, lambda axes: _draw_momentum(axes, training, momentum)))
     names, heights = [name for name, _, _ in rows], [height for _, height, _ in rows]
-    with svg.drawing(height=50 * sum(heights), rows=heights, right=_NAMES) as (figure, charts):
+    with svg.drawing(height=54 * sum(heights), rows=heights, right=_NAMES) as (figure, charts):
         for axes, (_, _, draw) in zip(charts, rows, strict=True):
             draw(axes)
             axes.locator_params(axis="y", nbins=4)

@@ -14,7 +14,7 @@ PICTURES: tuple[SheetName, ...] = ("class-means", "mistakes", "samples")
 _ALL = 60
 """Up to this number of classes, all are shown. Beyond it, only the lowest and the highest recalls are."""
 _WORST, _BEST = 40, 20
-_SIDE = 64
+_SIDE = 48
 """Pixels of the longer side of a mean heatmap on the page."""
 
 
@@ -153,7 +153,7 @@ def _mean_maps(rows: list[ClassRow], shown: list[ClassRow], means: Sheet) -> lis
 
 
 def _size(pictures: Pictures) -> Sheet:
-    """A sheet with pictures of the size of a mean heatmap: the shape of the images, scaled to 64 pixels."""
+    """A sheet with pictures of the size of a mean heatmap: the shape of the images, scaled to 48 pixels."""
     images = pictures.sheets.get("samples") or pictures.sheets["mistakes"]
     zoom = _SIDE / max(images.width, images.height)
     width, height = (max(1, round(zoom * side)) for side in (images.width, images.height))

@@ -16,7 +16,7 @@ PICTURES: tuple[SheetName, ...] = ("mistakes", "mistakes-predicted", "fixed", "f
 
 SHOWN = 200
 """Most pictures in a gallery."""
-IN_SIGHT = 20
+IN_SIGHT = 10
 """Most pictures that are shown before the reader expands the gallery."""
 CLASSES_LISTED = 40
 """Most classes that are listed; with more, those that changed most."""

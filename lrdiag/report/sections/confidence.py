@@ -10,7 +10,7 @@ from lrdiag import formats
 from lrdiag.intervals import wilson
 from lrdiag.record.facts import Calibration, CalibrationBin, Run
 from lrdiag.report.charts.cache import drawn
-from lrdiag.report.charts.confidence import confidence_chart, reliability_chart
+from lrdiag.report.charts.confidence import FEWEST, confidence_chart, reliability_chart
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Confidence:
         groups: The numbers of both charts.
         reliability: Accuracy over confidence; `None` if no image has a confidence.
         histogram: The confidence of correct and of wrong predictions; `None` likewise.
+        fewest: Number of images from which a group has a bar.
     """
 
     sentence: str
@@ -43,6 +44,7 @@ class Confidence:
     groups: list[Group]
     reliability: Markup | None = None
     histogram: Markup | None = None
+    fewest: int = FEWEST
 
 
 def build(run: Run) -> Confidence:

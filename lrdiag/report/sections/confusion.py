@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from lrdiag import formats
 from lrdiag.diagnosis.pairs import FEWEST_IN_PAIR, worst_pair
 from lrdiag.record.facts import ConfusedPair, Diagnosis, Run
+from lrdiag.report.charts.matrix import matrix_picture
 
 MATRIX_LIMIT = 40
 """Most classes that are shown as a matrix; with more, it is mostly zeros, and the worst pairs are listed instead."""
@@ -49,6 +52,8 @@ class Confusion:
         rows: The matrix; empty with more than `MATRIX_LIMIT` classes.
         pairs: The worst pairs, worst first; empty if there is a matrix.
         largest: The largest error, as a share of its row.
+        picture: The matrix as a picture; `None` if it is a table, or without errors.
+        pair_count: Number of confused pairs.
     """
 
     sentence: str
@@ -56,6 +61,8 @@ class Confusion:
     rows: list[Row]
     pairs: list[ConfusedPair]
     largest: float
+    picture: Markup | None
+    pair_count: int
 
 
 def build(run: Run) -> Confusion:
@@ -70,6 +77,8 @@ def build(run: Run) -> Confusion:
         rows=[_row(true, counts, largest) for true, counts in enumerate(matrix)] if fits else [],
         pairs=[] if fits else pairs[:_PAIRS_LISTED],
         largest=largest,
+        picture=None if fits or not pairs else matrix_picture(pairs, diagnosis.dataset.classes),
+        pair_count=len(pairs),
     )
 
 

@@ -6,14 +6,19 @@ from dataclasses import dataclass
 
 from lrdiag import formats
 from lrdiag.record.facts import Run
+from lrdiag.vocabulary import ENGINES
 
 
 @dataclass(frozen=True)
 class Reproduce:
-    """The command, and everything that the result depends on."""
+    """The command, the model, the device, and everything else that the result depends on."""
 
     command: str
     git_commit: str | None
+    model: str
+    parameters: int
+    device: str
+    backend: str
     settings: list[tuple[str, str]]
     versions: list[tuple[str, str]]
     stages: list[tuple[str, str]]
@@ -31,6 +36,10 @@ def build(run: Run) -> Reproduce:
     return Reproduce(
         command=diagnosis.command,
         git_commit=diagnosis.git_commit,
+        model=diagnosis.model,
+        parameters=diagnosis.parameters,
+        device=diagnosis.device,
+        backend=ENGINES.get(diagnosis.backend, diagnosis.backend),
         settings=[(name.replace("_", " "), formats.setting(value)) for name, value in diagnosis.settings.items()],
         versions=list(diagnosis.versions.items()),
         stages=[(name, formats.duration(duration)) for name, duration in stages if duration],

@@ -60,7 +60,7 @@ class Training:
         cut: The loss at which the axis ends, or `None` if it shows all losses that are drawn.
         epochs: The figures of each epoch.
         first: Number of the first of them, counted from 1.
-        best: Number of the best of them, or `None`.
+        best: Numbers of those with the best validation accuracy.
         has_losses: Whether the losses of the epochs are known. Without it, a missing loss was not finite.
         time: Where the time went, or `None` if that was not recorded.
     """
@@ -73,7 +73,7 @@ class Training:
     cut: float | None
     epochs: list[Epoch]
     first: int
-    best: int | None
+    best: list[int]
     has_losses: bool
     time: Time | None
 
@@ -94,7 +94,7 @@ def build(run: Run) -> Training | None:
         cut=loss_limit(training),
         epochs=training.epochs,
         first=training.first_epoch,
-        best=best,
+        best=_equally_good(training, best),
         has_losses=_has_losses(training),
         time=_time(training.time) if training.time and training.time.total else None,
     )
@@ -126,6 +126,14 @@ def best_epoch(epochs: list[Epoch], first: int = 1) -> int | None:
     numbered = enumerate(epochs, first)
     accuracies = {number: each.val_accuracy for number, each in numbered if each.val_accuracy is not None}
     return max(accuracies, key=accuracies.__getitem__, default=None)
+
+
+def _equally_good(training: TrainingRun, best: int | None) -> list[int]:
+    """The numbers of all epochs with the best validation accuracy."""
+    if best is None:
+        return []
+    highest = training.epochs[best - training.first_epoch].val_accuracy
+    return [number for number, each in enumerate(training.epochs, training.first_epoch) if each.val_accuracy == highest]
 
 
 def _has_losses(training: TrainingRun) -> bool:
@@ -186,7 +194,8 @@ def _sentence(training: TrainingRun, best: int | None) -> str:
     if not training.epochs:
         return f"None of {formats.plural(training.epochs_planned, 'epoch')} was completed."
     last = training.epochs[-1]
-    took = "" if training.seconds is None else f" in {formats.duration(training.seconds)}"
+    timed = training.time is not None and training.time.total > 0  # the bar states the time
+    took = "" if training.seconds is None or timed else f" in {formats.duration(training.seconds)}"
     end = training.first_epoch + len(training.epochs) - 1
     resumed = "" if training.first_epoch == 1 else f" ({training.first_epoch} to {end})"
     done = f"After {formats.plural(len(training.epochs), 'epoch')}{resumed}{took}"
@@ -197,9 +206,13 @@ def _sentence(training: TrainingRun, best: int | None) -> str:
         return f"{done}: training loss {formats.loss(last.loss)}{validation}. Accuracy was not measured."
     if best is None:
         return f"{done}: training accuracy {formats.percent(last.accuracy)}. Validation accuracy was not measured."
-    which = "the last" if best == end else f"epoch {best}"
+    equals = _equally_good(training, best)
+    which = "was the last" if best == end else f"was epoch {best}"
+    if len(equals) > 1:
+        others = f"epoch {equals[1]}" if len(equals) == 2 else f"{formats.count(len(equals) - 1)} later epochs"
+        which = f"was epoch {best}, equalled by {others}"
     return (
         f"{done}: training accuracy {formats.percent(last.accuracy)}, validation accuracy "
-        f"{formats.percent(last.val_accuracy)}. The best epoch was {which}, with a validation accuracy of "
+        f"{formats.percent(last.val_accuracy)}. The best epoch {which}, with a validation accuracy of "
         f"{formats.percent(training.epochs[best - training.first_epoch].val_accuracy)}."
     )

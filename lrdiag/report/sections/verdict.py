@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from lrdiag import formats
 from lrdiag.diagnosis.findings.checking import cause_of
-from lrdiag.diagnosis.gates import describe
 from lrdiag.diagnosis.pairs import worst_pair
-from lrdiag.record.facts import Diagnosis, Finding, Run, Score, TrainingRun
+from lrdiag.record.facts import Comparison, ConfusedPair, Diagnosis, Finding, Run, Score, TrainingRun
+from lrdiag.report.gates import GateInWords, gates_in_words
 from lrdiag.report.sections import comparison, estimates
-from lrdiag.vocabulary import ENGINES
 
 IMBALANCED = 2
 """Class-size ratio from which balanced accuracy is shown."""
@@ -29,17 +28,44 @@ class Caution:
 
 
 @dataclass(frozen=True)
+class Change:
+    """The change since the baseline.
+
+    Attributes:
+        conclusion: "Better", "Worse" or "No detectable difference".
+        figures: The difference with its interval, and the numbers of fixed and broken images.
+        sign: A mark that says the same as the conclusion: ▲, ▼ or =.
+    """
+
+    conclusion: str
+    figures: str
+    sign: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One of a few numbers at the top: its name, its value, a detail or nothing, and the section it leads to or ""."""
+
+    name: str
+    value: str
+    detail: str = ""
+    section: str = ""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The most important facts of a run.
 
     Attributes:
         problem: The finding that the page begins with, or `None`.
         sentence: The verdict, without a full stop: what is wrong, and the result.
-        result: The result in one sentence, without a full stop.
+        result: The accuracy in a few words, without a full stop.
         subject: Model and data.
+        change: The change since the baseline, or `None` if the run was not compared.
         failed: The gates that failed; they come first.
+        passed: The gates that passed.
         cautions: Further reasons not to trust the run.
-        figures: A few numbers: name, value and detail.
+        figures: A few numbers.
         notes: Sentences about how the model was evaluated.
         estimates: The accuracy without some of the test images, in words, or `None`.
     """
@@ -48,23 +74,27 @@ class Verdict:
     sentence: str
     result: str
     subject: str
-    failed: list[Caution]
+    change: Change | None
+    failed: list[GateInWords]
+    passed: list[GateInWords]
     cautions: list[Caution]
-    figures: list[tuple[str, str, str]]
+    figures: list[Figure]
     notes: list[str]
     estimates: str | None
 
 
 def build(run: Run) -> Verdict:
     """Builds the top of the page."""
-    diagnosis = run.diagnosis
+    diagnosis, gates = run.diagnosis, gates_in_words(run.diagnosis)
     return Verdict(
         problem=problem(diagnosis),
         sentence=verdict_sentence(diagnosis),
-        result=result_sentence(diagnosis),
+        result=accuracy_sentence(diagnosis),
         subject=f"{formats.short(diagnosis.model)}, {formats.plural(diagnosis.parameters, 'parameter')}"
         + (f", on {formats.short(diagnosis.dataset.name)}" if diagnosis.dataset.name else ""),
-        failed=failed_gates(diagnosis),
+        change=change(diagnosis.comparison) if diagnosis.comparison else None,
+        failed=[gate for gate in gates if not gate.passed],
+        passed=[gate for gate in gates if gate.passed],
         cautions=cautions(diagnosis),
         figures=_figures(diagnosis),
         notes=diagnosis.notes,
@@ -89,14 +119,30 @@ def verdict_sentence(diagnosis: Diagnosis) -> str:
     return f"{formats.short(found.title, TITLE_LIMIT)} Do not trust the result: {result_sentence(diagnosis)}"
 
 
-def result_sentence(diagnosis: Diagnosis) -> str:
-    """The result in one sentence, without a full stop."""
-    score = diagnosis.test
-    name = f"{formats.short(diagnosis.dataset.name)} " if diagnosis.dataset.name else ""
-    result = f"{formats.percent(score.accuracy)} on {formats.plural(score.size, f'{name}test image')}"
-    if diagnosis.comparison:
+def result_sentence(diagnosis: Diagnosis, *, with_change: bool = True) -> str:
+    """The result in one sentence, without a full stop; with the change since the baseline, if there is one."""
+    result = accuracy_sentence(diagnosis)
+    if diagnosis.comparison and with_change:
         result = f"{result}, {comparison.headline(diagnosis.comparison)}"
     return f"{result}; {_mistakes(diagnosis)}"
+
+
+def accuracy_sentence(diagnosis: Diagnosis) -> str:
+    """The accuracy and the test set, without a full stop: "78.6 % on 10,000 CIFAR-10 test images"."""
+    score = diagnosis.test
+    name = f"{formats.short(diagnosis.dataset.name)} " if diagnosis.dataset.name else ""
+    return f"{formats.percent(score.accuracy)} on {formats.plural(score.size, f'{name}test image')}"
+
+
+def change(compared: Comparison) -> Change:
+    """The change since the baseline in one sentence: "Worse: −3.8 points, 95 % interval −7.6 to −0.1"."""
+    images = f"{formats.plural(len(compared.fixed), 'image')} fixed, {formats.count(len(compared.broken))} broken"
+    interval = comparison.interval_text(compared)
+    return Change(
+        compared.conclusion.capitalize(),
+        f"{formats.points(compared.difference)} points, 95\u00a0% interval {interval}; {images}",
+        {"better": "▲", "worse": "▼"}.get(compared.conclusion, "="),
+    )
 
 
 def _mistakes(diagnosis: Diagnosis) -> str:
@@ -104,16 +150,16 @@ def _mistakes(diagnosis: Diagnosis) -> str:
     wrong = diagnosis.misclassified.count
     if not wrong:
         return "no image is misclassified"
-    worst = worst_pair(diagnosis)
-    if worst is None or cause_of("confused-pair", diagnosis):
+    worst = _worst_pair(diagnosis)
+    if worst is None:
         return f"{formats.plural(wrong, 'image')} {'is' if wrong == 1 else 'are'} misclassified"
     true, predicted = (formats.short(diagnosis.dataset.classes[index]) for index in (worst.true, worst.predicted))
     return f"the most confused pair: {true} predicted as {predicted}"
 
 
-def failed_gates(diagnosis: Diagnosis) -> list[Caution]:
-    """The gates that failed."""
-    return [Caution("Gate failed", f"{describe(gate)}.") for gate in diagnosis.gates if not gate.passed]
+def _worst_pair(diagnosis: Diagnosis) -> ConfusedPair | None:
+    """The worst pair; `None` if there is none, or if a finding explains it."""
+    return None if cause_of("confused-pair", diagnosis) else worst_pair(diagnosis)
 
 
 def cautions(diagnosis: Diagnosis) -> list[Caution]:
@@ -134,68 +180,78 @@ def _interruption(training: TrainingRun | None) -> list[Caution]:
     return [Caution(f"Training stopped after {done}", f"{training.stop_reason}.")]
 
 
-def _figures(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
+def _figures(diagnosis: Diagnosis) -> list[Figure]:
     score = diagnosis.test
     # Word joiners keep the interval on one line.
     interval = f"{100 * score.accuracy_low:.1f}\u2060–\u2060{100 * score.accuracy_high:.1f}"
-    size = formats.plural(score.size, "test image")
-    return [
-        ("Accuracy", formats.percent(score.accuracy), f"95\u00a0% interval {interval} on {size}"),
-        *_change(diagnosis),
+    figures = [
+        Figure("Accuracy", formats.percent(score.accuracy), f"95\u00a0% interval {interval}"),
         *_balanced(diagnosis),
         *_top5(diagnosis),
-        ("Misclassified", formats.count(diagnosis.misclassified.count), f"of {size}"),
-        ("Test loss", formats.loss(score.loss, score.loss_name is not None), _loss_name(score)),
+        Figure(
+            "Misclassified",
+            formats.count(diagnosis.misclassified.count),
+            f"of {formats.plural(score.size, 'test image')}",
+            "misclassified",
+        ),
+        *_weakest(diagnosis),
+        *_most_confused(diagnosis),
+        Figure("Test loss", formats.loss(score.loss, score.loss_name is not None), _loss_name(score)),
         *_calibration(diagnosis),
-        *_training(diagnosis.training),
-        ("Device", formats.short(diagnosis.device, 60), ""),
-        ("Backend", ENGINES.get(diagnosis.backend, diagnosis.backend), ""),
+        learning_rate_figure(diagnosis),
     ]
+    return [figure for figure in figures if figure]
 
 
 def _loss_name(score: Score) -> str:
     return "" if score.loss_name is None else f"mean {score.loss_name}"
 
 
-def _balanced(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
+def _balanced(diagnosis: Diagnosis) -> list[Figure]:
     """Balanced accuracy, if the classes differ in size."""
     counts = [count for count in diagnosis.dataset.test_counts if count]
     if max(counts) < IMBALANCED * min(counts):
         return []
-    return [("Balanced accuracy", formats.percent(diagnosis.test.balanced_accuracy), "every class has the same weight")]
+    share = formats.percent(diagnosis.test.balanced_accuracy)
+    return [Figure("Balanced accuracy", share, "every class has the same weight")]
 
 
-def _top5(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
+def _top5(diagnosis: Diagnosis) -> list[Figure]:
     share = diagnosis.test.top5_accuracy
     if share is None or len(diagnosis.dataset.classes) < MANY_CLASSES:
         return []
-    return [("Top-5 accuracy", formats.percent(share), "the true class is among the five most probable")]
+    return [Figure("Top-5 accuracy", formats.percent(share), "true class among the five most probable")]
 
 
-def _training(training: TrainingRun | None) -> list[tuple[str, str, str]]:
-    if training is None:
+def _weakest(diagnosis: Diagnosis) -> list[Figure]:
+    """The class with the lowest recall; nothing if every class has the same."""
+    known = [(each.recall, each.name) for each in diagnosis.per_class if each.recall is not None]
+    if not known or min(known)[0] == max(known)[0]:
         return []
-    epochs = formats.plural(len(training.epochs), "epoch")
-    return [
-        (
-            "Training",
-            epochs if training.seconds is None else formats.duration(training.seconds),
-            "" if training.seconds is None else epochs,
-        )
-    ]
+    recall, name = min(known, key=lambda each: each[0])
+    return [Figure("Lowest recall", formats.percent(recall), f"of {formats.short(name)}", "classes")]
 
 
-def _change(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
-    facts = diagnosis.comparison
-    if facts is None:
+def _most_confused(diagnosis: Diagnosis) -> list[Figure]:
+    worst = _worst_pair(diagnosis)
+    if worst is None:
         return []
-    images = f"{formats.count(len(facts.fixed))} fixed, {formats.count(len(facts.broken))} broken"
-    detail = f"95\u00a0% interval {comparison.interval_text(facts)}; {images}"
-    return [("Change", f"{formats.points(facts.difference)} points", detail)]
+    true, predicted = (formats.short(diagnosis.dataset.classes[index]) for index in (worst.true, worst.predicted))
+    images = formats.plural(worst.count, "image")
+    return [Figure("Most confused", images, f"{true} predicted as {predicted}", "confusion")]
 
 
-def _calibration(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
+def _calibration(diagnosis: Diagnosis) -> list[Figure]:
     error = diagnosis.calibration.error
     if error is None:
         return []
-    return [("Calibration error", formats.percent(error), "mean distance between confidence and accuracy")]
+    return [Figure("Calibration error", formats.percent(error), "confidence against accuracy", "confidence")]
+
+
+def learning_rate_figure(diagnosis: Diagnosis) -> Figure | None:
+    """The learning rate that was used, or `None` if it is not known."""
+    training = diagnosis.training
+    if training is None or not training.learning_rate_per_step:
+        return None
+    low, high = (formats.rate(each(training.learning_rate_per_step)) for each in (min, max))
+    return Figure("Learning rate", high, "constant" if low == high else f"highest; lowest {low}", "training")

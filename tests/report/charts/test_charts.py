@@ -19,7 +19,7 @@ from lrdiag.report.charts.range_test import range_test_chart, rate_ticks
 from lrdiag.report.charts.training import loss_limit, training_chart, windows
 from lrdiag.report.sections.training import best_epoch
 
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 24.0, 42.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 28.0, 42.0
 """The margins of every chart; see `lrdiag.report.charts.svg.drawing`."""
 WIDTH = 480.0
 NAMES = 84
@@ -495,7 +495,7 @@ def chart() -> str:
 
 @pytest.fixture(scope="module")
 def frame(chart: str) -> Frame:
-    return Frame(height(chart) - BOTTOM, 46, 0, 100)
+    return Frame(height(chart) - BOTTOM, 54, 0, 100)
 
 
 class TestReliability:
@@ -534,11 +534,12 @@ class TestReliability:
     def test_the_label_for_screen_readers_has_the_error(self, chart: str) -> None:
         assert "expected calibration error 12.5\u00a0%" in re.search('aria-label="([^"]*)"', chart)[1]
 
-    def test_a_single_image_is_drawn(self) -> None:
-        chart = reliability_chart(calibration(bin_0=(1, 0)))
-        (bar,) = outlines(chart, "accuracy")
-        assert bar.top == bar.bottom
-        assert "1" in texts(chart)
+    @pytest.mark.parametrize(("count", "bars"), [(4, 0), (5, 1)])
+    def test_few_images_have_a_ring_instead_of_a_bar(self, count: int, bars: int) -> None:
+        chart = reliability_chart(calibration(bin_8=(count, count)))
+        assert len(outlines(chart, "accuracy")) == bars
+        assert ("drawn-few" in chart) == (not bars)
+        assert str(count) in texts(chart)
 
 
 class TestHistogram:

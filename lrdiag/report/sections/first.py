@@ -1,0 +1,54 @@
+"""The images to look at first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lrdiag import formats
+from lrdiag.record.facts import Mistake, Run
+from lrdiag.record.pictures import SheetName
+from lrdiag.report.telling import telling
+
+PICTURES: tuple[SheetName, ...] = ("mistakes", "mistakes-predicted")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One image: its classes, why it was chosen, and the place of its pictures on their sheets."""
+
+    mistake: Mistake
+    true: str
+    predicted: str
+    reason: str
+    x: int
+    y: int
+
+
+@dataclass(frozen=True)
+class First:
+    """The images to look at first, most important first, and whether they have heatmaps."""
+
+    tiles: list[Tile]
+    mapped: bool
+
+
+def build(run: Run) -> First | None:
+    """Chooses the images; `None` if no misclassified image has a picture."""
+    images, heatmaps = (run.pictures.sheets.get(name) for name in PICTURES)
+    if images is None:
+        return None
+    names = [formats.short(name) for name in run.diagnosis.dataset.classes]
+    cells = {item: cell for cell, item in enumerate(images.shown)}
+    return First(
+        [
+            Tile(
+                each.mistake,
+                names[each.mistake.true],
+                names[each.mistake.predicted],
+                each.reason,
+                *images.place(cells[each.place]),
+            )
+            for each in telling(run.diagnosis, cells)
+        ],
+        heatmaps is not None,
+    )
