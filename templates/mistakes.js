@@ -180,20 +180,23 @@ if (form) {
     show(state);
   }
 
+  // Notes where the reader was, because Back restores the position before the tiles are in place again.
   function write(state, how, data = null) {
+    if (how === "pushState") history.replaceState({...history.state, top: scrollY}, "");
     history[how](data, "", new URL(addressOf(state), location));
   }
 
   // A link to a filtered view shows the form, and a click on a tile opens it in the viewer.
   function follow(event) {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-    const link = event.target.closest(`a[href^="${FILTERED}"]`);
+    const hash = event.target.closest("a")?.hash;
     const tile = event.target.closest(".tiles > details > summary")?.parentElement;
-    if (!link && !tile) return;
-    event.preventDefault();
     if (tile) viewer.visit(byIndex.get(Number(tile.id.slice(1))));
-    else go(stateOf(link.hash));
-    if (link) form.scrollIntoView();
+    else if (hash?.startsWith(FILTERED)) {
+      go(stateOf(hash));
+      form.scrollIntoView();
+    } else return;
+    event.preventDefault();
   }
 
   // The address changed: by a link, by Back or Forward, or because the page was loaded.
@@ -205,6 +208,7 @@ if (form) {
     const isGroup = groups.some(group => group.list === target);
     if (isGroup) unfold(target);
     if (isGroup || (changed && target)) target.scrollIntoView();
+    else if (changed && !isNew && history.state) scrollTo(0, history.state.top ?? scrollY);
     else if (isNew && location.hash.startsWith(FILTERED)) form.scrollIntoView();
   }
 

@@ -49,7 +49,7 @@ function makeViewer({shown, stateWith, titleOf, addressOf, write, show, unfold})
 
   function linkTo(name, value) {
     const link = document.createElement("a");
-    link.href = addressOf({filters: {[name]: value}, image: null});
+    link.href = new URL(addressOf({filters: {[name]: value}, image: null}), location);
     link.textContent = titleOf(name, value);
     return link;
   }
@@ -98,9 +98,13 @@ function makeViewer({shown, stateWith, titleOf, addressOf, write, show, unfold})
     if (!current) return;
     [left, current] = [current, null];
     forget();
-    if (history.state?.visited) return history.back();
-    write(stateWith(null), "replaceState");
-    show(stateWith(null));
+    if (history.state?.visited) {
+      write(stateWith(left.index), "replaceState", history.state); // for Forward
+      history.back();
+    } else {
+      write(stateWith(null), "replaceState");
+      show(stateWith(null));
+    }
   }
 
   // The address has no image any more.
