@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import keras
 
-from lrdiag.backend.callback_list import append, move_behind, running_list
+from lrdiag.backend.callback_list import append, move_behind, move_in_front, running_list
 from lrdiag.backend.fit_arguments import FitArguments, fit_arguments
 from lrdiag.backend.inference import prepares
 from lrdiag.backend.interrupt import Interrupt
@@ -22,13 +23,16 @@ from lrdiag.data.inputs import unpacked
 from lrdiag.diagnosing import Reporter, Stopwatch, require_steps
 from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.metadata import read_given
-from lrdiag.errors import ComparisonError, DataError, require_choice, require_count
+from lrdiag.errors import ComparisonError, DataError, RunFolderError, require_choice, require_count
 from lrdiag.evaluation.evolution import Memory
 from lrdiag.evaluation.keeper import Display
 from lrdiag.inspection.images import GivenImages
 from lrdiag.record import folder as run_folder
+from lrdiag.record import unfinished
 from lrdiag.report.report import Report, run_of
+from lrdiag.stopping import stopped
 from lrdiag.studying import not_studied
+from lrdiag.training.kept_record import KeptRecord
 from lrdiag.training.run_recorder import RunRecorder
 from lrdiag.watch import Watch
 
@@ -52,7 +56,7 @@ class _EvaluatedWeights(NamedTuple):
 
 
 class ReportingCallback(RunRecorder):
-    """Records a training run, and writes its report when it ends, also after Ctrl-C.
+    """Records a training run, and writes its report when it ends, also after Ctrl-C and SIGTERM.
 
     The last report is that of the weights that `fit` leaves. `EarlyStopping` restores its best weights when it is
     called at the end of training, so this callback moves behind it. If another callback that is called later changes
@@ -69,7 +73,6 @@ class ReportingCallback(RunRecorder):
         clock: Measures the stages of the run. Defaults to one that starts with training.
         assets: See `Report.save`.
         templates: See `Report.save`.
-        own: See `Report.save`.
         train_data: See `ReportCallback`.
         stop_on: See `ReportCallback`.
     """
@@ -84,7 +87,6 @@ class ReportingCallback(RunRecorder):
         clock: Stopwatch | None = None,
         assets: AssetsName = "inline",
         templates: Path | None = None,
-        own: Sequence[str] = (),
         train_data: Any = FROM_FIT,
         stop_on: Severity | None = None,
     ) -> None:
@@ -93,7 +95,8 @@ class ReportingCallback(RunRecorder):
         self.report: Report | None = None
         self._folder, self._reporter = folder, reporter
         self._every, self._log_dir, self._clock = every, log_dir, clock
-        self._assets, self._templates, self._own = assets, templates, own
+        self._assets, self._templates = assets, templates
+        self._own: tuple[str, ...] = ()
         self._train_data, self._stop_on = train_data, stop_on
 
     def _begin_record(self, first_epoch: int) -> None:
@@ -103,7 +106,7 @@ class ReportingCallback(RunRecorder):
             self._memory.give_up()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Evaluates the first batch, and handles Ctrl-C from now on."""
+        """Evaluates the first batch and checks model and data. Handles Ctrl-C and SIGTERM from then on."""
         self._evaluated: _EvaluatedWeights | None = None
         self._rehearse()
         self._tensorboard = self._open_tensorboard()
@@ -111,8 +114,8 @@ class ReportingCallback(RunRecorder):
         super().on_train_begin(logs)
         self._repeats = not self._every or self._reporter.repeats()
         self._take_place()
-        self._interrupt = Interrupt(self)
         self._begin_watch()
+        self._interrupt = Interrupt(self)
 
     def _rehearse(self) -> None:
         """Evaluates the first batch, so that errors appear now."""
@@ -142,7 +145,7 @@ class ReportingCallback(RunRecorder):
             self._validation_images(),
             updates=batches * epochs // batches_per_update(self.model.optimizer) if batches and epochs else None,
             callbacks=self._beside,
-            is_first=self._updates() == 0,
+            is_first=self.updates() == 0,
         )
 
     def _training_images(self, fit: FitArguments | None) -> GivenImages | None:
@@ -177,7 +180,7 @@ class ReportingCallback(RunRecorder):
             append(running, keras.callbacks.LambdaCallback(on_train_end=lambda logs: self._write_again_if_changed()))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Records the step, checks it if its loss is alarming, and stops after Ctrl-C."""
+        """Records the step, checks it if its loss is alarming, and stops after a signal."""
         super().on_train_batch_end(batch, logs)
         if self._watch.is_alarming(self.losses[-1]):
             self._watch.check("during training", self.training())
@@ -185,7 +188,7 @@ class ReportingCallback(RunRecorder):
         self._stop_if_interrupted()
 
     def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Stops after Ctrl-C."""
+        """Stops after a signal."""
         if hasattr(self, "_interrupt"):  # `model.evaluate` calls this outside of `fit` too
             self._stop_if_interrupted()
 
@@ -195,13 +198,21 @@ class ReportingCallback(RunRecorder):
         begun = time.perf_counter()
         self._watch.inspector.look_at_epoch(self.last_epoch, self._steps_of_last_epoch())
         self._watch.check("during training", self.training())
-        self.paused += time.perf_counter() - begun
         self._stop_if_asked()
+        self._keep()
+        self.paused += time.perf_counter() - begun
         if self._tensorboard:
             self._tensorboard.log_steps(self.learning_rates, self.losses)
         if self._every and self.last_epoch % self._every == 0:
             self.write(is_last=False)
         self._stop_if_interrupted()
+
+    def _keep(self) -> None:
+        """Called at the end of each epoch, to keep what another process needs to continue. Keeps nothing here."""
+
+    def _notes(self) -> Sequence[str]:
+        """Sentences on the record of the training run that a reader of the report needs."""
+        return ()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Writes the report."""
@@ -213,11 +224,18 @@ class ReportingCallback(RunRecorder):
             self.write()
 
     def _stop_if_interrupted(self) -> None:
-        if not self._interrupt.pressed:
+        number = self._interrupt.number
+        if number is None:
             return
-        self._interrupt.stop_listening()
-        self.write(f"interrupted after {len(self.losses):,} steps, in epoch {self.epoch}", interrupted=True)
-        raise KeyboardInterrupt
+        try:
+            self.write(f"interrupted after {len(self.losses):,} steps, in epoch {self.epoch}", interrupted=True)
+        finally:
+            self._interrupt.stop_listening()
+        raise self._ended_by(number)
+
+    def _ended_by(self, number: int) -> BaseException:
+        """What to raise after a signal, when the report is written."""
+        return stopped(number)
 
     def write(self, stop_reason: str | None = None, *, interrupted: bool = False, is_last: bool = True) -> None:
         """Evaluates the model as it is now and writes its report. Images and labels are studied for the last one."""
@@ -237,16 +255,16 @@ class ReportingCallback(RunRecorder):
                 studied=studied,
                 seconds=self._stopwatch.seconds(),
                 watched=self._memory.watched(),
-                notes=self._memory.notes,
+                notes=(*self._memory.notes, *self._notes()),
                 inspection=self._watch.inspection,
                 known=self._watch.known,
             )
             try:
                 self.report = self._reporter.compared(report)
             except ComparisonError:  # a report without the comparison is better than none
-                self._save(report)
+                self._saved(report)
                 raise
-            self._save(self.report)
+            self.report = self._saved(self.report)
         if self._tensorboard:
             self._tensorboard.log_steps(self.learning_rates, self.losses)
             self._tensorboard.log_report(self.report, self.last_epoch)
@@ -278,8 +296,14 @@ class ReportingCallback(RunRecorder):
             self._announce(str(error))
             return not_studied(str(error), training)
 
-    def _save(self, report: Report) -> None:
-        report.save(self._folder, assets=self._assets, templates=self._templates, own=self._own)
+    def _saved(self, report: Report) -> Report:
+        return report.saved(
+            self._folder,
+            assets=self._assets,
+            templates=self._templates,
+            own=self._own,
+            seconds=self._stopwatch.seconds_until_now,
+        )
 
     def _open_tensorboard(self) -> Any:
         if self._log_dir is None:
@@ -293,15 +317,16 @@ class ReportCallback(ReportingCallback):
     """Records learning rate and loss of each step, and writes a report when training ends, also after Ctrl-C.
 
     The first Ctrl-C stops training after the current step, writes the report of the model at that point, and raises
-    `KeyboardInterrupt`. A second Ctrl-C stops at once. If `steps_per_execution` is above 1, a step is one execution:
-    its loss is the mean over its batches.
+    `KeyboardInterrupt`. A second Ctrl-C stops at once. SIGTERM, which a cluster sends to a job that it stops, does the
+    same if the program has no handler for it, and raises `SystemExit(143)`. If `steps_per_execution` is above 1, a step
+    is one execution: its loss is the mean over its batches.
 
     Make it the last callback in the list, so that it sees the learning rate that another callback sets. At any position
     it evaluates the weights that `fit` leaves, also if `EarlyStopping` restores those of an earlier epoch. The first
     batch of `validation_data` is evaluated before training begins, so that errors appear early.
 
     A `fit` with `initial_epoch` continues the record if the callback has recorded the epochs before it: use the same
-    callback for all of them. Every other `fit` begins a new record.
+    callback for all of them, or `checkpoint=True` in another process. Every other `fit` begins a new record.
 
     Example:
         >>> import tempfile
@@ -350,6 +375,12 @@ class ReportCallback(ReportingCallback):
             receives images that its preprocessor has changed. `None` looks at none. A dataset is read for
             half a second; with a seed, its next pass then has another order.
         stop_on: Stops training at the first finding of this severity: `"error"` or `"warning"`, which stops at both.
+        checkpoint: Keep the record of the training run in `unfinished/` of the run folder after each epoch, so that a
+            `fit` in a new process continues it if it resumes with the weights of a recorded epoch, for example with
+            `keras.callbacks.BackupAndRestore`. The page then shows the steps of both processes. If `save_freq` of
+            `BackupAndRestore` is a number of batches, the steps between the last epoch and the saved batch are
+            missing, and the page says how many. With `every`, it shows how predictions changed in the last process
+            alone. The folder is removed when `fit` ends.
 
     Raises:
         SettingsError: If `every` is below 1, `stop_on` is something else, or `checks` or `accept` has an unknown code
@@ -380,6 +411,7 @@ class ReportCallback(ReportingCallback):
         batch_size: int | None = None,
         train_data: Any = FROM_FIT,
         stop_on: Literal["error", "warning"] | None = None,
+        checkpoint: bool = False,
     ) -> None:
         if stop_on is not None:
             require_choice("stop_on", stop_on, ("error", "warning"))
@@ -415,9 +447,11 @@ class ReportCallback(ReportingCallback):
             made_by="callback",
         )
         super().__init__(Path(folder), reporter, every=every, log_dir=log_dir, train_data=train_data, stop_on=stop_on)
+        self._kept = KeptRecord(Path(folder) / unfinished.CALLBACK_RECORD) if checkpoint else None
 
     def _announce(self, line: str) -> None:
-        sys.stderr.write(f"{line}\n")
+        with suppress(OSError, ValueError, AttributeError):  # stderr is full or closed
+            sys.stderr.write(f"{line}\n")
 
     def _rehearse(self) -> None:
         try:
@@ -425,3 +459,47 @@ class ReportCallback(ReportingCallback):
         except BaseException:
             run_folder.remove_empty(self._created)
             raise
+
+    def _take_place(self) -> None:
+        super()._take_place()
+        running = running_list(self)
+        if running is not None and self._kept is not None:  # so that the record never has fewer epochs than the backup
+            move_in_front(running, self, lambda each: isinstance(each, keras.callbacks.BackupAndRestore))
+
+    def _place_fit(self, initial_epoch: int) -> None:
+        if initial_epoch:
+            self._take_up(initial_epoch)
+        super()._place_fit(initial_epoch)
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Writes the report."""
+        if self._epochs_before_fit is None:
+            self._take_up(None)
+        super().on_train_end(logs)
+        if self._kept is not None:
+            unfinished.discard(self._folder)
+
+    def _take_up(self, completed: int | None) -> None:
+        """Continues the record of another process, if this callback has none and there is one that fits."""
+        if self._kept is None or self._recorded is not None:
+            return
+        try:
+            watched = self._kept.continue_in(self, completed)
+        except RunFolderError as error:
+            self._announce(f"lrdiag: The record of an earlier process is not continued, and a new one begins. {error}")
+            return
+        if watched is not None:
+            self._watch.continue_from(watched)
+            for each in self._kept.gaps:
+                self._announce(f"lrdiag: {each}")
+
+    def _keep(self) -> None:
+        if self._kept is None:
+            return
+        try:
+            self._kept.write(self, self._watch.record())
+        except RunFolderError as error:
+            self._announce(f"lrdiag: The record could not be kept after epoch {self.last_epoch}. {error}")
+
+    def _notes(self) -> Sequence[str]:
+        return () if self._kept is None else self._kept.gaps

@@ -215,21 +215,33 @@ class Stopwatch:
     def __init__(self, started: float | None = None) -> None:
         self._started = time.perf_counter() if started is None else started
         self._laps: dict[str, float] = {}
+        self._running: dict[str, float] = {}
 
     @contextmanager
     def lap(self, name: str) -> Iterator[None]:
         """Measures a block. `name` is a field of `Seconds`."""
-        begun = time.perf_counter()
+        self._running[name] = time.perf_counter()
         yield
-        self.note(name, time.perf_counter() - begun)
+        self.note(name, time.perf_counter() - self._running.pop(name))
 
     def note(self, name: str, seconds: float) -> None:
         """Records a stage that was measured elsewhere."""
         self._laps[name] = seconds
 
+    def continue_from(self, earlier: Seconds) -> None:
+        """Adds the time of another process, which did the first stages of the run."""
+        self._started -= earlier.total
+        self.note("range_test", earlier.range_test)
+
     def seconds(self) -> Seconds:
         """Returns the stages so far, and the time since the start."""
         return Seconds(**self._laps, total=time.perf_counter() - self._started)
+
+    def seconds_until_now(self) -> Seconds:
+        """Returns the stages so far, that which is running, and the time since the start."""
+        now = time.perf_counter()
+        running = {name: now - begun for name, begun in self._running.items()}
+        return Seconds(**(self._laps | running), total=now - self._started)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@
     ├── ModelError              a model can't be loaded or doesn't fit the data
     ├── NoSuggestion            a range test gives no learning rate
     ├── ComparisonError         two runs have different test images or classes
+    ├── MemoryShortage          the memory does not suffice
     ├── TemplateError           a custom template can't be rendered
     └── RunFolderError          a run folder can't be read or written
 
@@ -50,7 +51,19 @@ class DataError(LrdiagError, ValueError):
 
 
 class DataUnavailable(DataError):
-    """Data isn't on disk and can't be downloaded."""
+    """Data isn't on disk and can't be downloaded.
+
+    Attributes:
+        reason: Why, in a sentence.
+
+    Args:
+        reason: Why, in a sentence.
+        advice: What to do.
+    """
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(f"{reason} {advice}".rstrip())
+        self.reason = reason
 
 
 class ModelError(LrdiagError, ValueError):
@@ -74,6 +87,10 @@ class NoSuggestion(LrdiagError):
 
 class ComparisonError(LrdiagError, ValueError):
     """Two runs were evaluated on different test images or classes."""
+
+
+class MemoryShortage(LrdiagError, MemoryError):
+    """The memory of the computer or of its GPU does not suffice."""
 
 
 class TemplateError(LrdiagError):

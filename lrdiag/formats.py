@@ -6,6 +6,7 @@ import math
 import re
 import unicodedata
 from decimal import Decimal
+from typing import Any
 
 MISSING = "–"
 NAME_LIMIT = 40
@@ -13,8 +14,14 @@ _SMALLEST_PLAIN = Decimal("0.0001")
 """The smallest learning rate that is written without an exponent."""
 
 _DIRECTION_MARKS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROLS = f"{_UNPRINTABLE.pattern}|{_DIRECTION_MARKS.pattern}|[\u2028\u2029]"
+_ISOLATED = f"\u2068(?:(?!{_CONTROLS}).)*\u2069"  # as `short` returns a name with right-to-left letters
+_NOT_ON_A_TERMINAL = re.compile(f"(?P<isolated>{_ISOLATED})|{_CONTROLS}")
+_LONGEST_MESSAGE = 4000
+_END_OF_MESSAGE = 500  # characters: what was received, and what to do
 _SPACES = re.compile(r"[^\S\u00a0]+")  # a no-break space, as before a percent sign, stays
-_NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 
 
 def percent(share: float | None) -> str:
@@ -144,6 +151,56 @@ def short(name: str, limit: int = NAME_LIMIT) -> str:
     return words or "(no name)"
 
 
+def encodable(text: str) -> str:
+    r"""Text that can be encoded: bytes of a name that are not UTF-8 are escaped.
+
+    Python reads such bytes as lone surrogates, which UTF-8 and JSON do not allow. Everything that is written escapes
+    them in this way, so that a name is the same in each file.
+
+    >>> encodable("caf\udce9")
+    'caf\\udce9'
+    """
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def encodable_record(record: Any) -> Any:
+    """A record of plain values, in which each text is `encodable`."""
+    match record:
+        case str():
+            return encodable(record)
+        case dict():
+            return {encodable_record(key): encodable_record(value) for key, value in record.items()}
+        case list() | tuple():
+            return [encodable_record(value) for value in record]
+    return record
+
+
+def printable(name: str) -> str:
+    r"""Escapes control characters and invalid UTF-8, which would break lines, terminals and JSON.
+
+    >>> print(printable("a\nb"))
+    a\nb
+    """
+    return _UNPRINTABLE.sub(_escaped, name)
+
+
+def for_terminal(text: str) -> str:
+    r"""Text from outside for one line of a terminal, where it controls nothing: no colours, no lines, no direction.
+
+    A line that begins with `::` would be a command for GitHub's runner. Long text is shortened in the middle.
+
+    >>> print(for_terminal("\x1b[2Ja\n::error::b"))
+    \x1b[2Ja\n::error::b
+    """
+    if len(text) > _LONGEST_MESSAGE:
+        text = f"{text[: _LONGEST_MESSAGE - _END_OF_MESSAGE]} … {text[-_END_OF_MESSAGE:]}"
+    return _NOT_ON_A_TERMINAL.sub(_escaped, plain(text))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0] if found.groupdict().get("isolated") else ascii(found[0])[1:-1]
+
+
 def legible(value: object) -> object:
-    """Replaces characters that HTML does not allow: control characters, lone surrogates and non-characters."""
-    return _NOT_IN_HTML.sub("\ufffd", value) if type(value) is str else value
+    """Replaces characters that HTML does not allow: control characters and non-characters. Escapes invalid UTF-8."""
+    return _NOT_IN_HTML.sub("\ufffd", encodable(value)) if type(value) is str else value

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from lrdiag import limits
 from lrdiag.errors import ModelError
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -93,6 +94,11 @@ class Kind(NamedTuple):
 def is_named_weights(path: Path) -> bool:
     """Returns whether the name of a file says that it contains weights only."""
     return path.name.endswith((".weights.h5", ".weights.json"))
+
+
+def is_saved_model(folder: Path) -> bool:
+    """Returns whether TensorFlow takes a folder for a SavedModel."""
+    return any((folder / name).exists() for name in ("saved_model.pb", "saved_model.pbtxt"))
 
 
 FILES = (
@@ -228,6 +234,9 @@ def refuse_other_file(path: Path) -> None:
         ModelError: With what the file is, and what to do.
     """
     file = Candidate(path)
+    if file.names and file.head.startswith(_ZIP):
+        with zipfile.ZipFile(path) as archive:
+            limits.require_sound_archive(archive, f"The model file {path}", ModelError)
     for kind in FILES:
         if kind.matches(file):
             raise _refusal(file, kind)
@@ -241,6 +250,20 @@ def refusal_of_folder(path: Path) -> ModelError:
     """
     folder = Candidate(path)
     return _refusal(folder, next(kind for kind in FOLDERS if kind.matches(folder)))
+
+
+def untrusted(path: Path, found: str) -> ModelError:
+    """Returns the error for a model that would run code although it isn't trusted.
+
+    Args:
+        path: The file or the folder.
+        found: What was found, such as `"contains Lambda layers"`.
+    """
+    return ModelError(
+        f"The model {found}. This is code, and lrdiag runs the code of a model file only if you trust the file: "
+        "`lrdiag diagnose --trust`. Otherwise save the model as a .keras file whose layers and functions are those of "
+        f"Keras, or pass a function of your own that builds it as `module:function`. Received: {path}"
+    )
 
 
 def _refusal(candidate: Candidate, kind: Kind) -> ModelError:

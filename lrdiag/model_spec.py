@@ -13,7 +13,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from lrdiag.errors import ModelError, did_you_mean, did_you_mean_file
-from lrdiag.model_files import MODEL_SUFFIXES, refuse_other_file
+from lrdiag.model_files import MODEL_SUFFIXES, is_saved_model, refuse_other_file, untrusted
 from lrdiag.vocabulary import NETWORKS
 
 KERAS_SUFFIX = ".keras"
@@ -39,14 +39,20 @@ def require_network(spec: str) -> None:
         _require_function(spec)
 
 
-def require_trained_model(spec: str) -> None:
+def require_trained_model(spec: str, *, trust: bool = False) -> None:
     """Raises unless `spec` can name a trained model: a file, a folder, or `module:function`.
 
+    Args:
+        spec: What names the model.
+        trust: Whether the model may run code. A SavedModel always does.
+
     Raises:
-        ModelError: If there is no such file, folder or module, or the file is of another kind.
+        ModelError: If there is no such file, folder or module, the file is of another kind, or it isn't trusted.
     """
     path = Path(spec)
     if spec and path.is_dir():
+        if is_saved_model(path) and not trust:
+            raise untrusted(path, "is a SavedModel, a program that can read and write files")
         return  # its content decides
     if Path(f"{spec}.index").is_file():  # a checkpoint of TensorFlow is named without the ends of its files
         path = Path(f"{spec}.index")

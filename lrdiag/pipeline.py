@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import warnings
 from collections.abc import Iterable, Mapping
 from os import PathLike
@@ -12,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from lrdiag import checkpoint
 from lrdiag.checkup import checked
 from lrdiag.data import open_test_set
 from lrdiag.data.batches import PreprocessedBatches
@@ -26,13 +28,15 @@ from lrdiag.diagnosis.metadata import read_given
 from lrdiag.errors import DataError, ModelError, SettingsError
 from lrdiag.inspection.images import GivenImages, Sample
 from lrdiag.inspection.inspector import Inspector
-from lrdiag.main_job import Job, finished, run_main_job
+from lrdiag.job import Job
+from lrdiag.main_job import run_main_job
 from lrdiag.models import load_model, takes_images
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.rate.range_test import RangeTest
+from lrdiag.record import exchange, reading
 from lrdiag.record import folder as run_folder
-from lrdiag.record import reading
 from lrdiag.record.facts import Diagnosis
+from lrdiag.record.files import is_regular
 from lrdiag.report.report import Report
 from lrdiag.report.templates import html_environment
 from lrdiag.settings import DiagnoseSettings, LearningRate, Settings
@@ -42,6 +46,9 @@ from lrdiag.training.rates import RANGE_TEST_STEPS, sweep
 from lrdiag.vocabulary import AssetsName, FailOn, OptimizerName, ResizeName, ScheduleName
 
 _DEFAULTS = {each.name: each.default for each in dataclasses.fields(DiagnoseSettings)}
+_JOINED = {"fail_under": "gates", "fail_if_worse": "gates", "fail_on": "gates"}
+_JOINED |= {"checks": "check_settings", "accept": "check_settings"}
+"""Keywords of `train_and_report` that make one setting."""
 _OF_A_RUN = ("data", "resize", "preprocess", "output")
 """Settings that the evaluation of a run's model takes from the run, unless they are given."""
 
@@ -75,12 +82,14 @@ def train_and_report(
     accept: Mapping[str, str] | None = None,
     assets: AssetsName = Settings.assets,
     templates: str | PathLike[str] | None = Settings.templates,
+    resume: bool = Settings.resume,
     progress: Progress | None = None,
 ) -> Report:
     """Finds a learning rate, trains a model, evaluates it, and writes the report to a run folder.
 
     The run folder also contains the trained model, `model.keras`, which is saved before the evaluation. Ctrl-C during
-    training saves and evaluates the model as it is, writes the report, and raises `KeyboardInterrupt`.
+    training saves and evaluates the model as it is, writes the report if 25 seconds suffice, and raises
+    `KeyboardInterrupt`. SIGTERM does the same if the program has no handler for it, and raises `SystemExit(143)`.
 
     Example:
         >>> import tempfile
@@ -135,6 +144,10 @@ def train_and_report(
         accept: The reason why a finding is accepted, by its code. The page shows it as accepted.
         assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
         templates: A folder of templates that replace the built-in ones of the same name.
+        resume: Whether to continue the unfinished run in `out`, whose process has ended, after its last complete epoch.
+            On a CPU, the report is that of an uninterrupted run. The settings are those of the unfinished run: one
+            that would change the training is refused. Name a `module:function` and `templates` again, because they
+            are code.
         progress: A listener for progress. Defaults to `None`.
 
     Returns:
@@ -170,11 +183,26 @@ def train_and_report(
         "accept": accept,
         "assets": assets,
         "templates": templates,
+        "resume": resume,
     }
     if isinstance(data, Settings):
         _warn_of_settings(given)
         return run_main_job(data, progress or SILENCE)
-    return run_main_job(Settings.of(data=data, **given), progress or SILENCE)
+    settings = Settings.of(data=data, **given)
+    if resume:
+        settings = checkpoint.resumed(settings, _given_settings({"data": data, **given}))
+    return run_main_job(settings, progress or SILENCE)
+
+
+def _given_settings(values: dict[str, Any]) -> set[str]:
+    """Returns the names of the settings whose keyword has another value than its default."""
+    defaults = {name: each.default for name, each in inspect.signature(train_and_report).parameters.items()}
+    given = {
+        name
+        for name, value in values.items()
+        if (value is not None if defaults[name] is None else value != defaults[name])
+    }
+    return {_JOINED.get(name, name) for name in given}
 
 
 def _warn_of_settings(given: dict[str, Any]) -> None:
@@ -219,7 +247,7 @@ def diagnose_saved(
     metadata, groups = read_given(settings.metadata, settings.groups)
     html_environment(settings.templates)
     settings, earlier, notes = _of_run(settings)
-    with run_folder.new_folder(settings.out):
+    with exchange.new_folder(settings.out):
         with progress.stage("Loading the model"):
             model = load_model(settings.model, trust=settings.trust)
         height, width, channels = takes_images(model)
@@ -266,14 +294,13 @@ def diagnose_saved(
             report = reporter.report(
                 model, evaluated, training=training, studied=studied, seconds=clock.seconds(), inspection=inspector.seen
             )
-            report = reporter.compared(report)
-            report.save(
+            return reporter.compared(report).saved(
                 settings.out,
                 assets=settings.assets,
                 templates=settings.templates,
                 own=_model_in(settings.out, settings),
+                seconds=clock.seconds_until_now,
             )
-        return finished(report, settings.out, clock)
 
 
 def run_range_test(
@@ -343,7 +370,7 @@ def _of_run(settings: DiagnoseSettings) -> tuple[DiagnoseSettings, Diagnosis | N
     if not (folder / run_folder.REPORT).is_file():
         return settings, None, ()
     run = reading.load_baseline(folder).diagnosis
-    if not (folder / run_folder.MODEL).is_file():
+    if not is_regular(folder / run_folder.MODEL):
         raise ModelError(
             f"The run folder contains no model, because `lrdiag train-and-report` alone saves one. Pass the model file "
             f"that the run evaluated. Received: {folder} without {run_folder.MODEL}, a run of the model {run.model!r}"

@@ -248,6 +248,7 @@ class Settings:
         check_settings: Settings of the checks, and the findings that are accepted.
         assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
         templates: A folder of templates that replace the built-in ones of the same name.
+        resume: Whether to continue the unfinished run of `out`. `lrdiag.checkpoint.resumed` returns its settings.
 
     Raises:
         SettingsError: If a value is outside its range.
@@ -277,6 +278,7 @@ class Settings:
     check_settings: CheckSettings = AS_IN_THE_TABLE
     assets: AssetsName = "inline"
     templates: Path | None = None
+    resume: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "limit_train", "limit_test"):
@@ -419,7 +421,7 @@ class DiagnoseSettings:
     batch_size: int | None = None
     trust: bool = False
     seed: int = 0
-    out: Path = Path("lrdiag-report")
+    out: Path = Path("lrdiag-diagnosis")
     baseline: Path | None = None
     metadata: Path | MetadataTable | None = None
     groups: str | GivenGroups | None = None

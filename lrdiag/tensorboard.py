@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lrdiag import formats
 from lrdiag.backend.tensorflow_only import import_tensorflow
 from lrdiag.errors import SettingsError
 from lrdiag.explain.overlay import overlay
@@ -39,7 +41,7 @@ class Log:
             )
         tf = import_tensorflow("`log_dir`", SettingsError)
         self._summary = tf.summary
-        self._writer = tf.summary.create_file_writer(str(folder))
+        self._writer = tf.summary.create_file_writer(os.fsencode(folder))
         self._logged = 0
 
     def log_steps(self, learning_rates: list[float], losses: list[float]) -> None:
@@ -87,7 +89,7 @@ def _confusion_picture(report: Report) -> np.ndarray:
     from PIL import Image
     from sklearn.metrics import ConfusionMatrixDisplay
 
-    names = report.diagnosis.dataset.classes
+    names = [str(formats.legible(formats.short(name))) for name in report.diagnosis.dataset.classes]
     legible = len(names) <= _MAX_CLASSES
     side = 4 + 0.4 * min(len(names), _MAX_CLASSES)
     figure = Figure((side, side), layout="constrained")
@@ -96,4 +98,4 @@ def _confusion_picture(report: Report) -> np.ndarray:
     display.plot(ax=axes, include_values=legible, xticks_rotation="vertical", colorbar=False, cmap="Oranges")
     encoded = BytesIO()
     figure.savefig(encoded, format="png")
-    return np.asarray(Image.open(encoded))
+    return np.asarray(Image.open(encoded, formats=("PNG",)))

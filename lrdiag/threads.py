@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ def beside(compute: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
     """Computes something in a second thread while the block is executed.
 
     Meanwhile, linear algebra uses one thread in each of both. Otherwise, they wait for each other's threads: two
-    computations then take longer than one after the other.
+    computations then take longer than one after the other. An error in the block doesn't wait for the second thread.
 
     Example:
         >>> with beside(lambda: sum(range(5))) as total:
@@ -31,5 +32,16 @@ def beside(compute: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
     """
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as executor:
-        yield executor.submit(compute).result
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(compute())
+        except BaseException as error:  # `result` raises it
+            future.set_exception(error)
+
+    with threadpool_limits(1, "blas"):
+        # A daemon, and not a thread of an executor, which Python waits for even after Ctrl-C
+        threading.Thread(target=run, daemon=True).start()
+        yield future.result
+        wait([future])

@@ -15,6 +15,7 @@ from lrdiag.inspection.images import GivenImages
 from lrdiag.inspection.inspector import Inspector
 from lrdiag.record.facts import SEVERITIES, Finding, Known, MadeBy, Severity, TrainingRun
 from lrdiag.record.observed import Inspection
+from lrdiag.record.unfinished import WatchRecord
 
 _FIRST_STEPS = 10  # whose largest loss is that of the start
 _JUMP = 3  # times that loss: the run is checked at once
@@ -90,6 +91,24 @@ class Watch:
             self.inspector.remember_weights()
         self.check("before training", None)
 
+    def record(self) -> WatchRecord:
+        """Returns what is known at the end of an epoch, for `continue_from`."""
+        return WatchRecord(
+            inspection=self.inspection,
+            is_searched=self.inspector.is_searched,
+            known=self.known,
+            stop_reason=self.stop_reason,
+            first_losses=self._first,
+            limit=self._limit,
+            is_finite=self._is_finite,
+        )
+
+    def continue_from(self, record: WatchRecord) -> None:
+        """Continues the watch of another process. The model has the weights that it had then."""
+        self.inspector.continue_from(record.inspection, is_searched=record.is_searched)
+        self.known, self.stop_reason = dict(record.known), record.stop_reason
+        self._first, self._limit, self._is_finite = list(record.first_losses), record.limit, record.is_finite
+
     def is_alarming(self, loss: float) -> bool:
         """Returns whether the loss of a step asks for a check before the epoch ends: the first jump, the first NaN."""
         if math.isfinite(loss):
@@ -130,4 +149,4 @@ class Watch:
 def announced(finding: Finding) -> str:
     """Returns a finding in one line, for a terminal."""
     said = " ".join(" ".join((finding.title, finding.evidence, finding.advice)).split())
-    return formats.plain(str(formats.legible(f"lrdiag {finding.severity} ({finding.code}): {said}")))
+    return formats.for_terminal(f"lrdiag {finding.severity} ({finding.code}): {said}")

@@ -347,6 +347,18 @@ def test_the_model_of_a_run_is_evaluated_with_its_data_and_keeps_its_training_re
     assert (folder / "model.keras").read_bytes() == model
 
 
+def test_the_model_of_a_run_runs_no_code(finished: FinishedRun, tmp_path: Path) -> None:
+    folder, ran = shutil.copytree(finished.folder, tmp_path / "run"), tmp_path / "ran"
+    code = L.Lambda(lambda pixels, path: (open(path, "w").close(), pixels)[1], (8, 8, 1), arguments={"path": str(ran)})
+    keras.Sequential([keras.Input((8, 8, 1)), code, L.Flatten(), L.Dense(10)]).save(folder / "model.keras")
+    ran.unlink(missing_ok=True)
+    refused = CliRunner().invoke(main, ["diagnose", str(folder), "--out", str(tmp_path / "out"), "--no-open"])
+    assert refused.exit_code == 2
+    assert "The model contains" in refused.stderr
+    assert "`lrdiag diagnose --trust`" in refused.stderr
+    assert not ran.exists()
+
+
 def test_a_run_without_a_model_is_refused_with_the_model_that_it_evaluated(
     finished: FinishedRun, run: Any, tmp_path: Path
 ) -> None:

@@ -21,9 +21,8 @@ def commands_page() -> str:
     """The page with the help of each command."""
     parts = ["# Commands and options\n\nWhat `lrdiag COMMAND --help` prints.\n"]
     for name, command in sorted(main.commands.items()):
-        context = click.Context(
-            command, info_name=name, parent=click.Context(main, info_name="lrdiag"), terminal_width=WIDTH
-        )
+        whole = click.Context(main, info_name="lrdiag", **main.context_settings)
+        context = click.Context(command, info_name=name, parent=whole, terminal_width=WIDTH)
         parts.append(f"## `{name}`\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
     return "\n".join(parts)
 

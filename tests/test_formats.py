@@ -101,5 +101,20 @@ def test_a_long_name_is_cut() -> None:
 
 
 def test_characters_that_html_forbids_are_replaced() -> None:
-    assert formats.legible("a\x00\ud800\ufffeb") == "a\ufffd\ufffd\ufffdb"
+    assert formats.legible("a\x00\ud800\ufffeb") == "a\ufffd\\ud800\ufffdb"
     assert formats.legible(7) == 7
+
+
+def test_bytes_that_are_not_utf_8_are_escaped_alike() -> None:
+    name = "caf\udce9"  # as Python reads a file name in Latin-1
+    assert formats.encodable(name) == formats.printable(name) == formats.legible(name) == r"caf\udce9"
+    assert formats.encodable_record({name: [(name, 1)]}) == {r"caf\udce9": [[r"caf\udce9", 1]]}
+
+
+def test_nothing_controls_a_terminal() -> None:
+    assert formats.for_terminal("\x1b[1mb\n::error::c\x9bd\u202ee\u2068f") == r"\x1b[1mb\n::error::c\x9bd\u202ee\u2068f"
+    assert formats.for_terminal(formats.short("אב")) == "\u2068אב\u2069"
+    assert formats.for_terminal("4.2\u00a0%") == "4.2 %"
+    long = formats.for_terminal("a" * 9000 + "What to do")
+    assert len(long) < 4100
+    assert long.endswith("What to do")

@@ -99,3 +99,12 @@ def test_other_folders_are_refused_by_what_they_contain(files: list[str], messag
 def test_keras_is_not_needed() -> None:
     script = "import sys, lrdiag.model_files; print('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_a_zip_bomb_is_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrdiag.limits._HARMLESS", 2**20)
+    with zipfile.ZipFile(tmp_path / "m.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("model.weights.h5", bytes(2**22))
+    with pytest.raises(ModelError, match=r"m.keras is compressed too much.*model.weights.h5 of 4,194,304"):
+        refuse_other_file(tmp_path / "m.keras")

@@ -109,7 +109,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(set(inspect.signature(train_and_report).parameters) - {"progress"}))
+@pytest.mark.parametrize("name", sorted(set(inspect.signature(train_and_report).parameters) - {"progress", "resume"}))
 def test_every_keyword_reaches_the_settings(started_with: list[Settings], name: str) -> None:
     plain, value = VALUES[name]
     with pytest.raises(Started):
@@ -213,7 +213,7 @@ def test_the_model_is_saved_before_it_is_evaluated(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("lrdiag.evaluation.evaluator.Evaluator.evaluate", fail)
     with pytest.raises(Fault):
         train_and_report(**TINY, out=tmp_path / "run")
-    assert set(os.listdir(tmp_path / "run")) == {"contents.txt", "model.keras"}
+    assert set(os.listdir(tmp_path / "run")) == {"model.keras", "unfinished"}
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # such as variables that are skipped
         model = keras.models.load_model(tmp_path / "run" / "model.keras")

@@ -13,7 +13,21 @@ from typing import NamedTuple
 PACKAGE = Path(__file__).parents[1] / "lrdiag"
 # From the ground up. Rooms of one floor may import each other, but not in a circle.
 FLOORS = (
-    {"errors", "formats", "palette", "progress", "recipes", "vocabulary", "intervals", "drawing", "opencv", "threads"},
+    {
+        "errors",
+        "formats",
+        "limits",
+        "palette",
+        "progress",
+        "recipes",
+        "vocabulary",
+        "intervals",
+        "drawing",
+        "opencv",
+        "stopping",
+        "threads",
+        "foreign_code",
+    },
     {"model_files"},
     {"model_spec"},
     {"record"},
@@ -26,7 +40,20 @@ FLOORS = (
     {"diagnosis"},
     {"report"},
     {"studying"},
-    {"settings", "pipeline", "main_job", "diagnosing", "callback", "tensorboard", "testing", "watch", "checkup"},
+    {
+        "settings",
+        "checkpoint",
+        "pipeline",
+        "main_job",
+        "job",
+        "job_callback",
+        "diagnosing",
+        "callback",
+        "tensorboard",
+        "testing",
+        "watch",
+        "checkup",
+    },
     {"cli"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

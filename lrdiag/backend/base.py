@@ -195,6 +195,10 @@ class Engine(ABC):
     def rounds_to_ten_bits(self) -> bool:
         """Returns whether matrices of 32 bits are multiplied with 10 bits, as on NVIDIA GPUs by default."""
 
+    @abstractmethod
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Returns whether an error of the engine says that memory ran out."""
+
     def only_shapes(self, function: Callable[[], Any]) -> Any:
         """Returns what a function returns, or tensors of the same shapes without values if these take less time."""
         return function()
@@ -214,16 +218,19 @@ class Engine(ABC):
     def set_seed(self, seed: int) -> None:  # noqa: B027 – nothing to do by default
         """Sets the random seed of the engine itself."""
 
-    def keep_random_state(self) -> Callable[[], None]:
-        """Returns a function that restores the random state of the engine.
+    def random_state(self) -> list[bytes]:
+        """Returns the random state of the engine.
 
         Also that of PyTorch, which its data loaders draw from with any engine.
         """
         torch = sys.modules.get("torch")
-        if torch is None:
-            return lambda: None
-        state = torch.get_rng_state()
-        return lambda: torch.set_rng_state(state)
+        return [] if torch is None else [torch.get_rng_state().numpy().tobytes()]
+
+    def set_random_state(self, state: Sequence[bytes]) -> None:
+        """Sets the random state to one that `random_state` returned, perhaps in another process."""
+        torch = sys.modules.get("torch")
+        if torch is not None and state:
+            torch.set_rng_state(torch.frombuffer(bytearray(state[0]), dtype=torch.uint8))
 
     def keep_mode(self, model: keras.Model) -> Callable[[], None]:
         """Returns a function that undoes what `fit` and `evaluate` change about a model beside its variables."""

@@ -37,6 +37,21 @@ def move_behind(
     running.callbacks = [*others[:place], callback, *others[place:]]
 
 
+def move_in_front(
+    running: keras.callbacks.CallbackList,
+    callback: keras.callbacks.Callback,
+    comes_later: Callable[[keras.callbacks.Callback], bool],
+) -> None:
+    """Moves the callbacks that must be called after `callback` behind it.
+
+    The list may be calling its callbacks at the moment: each is still called exactly once.
+    """
+    place = running.callbacks.index(callback)
+    earlier, later = running.callbacks[:place], running.callbacks[place + 1 :]
+    moved = [each for each in earlier if comes_later(each)]
+    running.callbacks = [*(each for each in earlier if each not in moved), callback, *moved, *later]
+
+
 def surround(
     running: keras.callbacks.CallbackList, first: keras.callbacks.Callback, last: keras.callbacks.Callback
 ) -> None:

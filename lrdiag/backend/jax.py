@@ -142,6 +142,9 @@ class Engine(base.Engine):
         with jax.enable_x64(True):  # Keras's operations round to 32 bits also there
             return jnp.asarray(function(jnp.asarray(ops.convert_to_tensor(step), "float64"), jnp), "float32")
 
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+
     def accelerator(self) -> str | None:
         device = jax.devices()[0]
         return None if device.platform == "cpu" else f"{device.platform.upper()}: {device.device_kind}"

@@ -10,8 +10,9 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import IO
 
 from lrdiag.backend.device import device
 from lrdiag.backend.engine import require_engine
@@ -32,14 +33,20 @@ _INFORMATIONAL = re.compile(
 
 # TensorFlow: oneDNN is off by default on many processors, and 1.5 times as fast on them. Two kernels at once are 7 %
 # faster in training than one (two cores, n=3): the gradients of a layer don't depend on each other.
-_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "1", "TF_ENABLE_ONEDNN_OPTS": "1", "TF_NUM_INTEROP_THREADS": "2"}
+# OpenCV: lrdiag lists the files that can't be read itself.
+_ENVIRONMENT = {
+    "OPENCV_LOG_LEVEL": "OFF",
+    "TF_CPP_MIN_LOG_LEVEL": "1",
+    "TF_ENABLE_ONEDNN_OPTS": "1",
+    "TF_NUM_INTEROP_THREADS": "2",
+}
 
 
 def chosen_engine() -> str:
     """Returns the Keras backend that the user chose, as Keras finds it: the environment, its settings, its default."""
     if name := os.environ.get("KERAS_BACKEND"):
         return name
-    folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    folder = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))
     try:
         return str(json.loads((folder / "keras.json").read_text()).get("backend", _DEFAULT))
     except (OSError, ValueError, AttributeError):
@@ -89,10 +96,16 @@ def _uncollected() -> Iterator[None]:
 
 @contextmanager
 def _filtered_stderr() -> Iterator[None]:
-    """Holds back what native code writes to stderr, then writes the lines that aren't informational."""
-    sys.stderr.flush()
-    real = os.dup(2)
-    with tempfile.TemporaryFile() as held:
+    """Holds back what native code writes to stderr, then writes the lines that aren't informational.
+
+    Without a folder for temporary files, nothing is held back.
+    """
+    with _temporary_file() as held:
+        if held is None:
+            yield
+            return
+        sys.stderr.flush()
+        real = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
             yield
@@ -103,4 +116,12 @@ def _filtered_stderr() -> Iterator[None]:
             held.seek(0)
             for line in held:
                 if not _INFORMATIONAL.search(line):
-                    os.write(2, line)
+                    with suppress(OSError):  # stderr is full or closed
+                        os.write(2, line)
+
+
+def _temporary_file() -> AbstractContextManager[IO[bytes] | None]:
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return nullcontext()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from lrdiag.backend.engine import engine
 from lrdiag.backend.optimizers import inner_optimizers
 from lrdiag.backend.seeds import RandomState
 from lrdiag.errors import ModelError
+from lrdiag.record.unfinished import RandomNumbers
 
 _MISSING: Any = object()
 # Attributes of a model that `fit` changes. `_initial_epoch` is the epoch at which `BackupAndRestore` resumes, and
@@ -51,13 +52,32 @@ class TrainingState:
         self._restore_mode = engine().keep_mode(model)
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        variables = {id(each): each for each in _variables_of(model)}
-        self._values = [(each, np.array(keras.ops.convert_to_numpy(each))) for each in variables.values()]
+        self._variables = list({id(each): each for each in _variables_of(model)}.values())
+        self._values = [np.array(keras.ops.convert_to_numpy(each)) for each in self._variables]
+        # `fit` builds metrics in its first step, and resets them at the beginning of each epoch
+        of_metrics = {id(each) for each in model.metrics_variables}
+        self._lasting = [place for place, each in enumerate(self._variables) if id(each) not in of_metrics]
+
+    @property
+    def values(self) -> list[np.ndarray]:
+        """The values of the variables that last longer than an epoch, in an order that depends only on the model."""
+        return [self._values[place] for place in self._lasting]
+
+    @property
+    def random(self) -> RandomNumbers:
+        """The random states."""
+        return self._random.numbers
+
+    def replace(self, values: Sequence[np.ndarray], random: RandomNumbers) -> None:
+        """Replaces the copy by one of another process, with arrays of the same shapes. `restore` then restores that."""
+        for place, value in zip(self._lasting, values, strict=True):
+            self._values[place] = value
+        self._random = RandomState(random)
 
     def restore(self) -> None:
         """Restores everything."""
         self._restore_mode()
-        for variable, value in self._values:
+        for variable, value in zip(self._variables, self._values, strict=True):
             variable.assign(value)
         self._random.restore()
 

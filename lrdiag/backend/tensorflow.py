@@ -165,6 +165,9 @@ class Engine(base.Engine):
     def in_float64(self, function: Callable[[Any, Any], Any], step: Any) -> Any:
         return ops.cast(function(ops.cast(step, "float64"), ops), "float32")
 
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        return isinstance(error, tf.errors.ResourceExhaustedError)
+
     def accelerator(self) -> str | None:
         for gpu in tf.config.list_physical_devices("GPU"):
             return f"GPU: {tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name)}"

@@ -53,6 +53,10 @@ class Engine(base.Engine):
     def in_float64(self, function: Callable[[Any, Any], Any], step: Any) -> Any:
         return _computed_by_numpy(function, step)
 
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+        return on_cpu or isinstance(error, torch.OutOfMemoryError)
+
     def accelerator(self) -> str | None:
         device = get_device()
         if device == "cpu":
@@ -76,14 +80,15 @@ class Engine(base.Engine):
     def set_seed(self, seed: int) -> None:
         torch.manual_seed(seed)
 
-    def keep_random_state(self) -> Callable[[], None]:
-        state, on_gpus = torch.get_rng_state(), torch.cuda.get_rng_state_all()  # dropout draws from them
+    def random_state(self) -> list[bytes]:
+        states = torch.get_rng_state(), *torch.cuda.get_rng_state_all()  # dropout draws from them
+        return [each.numpy().tobytes() for each in states]
 
-        def restore() -> None:
-            torch.set_rng_state(state)
-            torch.cuda.set_rng_state_all(on_gpus)
-
-        return restore
+    def set_random_state(self, state: Sequence[bytes]) -> None:
+        on_cpu, *on_gpus = (torch.frombuffer(bytearray(each), dtype=torch.uint8) for each in state)
+        torch.set_rng_state(on_cpu)
+        for device, each in zip(range(torch.cuda.device_count()), on_gpus, strict=False):  # another machine has others
+            torch.cuda.set_rng_state(each, device)
 
     def keep_mode(self, model: keras.Model) -> Callable[[], None]:
         modes = [(module, module.training) for module in model.modules()]

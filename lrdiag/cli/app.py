@@ -1,16 +1,18 @@
 """The commands: from options to settings, and from results to output and exit codes.
 
-Exit codes: 0 success, 2 invalid usage or input, 3 a gate failed, 130 interrupted. Slow imports are made only where they
-are needed.
+Exit codes: 0 success, 2 invalid usage or input, 3 a gate failed, 130 interrupted, 143 terminated. Slow imports are
+made only where they are needed.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
 import traceback
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +21,13 @@ import click
 
 from lrdiag import formats
 from lrdiag.cli.completion import DEFAULT_COMMAND, ConfigCommand, complete_shown, complete_trained_model
-from lrdiag.cli.config_file import config_option, file_check_settings, file_gates, option_values
+from lrdiag.cli.config_file import (
+    ConfiguredCommand,
+    config_option,
+    file_check_settings,
+    file_gates,
+    option_values,
+)
 from lrdiag.cli.early import refuse_mistyped
 from lrdiag.cli.effective import with_computed
 from lrdiag.cli.findings import print_checked
@@ -30,6 +38,7 @@ from lrdiag.cli.options import (
     baseline_option,
     data_options,
     gate_options,
+    given_settings,
     json_option,
     page_options,
     quiet_option,
@@ -42,7 +51,6 @@ from lrdiag.cli.parsing import Choice, Group, underscores_are_hyphens
 from lrdiag.cli.results import (
     BAD_INPUT,
     GATE_FAILED,
-    INTERRUPTED,
     announce,
     exit_by,
     is_watched,
@@ -51,39 +59,84 @@ from lrdiag.cli.results import (
     print_range_test,
     print_result,
 )
+from lrdiag.cli.streams import guarded_streams, say
 from lrdiag.diagnosis import gates as gating
 from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.gates import Gate, Outcome
-from lrdiag.errors import LrdiagError, NoSuggestion, SettingsError
+from lrdiag.errors import ComparisonError, LrdiagError, NoSuggestion, RunFolderError, SettingsError
+from lrdiag.foreign_code import described
 from lrdiag.settings import DiagnoseSettings, Settings, require_baseline
+from lrdiag.stopping import INTERRUPTED, TERMINATED, Terminated, signals_raised
 from lrdiag.vocabulary import ENGINES, FAIL_ON, PREPROCESSINGS, RULES, SCHEDULES
 
 if TYPE_CHECKING:
     from lrdiag.cli.console import ConsoleProgress
     from lrdiag.rate.range_test import RangeTest
     from lrdiag.record.facts import Run
-    from lrdiag.vocabulary import AssetsName, RuleName
+    from lrdiag.vocabulary import RuleName
 
 PLOT_SUFFIXES = (".svg", ".png")
 
 
 class _Main(Group):
-    """The commands. It turns lrdiag's errors and Ctrl-C into messages and exit codes."""
+    """The commands. It turns lrdiag's errors, Ctrl-C and SIGTERM into messages and exit codes."""
+
+    command_class = ConfiguredCommand
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Runs a command. Nothing that is printed can break it."""
+        with guarded_streams():
+            return super().main(*args, **extra)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Reads the arguments."""
+        with _escaped_usage():
+            return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command that the arguments name."""
         try:
-            return super().invoke(ctx)
+            with _escaped_usage(), signals_raised():
+                return super().invoke(ctx)
         except LrdiagError as error:
             if ctx.meta.get(VERBOSE):
                 traceback.print_exc()
-            click.echo(f"Error: {formats.plain(str(error))}", err=True)
+            _say_why(f"Error: {error}", error)
             ctx.exit(BAD_INPUT)
-        except (KeyboardInterrupt, RuntimeError) as error:
-            # while it traces a function, TensorFlow turns Ctrl-C into a RuntimeError
-            if isinstance(error, RuntimeError) and "KeyboardInterrupt" not in str(error):
-                raise
-            click.echo("Interrupted.", err=True)
+        except OSError as error:
+            if ctx.meta.get(VERBOSE):
+                traceback.print_exc()
+            _say_why(f"Error: {_said(error)}", error)
+            ctx.exit(BAD_INPUT)
+        except Terminated as error:
+            _say_why("Terminated.", error)
+            ctx.exit(TERMINATED)
+        except SystemExit as error:  # the commands leave with `ctx.exit`, so code of the user called it
+            say(f"Error: The code of the model must not end the program. Received: {described(error)}", err=True)
+            ctx.exit(BAD_INPUT)
+        except KeyboardInterrupt as error:
+            _say_why("Interrupted.", error)
             ctx.exit(INTERRUPTED)
+
+
+def _say_why(text: str, error: BaseException) -> None:
+    """Prints why a command ends, and what the notes of the error say is left."""
+    say(" ".join([text, *getattr(error, "__notes__", ())]), err=True)
+
+
+@contextmanager
+def _escaped_usage() -> Iterator[None]:
+    """Escapes what click says about the arguments."""
+    try:
+        yield
+    except click.ClickException as error:
+        vars(error)["message"] = formats.for_terminal(error.message)
+        raise
+
+
+def _said(error: OSError) -> str:
+    where = "" if error.filename is None else f": {os.fsdecode(error.filename)}"
+    return f"A file or folder cannot be used. Received: {error.strerror or error}{where}"
 
 
 @click.group(
@@ -112,7 +165,12 @@ def main() -> None:
     default=str(Settings.learning_rate),
     help="Learning rate, or the boundaries of a cycle. auto: a range test chooses.",
 )
-@run_options
+@run_options(Settings.out)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Continue the unfinished run in the run folder, whose process has ended, after its last complete epoch.",
+)
 @config_option
 @verbose_option
 def train_and_report(
@@ -127,6 +185,10 @@ def train_and_report(
     started = time.perf_counter()
     gates = _all_gates(gates, compared=options["baseline"] is not None)
     settings = Settings(**options, gates=gates, check_settings=_all_check_settings(check_settings))
+    if settings.resume:
+        from lrdiag.checkpoint import resumed
+
+        settings = resumed(settings, given_settings(click.get_current_context()))
     refuse_mistyped(settings)
     from lrdiag.data.ahead import begun_to_load
 
@@ -155,7 +217,7 @@ def train_and_report(
 )
 @click.option("--trust", is_flag=True, help="Run code in the model file: Lambda layers, or a SavedModel.")
 @click.option("--seed", type=SEED, default=DiagnoseSettings.seed, help="Random seed of the heatmap check.")
-@run_options
+@run_options(DiagnoseSettings.out)
 @config_option
 @verbose_option
 def diagnose(
@@ -219,7 +281,7 @@ def check(fail_on: str, as_json: bool, quiet: bool, **options: Any) -> None:
     elif not quiet:
         print_checked(result)
     if result.errors or (result.warnings and fail_on == "warning"):
-        sys.exit(0 if fail_on == "never" else GATE_FAILED)
+        click.get_current_context().exit(0 if fail_on == "never" else GATE_FAILED)
 
 
 @main.command(context_settings={"show_default": True})
@@ -284,9 +346,7 @@ def _check_ladder(start_lr: float, end_lr: float, iterations: int, mode: str) ->
 
 
 def _check_plot(file: Path | None) -> None:
-    if file is not None and (
-        file.suffix.lower() not in PLOT_SUFFIXES or file.is_dir() or not file.absolute().parent.is_dir()
-    ):
+    if file is not None and (file.suffix.lower() not in PLOT_SUFFIXES or file.is_dir() or not file.parent.is_dir()):
         raise SettingsError(
             f"`--plot` must be a file that ends in {' or '.join(PLOT_SUFFIXES)}, in an existing folder. "
             f"Received: {file}"
@@ -296,6 +356,11 @@ def _check_plot(file: Path | None) -> None:
 @main.command(context_settings={"show_default": True})
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @baseline_option
+@click.option(
+    "--baseline-optional",
+    is_flag=True,
+    help="Warn if the baseline is missing or has other test images, and leave the comparison and its gates out.",
+)
 @gate_options
 @page_options
 @json_option
@@ -305,6 +370,7 @@ def _check_plot(file: Path | None) -> None:
 def report(
     run_dir: Path,
     baseline: Path | None,
+    baseline_optional: bool,
     gates: tuple[Gate, ...],
     check_settings: CheckSettings,
     as_json: bool,
@@ -312,23 +378,39 @@ def report(
     **page: Any,
 ) -> None:
     """Write the page of the run folder RUN_DIR again, and compare the run with a baseline if one is given."""
-    from lrdiag.record import folder as run_folder
-    from lrdiag.record import reading
+    from lrdiag.record import locks, reading
+    from lrdiag.report.write import write_page
 
-    loaded = run = reading.load(run_dir)
-    gates = _all_gates(gates, compared=baseline is not None or run.diagnosis.comparison is not None)
-    gating.refuse_unknown_classes(gates, run.diagnosis.dataset.classes)
-    check_settings = _all_check_settings(check_settings)
-    if baseline is not None:
-        from lrdiag.report.baseline import set_beside
-
-        run = set_beside(reading.load_baseline(baseline), run, check_settings)
-    run, outcomes = _checked(run, check_settings, gates)
-    if run != loaded:
-        run_folder.save(run_dir, run)
-    _write(run, run_dir, **page)
+    reading.require_report(run_dir)
+    with locks.exchange(run_dir):  # the run must not be replaced between reading and writing
+        run = reading.load(run_dir)
+        gates = _all_gates(gates, compared=baseline is not None or run.diagnosis.comparison is not None)
+        gating.refuse_unknown_classes(gates, run.diagnosis.dataset.classes)
+        check_settings = _all_check_settings(check_settings)
+        if baseline is not None:
+            compared = _beside(baseline, run, check_settings, optional=baseline_optional)
+            if compared is None:
+                gates = tuple(gate for gate in gates if gate.rule != "fail-if-worse")
+            run = compared or run
+        run, outcomes = _checked(run, check_settings, gates)
+        write_page(run_dir, run, **page)
+    announce(run_dir)
     print_result(run.diagnosis, run_dir / "report.html", outcomes, as_json, quiet, verdict=False)
     exit_by(gates, outcomes, quiet)
+
+
+def _beside(baseline: Path, run: Run, check_settings: CheckSettings, *, optional: bool) -> Run | None:
+    """Returns the run with its comparison. If it can't be compared and needn't be, warns and returns `None`."""
+    from lrdiag.record import reading
+    from lrdiag.report.baseline import set_beside
+
+    try:
+        return set_beside(reading.load_baseline(baseline), run, check_settings)
+    except (ComparisonError, RunFolderError) as error:
+        if not optional:
+            raise
+        say(f"Warning: not compared. {error}", err=True)
+        return None
 
 
 @main.command(context_settings={"show_default": True})
@@ -352,24 +434,19 @@ def compare(
     **page: Any,
 ) -> None:
     """Compare two runs on the same test images. BASE and HEAD are run folders or their report.json."""
-    from lrdiag.record import folder as run_folder
-    from lrdiag.record import reading
+    from lrdiag.record import exchange, reading
     from lrdiag.report.baseline import set_beside
 
     gates = _all_gates(gates, compared=True)
     check_settings = _all_check_settings(check_settings)
-    with nullcontext() if out is None else run_folder.new_folder(out):
+    with nullcontext() if out is None else exchange.new_folder(out):
         head_report = reading.report_of(head)
         # Its own pictures are needed only if they are written again.
         read = reading.load_baseline if out is None else reading.load_report
         run = set_beside(reading.load_baseline(base), read(head_report), check_settings)
         run, outcomes = _checked(run, check_settings, gates)
         if out is not None:
-            earlier = run_folder.earlier_files(out)
-            run_folder.save(out, run)
-            _write(run, out, **page)
-            if out.resolve() != head_report.parent.resolve():
-                run_folder.complete(out, earlier, run.pictures.files)
+            _write_compared(out, run, is_head=out.resolve() == head_report.parent.resolve(), **page)
     print_compared(run.diagnosis, None if out is None else out / "report.html", outcomes, as_json, quiet)
     exit_by(gates, outcomes, quiet)
 
@@ -391,15 +468,16 @@ def export(run: Path, suspects: Path | None, quiet: bool) -> None:
         raise SettingsError("`export` needs a table to export: `--suspects FILE.csv`. Received: none")
     from lrdiag.record import folder as run_folder
     from lrdiag.record import reading
+    from lrdiag.record.csv_file import to_csv
     from lrdiag.report.suspects import COLUMNS, suspect_rows
 
     rows = suspect_rows(reading.load_baseline(run).diagnosis)
     if str(suspects) == "-":
-        click.echo(run_folder.to_csv(COLUMNS, rows), nl=False)
+        click.echo(formats.encodable(to_csv(COLUMNS, rows)), nl=False)
     else:
         run_folder.write_csv(suspects, COLUMNS, rows)
     if not quiet:
-        click.echo(f"{formats.plural(len(rows), 'suspect')} of {run}", err=True)
+        say(f"{formats.plural(len(rows), 'suspect')} of {run}", err=True)
 
 
 def _checked(run: Run, check_settings: CheckSettings, gates: tuple[Gate, ...]) -> tuple[Run, list[Outcome]]:
@@ -436,7 +514,7 @@ def config(ctx: click.Context, given: tuple[str, ...], as_json: bool) -> None:
         return print_json({"command": name, "options": [each.to_dict() for each in options]})
     widths = max(len(each.name) for each in options), max(len(str(each)) for each in options)
     for each in options:
-        click.echo(f"{each.name:<{widths[0]}}  {each!s:<{widths[1]}}  {each.source}")
+        say(f"{each.name:<{widths[0]}}  {each!s:<{widths[1]}}  {each.source}")
     return None
 
 
@@ -455,11 +533,16 @@ def _conclude(run: Run, out: Path, gates: tuple[Gate, ...], open_page: bool, as_
     exit_by(gates, outcomes, quiet)
 
 
-def _write(run: Run, folder: Path, assets: AssetsName, templates: Path | None) -> None:
-    from lrdiag.report.write import write_page
+def _write_compared(out: Path, run: Run, *, is_head: bool, **page: Any) -> None:
+    """Writes a run with its comparison. Its tables and its model are there only if it is its own folder."""
+    from lrdiag.record import exchange
+    from lrdiag.report.write import page_files, write_page
 
-    write_page(folder, run, assets=assets, templates=templates)
-    announce(folder)
+    if is_head:
+        write_page(out, run, **page)
+    else:
+        exchange.save(out, run, page=page_files(out, run, **page))
+    announce(out)
 
 
 def _all_gates(given: tuple[Gate, ...], *, compared: bool) -> tuple[Gate, ...]:

@@ -3,6 +3,9 @@
 The values become click's `default_map`, so the command line and the environment take precedence, and click knows the
 source of each value. The whole file is checked, whichever command runs. The tables `checks` and `accept` are for all
 commands.
+
+A file that is found may be a stranger's. If everyone could have put it there, it is passed over. Options that run code,
+or that write outside of the file's folder, count only in a file that the user named or has in an own repository.
 """
 
 from __future__ import annotations
@@ -17,21 +20,27 @@ from typing import Any, cast
 import click
 from click.core import ParameterSource
 
+from lrdiag import limits
 from lrdiag.cli.options import VERBOSE
+from lrdiag.cli.ownership import is_in_own_repository, is_strangers
+from lrdiag.cli.parsing import Command
+from lrdiag.cli.streams import say
 from lrdiag.diagnosis import gates as gating
 from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.gates import Gate
 from lrdiag.errors import SettingsError, did_you_mean
+from lrdiag.model_spec import KERAS_SUFFIX
 from lrdiag.settings import LearningRate, read_data
-from lrdiag.vocabulary import DATA_NAMES, GATE_RULES
+from lrdiag.vocabulary import DATA_NAMES, GATE_RULES, NETWORKS, canonical
 
 PYPROJECT = "pyproject.toml"
 COMMAND_LINE = "command line"
 
 _OPTION = "config_file"
-_NOT_IN_A_FILE = (_OPTION, "skip_check")  # a file has the table `checks`
+_NOT_IN_A_FILE = (_OPTION, "skip_check", "resume")  # a file has the table `checks`, and is for many runs
 _TABLES = ("checks", "accept")
 _FILE = "lrdiag.cli.config_file.file"
+_TRUSTED = "lrdiag.cli.config_file.trusted"
 _GATES = "lrdiag.cli.config_file.gates"
 _CHECKS = "lrdiag.cli.config_file.checks"
 _RULES = {rule.replace("-", "_"): rule for rule in GATE_RULES}
@@ -50,12 +59,18 @@ class _Key:
     def name(self) -> str:
         return self.option.name
 
+    @property
+    def is_gate(self) -> bool:
+        """Whether it is a gate. `--fail-on` of `lrdiag check` is an ordinary option."""
+        return self.name in _RULES and self.option.callback is not None
+
 
 @dataclass(frozen=True)
 class _Table:
-    """A table of the file. `name` is empty for the whole file."""
+    """A table of the file. `name` is empty for the whole file. `trusted`: whether it may name code."""
 
     file: str
+    trusted: bool
     name: str
     entries: Mapping[str, Any]
 
@@ -66,7 +81,7 @@ class _Table:
         entries = self.entries[key]
         if not isinstance(entries, Mapping):
             raise SettingsError(f"`{key}` in {self} must be a table of options. Received: {entries!r}")
-        return _Table(self.file, f"{self.name}.{key}".lstrip("."), entries)
+        return replace(self, name=f"{self.name}.{key}".lstrip("."), entries=entries)
 
 
 @dataclass(frozen=True)
@@ -113,15 +128,29 @@ class OptionValue:
         return {"name": self.name, "value": value, "source": self.source, "text": str(self)}
 
 
+class ConfiguredCommand(Command):
+    """A command that says from which file it takes options. A file that isn't trusted can't keep this quiet."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command."""
+        quiet_by_file = ctx.get_parameter_source("quiet") is ParameterSource.DEFAULT_MAP
+        if ctx.meta.get(_FILE) and not (ctx.params.get("quiet") and (ctx.meta[_TRUSTED] or not quiet_by_file)):
+            say(f"Options from {ctx.meta[_FILE]}", err=True)
+        return super().invoke(ctx)
+
+
 def _configure(ctx: click.Context, _param: click.Parameter, given: str | None) -> None:
     """Sets the defaults of the command from the file."""
-    file = given or _nearest_pyproject()
+    file = given or _nearest_pyproject(warn=not ctx.resilient_parsing)
     if file is None:
         return
-    table = _load(file)
+    table = _load(file, trusted=given is not None or is_in_own_repository(Path(file)))
+    if not table.entries:
+        return
     values = _read(table, _commands(ctx))[cast(str, ctx.command.name)]
     ctx.default_map = dict(values.defaults)
-    ctx.meta.update({_FILE: file, _GATES: values.gates, _CHECKS: _check_settings(table)})
+    settings = _check_settings(table)
+    ctx.meta.update({_FILE: file, _TRUSTED: table.trusted, _GATES: values.gates, _CHECKS: settings})
 
 
 config_option = click.option(
@@ -159,7 +188,7 @@ def option_values(command: click.Command, arguments: list[str], parent: click.Co
 def _options_of(ctx: click.Context) -> Iterator[OptionValue]:
     values = {**ctx.params, "verbose": ctx.meta.get(VERBOSE)}
     for key, each in _keys(ctx.command).items():
-        if key not in GATE_RULES and not each.negated:
+        if not each.negated and not each.is_gate:
             yield OptionValue(key, values[each.name], _source(ctx, each.option))
 
 
@@ -176,7 +205,8 @@ def _source(ctx: click.Context, option: click.Option) -> str:
 
 
 def _gates_of(ctx: click.Context) -> Iterator[OptionValue]:
-    given = tuple(gate for name in _RULES for gate in ctx.params.get(name, ()))
+    names = [each.name for each in _keys(ctx.command).values() if each.is_gate]
+    given = tuple(gate for name in names for gate in ctx.params[name])
     for gate in gating.overridden(file_gates(ctx), by=given):
         source = COMMAND_LINE if gate in given else ctx.meta[_FILE]
         if gate.rule == "fail-on":
@@ -206,23 +236,43 @@ def _check_settings(table: _Table) -> CheckSettings:
         raise SettingsError(f"{table}: {error}") from error
 
 
-def _nearest_pyproject() -> str | None:
-    """Returns the file in the current folder, named without a path, or in the nearest folder above."""
-    above = (str(folder / PYPROJECT) for folder in Path.cwd().parents)
-    return next((file for file in (PYPROJECT, *above) if os.path.isfile(file)), None)
+def _nearest_pyproject(*, warn: bool) -> str | None:
+    """Returns the file in the current folder, named without a path, or in the nearest folder above.
+
+    A stranger's file is passed over, so that it can neither change nor prevent a run.
+    """
+    try:
+        above = [str(folder / PYPROJECT) for folder in Path.cwd().parents]
+    except OSError:  # the current folder was removed
+        return None
+    for file in (PYPROJECT, *above):
+        if os.path.isfile(file):
+            if not is_strangers(Path(file)):
+                return file
+            if warn:
+                say(
+                    f"Warning: {file} is not read, because another user may have put it there. If you wrote it, use "
+                    f"--config {file}",
+                    err=True,
+                )
+    return None
 
 
-def _load(file: str) -> _Table:
+def _load(file: str, *, trusted: bool) -> _Table:
     """Returns `[tool.lrdiag]`. Only pyproject.toml needs that heading."""
     import tomllib
 
     try:
-        content = tomllib.loads(Path(file).read_text("utf-8-sig"))
+        with open(file, "rb") as opened:
+            text = opened.read(limits.OPTIONS_BYTES.value + 1)
+        content = tomllib.loads(text.decode("utf-8-sig")) if len(text) <= limits.OPTIONS_BYTES.value else {}
     except (OSError, ValueError, RecursionError) as error:  # invalid TOML and invalid UTF-8 are ValueErrors
         raise SettingsError(f"An options file must be TOML in UTF-8. Received: {file} ({error})") from error
-    tool = _Table(file, "", {"tool": {}, **content}).sub_table("tool")
+    limits.OPTIONS_BYTES.require(len(text), f"The options file {file}", SettingsError)
+    whole = _Table(file, trusted, "", content)
+    tool = replace(whole, entries={"tool": {}, **content}).sub_table("tool")
     if os.path.basename(file) != PYPROJECT and "lrdiag" not in tool.entries:
-        return _Table(file, "", content)
+        return whole
     return replace(tool, entries={"lrdiag": {}, **tool.entries}).sub_table("lrdiag")
 
 
@@ -276,14 +326,14 @@ def _values_of(table: _Table, keys: Mapping[str, _Key]) -> _Values:
             raise SettingsError(f"`{key}` in {table} sets what `{set_by[target.name]}` sets. Remove one of them")
         set_by[target.name] = key
         try:
-            values = values.overridden(by=_one(target, value, os.path.dirname(table.file)))
+            values = values.overridden(by=_one(target, value, table))
         except (click.BadParameter, ValueError, OverflowError) as error:
             raise SettingsError(f"`{key}` in {table}: {error}") from error
     return values
 
 
-def _one(target: _Key, value: object, folder: str) -> _Values:
-    """Returns the value of a single key.
+def _one(target: _Key, value: object, table: _Table) -> _Values:
+    """Returns the value of a single key in a table.
 
     Raises:
         click.BadParameter, ValueError, OverflowError: If the option or gate doesn't accept the value.
@@ -293,17 +343,37 @@ def _one(target: _Key, value: object, folder: str) -> _Values:
         raise SettingsError(
             "It works only on the command line, because a file could come with the model that it trusts"
         )
-    if target.name in _RULES:
+    if target.is_gate:
         return _Values({}, gating.read_gates(_RULES[target.name], value))
     if option.is_flag:
         if not isinstance(value, bool):
             raise SettingsError(f"It must be true or false. Received: {value!r}")
         return _Values({target.name: value != target.negated}, ())
     text = _spelled(target.name, value)
+    folder = os.path.dirname(table.file)
     if _is_path(option, text, folder):
         text = os.path.join(folder, os.path.expanduser(text))
+    if not table.trusted and _needs_trust(target.name, text, folder):
+        raise SettingsError(
+            "It names code, or a place outside of the file's folder to write to. This is accepted from a file in a "
+            "repository that belongs to you, or from one that you name. If you wrote the file, use --config "
+            f"{table.file}. Received: {value!r}"
+        )
     option.process_value(click.Context(click.Command(None)), text)  # raises if the option doesn't accept the value
     return _Values({target.name: text}, ())
+
+
+def _needs_trust(name: str, text: str, folder: str) -> bool:
+    """Returns whether a value runs code here or in the page, or writes outside of the folder of the file."""
+    match name:
+        case "templates":
+            return True
+        case "model":
+            return canonical(text, NETWORKS) not in NETWORKS and not text.endswith(KERAS_SUFFIX)
+        case "out" | "plot":
+            return not Path(text).resolve().is_relative_to(Path(folder).resolve())
+        case _:
+            return False
 
 
 def _spelled(name: str, value: object) -> str:
@@ -320,7 +390,7 @@ def _is_path(option: click.Option, text: str, folder: str) -> bool:
     if option.name == "data":
         return read_data(text, folder) not in DATA_NAMES
     if option.name == "model":
-        return text.endswith(".keras")
+        return text.endswith(KERAS_SUFFIX)
     return isinstance(option.type, click.Path)
 
 

@@ -79,7 +79,7 @@ class _Bar:
 
 def _shown(text: str) -> str:
     """Returns text as rich's markup shows it, with normal spaces and without control characters."""
-    return markup.escape(formats.plain(str(formats.legible(text))))
+    return markup.escape(formats.for_terminal(text))
 
 
 class _Speed(ProgressColumn):

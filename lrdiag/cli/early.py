@@ -19,8 +19,10 @@ def refuse_mistyped(settings: Settings | DiagnoseSettings) -> None:
     from lrdiag.record import reading
     from lrdiag.report.templates import html_environment
 
-    require = require_network if isinstance(settings, Settings) else require_trained_model
-    require(settings.model)
+    if isinstance(settings, Settings):
+        require_network(settings.model)
+    else:
+        require_trained_model(settings.model, trust=settings.trust)
     require_data(settings.data)
     read_given(settings.metadata, settings.groups)
     if settings.baseline is not None:

@@ -66,7 +66,7 @@ def _lines(text: str, indent: str = "") -> str:
 
     Only a terminal gets it on several lines, so that `grep` finds a sentence in a log.
     """
-    text = formats.plain(str(formats.legible(formats.short(text, _LIMIT))))
+    text = formats.for_terminal(formats.short(text, _LIMIT))
     if not sys.stderr.isatty():
         return indent + text
     columns = shutil.get_terminal_size().columns

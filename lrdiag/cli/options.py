@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from lrdiag.cli.completion import complete_augmentations, complete_data, complete_network
 from lrdiag.cli.parsing import Choice
@@ -196,6 +197,16 @@ def _read_skipped(_ctx: click.Context, _param: click.Parameter, codes: tuple[str
     return CheckSettings.of(dict.fromkeys(codes, False))
 
 
+def given_settings(ctx: click.Context) -> set[str]:
+    """Returns the names of the settings that the command line or the environment gives, not those of a file."""
+    sources = ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT
+    given = {param.name for param in ctx.command.params if ctx.get_parameter_source(str(param.name)) in sources}
+    return {_JOINED.get(str(name), str(name)) for name in given}
+
+
+_JOINED = {"fail_under": "gates", "fail_if_worse": "gates", "fail_on": "gates", "skip_check": "check_settings"}
+"""Options that make one setting."""
+
 baseline_option = click.option(
     "--baseline",
     type=click.Path(path_type=Path),
@@ -231,22 +242,6 @@ page_options = _options(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print only warnings and errors.")
-# Options of `train-and-report` and `diagnose`: the run folder, the comparison, and the output.
-run_options = _options(
-    click.option("--out", type=click.Path(path_type=Path), default=str(Settings.out), help="Run folder to write."),
-    metadata_options,
-    baseline_option,
-    gate_options,
-    page_options,
-    click.option(
-        "--open/--no-open",
-        "open_page",
-        default=True,
-        help="Open the page at the end, if the command runs on a terminal and outside CI.",
-    ),
-    json_option,
-    quiet_option,
-)
 verbose_option = click.option(
     "-v",
     "--verbose",
@@ -256,3 +251,26 @@ verbose_option = click.option(
     callback=lambda ctx, _param, value: ctx.meta.update({VERBOSE: value}),
     help="Show the traceback of an error.",
 )
+
+
+def run_options(out: Path) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds the options of `train-and-report` and `diagnose`: the run folder, the comparison, and the output.
+
+    Args:
+        out: The default run folder.
+    """
+    return _options(
+        click.option("--out", type=click.Path(path_type=Path), default=str(out), help="Run folder to write."),
+        metadata_options,
+        baseline_option,
+        gate_options,
+        page_options,
+        click.option(
+            "--open/--no-open",
+            "open_page",
+            default=True,
+            help="Open the page at the end, if the command runs on a terminal and outside CI.",
+        ),
+        json_option,
+        quiet_option,
+    )

@@ -13,6 +13,7 @@ import click
 
 from lrdiag import formats
 from lrdiag.cli.github import append_step_summary
+from lrdiag.cli.streams import say
 from lrdiag.diagnosis.gates import Gate, Outcome
 
 if TYPE_CHECKING:
@@ -22,13 +23,12 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 GATE_FAILED = 3
-INTERRUPTED = 130
 
 
 def announce(folder: Path) -> None:
     """Appends the summary to GitHub's step summary, if GitHub runs this."""
     if warning := append_step_summary(folder / "summary.md"):
-        click.echo(f"Warning: {warning}", err=True)
+        say(f"Warning: {warning}", err=True)
 
 
 def print_result(
@@ -51,9 +51,9 @@ def print_result(
         from lrdiag.report.sections.verdict import verdict_sentence
 
         if verdict:
-            click.echo(formats.plain(verdict_sentence(diagnosis)))
+            say(verdict_sentence(diagnosis))
         print_findings(diagnosis)
-        click.echo(page)
+        say(str(page))
 
 
 def print_compared(
@@ -68,7 +68,7 @@ def print_compared(
 
         print_comparison(diagnosis)
         if page is not None:
-            click.echo(page)
+            say(str(page))
 
 
 def print_range_test(test: RangeTest, rule: RuleName, rate: float, quiet: bool) -> None:
@@ -77,13 +77,13 @@ def print_range_test(test: RangeTest, rule: RuleName, rate: float, quiet: bool) 
         from lrdiag.report.terminal import range_test_lines
 
         for line in range_test_lines(test, rule, rate):
-            click.echo(formats.plain(line), err=True)
+            say(line, err=True)
     click.echo(f"{rate:.4g}")
 
 
 def print_json(facts: dict[str, Any]) -> None:
     """Prints facts on stdout."""
-    click.echo(json.dumps(facts, indent=1))
+    click.echo(json.dumps(formats.encodable_record(facts), indent=1))
 
 
 def exit_by(gates: tuple[Gate, ...], outcomes: list[Outcome], quiet: bool) -> None:
@@ -91,10 +91,10 @@ def exit_by(gates: tuple[Gate, ...], outcomes: list[Outcome], quiet: bool) -> No
     checked = [outcome.gate for outcome in outcomes]
     for outcome in outcomes:
         if not (quiet and outcome.passed):
-            click.echo(f"Gate {outcome}", err=True)
+            say(f"Gate {outcome}", err=True)
     for gate in gates:
         if gate not in checked and not quiet:
-            click.echo(f"Gate not checked {gate.name}: {gate.rule} needs a baseline", err=True)
+            say(f"Gate not checked {gate.name}: {gate.rule} needs a baseline", err=True)
     if not all(outcome.passed for outcome in outcomes):
         click.get_current_context().exit(GATE_FAILED)
 

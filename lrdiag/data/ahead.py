@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from lrdiag.record.arrays import Dataset
 
 if TYPE_CHECKING:
     from lrdiag.settings import Settings
+
+_GLANCE = 0.2  # seconds
 
 Load = Callable[["Settings", Progress], Dataset]
 
@@ -111,5 +113,11 @@ class _Postponed:
         """Passes everything on until the end, or raises the error."""
         with ExitStack() as stages:
             shown = _Shown(progress, stages)
-            for call in iter(self._calls.get, None):
+            while (call := self._next_call()) is not None:
                 call(shown)
+
+    def _next_call(self) -> Callable[[_Shown], None] | None:
+        """Waits for the next call. On Windows, a signal is handled only between two waits."""
+        while True:
+            with suppress(Empty):
+                return self._calls.get(timeout=_GLANCE)

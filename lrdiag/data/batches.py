@@ -24,7 +24,13 @@ _READ_FLOATS = 2**23
 
 
 def training_batches(
-    images: LabelledImages, *, batch_size: int, augment: Sequence[str], seed: int, stages: Stages | None = None
+    images: LabelledImages,
+    *,
+    batch_size: int,
+    augment: Sequence[str],
+    seed: int,
+    stages: Stages | None = None,
+    start: int = 0,
 ) -> Any:
     """Returns shuffled, augmented batches without end. Each pass over the images has a new random order.
 
@@ -42,6 +48,7 @@ def training_batches(
         augment: Names that `lrdiag.data.augmentation.build_augmentation` takes. Empty for no augmentation.
         seed: Random seed of the order and the augmentation.
         stages: The sizes that the images are scaled to after augmentation. `None` keeps their size.
+        start: Number of batches to leave out.
 
     Returns:
         A `tf.data.Dataset` on TensorFlow, a `keras.utils.PyDataset` on other engines. Each element is a pair: images,
@@ -51,6 +58,7 @@ def training_batches(
         (images.images, images.labels),
         batch_size,
         seed=seed,
+        start=start,
         prepare=Preparation(build_augmentation(augment, seed, len(images)) if augment else None, stages),
         in_floats=True,
     )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lrdiag.errors import DataError
+from lrdiag.formats import encodable
 
 ClassNames = Iterable[str] | Mapping[str, int] | Mapping[int, str]
 """Name of each class: in order, a mapping from name to index or from index to name, or an object with `names`."""
@@ -41,7 +42,10 @@ def names_in_order(class_names: Any) -> tuple[str, ...] | None:
         class_names = _of_mapping(class_names)
     elif hasattr(class_names, "shape"):
         class_names = np.asarray(class_names).tolist()
-    names = [each.decode() if isinstance(each, bytes) else str(each) for each in class_names]
+    names = [
+        encodable(each.decode("utf-8", "surrogateescape") if isinstance(each, bytes) else str(each))
+        for each in class_names
+    ]
     often = Counter(names)
     return tuple(name if often[name] == 1 else f"{name} ({index})" for index, name in enumerate(names))
 

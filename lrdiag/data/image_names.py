@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lrdiag.errors import DataError
-from lrdiag.formats import count
+from lrdiag.formats import count, encodable
 
 _AGREEMENT = 0.5  # Cohen's kappa; in random order it is 0
 
@@ -48,17 +48,18 @@ def given_files(
     names = tuple(str(file) for file in files)
     known, told = _told_by_folders(names, class_names)
     wrong = np.flatnonzero(known & (told != labels)) if names else np.empty(0, int)
+    shown = tuple(map(encodable, names))
     if not len(wrong):
-        return names, ()
+        return shown, ()
     found = f"Files in the folder of another class than their label: {count(len(wrong))} of {count(len(names))}"
     if _kappa(told[known], labels[known]) < _AGREEMENT:
         first = wrong[0]
         raise DataError(
             "`files` must be in the order of the images, and `class_names` in the order of the labels. Build a dataset "
-            f"with shuffle=False. {found}. Received: first {names[first]!r} with the label "
+            f"with shuffle=False. {found}. Received: first {shown[first]!r} with the label "
             f"{list(class_names or ())[labels[first]]!r}"
         )
-    return names, (f"{found}.",)
+    return shown, (f"{found}.",)
 
 
 def carried_files(
@@ -85,7 +86,7 @@ def carried_files(
             "files. Build it with shuffle=False.",
         )
     if known.all() or getattr(data, "shuffle", None) is False:
-        return _below_common_folder(names), ()
+        return tuple(map(encodable, _below_common_folder(names))), ()
     return (), ()
 
 
@@ -98,7 +99,7 @@ def _told_by_folders(files: Sequence[str], class_names: Sequence[str] | None) ->
     told = np.full(len(files), -1)
     for place, file in enumerate(files):
         folders = reversed(re.split(r"[\\/]", file)[:-1])
-        told[place] = next((indices[folder] for folder in folders if folder in indices), -1)
+        told[place] = next((indices[folder] for folder in map(encodable, folders) if folder in indices), -1)
     known = told >= 0
     return (known if len(np.unique(told[known])) > 1 else np.zeros_like(known)), told
 

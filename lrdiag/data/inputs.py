@@ -139,17 +139,6 @@ def slices(arrays: Any, batch_size: int) -> Iterator[Any]:
         yield tree.map_structure(lambda array, begin=start: array[begin : begin + batch_size], arrays)
 
 
-def pieces(batches: Iterable[Any], batch_size: int) -> Iterator[Any]:
-    """Yields batches of `batch_size` examples at most: larger ones are cut.
-
-    Args:
-        batches: Nests of arrays.
-        batch_size: Number of examples.
-    """
-    for batch in batches:
-        yield from slices(batch, batch_size)
-
-
 def starts_alike(data: GivenData) -> bool:
     """Returns whether two passes start with the same batch. Data that isn't in memory is read twice, up to there."""
     if _is_arrays(data) or isinstance(data.x, Sequence):

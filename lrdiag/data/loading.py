@@ -193,9 +193,8 @@ def _load_or_fall_back(settings: Settings, progress: Progress) -> Dataset:
     try:
         return NAMED["cifar10"](request).load(progress)
     except DataUnavailable as error:
-        progress.warn(f"{error}\nThis run uses the digits of scikit-learn instead.")
-        reason = str(error).partition("\n")[0]
-        return replace(NAMED["digits"](request).load(progress), fallback=reason)
+        progress.warn(f"{error} This run uses the digits of scikit-learn instead.")
+        return replace(NAMED["digits"](request).load(progress), fallback=error.reason)
 
 
 def _source(data: str, request: Request) -> Source:
@@ -219,10 +218,7 @@ def _kind_of(data: str) -> PathSource:
 
 
 def _path(data: str) -> Path:
-    try:
-        return Path(data).expanduser()
-    except RuntimeError:  # there is no user of that name, so the tilde is part of a file name
-        return Path(data)
+    return Path(os.path.expanduser(data))  # without a user of that name, the tilde is part of a file name
 
 
 def _warn(dataset: Dataset, progress: Progress) -> None:

@@ -95,7 +95,7 @@ def refuse_other_images(base: DatasetFacts, head: DatasetFacts) -> None:
             f"data. Received: {_but(head.classes, base.classes)} in the run, {_but(base.classes, head.classes)} in "
             "the baseline"
         )
-    if base.test_fingerprint != head.test_fingerprint:
+    if (base.test_fingerprint, base.test_size) != (head.test_fingerprint, head.test_size):
         raise ComparisonError(
             "A run and its baseline must use the same test images in the same order. Make the baseline again "
             "with the same data, image size and limit of test images. "
@@ -111,7 +111,7 @@ def _but(classes: list[str], others: list[str]) -> str:
 
 
 def _images(facts: DatasetFacts) -> str:
-    return f"{facts.test_size:,} of {facts.name[:40]} (fingerprint {facts.test_fingerprint[:12]})"
+    return f"{facts.test_size:,} of {facts.name[:40]!r} (fingerprint {facts.test_fingerprint[:12]!r})"
 
 
 def paired_interval(broken: int, fixed: int, size: int) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from lrdiag.diagnosis.metadata_table import MetadataTable, Value, cell, read_metadata
 from lrdiag.errors import DataError, did_you_mean
-from lrdiag.formats import plural, short
+from lrdiag.formats import encodable, plural, printable, short
 from lrdiag.record.data_facts import Groups
 from lrdiag.record.image_table import Part
 
@@ -111,8 +111,8 @@ class GivenGroups:
         if isinstance(given, GivenGroups):
             return given
         if isinstance(given, str):
-            _require_column(given, table)
-            return cls(given)
+            _require_column(encodable(given), table)
+            return cls(encodable(given))
         if not isinstance(given, Sequence) or len(given) != 2 or any(isinstance(each, str) for each in given):
             raise DataError(
                 "`groups` must be the name of a column of the metadata, or a pair: (groups of the training images, "
@@ -294,7 +294,7 @@ class _Files:
 
 
 def _path(file: str) -> tuple[str, ...]:
-    return tuple(part for part in re.split(r"[\\/]+", file.strip()) if part not in ("", ".")) or ("",)
+    return tuple(part for part in re.split(r"[\\/]+", printable(file.strip())) if part not in ("", ".")) or ("",)
 
 
 def _agree(path: tuple[str, ...], other: tuple[str, ...]) -> bool:

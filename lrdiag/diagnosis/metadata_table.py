@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from lrdiag.errors import DataError, did_you_mean_file
-from lrdiag.formats import count
+from lrdiag.formats import count, encodable, printable
 
 Value = str | float | None
 """A cell: text, a number, or nothing."""
 
 _CSV, _PARQUET = (".csv", ".tsv"), (".parquet", ".pq")
-_DELIMITERS = ",;\t"
 _FILE = ("file", "path", "filename", "file_name", "filepath", "file_path", "image", "image_path")
 _INDEX = ("index",)
+_NAMES_SHOWN = 20  # in a message
 _SPLIT = ("split", "set")
 
 
@@ -90,7 +89,7 @@ def read_metadata(given: str | PathLike[str] | Mapping[str, Iterable[Any]] | Any
         return given
     if isinstance(given, str | PathLike):
         path = Path(given)
-        columns, source = _read_file(path), f"the table {path}"
+        columns, source = _read_file(path), f"the table {printable(str(path))}"
     elif isinstance(given, Mapping):
         columns, source = {str(name): list(values) for name, values in given.items()}, "the dictionary"
     elif hasattr(given, "columns") and hasattr(given, "__getitem__"):
@@ -100,17 +99,18 @@ def read_metadata(given: str | PathLike[str] | Mapping[str, Iterable[Any]] | Any
             "`metadata` must be the path of a CSV or Parquet file, a dictionary of columns, or a data frame. "
             f"Received: {type(given).__name__}"
         )
+    shown = [f"{name:.80} ({count(len(each))})" for name, each in columns.items()][:_NAMES_SHOWN]
     lengths = {len(values) for values in columns.values()}
     if len(lengths) != 1 or not max(lengths):
         raise DataError(
             "`metadata` must have columns of the same length, with one row for each image. "
-            f"Received: {', '.join(f'{name} ({count(len(each))})' for name, each in columns.items()) or 'no column'}"
+            f"Received: {', '.join(shown) or 'no column'}"
         )
-    table = MetadataTable({name: _cells(values) for name, values in columns.items()}, source)
+    table = MetadataTable({encodable(name): _cells(values) for name, values in columns.items()}, source)
     if not table.described:
         raise DataError(
-            f"`metadata` must have a column besides those that name the images. Received: the columns {table.names} "
-            f"in {source}"
+            "`metadata` must have a column besides those that name the images. "
+            f"Received: the columns {table.names[:_NAMES_SHOWN]} in {source}"
         )
     return table
 
@@ -132,26 +132,27 @@ def _read_file(path: Path) -> dict[str, list[Any]]:
 
 
 def _read_csv(path: Path) -> dict[str, list[Any]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        delimiter = max(_DELIMITERS, key=file.readline().count)
-        file.seek(0)
-        header, *rows = [row for row in csv.reader(file, delimiter=delimiter) if any(cell.strip() for cell in row)] or [
-            []
-        ]
+    from lrdiag.data.sources.table_files import csv_rows, require_utf_8  # slow to import
+
+    header, *rows = [row for row in csv_rows(path) if any(cell.strip() for cell in row)] or [[]]
     for number, row in enumerate(rows, 1):
         if len(row) != len(header):
             raise DataError(
                 "Each row of the metadata must have as many cells as the header. Quote cells that contain the "
                 f"delimiter. Received: {len(row)} cells instead of {len(header)} in row {number:,} of {path}"
             )
-    return {name.strip(): [row[place].strip() for row in rows] for place, name in enumerate(header)}
+    require_utf_8(header, path)
+    columns = {name.strip(): [row[place].strip() for row in rows] for place, name in enumerate(header)}
+    for name, cells in columns.items():
+        if name.lower() not in _FILE:  # the name of a file may be something else
+            require_utf_8(cells, path)
+    return columns
 
 
 def _read_parquet(path: Path) -> dict[str, list[Any]]:
-    from lrdiag.data.sources.libraries import require
+    from lrdiag.data.sources.table_files import parquet_columns  # slow to import
 
-    table = require("pyarrow.parquet", "pyarrow", "A Parquet table").read_table(path)
-    return {name: table[name].to_pylist() for name in table.column_names}
+    return parquet_columns(path)
 
 
 def _cells(values: Sequence[Any]) -> list[Value]:
@@ -170,7 +171,7 @@ def cell(value: Any) -> Value:
         return None
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value) if math.isfinite(value) else None
-    return str(value).strip() or None
+    return encodable(str(value)).strip() or None
 
 
 def _number(text: str) -> float | None:

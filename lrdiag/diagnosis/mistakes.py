@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lrdiag.formats import encodable
 from lrdiag.record.arrays import Predictions, finite
 from lrdiag.record.facts import Misclassified, Mistake
 
@@ -31,8 +32,7 @@ def rank_mistakes(predictions: Predictions, files: tuple[str, ...] = ()) -> Misc
             loss=finite(losses[index]),
             top_classes=top[place].tolist(),
             top_probabilities=[finite(each) for each in probabilities[place]],
-            # a file name that is not UTF-8 has lone surrogates in Python, which JSON does not allow
-            file=files[index].encode(errors="replace").decode() if files else None,
+            file=encodable(files[index]) if files else None,
         )
         for place, index in enumerate(ranked)
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
@@ -13,10 +13,12 @@ import keras
 import numpy as np
 from keras import tree
 
-from lrdiag.data.inputs import LabelledBatches, labelled_batches, pieces
+from lrdiag.backend.memory import is_shortage
+from lrdiag.data.inputs import LabelledBatches, labelled_batches
 from lrdiag.errors import DataError, LrdiagError, ModelError, require_count
 from lrdiag.evaluation import agreement
 from lrdiag.evaluation.evaluated import Evaluated
+from lrdiag.evaluation.halving import Passes
 from lrdiag.evaluation.keeper import Display, Keeper, Sample
 from lrdiag.evaluation.table import MOST_TEST_IMAGES, TableBuilder
 from lrdiag.evaluation.training_images import ChosenImages, TrainingImages
@@ -137,17 +139,15 @@ class Evaluator:
         first = next(batches)
         self.first_images = tree.map_structure(lambda array: array[:_FIRST], first[0])
         predictor = self._open(first[0], display)
-        explain = self._explainer.explain if self._explainer else predictor.explain
+        passes = Passes(self._explainer.explain if self._explainer else predictor.explain, predictor.batch_size)
         keeper = Keeper(display, preprocess, seed, fingerprint, self._view.pictures)
         collector = Collector(keep_every_map=keep_every_map)
         table = TableBuilder("test", MOST_TEST_IMAGES)
         agreed: Agreement | None = None
         size = None if batches.labels is None else len(batches.labels)
         with progress.stage("Predicting and explaining", size, "images") as stage:
-            for inputs, given in pieces(chain([first], batches), predictor.batch_size):
-                labels = predictor.opened.indices_of(given)
+            for inputs, labels, explained in passes.over(_with_indices(chain([first], batches), predictor)):
                 shown = keeper.look(inputs, len(labels))
-                explained = explain(inputs, labels)
                 agreed = agreed or agreement.agree(predictor.opened, inputs, labels, explained.scores)
                 batch = self._view.of(explained)
                 keeper.keep(shown, batch)
@@ -155,6 +155,7 @@ class Evaluator:
                 table.add(shown.images, shown.inputs, batch.features)
                 stage.advance(len(labels))
         keeper.refuse_images_left_over()
+        predictor.batch_size = passes.size
         predictions = collector.predictions(predictor.opened)
         heatmaps, facts = None, HeatmapFacts(METHOD, None, 0, self._unavailable)
         if self._explainer:
@@ -179,6 +180,7 @@ class Evaluator:
                 *predictions.notes,
                 *predictor.opened.notes,
                 *agreement.notes_of(agreed),
+                *passes.notes,
                 *keeper.notes,
                 *self._notes,
             ),
@@ -202,11 +204,11 @@ class Evaluator:
         predictor = self._open(first[0])
         keeper, reason = Keeper(None, preprocess, 0, "", self._view.pictures), None
         table = TableBuilder("train", chosen.most)
+        passes = Passes(predictor.explain, predictor.batch_size)
         scores, labels = [], []
         with progress.stage("Predicting training images", chosen.most, "images") as stage:
-            for inputs, given in pieces(chain([first], batches), predictor.batch_size):
-                labels.append(predictor.opened.indices_of(given))
-                explained = predictor.explain(inputs, labels[-1])
+            for inputs, given, explained in passes.over(_with_indices(chain([first], batches), predictor)):
+                labels.append(given)
                 scores.append(explained.scores)
                 if reason is None:
                     try:
@@ -256,6 +258,11 @@ class Evaluator:
         return self._predictor
 
 
+def _with_indices(batches: Iterable[Any], predictor: Predictor) -> Iterator[tuple[Any, np.ndarray]]:
+    """Yields batches with the indices of their true classes."""
+    return ((inputs, predictor.opened.indices_of(given)) for inputs, given in batches)
+
+
 def _heatmap_facts(explainer: GradCAM, sample: Sample, predictions: Predictions, heatmaps: Heatmaps) -> HeatmapFacts:
     """Returns how the maps were made, and how reliable they are on a random sample of the mistakes."""
     grid = explainer.token_grid
@@ -289,6 +296,8 @@ def _refusals_explained(model: keras.Model, images: Any) -> Iterator[None]:
     except LrdiagError:
         raise
     except Exception as error:
+        if is_shortage(error):
+            raise
         inputs = tree.flatten(getattr(model, "inputs", None) or [])
         taken = f"which takes {_shapes(inputs)}" if inputs else "which does not state its input shape"
         raise ModelError(

@@ -38,6 +38,7 @@ class Inspector:
     Attributes:
         seen: What was observed so far.
         training: A sample of the training images, or `None`.
+        is_searched: Whether `search_not_finite` was called.
 
     Args:
         model: A Keras model.
@@ -48,6 +49,7 @@ class Inspector:
         self._model, self._output = model, output
         self.seen: Inspection = NOTHING
         self.training: Sample | None = None
+        self.is_searched = False
         self._validation: Sample | None = None
         self._before: list[np.ndarray] = []
         self._given: GivenImages | None = None
@@ -77,10 +79,20 @@ class Inspector:
                 self._note(validation_data=facts)
         self._attempt("shared", lambda: _shared(training, validation))
 
+    def continue_from(self, seen: Inspection, *, is_searched: bool) -> None:
+        """Continues the observation of the same model and data in another process, at the end of an epoch.
+
+        Args:
+            seen: What was observed so far.
+            is_searched: Whether `search_not_finite` was called.
+        """
+        self.seen, self.is_searched = seen, is_searched
+        self.remember_weights()
+
     def search_not_finite(self) -> None:
         """Reads the whole training data in search of NaN, if a part of it was not checked. For a run that is ruined."""
-        given, facts = self._given, self.seen.training_data
-        self._given = None
+        given, facts = None if self.is_searched else self._given, self.seen.training_data
+        self.is_searched = True
         if given is not None and facts is not None:
             self._attempt("training_data", lambda: search(given, facts))
 

@@ -16,9 +16,11 @@ from typing import Any
 import keras
 
 from lrdiag.errors import ModelError
-from lrdiag.model_files import MODEL_SUFFIXES, Candidate, refusal_of_folder
+from lrdiag.foreign_code import foreign_code
+from lrdiag.model_files import MODEL_SUFFIXES, Candidate, is_saved_model, refusal_of_folder
 from lrdiag.model_spec import KERAS_SUFFIX, not_importable, require_network, require_trained_model
 from lrdiag.models.accepted import require_keras_model
+from lrdiag.models.code import refuse_code
 from lrdiag.models.keras2 import translated_copy
 from lrdiag.models.unreadable import not_loaded
 
@@ -53,9 +55,9 @@ def load_model(spec: str, *, trust: bool = False) -> keras.Model:
         trust: Whether to run the code that a file contains: Lambda layers, or a SavedModel.
 
     Raises:
-        ModelError: If there is no such model, or it cannot be loaded.
+        ModelError: If there is no such model, it cannot be loaded, or it contains code and isn't trusted.
     """
-    require_trained_model(spec)
+    require_trained_model(spec, trust=trust)
     path = Path(spec)
     if path.is_dir():
         return _load_folder(path, trust)
@@ -84,8 +86,8 @@ def takes_images(model: keras.Model) -> tuple[int | None, int | None, int]:
 
 
 def _load_folder(path: Path, trust: bool) -> keras.Model:
-    if (path / "saved_model.pb").is_file():
-        return _load_saved_model(path, trust)
+    if is_saved_model(path):
+        return _load_saved_model(path)
     if Candidate(path).is_keras_archive:  # `model.save(path, zipped=False)` wrote it
         return _load(path, trust)
     raise refusal_of_folder(path)
@@ -94,18 +96,24 @@ def _load_folder(path: Path, trust: bool) -> keras.Model:
 def _load(path: Path, trust: bool) -> keras.Model:
     try:
         return _load_as_it_is(path, trust)
+    except ModelError:  # it isn't trusted
+        raise
     except Exception as error:  # a layer of the file may raise anything
         reason = error
     try:
         with translated_copy(path) as copy:
             if copy:
                 return _load_as_it_is(copy, trust)
+    except ModelError:
+        raise
     except Exception as error:
         reason = error
     raise not_loaded(path, reason) from reason
 
 
 def _load_as_it_is(path: Path, trust: bool) -> keras.Model:
+    if not trust:
+        refuse_code(path)
     with warnings.catch_warnings(), _without_warnings_of_keras():
         warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # irrelevant for evaluation
         try:
@@ -126,13 +134,8 @@ def _without_warnings_of_keras() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _load_saved_model(path: Path, trust: bool) -> keras.Model:
+def _load_saved_model(path: Path) -> keras.Model:
     """Wraps a SavedModel in a single layer. The model has predictions but no heatmaps."""
-    if not trust:
-        raise ModelError(
-            "A SavedModel is a program, which may read and write files. If you trust it, use `lrdiag diagnose "
-            f"--trust`. A .keras file of the same model needs no trust and has heatmaps. Received: {path}"
-        )
     if keras.config.backend() != "tensorflow":
         raise ModelError(
             "A SavedModel needs TensorFlow. Set KERAS_BACKEND=tensorflow, or use a .keras file of the same model. "
@@ -159,11 +162,9 @@ def _call_function(spec: str, offered: dict[str, Any]) -> keras.Model:
     module_name, function_name = spec.split(":")
     if "" not in sys.path:
         sys.path.insert(0, "")
-    try:
+    with foreign_code(lambda problem: not_importable(spec, problem)):
         function = getattr(importlib.import_module(module_name), function_name)
         signature = inspect.signature(function)
-    except Exception as error:  # the user's module may raise anything
-        raise not_importable(spec, f"{type(error).__name__}: {error}") from error
     unknown = [
         name
         for name, parameter in signature.parameters.items()
@@ -177,12 +178,13 @@ def _call_function(spec: str, offered: dict[str, Any]) -> keras.Model:
     given = inspect.BoundArguments(
         signature, OrderedDict((name, offered[name]) for name in signature.parameters if name in offered)
     )
-    try:
+    with foreign_code(lambda problem: _not_returned(spec, problem)):
         model = function(*given.args, **given.kwargs)
-    except Exception as error:
-        raise ModelError(
-            f"The function of a `module:function` model must return a keras.Model. "
-            f"Received: {spec!r} ({type(error).__name__}: {error})"
-        ) from error
     require_keras_model(model, f"{spec!r} must return")
     return model
+
+
+def _not_returned(spec: str, problem: str) -> ModelError:
+    return ModelError(
+        f"The function of a `module:function` model must return a keras.Model. Received: {spec!r} ({problem})"
+    )

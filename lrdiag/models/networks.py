@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from lrdiag.errors import ModelError
+from lrdiag.foreign_code import foreign_code
 from lrdiag.models.article import build_article
 from lrdiag.models.fast import build_fast
 from lrdiag.models.foreign import load_foreign
@@ -99,13 +100,9 @@ def _mean_and_variance(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _try_out(model: keras.Model, train: LabelledImages, classes: int) -> np.ndarray:
     images = train.images[: min(8, len(train))]
-    try:
+    rule = f"The model must accept raw images of shape {images.shape[1:]}, values 0–255."
+    with foreign_code(lambda problem: ModelError(f"{rule} Received: {problem}")):
         outputs = model(images, training=False)
-    except Exception as error:  # a model of the user may raise anything
-        raise ModelError(
-            f"The model must accept raw images of shape {images.shape[1:]}, values 0–255. "
-            f"Received: {type(error).__name__}: {error}"
-        ) from error
     expected = (len(images), classes)
     if not hasattr(outputs, "shape") or tuple(outputs.shape) != expected:
         received = getattr(outputs, "shape", type(outputs).__name__)

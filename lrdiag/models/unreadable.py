@@ -14,7 +14,7 @@ import h5py
 import keras
 
 from lrdiag.errors import ModelError
-from lrdiag.model_files import LOAD_WEIGHTS
+from lrdiag.model_files import LOAD_WEIGHTS, untrusted
 from lrdiag.models import keras2
 
 _OWN_FUNCTION = (
@@ -119,14 +119,6 @@ CAUSES = (
         lambda _: "The HDF5 file contains no Keras model. Pass a file that `model.save` wrote.",
     ),
     Cause(
-        lambda failure: failure.found("enable_unsafe_deserialization", "safe_mode=False"),
-        lambda failure: (
-            f"The model contains {failure.found('`(TFSMLayer|TorchModuleWrapper|Lambda)`') or 'Lambda'} layers, which "
-            "run code from the file. If you trust the file, use `lrdiag diagnose --trust`. Otherwise build the model "
-            "without such layers."
-        ),
-    ),
-    Cause(
         lambda failure: failure.found("bad marshal data", "lambda"),
         lambda failure: (
             "The code of a Lambda layer in the file can't be run here, for example because another version of Python "
@@ -209,6 +201,8 @@ def not_loaded(path: Path, error: Exception) -> ModelError:
         error: What Keras raised.
     """
     failure = Failure(path, error)
+    if failure.found("enable_unsafe_deserialization", "safe_mode=False"):
+        return untrusted(path, "contains what Keras refuses in its safe mode")
     cause = next(cause for cause in CAUSES if cause.matches(failure))
     return ModelError(f"{cause.message(failure)} Received: {path}")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lrdiag.errors import DataError
+from lrdiag.record.ranges import Text
 
 
 def finite(value: float | None) -> float | None:
@@ -59,8 +60,8 @@ class LabelledImages:
 class SkippedFile:
     """A file that could not be read, and why."""
 
-    file: str
-    reason: str
+    file: Text
+    reason: Text
 
 
 NO_IMAGES = LabelledImages(np.empty((0, 1, 1, 3), np.uint8), np.empty(0, np.int64))

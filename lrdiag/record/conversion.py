@@ -3,7 +3,7 @@
 Schema 3 was written by lrdiag 0.1. It said where the pictures lie, which is now in pictures.json. It had no intervals
 of classes and calibration bins, no checks, another order of the confused pairs, and the p-value of another test.
 
-Schema 4 had findings without reasons why they matter and without effects.
+Schema 4 had findings without reasons why they matter and without effects. Schema 5 did not list the files of the run.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from lrdiag.record.pictures import Sheet, SheetName
 
 OLDEST = 3
 """Schema version of lrdiag 0.1."""
-WITHOUT_EFFECTS = 4
-"""Last schema version whose findings had no effects."""
+WITHOUT_FILES = (4, 5)
+"""Schema versions that are converted by giving what they did not record its default."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,11 @@ def from_schema_3(content: bytes) -> tuple[Diagnosis, dict[SheetName, Sheet]]:
     return msgspec.convert(facts, Diagnosis), _sheets(old)
 
 
-def from_schema_4(content: bytes) -> Diagnosis:
-    """Converts report.json of schema 4. What it did not record has its default.
+def from_schema_4_or_5(content: bytes) -> Diagnosis:
+    """Converts report.json of schema 4 or 5. What it did not record has its default.
 
     Raises:
-        msgspec.MsgspecError: If it does not follow schema 4.
+        msgspec.MsgspecError: If it does not follow its schema.
     """
     facts: dict[str, Any] = msgspec.json.decode(content)
     return msgspec.convert(facts | {"schema_version": SCHEMA_VERSION}, Diagnosis)

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from lrdiag.record.image_table import Part
+from lrdiag.record.ranges import Count, Difference, Index, Number, Positive, Probability, Share, Text
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class ImageRef:
     """
 
     part: Part
-    index: int
-    file: str | None = None
+    index: Index
+    file: Text | None = None
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Exhibit:
     """
 
     image: ImageRef | None
-    caption: str
-    cells: list[int] = field(default_factory=list)
+    caption: Text
+    cells: list[Index] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,10 @@ class Suspect:
     """
 
     image: ImageRef
-    given: int
-    suggested: int | None
-    score: float
-    reason: str
+    given: Index
+    suggested: Index | None
+    score: Probability
+    reason: Text
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,10 @@ class LabelNoise:
     """
 
     part: Part
-    share: float
-    low: float
-    high: float
-    p_value: float = 1.0
+    share: Share
+    low: Share
+    high: Share
+    p_value: Share = 1.0
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,10 @@ class LabelSignal:
 
     part: Part
     learned_from: Part
-    images: int
-    accuracy: float
-    chance: float
-    deviation: float
+    images: Count
+    accuracy: Share
+    chance: Share
+    deviation: Number
 
     @property
     def gain(self) -> float:
@@ -120,11 +121,11 @@ class MixedClasses:
     """
 
     part: Part
-    first: int
-    second: int
-    images: int
-    share: float
-    p_value: float
+    first: Index
+    second: Index
+    images: Count
+    share: Share
+    p_value: Share
 
 
 @dataclass(frozen=True)
@@ -142,14 +143,14 @@ class SameClasses:
         usual: What the model reaches for other pairs of classes that are hard to tell apart.
     """
 
-    first: int
-    second: int
-    images: int
-    auc: float
-    low: float
-    high: float
-    pictures_auc: float
-    usual: float
+    first: Index
+    second: Index
+    images: Count
+    auc: Share
+    low: Difference
+    high: Difference
+    pictures_auc: Share
+    usual: Share
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class Foreign:
     """
 
     image: ImageRef
-    distance: float
+    distance: Number
 
 
 CopyKind = Literal["exact", "near", "mirrored", "shifted", "scaled", "group"]
@@ -187,8 +188,8 @@ class Groups:
         train: Those of the training images; empty if they are not known.
     """
 
-    test: list[str]
-    train: list[str]
+    test: list[Text]
+    train: list[Text]
 
 
 @dataclass(frozen=True)
@@ -204,11 +205,11 @@ class SharedGroups:
         pairs: A test image and a training image of the same group, for some of the groups.
     """
 
-    names: list[str]
-    count: int
-    groups: int
-    test_images: int
-    correct: int
+    names: list[Text]
+    count: Count
+    groups: Count
+    test_images: Count
+    correct: Count
     pairs: list[Copy]
 
 
@@ -230,12 +231,12 @@ class Copies:
     """
 
     pairs: list[Copy]
-    test_in_train: int
-    within_test: int
-    within_train: int
-    searched: int
-    correct: int = 0
-    other_labels: int = 0
+    test_in_train: Count
+    within_test: Count
+    within_train: Count
+    searched: Count
+    correct: Count = 0
+    other_labels: Count = 0
     tells_near: bool = True
     shared_groups: SharedGroups | None = None
 
@@ -263,13 +264,13 @@ class Correction:
     """
 
     part: Part
-    name: str
-    code: str
-    images: int
-    before: float
-    after: float
-    low: float
-    p_value: float
+    name: Text
+    code: Text
+    images: Count
+    before: Share
+    after: Share
+    low: Difference
+    p_value: Share
 
     @property
     def gain(self) -> float:
@@ -295,17 +296,17 @@ class Shortcut:
         covered_after: Recall after.
     """
 
-    name: str
-    label: int
+    name: Text
+    label: Index
     part: Part
-    share: float
-    share_of_others: float
-    images: int
-    turned: float
-    usual: float
-    covered_images: int = 0
-    covered_before: float | None = None
-    covered_after: float | None = None
+    share: Share
+    share_of_others: Share
+    images: Count
+    turned: Share
+    usual: Share
+    covered_images: Count = 0
+    covered_before: Share | None = None
+    covered_after: Share | None = None
 
 
 @dataclass(frozen=True)
@@ -329,19 +330,19 @@ class Slice:
         members: Which images of the test set belong to it, as `unpacked` reads it.
     """
 
-    name: str
-    source: str
-    size: int
-    wrong: int
-    error_low: float
-    error_high: float
-    rest_size: int
-    rest_wrong: int
-    expected: float
-    p_value: float
-    label: int | None = None
+    name: Text
+    source: Text
+    size: Positive
+    wrong: Count
+    error_low: Share
+    error_high: Share
+    rest_size: Count
+    rest_wrong: Count
+    expected: Share
+    p_value: Share
+    label: Index | None = None
     is_given: bool = False
-    looks: str = ""
+    looks: Text = ""
     members: str = ""
 
     @property
@@ -386,9 +387,9 @@ class Temperature:
         error_after: After.
     """
 
-    value: float
-    error_before: float
-    error_after: float
+    value: Number
+    error_before: Probability
+    error_after: Probability
 
 
 @dataclass(frozen=True)
@@ -403,11 +404,11 @@ class Estimate:
         high: Upper end.
     """
 
-    without: str
-    images: int
-    accuracy: float
-    low: float
-    high: float
+    without: Text
+    images: Count
+    accuracy: Share
+    low: Share
+    high: Share
 
 
 @dataclass(frozen=True)
@@ -442,7 +443,7 @@ class DataFacts:
     slices: list[Slice] | None = None
     temperature: Temperature | None = None
     estimates: list[Estimate] = field(default_factory=list)
-    reasons: dict[str, str] = field(default_factory=dict)
+    reasons: dict[Text, Text] = field(default_factory=dict)
 
 
 NOT_STUDIED = DataFacts()

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from lrdiag.formats import encodable_record
 from lrdiag.record.facts import Diagnosis
 from lrdiag.record.pictures import Sheet
 
@@ -49,8 +50,12 @@ def to_json(diagnosis: Diagnosis) -> bytes:
 
 
 def encode(record: object) -> bytes:
-    """Returns a record as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+    """Returns a record as indented JSON. Text is `formats.encodable`."""
+    try:
+        content = msgspec.json.encode(record)
+    except UnicodeEncodeError:
+        content = msgspec.json.encode(encodable_record(msgspec.to_builtins(record)))
+    return msgspec.json.format(content, indent=1) + b"\n"
 
 
 def identity(diagnosis: Diagnosis) -> str:

@@ -12,9 +12,23 @@ from lrdiag.intervals import Conclusion
 from lrdiag.record.arrays import CROSS_ENTROPY, SkippedFile
 from lrdiag.record.data_facts import NOT_STUDIED, DataFacts, Exhibit
 from lrdiag.record.pictures import Pictures
+from lrdiag.record.ranges import (
+    Code,
+    Count,
+    Difference,
+    Duration,
+    Index,
+    Number,
+    Positive,
+    Probability,
+    Rate,
+    Shape,
+    Share,
+    Text,
+)
 from lrdiag.vocabulary import GateRule
 
-SCHEMA_VERSION: Literal[5] = 5
+SCHEMA_VERSION: Literal[6] = 6
 
 Severity = Literal["error", "warning", "note"]
 """`"error"`: do not trust this run. `"warning"`: fix this next. `"note"`: worth knowing."""
@@ -39,19 +53,19 @@ class DatasetFacts:
             without such images.
     """
 
-    name: str
-    source: str
-    fallback: str | None
-    classes: list[str]
-    image_shape: list[int]
-    train_size: int
-    validation_size: int
-    test_size: int
-    train_counts: list[int]
-    test_counts: list[int]
-    test_fingerprint: str
+    name: Text
+    source: Text
+    fallback: Text | None
+    classes: list[Text]
+    image_shape: Shape
+    train_size: Count
+    validation_size: Count
+    test_size: Count
+    train_counts: list[Count]
+    test_counts: list[Count]
+    test_fingerprint: Text
     skipped: list[SkippedFile] = field(default_factory=list)
-    sixteen_bit_max: int | None = None
+    sixteen_bit_max: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -64,9 +78,9 @@ class Rates:
         static_lr: Rate of policies that use a single rate.
     """
 
-    base_lr: float
-    max_lr: float
-    static_lr: float
+    base_lr: Rate
+    max_lr: Rate
+    static_lr: Rate
 
 
 @dataclass(frozen=True)
@@ -89,19 +103,19 @@ class RangeTestFacts:
         suggestion_high: Highest suggestion of the single sweeps.
     """
 
-    learning_rates: list[float]
-    losses: list[float]
-    smoothed_losses: list[float]
-    stop_reason: str
-    trend: list[float] = field(default_factory=list)
-    suggestion: float | None = None
-    base_lr: float | None = None
-    max_lr: float | None = None
-    accuracies: list[float] = field(default_factory=list)
-    val_losses: list[float] = field(default_factory=list)
-    repeats: int = 1
-    suggestion_low: float | None = None
-    suggestion_high: float | None = None
+    learning_rates: list[Rate]
+    losses: list[Number]
+    smoothed_losses: list[Number]
+    stop_reason: Text
+    trend: list[Number] = field(default_factory=list)
+    suggestion: Rate | None = None
+    base_lr: Rate | None = None
+    max_lr: Rate | None = None
+    accuracies: list[Share] = field(default_factory=list)
+    val_losses: list[Number] = field(default_factory=list)
+    repeats: Positive = 1
+    suggestion_low: Rate | None = None
+    suggestion_high: Rate | None = None
 
 
 @dataclass(frozen=True)
@@ -111,11 +125,11 @@ class Epoch:
     A figure that was not measured is `None`.
     """
 
-    loss: float | None
-    accuracy: float | None
-    val_loss: float | None
-    val_accuracy: float | None
-    seconds: float | None
+    loss: Number | None
+    accuracy: Number | None
+    val_loss: Number | None
+    val_accuracy: Number | None
+    seconds: Duration | None
 
 
 @dataclass(frozen=True)
@@ -131,8 +145,8 @@ class NotFinite:
 
     loss: Literal["loss", "val_loss"]
     value: Literal["NaN", "infinite"]
-    epoch: int
-    step: int | None = None
+    epoch: Positive
+    step: Positive | None = None
 
 
 @dataclass(frozen=True)
@@ -149,13 +163,13 @@ class TimeSpent:
         compilations: How many times the training step was compiled; `None` if that is not counted.
     """
 
-    compiling: float = 0.0
-    computing: float = 0.0
-    waiting: float | None = 0.0
-    validation: float = 0.0
-    callbacks: float = 0.0
-    idle: float = 0.0
-    compilations: int | None = 0
+    compiling: Duration = 0.0
+    computing: Duration = 0.0
+    waiting: Duration | None = 0.0
+    validation: Duration = 0.0
+    callbacks: Duration = 0.0
+    idle: Duration = 0.0
+    compilations: Count | None = 0
 
     @property
     def steps(self) -> float:
@@ -190,9 +204,9 @@ class ImageStage:
         steps: Number of updates.
     """
 
-    height: int
-    width: int
-    steps: int
+    height: Positive
+    width: Positive
+    steps: Count
 
 
 @dataclass(frozen=True)
@@ -226,22 +240,22 @@ class TrainingRun:
     """
 
     epochs: list[Epoch]
-    learning_rate_per_step: list[float]
-    loss_per_step: list[float | None]
-    steps_per_epoch: int
-    epochs_planned: int
-    optimizer: str
-    schedule: str
-    stop_reason: str | None
-    seconds: float | None
-    momentum_per_step: list[float] | None = None
+    learning_rate_per_step: list[Number]
+    loss_per_step: list[Number | None]
+    steps_per_epoch: Positive
+    epochs_planned: Count
+    optimizer: Text
+    schedule: Text
+    stop_reason: Text | None
+    seconds: Duration | None
+    momentum_per_step: list[Number] | None = None
     interrupted: bool = False
-    first_epoch: int = 1
-    earlier_updates: int | None = None
-    output: str | None = None
-    weights_epoch: int | None = None
-    weights: str = ""
-    ended_by: str = ""
+    first_epoch: Positive = 1
+    earlier_updates: Count | None = None
+    output: Text | None = None
+    weights_epoch: Count | None = None
+    weights: Text = ""
+    ended_by: Text = ""
     not_finite: NotFinite | None = None
     time: TimeSpent | None = None
     stages: list[ImageStage] = field(default_factory=list)
@@ -259,11 +273,11 @@ class TrainingSample:
         loss: Mean loss, the same as on the test set, or `None` if it is unknown or not finite.
     """
 
-    size: int
-    accuracy: float
-    accuracy_low: float
-    accuracy_high: float
-    loss: float | None
+    size: Count
+    accuracy: Share
+    accuracy_low: Share
+    accuracy_high: Share
+    loss: Number | None
 
 
 @dataclass(frozen=True)
@@ -286,27 +300,27 @@ class Score:
         not_finite: Number of images whose scores are NaN or infinite.
     """
 
-    size: int
-    accuracy: float
-    accuracy_low: float
-    accuracy_high: float
-    loss: float | None
-    balanced_accuracy: float
-    top5_accuracy: float | None
+    size: Positive
+    accuracy: Share
+    accuracy_low: Share
+    accuracy_high: Share
+    loss: Number | None
+    balanced_accuracy: Share
+    top5_accuracy: Share | None
     macro: Averages
     weighted: Averages
-    loss_name: str | None = CROSS_ENTROPY
+    loss_name: Text | None = CROSS_ENTROPY
     has_confidence: bool = True
-    not_finite: int = 0
+    not_finite: Count = 0
 
 
 @dataclass(frozen=True)
 class Averages:
     """Precision, recall and F1 over all classes. Here, a class that is never predicted has precision 0."""
 
-    precision: float
-    recall: float
-    f1: float
+    precision: Share
+    recall: Share
+    f1: Share
 
 
 @dataclass(frozen=True)
@@ -323,13 +337,13 @@ class CalibrationBin:
         accuracy_high: Upper end.
     """
 
-    low: float
-    high: float
-    count: int
-    right: int
-    confidence: float | None
-    accuracy_low: float | None = None
-    accuracy_high: float | None = None
+    low: Share
+    high: Share
+    count: Count
+    right: Count
+    confidence: Probability | None
+    accuracy_low: Share | None = None
+    accuracy_high: Share | None = None
 
 
 @dataclass(frozen=True)
@@ -342,7 +356,7 @@ class Calibration:
         bins: Fixed bins of equal width, so that runs can be compared.
     """
 
-    error: float | None
+    error: Probability | None
     bins: list[CalibrationBin]
 
 
@@ -362,25 +376,25 @@ class ClassFacts:
         precision_high: Upper end.
     """
 
-    name: str
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    support: int
-    recall_low: float | None = None
-    recall_high: float | None = None
-    precision_low: float | None = None
-    precision_high: float | None = None
+    name: Text
+    precision: Share | None
+    recall: Share | None
+    f1: Share | None
+    support: Count
+    recall_low: Share | None = None
+    recall_high: Share | None = None
+    precision_low: Share | None = None
+    precision_high: Share | None = None
 
 
 @dataclass(frozen=True)
 class ConfusedPair:
     """Number of images of class `true` that are predicted as class `predicted`; `share` is of all images of `true`."""
 
-    true: int
-    predicted: int
-    count: int
-    share: float
+    true: Index
+    predicted: Index
+    count: Count
+    share: Share
 
 
 @dataclass(frozen=True)
@@ -398,21 +412,21 @@ class Mistake:
         file: The file that the image was read from, if any.
     """
 
-    index: int
-    true: int
-    predicted: int
-    confidence: float | None
-    loss: float | None
-    top_classes: list[int]
-    top_probabilities: list[float | None]
-    file: str | None = None
+    index: Index
+    true: Index
+    predicted: Index
+    confidence: Probability | None
+    loss: Number | None
+    top_classes: list[Index]
+    top_probabilities: list[Probability | None]
+    file: Text | None = None
 
 
 @dataclass(frozen=True)
 class Misclassified:
     """Every misclassified test image, highest loss first."""
 
-    count: int
+    count: Count
     items: list[Mistake]
 
 
@@ -431,13 +445,13 @@ class HeatmapTrust:
         of: Number of images that would have been measured if that took no more time than allowed; `None` if all were.
     """
 
-    images: int
-    empty_share: float
-    deletion_auc: float
-    random_deletion_auc: float
-    advantage_low: float | None = None
-    advantage_high: float | None = None
-    of: int | None = None
+    images: Count
+    empty_share: Share
+    deletion_auc: Number
+    random_deletion_auc: Number
+    advantage_low: Number | None = None
+    advantage_high: Number | None = None
+    of: Count | None = None
 
     @property
     def verdict(self) -> Literal["better", "worse", "cannot be told"] | None:
@@ -460,10 +474,10 @@ class IndependentCheck:
         skipped: Why the maps were not compared, or `None`.
     """
 
-    images: int
-    same: int
-    largest_difference: float | None
-    skipped: str | None = None
+    images: Count
+    same: Count
+    largest_difference: Number | None
+    skipped: Text | None = None
 
 
 @dataclass(frozen=True)
@@ -474,23 +488,23 @@ class HeatmapFacts:
     measured how far they can be trusted, `not_measured` gives the reason.
     """
 
-    method: str
-    layer: str | None
-    count: int
-    unavailable: str | None = None
+    method: Text
+    layer: Text | None
+    count: Count
+    unavailable: Text | None = None
     trust: HeatmapTrust | None = None
     independent: IndependentCheck | None = None
-    not_measured: str | None = None
-    grid: str | None = None
+    not_measured: Text | None = None
+    grid: Text | None = None
 
 
 @dataclass(frozen=True)
 class ClassChange:
     """Recall of one class in the baseline and in this run; `None` if the class has no test image."""
 
-    index: int
-    base: float | None
-    head: float | None
+    index: Index
+    base: Share | None
+    head: Share | None
 
 
 @dataclass(frozen=True)
@@ -506,12 +520,12 @@ class PairChange:
         lost: Number of images that are confused so only in the baseline.
     """
 
-    true: int
-    predicted: int
-    base: int
-    head: int
-    gained: int
-    lost: int
+    true: Index
+    predicted: Index
+    base: Count
+    head: Count
+    gained: Count
+    lost: Count
 
 
 @dataclass(frozen=True)
@@ -528,20 +542,20 @@ class SliceChange:
         images: Indices of the broken images, at most 100, highest loss first.
     """
 
-    name: str
-    size: int
-    base: int
-    head: int
-    broken: int
-    fixed: int
-    images: list[int] = field(default_factory=list)
+    name: Text
+    size: Positive
+    base: Count
+    head: Count
+    broken: Count
+    fixed: Count
+    images: list[Index] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class SettingChange:
     """A setting, a version or the commit that differs from the baseline; `None` if it is not set."""
 
-    name: str
+    name: Text
     base: str | int | float | bool | None
     head: str | int | float | bool | None
 
@@ -573,40 +587,40 @@ class Comparison:
         gone_findings: Codes of errors and warnings of the baseline whose rule passes in this run.
     """
 
-    base_model: str
-    base_commit: str | None
+    base_model: Text
+    base_commit: Text | None
     base: Score
-    base_calibration_error: float | None
-    difference: float
-    difference_low: float
-    difference_high: float
-    p_value: float
+    base_calibration_error: Probability | None
+    difference: Difference
+    difference_low: Difference
+    difference_high: Difference
+    p_value: Share
     conclusion: Conclusion
-    broken: list[int]
+    broken: list[Index]
     fixed: list[Mistake]
     classes: list[ClassChange]
     changes: list[SettingChange]
     pairs: list[PairChange] = field(default_factory=list)
-    pairs_compared: int = 0
+    pairs_compared: Count = 0
     slices: list[SliceChange] = field(default_factory=list)
-    new_findings: list[str] = field(default_factory=list)
-    gone_findings: list[str] = field(default_factory=list)
+    new_findings: list[Code] = field(default_factory=list)
+    gone_findings: list[Code] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Moment:
     """The prediction for one watched image after one epoch; `confidence` is `None` if the scores were not finite."""
 
-    predicted: int
-    confidence: float | None
+    predicted: Index
+    confidence: Probability | None
 
 
 @dataclass(frozen=True)
 class WatchedImage:
     """One test image that was watched during training; `moments` has one element for each epoch of the evolution."""
 
-    index: int
-    true: int
+    index: Index
+    true: Index
     moments: list[Moment]
 
 
@@ -621,8 +635,8 @@ class Evolution:
             were fixed since the first evaluation.
     """
 
-    epochs: list[int]
-    accuracies: list[float]
+    epochs: list[Index]
+    accuracies: list[Share]
     images: list[WatchedImage]
 
 
@@ -649,19 +663,19 @@ class Finding:
         exhibits: Images that show the problem, with their pictures; most telling first.
     """
 
-    code: str
+    code: Code
     severity: Severity
-    title: str
-    evidence: str
-    advice: str
-    value: float | None = None
-    threshold: float | None = None
-    images: list[int] = field(default_factory=list)
-    section: str | None = None
-    why: str = ""
+    title: Text
+    evidence: Text
+    advice: Text
+    value: Number | None = None
+    threshold: Number | None = None
+    images: list[Index] = field(default_factory=list)
+    section: Text | None = None
+    why: Text = ""
     known: Known = "after training"
     effects: list[Finding] = field(default_factory=list)
-    accepted: str | None = None
+    accepted: Text | None = None
     exhibits: list[Exhibit] = field(default_factory=list)
 
 
@@ -678,11 +692,11 @@ class Check:
         reason: Why the rule was not checked, or which finding explains the problem; `None` otherwise.
     """
 
-    code: str
+    code: Code
     status: Status
-    value: float | None = None
-    threshold: float | None = None
-    reason: str | None = None
+    value: Number | None = None
+    threshold: Number | None = None
+    reason: Text | None = None
 
 
 @dataclass(frozen=True)
@@ -701,9 +715,9 @@ class GateFacts:
     """
 
     rule: GateRule
-    name: str
-    limit: float
-    actual: float | None
+    name: Text
+    limit: Share
+    actual: Number | None
     passed: bool
 
 
@@ -711,11 +725,11 @@ class GateFacts:
 class Seconds:
     """Wall time of each stage; `total` is from the start of the process to the finished page."""
 
-    range_test: float = 0.0
-    training: float = 0.0
-    predict_and_explain: float = 0.0
-    report: float = 0.0
-    total: float = 0.0
+    range_test: Duration = 0.0
+    training: Duration = 0.0
+    predict_and_explain: Duration = 0.0
+    report: Duration = 0.0
+    total: Duration = 0.0
 
 
 @dataclass(frozen=True)
@@ -735,16 +749,16 @@ class RunFacts:
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
     """
 
-    model: str
-    parameters: int
-    device: str
-    backend: str
-    command: str
-    git_commit: str | None
+    model: Text
+    parameters: Count
+    device: Text
+    backend: Text
+    command: Text
+    git_commit: Text | None
     settings: dict[str, str | int | float | bool | None]
-    versions: dict[str, str]
-    value_range: tuple[float, float]
-    notes: list[str] = field(default_factory=list)
+    versions: dict[Text, Text]
+    value_range: tuple[Number, Number]
+    notes: list[Text] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -761,29 +775,30 @@ class Diagnosis:
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
         checked_data: Which training data the checks looked at, in words. Empty if they looked at none.
         data: What was measured on images and labels.
+        files: SHA-256 of every other file of the run, by its name in the run folder. Empty until the run is saved.
     """
 
-    schema_version: Literal[5] = SCHEMA_VERSION
+    schema_version: Literal[6] = SCHEMA_VERSION
     dataset: DatasetFacts
-    model: str
-    parameters: int
+    model: Text
+    parameters: Count
     range_test: RangeTestFacts | None
-    range_test_note: str | None
+    range_test_note: Text | None
     training: TrainingRun | None
     test: Score
     calibration: Calibration
     per_class: list[ClassFacts]
-    confusion: list[list[int]]
+    confusion: list[list[Count]]
     confused_pairs: list[ConfusedPair]
     misclassified: Misclassified
     heatmaps: HeatmapFacts
     findings: list[Finding]
-    device: str
-    command: str
-    git_commit: str | None
+    device: Text
+    command: Text
+    git_commit: Text | None
     settings: dict[str, str | int | float | bool | None]
-    versions: dict[str, str]
-    value_range: tuple[float, float]
+    versions: dict[Text, Text]
+    value_range: tuple[Number, Number]
     seconds: Seconds = field(default_factory=Seconds)
     comparison: Comparison | None = None
     evolution: Evolution | None = None
@@ -791,10 +806,11 @@ class Diagnosis:
     gates: list[GateFacts] = field(default_factory=list)
     train_sample: TrainingSample | None = None
     made_by: MadeBy = "diagnose"
-    backend: str = "tensorflow"
-    notes: list[str] = field(default_factory=list)
-    checked_data: str = ""
+    backend: Text = "tensorflow"
+    notes: list[Text] = field(default_factory=list)
+    checked_data: Text = ""
     data: DataFacts = NOT_STUDIED
+    files: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def outstanding(self) -> list[Finding]:

@@ -1,10 +1,12 @@
-"""The fingerprint of a test set."""
+"""Fingerprints of images and labels."""
 
 from __future__ import annotations
 
 import hashlib
 
 import numpy as np
+
+from lrdiag.record.arrays import Dataset
 
 
 class Fingerprint:
@@ -24,3 +26,13 @@ class Fingerprint:
         digest = self._digest.copy()
         digest.update(repr((self._shape, labels.tolist())).encode())
         return digest.hexdigest()
+
+
+def identity_of(dataset: Dataset) -> str:
+    """Returns the hexadecimal SHA-256 of all images and labels of a dataset, and of the names of its classes."""
+    digest = hashlib.sha256(repr(dataset.classes).encode(errors="replace"))
+    for each in (dataset.train, dataset.validation, dataset.test):
+        fingerprint = Fingerprint()
+        fingerprint.update(each.images)
+        digest.update(fingerprint.of(each.labels).encode())
+    return digest.hexdigest()

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from lrdiag import opencv
-from lrdiag.errors import RunFolderError
+from lrdiag.record.ranges import Count, Index, Positive, Text
 
 SheetName = Literal[
     "mistakes",
@@ -65,27 +65,28 @@ class Sheet:
         items: Index of the entry that each picture shows, ascending; `None`: picture `n` shows entry `n`.
     """
 
-    file: str
-    count: int
-    columns: int
-    width: int
-    height: int
-    padding: int
-    items: list[int] | None = None
-
-    def __post_init__(self) -> None:
-        if min(self.count, self.columns, self.width, self.height) < 1 or self.padding < 0:
-            raise RunFolderError(f"A picture sheet must have pictures of at least one pixel. Received: {self}")
-        if self.items is not None and (len(self.items) != self.count or min(self.items) < 0):
-            raise RunFolderError(
-                "A picture sheet must name one entry for each of its pictures. "
-                f"Received: {len(self.items)} entries and {self.count} pictures in {self.file!r}"
-            )
+    file: Text
+    count: Positive
+    columns: Positive
+    width: Positive
+    height: Positive
+    padding: Count
+    items: list[Index] | None = None
 
     @property
     def shown(self) -> list[int]:
         """Index of the entry that each picture shows."""
         return list(range(self.count)) if self.items is None else self.items
+
+    @property
+    def rows(self) -> int:
+        """Rows of pictures."""
+        return -(-self.count // self.columns)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the image file, in pixels."""
+        return self.columns * (self.width + 2 * self.padding), self.rows * (self.height + 2 * self.padding)
 
     def place(self, cell: int) -> tuple[int, int]:
         """Column and row of picture `cell`."""

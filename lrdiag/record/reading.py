@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
@@ -10,12 +12,18 @@ from typing import get_args
 import msgspec
 
 from lrdiag.errors import RunFolderError, did_you_mean_file
-from lrdiag.record import conversion
+from lrdiag.record import conversion, exchange
+from lrdiag.record.consistency import require_consistent
+from lrdiag.record.contents import foreign_file, not_belonging
 from lrdiag.record.documents import PictureIndex, identity, schema_version
 from lrdiag.record.facts import SCHEMA_VERSION, Diagnosis, Run
+from lrdiag.record.files import LONGEST_LIST, LONGEST_REPORT, read_file
 from lrdiag.record.folder import PICTURES, REPORT
-from lrdiag.record.pictures import Pictures, Sheet, SheetName
+from lrdiag.record.picture_files import MOST_BYTES, require_few_pixels, require_picture
+from lrdiag.record.pictures import FILES, Pictures, Sheet, SheetName
+from lrdiag.record.sheet_consistency import require_matching
 
+_ATTEMPTS = 3
 _READABLE = f"{conversion.OLDEST} to {SCHEMA_VERSION}"
 
 
@@ -34,12 +42,22 @@ def load_report(report: Path) -> Run:
     Raises:
         RunFolderError: If there is no run, or one that this version cannot read.
     """
+    return _undisturbed(report.parent, lambda: _load_report(report))
+
+
+def _load_report(report: Path) -> Run:
     with _readable(report):
         diagnosis, sheets = _read(report)
+        pictures = _pictures_in(report.parent)
+        if foreign := foreign_file(report.parent, diagnosis.files):
+            raise not_belonging(foreign)
         if sheets is None:
             sheets = _read_index(report.parent / PICTURES, diagnosis)
-        files = {sheet.file: (report.parent / _own(sheet.file)).read_bytes() for sheet in sheets.values()}
-    return Run(diagnosis, Pictures(sheets, files))
+        run = _run(diagnosis, sheets, pictures)
+        for sheet in sheets.values():
+            if sheet.file not in pictures:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(report.parent / sheet.file))
+        return run
 
 
 def report_of(path: Path) -> Path:
@@ -54,12 +72,15 @@ def require_report(path: Path) -> None:
         RunFolderError: If there is none.
     """
     report = report_of(path)
+    exchange.settle(report.parent)
     with _readable(report):
         report.stat()
 
 
 def load_baseline(path: Path) -> Run:
     """Reads a run to compare with. Pictures that are not in the folder of its report.json are left out.
+
+    A report.json under another name may lie beside the files of another run. Then it has no pictures.
 
     Args:
         path: A run folder or a report.json.
@@ -68,23 +89,74 @@ def load_baseline(path: Path) -> Run:
         RunFolderError: If there is no run, or one that this version cannot read.
     """
     report = report_of(path)
-    index = report.parent / PICTURES
+    return _undisturbed(report.parent, lambda: _load_baseline(report))
+
+
+def _undisturbed(folder: Path, read: Callable[[], Run]) -> Run:
+    """Reads a run, again if another process has exchanged it meanwhile."""
+    for _ in range(_ATTEMPTS):
+        exchange.settle(folder)
+        before = exchange.state(folder)
+        try:
+            return read()
+        except RunFolderError:
+            if exchange.state(folder) == before:
+                raise
+    return read()
+
+
+def _load_baseline(report: Path) -> Run:
+    folder = report.parent
     with _readable(report):
         diagnosis, sheets = _read(report)
+        pictures = _pictures_in(folder)
+        if foreign := foreign_file(folder, diagnosis.files):
+            if report.name == REPORT:
+                raise not_belonging(foreign)
+            return _run(diagnosis, {}, {})
         if sheets is None:
-            sheets = _read_index(index, diagnosis, others=True) if index.is_file() else {}
-        files = [report.parent / _own(sheet.file) for sheet in sheets.values()]
-        return Run(diagnosis, Pictures(sheets, {file.name: file.read_bytes() for file in files if file.is_file()}))
+            has_index = os.path.lexists(folder / PICTURES)
+            sheets = _read_index(folder / PICTURES, diagnosis, others=True) if has_index else {}
+        return _run(diagnosis, sheets, pictures)
+
+
+def _pictures_in(folder: Path) -> dict[str, bytes]:
+    """Reads the picture files in a folder, by name.
+
+    Raises:
+        RunFolderError: If one is no regular file, or too large.
+    """
+    files = {}
+    for name in FILES.values():
+        if os.path.lexists(folder / name):
+            files[name] = read_file(folder / name, MOST_BYTES)
+            require_few_pixels(name, files[name])
+    return files
+
+
+def _run(diagnosis: Diagnosis, sheets: dict[SheetName, Sheet], pictures: dict[str, bytes]) -> Run:
+    """Returns the run with those of the picture files that its sheets name.
+
+    Raises:
+        RunFolderError: If facts, sheets and pictures do not agree.
+    """
+    require_consistent(diagnosis)
+    require_matching(diagnosis, sheets)
+    files = {sheet.file: pictures[sheet.file] for sheet in sheets.values() if sheet.file in pictures}
+    for sheet in sheets.values():
+        if sheet.file in files:
+            require_picture(sheet, files[sheet.file])
+    return Run(diagnosis, Pictures(sheets, files))
 
 
 def _read(report: Path) -> tuple[Diagnosis, dict[SheetName, Sheet] | None]:
     """The facts, and the sheets if report.json contains them itself."""
-    content = report.read_bytes()
+    content = read_file(report, LONGEST_REPORT)
     version = schema_version(content)
     if version == conversion.OLDEST:
         return conversion.from_schema_3(content)
-    if version == conversion.WITHOUT_EFFECTS:
-        return conversion.from_schema_4(content), None
+    if version in conversion.WITHOUT_FILES:
+        return conversion.from_schema_4_or_5(content), None
     if version > SCHEMA_VERSION:
         raise RunFolderError(
             f"{REPORT} was written by a newer version of lrdiag. Upgrade lrdiag, or make the run again with this one. "
@@ -100,7 +172,7 @@ def _read(report: Path) -> tuple[Diagnosis, dict[SheetName, Sheet] | None]:
 
 def _read_index(index: Path, diagnosis: Diagnosis, *, others: bool = False) -> dict[SheetName, Sheet]:
     """Returns the sheets of a run. If the index belongs to another run, raises, or returns none if `others` is true."""
-    found = msgspec.json.decode(index.read_bytes(), type=PictureIndex)
+    found = msgspec.json.decode(read_file(index, LONGEST_LIST), type=PictureIndex)
     if found.report != identity(diagnosis):
         if others:
             return {}
@@ -126,12 +198,3 @@ def _readable(report: Path) -> Iterator[None]:
             f"{REPORT} and {PICTURES} must follow schema version {_READABLE}. Make the run again. "
             f"Received: {report} ({error})"
         ) from error
-
-
-def _own(name: str) -> str:
-    # The name comes from a file that may have been edited. It must not point to another folder.
-    if name in ("", ".", "..") or set(name) & set("/\\:\0"):
-        raise RunFolderError(
-            f"A picture must be a file in the run folder itself. Make the run again. Received: {name!r}"
-        )
-    return name

@@ -7,7 +7,6 @@ from lrdiag.diagnosis.compare import compare, with_comparison
 from lrdiag.record.facts import Comparison, Diagnosis, Run
 from lrdiag.record.pictures import FILES, Pictures, Sheet
 from lrdiag.report.pictures.cutting import Cells
-from lrdiag.report.pictures.tiles import require_same_places, shown_of
 from lrdiag.report.sections.comparison import SHOWN
 
 
@@ -41,7 +40,6 @@ def _pictures_of_fixed(base: Run, comparison: Comparison) -> Pictures:
     fixed.add("fixed", Cells(base.pictures, images).rearranged(cells, FILES["fixed"], items))
     maps = base.pictures.sheets.get("mistakes-predicted")
     if maps and maps.file in base.pictures.files:
-        require_same_places(images, maps)
         laid_out = Cells(base.pictures, maps).rearranged(cells, FILES["fixed-predicted"], items)
         fixed.add("fixed-predicted", laid_out)
     return fixed
@@ -51,6 +49,6 @@ def _cells_of_fixed(base: Diagnosis, images: Sheet, comparison: Comparison) -> d
     """Returns the cells of the earlier run's sheets that show a fixed image, with its index in `Comparison.fixed`."""
     items = base.misclassified.items
     fixed = {mistake.index: place for place, mistake in enumerate(comparison.fixed)}
-    shown = [items[item].index for item in shown_of(images, len(items))]
+    shown = [items[item].index for item in images.shown]
     cells = [(cell, fixed[index]) for cell, index in enumerate(shown) if index in fixed]
     return dict(cells[:SHOWN])

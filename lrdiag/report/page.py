@@ -83,7 +83,7 @@ def render_page(run: Run, *, assets: AssetsName = "inline", templates: Path | No
 
     Example:
         ```python
-        page = render_page(run_folder.load(Path("lrdiag-report")))
+        page = render_page(reading.load(Path("lrdiag-report")))
         ```
 
     Args:

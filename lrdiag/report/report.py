@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,8 @@ from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.evidence import Evidence, ModelLoss
 from lrdiag.diagnosis.findings.checking import check_all
 from lrdiag.diagnosis.study import Studied
-from lrdiag.record import documents, reading
+from lrdiag.errors import LrdiagError
+from lrdiag.record import documents, exchange, locks, reading
 from lrdiag.record import folder as run_folder
 from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
 from lrdiag.record.facts import (
@@ -39,7 +40,7 @@ from lrdiag.report.pictures.exhibits import ExhibitPictures
 from lrdiag.report.pictures.layout import lay_out, lay_out_watched
 from lrdiag.report.suspects import suspects_table
 from lrdiag.report.tables import write_tables
-from lrdiag.report.write import write_page
+from lrdiag.report.write import page_files
 
 if TYPE_CHECKING:
     from lrdiag.evaluation.evaluated import Evaluated
@@ -112,6 +113,9 @@ class Report:
     ) -> Path:
         """Writes the run folder: the page, report.json, the summary, tables, pictures and raw heatmaps.
 
+        The folder contains the files of this report alone then, and those of the user. If another process writes its
+        report to the folder, this one waits for it.
+
         Args:
             folder: The run folder. It is created if it doesn't exist.
             assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
@@ -123,17 +127,51 @@ class Report:
             The path of the page.
 
         Raises:
-            LrdiagError: If the folder can't be written or a template can't be rendered.
+            LrdiagError: If the folder can't be written, or a template can't be rendered. In the latter case everything
+                but the page is written.
+        """
+        self.saved(folder, assets=assets, templates=templates, own=own)
+        return Path(folder) / run_folder.PAGE
+
+    def saved(
+        self,
+        folder: str | Path,
+        *,
+        assets: AssetsName = "inline",
+        templates: str | Path | None = None,
+        own: Sequence[str] = (),
+        seconds: Callable[[], Seconds] | None = None,
+    ) -> Report:
+        """Does what `save` does, and returns the report as report.json has it.
+
+        Args:
+            folder: See `save`.
+            assets: See `save`.
+            templates: See `save`.
+            own: See `save`.
+            seconds: Returns the final times, which the page itself can't contain.
         """
         folder = Path(folder)
+        page, problem = self._page(folder, assets, templates)
         run_folder.create(folder)
-        earlier = run_folder.earlier_files(folder)
-        written = write_tables(folder, self.diagnosis, self.predictions, self.heatmaps, self.files)
-        run_folder.list_files(folder, written)
-        run_folder.save(folder, self.run)  # before the page: a template may fail
-        write_page(folder, self.run, assets=assets, templates=None if templates is None else Path(templates))
-        run_folder.complete(folder, earlier, [*written, *self.run.pictures.files, *own])
-        return folder / run_folder.PAGE
+        with locks.job(folder, wait=locks.PATIENCE):
+            run = exchange.save(folder, self.run, page=page, tables=self._write_tables, own=own, seconds=seconds)
+        if problem is not None:  # the page can be written again, the rest can't
+            raise problem
+        return dataclasses.replace(self, run=run)
+
+    def _page(
+        self, folder: Path, assets: AssetsName, templates: str | Path | None
+    ) -> tuple[dict[str, str | bytes], LrdiagError | None]:
+        """The files of the page, or none and the error."""
+        try:
+            given = None if templates is None else Path(templates)
+            return page_files(folder, self.run, assets=assets, templates=given), None
+        except LrdiagError as error:
+            return {}, error
+
+    def _write_tables(self, folder: Path) -> None:
+        write_tables(folder, self.diagnosis, self.predictions, self.heatmaps, self.files)
 
     def compared_with(self, baseline: str | Path | Report | Run) -> Report:
         """Returns this report with its comparison, image by image, with an earlier one.
@@ -168,8 +206,9 @@ class Report:
         return suspects_table(self.diagnosis)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns all facts as dictionaries, lists, numbers and strings: the content of report.json."""
+        """Returns all facts as dictionaries, lists, numbers and strings: report.json without the list of files."""
         facts: dict[str, Any] = json.loads(documents.to_json(self.diagnosis))
+        del facts["files"]
         return facts
 
     def _repr_html_(self) -> str:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrdiag import formats
+from lrdiag.errors import RunFolderError
 from lrdiag.palette import LIGHT
 from lrdiag.record.facts import Comparison, Diagnosis, Run, Seconds
+from lrdiag.record.files import read_file
+from lrdiag.record.picture_files import MOST_BYTES
 from lrdiag.report.pictures.cutting import Cells
-from lrdiag.report.pictures.tiles import shown_of
 from lrdiag.report.sections import comparison as beside
 from lrdiag.report.sections.verdict import cautions, failed_gates, problem, verdict_sentence
 
@@ -43,9 +45,8 @@ def summary_picture(run: Run) -> bytes:
 def shows(file: Path, run: Run) -> bool:
     """Returns whether the file is the picture that this version of lrdiag draws of the run."""
     try:
-        with file.open("rb") as content:
-            return _origin(run).encode() in content.read(1000)
-    except OSError:
+        return _origin(run).encode() in read_file(file, MOST_BYTES)[:1000]
+    except (OSError, RunFolderError):
         return False
 
 
@@ -253,7 +254,7 @@ def _mistakes(pen: _Pen, run: Run) -> None:
     tile = 2 * _SIDE + 2 if maps else _SIDE
     columns, gap, pitch = (width + 16) // (tile + 16), 16, _SIDE + 20
     rows = (_BOTTOM - _TOP - 28) // pitch
-    for cell, item in enumerate(shown_of(images, len(items))[: columns * rows]):
+    for cell, item in enumerate(images.shown[: columns * rows]):
         mistake = items[item]
         left = _MISTAKES + cell % columns * (tile + gap)
         top = _TOP + 28 + cell // columns * pitch

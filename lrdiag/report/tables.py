@@ -14,32 +14,24 @@ from lrdiag.record.facts import Diagnosis, RangeTestFacts, TrainingRun
 
 def write_tables(
     folder: Path, diagnosis: Diagnosis, predictions: Predictions, heatmaps: Heatmaps | None, files: tuple[str, ...] = ()
-) -> list[str]:
+) -> None:
     """Writes predictions.csv and, if the run has the data, history.csv, range_test.csv and heatmaps.npz (raw heatmaps).
 
     Args:
-        folder: The run folder. It must exist.
+        folder: The folder to write to. It must exist.
         diagnosis: Facts of the run.
         predictions: Predictions for the test set.
         heatmaps: Heatmaps of the misclassified images, or `None`.
         files: File of each test image, or empty.
-
-    Returns:
-        Names of the files that were written.
     """
     _write_predictions(folder / run_folder.PREDICTIONS, diagnosis.dataset.classes, predictions, files)
-    written = [run_folder.PREDICTIONS]
     if diagnosis.training:
         _write_history(folder / run_folder.HISTORY, diagnosis.training)
-        written.append(run_folder.HISTORY)
     if diagnosis.range_test:
         _write_range_test(folder / run_folder.RANGE_TEST, diagnosis.range_test)
-        written.append(run_folder.RANGE_TEST)
     if heatmaps:
         with run_folder.replacing(folder / run_folder.HEATMAPS) as temporary:
             np.savez(temporary, index=heatmaps.indices, predicted=heatmaps.signed_predicted, true=heatmaps.signed_true)
-        written.append(run_folder.HEATMAPS)
-    return written
 
 
 def _write_history(path: Path, training: TrainingRun) -> None:

@@ -58,8 +58,8 @@ def print_comparison(diagnosis: Diagnosis) -> None:
     if comparison is None:
         return
     console = Console(highlight=False, soft_wrap=True)
-    console.print(Text(formats.plain(section.sentence(comparison, diagnosis.test.accuracy)), style="bold"))
-    console.print(Text(formats.plain(section.evidence(comparison, diagnosis.test.size))))
+    console.print(Text(formats.for_terminal(section.sentence(comparison, diagnosis.test.accuracy)), style="bold"))
+    console.print(Text(formats.for_terminal(section.evidence(comparison, diagnosis.test.size))))
     console.print()
     rows = section.class_rows(diagnosis, comparison)
     listed = section.most_changed(rows, _CLASSES)
@@ -107,4 +107,4 @@ def _percent(share: float | None) -> str:
 
 
 def _legible(name: str) -> Text:
-    return Text(str(formats.legible(formats.short(name))))
+    return Text(formats.for_terminal(formats.short(name)))

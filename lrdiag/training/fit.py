@@ -166,6 +166,7 @@ def train(
     optimizer: OptimizerName,
     policy: Policy,
     epochs: int,
+    first_epoch: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
     """Trains the network in place.
@@ -178,6 +179,7 @@ def train(
         optimizer: Name of the optimizer.
         policy: How its learning rate changes.
         epochs: Number of passes.
+        first_epoch: The epoch to begin with, counted from 0.
         callbacks: Called after those of the policy.
     """
     compile_network(network, optimizer, policy.rate)
@@ -186,6 +188,7 @@ def train(
         validation_data=validation,
         steps_per_epoch=steps_per_epoch,
         epochs=epochs,
+        initial_epoch=first_epoch,
         verbose=0,
         shuffle=False,  # the batches are random
         callbacks=[*policy.callbacks, *callbacks],

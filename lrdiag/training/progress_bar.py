@@ -19,11 +19,13 @@ class TrainingProgress(keras.callbacks.Callback):  # type: ignore[misc]
         progress: The listener.
         images: Number of training images in an epoch.
         batch_size: Number of images in a full batch.
+        first_epoch: The epoch to begin with, counted from 0.
     """
 
-    def __init__(self, progress: Progress, images: int, batch_size: int) -> None:
+    def __init__(self, progress: Progress, images: int, batch_size: int, first_epoch: int = 0) -> None:
         super().__init__()
         self._progress, self._images, self._batch_size = progress, images, batch_size
+        self._first_epoch = first_epoch
         self._open = ExitStack()
         self._score = ""
 
@@ -35,7 +37,7 @@ class TrainingProgress(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Opens the stage."""
-        total = self._images * self.params["epochs"]
+        total = self._images * (self.params["epochs"] - self._first_epoch)
         self._stage = self._open.enter_context(self._progress.stage("Training", total, "images"))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:

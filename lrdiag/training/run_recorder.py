@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import keras
 
@@ -13,6 +14,7 @@ from lrdiag.backend.logs import Output
 from lrdiag.backend.optimizers import batch_counter, batches_per_update, inner_optimizers, schedule_of
 from lrdiag.backend.weights import fingerprint
 from lrdiag.record.facts import Epoch, NotFinite, TimeSpent, TrainingRun
+from lrdiag.record.unfinished import RunRecord
 from lrdiag.training.history import describe_optimizer, epoch_of, not_finite_in
 from lrdiag.training.recorder import StepRecorder
 from lrdiag.training.timeline import Timeline
@@ -39,6 +41,7 @@ class RunRecorder(StepRecorder):
         super().__init__()
         self._output_given = output
         self._timeline: Timeline | None = None
+        self._epochs_before_fit: int | None = None
         self._recorded: keras.Model | None = None
         self._begin_record(first_epoch=1)
 
@@ -49,14 +52,47 @@ class RunRecorder(StepRecorder):
         self.not_finite: NotFinite | None = None
         self._earlier_updates = 0
         self._steps_at_ends: list[int] = []
+        self._updates_at_ends: list[int] = []
         self._weights_at_ends: list[bytes] = []
         self._time_before_fit: list[TimeSpent] = []
+
+    def record(self) -> RunRecord:
+        """Returns what is known at the end of an epoch, for `continue_from`."""
+        now = [] if self._timeline is None else [*self._timeline.epochs, self._timeline.current()]
+        return RunRecord(
+            first_epoch=self.first_epoch,
+            epochs=self.epochs,
+            learning_rates=self.learning_rates,
+            momentums=self.momentums,
+            losses=self.losses,
+            not_finite=self.not_finite,
+            earlier_updates=self._earlier_updates,
+            steps_at_ends=self._steps_at_ends,
+            updates_at_ends=self._updates_at_ends,
+            weights_at_ends=self._weights_at_ends,
+            time=[*self._time_before_fit, *now][: len(self.epochs)],
+        )
+
+    def continue_from(self, record: RunRecord) -> None:
+        """Continues the record of another process. Call it in `fit`, before the first epoch begins."""
+        self._begin_record(record.first_epoch)
+        self.epochs, self.losses = list(record.epochs), list(record.losses)
+        self.learning_rates, self.momentums = list(record.learning_rates), list(record.momentums)
+        self.not_finite, self._earlier_updates = record.not_finite, record.earlier_updates
+        self._steps_at_ends, self._updates_at_ends = list(record.steps_at_ends), list(record.updates_at_ends)
+        self._weights_at_ends = list(record.weights_at_ends)
+        # each process must compile the step once, so only the compilations of this one tell whether there are too many
+        self._time_before_fit = [replace(each, compilations=each.compilations and 0) for each in record.time]
+        self.epoch = max(self.first_epoch, self.last_epoch)
+        self._recorded = self.model
+        self._epochs_before_fit = len(self.epochs)
 
     def _continue_record(self, epochs: int) -> None:
         """Keeps the first `epochs` epochs, without the steps that were made since."""
         steps = self._steps_at_ends[epochs - 1]
         del self.learning_rates[steps:], self.momentums[steps:], self.losses[steps:]
-        del self.epochs[epochs:], self._steps_at_ends[epochs:], self._weights_at_ends[epochs:]
+        del self.epochs[epochs:], self._steps_at_ends[epochs:], self._updates_at_ends[epochs:]
+        del self._weights_at_ends[epochs:]
         del self._time_before_fit[epochs:]
         if self.not_finite and self.not_finite.epoch >= self.first_epoch + epochs:
             self.not_finite = None
@@ -73,7 +109,7 @@ class RunRecorder(StepRecorder):
         self._beside = [] if running is None else [each for each in running.callbacks if each is not self]
         self._output = Output.of(self.model, self._output_given)
         self._averages = any(optimizer.use_ema for optimizer in inner_optimizers(self.model.optimizer))
-        self._epochs_before_fit: int | None = None
+        self._epochs_before_fit = None
         self.paused = 0.0
         self._fit_started = time.perf_counter()
         self._begin_timeline(running)
@@ -101,7 +137,7 @@ class RunRecorder(StepRecorder):
         else:
             self._begin_record(initial_epoch + 1)
             self._recorded = self.model
-            self._earlier_updates = self._updates()
+            self._earlier_updates = self.updates()
         self._epochs_before_fit = len(self.epochs)
 
     def _steps_of_last_epoch(self) -> int:
@@ -109,8 +145,8 @@ class RunRecorder(StepRecorder):
         ends = [0, *self._steps_at_ends]
         return ends[-1] - ends[-2]
 
-    def _updates(self) -> int:
-        """The number of updates that the optimizer has made."""
+    def updates(self) -> int:
+        """Returns the number of updates that the optimizer has made."""
         optimizer = self.model.optimizer
         batches = int(engine().number(batch_counter(inner_optimizers(optimizer)[0]), self.model).read())
         return batches // batches_per_update(optimizer)
@@ -128,6 +164,7 @@ class RunRecorder(StepRecorder):
         self.epochs.append(epoch_of(logs, time.perf_counter() - self._epoch_started, self._output))
         self.not_finite = self.not_finite or not_finite_in(logs, self.epoch)
         self._steps_at_ends.append(len(self.losses))
+        self._updates_at_ends.append(self.updates())
         self._weights_at_ends.append(fingerprint(self.model))
 
     def training(self, *, stop_reason: str | None = None, interrupted: bool = False) -> TrainingRun:

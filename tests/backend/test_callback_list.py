@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from lrdiag.backend.callback_list import append, move_behind, running_list
+from lrdiag.backend.callback_list import append, move_behind, move_in_front, running_list
 
 
 class Notes(keras.callbacks.Callback):  # type: ignore[misc]
@@ -54,3 +54,10 @@ def test_a_callback_stays_behind_the_ones_it_follows_already() -> None:
     move_behind(running, second, lambda each: each is first)
     assert running.callbacks == [first, second]
     assert running_list(second) is None
+
+
+def test_callbacks_that_come_later_move_behind() -> None:
+    a, mover, b, c = (Notes(name, []) for name in ("a", "mover", "b", "c"))
+    running = keras.callbacks.CallbackList([a, b, mover, c])
+    move_in_front(running, mover, lambda each: each in (a, c))
+    assert [each.name for each in running.callbacks] == ["b", "mover", "a", "c"]

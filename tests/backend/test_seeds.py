@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from lrdiag.backend.seeds import RandomState
+from lrdiag.record import unfinished
+from lrdiag.record.unfinished import RandomNumbers
 
 
 def draw() -> tuple[float, ...]:
@@ -30,4 +33,14 @@ def test_restoring_repeats_the_first_seed_of_keras() -> None:
     state = RandomState()
     expected = draw()
     state.restore()
+    assert draw() == expected
+
+
+def test_another_process_repeats_the_same_draws(tmp_path: Path) -> None:
+    """It has no global seed generator yet."""
+    draw()
+    unfinished.write(tmp_path / "a.npz", RandomState().numbers)
+    expected = draw()
+    keras.utils.set_random_seed(5)
+    RandomState(unfinished.read(tmp_path / "a.npz", RandomNumbers)).restore()
     assert draw() == expected

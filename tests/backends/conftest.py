@@ -14,6 +14,7 @@ collect_ignore = [
     "finding_checks.py",
     "network_checks.py",
     "rate_checks.py",
+    "resume_checks.py",
     "smoke.py",
 ]
 

@@ -108,7 +108,6 @@ def kept(images: np.ndarray, wrong: np.ndarray) -> np.ndarray:
 def make_run(size: Size, folder: Path, data_dir: str | None) -> dict[str, float]:
     """Makes a run folder from arrays and returns the seconds of each step."""
     from lrdiag.diagnosis.assemble import assemble, dataset_facts
-    from lrdiag.record import folder as run_folder
     from lrdiag.record.arrays import Dataset, LabelledImages, Predictions
     from lrdiag.record.facts import Epoch, HeatmapFacts, HeatmapTrust, RangeTestFacts, Run, RunFacts, TrainingRun
     from lrdiag.report.pictures.layout import lay_out
@@ -150,7 +149,6 @@ def make_run(size: Size, folder: Path, data_dir: str | None) -> dict[str, float]
     seconds["assemble"] = time.perf_counter() - started - seconds["lay_out"]
     run = Run(diagnosis, pictures)
     write_page(folder, run)
-    run_folder.save(folder, run)
     seconds["write"] = time.perf_counter() - started - seconds["lay_out"] - seconds["assemble"]
     return seconds
 

@@ -22,14 +22,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from fixtures.runs import SMALL, FinishedRun
+from fixtures.signals import default_handlers
 from PIL import Image
 
 from lrdiag import __version__, formats
 from lrdiag.cli.app import main
 from lrdiag.cli.results import is_watched
 from lrdiag.policies.finder import find_lr as find_lr_in_python
-from lrdiag.record import documents, reading
-from lrdiag.record import folder as run_folder
+from lrdiag.record import documents, exchange, reading
 from lrdiag.record.facts import Finding, Misclassified, Run
 from lrdiag.settings import DiagnoseSettings, Settings
 
@@ -352,23 +352,50 @@ def test_ctrl_c_before_training_leaves_no_folder(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("error", "interrupted"),
-    [
-        (RuntimeError("pybind11: ORIGINAL InvalidArgumentError REPLACED BY KeyboardInterrupt: <EMPTY MESSAGE>"), True),
-        (KeyboardInterrupt(), True),
-        (RuntimeError("something else"), False),
-    ],
+    ("number", "code", "said"), [(signal.SIGINT, 130, "Interrupted.\n"), (signal.SIGTERM, 143, "Terminated.\n")]
 )
-def test_an_interruption_wrapped_by_tensorflow_is_recognised(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: BaseException, interrupted: bool
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_signal_ends_a_command_with_one_line_also_if_an_engine_makes_another_error_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int, code: int, said: str, hidden: bool
 ) -> None:
     def load(folder: Path) -> None:
-        raise error
+        try:
+            signal.raise_signal(number)
+        except BaseException:
+            if hidden:  # as TensorFlow does it while it traces a function
+                raise RuntimeError("REPLACED BY KeyboardInterrupt") from None
+            raise
 
-    monkeypatch.setattr(run_folder, "load", load)
+    (tmp_path / "report.json").touch()
+    monkeypatch.setattr(reading, "load", load)
+    with default_handlers():
+        result = CliRunner().invoke(main, ["report", str(tmp_path)])
+    assert (result.exit_code, result.stderr, result.stdout) == (code, said, "")
+
+
+def test_another_error_is_no_interruption(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def load(folder: Path) -> None:
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(reading, "load", load)
+    assert CliRunner().invoke(main, ["report", str(tmp_path)]).exit_code == 1
+
+
+@pytest.mark.parametrize("code", [0, None, "no weights", 130])
+def test_code_of_the_user_cannot_end_the_command_as_a_success(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: object
+) -> None:
+    """A layer may call `sys.exit` long after its module was imported."""
+
+    def load(folder: Path) -> None:
+        sys.exit(code)  # type: ignore[arg-type]
+
+    (tmp_path / "report.json").touch()
+    monkeypatch.setattr(reading, "load", load)
     result = CliRunner().invoke(main, ["report", str(tmp_path)])
-    assert (result.exit_code == 130) == interrupted
-    assert ("Interrupted." in result.stderr) == interrupted
+    assert (result.exit_code, result.stdout) == (2, "")
+    called = f"it called sys.exit({'' if code is None else repr(code)}), in {__file__} line "
+    assert f"Error: The code of the model must not end the program. Received: {called}" in result.stderr
 
 
 def edited(finished: Path, folder: Path, **changes: Any) -> Path:
@@ -503,7 +530,7 @@ def faulty(finished: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     effect = Finding("at-chance", "error", "It guesses.", "", "")
     error = Finding("training-stopped", "error", "It stopped.", "", "Start it again.", effects=[effect])
     findings = [error, Finding("no-suggestion", "warning", "No rate.", "", "Set one.")]
-    run_folder.save(folder, dataclasses.replace(run, diagnosis=dataclasses.replace(run.diagnosis, findings=findings)))
+    exchange.save(folder, dataclasses.replace(run, diagnosis=dataclasses.replace(run.diagnosis, findings=findings)))
     return folder
 
 

@@ -28,8 +28,9 @@ COMMANDS = ("train-and-report", "diagnose", "find-lr", "report", "compare")
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: it is empty, and none of its parents contains a pyproject.toml."""
+    """The current folder: a repository without files, none of whose parents contains a pyproject.toml."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / ".git").mkdir()
     monkeypatch.delenv("LRDIAG_DATA_DIR", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "cache"))
     return tmp_path
@@ -550,3 +551,12 @@ def test_trust_is_read_only_from_the_command_line(tmp_path: Path, monkeypatch: p
     result = CliRunner().invoke(main, ["diagnose", "model.keras"])
     assert result.exit_code == 2
     assert "`trust` in [tool.lrdiag.diagnose] of pyproject.toml: It works only on the command line" in result.output
+
+
+def test_fail_on_of_check_is_an_ordinary_option() -> None:
+    assert values_of("check")["fail-on"] == ("error", "default")
+    write('fail-on = "warning"')
+    assert values_of("check")["fail-on"] == ("warning", "pyproject.toml")
+    assert values_of("check", "--fail-on", "never")["fail-on"] == ("never", "command line")
+    write('fail-on = "sometimes"')
+    assert "`fail-on` in" in refusal("config", "check")

@@ -33,6 +33,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             archive.writestr(name, "{}")
     (tmp_path / "notes.txt").write_text("a note")
     (tmp_path / "a_run").mkdir()
+    (tmp_path / "program").mkdir()
+    (tmp_path / "program" / "saved_model.pb").write_bytes(b"")
     (tmp_path / "nets_of_a_test.py").write_text(NETS)
     return tmp_path
 
@@ -50,6 +52,7 @@ REFUSED = [
     (["diagnose", "absent.keras"], "no such model file"),
     (["diagnose", "absent.h5"], "no such model file"),
     (["diagnose", "notes.txt"], ".keras or .h5 file"),
+    (["diagnose", "program"], "The model is a SavedModel, a program that can read and write files. This is code"),
     (["diagnose", "no/such/folder"], "no such file"),
     (["diagnose", "nets_of_a_test:bulid"], "Did you mean 'build'?"),
     (["diagnose", "trained.keras", "--data", "no/such/folder"], "no such file or folder"),

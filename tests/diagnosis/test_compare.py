@@ -188,7 +188,7 @@ def test_what_was_set_otherwise_is_told(diagnosed: Diagnose) -> None:
 
 def test_other_test_images_are_refused(diagnosed: Diagnose, dataset: Dataset) -> None:
     fewer = dataclasses.replace(dataset, test=dataset.test.take(np.array([2, 1, 0, 3, 4, 5])), name="photos")
-    with pytest.raises(ComparisonError, match=r"same test images.*Received: 6 of toys .* in the run, 6 of photos"):
+    with pytest.raises(ComparisonError, match=r"same test images.*Received: 6 of 'toys' .* in the run, 6 of 'photos'"):
         compare(diagnosed(BEFORE, of=fewer), diagnosed(NOW))
 
 

@@ -176,3 +176,28 @@ class TestGroups:
             groups.of_images(None, images(), None)
         with pytest.raises(DataError, match="Received: 1 group for 4 training images"):
             groups.of_images(None, images(count=2), images(part="train"))
+
+
+class TestNamesThatAreNotUtf8:
+    FILE = "caf\udce9/1.png"  # as Python reads it
+    SHOWN = r"caf\udce9/1.png"  # as data of files names it
+
+    @pytest.mark.parametrize("given", [FILE, SHOWN])
+    def test_they_are_joined(self, given: str) -> None:
+        test = images(self.SHOWN, r"caf\udce9/2.png")
+        assert join({"file": [given], "sit\udce9": ["nor\udcffth"]}, test).test == {
+            r"sit\udce9": [r"nor\udcffth", None]
+        }
+
+    def test_in_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "x.csv").write_bytes(b"file,site\ncaf\xe9/1.png,north\n")
+        assert join(tmp_path / "x.csv", images(self.SHOWN, "b")).test == {"site": ["north", None]}
+
+    def test_a_column_names_groups(self) -> None:
+        table = read_metadata({"index": [0, 1], "sit\udce9": ["a", "b"]})
+        assert GivenGroups.of("sit\udce9", table).column == r"sit\udce9"
+
+    def test_other_cells_of_a_file_must_be_utf_8(self, tmp_path: Path) -> None:
+        (tmp_path / "x.csv").write_bytes(b"file,site\na,L\xf6we\n")
+        with pytest.raises(DataError, match=r"must be in UTF-8.*Received: 'L.*udcf6we'"):
+            read_metadata(tmp_path / "x.csv")

@@ -14,9 +14,8 @@ import pytest
 from lrdiag.diagnosis.pairs import confused_pairs
 from lrdiag.errors import RunFolderError
 from lrdiag.intervals import mcnemar, wilson
-from lrdiag.record import documents, reading
-from lrdiag.record import folder as run_folder
-from lrdiag.record.facts import Run
+from lrdiag.record import documents, exchange, reading
+from lrdiag.record.facts import SCHEMA_VERSION, Run
 from lrdiag.record.pictures import Sheet
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
@@ -61,10 +60,13 @@ def test_sheets_keep_their_layout(runs: dict[str, Run]) -> None:
 
 def test_mistakes_that_were_left_out_stay_left_out(edited: Any) -> None:
     def leave_out(report: dict[str, Any]) -> None:
-        report["sheets"]["shown"] = [0, *range(2, 73)]
+        report["sheets"]["shown"] = [0, *range(2, 72)]
+        maps = report["sheets"]["heatmaps"]
+        for sheet in (report["sheets"]["photographs"], maps["predicted"], maps["true"], maps["difference"]):
+            sheet["count"] = 71
 
     pictures = reading.load(edited("plain", leave_out)).pictures
-    assert pictures.sheets["mistakes"].items == pictures.sheets["mistakes-true"].items == [0, *range(2, 73)]
+    assert pictures.sheets["mistakes"].items == pictures.sheets["mistakes-true"].items == [0, *range(2, 72)]
 
 
 @pytest.mark.parametrize("name", ["plain", "compared", "followed"])
@@ -75,7 +77,7 @@ def test_confused_pairs_are_ranked_as_today(runs: dict[str, Run], name: str) -> 
 
 def test_figures_stay_and_new_ones_are_added(runs: dict[str, Run]) -> None:
     old, facts = written("plain"), runs["plain"].diagnosis
-    assert facts.schema_version == run_folder.SCHEMA_VERSION
+    assert facts.schema_version == SCHEMA_VERSION
     assert facts.test.accuracy == old["test"]["accuracy"]
     assert facts.confusion == old["confusion"]
     assert [each.recall for each in facts.per_class] == [each["recall"] for each in old["per_class"]]
@@ -106,7 +108,9 @@ def test_a_comparison_has_the_conclusion_of_the_current_test(runs: dict[str, Run
 
 def test_an_interval_never_contradicts_the_conclusion(edited: Any) -> None:
     def narrow(report: dict[str, Any]) -> None:
-        report["comparison"] |= {"broken": [], "fixed": report["comparison"]["fixed"][:4], "difference_low": 0.01}
+        fixed = report["comparison"]["fixed"][:4]
+        changed = {"broken": [], "fixed": fixed, "difference": 4 / report["test"]["size"], "difference_low": 0.01}
+        report["comparison"] |= changed | {"fixed_shown": [0], "fixed_photographs": None}
 
     comparison = reading.load(edited("compared", narrow)).diagnosis.comparison
     assert comparison
@@ -117,17 +121,18 @@ def test_an_interval_never_contradicts_the_conclusion(edited: Any) -> None:
 def test_a_page_is_made_and_the_run_is_not_changed(runs: dict[str, Run], tmp_path: Path, name: str) -> None:
     shutil.copytree(RUNS / name, tmp_path, dirs_exist_ok=True)
     (tmp_path / "training.chart.html").write_text("a chart of lrdiag 0.1")
-    before = {file.name: file.read_bytes() for file in (RUNS / name).iterdir()}
+    before = {file.name: file.read_bytes() for file in (RUNS / name).iterdir() if file.name != "report.json"}
     write_page(tmp_path, runs[name])
     assert 'id="misclassified"' in (tmp_path / "report.html").read_text(encoding="utf-8")
     after = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert reading.load(tmp_path) == runs[name]
     assert {file: after[file] for file in before} == before
-    assert after.keys() - before.keys() == {"report.html", "summary.md", "summary.png"}
+    assert after.keys() - before.keys() == {"report.html", "summary.md", "summary.png", "pictures.json", "report.json"}
 
 
 @pytest.mark.parametrize("name", ["plain", "compared", "followed"])
 def test_a_saved_conversion_has_the_current_schema(runs: dict[str, Run], tmp_path: Path, name: str) -> None:
-    run_folder.save(tmp_path, runs[name])
+    exchange.save(tmp_path, runs[name])
     assert reading.load(tmp_path) == runs[name]
     jsonschema.validate(json.loads((tmp_path / "report.json").read_text()), documents.schema())
     jsonschema.validate(json.loads((tmp_path / "pictures.json").read_text()), documents.pictures_schema())
@@ -159,17 +164,20 @@ def edited(tmp_path: Path) -> Any:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda report: report.pop("sheets"), r"schema version 3 to 5.*Received: .*`sheets`"),
-        (lambda report: report["sheets"].update(photographs="a"), r"schema version 3 to 5.*photographs"),
-        (lambda report: report.pop("test"), r"schema version 3 to 5.*Received: .*`test`"),
+        (lambda report: report.pop("sheets"), r"schema version 3 to 6.*Received: .*`sheets`"),
+        (lambda report: report["sheets"].update(photographs="a"), r"schema version 3 to 6.*photographs"),
+        (lambda report: report.pop("test"), r"schema version 3 to 6.*Received: .*`test`"),
         (lambda report: report["confusion"].pop(), r"counts in report.json must agree.*Received: 10 classes"),
         (
             lambda report: report["confused_pairs"][0].update(true=10),
             r"must agree.*a confused pair of class 10",
         ),
         (lambda report: report["calibration"]["bins"][0].update(right=9, count=3), r"must agree.*Received: 9 of 3"),
-        (lambda report: report["sheets"]["samples"].update(file="../x"), r"in the run folder itself.*Received: '../x'"),
-        (lambda report: report["sheets"]["samples"].update(columns=0), r"must have pictures.*Received"),
+        (lambda report: report["sheets"]["samples"].update(file="../x"), r"file name of its kind.*Received: '../x'"),
+        (
+            lambda report: report["sheets"]["samples"].update(columns=0),
+            r"schema version 3 to 6.*Received: .*`int` >= 1",
+        ),
     ],
 )
 def test_a_broken_run_is_refused(edited: Any, change: Any, message: str) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.variants import with_files, with_sheet
+from fixtures.variants import with_files
 from PIL import Image
 
 from lrdiag.errors import RunFolderError
@@ -142,7 +141,7 @@ def test_a_perfect_baseline_has_no_pictures(runs: dict[str, Run], head: Run) -> 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"not a picture"])
 def test_a_broken_picture_is_refused(base: Run, head: Run, content: bytes) -> None:
-    with pytest.raises(RunFolderError, match=r"whole picture file 'images.webp'.*Received"):
+    with pytest.raises(RunFolderError, match=r"picture file 'images.webp' as WebP or PNG.*Received"):
         set_beside(with_files(base, base.pictures.files | {"images.webp": content}), head)
 
 
@@ -150,17 +149,6 @@ def test_a_truncated_picture_is_refused(base: Run, head: Run) -> None:
     truncated = base.pictures.files["predicted.png"][:-30]
     with pytest.raises(RunFolderError, match=r"whole picture file 'predicted.png'"):
         set_beside(with_files(base, base.pictures.files | {"predicted.png": truncated}), head)
-
-
-def test_pictures_of_mistakes_that_do_not_exist_are_refused(base: Run, head: Run) -> None:
-    with pytest.raises(RunFolderError, match=r"entries that exist.*Received: entry 5 of 5 in 'images.webp'"):
-        set_beside(with_sheet(base, "mistakes", items=[0, 1, 2, 3, 5]), head)
-
-
-@pytest.mark.parametrize("moved", [{"columns": 2}, {"items": [0, 1, 2, 3, 3]}])
-def test_heatmaps_in_other_places_than_their_images_are_refused(base: Run, head: Run, moved: dict[str, Any]) -> None:
-    with pytest.raises(RunFolderError, match="the same places"):
-        set_beside(with_sheet(base, "mistakes-predicted", **moved), head)
 
 
 def test_the_same_runs_give_the_same_bytes(base: Run, head: Run) -> None:

@@ -9,17 +9,14 @@ import pytest
 from bs4 import Tag
 from fixtures.exhibits import with_findings
 from fixtures.pages import parse
-from fixtures.variants import changed, with_sheet, without_sheets
+from fixtures.variants import changed, storable
 
 from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.findings.checking import with_settings
-from lrdiag.errors import RunFolderError
-from lrdiag.record import folder as run_folder
-from lrdiag.record import reading
+from lrdiag.record import exchange, reading
 from lrdiag.record.data_facts import Exhibit, ImageRef
 from lrdiag.record.facts import Finding, Run
 from lrdiag.report.page import render_page
-from lrdiag.report.sections import findings
 from lrdiag.report.summary import render_findings, render_summary
 
 PICTURES = np.random.default_rng(5).integers(0, 256, (8, 32, 32, 3)).astype(np.uint8)
@@ -73,18 +70,11 @@ def test_an_exhibit_may_have_no_picture_and_belong_to_no_image(runs: dict[str, R
     assert not one("i")
 
 
-def test_a_picture_that_is_not_in_the_sheet_is_an_error(shown: Run) -> None:
-    with pytest.raises(RunFolderError, match=r"Received: picture 20 of 20$"):
-        findings.build(with_sheet(shown, "findings", count=20))
-    with pytest.raises(RunFolderError, match=r"Received: picture 0 of 0$"):
-        findings.build(without_sheets(shown, "findings"))
-
-
 def test_a_stored_run_keeps_its_exhibits(shown: Run, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("run")
-    run_folder.save(folder, shown)
+    exchange.save(folder, storable(shown))
     loaded = reading.load(folder)
-    assert loaded == shown
+    assert loaded == storable(shown)
     off = with_settings(loaded.diagnosis, CheckSettings.of({"overfitting": False}, None))
     assert [len(each.exhibits) for each in off.findings] == [10, 3]
     one = dataclasses.replace(loaded, diagnosis=dataclasses.replace(off, findings=off.findings[1:]))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from fixtures.variants import changed
+from fixtures.variants import changed, storable
 
 from lrdiag.cli.app import main
 from lrdiag.errors import RunFolderError
@@ -40,7 +40,7 @@ def suspected(runs: dict[str, Run]) -> Run:
 
 def export(run: Run, folder: Path, file: Path | str, *options: str) -> Result:
     folder.mkdir()
-    (folder / "report.json").write_bytes(documents.to_json(run.diagnosis))
+    (folder / "report.json").write_bytes(documents.to_json(storable(run).diagnosis))
     return CliRunner().invoke(main, ["export", str(folder), "--suspects", str(file), *options])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from bs4 import BeautifulSoup
 from lrdiag.errors import TemplateError
 from lrdiag.record.facts import Run
 from lrdiag.report.page import lay_out_page, render_page
-from lrdiag.report.templates import unbroken
+from lrdiag.report.templates import html_environment, unbroken
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "custom-report"
 
@@ -69,6 +70,13 @@ def test_custom_templates_are_escaped_like_built_in_ones(run: Run, templates: Wr
     assert "&lt;script&gt;" in page
 
 
+def test_every_template_escapes_whatever_it_is_called(templates: WriteTemplates) -> None:
+    names = [name for name in html_environment().list_templates() if not name.endswith(".md.j2")]
+    assert {"report.css", "report.js"} < set(names)
+    environment = html_environment(templates({name: "{{ '<script>' }}" for name in names if "lrdiag/" not in name}))
+    assert {environment.get_template(name).render() for name in names if "lrdiag/" not in name} == {"&lt;script&gt;"}
+
+
 def test_a_custom_script_is_allowed_by_the_policy(run: Run, templates: WriteTemplates) -> None:
     page = render_page(run, templates=templates({"report.js": "document.title = 'mine';"}))
     digest = b64encode(hashlib.sha256(b"document.title = 'mine';").digest()).decode()
@@ -111,6 +119,30 @@ def test_a_missing_folder_is_an_error(run: Run, tmp_path: Path) -> None:
 def test_a_folder_that_replaces_nothing_is_an_error(run: Run, templates: WriteTemplates) -> None:
     with pytest.raises(TemplateError, match=r"at least one of: .*report\.html\.j2.*Received: .*[^r]$"):
         render_page(run, templates=templates({"report.html": "mine"}))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "cycler.__init__.__globals__.os.system",
+        "''.__class__.__mro__[1].__subclasses__()",
+        "palette.np.savetxt",
+        "palette.difference.__globals__",
+        "sections[0].build.__globals__",
+        "diagnosis.__init__.__globals__",
+        "'{0.__class__.__mro__}'.format(palette)",
+        "'{0.np.savetxt}'.format(palette)",
+        "diagnosis.dataset.classes.append('x')",
+        "self.__init__.__globals__",
+        "lipsum|attr('__globals__')",
+    ],
+)
+@pytest.mark.parametrize("file", ["report.css", "report.js", "report.html.j2"])
+def test_a_template_runs_no_code_and_changes_nothing(
+    run: Run, templates: WriteTemplates, file: str, expression: str
+) -> None:
+    with pytest.raises(TemplateError, match=f"{re.escape(file)}:1: SecurityError"):
+        render_page(run, templates=templates({file: f"{{{{ {expression} }}}}"}))
 
 
 @pytest.mark.parametrize(

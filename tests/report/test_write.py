@@ -12,12 +12,15 @@ from lrdiag.report.page import render_page
 from lrdiag.report.write import write_page
 
 MAPS = {"maps-difference.png", "maps-mean.png", "maps-predicted.png", "maps-true.png"}
-ASSETS = {"report.css", "report.js", "misclassified.webp", "samples.webp", "contents.txt", *MAPS}
+ASSETS = {"report.css", "report.js", "misclassified.webp", "samples.webp", *MAPS}
 
 
 @pytest.fixture
 def run(runs: dict[str, Run]) -> Run:
     return runs["ordinary"]
+
+
+RUN = {"report.json", "pictures.json", "misclassified.webp", "samples.webp", *MAPS}
 
 
 def names(folder: Path) -> set[str]:
@@ -27,7 +30,7 @@ def names(folder: Path) -> set[str]:
 def test_a_page_is_one_file(run: Run, tmp_path: Path) -> None:
     write_page(tmp_path, run)
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == render_page(run)
-    assert names(tmp_path) == {"report.html", "summary.md", "summary.png"}
+    assert names(tmp_path) == {"report.html", "summary.md", "summary.png", *RUN}
 
 
 def test_a_page_has_a_folder_beside_it(run: Run, tmp_path: Path) -> None:
@@ -68,13 +71,13 @@ def test_a_folder_of_the_user_stays(run: Run, tmp_path: Path) -> None:
 def test_pictures_that_the_page_no_longer_has_are_removed(runs: dict[str, Run], run: Run, tmp_path: Path) -> None:
     write_page(tmp_path, run, assets="folder")
     write_page(tmp_path, runs["no mistakes"], assets="folder")
-    assert names(tmp_path / "assets") == {"report.css", "report.js", "samples.webp", "contents.txt"}
+    assert names(tmp_path / "assets") == {"report.css", "report.js", "samples.webp"}
 
 
 def test_a_list_with_paths_outside_of_the_folder_is_not_followed(run: Run, tmp_path: Path) -> None:
     write_page(tmp_path, run, assets="folder")
     (tmp_path / "precious").write_text("mine")
-    (tmp_path / "assets" / "contents.txt").write_text("../precious\n..\n")
+    (tmp_path / "assets" / "contents.txt").write_text("report.css\n../precious\n..\n")
     write_page(tmp_path, run)
     assert (tmp_path / "precious").exists()
 
@@ -94,13 +97,15 @@ def test_charts_of_lrdiag_0_1_are_removed(run: Run, tmp_path: Path) -> None:
         (tmp_path / f"{name}.chart.html").write_text("<svg></svg>")
     (tmp_path / "mine.chart.html").write_text("<svg></svg>")
     write_page(tmp_path, run)
-    assert names(tmp_path) == {"report.html", "summary.md", "summary.png", "mine.chart.html"}
+    assert names(tmp_path) == {"report.html", "summary.md", "summary.png", "mine.chart.html", *RUN}
 
 
-def test_the_summary_picture_is_drawn_again_only_if_the_run_changed(run: Run, tmp_path: Path) -> None:
+def test_the_summary_picture_is_drawn_again_only_if_the_run_changed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_page(tmp_path, run)
-    before = (tmp_path / "summary.png").stat().st_mtime_ns
+    monkeypatch.setattr("lrdiag.report.write.summary_picture", lambda run: b"drawn")
     write_page(tmp_path, run)
-    assert (tmp_path / "summary.png").stat().st_mtime_ns == before
+    assert (tmp_path / "summary.png").read_bytes() != b"drawn"
     write_page(tmp_path, changed(run, model="other"))
-    assert (tmp_path / "summary.png").stat().st_mtime_ns > before
+    assert (tmp_path / "summary.png").read_bytes() == b"drawn"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,7 +62,7 @@ class Cifar10:
 
     def _read(self, progress: Progress, test_only: bool) -> Dataset:
         if self.data_dir is not None:
-            given = _find(self.data_dir.expanduser())
+            given = _find(Path(os.path.expanduser(self.data_dir)))
             if given is not None:
                 read = read_folder if given.is_dir() else read_archive
                 return read(given, progress, test_only=test_only)
@@ -74,15 +75,15 @@ class Cifar10:
             return download(URL, SHA256, progress, title=self.name, megabytes=MEGABYTES)
         except OSError as error:
             raise DataUnavailable(
-                f"CIFAR-10 is not on disk and cannot be downloaded: {error}.\n"
+                f"CIFAR-10 is not on disk and cannot be downloaded: {error}.",
                 f"Download {URL} on a machine with a network, and pass the folder that contains it as --data-dir or "
-                "LRDIAG_DATA_DIR. Or use data that needs no download: --data digits."
+                "LRDIAG_DATA_DIR. Or use data that needs no download: --data digits.",
             ) from error
 
 
 def on_disk(data_dir: Path | None) -> bool:
     """Returns whether CIFAR-10 seems to be in `data_dir` or in Keras's cache. The files are not read."""
-    if data_dir is not None and _find(data_dir.expanduser()) is not None:
+    if data_dir is not None and _find(Path(os.path.expanduser(data_dir))) is not None:
         return True
     return any((keras_home() / "datasets" / name).exists() for name in (*_CACHED_FOLDERS, *_CACHED_ARCHIVES))
 

@@ -6,7 +6,9 @@ A batch is a pickled dictionary: `data` is a `uint8` array of shape `(n, 3072)`,
 
 from __future__ import annotations
 
+import io
 import pickle
+import reprlib
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,8 +18,10 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from lrdiag import limits
 from lrdiag.data.sources.unpickling import load_arrays
 from lrdiag.errors import DataError
+from lrdiag.formats import printable
 from lrdiag.progress import Progress, Stage
 from lrdiag.record.arrays import NO_IMAGES, Dataset, LabelledImages
 
@@ -80,18 +84,31 @@ def _read(files: Iterable[tuple[str, IO[bytes]]], wanted: Sequence[str], where: 
 def _files_of_folder(folder: Path, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:
     for name in wanted:
         if (folder / name).is_file():
+            limits.BATCH_BYTES.require((folder / name).stat().st_size, f"{name} of CIFAR-10")
             with (folder / name).open("rb") as file:
                 yield name, file
 
 
 def _files_of_archive(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:
     # Seeking backwards in a gzip file is slow, so members are read in the order of the archive.
-    with tarfile.open(path, "r|gz") as archive:
+    with tarfile.open(path, "r|gz", tarinfo=_SmallFile) as archive:
         for member in archive:
             name = PurePosixPath(member.name).name
             file = archive.extractfile(member) if name in wanted and member.isfile() else None
             if file is not None:
+                limits.BATCH_BYTES.require(member.size, f"{name} of CIFAR-10")  # extended headers change the size
                 yield name, file
+
+
+class _SmallFile(tarfile.TarInfo):
+    """The header of a file in an archive. Python reads long names at once, so their size is checked too."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _SmallFile:
+        """Reads a header, and raises if it declares a file that is too large."""
+        header = super().frombuf(buf, encoding, errors)
+        limits.BATCH_BYTES.require(header.size, f"{printable(header.name):.80} in the archive of CIFAR-10")
+        return header
 
 
 def _assemble(files: Iterable[tuple[str, IO[bytes]]], wanted: Sequence[str], where: Path, stage: Stage) -> Dataset:
@@ -143,7 +160,7 @@ class _Rows:
 
 def _unpickle(file: IO[bytes], what: str) -> dict[str, Any]:
     try:
-        contents = load_arrays(file)
+        contents = load_arrays(io.BytesIO(file.read()))
     except pickle.UnpicklingError as error:
         raise DataError(f"{what} is truncated, damaged or of another format: {error}. {_ADVICE}") from error
     if not isinstance(contents, dict):
@@ -157,7 +174,7 @@ def _batch(contents: dict[str, Any], what: str) -> tuple[npt.NDArray[np.uint8], 
         received = f"{rows.dtype} {rows.shape}" if isinstance(rows, np.ndarray) else type(rows).__name__
         raise DataError(f"`data` of {what} must be a uint8 array of shape (n, 3072). Received: {received}. {_ADVICE}")
     if not isinstance(labels, list) or not all(type(label) is int and abs(label) < 2**31 for label in labels):
-        raise DataError(f"`labels` of {what} must be a list of integers. Received: {str(labels)[:80]}. {_ADVICE}")
+        raise DataError(f"`labels` of {what} must be a list of integers. Received: {_some(labels)}. {_ADVICE}")
     if not 0 < len(rows) == len(labels):
         raise DataError(
             f"{what} must contain one label per image, and at least one. "
@@ -166,11 +183,16 @@ def _batch(contents: dict[str, Any], what: str) -> tuple[npt.NDArray[np.uint8], 
     return rows, np.array(labels, np.int64)
 
 
+def _some(value: object) -> str:
+    """Returns the beginning of a value: lists within lists may be endless."""
+    return reprlib.repr(value)[:80]
+
+
 def _class_names(contents: dict[str, Any] | None, what: str, rows: int) -> tuple[str, ...]:
     contents = contents or {}
     names, promised = contents.get("label_names"), contents.get("num_cases_per_batch", rows)
     if not isinstance(names, list) or not all(isinstance(name, (str, bytes)) for name in names):
-        raise DataError(f"`label_names` of {what} must be a list of names. Received: {str(names)[:80]}. {_ADVICE}")
+        raise DataError(f"`label_names` of {what} must be a list of names. Received: {_some(names)}. {_ADVICE}")
     if promised != rows:
-        raise DataError(f"{what} declares {promised} images per batch. Received: {rows}. {_ADVICE}")
+        raise DataError(f"{what} declares {_some(promised)} images per batch. Received: {rows}. {_ADVICE}")
     return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names)

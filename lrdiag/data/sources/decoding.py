@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import os
 import struct
+import threading
 import zlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from lrdiag import opencv
+from lrdiag import limits, opencv
 from lrdiag.data.sources import jpeg
 
 FORMATS: dict[str, tuple[str, ...]] = {
@@ -40,14 +43,14 @@ They contain pixels and need no other program. Formats that Pillow gives to othe
 SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 COMMON = ".jpg, .png, .webp, .bmp, .gif, .tif and other image files"
 
-MAX_PIXELS = 178_956_970  # as in Pillow: a file of a few bytes can contain more and would fill the memory
-
 _NO_SIGNATURE = {"TGA": FORMATS["TGA"]}  # anything could be one, so that the suffix decides
 _CHUNK = struct.Struct(">I4s")  # length and kind; a kind in capitals contains pixels or colours
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SIGNATURES = (jpeg.SIGNATURE, _PNG, b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 _BITS_OF_TIFF = 258  # the tag BitsPerSample
 _NORMAL = 1  # the orientation of an image that is stored upright
+_OF_PIXELS = (b"tRNS",)  # chunks without capitals that change how pixels are decoded
+_one_large_image = threading.Lock()
 
 
 class Decoded(NamedTuple):
@@ -87,6 +90,7 @@ def _read(path: str) -> bytes:
     if not os.path.isfile(path):  # reading a pipe could block forever
         raise ValueError("there is no such file")
     with open(path, "rb", buffering=0) as file:
+        _refuse(limits.IMAGE_BYTES.excess(os.fstat(file.fileno()).st_size), "it is too large")
         data = file.read()
     if not data:
         raise ValueError("it is empty")
@@ -107,34 +111,39 @@ def _decode_jpeg(data: bytes) -> Decoded | None:
     structure = jpeg.examine(data)
     if structure is None:
         return None
-    _refuse_huge(structure.width, structure.height)
-    _refuse(jpeg.hidden_damage(data, structure))
-    pixels = _opencv(data)
-    if pixels is None:
-        return None
-    _refuse(jpeg.damage_seen(data, structure, pixels))
+    _refuse(limits.JPEG_SCANS.excess(len(structure.scans)), "it takes too long to decode")
+    with _room_for(structure.width, structure.height):
+        _refuse(jpeg.hidden_damage(data, structure), "it is damaged")
+        pixels = _opencv(data)
+        if pixels is None:
+            return None
+        _refuse(jpeg.damage_seen(data, structure, pixels), "it is damaged")
     return Decoded(pixels, turned=structure.turned)
 
 
 def _decode_png(data: bytes) -> Decoded | None:
     """Returns `None` if the file is incomplete, or if OpenCV can't decode it."""
     chunks = _chunks_of_png(data)
-    if chunks is None:
+    if chunks is None or b"eXIf" in [kind for kind, _ in chunks]:  # versions of OpenCV differ in what they do with EXIF
         return None
-    _refuse_huge(int.from_bytes(data[16:20]), int.from_bytes(data[20:24]))
-    if b"eXIf" in chunks:  # versions of OpenCV differ in what they do
-        return None
-    pixels = _opencv(data)
+    with _room_for(int.from_bytes(data[16:20]), int.from_bytes(data[20:24])):
+        pixels = _opencv(_without_remarks(data, chunks))
     return None if pixels is None else Decoded(pixels, sixteen_bits=data[24] == 16)
 
 
-def _chunks_of_png(data: bytes) -> set[bytes] | None:
-    """Returns the kinds of chunks of a PNG file, or `None` if it has no end.
+def _without_remarks(data: bytes, chunks: Sequence[tuple[bytes, slice]]) -> bytes:
+    """Returns a PNG file without its texts, times and profiles, which libpng would warn of if they are damaged."""
+    needed = [place for kind, place in chunks if kind[0] < ord("a") or kind in _OF_PIXELS]
+    return data if len(needed) == len(chunks) else _PNG + b"".join(data[place] for place in needed)
+
+
+def _chunks_of_png(data: bytes) -> list[tuple[bytes, slice]] | None:
+    """Returns the kind and the place of each chunk of a PNG file, or `None` if it has no end.
 
     Raises:
         ValueError: If the checksum of a chunk that contains pixels or colours is wrong.
     """
-    kinds, place, view = set(), len(_PNG), memoryview(data)
+    chunks, place, view = [], len(_PNG), memoryview(data)
     while place + 12 <= len(data):
         length, kind = _CHUNK.unpack_from(data, place)
         end = place + 8 + length
@@ -142,9 +151,9 @@ def _chunks_of_png(data: bytes) -> set[bytes] | None:
             return None
         if kind[0] < ord("a") and zlib.crc32(view[place + 4 : end]) != int.from_bytes(data[end : end + 4]):
             raise ValueError(f"the checksum of its part {kind.decode('ascii', 'replace')} is wrong")
-        kinds.add(kind)
+        chunks.append((kind, slice(place, end + 4)))
         if kind == b"IEND":
-            return kinds
+            return chunks
         place = end + 4
     return None
 
@@ -164,8 +173,9 @@ def _decode_with_pillow(data: bytes, suffix: str) -> Decoded:
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
             name, bits = image.format, getattr(image, "tag_v2", {}).get(_BITS_OF_TIFF, ())
-            orientation = image.getexif().get(ExifTags.Base.Orientation, _NORMAL)
-            upright = ImageOps.exif_transpose(image)
+            with _room_for(*image.size):
+                orientation = image.getexif().get(ExifTags.Base.Orientation, _NORMAL)
+                upright = ImageOps.exif_transpose(image)
     except UnidentifiedImageError:  # Pillow's message would name a buffer
         raise ValueError(f"its {len(data):,} bytes are not an image of a known format") from None
     turned = orientation in range(_NORMAL + 1, 9)
@@ -177,11 +187,16 @@ def _decode_with_pillow(data: bytes, suffix: str) -> Decoded:
     return Decoded(np.asarray(upright.convert("RGB")), 16 in np.atleast_1d(bits), turned)
 
 
-def _refuse_huge(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"its {width:,} × {height:,} pixels are more than {MAX_PIXELS:,}")
+def _room_for(width: int, height: int) -> AbstractContextManager[object]:
+    """Waits until no other large image is being decoded.
+
+    Raises:
+        ValueError: If the image is too large.
+    """
+    _refuse(limits.IMAGE_PIXELS.excess(width * height), f"it is too large, {width:,} × {height:,}")
+    return _one_large_image if width * height > limits.LARGE_IMAGE else nullcontext()
 
 
-def _refuse(damage: str | None) -> None:
-    if damage:
-        raise ValueError(f"it is damaged: {damage}")
+def _refuse(problem: str | None, what: str) -> None:
+    if problem:
+        raise ValueError(f"{what}: {problem}")

@@ -23,14 +23,15 @@ _MEGABYTE = 1_000_000
 
 
 def keras_home() -> Path:
-    """Returns Keras's cache folder, as `keras.utils.get_file` documents it.
+    """Returns Keras's cache folder, as `keras.utils.get_file` documents it. Without a home folder, it is temporary.
 
     Example:
         ```python
         keras_home()  # Path("~/.keras"), expanded, unless KERAS_HOME is set
         ```
     """
-    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    folder = os.path.expanduser(os.environ.get("KERAS_HOME") or "~/.keras")
+    return Path("/tmp", ".keras") if folder.startswith("~") else Path(folder)
 
 
 def download(url: str, sha256: str, progress: Progress, *, title: str, megabytes: int) -> Path:

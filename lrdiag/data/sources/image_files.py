@@ -16,10 +16,9 @@ import numpy.typing as npt
 from lrdiag.data.fitting import DEFAULT_SIZE, Fitting, Sizes
 from lrdiag.data.opened import OpenedTestSet
 from lrdiag.data.sources.decoding import Decoded, decode
-from lrdiag.data.sources.names import printable
 from lrdiag.data.splitting import Part, assemble, source_of
 from lrdiag.errors import DataError, LrdiagError
-from lrdiag.formats import count
+from lrdiag.formats import count, printable
 from lrdiag.progress import Progress, Stage
 from lrdiag.record.arrays import Dataset, LabelledImages, SkippedFile
 
@@ -142,7 +141,7 @@ class FileReader:
     def _read(self, part: Part, files: LabelledFiles, stage: Stage) -> Iterator[LabelledImages]:
         names = tuple(map(printable, files.names))
         size = self._fitting.size or _shared_size(self._folder, files.names)
-        pixels = np.empty((len(names), *size, self._fitting.channels), np.uint8)
+        pixels = _empty((len(names), *size, self._fitting.channels))
         kept: list[int] = []
         broken: dict[int, str] = {}
 
@@ -232,6 +231,17 @@ class ListedFiles:
             notes=[*read.notes, *self.notes],
             sixteen_bit_max=read.sixteen_bit_max,
         )
+
+
+def _empty(shape: tuple[int, int, int, int]) -> npt.NDArray[np.uint8]:
+    try:
+        return np.empty(shape, np.uint8)
+    except (MemoryError, ValueError) as error:  # the latter for more than can be addressed
+        images, height, width, channels = shape
+        raise DataError(
+            "The images of a set must fit in memory. Choose a smaller size with --image-size. "
+            f"Received: {count(images)} images of {width:,} × {height:,} pixels and {channels} channels"
+        ) from error
 
 
 def different_sizes(name: str, shape: tuple[int, ...], size: tuple[int, int]) -> DataError:

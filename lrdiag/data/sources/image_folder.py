@@ -15,10 +15,9 @@ from lrdiag.data.opened import OpenedTestSet
 from lrdiag.data.sources.decoding import COMMON, SUFFIXES, looks_like_image
 from lrdiag.data.sources.image_files import LabelledFiles, ListedFiles, reason
 from lrdiag.data.sources.layout import LAYOUT, find_parts, is_ignored, refuse_parts_as_classes, subfolders
-from lrdiag.data.sources.names import printable
 from lrdiag.data.splitting import Part, parts_to_read, require_images_of_each_class
 from lrdiag.errors import DataError
-from lrdiag.formats import count
+from lrdiag.formats import count, printable
 from lrdiag.progress import Progress
 from lrdiag.record.arrays import Dataset, SkippedFile
 

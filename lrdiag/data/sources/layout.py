@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lrdiag.data.sources.decoding import COMMON, SUFFIXES
-from lrdiag.data.sources.names import printable
 from lrdiag.data.splitting import Part, part_in, part_named
 from lrdiag.errors import DataError
+from lrdiag.formats import printable
 
 LAYOUT = (
     "A folder of images must contain train/<class>/ and test/<class>/ (and optionally val/<class>/), or <class>/ "

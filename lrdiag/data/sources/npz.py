@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +14,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lrdiag import limits
 from lrdiag.data.fitting import AS_IS, Fitting, Sizes, fit_all
-from lrdiag.data.sources.names import printable
 from lrdiag.data.splitting import Part, assemble, parts_to_read
-from lrdiag.errors import DataError
+from lrdiag.errors import DataError, LrdiagError
+from lrdiag.formats import printable
 from lrdiag.progress import Progress
 from lrdiag.record.arrays import Dataset, LabelledImages
 
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_NPY = np.lib.format.MAGIC_PREFIX
 MAX_CLASSES = 100_000  # higher labels are not class numbers
+
+_NAMES_SHOWN = 20  # in a message
 
 _WORDS: dict[Part, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -102,10 +109,15 @@ class ImageArrays:
     @contextmanager
     def _open(self) -> Iterator[Any]:
         with ExitStack() as stack:
-            reason = "it contains a single array"
+            file, reason = None, "it contains a single array"
             try:
                 raw = stack.enter_context(self.path.open("rb"))  # NumPy leaves a damaged file open
-                file = np.load(raw, allow_pickle=False)
+                if raw.read(len(_NPY)) != _NPY:  # NumPy would read a single array at once
+                    raw.seek(0)
+                    file = np.load(raw, allow_pickle=False)
+                    limits.require_sound_archive(file.zip, f"The file {printable(str(self.path))}")
+            except LrdiagError:
+                raise
             except Exception as error:  # a damaged file can raise anything
                 file, reason = None, str(error)
             if not isinstance(file, np.lib.npyio.NpzFile):
@@ -127,7 +139,7 @@ class _Labels:
 class _Arrays:
     """The arrays of an open file, by name in upper or lower case. Each is read on request."""
 
-    def __init__(self, file: Mapping[str, npt.NDArray[Any]], source: str) -> None:
+    def __init__(self, file: Any, source: str) -> None:
         self._file, self._source = file, source
         self._names = {name.lower(): name for name in file}
 
@@ -143,10 +155,11 @@ class _Arrays:
                 )
             if present:
                 found[part] = present[0]
+        held = [printable(name) for name in sorted(self._names.values())[:_NAMES_SHOWN]]
         missing = [name for pair in found.values() for name in pair if name not in self._names]
         if missing or not found:
             lack = f", which lacks {' and '.join(missing)}" if missing else ""
-            raise DataError(f"{_LAYOUT}. Received: {self._source} with {sorted(self._names.values())}{lack}")
+            raise DataError(f"{_LAYOUT}. Received: {self._source} with {held}{lack}")
         return found
 
     def images(self, name: str) -> npt.NDArray[np.uint8]:
@@ -210,12 +223,30 @@ class _Arrays:
 
     def _read(self, name: str) -> npt.NDArray[Any]:
         try:
-            return self._file[self._names[name]]
+            _require_array(self._file.zip, self._names[name])
+            array: npt.NDArray[Any] = self._file[self._names[name]]
+            return array
+        except LrdiagError:
+            raise
         except Exception as error:  # a damaged file can raise anything
             raise DataError(
                 f"The arrays of a .npz file must be complete, and contain numbers or text. Received: {name} of "
                 f"{self._source}: {error}. Write it again"
             ) from error
+
+
+def _require_array(archive: zipfile.ZipFile, name: str) -> None:
+    """Raises unless a member is an array that is exactly as long as its header declares."""
+    names = archive.namelist()
+    member = archive.getinfo(name if name in names else f"{name}.npy")
+    with archive.open(member) as file:
+        read_header = _HEADERS[np.lib.format.read_magic(file)]
+        shape, _, dtype = read_header(file)
+        held = member.file_size - file.tell()
+    declared = math.prod(shape) * dtype.itemsize
+    limits.ARRAY_BYTES.require(declared, f"The array {printable(name)}")
+    if dtype.hasobject or declared != held:
+        raise ValueError(f"it declares {shape} of {dtype}, which are {declared:,} bytes, and holds {held:,}")
 
 
 def _text(labels: npt.NDArray[Any]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -15,17 +14,21 @@ import numpy as np
 from lrdiag.data.fitting import AS_IS, Fitting
 from lrdiag.data.opened import OpenedTestSet
 from lrdiag.data.sources.image_files import LabelledFiles, ListedFiles
-from lrdiag.data.sources.libraries import require
-from lrdiag.data.sources.names import printable
+from lrdiag.data.sources.table_files import (
+    CSV_SUFFIXES,
+    PARQUET_SUFFIXES,
+    csv_rows,
+    parquet_columns,
+    parquet_names,
+    require_utf_8,
+    shown,
+)
 from lrdiag.data.splitting import Part, part_named, parts_to_read
 from lrdiag.errors import DataError
+from lrdiag.formats import printable
 from lrdiag.progress import Progress
 from lrdiag.record.arrays import Dataset
 
-CSV_SUFFIXES = (".csv", ".tsv")
-PARQUET_SUFFIXES = (".parquet", ".pq")
-
-_DELIMITERS = ",;\t"
 _COLUMNS = {
     "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path"),
     "label": ("label", "class", "target"),
@@ -118,28 +121,28 @@ class _Row(NamedTuple):
 
 def _read_csv(path: Path, source: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields the number of each row, counted as in a spreadsheet, and its cells by the keys of `_COLUMNS`."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        delimiter = max(_DELIMITERS, key=file.readline().count)
-        file.seek(0)
-        reader = csv.reader(file, delimiter=delimiter)
-        header = next(reader, [])
-        places = {meaning: header.index(column) for meaning, column in _columns(header, source).items()}
-        for number, row in enumerate(reader, 2):
-            if any(cell.strip() for cell in row[len(header) :]):
-                raise DataError(
-                    "Each row must have as many cells as the header. Quote cells that contain the delimiter. "
-                    f"Received: {len(row)} cells instead of {len(header)} in row {number:,} of {source}"
-                )
-            if any(cell.strip() for cell in row):
-                yield number, {meaning: "".join(row[place : place + 1]) for meaning, place in places.items()}
+    rows = csv_rows(path)
+    header = next(rows, [])
+    places = {meaning: header.index(column) for meaning, column in _columns(header, source).items()}
+    for number, row in enumerate(rows, 2):
+        if any(cell.strip() for cell in row[len(header) :]):
+            raise DataError(
+                "Each row must have as many cells as the header. Quote cells that contain the delimiter. "
+                f"Received: {len(row)} cells instead of {len(header)} in row {number:,} of {source}"
+            )
+        if any(cell.strip() for cell in row):
+            cells = {meaning: "".join(row[place : place + 1]) for meaning, place in places.items()}
+            if not (cells["path"].isascii() or (path.parent / cells["path"]).is_file()):
+                require_utf_8([cells["path"]], path)  # the name of a file may be something else
+            require_utf_8([cell for meaning, cell in cells.items() if meaning != "path"], path)
+            yield number, cells
 
 
 def _read_parquet(path: Path, source: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields the number of each row, counted from 1, and its cells by the keys of `_COLUMNS`."""
-    parquet = require("pyarrow.parquet", "pyarrow", "A Parquet table")
-    columns = _columns(parquet.read_schema(path).names, source)
-    table = parquet.read_table(path, columns=list(columns.values()))
-    for number, row in enumerate(zip(*(table[column].to_pylist() for column in columns.values()), strict=True), 1):
+    columns = _columns(parquet_names(path), source)
+    table = parquet_columns(path, list(columns.values()))
+    for number, row in enumerate(zip(*table.values(), strict=True), 1):
         yield number, dict(zip(columns, row, strict=True))
 
 
@@ -154,7 +157,7 @@ def _columns(header: Sequence[str], source: str) -> dict[str, str]:
     if not {"path", "label"} <= found.keys():
         raise DataError(
             f"A table must have a column of paths ({', '.join(_COLUMNS['path'])}) and a column of labels "
-            f"({', '.join(_COLUMNS['label'])}). Received: the columns {list(header)} in {source}. Rename them"
+            f"({', '.join(_COLUMNS['label'])}). Received: the columns {shown(header)} in {source}. Rename them"
         )
     return found
 

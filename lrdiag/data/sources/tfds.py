@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,13 @@ from lrdiag.backend.tensorflow_only import import_tensorflow
 from lrdiag.data.fitting import AS_IS, Fitting, Sizes
 from lrdiag.data.sources.image_files import different_sizes, reason
 from lrdiag.data.sources.libraries import require
-from lrdiag.data.sources.names import printable
 from lrdiag.data.splitting import Part, assemble, part_named, parts_to_read
 from lrdiag.errors import DataError
+from lrdiag.formats import printable
 from lrdiag.progress import Progress, Stage
 from lrdiag.record.arrays import NO_IMAGES, Dataset, LabelledImages
+
+_FEATURES = "tensorflow_datasets.core.features."
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class TfdsFolder:
         import_tensorflow(purpose, DataError)
         library = require("tensorflow_datasets", "tensorflow-datasets", purpose)
         try:
+            _refuse_other_modules(json.loads((self.path / "features.json").read_bytes()), source)
             builder = library.builder_from_directory(str(self.path))
             classes = _classes(builder.info.features, source)
             splits = _splits(builder.info.splits)
@@ -100,6 +104,21 @@ class TfdsFolder:
             images[index], labels[index] = fitting(image), example["label"]
             stage.advance()
         return NO_IMAGES if images is None else LabelledImages(images, labels)
+
+
+def _refuse_other_modules(features: Any, source: str) -> None:
+    """Raises if a feature has a class outside of TensorFlow Datasets, which would import the module of the class."""
+    left = [features]
+    while left:
+        node = left.pop()
+        left.extend(node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
+        named = (node.get("pythonClassName"), node.get("type")) if isinstance(node, dict) else ()
+        for name in named:
+            if isinstance(name, str) and not name.startswith(_FEATURES):
+                raise DataError(
+                    f"A folder of TensorFlow Datasets must have features of TensorFlow Datasets, from {_FEATURES}*. "
+                    f"Received: {name!r} in {source}"
+                )
 
 
 def _classes(features: Any, source: str) -> list[str]:

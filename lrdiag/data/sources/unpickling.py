@@ -40,7 +40,12 @@ def load_arrays(file: IO[bytes]) -> Any:
         raise pickle.UnpicklingError(str(error) or type(error).__name__) from error
 
 
-class _ArrayUnpickler(pickle.Unpickler):
+class _ArrayUnpickler(pickle._Unpickler):
+    """Unpickles in Python. The one in C allocates as many places for repeated objects as a pickle of a few bytes asks.
+
+    It takes 8 ms more for a file of CIFAR-10.
+    """
+
     def find_class(self, module: str, name: str) -> Any:
         """Returns the replacement of a global that pickled arrays need, by its name in numpy 1 and 2."""
         key = (module.replace("numpy.core.", "numpy._core."), name)

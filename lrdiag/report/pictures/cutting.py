@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import struct
+import zlib
 from io import BytesIO
 from math import ceil, sqrt
 from typing import TYPE_CHECKING
 
 from lrdiag.errors import RunFolderError
+from lrdiag.record.picture_files import FORMATS, require_picture
 from lrdiag.record.pictures import Pictures, Sheet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _QUALITY = 85  # the images are compressed a second time
+_MODES = ("P", "RGB", "RGBA")
+"""The modes of the sheets that lrdiag draws."""
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)
+"""What Pillow raises for a file that is truncated or no picture."""
 
 
 class Cells:
@@ -24,16 +31,20 @@ class Cells:
         sheet: One of their sheets.
 
     Raises:
-        RunFolderError: If its file is missing, truncated or not a picture.
+        RunFolderError: If its file is missing, truncated, or not a picture of the sheet's size.
     """
 
     def __init__(self, pictures: Pictures, sheet: Sheet) -> None:
         from PIL import Image
 
+        content = pictures.files.get(sheet.file, b"")
+        require_picture(sheet, content)
         try:
-            with Image.open(BytesIO(pictures.files.get(sheet.file, b""))) as picture:
+            with Image.open(BytesIO(content), formats=FORMATS) as picture:
+                if (picture.size, picture.mode in _MODES) != (sheet.size, True):
+                    raise ValueError(f"{picture.size[0]} × {picture.size[1]} pixels of the mode {picture.mode}")
                 picture.load()
-        except (OSError, ValueError) as error:  # what Pillow raises for a file that is truncated or not a picture
+        except _BROKEN as error:
             raise RunFolderError(
                 f"A run must contain the whole picture file {sheet.file!r}. Make the run again. Received: {error}"
             ) from error

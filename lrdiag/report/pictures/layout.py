@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from lrdiag.record.arrays import Heatmaps, LabelledImages, MeanHeatmaps, Predictions
+from lrdiag.record.picture_files import MOST_PIXELS
 from lrdiag.record.pictures import FILES, LARGEST_SIDE, Pictures, Sheet, SheetName, shrunk
 from lrdiag.report.pictures.sheets import SMALL_SIDE, difference_sheet, heatmap_sheet, image_sheet, padding_of
 
@@ -15,6 +16,8 @@ _SAMPLES = 400
 """Approximate number of training images that are shown if there are many classes. At least one of each class."""
 _MOST_PIXELS = 25_000_000
 """Maximum number of pixels on a sheet of images: about seven megabytes."""
+_MOST_PIXELS_OF_MAPS = MOST_PIXELS * 9 // 10
+"""Maximum number of pixels of the heatmaps on a sheet, without the empty cells of its last row."""
 _MOST_TILES = 10_000
 """Maximum number of mistakes that a browser lays out in a few seconds."""
 _OF_EACH_PAIR = 3
@@ -69,6 +72,9 @@ def _lay_out_mistakes(
     if not len(ranked):
         return
     side, most = _room(len(ranked), *mistakes.shape[1:3])
+    if heatmaps:
+        height, width = heatmaps.predicted.shape[1:]
+        most = min(most, max(1, _MOST_PIXELS_OF_MAPS // ((height + 2) * (width + 2))))
     if most < len(ranked):
         chosen = most_informative(predictions.labels[ranked], predictions.predicted[ranked], most)
         ranked, items = ranked[chosen], chosen.tolist()

@@ -58,15 +58,14 @@ def layer(pictures: Pictures, sheet: Sheet, over: Sheet | None = None) -> Layer:
         round(zoom[0] * (sheet.width + 2 * sheet.padding), 4),
         round(zoom[1] * (sheet.height + 2 * sheet.padding), 4),
     )
-    rows = -(-sheet.count // sheet.columns)
     return Layer(
         file=sheet.file,
         width=shown.width,
         height=shown.height,
         pitch=pitch,
         inset=(round(zoom[0] * sheet.padding, 4), round(zoom[1] * sheet.padding, 4)),
-        size=(round(pitch[0] * sheet.columns, 4), round(pitch[1] * rows, 4)),
-        cells=(sheet.columns, rows),
+        size=(round(pitch[0] * sheet.columns, 4), round(pitch[1] * sheet.rows, 4)),
+        cells=(sheet.columns, sheet.rows),
         sharp=shown is sheet and max(sheet.width, sheet.height) <= SHARP_SIDE,
     )
 
@@ -75,37 +74,9 @@ def layer_over(pictures: Pictures, name: SheetName, images: Sheet) -> Layer | No
     """Returns the background of the heatmaps `name`, at the same positions as `images`, or `None` without heatmaps.
 
     Raises:
-        RunFolderError: If they lie in other places, or as `layer` does.
+        RunFolderError: As `layer` does.
     """
     sheet = pictures.sheets.get(name)
     if sheet is None:
         return None
-    require_same_places(images, sheet)
     return layer(pictures, sheet, over=images)
-
-
-def require_same_places(images: Sheet, heatmaps: Sheet) -> None:
-    """Raises unless every picture lies in the same place of both sheets.
-
-    Raises:
-        RunFolderError: If one does not.
-    """
-    if (heatmaps.columns, heatmaps.shown) != (images.columns, images.shown):
-        raise RunFolderError(
-            "Images and heatmaps must be in the same places of their sheets. Make the run again. "
-            f"Received: {images.count} in {images.columns} columns and {heatmaps.count} in {heatmaps.columns}"
-        )
-
-
-def shown_of(sheet: Sheet, entries: int) -> list[int]:
-    """Index of the entry that each picture of a sheet shows.
-
-    Raises:
-        RunFolderError: If it shows an entry that does not exist.
-    """
-    if max(sheet.shown) >= entries:
-        raise RunFolderError(
-            f"A picture sheet must show entries that exist. Make the run again. "
-            f"Received: entry {max(sheet.shown)} of {entries} in {sheet.file!r}"
-        )
-    return sheet.shown

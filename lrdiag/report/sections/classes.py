@@ -6,7 +6,6 @@ import dataclasses
 from dataclasses import dataclass
 
 from lrdiag import formats
-from lrdiag.errors import RunFolderError
 from lrdiag.record.facts import Averages, ClassFacts, Run
 from lrdiag.record.pictures import Pictures, Sheet, SheetName
 from lrdiag.report.pictures.tiles import Layer, layer
@@ -92,11 +91,7 @@ class Classes:
 
 
 def build(run: Run) -> Classes:
-    """Computes the content of the section.
-
-    Raises:
-        RunFolderError: If there are not two mean heatmaps for each class and two for all.
-    """
+    """Computes the content of the section."""
     diagnosis = run.diagnosis
     rows = [
         _row(index, facts, counts)
@@ -146,11 +141,6 @@ def _left_out(classes: int) -> str:
 def _mean_maps(rows: list[ClassRow], shown: list[ClassRow], means: Sheet) -> list[MeanMaps]:
     """The places of the mean heatmaps: see `SheetName`."""
     classes = len(rows)
-    if means.count != 2 * classes + 2:
-        raise RunFolderError(
-            f"A run must contain two mean heatmaps for each of its {classes} classes and two for all, "
-            f"{2 * classes + 2} together. Make the run again. Received: {means.count}"
-        )
 
     def maps(name: str, right: int, wrong: int, first: int, second: int) -> MeanMaps:
         return MeanMaps(name, right, wrong, means.place(first), means.place(second))
@@ -164,11 +154,7 @@ def _mean_maps(rows: list[ClassRow], shown: list[ClassRow], means: Sheet) -> lis
 
 def _size(pictures: Pictures) -> Sheet:
     """A sheet with pictures of the size of a mean heatmap: the shape of the images, scaled to 64 pixels."""
-    images = pictures.sheets.get("samples") or pictures.sheets.get("mistakes")
-    if images is None:
-        raise RunFolderError(
-            "A run with mean heatmaps must contain images too. Make the run again. Received: no images"
-        )
+    images = pictures.sheets.get("samples") or pictures.sheets["mistakes"]
     zoom = _SIDE / max(images.width, images.height)
     width, height = (max(1, round(zoom * side)) for side in (images.width, images.height))
     return dataclasses.replace(images, width=width, height=height)

@@ -10,7 +10,7 @@ from math import ceil, floor
 from lrdiag import formats
 from lrdiag.record.facts import Comparison, Diagnosis, Mistake, Run, Score
 from lrdiag.record.pictures import SheetName
-from lrdiag.report.pictures.tiles import Layer, layer, layer_over, shown_of
+from lrdiag.report.pictures.tiles import Layer, layer, layer_over
 
 PICTURES: tuple[SheetName, ...] = ("mistakes", "mistakes-predicted", "fixed", "fixed-predicted")
 
@@ -213,17 +213,17 @@ def changes(comparison: Comparison) -> list[tuple[str, str, str]]:
 def _broken(run: Run, comparison: Comparison) -> Gallery:
     broken, items = set(comparison.broken), run.diagnosis.misclassified.items
     mistakes = {place: items[place] for place in broken}
-    return _gallery(run, mistakes, len(items), "mistakes", "mistakes-predicted")
+    return _gallery(run, mistakes, "mistakes", "mistakes-predicted")
 
 
 def _fixed(run: Run, comparison: Comparison) -> Gallery:
-    return _gallery(run, dict(enumerate(comparison.fixed)), len(comparison.fixed), "fixed", "fixed-predicted")
+    return _gallery(run, dict(enumerate(comparison.fixed)), "fixed", "fixed-predicted")
 
 
-def _gallery(run: Run, mistakes: dict[int, Mistake], entries: int, images: SheetName, heatmaps: SheetName) -> Gallery:
+def _gallery(run: Run, mistakes: dict[int, Mistake], images: SheetName, heatmaps: SheetName) -> Gallery:
     """The gallery of some of the entries that a sheet shows, by their index."""
     sheet = run.pictures.sheets.get(images)
-    shown = shown_of(sheet, entries) if sheet else []
+    shown = sheet.shown if sheet else []
     cells = [(cell, mistakes[entry]) for cell, entry in enumerate(shown) if entry in mistakes]
     if sheet is None or not cells:
         return Gallery(len(mistakes), [], None, None)

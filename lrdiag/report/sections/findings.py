@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from lrdiag import formats
 from lrdiag.diagnosis.findings.checking import OLD_RUN, every_finding, recorded_checks
-from lrdiag.errors import RunFolderError
 from lrdiag.record.data_facts import Exhibit, ImageRef
 from lrdiag.record.facts import SEVERITIES, Check, Diagnosis, Finding, Run
 from lrdiag.record.image_table import Part
@@ -124,23 +123,14 @@ def _figures(run: Run) -> dict[str, Figures]:
 
 def _figure(exhibit: Exhibit, pictures: Pictures) -> Figure:
     image = exhibit.image
-    places = [_place(cell, pictures) for cell in exhibit.cells]
+    sheet = pictures.sheets.get("findings")
+    places = [sheet.place(cell) for cell in exhibit.cells] if sheet else []
     return Figure(exhibit.caption, image_in_words(image) if image else "", image.file if image else None, places)
 
 
 def image_in_words(image: ImageRef) -> str:
     """An image in words: `test image 123`."""
     return f"{PARTS[image.part]} image {image.index}"
-
-
-def _place(cell: int, pictures: Pictures) -> tuple[int, int]:
-    sheet = pictures.sheets.get("findings")
-    if sheet is None or not 0 <= cell < sheet.count:
-        raise RunFolderError(
-            "The pictures of a finding must be in the sheet of the findings. Make the run again. "
-            f"Received: picture {cell} of {sheet.count if sheet else 0}"
-        )
-    return sheet.place(cell)
 
 
 def accepted_findings(diagnosis: Diagnosis) -> list[Finding]:

@@ -11,7 +11,7 @@ import numpy as np
 from lrdiag import formats, palette
 from lrdiag.record.facts import Diagnosis, HeatmapFacts, Mistake, Run
 from lrdiag.record.pictures import Pictures, Sheet, SheetName
-from lrdiag.report.pictures.tiles import Layer, layer, layer_over, shown_of
+from lrdiag.report.pictures.tiles import Layer, layer, layer_over
 from lrdiag.report.sections import trust
 from lrdiag.report.sections.groups import Group, finding_groups, label_suspects, slice_groups
 from lrdiag.report.sections.trust import Trust
@@ -174,7 +174,7 @@ def build(run: Run) -> Misclassified:
     """Computes the content of the section: groups the mistakes and finds their pictures."""
     diagnosis, images = run.diagnosis, run.pictures.sheets.get("mistakes")
     items = diagnosis.misclassified.items
-    shown = [items[item] for item in shown_of(images, len(items))] if images else []
+    shown = [items[item] for item in images.shown] if images else []
     filters = _filters(diagnosis, shown)
     pairs = _pairs(diagnosis, images, shown, filters) if images else []
     return Misclassified(

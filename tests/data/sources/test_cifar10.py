@@ -1,6 +1,9 @@
+import gzip
 import hashlib
 import os
 import pickle
+import tarfile
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -177,4 +180,47 @@ def test_an_unreadable_file_is_a_data_error(tmp_path, write_cifar10, progress, m
 
     monkeypatch.setattr("pathlib.Path.open", refuse)
     with pytest.raises(DataError, match=r"unreadable .* Permission denied"):
+        Cifar10(tmp_path).load(progress)
+
+
+def bomb(kind: bytes) -> tarfile.TarInfo:
+    header = tarfile.TarInfo(f"{NAME}/data_batch_1")
+    header.size, header.type = 6 * 10**9, kind
+    return header
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_huge_file_of_an_archive_is_not_read(tmp_path, progress, kind):
+    with gzip.open(tmp_path / "cifar-10-python.tar.gz", "wb") as file:
+        file.write(bomb(kind).tobuf(tarfile.GNU_FORMAT) + bytes(10_000))
+    with pytest.raises(DataError, match=r"is too large: 6,000,000,000 bytes are more than .*LRDIAG_MAX_BATCH_BYTES"):
+        Cifar10(tmp_path).load(progress)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x04]r\xff\xff\xff\x7f.",  # stored under a number that needs 16 GB of places in a list
+        b"\x80\x04B\xff\xff\xff\x7fabc.",  # a string that declares 2 GB
+        b"\x80\x04\x8e\x00\xbc\xa0\x65\x01\x00\x00\x00abc.",  # 6 GB
+        b"\x80\x04\x95\x00\xbc\xa0\x65\x01\x00\x00\x00].",  # a frame of 6 GB
+    ],
+)
+def test_a_small_file_that_declares_much_takes_no_memory(tmp_path, write_cifar10, progress, content):
+    write_cifar10(tmp_path / NAME, data_batch_1=content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="data_batch_1 in "):
+            Cifar10(tmp_path).load(progress)
+        assert tracemalloc.get_traced_memory()[1] < 5e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_lists_within_lists_are_not_written_out(tmp_path, write_cifar10, progress):
+    labels = [0]
+    for _ in range(30):
+        labels = [labels] * 10
+    write_cifar10(tmp_path / NAME, data_batch_1={b"data": np.zeros((4, 3072), np.uint8), b"labels": labels})
+    with pytest.raises(DataError, match=r"must be a list of integers. Received: "):
         Cifar10(tmp_path).load(progress)

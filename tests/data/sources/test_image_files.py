@@ -3,6 +3,7 @@
 import os
 import re
 import threading
+import time
 
 import cv2
 import numpy as np
@@ -185,7 +186,7 @@ def test_a_truncated_file_is_skipped(why_skipped, name, options, kept):
 
 @pytest.mark.parametrize("name", ["x.png", "x.webp", "x.tif", "x.jpg"])
 def test_a_huge_image_is_not_decoded(why_skipped, monkeypatch, name):
-    monkeypatch.setattr("lrdiag.data.sources.decoding.MAX_PIXELS", 1000)
+    monkeypatch.setenv("LRDIAG_MAX_IMAGE_PIXELS", "1000")
     monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 500)
     assert re.search("are more than 1,000|exceeds limit", why_skipped(Image.fromarray(gradient()).save, name))
 
@@ -357,3 +358,55 @@ def test_any_name_of_a_file_can_be_shown(tmp_path, progress, name, shown):
     assert parts["test"].images[0, 0, 0, 0] == 5
     assert [each.file for each in skipped] == ["no" + shown]
     (shown + skipped[0].file).encode()  # the encoding of JSON and HTML
+
+
+def test_a_huge_file_is_not_read(why_skipped, monkeypatch):
+    def save(path):
+        path.touch()
+        os.truncate(path, 12 * 10**9)  # it has no content
+
+    monkeypatch.setattr("lrdiag.data.sources.decoding.jpeg.examine", lambda _: pytest.fail("it was read"))
+    assert "too large: 12,000,000,000 bytes are more than 1,073,741,824" in why_skipped(save, "x.jpg")
+
+
+def test_large_images_are_decoded_one_at_a_time(tmp_path, progress, monkeypatch):
+    monkeypatch.setattr("lrdiag.limits.LARGE_IMAGE", 1000)
+    at_once, most, lock = [], [], threading.Lock()
+
+    def decoded(data):
+        with lock:
+            at_once.append(1)
+            most.append(len(at_once))
+        time.sleep(0.002)
+        at_once.pop()
+        return np.zeros((40, 40, 3), np.uint8)
+
+    monkeypatch.setattr("lrdiag.data.sources.decoding._opencv", decoded)
+    monkeypatch.setattr("lrdiag.data.sources.image_files._CHUNK", 1)
+    names = [f"{number}.png" for number in range(12)]
+    for name in names:
+        Image.fromarray(gradient(40, 40)).save(tmp_path / name)
+    files = {"test": LabelledFiles(names, np.zeros(12, np.int64))}
+    FileReader(tmp_path, files, Fitting((8, 8)), progress).read()
+    assert (len(most), max(most)) == (12, 1)
+
+
+def test_a_damaged_profile_of_a_png_is_not_mentioned(pixels_of, capfd):
+    def save(path):
+        Image.fromarray(gradient()).save(path, icc_profile=b"x" * 200)
+
+    np.testing.assert_array_equal(pixels_of(save), gradient())
+    assert capfd.readouterr().err == ""
+
+
+def test_the_transparent_colour_of_a_png_stays_a_colour(pixels_of):
+    grey = gradient()[..., 0]
+    shown = pixels_of(lambda path: Image.fromarray(grey).save(path, transparency=int(grey[3, 3]), dpi=(72, 72)))
+    np.testing.assert_array_equal(shown, np.repeat(grey[..., None], 3, 2))
+
+
+def test_a_set_that_does_not_fit_in_memory_is_an_error(tmp_path, progress):
+    Image.fromarray(gradient()).save(tmp_path / "x.png")
+    files = {"test": LabelledFiles(["x.png"], np.zeros(1, np.int64))}
+    with pytest.raises(DataError, match=r"memory. Choose a smaller size with --image-size"):
+        FileReader(tmp_path, files, Fitting((10**9, 10**9)), progress).read()

@@ -1,5 +1,8 @@
 """Files of NumPy arrays."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -171,7 +174,7 @@ def test_labels_may_be_text(write, progress, given):
         ({"y_train": np.arange(6) % 3, "class_names": np.array(["a", "b"])}, "between 0 and 1.*Received: 2"),
         ({"class_names": np.array([1, 2])}, r"must be a list of text. Received: int64 of shape \(2,\)"),
         ({"class_names": np.array("ab")}, r"Received: <U2 of shape \(\)"),
-        ({"x_train": np.array([None] * 6)}, "complete, and contain numbers or text. Received: x_train .* allow_pickle"),
+        ({"x_train": np.array([None] * 6)}, "complete, and contain numbers or text. Received: x_train .* of object"),
         ({"x_train": pixels(0, 8, 8), "y_train": np.zeros(0, int)}, "none in train of the file"),
     ],
 )
@@ -220,3 +223,39 @@ def test_which_paths_are_read(tmp_path, name, reads):
     if not name.startswith("none"):
         (tmp_path / name).touch()
     assert ImageArrays.reads(tmp_path / name) is reads
+
+
+def npy(header: dict, data: bytes = b"") -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, header)
+    return buffer.getvalue() + data
+
+
+HUGE = {"descr": "|u1", "fortran_order": False, "shape": (10**6, 1000, 1000, 1)}
+OTHERS = {
+    "text": (b"nothing", "must be complete"),
+    "no magic": (b"X" + npy(HUGE), "must be complete"),
+    "huge": (npy(HUGE), "x_train is too large: 1,000,000,000,000 bytes are more than .*LRDIAG_MAX_ARRAY_BYTES"),
+    "cut": (npy(HUGE | {"shape": (6, 8, 8, 1)}, b"abc"), "which are 384 bytes, and holds 3"),
+    "longer": (npy(HUGE | {"shape": (0,)}, b"abc"), "which are 0 bytes, and holds 3"),
+    "negative": (npy(HUGE | {"shape": (-6, 8, 8, 1)}), "must be complete"),
+}
+
+
+@pytest.mark.parametrize("member", OTHERS)
+def test_what_is_no_array_or_declares_too_much_is_not_read(tmp_path, progress, monkeypatch, member):
+    content, message = OTHERS[member]
+    with zipfile.ZipFile(tmp_path / "d.npz", "w") as file:
+        for name, array in four(x_train=None).items():
+            with file.open(f"{name}.npy", "w") as opened:
+                np.lib.format.write_array(opened, array)
+        file.writestr("x_train.npy", content)
+    with pytest.raises(DataError, match=message):
+        ImageArrays(tmp_path / "d.npz").load(progress)
+
+
+def test_a_single_array_is_not_read(tmp_path, progress, monkeypatch):
+    (tmp_path / "d.npz").write_bytes(npy(HUGE))
+    monkeypatch.setattr("numpy.load", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(DataError, match="it contains a single array"):
+        ImageArrays(tmp_path / "d.npz").load(progress)

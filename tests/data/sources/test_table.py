@@ -187,7 +187,7 @@ def test_unusable_tables_are_named(write, progress, text, message):
 
 
 def test_a_table_in_another_encoding_is_an_error(write, progress):
-    with pytest.raises(DataError, match=r"as CSV in UTF-8 or as Parquet. Received: .*flowers.csv: 'utf-8' codec"):
+    with pytest.raises(DataError, match=r"must be in UTF-8. .*Received: 'L.*udcf6we' in .*flowers.csv"):
         ImageTable(write(listed(["Löwe", "Bär"]), encoding="latin-1")).load(progress)
 
 
@@ -294,3 +294,44 @@ def test_without_pyarrow_the_error_names_the_package(tmp_path, progress, monkeyp
     (tmp_path / "x.parquet").touch()
     with pytest.raises(DataError, match=r"A Parquet table needs pyarrow. Run `pip install pyarrow`"):
         ImageTable(tmp_path / "x.parquet").load(progress)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,label\n" + "x" * 2**24 + ",cat\n", "characters in a line are more than 16,777,216"),
+        ("path,label" + ",c" * 20_000 + "\nx,cat\n", "20,002 columns are more than 10,000"),
+        ("path,class_" + ",c" * 9000 + "\nx,cat\n", r"'c'\] and 8,982 more in the table"),
+    ],
+)
+def test_what_is_too_long_is_not_read(write, progress, text, message):
+    with pytest.raises(DataError, match=message) as raised:
+        ImageTable(write(text)).load(progress)
+    assert len(str(raised.value)) < 2000
+
+
+def test_a_huge_table_is_not_read(write, progress):
+    path = write(DIVIDED)
+    os.truncate(path, 12 * 10**9)
+    with pytest.raises(DataError, match="12,000,000,000 bytes are more than"):
+        ImageTable(path).load(progress)
+
+
+@pytest.mark.parametrize("kind", ["string", "large_binary"])
+def test_a_long_text_that_each_row_repeats_is_not_copied(tmp_path, progress, kind):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    labels = pyarrow.DictionaryArray.from_arrays(np.zeros(300_000, np.int32), pyarrow.array(["x" * 2**20], kind))
+    table = pyarrow.table({"path": pyarrow.array(["a.png"] * 300_000), "label": labels})
+    parquet.write_table(table, tmp_path / "x.parquet", store_schema=False)
+    with pytest.raises(DataError, match="1,048,576 characters in a cell are more than 131,072"):
+        ImageTable(tmp_path / "x.parquet").load(progress)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are not UTF-8")
+def test_the_name_of_a_file_need_not_be_utf_8(write, tmp_path, progress):
+    os.rename(tmp_path / "photos", os.fsencode(tmp_path) + b"/caf\xe9")
+    path = tmp_path / "flowers.csv"
+    path.write_bytes(b"path,label\n" + b"".join(b"caf\xe9/%d.png,%s\n" % (n, b"ab"[n % 2 :][:1]) for n in range(20)))
+    dataset = ImageTable(path).load(progress)
+    assert dataset.test.files[0].startswith(r"caf\udce9/")
+    assert len(dataset.skipped) == 0

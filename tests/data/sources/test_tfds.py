@@ -31,7 +31,7 @@ def folder(tmp_path):
     path = tmp_path / "pets" / "1.0.0"
     path.mkdir(parents=True)
     (path / "dataset_info.json").touch()
-    (path / "features.json").touch()
+    (path / "features.json").write_text("{}")
     return path
 
 
@@ -187,3 +187,13 @@ def test_a_broken_description_is_an_error(folder, progress):
     pytest.importorskip("tensorflow_datasets")
     with pytest.raises(DataError, match=r"must be complete. Prepare it again. Received: .*Error: "):
         TfdsFolder(folder, FITTING).load(progress)
+
+
+@pytest.mark.parametrize("key", ["pythonClassName", "type"])
+def test_a_description_imports_no_module(folder, prepared, progress, tmp_path, monkeypatch, key):
+    (tmp_path / "payload.py").write_text("raise SystemExit")
+    monkeypatch.syspath_prepend(tmp_path)
+    prepared()
+    (folder / "features.json").write_text(f'{{"featuresDict": {{"features": {{"a": {{"{key}": "payload.Image"}}}}}}}}')
+    with pytest.raises(DataError, match=r"from tensorflow_datasets\.core\.features\..* Received: 'payload\.Image'"):
+        TfdsFolder(folder).load(progress)

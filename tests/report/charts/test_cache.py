@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fixtures.variants import storable
 from markupsafe import Markup
 
-from lrdiag.record import folder as run_folder
+from lrdiag.record import exchange
 from lrdiag.record.facts import Run
 from lrdiag.report.charts import cache
 from lrdiag.report.charts.cache import drawn
@@ -191,10 +192,11 @@ def test_the_oldest_charts_are_removed(charts: Path, monkeypatch: pytest.MonkeyP
 def test_a_page_that_is_made_again_needs_no_matplotlib_and_does_not_change_the_run(
     runs: dict[str, Run], tmp_path: Path
 ) -> None:
-    page = render_page(runs["ordinary"])
+    run = storable(runs["ordinary"])
+    page = render_page(run)
     folder = tmp_path / "run"
     folder.mkdir()
-    run_folder.save(folder, runs["ordinary"])
+    exchange.save(folder, run)
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     script = (
         "import sys, pathlib; from lrdiag.record import reading\n"

@@ -1,0 +1,96 @@
+"""Signals that stop a program: Ctrl-C, and SIGTERM, which a cluster sends to a job that has to make room."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit codes after Ctrl-C and after SIGTERM: 128 and the number of the signal, as in shells."""
+
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGBREAK") if hasattr(signal, name))
+"""Signals that ask a program to end. On Windows, other programs can send SIGBREAK, but not SIGTERM."""
+
+
+class Terminated(SystemExit):
+    """SIGTERM was received. Unless it is caught, the program ends with exit code 143."""
+
+    def __init__(self) -> None:
+        super().__init__(TERMINATED)
+
+
+def stopped(number: int) -> KeyboardInterrupt | Terminated:
+    """Returns the exception that a signal stands for: `KeyboardInterrupt` for Ctrl-C, `Terminated` for others."""
+    return KeyboardInterrupt() if number == signal.SIGINT else Terminated()
+
+
+class Handler:
+    """Base class of lrdiag's own handlers of signals, which replace each other."""
+
+    @staticmethod
+    def is_set(number: int) -> bool:
+        """Returns whether a signal has a handler of lrdiag."""
+        return isinstance(getattr(signal.getsignal(number), "__self__", None), Handler)
+
+
+def in_main_thread() -> bool:
+    """Returns whether this thread may handle signals. Python allows it only to the main thread."""
+    return threading.current_thread() is threading.main_thread()
+
+
+def send_to_main_thread(number: int) -> None:
+    """Sends a signal to the main thread. On Windows, it is handled when a call that waits has ended."""
+    thread = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and thread is not None:
+        signal.pthread_kill(thread, number)
+    else:
+        _thread.interrupt_main(signal.Signals(number))
+
+
+def is_usual(number: int) -> bool:
+    """Returns whether a signal does what it does in every Python program. A handler of the user is kept."""
+    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    return signal.getsignal(number) == usual
+
+
+class _Raising(Handler):
+    """Raises what a signal stands for, and records the signal."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        raise stopped(number)
+
+
+@contextmanager
+def signals_raised() -> Iterator[None]:
+    """Lets SIGTERM raise `Terminated` in the block, as Ctrl-C raises `KeyboardInterrupt`.
+
+    Only in the main thread, and only for signals that are not ignored and have no handler of the user. An engine that
+    turns these exceptions into others, as TensorFlow does while it traces a function, does not hide them.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C.
+        Terminated: After SIGTERM.
+    """
+    raising = _Raising()
+    before: dict[int, Any] = {}
+    try:
+        if in_main_thread():
+            for number in filter(is_usual, (signal.SIGINT, *ENDING)):
+                before[number] = signal.signal(number, raising.handle)
+        yield
+    except Exception as error:
+        if raising.received is None:
+            raise
+        raise stopped(raising.received) from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
