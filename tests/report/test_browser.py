@@ -493,6 +493,17 @@ def state(browser: Any) -> tuple[list[str], dict[str, str]]:
     return shown(browser), browser.execute_script(script)
 
 
+@pytest.fixture
+def own_tab(browser: Any) -> Iterator[None]:
+    """A tab with a history of its own: the browser drops the oldest of 50 entries, also while it steps back."""
+    first = browser.current_window_handle
+    browser.switch_to.new_window("tab")
+    yield
+    browser.close()
+    browser.switch_to.window(first)
+
+
+@pytest.mark.usefixtures("own_tab")
 class TestViewer:
     def test_opens_by_click_and_by_key_and_gives_the_focus_back(self, ordinary: Any) -> None:
         find(ordinary, "#i7 summary").click()
@@ -605,6 +616,7 @@ class TestViewer:
         assert browser.get_log("browser") == []
 
 
+@pytest.mark.usefixtures("own_tab")
 class TestAddress:
     """A link shows the view that it was copied from, and Back and Forward show it again."""
 
