@@ -44,7 +44,9 @@ function makeViewer({shown, stateWith, titleOf, addressOf, write, show, unfold})
     showPlace();
     control("copied").value = "";
     control("link").closest("p").hidden = true;
-    if (!dialog.open) dialog.showModal();
+    if (dialog.open) return;
+    dialog.showModal();
+    control("next").focus();
   }
 
   function linkTo(name, value) {
