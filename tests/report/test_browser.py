@@ -267,6 +267,7 @@ class TestLinks:
         open_page(browser, crowded_page, tmp_path, anchor="#i17493")
         assert viewed(browser) == (17493, "2,500 of 2,500")
         press(browser, Keys.ESCAPE)
+        settle(browser)
         assert focused(browser) == "i17493"
         assert 0 <= browser.execute_script("return document.getElementById('i17493').getBoundingClientRect().top") < 800
 
@@ -453,6 +454,11 @@ def press(browser: Any, *keys: str) -> None:
         browser.switch_to.active_element.send_keys(key)
 
 
+def settle(browser: Any) -> None:
+    """Waits until the events of the last key are handled."""
+    browser.execute_async_script("requestAnimationFrame(() => setTimeout(arguments[0]))")
+
+
 def close(browser: Any) -> None:
     """Closes the viewer with Esc and waits for the step back in the history."""
     returned(browser, lambda: press(browser, Keys.ESCAPE))
@@ -561,6 +567,7 @@ class TestViewer:
         expected = np.asarray(sheet.crop((32, 0, 64, 32)).resize((side, side), Image.Resampling.NEAREST)).astype(int)
         assert np.abs(views[3] - expected).mean() < 2
 
+    @pytest.mark.slow
     def test_the_slider_fades_the_map_and_keeps_its_arrow_keys(self, ordinary: Any) -> None:
         find(ordinary, "#i7 summary").click()
         press(ordinary, "o")
@@ -573,6 +580,7 @@ class TestViewer:
         assert slider.get_attribute("value") == "1"
         assert viewed(ordinary) == (7, "2 of 40")
 
+    @pytest.mark.slow
     def test_keeps_the_focus_inside(self, ordinary: Any) -> None:
         find(ordinary, "#i7 summary").click()
         for _ in range(12):
@@ -670,6 +678,7 @@ class TestAddress:
         open_page(browser, pages["ordinary"], tmp_path, anchor="#mistakes?true=cat&order=index&image=14")
         assert viewed(browser) == (14, "3 of 14")
         press(browser, Keys.ESCAPE)
+        settle(browser)
         assert (focused(browser), address(browser)) == ("i14", "#mistakes?true=cat&order=index")
 
     def test_what_the_page_does_not_have_is_stated(self, browser: Any, pages: dict[str, str], tmp_path: Path) -> None:
