@@ -28,8 +28,11 @@ from PIL import Image
 from lrdiag import __version__, formats
 from lrdiag.cli.app import main
 from lrdiag.cli.results import is_watched
+from lrdiag.diagnosis import scores
+from lrdiag.diagnosis.pairs import confused_pairs
 from lrdiag.policies.finder import find_lr as find_lr_in_python
 from lrdiag.record import documents, exchange, reading
+from lrdiag.record.arrays import Predictions
 from lrdiag.record.facts import Finding, Misclassified, Run
 from lrdiag.settings import DiagnoseSettings, Settings
 
@@ -81,7 +84,7 @@ def test_find_lr_has_the_options_that_affect_a_range_test() -> None:
     """A new setting needs an option of `find-lr` or an entry in this list."""
     not_for_a_range_test = {
         "epochs", "limit_test", "schedule", "learning_rate", "out", "baseline", "gates", "assets", "templates",
-        "check_settings", "metadata", "groups",
+        "check_settings", "metadata", "groups", "resume",
     }  # fmt: skip
     settings = {field.name for field in dataclasses.fields(Settings)} - not_for_a_range_test
     sweep = options_of("find-lr") - settings - {"rule", "plot"}
@@ -378,6 +381,7 @@ def test_another_error_is_no_interruption(monkeypatch: pytest.MonkeyPatch, tmp_p
         raise RuntimeError("something else")
 
     monkeypatch.setattr(reading, "load", load)
+    (tmp_path / "report.json").touch()
     assert CliRunner().invoke(main, ["report", str(tmp_path)]).exit_code == 1
 
 
@@ -412,10 +416,21 @@ def better(finished: FinishedRun, tmp_path: Path) -> Path:
     """A baseline that misclassifies six images of 60 fewer than the finished run, and no others."""
     diagnosis = reading.load(finished.folder).diagnosis
     items = diagnosis.misclassified.items[6:]
-    classes = [dataclasses.replace(each, recall=1.0) for each in diagnosis.per_class]
-    test = dataclasses.replace(diagnosis.test, accuracy=diagnosis.test.accuracy + 0.1)
-    mistakes = Misclassified(len(items), items)
-    return edited(finished.folder, tmp_path / "better", misclassified=mistakes, per_class=classes, test=test)
+    labels = np.repeat(np.arange(10), [sum(row) for row in diagnosis.confusion])
+    predicted = labels.copy()
+    for mistake in items:
+        predicted[np.flatnonzero((labels == mistake.true) & (predicted == labels))[0]] = mistake.predicted
+    predictions = Predictions.from_scores(np.eye(10)[predicted] * 0.91 + 0.009, labels)
+    counts = scores.confusion(predictions, 10)
+    return edited(
+        finished.folder,
+        tmp_path / "better",
+        misclassified=Misclassified(len(items), items),
+        per_class=scores.class_facts(predictions, tuple(diagnosis.dataset.classes)),
+        test=scores.score(predictions),
+        confusion=counts.tolist(),
+        confused_pairs=confused_pairs(counts),
+    )
 
 
 def test_a_comparison_written_over_another_run_removes_its_files(
@@ -450,7 +465,8 @@ def test_a_comparison_takes_json_and_quiet(finished: FinishedRun, better: Path, 
     assert (facts["fixed"], facts["broken"]) == (0, 6)
     assert facts["head"]["accuracy"] == head.test.accuracy
     assert facts["base"]["accuracy"] == pytest.approx(head.test.accuracy + 0.1)
-    assert facts["classes"] == [{"name": each.name, "base": 1.0, "head": each.recall} for each in head.per_class]
+    classes = zip(reading.load_baseline(better).diagnosis.per_class, head.per_class, strict=True)
+    assert facts["classes"] == [{"name": now.name, "base": base.recall, "head": now.recall} for base, now in classes]
     assert facts["gates"] == [
         {"rule": "fail-if-worse", "name": "accuracy", "limit": 0.05, "actual": pytest.approx(0.1), "passed": False}
     ]
