@@ -16,6 +16,7 @@ from fixtures.variants import changed, with_sheet, without_sheets
 
 from lrdiag.intervals import wilson
 from lrdiag.record.arrays import SkippedFile
+from lrdiag.record.data_facts import DataFacts, ImageRef, Slice, Suspect, packed
 from lrdiag.record.facts import (
     Averages,
     Calibration,
@@ -438,6 +439,24 @@ def variant(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def page(pages: dict[str, str], variant: str) -> str:
     return pages[variant]
+
+
+@pytest.fixture(scope="session")
+def grouped(runs: dict[str, Run]) -> Run:
+    """A run with two slices and a label suspect among its mistakes, and others that are no mistakes."""
+    members = {"dark images": [0, 3, 14], "a cluster": [14, 21], "without mistakes": [5]}
+    slices = [
+        Slice(name, "brightness", len(places), 2, 0.3, 0.9, 180, 38, 0.2, 0.001, members=packed(np.array(places), 200))
+        for name, places in members.items()
+    ]
+    images = [ImageRef("test", 14), ImageRef("train", 21), ImageRef("test", 5)]
+    suspects = [Suspect(image, 3, 5, 0.9, "neighbours") for image in images]
+    return changed(runs["ordinary"], data=DataFacts(suspects=suspects, slices=slices))
+
+
+@pytest.fixture(scope="session")
+def grouped_page(grouped: Run) -> str:
+    return render_page(grouped)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.variants import without_sheets
+from fixtures.variants import changed, without_sheets
 from PIL import Image
 
 from lrdiag.record.facts import Misclassified, Run
@@ -295,7 +295,7 @@ class TestPictures:
         assert np.abs(mapped - image).mean() > 20
 
     def test_an_open_tile_shows_four_pictures(self, ordinary: Any) -> None:
-        find(ordinary, "#i7 summary").click()
+        ordinary.execute_script("document.getElementById('i7').open = true")
         views = [pixels(each) for each in ordinary.find_elements("css selector", "#i7 p i")]
         assert [view.shape for view in views] == [(192, 192, 3)] * 4
         assert all(np.abs(one - other).mean() > 5 for i, one in enumerate(views) for other in views[:i])
@@ -345,7 +345,10 @@ class TestLinks:
 
     def test_an_address_with_an_image_opens_it(self, browser: Any, crowded_page: str, tmp_path: Path) -> None:
         open_page(browser, crowded_page, tmp_path, anchor="#i17493")
-        assert find(browser, "#i17493 ol").is_displayed()
+        assert viewed(browser) == (17493, "2,500 of 2,500")
+        press(browser, Keys.ESCAPE)
+        settle(browser)
+        assert focused(browser) == "i17493"
         assert 0 <= browser.execute_script("return document.getElementById('i17493').getBoundingClientRect().top") < 800
 
 
@@ -354,11 +357,14 @@ class TestWithoutScript:
         open_page(without_script, pages["ordinary"], tmp_path)
         assert not find(without_script, ".filter").is_displayed()
 
-    def test_a_tile_opens(self, without_script: Any, pages: dict[str, str], tmp_path: Path) -> None:
-        open_page(without_script, pages["ordinary"], tmp_path)
-        find(without_script, "#i7 summary").click()
-        assert find(without_script, "#i7 ol").is_displayed()
-        assert shows_noise(find(without_script, "#i7 p i"))
+    def test_a_tile_opens(self, without_script: Any, grouped_page: str, tmp_path: Path) -> None:
+        open_page(without_script, grouped_page, tmp_path)
+        find(without_script, "#i14 summary").click()
+        for selector in ("#i14 ol", "#i14 em", "#i14 code"):
+            assert find(without_script, selector).is_displayed()
+        assert shows_noise(find(without_script, "#i14 p i"))
+        for selector in (".viewer", ".show"):
+            assert not find(without_script, selector).is_displayed()
 
 
 def shown(browser: Any) -> list[str]:
@@ -391,14 +397,14 @@ class TestFilter:
         )
 
     def test_by_true_class(self, ordinary: Any) -> None:
-        choose(ordinary, "true", "3")
+        choose(ordinary, "true", "cat")
         assert shown(ordinary) == [f"i{7 * place}" for place in range(14)]
         assert count_shown(ordinary) == "14 of 40 mistakes"
         groups = ordinary.find_elements("css selector", ".pair")
         assert [group.is_displayed() for group in groups] == [True] + [False] * 7
 
     def test_by_predicted_class(self, ordinary: Any) -> None:
-        choose(ordinary, "predicted", "9")
+        choose(ordinary, "predicted", "truck")
         assert shown(ordinary) == [f"i{7 * place}" for place in range(23, 29)]
 
     def test_by_keyboard(self, ordinary: Any) -> None:
@@ -406,8 +412,8 @@ class TestFilter:
         assert count_shown(ordinary) == "9 of 40 mistakes"
 
     def test_by_both_classes(self, ordinary: Any) -> None:
-        choose(ordinary, "true", "3")
-        choose(ordinary, "predicted", "9")
+        choose(ordinary, "true", "cat")
+        choose(ordinary, "predicted", "truck")
         assert shown(ordinary) == []
         assert count_shown(ordinary) == "0 of 40 mistakes"
 
@@ -443,7 +449,7 @@ class TestFilter:
 
     def test_sorts_the_filtered_images(self, ordinary: Any) -> None:
         choose(ordinary, "order", "index")
-        choose(ordinary, "predicted", "5")
+        choose(ordinary, "predicted", "dog")
         assert shown(ordinary) == [f"i{7 * place}" for place in range(14)]
 
     def test_names_the_pair_of_each_tile_without_headings(self, ordinary: Any) -> None:
@@ -455,7 +461,7 @@ class TestFilter:
     def test_shows_all_again(self, ordinary: Any) -> None:
         before = shown(ordinary)
         choose(ordinary, "order", "confidence")
-        choose(ordinary, "true", "1")
+        choose(ordinary, "true", "automobile")
         find(ordinary, ".filter button").click()
         assert shown(ordinary) == before
         assert count_shown(ordinary) == "All 40 mistakes"
@@ -465,18 +471,18 @@ class TestFilter:
         folded = "return [...document.querySelectorAll('.pair')].map(group => group.open)"
         open_page(browser, crowded_page, tmp_path)
         before = browser.execute_script(folded)
-        choose(browser, "true", "9")
+        choose(browser, "true", "truck")
         assert find(browser, "#pair-9-8 summary").is_displayed()
         choose(browser, "true", "")
         assert browser.execute_script(folded) == before
 
     def test_opens_folded_groups(self, browser: Any, pages: dict[str, str], tmp_path: Path) -> None:
         open_page(browser, pages["many pairs"], tmp_path)
-        choose(browser, "true", "11")
+        choose(browser, "true", "class 11")
         assert find(browser, "#pair-11-10 summary").is_displayed()
 
     def test_a_link_to_a_hidden_group_shows_it_again(self, ordinary: Any) -> None:
-        choose(ordinary, "true", "3")
+        choose(ordinary, "true", "cat")
         find(ordinary, '.confusion a[href="#pair-5-3"]').click()
         assert find(ordinary, "#pair-5-3 summary").is_displayed()
         assert count_shown(ordinary) == "All 40 mistakes"
@@ -487,12 +493,12 @@ class TestFilter:
     def test_enter_does_not_leave_the_page(self, ordinary: Any) -> None:
         before = ordinary.current_url
         find(ordinary, ".filter [name=text]").send_keys("7", Keys.ENTER)
-        assert ordinary.current_url == before
+        assert ordinary.current_url == f"{before}#mistakes?text=7"
         assert ordinary.get_log("browser") == []
 
     def test_hostile_names_stay_text(self, browser: Any, pages: dict[str, str], tmp_path: Path) -> None:
         open_page(browser, pages["hostile names"], tmp_path)
-        choose(browser, "true", "0")
+        choose(browser, "true", find(browser, ".filter [name=true] option:nth-child(2)").text)
         choose(browser, "order", "loss")
         assert len(shown(browser)) == 3
         assert browser.execute_script("return document.scripts.length") == 1
@@ -523,9 +529,262 @@ def test_the_keyboard_reaches_everything(ordinary: Any) -> None:
     assert names >= {"#pair-3-5", "true", "predicted", "text", "order", "clear", "i0", "i273"}
 
 
-def test_the_keyboard_opens_a_tile(ordinary: Any) -> None:
-    find(ordinary, "#i7 summary").send_keys(Keys.ENTER)
-    assert find(ordinary, "#i7 ol").is_displayed()
+def press(browser: Any, *keys: str) -> None:
+    for key in keys:
+        browser.switch_to.active_element.send_keys(key)
+
+
+def settle(browser: Any) -> None:
+    """Waits until the events of the last key are handled."""
+    browser.execute_async_script("requestAnimationFrame(() => setTimeout(arguments[0]))")
+
+
+def close(browser: Any) -> None:
+    """Closes the viewer with Esc and waits for the step back in the history."""
+    returned(browser, lambda: press(browser, Keys.ESCAPE))
+
+
+def travel(browser: Any, steps: int) -> None:
+    """Back or forward. The driver's own commands skip steps that no real click made."""
+    returned(browser, lambda: browser.execute_script("history.go(arguments[0])", steps))
+
+
+def returned(browser: Any, act: Callable[[], None]) -> None:
+    browser.execute_script("window.returned = new Promise(done => addEventListener('hashchange', done, {once: true}))")
+    act()
+    browser.execute_async_script("window.returned.then(() => arguments[0]())")
+
+
+def address(browser: Any) -> str:
+    return str(browser.execute_script("return location.hash"))
+
+
+def viewed(browser: Any) -> tuple[int, str] | None:
+    """Index and position of the image in the viewer; `None` if it is closed."""
+    if not find(browser, ".viewer").is_displayed():
+        return None
+    return int(find(browser, "[data-show=index]").text), find(browser, "[data-show=position]").text
+
+
+def focused(browser: Any) -> str:
+    """The tile that has the focus."""
+    return str(browser.execute_script("return document.activeElement.closest('.tiles > details')?.id"))
+
+
+def state(browser: Any) -> tuple[list[str], dict[str, str]]:
+    """The tiles, and what is chosen in the form."""
+    script = """return Object.fromEntries([...document.querySelectorAll('.filter :is(select, input)')]
+      .map(field => [field.name, field.type === 'checkbox' ? (field.checked ? field.value : '') : field.value])
+      .filter(([, value]) => value))"""
+    return shown(browser), browser.execute_script(script)
+
+
+@pytest.fixture
+def own_tab(browser: Any) -> Iterator[None]:
+    """A tab with a history of its own: the browser drops the oldest of 50 entries, also while it steps back."""
+    first = browser.current_window_handle
+    browser.switch_to.new_window("tab")
+    yield
+    browser.close()
+    browser.switch_to.window(first)
+
+
+@pytest.mark.usefixtures("own_tab")
+class TestViewer:
+    def test_opens_by_click_and_by_key_and_gives_the_focus_back(self, ordinary: Any) -> None:
+        find(ordinary, "#i7 summary").click()
+        assert viewed(ordinary) == (7, "2 of 40")
+        assert not find(ordinary, "#i7 ol").is_displayed()
+        returned(ordinary, find(ordinary, ".viewer [name=close]").click)
+        assert (viewed(ordinary), focused(ordinary), address(ordinary)) == (None, "i7", "")
+        press(ordinary, Keys.ENTER, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+        close(ordinary)
+        assert (viewed(ordinary), focused(ordinary), address(ordinary)) == (None, "i21", "")
+
+    def test_steps_through_the_order_that_is_shown(self, ordinary: Any) -> None:
+        choose(ordinary, "order", "index")
+        choose(ordinary, "predicted", "truck")
+        find(ordinary, "#i161 summary").click()
+        seen = []
+        for key in (Keys.ARROW_RIGHT, Keys.END, Keys.ARROW_RIGHT, Keys.ARROW_LEFT, Keys.HOME, Keys.ARROW_LEFT):
+            press(ordinary, key)
+            seen.append(viewed(ordinary))
+        assert seen == [
+            (168, "2 of 6"), (196, "6 of 6"), (196, "6 of 6"), (189, "5 of 6"), (161, "1 of 6"), (161, "1 of 6"),
+        ]  # fmt: skip
+        assert find(ordinary, ".viewer [name=previous]").get_attribute("aria-disabled") == "true"
+        find(ordinary, ".viewer [name=next]").click()
+        assert viewed(ordinary) == (168, "2 of 6")
+
+    def test_shows_what_its_tile_holds(self, browser: Any, grouped_page: str, tmp_path: Path) -> None:
+        open_page(browser, grouped_page, tmp_path, anchor="#i14")
+        assert find(browser, "#viewer-title").text == "cat → dog"
+        rows = [row.text.replace("\n", " ") for row in browser.find_elements("css selector", ".viewer dl > div")]
+        assert [row.replace("\u00a0", " ") for row in rows if row] == [
+            "Loss 1.667",
+            "Index 14",
+            "Label suspect probably dog, 90.0 % that the label is wrong",
+            "Slices 1: dark images (2) 2: a cluster (2)",
+        ]
+        guesses = browser.find_elements("css selector", ".viewer ol li")
+        assert [guess.text.split()[-1] for guess in guesses] == ["dog", "cat", "airplane", "automobile", "bird"]
+        find(browser, ".viewer [data-show=slices] a").click()
+        assert state(browser) == (["i0", "i14"], {"slice": "1"})
+        assert viewed(browser) is None
+
+    def test_shows_the_image_large_and_each_of_its_maps(self, ordinary: Any, runs: dict[str, Run]) -> None:
+        find(ordinary, "#i7 summary").click()
+        stage = find(ordinary, ".viewer .stage")
+        views = [pixels(stage)]
+        for key in ("2", "3", "o"):
+            press(ordinary, key)
+            views.append(pixels(stage))
+        side = len(views[0])
+        assert side % 32 == 0
+        assert side > 200
+        assert all(np.abs(one - other).mean() > 5 for i, one in enumerate(views) for other in views[:i])
+        sheet = Image.open(BytesIO(runs["ordinary"].pictures.files["misclassified.webp"])).convert("RGB")
+        expected = np.asarray(sheet.crop((32, 0, 64, 32)).resize((side, side), Image.Resampling.NEAREST)).astype(int)
+        assert np.abs(views[3] - expected).mean() < 2
+
+    @pytest.mark.slow
+    def test_the_slider_fades_the_map_and_keeps_its_arrow_keys(self, ordinary: Any) -> None:
+        find(ordinary, "#i7 summary").click()
+        press(ordinary, "o")
+        bare = pixels(find(ordinary, ".viewer .stage"))
+        press(ordinary, "o")
+        slider = find(ordinary, ".viewer [name=opacity]")
+        slider.send_keys(Keys.HOME)
+        assert np.abs(pixels(find(ordinary, ".viewer .stage")) - bare).max() <= 1
+        slider.send_keys(Keys.ARROW_RIGHT)
+        assert slider.get_attribute("value") == "1"
+        assert viewed(ordinary) == (7, "2 of 40")
+
+    @pytest.mark.slow
+    def test_keeps_the_focus_inside(self, ordinary: Any) -> None:
+        find(ordinary, "#i7 summary").click()
+        for _ in range(12):
+            ordinary.switch_to.active_element.send_keys(Keys.TAB)
+            assert ordinary.execute_script(
+                "return document.activeElement === document.body || document.activeElement.closest('.viewer') !== null"
+            )
+
+    def test_offers_a_link_to_what_is_shown(self, ordinary: Any) -> None:
+        choose(ordinary, "true", "cat")
+        find(ordinary, "#i7 summary").click()
+        press(ordinary, Keys.ARROW_RIGHT)
+        refuse = "navigator.clipboard.writeText = () => Promise.reject(new DOMException('no', 'NotAllowedError'))"
+        copied = "window.copied = null; navigator.clipboard.writeText = async text => { window.copied = text; }"
+        for script in (copied, refuse):
+            ordinary.execute_script(script)
+            find(ordinary, ".viewer [name=copy]").click()
+        link = find(ordinary, ".viewer [name=link]").get_attribute("value")
+        ordinary.execute_async_script("setTimeout(arguments[0], 300)")  # the address follows
+        assert link == ordinary.execute_script("return copied") == ordinary.current_url
+        assert link.endswith("#mistakes?true=cat&image=14")
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (390, "light"), (1280, "light")])
+    def test_fits_every_screen_and_axe_finds_nothing(
+        self, browser: Any, grouped_page: str, tmp_path: Path, width: int, scheme: str
+    ) -> None:
+        emulate(browser, scheme)
+        open_page(browser, grouped_page, tmp_path, anchor="#i14", width=width)
+        overflow = browser.execute_script(
+            "const box = document.querySelector('.viewer'); return [box.scrollWidth - box.clientWidth, box.offsetWidth]"
+        )
+        small = browser.execute_script(
+            "return [...document.querySelectorAll('.viewer button')].filter(each => each.offsetHeight < 44).length"
+        )
+        violations, weak = axe(browser), browser.execute_script(CONTRAST)
+        emulate(browser)
+        assert overflow[0] <= 0
+        assert overflow[1] <= width
+        assert (small, violations, weak) == (0, [], [])
+        assert browser.get_log("browser") == []
+
+
+@pytest.mark.usefixtures("own_tab")
+class TestAddress:
+    """A link shows the view that it was copied from, and Back and Forward show it again."""
+
+    def test_back_and_forward_show_form_and_tiles_together(self, ordinary: Any) -> None:
+        views = [state(ordinary)]
+        for name, value in (("true", "cat"), ("order", "index"), ("true", "dog"), ("confidence", "50-75")):
+            choose(ordinary, name, value)
+            views.append(state(ordinary))
+        assert views[-1][1] == {"true": "dog", "order": "index", "confidence": "50-75"}
+        assert len({tuple(tiles) for tiles, _ in views}) == 3  # the order of cats stays, and all dogs match the range
+        for step, places in ((-1, (3, 2, 1, 0)), (1, (1, 2, 3, 4))):
+            for place in places:
+                travel(ordinary, step)
+                assert state(ordinary) == views[place]
+
+    def test_back_closes_the_viewer_and_forward_opens_it(self, ordinary: Any) -> None:
+        find(ordinary, "#i7 summary").click()
+        press(ordinary, Keys.ARROW_RIGHT)
+        travel(ordinary, -1)
+        assert (viewed(ordinary), focused(ordinary)) == (None, "i14")
+        travel(ordinary, 1)
+        assert viewed(ordinary) == (7, "2 of 40")  # the address had not followed the step yet
+
+    def test_what_is_typed_is_one_step_of_the_history(self, ordinary: Any) -> None:
+        before = state(ordinary)
+        find(ordinary, ".filter [name=text]").send_keys("25")
+        assert (shown(ordinary), address(ordinary)) == (["i252", "i259"], "#mistakes?text=25")
+        travel(ordinary, -1)
+        assert state(ordinary) == before
+
+    def test_a_shared_link_shows_the_same_view(self, browser: Any, grouped_page: str, tmp_path: Path) -> None:
+        open_page(browser, grouped_page, tmp_path, anchor="#mistakes?slice=2")
+        assert 0 <= find(browser, ".filter").rect["y"] - browser.execute_script("return scrollY") < 800
+        for anchor, tiles, chosen in (
+            ("?slice=2", ["i14", "i21"], {"slice": "2"}),
+            ("?finding=confused-pair", ["i0", "i7"], {"finding": "confused-pair"}),
+            ("?suspects=only", ["i14"], {"suspects": "only"}),
+            ("?slice=2&suspects=only", ["i14"], {"slice": "2", "suspects": "only"}),
+            ("?true=cat&predicted=truck", [], {"true": "cat", "predicted": "truck"}),
+            ("?confidence=80-95", ["i0"], {"confidence": "80-95"}),
+            ("?true=cat&confidence=60-70", ["i14", "i21"], {"true": "cat", "confidence": "60-70"}),
+            ("?text=%2325&order=index", ["i252", "i259"], {"text": "#25", "order": "index"}),
+        ):
+            browser.execute_script("location.hash = arguments[0]", f"#mistakes{anchor}")
+            assert state(browser) == (tiles, chosen)
+            assert count_shown(browser) == f"{len(tiles)} of 40 mistakes"
+
+    def test_a_shared_image_has_its_place_in_the_filtered_view(
+        self, browser: Any, pages: dict[str, str], tmp_path: Path
+    ) -> None:
+        open_page(browser, pages["ordinary"], tmp_path, anchor="#mistakes?true=cat&order=index&image=14")
+        assert viewed(browser) == (14, "3 of 14")
+        press(browser, Keys.ESCAPE)
+        settle(browser)
+        assert (focused(browser), address(browser)) == ("i14", "#mistakes?true=cat&order=index")
+
+    def test_what_the_page_does_not_have_is_stated(self, browser: Any, pages: dict[str, str], tmp_path: Path) -> None:
+        asked = "#mistakes?true=zebra&predicted=dog&colour=red&image=5"
+        open_page(browser, pages["ordinary"], tmp_path, anchor=asked)
+        assert state(browser)[1] == {"predicted": "dog"}
+        assert count_shown(browser) == (
+            "14 of 40 mistakes. The address also asks for true “zebra”, colour “red”, image 5, which this page does "
+            "not have."
+        )
+        assert browser.get_log("browser") == []
+
+    def test_a_finding_leads_to_its_images(self, ordinary: Any) -> None:
+        find(ordinary, '.show a[href="#mistakes?finding=confused-pair"]').click()
+        assert state(ordinary) == (["i0", "i7"], {"finding": "confused-pair"})
+        assert find(ordinary, ".filter").rect["y"] - ordinary.execute_script("return scrollY") < 800
+
+    def test_classes_of_the_same_name_stay_apart(self, browser: Any, runs: dict[str, Run], tmp_path: Path) -> None:
+        facts = dataclasses.replace(runs["two classes"].diagnosis.dataset, classes=["cat", "cat"])
+        open_page(
+            browser,
+            render_page(changed(runs["two classes"], dataset=facts)),
+            tmp_path,
+            anchor="#mistakes?true=cat+(class+1)",
+        )
+        assert state(browser) == (["i14"], {"true": "cat (class 1)"})
 
 
 @pytest.fixture
@@ -580,8 +839,12 @@ class TestFolder:
         browser.get(f"{address}/report.html")
         assert shows_noise(find(browser, "#i0 summary i"))
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
-        choose(browser, "true", "3")
+        choose(browser, "true", "cat")
         assert count_shown(browser) == "14 of 40 mistakes"
+        find(browser, "#i7 summary").click()
+        assert shows_noise(find(browser, ".viewer .stage"))
+        find(browser, ".viewer [name=opacity]").send_keys(Keys.HOME)
+        assert browser.execute_script("return document.querySelector('.viewer').style.cssText") == "--opacity: 0;"
         assert [entry for entry in browser.get_log("browser") if "favicon" not in entry["message"]] == []
 
 
@@ -595,22 +858,28 @@ AXE = importlib.util.find_spec("axe_playwright_python")  # contains axe-core as 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
-@pytest.mark.skipif(not (AXE or REQUIRED), reason="needs axe-playwright-python")
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", EACH)
-def test_axe_finds_nothing(browser: Any, pages: dict[str, str], tmp_path: Path, scheme: str, name: str) -> None:
+def axe(browser: Any) -> list[Any]:
+    """What axe-core finds on the page as it is."""
+    if not (AXE or REQUIRED):
+        pytest.skip("needs axe-playwright-python")
     assert AXE, "pip install --no-deps axe-playwright-python"
     assert AXE.submodule_search_locations
-    source = (Path(AXE.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8")
-    emulate(browser, scheme)
-    open_page(browser, pages[name], tmp_path)
-    browser.execute_script("document.querySelectorAll('details').forEach(fold => fold.open = true)")
-    browser.execute_script(source)
-    violations = browser.execute_async_script(
+    browser.execute_script((Path(AXE.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8"))
+    found = browser.execute_async_script(
         "const tell = arguments[arguments.length - 1];"
         "axe.run({runOnly: arguments[0]}).then(found => tell(found.violations.map("
         "each => [each.id, each.help, each.nodes.length, each.nodes[0].html.slice(0, 200)])))",
         RULES,
     )
+    return list(found)
+
+
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", EACH)
+def test_axe_finds_nothing(browser: Any, pages: dict[str, str], tmp_path: Path, scheme: str, name: str) -> None:
+    emulate(browser, scheme)
+    open_page(browser, pages[name], tmp_path)
+    browser.execute_script("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+    violations = axe(browser)
     emulate(browser)
     assert violations == []

@@ -12,6 +12,7 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import get_args
+from urllib.parse import parse_qs
 
 import html5lib
 import numpy as np
@@ -72,7 +73,14 @@ def test_ids_are_unique(page: str) -> None:
 def test_every_link_leads_to_a_place_on_the_page(page: str) -> None:
     document = parse(page)
     ids = {element["id"] for element in document.find_all(id=True)}
-    assert {link["href"] for link in document.find_all("a")} <= {f"#{name}" for name in ids}
+    links = [link for link in document.find_all("a") if not link.find_parent(hidden=True)]
+    assert {link["href"] for link in links} <= {f"#{name}" for name in ids}
+
+
+def test_links_that_need_the_script_are_hidden_and_name_a_filter_of_the_form(page: str) -> None:
+    document = parse(page)
+    hidden = [parse_qs(link["href"].partition("?")[2]) for link in document.select("[hidden] a")]
+    assert all(asked == {"finding": [document.find("option", value=asked["finding"][0])["value"]]} for asked in hidden)
 
 
 def test_makes_no_request_and_runs_only_its_own_script(page: str) -> None:
@@ -250,7 +258,7 @@ def test_every_colour_of_the_page_comes_from_the_palette(folders: dict[str, Page
         assert all(f"--{name}: {value};" in style for name, value in names.items())
     rest = re.sub(r":root \{[^}]*\}", "", style)
     assert not re.search(r"#[0-9a-fA-F]{3,8}\b|rgb\(\d", rest)
-    used = set(re.findall(r"var\(--([a-z-]+)", rest)) - {"k", "x", "y", "p", "cell"}
+    used = set(re.findall(r"var\(--([a-z-]+)", rest)) - {"k", "x", "y", "p", "cell", "side", "opacity"}
     assert used <= palette.LIGHT.keys()
 
 

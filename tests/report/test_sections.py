@@ -17,7 +17,7 @@ from lrdiag.record.arrays import SkippedFile
 from lrdiag.record.facts import Check, Finding, GateFacts, HeatmapTrust, IndependentCheck, Moment, Run, TrainingRun
 from lrdiag.report.page import SECTIONS, render_page
 from lrdiag.report.sections import evolution, findings, training, verdict
-from lrdiag.report.sections.misclassified import independent_sentence, trust_sentence
+from lrdiag.report.sections.trust import independent_sentence, trust_sentence
 from lrdiag.report.sections.verdict import Caution
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer"]
@@ -191,16 +191,16 @@ class TestFindings:
         assert "1 warning, 1 note." in words(pages["ordinary"], "findings")
 
     def test_link_to_their_section(self, pages: dict[str, str]) -> None:
-        links = section(pages["ordinary"], "findings")("a")
+        links = section(pages["ordinary"], "findings").select("p:not([hidden]) > a")
         assert [(link.text, link["href"]) for link in links] == [("Training", "#training"), ("Confusion", "#confusion")]
 
     def test_do_not_link_to_a_missing_section(self, pages: dict[str, str]) -> None:
-        links = section(pages["without training"], "findings")("a")
+        links = section(pages["without training"], "findings").select("p:not([hidden]) > a")
         assert [link["href"] for link in links] == ["#confusion"]
         assert not re.search('"#(training|learning-rate)"', pages["without training"])
 
     def test_one_without_a_section_has_no_link(self, pages: dict[str, str]) -> None:
-        assert section(pages["hostile names"], "findings")("a") == []
+        assert section(pages["hostile names"], "findings").select("p:not([hidden]) > a") == []
 
     def test_one_expandable_line_lists_the_checks_and_the_reasons(self, pages: dict[str, str]) -> None:
         folded = section(pages["ordinary"], "findings").find_all("details", recursive=False)[-1]
@@ -460,6 +460,9 @@ class TestClasses:
         assert section(pages["ordinary"], "classes").find("a", href="#pair-3-5").text == "dog, 14"
 
 
+SCALES = ("heat-scale", "viewer-heat-scale", "viewer-difference-scale")
+
+
 def tiles(page: str) -> list[Tag]:
     return parse(page, "html5lib").find(id="misclassified").select(".tiles > details")
 
@@ -538,6 +541,45 @@ class TestMisclassified:
 
     def test_if_all_are_shown_nothing_is_left_out(self, pages: dict[str, str]) -> None:
         assert "The page shows" not in words(pages["ordinary"], "misclassified")
+
+    def test_a_tile_names_its_findings_its_slices_and_a_doubtful_label(self, grouped_page: str) -> None:
+        said = {tile["id"]: [part.text for part in tile.select("em, code")] for tile in tiles(grouped_page)}
+        assert {key: parts for key, parts in said.items() if parts} == {
+            "i0": ["confused-pair", "slice 1"],
+            "i7": ["confused-pair"],
+            "i14": ["label suspect: probably dog, 90.0\u00a0% that the label is wrong", "slice 1", "slice 2"],
+            "i21": ["slice 2"],
+        }
+        listed = [item.text for item in section(grouped_page, "misclassified").select("details > ul > li")]
+        assert listed == ["Slice 1: dark images, 2 mistakes", "Slice 2: a cluster, 2 mistakes"]
+
+    def test_offers_only_filters_that_the_run_has(self, grouped_page: str, pages: dict[str, str]) -> None:
+        def names(page: str) -> list[str]:
+            return [field["name"] for field in section(page, "misclassified").form(["select", "input"])]
+
+        every = ["true", "predicted", "confidence", "finding", "slice", "text", "order", "suspects"]
+        assert names(grouped_page) == every
+        assert names(pages["ordinary"]) == ["true", "predicted", "confidence", "finding", "text", "order"]
+        assert names(pages["not numbers"]) == ["true", "predicted", "finding", "text", "order"]
+
+    def test_the_scales_of_the_maps_have_the_colours_of_the_palette(self, pages: dict[str, str]) -> None:
+        stops = [section(pages["ordinary"], "misclassified").find(id=name)("stop") for name in SCALES]
+        assert [(ends[0]["stop-color"], ends[-1]["stop-color"]) for ends in stops] == [
+            ("rgb(48 18 59)", "rgb(195 37 3)"),
+            ("rgb(48 18 59)", "rgb(195 37 3)"),
+            ("rgb(0 80 255)", "rgb(255 50 0)"),
+        ]
+        assert [stop["stop-opacity"] for stop in (stops[2][0], stops[2][10], stops[2][20])] == ["0.65", "0.0", "0.65"]
+
+    def test_states_how_reliable_the_maps_are_in_a_line(self, runs: dict[str, Run], pages: dict[str, str]) -> None:
+        line = section(pages["ordinary"], "misclassified").find(class_="trust").summary.text
+        assert line == "Reliability of the heatmaps: better than random regions, on 100 mistakes"
+        worse = dataclasses.replace(
+            runs["ordinary"].diagnosis.heatmaps, trust=HeatmapTrust(100, 0.02, 0.45, 0.42, -0.05, -0.01)
+        )
+        fold = section(render_page(changed(runs["ordinary"], heatmaps=worse)), "misclassified").find(class_="trust")
+        assert "do not rely on them" in fold.summary.text
+        assert fold["class"] == ["trust", "caution"]
 
     def test_states_how_reliable_the_maps_are(self, pages: dict[str, str]) -> None:
         content = words(pages["ordinary"], "misclassified").replace("\u00a0", " ")

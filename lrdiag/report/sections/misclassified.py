@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from lrdiag import formats
-from lrdiag.record.facts import HeatmapFacts, HeatmapTrust, IndependentCheck, Mistake, Run
+import numpy as np
+
+from lrdiag import formats, palette
+from lrdiag.record.facts import Diagnosis, HeatmapFacts, Mistake, Run
 from lrdiag.record.pictures import Pictures, Sheet, SheetName
 from lrdiag.report.pictures.tiles import Layer, layer, layer_over
+from lrdiag.report.sections import trust
+from lrdiag.report.sections.groups import Group, finding_groups, label_suspects, slice_groups
+from lrdiag.report.sections.trust import Trust
 
 PICTURES: tuple[SheetName, ...] = ("mistakes", "mistakes-predicted", "mistakes-true", "mistakes-difference")
 _OPEN_TILES = 60
 """Groups are open until they have this number of tiles together; the first one always is."""
 _PAIRS_IN_SIGHT = 100
 """Most groups that are shown at once; the rarer ones are in one folded list."""
-_DELETION = {
-    "better": "Removing the regions with the highest values first lowers the probability of that class faster than "
-    "removing random regions",
-    "worse": "Removing the regions with the highest values first lowers the probability of that class more slowly than "
-    "removing random regions, so do not rely on these heatmaps",
-    "cannot be told": "Whether removing the regions with the highest values first lowers the probability of that class "
-    "faster than removing random regions cannot be told from these images",
-    None: "Removing the regions with the highest values first was compared with removing random regions",
-}
+_STOPS = 21
+"""Number of colours from which the scale of the heatmaps is drawn."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,26 @@ class Guess:
 
 @dataclass(frozen=True)
 class Tile:
-    """One mistake, the place of its pictures on their sheets, and its most probable classes."""
+    """One mistake.
+
+    Attributes:
+        mistake: The mistake.
+        x: Column of its pictures on their sheets.
+        y: Row.
+        guesses: Its most probable classes.
+        findings: Codes of the findings that name it.
+        slices: Numbers of the slices that it belongs to.
+        suspected: For a label suspect, the class that it probably belongs to and the probability that its label is
+            wrong, in words; empty otherwise.
+    """
 
     mistake: Mistake
     x: int
     y: int
     guesses: list[Guess]
+    findings: list[str] = field(default_factory=list)
+    slices: list[str] = field(default_factory=list)
+    suspected: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,12 +87,53 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """A colour of a scale.
+
+    Attributes:
+        offset: Its place, in percent of the length.
+        colour: Red, green and blue, 0 to 255.
+        opacity: 0 to 1.
+    """
+
+    offset: int
+    colour: tuple[int, int, int]
+    opacity: float
+
+
+@dataclass(frozen=True)
 class Maps:
-    """The sheets of heatmaps: for the predicted class, for the true class, and the difference."""
+    """The sheets of heatmaps: for the predicted class, for the true class, and the difference; and their colours."""
 
     predicted: Layer
     true: Layer
     difference: Layer
+    heat: list[Stop]
+    signed: list[Stop]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the mistakes can be filtered by, besides their classes. Only what the run has is offered.
+
+    Attributes:
+        confidence: Whether confidences are known.
+        files: Whether files are known.
+        findings: The findings that name some of the images.
+        slices: The slices with some of the images.
+        suspects: Number of label suspects among the images.
+    """
+
+    confidence: bool
+    files: bool
+    findings: list[Group]
+    slices: list[Group]
+    suspects: int
+
+    @property
+    def named(self) -> dict[str, int]:
+        """How many of the images each finding names, by its code."""
+        return {group.key: len(group.images) for group in self.findings}
 
 
 @dataclass(frozen=True)
@@ -96,6 +150,7 @@ class Misclassified:
         heatmap_facts: How the heatmaps were made.
         has_loss: Whether the loss of each image is known.
         trust: How far they can be trusted, or `None`.
+        filters: What the images can be filtered by.
     """
 
     sentence: str
@@ -106,7 +161,8 @@ class Misclassified:
     maps: Maps | None
     heatmap_facts: HeatmapFacts
     has_loss: bool
-    trust: str | None
+    trust: Trust | None
+    filters: Filters
 
     @property
     def anchors(self) -> set[str]:
@@ -117,17 +173,32 @@ class Misclassified:
 def build(run: Run) -> Misclassified:
     """Computes the content of the section: groups the mistakes and finds their pictures."""
     diagnosis, images = run.diagnosis, run.pictures.sheets.get("mistakes")
-    pairs = _pairs(run, images) if images else []
+    items = diagnosis.misclassified.items
+    shown = [items[item] for item in images.shown] if images else []
+    filters = _filters(diagnosis, shown)
+    pairs = _pairs(diagnosis, images, shown, filters) if images else []
     return Misclassified(
         sentence=_sentence(diagnosis.misclassified.count, len(diagnosis.confused_pairs)),
-        left_out=_left_out(diagnosis.misclassified.count, sum(len(pair.tiles) for pair in pairs)),
+        left_out=_left_out(diagnosis.misclassified.count, len(shown)),
         pairs=pairs[:_PAIRS_IN_SIGHT],
         rarer=pairs[_PAIRS_IN_SIGHT:],
         images=layer(run.pictures, images) if images else None,
         maps=_maps(run.pictures, images) if images else None,
         heatmap_facts=diagnosis.heatmaps,
         has_loss=diagnosis.test.loss_name is not None,
-        trust=_trust(diagnosis.heatmaps),
+        trust=trust.build(diagnosis.heatmaps),
+        filters=filters,
+    )
+
+
+def _filters(diagnosis: Diagnosis, shown: list[Mistake]) -> Filters:
+    indices = {mistake.index for mistake in shown}
+    return Filters(
+        confidence=any(mistake.confidence is not None for mistake in shown),
+        files=any(mistake.file is not None for mistake in shown),
+        findings=finding_groups(diagnosis, indices),
+        slices=slice_groups(diagnosis, indices),
+        suspects=len(label_suspects(diagnosis, indices)),
     )
 
 
@@ -135,16 +206,38 @@ def _maps(pictures: Pictures, images: Sheet) -> Maps | None:
     predicted = layer_over(pictures, "mistakes-predicted", images)
     true = layer_over(pictures, "mistakes-true", images)
     difference = layer_over(pictures, "mistakes-difference", images)
-    return Maps(predicted, true, difference) if predicted and true and difference else None
+    if not (predicted and true and difference):
+        return None
+    return Maps(predicted, true, difference, _stops(palette.turbo, 0), _stops(palette.difference, -1))
 
 
-def _pairs(run: Run, images: Sheet) -> list[Pair]:
-    diagnosis, names = run.diagnosis, [formats.short(name) for name in run.diagnosis.dataset.classes]
-    items = diagnosis.misclassified.items
+def _stops(colours: Callable[[np.ndarray], np.ndarray], lowest: float) -> list[Stop]:
+    """The colours of a heatmap from `lowest` to 1, as a scale."""
+    heat = np.linspace(lowest, 1, _STOPS)
+    return [
+        Stop(offset, (red, green, blue), opacity)
+        for offset, (red, green, blue), opacity in zip(
+            np.rint(np.linspace(0, 100, _STOPS)).astype(int).tolist(),
+            np.rint(colours(heat)).astype(int).tolist(),
+            np.round(palette.opacity(heat), 3).tolist(),
+            strict=True,
+        )
+    ]
+
+
+def _pairs(diagnosis: Diagnosis, images: Sheet, shown: list[Mistake], filters: Filters) -> list[Pair]:
+    names = [formats.short(name) for name in diagnosis.dataset.classes]
+    suspects = _suspected(diagnosis, shown, names)
     groups: dict[tuple[int, int], list[Tile]] = defaultdict(list)
-    for cell, item in enumerate(images.shown):
-        mistake = items[item]
-        tile = Tile(mistake, *images.place(cell), _guesses(mistake, names))
+    for cell, mistake in enumerate(shown):
+        tile = Tile(
+            mistake,
+            *images.place(cell),
+            _guesses(mistake, names),
+            [group.key for group in filters.findings if mistake.index in group.images],
+            [group.key for group in filters.slices if mistake.index in group.images],
+            suspects.get(mistake.index, ""),
+        )
         groups[mistake.true, mistake.predicted].append(tile)
     confusion, pairs, seen = diagnosis.confusion, [], 0
     for true, predicted in sorted(groups, key=lambda pair: (-confusion[pair[0]][pair[1]], pair)):
@@ -162,6 +255,16 @@ def _pairs(run: Run, images: Sheet) -> list[Pair]:
         )
         seen += len(tiles)
     return pairs
+
+
+def _suspected(diagnosis: Diagnosis, shown: list[Mistake], names: list[str]) -> dict[int, str]:
+    """The class that each label suspect probably belongs to, and the probability that its label is wrong, in words."""
+    suspects = label_suspects(diagnosis, {mistake.index for mistake in shown})
+    return {
+        index: f"probably {'no class' if each.suggested is None else names[each.suggested]}, "
+        f"{formats.percent(each.score)} that the label is wrong"
+        for index, each in suspects.items()
+    }
 
 
 def _guesses(mistake: Mistake, names: list[str]) -> list[Guess]:
@@ -186,38 +289,4 @@ def _left_out(count: int, shown: int) -> str | None:
     return (
         f"The page shows {formats.count(shown)} of the {formats.count(count)} mistakes: the highest losses of each "
         "confused pair, largest pairs first, then the highest losses of all. predictions.csv lists every prediction."
-    )
-
-
-def _trust(heatmaps: HeatmapFacts) -> str | None:
-    measured = trust_sentence(heatmaps.trust) if heatmaps.trust else None
-    if heatmaps.not_measured:
-        measured = f"How far the heatmaps can be trusted was not measured: {heatmaps.not_measured}."
-    compared = independent_sentence(heatmaps.independent) if heatmaps.independent else None
-    return " ".join(filter(None, (measured, compared))) or None
-
-
-def independent_sentence(check: IndependentCheck) -> str:
-    """How many heatmaps an independent implementation reproduces."""
-    if check.skipped:
-        return f"The heatmaps were not compared with an independent implementation (tf-keras-vis): {check.skipped}."
-    largest = check.largest_difference or 0.0
-    return (
-        f"tf-keras-vis, an independent implementation of Grad-CAM, draws the same heatmap for {check.same} of "
-        f"{formats.plural(check.images, 'mistake')} (largest difference "
-        f"{'below 0.001' if largest < 0.001 else f'{largest:.3f}'} after scaling both to 0–1; up to 0.01 counts as "
-        "the same)."
-    )
-
-
-def trust_sentence(trust: HeatmapTrust) -> str:
-    """How far the heatmaps can be trusted, in words and numbers."""
-    fewer = f", of {formats.count(trust.of)} because more would take longer than the evaluation" if trust.of else ""
-    areas = f"area under the deletion curve {trust.deletion_auc:.3f}, random {trust.random_deletion_auc:.3f}"
-    if trust.advantage_low is not None and trust.advantage_high is not None:
-        areas += f", 95\u00a0% interval of the difference {trust.advantage_low:.3f} to {trust.advantage_high:.3f}"
-    return (
-        f"Measured on {formats.plural(trust.images, 'mistake')}{fewer}. {formats.percent(trust.empty_share)} of the "
-        f"heatmaps are empty: no region supported the predicted class. {_DELETION[trust.verdict]} ({areas}; lower is "
-        "better)."
     )
