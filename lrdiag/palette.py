@@ -63,6 +63,31 @@ DARK = {
 }
 """The page at night."""
 
+TURBO_STOPS = (
+    "#30123b",
+    "#3c3286",
+    "#4454c3",
+    "#4771e9",
+    "#448ffe",
+    "#35abf8",
+    "#20c7df",
+    "#18ddc2",
+    "#27eea4",
+    "#4af880",
+    "#79fe59",
+    "#9ffd3f",
+    "#bef434",
+    "#d9e436",
+    "#efcd3a",
+    "#fbb637",
+    "#fe962b",
+    "#f9751d",
+    "#ec530f",
+    "#dc3b07",
+    "#c32503",
+)
+"""The colours of `turbo` at 0, 0.05, ... and 1. OpenCV, which computes them, takes long to import."""
+
 OPACITY = 0.65
 """Opacity of a heatmap at its peak."""
 GROWTH = 0.75

@@ -70,7 +70,8 @@ def test_every_command_is_valid(file: Path) -> None:
     assert commands
     for name, arguments in commands:
         line = ["run", *shlex.split(arguments)] if (name, arguments) == ("report", "") else shlex.split(arguments)
-        with main.commands[name].make_context(name, line, parent=click.Context(main, info_name="lrdiag")) as context:
+        whole = click.Context(main, info_name="lrdiag", **main.context_settings)
+        with main.commands[name].make_context(name, line, parent=whole) as context:
             assert context.params
 
 

@@ -31,7 +31,12 @@ def blocks(page: Path, language: str = "") -> list[str]:
 
 # the code of the first is run by another test, and that of the second is a whole main job
 RUN_ELSEWHERE = ("learning-rate", "command-line")
-RUN_HERE = [page for page in PAGES[1:] if blocks(page, "python") and page.stem not in RUN_ELSEWHERE]
+SLOW = ("fine-tuning", "experiment-trackers")
+RUN_HERE = [
+    pytest.param(page, marks=pytest.mark.slow if page.stem in SLOW else (), id=page.stem)
+    for page in PAGES[1:]
+    if blocks(page, "python") and page.stem not in RUN_ELSEWHERE
+]
 
 
 def rows(page: Path) -> list[list[str]]:
@@ -116,7 +121,7 @@ def test_the_arguments_of_a_main_job_are_valid(monkeypatch: pytest.MonkeyPatch) 
     job.assert_called_once()
 
 
-@pytest.mark.parametrize("page", RUN_HERE, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", RUN_HERE)
 def test_the_code_of_a_page_runs_from_top_to_bottom(names: dict[str, Any], page: Path) -> None:
     names["report"] = lrdiag.diagnose(names["model"], names["x"], names["y"])
     names["report"].save("main-run")
@@ -178,7 +183,8 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("command", commands())
 def test_every_command_is_valid(command: str) -> None:
     name, *arguments = shlex.split(command)[1:]
-    with main.commands[name].make_context(name, arguments, parent=click.Context(main, info_name="lrdiag")) as context:
+    whole = click.Context(main, info_name="lrdiag", **main.context_settings)
+    with main.commands[name].make_context(name, arguments, parent=whole) as context:
         assert context.params
 
 

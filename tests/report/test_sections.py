@@ -13,6 +13,7 @@ from bs4 import Tag
 from fixtures.pages import parse
 from fixtures.variants import changed, without_sheets
 
+from lrdiag import palette
 from lrdiag.record.arrays import SkippedFile
 from lrdiag.record.facts import Check, Finding, GateFacts, HeatmapTrust, IndependentCheck, Moment, Run, TrainingRun
 from lrdiag.report.page import SECTIONS, render_page
@@ -746,3 +747,8 @@ class TestReproduce:
 
     def test_states_that_there_was_no_command(self, pages: dict[str, str]) -> None:
         assert "This run was started from Python" in words(pages["from python"], "reproduce")
+
+
+def test_the_stored_colours_of_a_heatmap_are_those_of_opencv() -> None:
+    stored = [list(bytes.fromhex(each.removeprefix("#"))) for each in palette.TURBO_STOPS]
+    assert palette.turbo(np.linspace(0, 1, len(stored))).tolist() == stored

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,8 +20,6 @@ _OPEN_TILES = 60
 """Groups are open until they have this number of tiles together; the first one always is."""
 _PAIRS_IN_SIGHT = 100
 """Most groups that are shown at once; the rarer ones are in one folded list."""
-_STOPS = 21
-"""Number of colours from which the scale of the heatmaps is drawn."""
 
 
 @dataclass(frozen=True)
@@ -208,19 +205,19 @@ def _maps(pictures: Pictures, images: Sheet) -> Maps | None:
     difference = layer_over(pictures, "mistakes-difference", images)
     if not (predicted and true and difference):
         return None
-    return Maps(predicted, true, difference, _stops(palette.turbo, 0), _stops(palette.difference, -1))
+    turbo = np.array([list(bytes.fromhex(each[1:])) for each in palette.TURBO_STOPS])
+    heat = np.linspace(-1, 1, len(turbo))
+    return Maps(predicted, true, difference, _stops(turbo, 0), _stops(palette.difference(heat), -1))
 
 
-def _stops(colours: Callable[[np.ndarray], np.ndarray], lowest: float) -> list[Stop]:
+def _stops(colours: np.ndarray, lowest: float) -> list[Stop]:
     """The colours of a heatmap from `lowest` to 1, as a scale."""
-    heat = np.linspace(lowest, 1, _STOPS)
+    offsets = np.rint(np.linspace(0, 100, len(colours))).astype(int).tolist()
+    opacities = np.round(palette.opacity(np.linspace(lowest, 1, len(colours))), 3).tolist()
     return [
         Stop(offset, (red, green, blue), opacity)
         for offset, (red, green, blue), opacity in zip(
-            np.rint(np.linspace(0, 100, _STOPS)).astype(int).tolist(),
-            np.rint(colours(heat)).astype(int).tolist(),
-            np.round(palette.opacity(heat), 3).tolist(),
-            strict=True,
+            offsets, np.rint(colours).astype(int).tolist(), opacities, strict=True
         )
     ]
 
