@@ -126,7 +126,7 @@ class Job:
         """
         file = self.settings.out / model
         data = "digits" if self.facts.fallback else self.settings.data
-        given = {"--data": data, "--data-dir": self.settings.data_dir}
+        given = {"--data": data, "--data-dir": None if data == "digits" else self.settings.data_dir}
         options = [str(each) for option, value in given.items() if value is not None for each in (option, value)]
         command = shlex.join(["lrdiag", "diagnose", str(file), *options])
         return f"The trained model is in {file}. `{command}` evaluates it and writes a report."

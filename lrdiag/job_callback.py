@@ -12,6 +12,7 @@ import keras
 from lrdiag.backend.engine import engine
 from lrdiag.backend.fit_arguments import FitArguments
 from lrdiag.backend.memory import shortage_explained
+from lrdiag.backend.seeds import RandomState
 from lrdiag.callback import ReportingCallback
 from lrdiag.checkpoint import Checkpoint, Origin
 from lrdiag.diagnosing import Reporter, Stopwatch
@@ -57,6 +58,7 @@ class JobCallback(ReportingCallback):
         self._is_in_step = False
         self._origin, self._kept = origin, kept
         self._file = given.out / unfinished.CHECKPOINT
+        self._random: RandomState | None = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Prepares the recording. Continues from the checkpoint if there is one, or writes the first one."""
@@ -67,6 +69,8 @@ class JobCallback(ReportingCallback):
             read = partial(unfinished.read_arrays, self._file)
             restore(self._kept.training, read, self, self._policy, self._guard)
             self._watch.continue_from(self._kept.training.watched)
+            if self._kept.next_epoch:  # otherwise `fit` begins as it did
+                self._random = RandomState(self._kept.training.random)
 
     def _keep(self) -> None:
         """Writes a checkpoint. If that fails, training goes on: an earlier checkpoint is kept."""
@@ -96,6 +100,9 @@ class JobCallback(ReportingCallback):
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Prepares the measuring of the step."""
         self._is_in_step = True
+        if self._random is not None:  # with PyTorch, `fit` draws random numbers before the first step of a process
+            self._random.restore()
+            self._random = None
         super().on_train_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:

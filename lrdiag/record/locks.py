@@ -22,6 +22,7 @@ import msgspec
 from filelock import BaseFileLock, FileLock, Timeout
 
 from lrdiag.errors import RunFolderError
+from lrdiag.record.documents import encode
 from lrdiag.record.files import LONGEST_LIST, read_file
 from lrdiag.record.folder import write
 
@@ -62,7 +63,7 @@ def job(folder: Path, *, wait: float = 0.0) -> Iterator[bool]:
     """
     with _locked(folder, JOB, wait, beside=(HOLDER,)) as is_first:
         if is_first:
-            write(folder / HOLDER, msgspec.json.encode(_this_process()))
+            write(folder / HOLDER, encode(_this_process()))
         yield is_first
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 
 from lrdiag.errors import RunFolderError
+from lrdiag.formats import encodable
 from lrdiag.record.facts import Epoch, Known, NotFinite, TimeSpent
 from lrdiag.record.folder import UNFINISHED, replacing
 from lrdiag.record.observed import Inspection
@@ -29,6 +30,8 @@ CHECKPOINT = f"{UNFINISHED}/checkpoint.npz"
 CALLBACK_RECORD = f"{UNFINISHED}/record.npz"
 """The record of a `ReportCallback`, without the model."""
 _RECORD = "record"
+_ESCAPE = "\0"
+_UNREADABLE = (OSError, ValueError, LookupError, EOFError, RecursionError)
 
 _Record = TypeVar("_Record")
 
@@ -160,7 +163,7 @@ def write(file: Path, record: object, arrays: Sequence[np.ndarray] = ()) -> None
     Raises:
         RunFolderError: If the file cannot be written.
     """
-    content = msgspec.msgpack.encode(record, enc_hook=_plain)
+    content = _encoded(record)
     named: dict[str, Any] = {str(place): _storable(array) for place, array in enumerate(arrays)}
     named[_RECORD] = np.frombuffer(content, np.uint8)
     with suppress(OSError):  # `replacing` raises an error that says more
@@ -182,7 +185,8 @@ def read(file: Path, kind: type[_Record]) -> _Record:
         RunFolderError: If it is missing, incomplete, or of another kind.
     """
     with _readable(file), zipfile.ZipFile(file) as archive:
-        return msgspec.msgpack.decode(_array(archive, _RECORD).tobytes(), type=kind)
+        found = msgspec.msgpack.decode(_array(archive, _RECORD).tobytes())
+        return msgspec.convert(_changed(found, _unescaped), kind, builtin_types=(bytes,))
 
 
 def read_arrays(file: Path, like: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -209,6 +213,40 @@ def discard(folder: Path) -> None:
             each.unlink(missing_ok=True)
     with suppress(OSError):  # it is missing, or has other content
         (folder / UNFINISHED).rmdir()
+
+
+def _encoded(record: object) -> bytes:
+    plain = msgspec.to_builtins(record, builtin_types=(bytes,), enc_hook=_plain)
+    return msgspec.msgpack.encode(_changed(plain, _escaped))
+
+
+def _changed(record: Any, change: Callable[[str], str]) -> Any:
+    """Returns a record of plain values with other texts."""
+    match record:
+        case str():
+            return change(record)
+        case dict():
+            return {_changed(key, change): _changed(value, change) for key, value in record.items()}
+        case list() | tuple():
+            return [_changed(value, change) for value in record]
+    return record
+
+
+def _escaped(text: str) -> str:
+    r"""Text that MessagePack can hold. Names that are not UTF-8 must be the same when the run is resumed.
+
+    >>> _escaped("caf\udce9")
+    '\x00caf\\udce9'
+    """
+    if text.startswith(_ESCAPE) or encodable(text) != text:
+        return _ESCAPE + text.encode("unicode_escape").decode("ascii")
+    return text
+
+
+def _unescaped(text: str) -> str:
+    if not text.startswith(_ESCAPE):
+        return text
+    return text[len(_ESCAPE) :].encode("ascii", "replace").decode("unicode_escape", "replace")
 
 
 def _plain(value: Any) -> Any:
@@ -248,7 +286,7 @@ def _readable(file: Path) -> Iterator[None]:
     """Explains why a checkpoint cannot be read."""
     try:
         yield
-    except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (*_UNREADABLE, zipfile.BadZipFile, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RunFolderError(
             f"The checkpoint of the unfinished run cannot be read. Train again, without `--resume`. Received: {file} "

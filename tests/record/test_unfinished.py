@@ -33,7 +33,7 @@ class Record:
     raw: bytes
 
 
-RECORD = Record([0.1, math.inf, 1 / 3], {"é": None, "b": "\udcff"[:0]}, b"\x00\xff")
+RECORD = Record([0.1, math.inf, 1 / 3], {"é": None, "caf\udce9": "\0x", "line": "a\nb\\n"}, b"\x00\xff")
 
 
 @pytest.fixture
