@@ -13,6 +13,9 @@ from typing import Any
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C and after SIGTERM: 128 and the number of the signal, as in shells."""
 
+_PATIENCE = 3.0
+"""Seconds until a signal whose exception got lost is sent again."""
+
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGBREAK") if hasattr(signal, name))
 """Signals that ask a program to end. On Windows, other programs can send SIGBREAK, but not SIGTERM."""
 
@@ -59,14 +62,34 @@ def is_usual(number: int) -> bool:
 
 
 class _Raising(Handler):
-    """Raises what a signal stands for, and records the signal."""
+    """Raises what a signal stands for, and records the signal.
+
+    Python ignores an exception of a handler that interrupts a finalizer or a callback from C. So the signal is sent
+    again until the block has ended, or until another handler of lrdiag receives it.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._ended = threading.Event()
 
     def handle(self, number: int, frame: FrameType | None) -> None:
+        if self.received is None:
+            threading.Thread(target=self._insist, args=(number,), daemon=True).start()
         self.received = number
         raise stopped(number)
+
+    def end(self) -> None:
+        """Stops sending the signal."""
+        self._ended.set()
+
+    def _insist(self, number: int) -> None:
+        while not self._ended.wait(_PATIENCE):
+            if not self.is_set(number):
+                return
+            is_heard_by_another = signal.getsignal(number) != self.handle
+            send_to_main_thread(number)
+            if is_heard_by_another:
+                return
 
 
 @contextmanager
@@ -92,5 +115,6 @@ def signals_raised() -> Iterator[None]:
             raise
         raise stopped(raising.received) from error
     finally:
+        raising.end()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -39,6 +41,15 @@ def test_an_error_that_hides_the_exception_is_replaced_and_others_are_not() -> N
             hide_a_signal()
         with pytest.raises(ValueError, match="own"), signals_raised():
             raise ValueError("own")
+
+
+def test_a_signal_whose_exception_gets_lost_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a finalizer, whose exceptions Python ignores."""
+    monkeypatch.setattr("lrdiag.stopping._PATIENCE", 0.05)
+    with default_handlers(), pytest.raises(Terminated), signals_raised():
+        with contextlib.suppress(Terminated):
+            signal.raise_signal(signal.SIGTERM)
+        time.sleep(5)
 
 
 def test_ignored_signals_and_handlers_of_the_user_are_kept() -> None:
