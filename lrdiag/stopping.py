@@ -118,3 +118,41 @@ def signals_raised() -> Iterator[None]:
         raising.end()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class _Holding(Handler):
+    """Records a signal. A second one ends the process."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self.received = number
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Lets Ctrl-C and SIGTERM wait for the end of the block, which imports libraries of C++.
+
+    They crash if an exception interrupts their import. A second signal ends the process at once.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C.
+        Terminated: After SIGTERM.
+    """
+    holding = _Holding()
+    before: dict[int, Any] = {}
+    try:
+        if in_main_thread():
+            for number in (signal.SIGINT, *ENDING):
+                if is_usual(number) or Handler.is_set(number):
+                    before[number] = signal.signal(number, holding.handle)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if holding.received is not None:
+        raise stopped(holding.received)

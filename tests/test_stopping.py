@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fixtures.signals import default_handlers
 
-from lrdiag.stopping import ENDING, Terminated, signals_raised
+from lrdiag.stopping import ENDING, Terminated, signals_held, signals_raised
 
 
 def handlers() -> list[Any]:
@@ -46,10 +46,30 @@ def test_an_error_that_hides_the_exception_is_replaced_and_others_are_not() -> N
 def test_a_signal_whose_exception_gets_lost_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a finalizer, whose exceptions Python ignores."""
     monkeypatch.setattr("lrdiag.stopping._PATIENCE", 0.05)
-    with default_handlers(), pytest.raises(Terminated), signals_raised():
+
+    def lose_it() -> None:
         with contextlib.suppress(Terminated):
             signal.raise_signal(signal.SIGTERM)
         time.sleep(5)
+
+    with default_handlers(), pytest.raises(Terminated), signals_raised():
+        lose_it()
+
+
+def test_a_signal_waits_for_the_end_of_an_import() -> None:
+    seen = []
+
+    def imported() -> None:
+        with signals_held():
+            signal.raise_signal(signal.SIGTERM)
+            seen.append("imported")
+
+    with default_handlers():
+        before = handlers()
+        with pytest.raises(Terminated), signals_raised():
+            imported()
+        assert handlers() == before
+    assert seen == ["imported"]
 
 
 def test_ignored_signals_and_handlers_of_the_user_are_kept() -> None:

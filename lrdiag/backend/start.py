@@ -17,6 +17,7 @@ from typing import IO
 from lrdiag.backend.device import device
 from lrdiag.backend.engine import require_engine
 from lrdiag.errors import SettingsError
+from lrdiag.stopping import signals_held
 
 _DEFAULT = "tensorflow"
 
@@ -66,7 +67,7 @@ def start_engine() -> None:
     for variable, value in _ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
     try:
-        with _filtered_stderr(), _uncollected():
+        with signals_held(), _filtered_stderr(), _uncollected():
             device()
     except ModuleNotFoundError as error:
         if error.name not in (name, "keras"):
