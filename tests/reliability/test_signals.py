@@ -154,7 +154,7 @@ def test_other_commands_end_with_one_line(tmp_path: Path, name: str) -> None:
         network.save(tmp_path / "net.keras")
         model = [str(tmp_path / "net.keras"), "--out", str(tmp_path / "run"), "--no-open", "--data", "digits"]
     arguments = command(name, *(model or DIGITS[:4]))
-    ended = signalled(arguments, [signal.SIGTERM], "Starting", 3.5)
+    ended = signalled(arguments, [signal.SIGTERM], "Starting", 2.0)
     if ended.code != 0:  # else it was faster
         assert (ended.code, ended.said.splitlines()[-1]) == (143, "Terminated."), ended.said
         assert not (tmp_path / "run").exists()
