@@ -67,7 +67,7 @@ def trial(kind: str, folder: Path, whole: Path, kills: int, chance: random.Rando
         outcome.resumes += is_resumed
         share = chance.uniform(0.4, 0.9) if is_resumed else chance.uniform(0, 0.4)
         is_complete = run(kind, folder, share * seconds if outcome.kills < kills else None)
-        outcome.kills += not is_complete
+        outcome.kills += not is_complete and (folder / RUN / _CHECKPOINT).exists()  # earlier, it begins anew
     outcome.differences = differences(whole / RUN, folder / RUN)
     return outcome
 
