@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -165,13 +166,18 @@ def encodable(text: str) -> str:
 
 def encodable_record(record: Any) -> Any:
     """A record of plain values, in which each text is `encodable`."""
+    return with_texts(record, encodable)
+
+
+def with_texts(record: Any, change: Callable[[str], str]) -> Any:
+    """A record of plain values, in which each text is changed, also that of keys."""
     match record:
         case str():
-            return encodable(record)
+            return change(record)
         case dict():
-            return {encodable_record(key): encodable_record(value) for key, value in record.items()}
+            return {with_texts(key, change): with_texts(value, change) for key, value in record.items()}
         case list() | tuple():
-            return [encodable_record(value) for value in record]
+            return [with_texts(value, change) for value in record]
     return record
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from lrdiag.errors import RunFolderError
-from lrdiag.formats import encodable
+from lrdiag.formats import encodable, with_texts
 from lrdiag.record.facts import Epoch, Known, NotFinite, TimeSpent
 from lrdiag.record.folder import UNFINISHED, replacing
 from lrdiag.record.observed import Inspection
@@ -186,7 +186,7 @@ def read(file: Path, kind: type[_Record]) -> _Record:
     """
     with _readable(file), zipfile.ZipFile(file) as archive:
         found = msgspec.msgpack.decode(_array(archive, _RECORD).tobytes())
-        return msgspec.convert(_changed(found, _unescaped), kind, builtin_types=(bytes,))
+        return msgspec.convert(with_texts(found, _unescaped), kind, builtin_types=(bytes,))
 
 
 def read_arrays(file: Path, like: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -217,19 +217,7 @@ def discard(folder: Path) -> None:
 
 def _encoded(record: object) -> bytes:
     plain = msgspec.to_builtins(record, builtin_types=(bytes,), enc_hook=_plain)
-    return msgspec.msgpack.encode(_changed(plain, _escaped))
-
-
-def _changed(record: Any, change: Callable[[str], str]) -> Any:
-    """Returns a record of plain values with other texts."""
-    match record:
-        case str():
-            return change(record)
-        case dict():
-            return {_changed(key, change): _changed(value, change) for key, value in record.items()}
-        case list() | tuple():
-            return [_changed(value, change) for value in record]
-    return record
+    return msgspec.msgpack.encode(with_texts(plain, _escaped))
 
 
 def _escaped(text: str) -> str:
