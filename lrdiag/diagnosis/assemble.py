@@ -20,7 +20,7 @@ from lrdiag.record.facts import (
     TrainingRun,
     TrainingSample,
 )
-from lrdiag.record.fingerprint import Fingerprint
+from lrdiag.record.fingerprint import digests, fingerprint_of
 
 
 def assemble(
@@ -76,8 +76,6 @@ def assemble(
 def dataset_facts(dataset: Dataset) -> DatasetFacts:
     """Describes data in memory: the number of images, and the fingerprint of the test images."""
     classes = len(dataset.classes)
-    fingerprint = Fingerprint()
-    fingerprint.update(dataset.test.images)
     return DatasetFacts(
         name=dataset.name,
         source=dataset.source,
@@ -89,7 +87,7 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
         test_size=len(dataset.test),
         train_counts=class_counts(dataset.train.labels, classes),
         test_counts=class_counts(dataset.test.labels, classes),
-        test_fingerprint=fingerprint.of(dataset.test.labels),
+        test_fingerprint=fingerprint_of(digests(dataset.test.images), dataset.test.labels),
         skipped=list(dataset.skipped),
         sixteen_bit_max=dataset.sixteen_bit_max,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from lrdiag.errors import DataError
@@ -42,6 +44,17 @@ class RunningMeans:
         # Not a product of matrices: NumPy's BLAS threads wait busily after one, and the next pass lacks their cores.
         np.add.at(self._sums, (missed, labels), scaled)
         np.add.at(self._counts, (missed, labels), 1)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Returns the sums so far as `join` takes them."""
+        return {} if self._sums is None or self._counts is None else {"sums": self._sums, "counts": self._counts}
+
+    def join(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Adds the sums of another pass."""
+        if self._sums is None or self._counts is None:
+            self._sums, self._counts = arrays.get("sums"), arrays.get("counts")
+        elif arrays:
+            self._sums, self._counts = self._sums + arrays["sums"], self._counts + arrays["counts"]
 
     def result(self) -> MeanHeatmaps | None:
         """The means, with zeros for a class without such images; `None` if nothing was added."""
