@@ -79,6 +79,8 @@ TABLE_ROWS = Limit("TABLE_ROWS", 50_000_000, "rows")
 TABLE_COLUMNS = Limit("TABLE_COLUMNS", 10_000, "columns")
 TABLE_LINE = Limit("TABLE_LINE", 2**24, "characters in a line")
 TABLE_CELL = Limit("TABLE_CELL", 2**17, "characters in a cell")
+ROW_GROUP_BYTES = Limit("ROW_GROUP_BYTES", 2**34, "bytes in a row group")  # which is read page by page
+LABEL_BYTES = Limit("LABEL_BYTES", 2**20, "bytes")  # of a member of a tar file that contains the label of an image
 OPTIONS_BYTES = Limit("OPTIONS_BYTES", 2**20, "bytes")
 """Of an options file."""
 

@@ -183,6 +183,17 @@ def number_of_batches(dataset: keras.utils.PyDataset) -> int | None:
     return batches
 
 
+def labelled_length(data: GivenData) -> int | None:
+    """Returns the number of images if the data is arrays, else `None`.
+
+    Raises:
+        DataError: If the arrays can't be used, or differ in length.
+    """
+    if isinstance(data.x, LabelledImages):
+        return len(data.x)
+    return _number_of_examples(_arrays(data.x)) if _is_arrays(data) else None
+
+
 def _is_arrays(data: GivenData) -> bool:
     return isinstance(data.x, LabelledImages) or data.y is not None
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from lrdiag.data.fitting import DEFAULT_SIZE, Fitting
+from lrdiag.data.listed import ListedImages
 from lrdiag.data.opened import OpenedTestSet
 from lrdiag.data.sampling import hold_out_validation, subset
 from lrdiag.data.sources.cifar10 import Cifar10
@@ -45,6 +46,9 @@ class Source(Protocol):
 
     def load(self, progress: Progress, *, test_only: bool = False) -> Dataset:
         """Reads all images, or only the test images."""
+
+    def listed(self, progress: Progress) -> ListedImages:
+        """Returns the test images, of which any slice can be read alone."""
 
 
 class PathSource(Protocol):
@@ -157,10 +161,7 @@ def open_test_set(
         DataUnavailable: If CIFAR-10 was requested and is not available.
         DataError: If the data is invalid.
     """
-    if channels not in (1, 3):
-        raise SettingsError(f"Images have 3 channels, or 1 if they are grey. Received: channels={channels}")
-    wanted = "cifar10" if data is None else data
-    source = _source(wanted, Request(data_dir, Fitting(image_size, channels, resize)))
+    source = _test_source(data, data_dir, image_size, channels, resize)
     if isinstance(source, ImageFolder | ImageTable):
         opened = source.opened(progress)
     else:
@@ -173,6 +174,39 @@ def open_test_set(
         return whole
 
     return OpenedTestSet(opened.classes, opened.source, opened, finished)
+
+
+def list_test_images(
+    data: str | None,
+    data_dir: Path | None,
+    image_size: tuple[int, int] | None,
+    channels: int,
+    progress: Progress,
+    *,
+    resize: ResizeName = "stretch",
+) -> ListedImages:
+    """Returns the same images as `open_test_set`, of which any slice can be read alone. None are kept in memory.
+
+    Example:
+        >>> from lrdiag.progress import SILENCE
+        >>> listed = list_test_images("digits", None, (8, 8), 1, SILENCE)
+        >>> len(listed), [part.images.shape for part in listed.part(100, 108).read(SILENCE)]
+        (360, [(8, 8, 8, 1)])
+
+    Args:
+        data: As in `open_test_set`.
+        data_dir: As in `open_test_set`.
+        image_size: As in `open_test_set`.
+        channels: As in `open_test_set`.
+        progress: The listener, while the images are listed.
+        resize: As in `open_test_set`.
+
+    Raises:
+        SettingsError: As `open_test_set`.
+        DataUnavailable: As `open_test_set`.
+        DataError: As `open_test_set`.
+    """
+    return _test_source(data, data_dir, image_size, channels, resize).listed(progress)
 
 
 def require_data(data: str | None) -> None:
@@ -195,6 +229,19 @@ def _load_or_fall_back(settings: Settings, progress: Progress) -> Dataset:
     except DataUnavailable as error:
         progress.warn(f"{error} This run uses the digits of scikit-learn instead.")
         return replace(NAMED["digits"](request).load(progress), fallback=error.reason)
+
+
+def _test_source(
+    data: str | None,
+    data_dir: Path | None,
+    image_size: tuple[int, int] | None,
+    channels: int,
+    resize: ResizeName,
+) -> Source:
+    if channels not in (1, 3):
+        raise SettingsError(f"Images have 3 channels, or 1 if they are grey. Received: channels={channels}")
+    wanted = "cifar10" if data is None else data
+    return _source(wanted, Request(data_dir, Fitting(image_size, channels, resize)))
 
 
 def _source(data: str, request: Request) -> Source:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lrdiag.data.fitting import AS_IS, Fitting, fit_all, notes_on
+from lrdiag.data.listed import ListedImages, listed_dataset
 from lrdiag.data.sources.cifar10_files import read_archive, read_folder
 from lrdiag.data.sources.download import download, keras_home
 from lrdiag.errors import DataError, DataUnavailable
@@ -59,6 +60,10 @@ class Cifar10:
         notes = notes_on([dataset.train, dataset.test], self.fitting)
         train, test = (fit_all(part, self.fitting) for part in (dataset.train, dataset.test))
         return replace(dataset, train=train, test=test, notes=tuple(notes))
+
+    def listed(self, progress: Progress) -> ListedImages:
+        """Returns the test images. All are read at once, because they are few."""
+        return listed_dataset(self.load(progress, test_only=True))
 
     def _read(self, progress: Progress, test_only: bool) -> Dataset:
         if self.data_dir is not None:

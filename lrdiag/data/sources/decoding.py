@@ -77,13 +77,28 @@ def decode(path: str) -> Decoded:
         ValueError: If there is no such file, or it is damaged or of another format.
         Exception: Anything that Pillow raises for a damaged file.
     """
-    data = _read(path)
+    return decode_bytes(_read(path), os.path.splitext(path)[1].lower())
+
+
+def decode_bytes(data: bytes, suffix: str = "") -> Decoded:
+    """Decodes the content of an image file, as `decode` does.
+
+    Args:
+        data: The content.
+        suffix: That of the file, in lower case. It tells formats that have no signature.
+
+    Raises:
+        ValueError: If it is empty, damaged or of another format.
+        Exception: Anything that Pillow raises for a damaged file.
+    """
+    if not data:
+        raise ValueError("it is empty")
     decoded = None
     if data.startswith(jpeg.SIGNATURE):
         decoded = _decode_jpeg(data)
     elif data.startswith(_PNG):
         decoded = _decode_png(data)
-    return decoded or _decode_with_pillow(data, os.path.splitext(path)[1].lower())
+    return decoded or _decode_with_pillow(data, suffix)
 
 
 def _read(path: str) -> bytes:
@@ -91,10 +106,7 @@ def _read(path: str) -> bytes:
         raise ValueError("there is no such file")
     with open(path, "rb", buffering=0) as file:
         _refuse(limits.IMAGE_BYTES.excess(os.fstat(file.fileno()).st_size), "it is too large")
-        data = file.read()
-    if not data:
-        raise ValueError("it is empty")
-    return data
+        return file.read()
 
 
 def looks_like_image(path: Path) -> bool:

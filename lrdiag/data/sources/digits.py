@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lrdiag import opencv
 from lrdiag.data.fitting import AS_IS, Fitting, fit_all, notes_on
+from lrdiag.data.listed import ListedImages, listed_dataset
 from lrdiag.progress import Progress
 from lrdiag.record.arrays import NO_IMAGES, Dataset, LabelledImages
 
@@ -55,6 +56,10 @@ class Digits:
             test=whole.take(np.sort(test)),
             notes=tuple(notes),
         )
+
+    def listed(self, progress: Progress) -> ListedImages:
+        """Returns the test images. All are read at once, because they are few."""
+        return listed_dataset(self.load(progress, test_only=True))
 
 
 def _enlarge(images: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from lrdiag.data.fitting import AS_IS, Fitting
+from lrdiag.data.listed import ListedImages
 from lrdiag.data.opened import OpenedTestSet
 from lrdiag.data.sources.decoding import COMMON, SUFFIXES, looks_like_image
-from lrdiag.data.sources.image_files import LabelledFiles, ListedFiles, reason
+from lrdiag.data.sources.encoded import ListedParts, reason
+from lrdiag.data.sources.image_files import LabelledFiles
 from lrdiag.data.sources.layout import LAYOUT, find_parts, is_ignored, refuse_parts_as_classes, subfolders
 from lrdiag.data.splitting import Part, parts_to_read, require_images_of_each_class
 from lrdiag.errors import DataError
@@ -55,7 +57,7 @@ class ImageFolder:
     `lrdiag.data.sources.layout.find_parts` describes other names and places of these folders. Without them,
     `<class>/` is divided into 80 % training and 20 % test images. The classes are the folders of `train`, sorted by
     name. Images are sorted by class, then by path, including nested folders. Hidden files are ignored, and files of
-    other formats are counted. `lrdiag.data.sources.image_files.FileReader` describes how files are read.
+    other formats are counted. `lrdiag.data.sources.encoded.ImageStream` describes how files are read.
 
     Example:
         ```python
@@ -97,7 +99,15 @@ class ImageFolder:
         """
         return self._listed(test_only=True).opened(progress)
 
-    def _listed(self, *, test_only: bool) -> ListedFiles:
+    def listed(self, progress: Progress) -> ListedImages:
+        """Returns the test images, which are not read yet.
+
+        Raises:
+            DataError: As `opened`.
+        """
+        return self._listed(test_only=True).listed()
+
+    def _listed(self, *, test_only: bool) -> ListedParts:
         source = f"the folder {printable(str(self.path))}"
         layout, others = find_parts(self.path), _Others()
         wanted = parts_to_read(layout.parts, source, test_only=test_only)
@@ -110,7 +120,7 @@ class ImageFolder:
             require_images_of_each_class(training.labels, names, source, others.skipped, COMMON)
         unread = [f"Folders beside the parts were not read: {', '.join(layout.unread)}."] if layout.unread else []
         notes = [*others.notes(), *unread]
-        return ListedFiles(self.name, source, names, self.path, files, self.fitting, others.skipped, notes)
+        return ListedParts(self.name, source, names, files, self.fitting, others.skipped, notes)
 
     def _classes(self, folders: Mapping[Part, Path]) -> list[str]:
         folder = next(folders[part] for part in ("train", "whole", "test") if part in folders)
@@ -140,7 +150,7 @@ class ImageFolder:
         names = [name for names in of_class for name in names]
         if not names:
             raise DataError(f"{LAYOUT}. Received: {printable(str(folder))} without such files in folders of classes")
-        return LabelledFiles(names, labels.astype(np.int64))
+        return LabelledFiles(self.path, names, labels.astype(np.int64))
 
     def _below(self, folder: Path, others: _Others) -> Iterator[str]:
         """Yields the image files in `folder` and below, relative to `path`. Follows links, except circular ones."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,15 @@ import numpy.typing as npt
 
 from lrdiag import limits
 from lrdiag.data.fitting import AS_IS, Fitting, Sizes, fit_all
-from lrdiag.data.splitting import Part, assemble, parts_to_read
+from lrdiag.data.listed import ArrayStream, ListedImages, digest_of, require_labels
+from lrdiag.data.splitting import Part, assemble, parts_to_read, source_of
 from lrdiag.errors import DataError, LrdiagError
 from lrdiag.formats import printable
 from lrdiag.progress import Progress
 from lrdiag.record.arrays import Dataset, LabelledImages
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_ENDS_OF_LOCAL_HEADER = struct.Struct("<26x2H")  # of a member of a zip archive: lengths of its name and of what follows
 _NPY = np.lib.format.MAGIC_PREFIX
 MAX_CLASSES = 100_000  # higher labels are not class numbers
 
@@ -88,14 +92,12 @@ class ImageArrays:
         Raises:
             DataError: If the file or its arrays have another format.
         """
-        source = f"the file {printable(str(self.path))}"
+        source = self._source
         with self._open() as file:
             arrays = _Arrays(file, source)
             pairs = arrays.pairs()
             wanted = parts_to_read(pairs, source, test_only=test_only)
-            texts = arrays.texts([name for _, name in pairs.values()])
-            labels = {part: arrays.labels(name, texts) for part, (_, name) in pairs.items()}
-            classes = texts or arrays.classes(list(labels.values()))
+            labels, classes = arrays.all_labels(pairs)
             parts: dict[Part, LabelledImages] = {}
             sizes = Sizes()
             with progress.stage("Reading images", len(wanted), "arrays") as stage:
@@ -105,6 +107,35 @@ class ImageArrays:
                     parts[part] = fit_all(images, self.fitting)
                     stage.advance()
         return assemble(self.name, source, classes, parts, test_only=test_only, notes=self.fitting.notes(sizes))
+
+    def listed(self, progress: Progress) -> ListedImages:
+        """Returns the test images. They are not read yet, unless the file is compressed.
+
+        Raises:
+            DataError: If the file or its arrays have another format.
+        """
+        with self._open() as file:
+            arrays = _Arrays(file, self._source)
+            pairs = arrays.pairs()
+            (part,) = parts_to_read(pairs, self._source, test_only=True)
+            labels, classes = arrays.all_labels(pairs)
+            require_labels(
+                labels[part].numbers, classes, lambda place: f"image {place:,} in {pairs[part][1]} of {self._source}"
+            )
+            images = LabelledImages(arrays.mapped_images(pairs[part][0], self.path), labels[part].numbers)
+        return ListedImages(
+            self.name,
+            source_of(self._source, pairs, test_only=True),
+            classes,
+            range(len(images)),
+            partial(ArrayStream, images, self.fitting),
+            self.fitting,
+            digest_of(images.images.shape, images.labels, *classes),
+        )
+
+    @property
+    def _source(self) -> str:
+        return f"the file {printable(str(self.path))}"
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
@@ -163,7 +194,22 @@ class _Arrays:
         return found
 
     def images(self, name: str) -> npt.NDArray[np.uint8]:
-        images = self._read(name)
+        return self._checked(self._read(name), name)
+
+    def mapped_images(self, name: str, path: Path) -> npt.NDArray[np.uint8]:
+        """Returns images as a memory map, or reads them if they are compressed."""
+        with self._explained(name):
+            _require_array(self._file.zip, self._names[name])
+            mapped = _memory_map(self._file.zip, self._names[name], path)
+        return self.images(name) if mapped is None else self._checked(mapped, name)
+
+    def all_labels(self, pairs: Mapping[Part, tuple[str, str]]) -> tuple[dict[Part, _Labels], list[str]]:
+        """Returns the labels of each part and the names of the classes."""
+        texts = self.texts([name for _, name in pairs.values()])
+        labels = {part: self.labels(name, texts) for part, (_, name) in pairs.items()}
+        return labels, texts or self.classes(list(labels.values()))
+
+    def _checked(self, images: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
         if images.dtype != np.uint8:
             raise DataError(
                 f"Images must be stored as uint8, from 0 to 255. Received: {images.dtype} in {name} of {self._source}. "
@@ -222,10 +268,15 @@ class _Arrays:
         return _text(names)
 
     def _read(self, name: str) -> npt.NDArray[Any]:
-        try:
+        with self._explained(name):
             _require_array(self._file.zip, self._names[name])
             array: npt.NDArray[Any] = self._file[self._names[name]]
-            return array
+        return array
+
+    @contextmanager
+    def _explained(self, name: str) -> Iterator[None]:
+        try:
+            yield
         except LrdiagError:
             raise
         except Exception as error:  # a damaged file can raise anything
@@ -237,8 +288,7 @@ class _Arrays:
 
 def _require_array(archive: zipfile.ZipFile, name: str) -> None:
     """Raises unless a member is an array that is exactly as long as its header declares."""
-    names = archive.namelist()
-    member = archive.getinfo(name if name in names else f"{name}.npy")
+    member = _member(archive, name)
     with archive.open(member) as file:
         read_header = _HEADERS[np.lib.format.read_magic(file)]
         shape, _, dtype = read_header(file)
@@ -247,6 +297,26 @@ def _require_array(archive: zipfile.ZipFile, name: str) -> None:
     limits.ARRAY_BYTES.require(declared, f"The array {printable(name)}")
     if dtype.hasobject or declared != held:
         raise ValueError(f"it declares {shape} of {dtype}, which are {declared:,} bytes, and holds {held:,}")
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    return archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
+
+
+def _memory_map(archive: zipfile.ZipFile, name: str, path: Path) -> npt.NDArray[Any] | None:
+    """Returns a member as a memory map, or `None` if it is compressed."""
+    member = _member(archive, name)
+    if member.compress_type != zipfile.ZIP_STORED:
+        return None
+    with path.open("rb") as file:
+        file.seek(member.header_offset)
+        name_length, extra_length = _ENDS_OF_LOCAL_HEADER.unpack(file.read(_ENDS_OF_LOCAL_HEADER.size))
+        file.seek(name_length + extra_length, os.SEEK_CUR)
+        shape, is_fortran, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
+        start = file.tell()
+    if not math.prod(shape):  # nothing can be mapped
+        return None
+    return np.memmap(path, dtype, "r", start, shape, "F" if is_fortran else "C")
 
 
 def _text(labels: npt.NDArray[Any]) -> list[str]:

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lrdiag.data.fitting import AS_IS, Fitting
+from lrdiag.data.listed import ListedImages
 from lrdiag.data.opened import OpenedTestSet
-from lrdiag.data.sources.image_files import LabelledFiles, ListedFiles
+from lrdiag.data.sources.encoded import ListedParts
+from lrdiag.data.sources.image_files import LabelledFiles
 from lrdiag.data.sources.table_files import (
     CSV_SUFFIXES,
     PARQUET_SUFFIXES,
@@ -44,7 +46,7 @@ class ImageTable:
     `path` may be called `file`, `filename`, `image` and so on, and `label` may be called `class` or `target`. Relative
     paths start from the folder of the table. Backslashes of Windows may separate folders. Labels are names or integers.
     The classes are sorted, integers by value. `split` contains `train`, `val` or `test`. Without it, images are divided
-    into 80 % training and 20 % test images. `lrdiag.data.sources.image_files.FileReader` describes how files are read.
+    into 80 % training and 20 % test images. `lrdiag.data.sources.encoded.ImageStream` describes how files are read.
     Parquet needs pyarrow.
 
     Example:
@@ -87,7 +89,15 @@ class ImageTable:
         """
         return self._listed(test_only=True).opened(progress)
 
-    def _listed(self, *, test_only: bool) -> ListedFiles:
+    def listed(self, progress: Progress) -> ListedImages:
+        """Returns the test images, which are not read yet.
+
+        Raises:
+            DataError: As `opened`.
+        """
+        return self._listed(test_only=True).listed()
+
+    def _listed(self, *, test_only: bool) -> ListedParts:
         source = f"the table {printable(str(self.path))}"
         rows = list(self._rows(source))
         if not rows:
@@ -98,7 +108,7 @@ class ImageTable:
         folder = self.path.parent
         files = {part: _files([row for row in rows if row.part == part], numbers, folder) for part in wanted}
         names = [printable(label) for label in classes]
-        return ListedFiles(self.name, source, names, folder, files, self.fitting)
+        return ListedParts(self.name, source, names, files, self.fitting)
 
     def _rows(self, source: str) -> Iterator[_Row]:
         read = _read_csv if self.path.suffix.lower() in CSV_SUFFIXES else _read_parquet
@@ -183,7 +193,7 @@ def _with_slashes(path: str, folder: Path) -> str:
 
 def _files(rows: Sequence[_Row], numbers: dict[str, int], folder: Path) -> LabelledFiles:
     labels = np.array([numbers[row.label] for row in rows], np.int64)
-    return LabelledFiles([_with_slashes(row.path, folder) for row in rows], labels)
+    return LabelledFiles(folder, [_with_slashes(row.path, folder) for row in rows], labels)
 
 
 def _sorted(labels: set[str]) -> list[str]:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lrdiag.backend.tensorflow_only import import_tensorflow
-from lrdiag.data.fitting import AS_IS, Fitting, Sizes
-from lrdiag.data.sources.image_files import different_sizes, reason
+from lrdiag.data.fitting import AS_IS, Fitting
+from lrdiag.data.listed import ListedImages, Tally, digest_of, require_labels
+from lrdiag.data.sources.encoded import different_sizes, reason
 from lrdiag.data.sources.libraries import require
-from lrdiag.data.splitting import Part, assemble, part_named, parts_to_read
+from lrdiag.data.splitting import Part, assemble, part_named, parts_to_read, source_of
 from lrdiag.errors import DataError
 from lrdiag.formats import printable
 from lrdiag.progress import Progress, Stage
 from lrdiag.record.arrays import NO_IMAGES, Dataset, LabelledImages
 
 _FEATURES = "tensorflow_datasets.core.features."
+_AT_ONCE = 512  # images
 
 
 @dataclass(frozen=True)
@@ -60,50 +66,139 @@ class TfdsFolder:
         Raises:
             DataError: If tensorflow-datasets or TensorFlow is not installed, or the folder has other features.
         """
-        source = f"the folder {printable(str(self.path))} of TensorFlow Datasets"
+        with self._explained():
+            prepared = self._prepared()
+            wanted = parts_to_read(prepared.splits, self._source, test_only=test_only)
+            total = sum(map(prepared.size, wanted))
+            tally = Tally()
+            with progress.stage("Reading images", total, "images") as stage:
+                parts = {part: self._read(prepared, part, tally, stage) for part in wanted}
+        notes = tally.notes(self.fitting.of_files)
+        return assemble(self.name, self._source, prepared.classes, parts, test_only=test_only, notes=notes)
+
+    def listed(self, progress: Progress) -> ListedImages:
+        """Returns the test images, which are not read yet.
+
+        Raises:
+            DataError: As `load`.
+        """
+        with self._explained():
+            prepared = self._prepared()
+            (part,) = parts_to_read(prepared.splits, self._source, test_only=True)
+            size = prepared.size(part)
+        return ListedImages(
+            self.name,
+            source_of(self._source, prepared.splits, test_only=True),
+            prepared.classes,
+            range(size),
+            partial(_Stream, self, part),
+            self.fitting.of_files,
+            digest_of(prepared.splits[part], size, *prepared.classes),
+        )
+
+    @property
+    def _source(self) -> str:
+        return f"the folder {printable(str(self.path))} of TensorFlow Datasets"
+
+    def _prepared(self) -> _Prepared:
         purpose = "A folder of TensorFlow Datasets"
         import_tensorflow(purpose, DataError)
         library = require("tensorflow_datasets", "tensorflow-datasets", purpose)
+        _refuse_other_modules(json.loads((self.path / "features.json").read_bytes()), self._source)
+        builder = library.builder_from_directory(str(self.path))
+        return _Prepared(library, builder, _classes(builder.info.features, self._source), _splits(builder.info.splits))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
         try:
-            _refuse_other_modules(json.loads((self.path / "features.json").read_bytes()), source)
-            builder = library.builder_from_directory(str(self.path))
-            classes = _classes(builder.info.features, source)
-            splits = _splits(builder.info.splits)
-            wanted = parts_to_read(splits, source, test_only=test_only)
-            total = sum(builder.info.splits[splits[part]].num_examples for part in wanted)
-            sizes = Sizes()
-            with progress.stage("Reading images", total, "images") as stage:
-                parts = {part: self._read(library, builder, splits[part], sizes, stage) for part in wanted}
+            yield
         except DataError:
             raise
         except Exception as error:  # TensorFlow's errors have no common base class
             raise DataError(
-                f"A folder of TensorFlow Datasets must be complete. Prepare it again. Received: {source}: "
+                f"A folder of TensorFlow Datasets must be complete. Prepare it again. Received: {self._source}: "
                 f"{type(error).__name__}: {reason(error)}"
             ) from error
-        notes = self.fitting.of_files.notes(sizes)
-        return assemble(self.name, source, classes, parts, test_only=test_only, notes=notes)
 
-    def _read(self, library: Any, builder: Any, split: str, sizes: Sizes, stage: Stage) -> LabelledImages:
-        count, fitting = builder.info.splits[split].num_examples, self.fitting.of_files
-        labels = np.empty(count, np.int64)
-        images = None
-        for index, example in enumerate(library.as_numpy(builder.as_dataset(split=split, shuffle_files=False))):
-            image = example["image"]
-            if image.dtype != np.uint8:
-                raise DataError(
-                    f"Images must be stored as uint8, from 0 to 255. Received: {image.dtype} in {split} of "
-                    f"{printable(str(self.path))}"
-                )
-            if images is None:
-                size = fitting.size or image.shape[:2]
-                images = np.empty((count, *size, fitting.channels), np.uint8)
-            if fitting.size is None and image.shape[:2] != size:
-                raise different_sizes(f"image {index}", image.shape, size)
-            sizes.add(image.shape, size)
-            images[index], labels[index] = fitting(image), example["label"]
-            stage.advance()
-        return NO_IMAGES if images is None else LabelledImages(images, labels)
+    def _read(self, prepared: _Prepared, part: Part, tally: Tally, stage: Stage) -> LabelledImages:
+        size = prepared.size(part)
+        images, labels, first = np.empty((0, 1, 1, 3), np.uint8), np.empty(size, np.int64), 0
+        for chunk in self._chunks(prepared, part, range(size), tally, stage):
+            images = images if first else np.empty((size, *chunk.images.shape[1:]), np.uint8)
+            places = slice(first, first + len(chunk))
+            images[places], labels[places] = chunk.images, chunk.labels
+            first = places.stop
+        return LabelledImages(images, labels) if first else NO_IMAGES
+
+    def _chunks(
+        self, prepared: _Prepared, part: Part, places: range, tally: Tally, stage: Stage
+    ) -> Iterator[LabelledImages]:
+        fitting = self.fitting.of_files
+        size = fitting.size
+        examples = iter(enumerate(prepared.examples(part, places), places.start))
+        while chunk := list(islice(examples, _AT_ONCE)):
+            images, labels = [], []
+            for index, example in chunk:
+                image = example["image"]
+                if image.dtype != np.uint8:
+                    raise DataError(
+                        f"Images must be stored as uint8, from 0 to 255. Received: {image.dtype} in "
+                        f"{prepared.splits[part]} of {printable(str(self.path))}"
+                    )
+                size = size or prepared.first_size(part)
+                if fitting.size is None and image.shape[:2] != size:
+                    raise different_sizes(f"image {index}", image.shape, size)
+                tally.sizes.add(image.shape, size)
+                images.append(fitting(image))
+                labels.append(example["label"])
+                stage.advance()
+            yield LabelledImages(np.stack(images), np.array(labels, np.int64))
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """An open folder: the library, its builder, the names of the classes, and the split of each part."""
+
+    library: Any
+    builder: Any
+    classes: Sequence[str]
+    splits: Mapping[Part, str]
+
+    def size(self, part: Part) -> int:
+        return int(self.builder.info.splits[self.splits[part]].num_examples)
+
+    def examples(self, part: Part, places: range) -> Iterator[Any]:
+        """Yields examples in the order of their files, so that a slice has the order of the whole."""
+        split = f"{self.splits[part]}[{places.start}:{places.stop}]"
+        in_order = self.library.ReadConfig(interleave_cycle_length=1)
+        yield from self.library.as_numpy(
+            self.builder.as_dataset(split=split, shuffle_files=False, read_config=in_order)
+        )
+
+    def first_size(self, part: Part) -> tuple[int, int]:
+        """Returns height and width of the first image of a part."""
+        height, width = next(self.examples(part, range(1)))["image"].shape[:2]
+        return height, width
+
+
+class _Stream:
+    """One pass over test images, as `Reading`."""
+
+    def __init__(self, folder: TfdsFolder, part: Part, places: range, progress: Progress) -> None:
+        self.tally = Tally()
+        self._folder, self._part, self._places, self._progress = folder, part, places, progress
+
+    def __iter__(self) -> Iterator[LabelledImages]:
+        folder = self._folder
+        with folder._explained(), self._progress.stage("Reading images", len(self._places), "images") as stage:
+            prepared, places = folder._prepared(), self._places
+            for images in folder._chunks(prepared, self._part, places, self.tally, stage):
+                first, places = places.start, places[len(images) :]
+                require_labels(images.labels, prepared.classes, partial(self._where, first))
+                yield images
+
+    def _where(self, first: int, place: int) -> str:
+        return f"image {first + place:,} in {self._folder._source}"
 
 
 def _refuse_other_modules(features: Any, source: str) -> None:

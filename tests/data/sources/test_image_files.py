@@ -12,7 +12,8 @@ from PIL import Image
 
 from lrdiag.data.fitting import Fitting
 from lrdiag.data.sources.decoding import SUFFIXES, decode
-from lrdiag.data.sources.image_files import FileReader, LabelledFiles
+from lrdiag.data.sources.encoded import PartsReader
+from lrdiag.data.sources.image_files import LabelledFiles
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import SkippedFile
 
@@ -23,9 +24,9 @@ def load_one(tmp_path, progress):
 
     def load(save, name="x.png", size=(32, 32), channels=3):
         save(tmp_path / name)
-        files = {"test": LabelledFiles([name], np.zeros(1, np.int64))}
-        read = FileReader(tmp_path, files, Fitting(size, channels), progress).read()
-        return read.parts["test"].images, read.skipped
+        files = {"test": LabelledFiles(tmp_path, [name], np.zeros(1, np.int64))}
+        read = PartsReader(files, Fitting(size, channels), progress).read()
+        return read.parts["test"].images, read.tally.skipped
 
     return load
 
@@ -110,15 +111,15 @@ def test_sixteen_bits_are_scaled_by_one_rule(tmp_path, progress, name, colours, 
     """The whole range of 16 bits becomes 0–255, and the maximum shows that images of 12 bits use little of it."""
     deep = gradient()[..., :colours].astype(np.uint16) * factor
     cv2.imwrite(str(tmp_path / name), deep[..., ::-1])
-    files = {"test": LabelledFiles([name], np.zeros(1, np.int64))}
-    read = FileReader(tmp_path, files, Fitting((32, 32)), progress).read()
+    files = {"test": LabelledFiles(tmp_path, [name], np.zeros(1, np.int64))}
+    read = PartsReader(files, Fitting((32, 32)), progress).read()
     np.testing.assert_array_equal(read.parts["test"].images[0, ..., :colours], deep >> 8)
-    assert read.sixteen_bit_max == (deep >> 8).max()
+    assert read.tally.sixteen_bit_max == (deep >> 8).max()
 
 
 def test_without_sixteen_bits_there_is_no_maximum(tmp_path, progress):
     files = write_numbered_images(tmp_path, 2)
-    assert FileReader(tmp_path, {"test": files}, Fitting((8, 8)), progress).read().sixteen_bit_max is None
+    assert PartsReader({"test": files}, Fitting((8, 8)), progress).read().tally.sixteen_bit_max is None
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
@@ -210,8 +211,8 @@ def test_images_turned_upright_are_counted(tmp_path, progress):
     for number, orientation in enumerate((1, 6, 3)):
         exif[0x0112] = orientation
         Image.fromarray(gradient()).save(tmp_path / f"{number}.jpg", exif=exif)
-    files = {"test": LabelledFiles([f"{number}.jpg" for number in range(3)], np.zeros(3, np.int64))}
-    (note,) = FileReader(tmp_path, files, Fitting((32, 32)), progress).read().notes
+    files = {"test": LabelledFiles(tmp_path, [f"{number}.jpg" for number in range(3)], np.zeros(3, np.int64))}
+    (note,) = PartsReader(files, Fitting((32, 32)), progress).read().tally.notes(Fitting((32, 32)))
     assert note.startswith("Images whose EXIF orientation is not upright (2 of 3) were turned upright.")
 
 
@@ -219,11 +220,17 @@ def test_without_a_size_images_must_share_one(tmp_path, progress):
     for number, size in enumerate([(20, 10), (20, 10), (10, 20)]):
         Image.new("RGB", size).save(tmp_path / f"{number}.png")
     (tmp_path / "0.png").write_bytes(b"")
-    same, other = (LabelledFiles([f"{n}.png" for n in range(count)], np.zeros(count, np.int64)) for count in (2, 3))
-    read = FileReader(tmp_path, {"test": same}, Fitting(), progress).read()
-    assert (read.parts["test"].images.shape, len(read.skipped), read.notes) == ((1, 10, 20, 3), 1, [])
+    same, other = (
+        LabelledFiles(tmp_path, [f"{n}.png" for n in range(count)], np.zeros(count, np.int64)) for count in (2, 3)
+    )
+    read = PartsReader({"test": same}, Fitting(), progress).read()
+    assert (read.parts["test"].images.shape, len(read.tally.skipped), read.tally.notes(Fitting())) == (
+        (1, 10, 20, 3),
+        1,
+        [],
+    )
     with pytest.raises(DataError, match=r"--image-size.*Received: images of 20 × 10 pixels, and 2.png of 10 × 20"):
-        FileReader(tmp_path, {"test": other}, Fitting(), progress).read()
+        PartsReader({"test": other}, Fitting(), progress).read()
 
 
 def test_an_empty_file_is_skipped(why_skipped):
@@ -293,15 +300,15 @@ def write_numbered_images(folder, count, broken=()):
         Image.new("L", (8, 8), number).save(folder / f"{number}.png")
     for number in broken:
         (folder / f"{number}.png").write_bytes(b"")
-    return LabelledFiles([f"{number}.png" for number in range(count)], np.arange(count) % 3)
+    return LabelledFiles(folder, [f"{number}.png" for number in range(count)], np.arange(count) % 3)
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 250])
 def test_images_labels_and_files_still_match_if_some_are_skipped(tmp_path, progress, monkeypatch, chunk):
-    monkeypatch.setattr("lrdiag.data.sources.image_files._CHUNK", chunk)
+    monkeypatch.setattr("lrdiag.data.sources.encoded._CHUNK", chunk)
     files = write_numbered_images(tmp_path, 20, broken=(0, 7, 19))
-    read = FileReader(tmp_path, {"train": files}, Fitting((4, 4), 1), progress).read()
-    parts, skipped = read.parts, read.skipped
+    read = PartsReader({"train": files}, Fitting((4, 4), 1), progress).read()
+    parts, skipped = read.parts, read.tally.skipped
     kept = [number for number in range(20) if number not in (0, 7, 19)]
     train = parts["train"]
     assert train.images[:, 2, 2, 0].tolist() == kept
@@ -320,10 +327,10 @@ def test_the_first_images_are_given_while_others_are_read(tmp_path, progress, mo
         assert not path.endswith("9.png") or received.wait(timeout=10)
         return decode(path)
 
-    monkeypatch.setattr("lrdiag.data.sources.image_files._CHUNK", 2)
+    monkeypatch.setattr("lrdiag.data.sources.encoded._CHUNK", 2)
     monkeypatch.setattr("lrdiag.data.sources.image_files.decode", wait)
     files = write_numbered_images(tmp_path, 10, broken=(1, 2, 6))
-    reader = FileReader(tmp_path, {"test": files}, Fitting((8, 8), 1), progress)
+    reader = PartsReader({"test": files}, Fitting((8, 8), 1), progress)
     parts = []
     for part in reader:
         received.set()
@@ -338,9 +345,12 @@ def test_the_first_images_are_given_while_others_are_read(tmp_path, progress, mo
 
 def test_each_part_is_read_separately(tmp_path, progress):
     files = write_numbered_images(tmp_path, 9, broken=(1, 8))
-    one, other = LabelledFiles(files.names[:2], files.labels[:2]), LabelledFiles(files.names[2:], files.labels[2:])
-    read = FileReader(tmp_path, {"train": one, "test": other}, Fitting((8, 8), 3), progress).read()
-    parts, skipped = read.parts, read.skipped
+    one, other = (
+        LabelledFiles(tmp_path, files.names[:2], files.labels[:2]),
+        LabelledFiles(tmp_path, files.names[2:], files.labels[2:]),
+    )
+    read = PartsReader({"train": one, "test": other}, Fitting((8, 8), 3), progress).read()
+    parts, skipped = read.parts, read.tally.skipped
     assert {part: len(images) for part, images in parts.items()} == {"train": 1, "test": 6}
     assert [each.file for each in skipped] == ["1.png", "8.png"]
     assert progress.stages == [("Reading images", 9, "images")]
@@ -351,9 +361,9 @@ def test_each_part_is_read_separately(tmp_path, progress):
 )
 def test_any_name_of_a_file_can_be_shown(tmp_path, progress, name, shown):
     Image.new("L", (8, 8), 5).save(tmp_path / name)
-    files = LabelledFiles([name, "no" + name], np.zeros(2, np.int64))
-    read = FileReader(tmp_path, {"test": files}, Fitting((8, 8), 1), progress).read()
-    parts, skipped = read.parts, read.skipped
+    files = LabelledFiles(tmp_path, [name, "no" + name], np.zeros(2, np.int64))
+    read = PartsReader({"test": files}, Fitting((8, 8), 1), progress).read()
+    parts, skipped = read.parts, read.tally.skipped
     assert parts["test"].files == (shown,)
     assert parts["test"].images[0, 0, 0, 0] == 5
     assert [each.file for each in skipped] == ["no" + shown]
@@ -382,12 +392,12 @@ def test_large_images_are_decoded_one_at_a_time(tmp_path, progress, monkeypatch)
         return np.zeros((40, 40, 3), np.uint8)
 
     monkeypatch.setattr("lrdiag.data.sources.decoding._opencv", decoded)
-    monkeypatch.setattr("lrdiag.data.sources.image_files._CHUNK", 1)
+    monkeypatch.setattr("lrdiag.data.sources.encoded._CHUNK", 1)
     names = [f"{number}.png" for number in range(12)]
     for name in names:
         Image.fromarray(gradient(40, 40)).save(tmp_path / name)
-    files = {"test": LabelledFiles(names, np.zeros(12, np.int64))}
-    FileReader(tmp_path, files, Fitting((8, 8)), progress).read()
+    files = {"test": LabelledFiles(tmp_path, names, np.zeros(12, np.int64))}
+    PartsReader(files, Fitting((8, 8)), progress).read()
     assert (len(most), max(most)) == (12, 1)
 
 
@@ -407,6 +417,6 @@ def test_the_transparent_colour_of_a_png_stays_a_colour(pixels_of):
 
 def test_a_set_that_does_not_fit_in_memory_is_an_error(tmp_path, progress):
     Image.fromarray(gradient()).save(tmp_path / "x.png")
-    files = {"test": LabelledFiles(["x.png"], np.zeros(1, np.int64))}
+    files = {"test": LabelledFiles(tmp_path, ["x.png"], np.zeros(1, np.int64))}
     with pytest.raises(DataError, match=r"memory. Choose a smaller size with --image-size"):
-        FileReader(tmp_path, files, Fitting((10**9, 10**9)), progress).read()
+        PartsReader(files, Fitting((10**9, 10**9)), progress).read()

@@ -1,5 +1,6 @@
 """Folders of TensorFlow Datasets: with a substitute for the library, and with the library if it is installed."""
 
+import re
 import sys
 from types import SimpleNamespace
 
@@ -40,16 +41,18 @@ def prepared(monkeypatch):
     """Makes `tensorflow_datasets` find the given splits in any folder."""
 
     def prepare(splits=SPLITS, features=None):
-        def as_dataset(split, shuffle_files):
-            assert shuffle_files is False, "the order of the images must be that of the files"
-            return splits[split]
+        def as_dataset(split, shuffle_files, read_config):
+            assert (shuffle_files, read_config) == (False, 1), "the order of the images must be that of the files"
+            name, start, stop = re.fullmatch(r"(\w+)\[(\d+):(\d+)\]", split).groups()
+            return splits[name][int(start) : int(stop)]
 
         info = SimpleNamespace(
             features=features or {"image": None, "label": LABEL},
             splits={name: SimpleNamespace(num_examples=len(examples)) for name, examples in splits.items()},
         )
+        config = lambda interleave_cycle_length: interleave_cycle_length  # noqa: E731
         builder = SimpleNamespace(info=info, as_dataset=as_dataset)
-        module = SimpleNamespace(builder_from_directory=lambda _: builder, as_numpy=iter)
+        module = SimpleNamespace(builder_from_directory=lambda _: builder, as_numpy=iter, ReadConfig=config)
         monkeypatch.setitem(sys.modules, "tensorflow_datasets", module)
 
     return prepare
@@ -94,6 +97,18 @@ def test_train_alone_is_divided_or_evaluated_as_a_whole(folder, prepared, progre
     dataset = TfdsFolder(folder, FITTING).load(progress)
     assert (len(dataset.train), len(dataset.test)) == (8, 2)
     assert len(TfdsFolder(folder, FITTING).load(progress, test_only=True).test) == 10
+
+
+def test_a_slice_has_the_images_labels_and_size_of_the_whole(folder, prepared, progress):
+    prepared({"test": SPLITS["train"]})
+    listed = TfdsFolder(folder, FITTING).listed(progress)
+    reading = listed.part(2, 9).part(1, 4).read(progress)
+    (images,) = reading
+    assert (images.images[:, 5, 5, 2].tolist(), images.labels.tolist()) == ([3, 4, 5], [1, 0, 1])
+    assert (len(listed), reading.tally.sizes.total, reading.tally.sizes.others) == (10, 3, 3)
+    prepared({"test": [{"image": picture(0, 8, 8, 3), "label": 2}]})
+    with pytest.raises(DataError, match=r"between 0 and 1.* Received: 2 of image 0 in the folder"):
+        list(TfdsFolder(folder, FITTING).listed(progress).read(progress))
 
 
 def test_the_folder_names_the_data_unless_it_is_a_version(tmp_path):
