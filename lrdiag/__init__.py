@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from lrdiag.errors import NoSuggestion as NoSuggestion
     from lrdiag.explain.gradcam import GradCAM as GradCAM
     from lrdiag.explain.overlay import overlay as overlay
+    from lrdiag.parts import Part as Part
+    from lrdiag.parts import diagnose_part as diagnose_part
+    from lrdiag.parts import merge as merge
     from lrdiag.pipeline import train_and_report as train_and_report
     from lrdiag.policies.callbacks import CyclicLR as CyclicLR
     from lrdiag.policies.callbacks import OneCycleLR as OneCycleLR
@@ -55,6 +58,7 @@ _HOMES = {
     "OneCycle": "lrdiag.rate.curves",
     "OneCycleLR": "lrdiag.policies.callbacks",
     "OneCycleSchedule": "lrdiag.policies.schedules",
+    "Part": "lrdiag.parts",
     "RangeTest": "lrdiag.rate.range_test",
     "Report": "lrdiag.report.report",
     "ReportCallback": "lrdiag.callback",
@@ -63,7 +67,9 @@ _HOMES = {
     "Warmup": "lrdiag.rate.curves",
     "check": "lrdiag.checkup",
     "diagnose": "lrdiag.diagnosing",
+    "diagnose_part": "lrdiag.parts",
     "find_lr": "lrdiag.policies.finder",
+    "merge": "lrdiag.parts",
     "overlay": "lrdiag.explain.overlay",
     "train_and_report": "lrdiag.pipeline",
 }

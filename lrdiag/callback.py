@@ -25,7 +25,7 @@ from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.metadata import read_given
 from lrdiag.errors import ComparisonError, DataError, RunFolderError, require_choice, require_count
 from lrdiag.evaluation.evolution import Memory
-from lrdiag.evaluation.keeper import Display
+from lrdiag.evaluation.lookout import Display
 from lrdiag.inspection.images import GivenImages
 from lrdiag.record import folder as run_folder
 from lrdiag.record import unfinished

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from lrdiag.evaluation.evolution import Watched
-    from lrdiag.evaluation.keeper import Display
+    from lrdiag.evaluation.lookout import Display
     from lrdiag.rate.range_test import RangeTest
     from lrdiag.vocabulary import Preprocessing
 

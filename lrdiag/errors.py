@@ -101,6 +101,10 @@ class RunFolderError(LrdiagError):
     """A run folder can't be read or written."""
 
 
+class PartError(LrdiagError, ValueError):
+    """Parts of an evaluation can't be merged: one is missing, repeated, broken, or of another evaluation."""
+
+
 def require_choice(name: str, value: object, choices: Iterable[str]) -> None:
     """Raises unless `value` is one of `choices`.
 

@@ -23,6 +23,7 @@ from lrdiag.record.facts import (
     SettingChange,
     SliceChange,
 )
+from lrdiag.record.fingerprint import FORM
 
 _MOST_PAIRS = 100
 _OF_COMPARISON = {rule.code for rule in RULES if "comparison" in rule.needs}
@@ -78,7 +79,13 @@ def compare(base: Diagnosis, head: Diagnosis) -> Comparison:
 def with_comparison(
     head: Diagnosis, comparison: Comparison, check_settings: CheckSettings = AS_IN_THE_TABLE
 ) -> Diagnosis:
-    """Returns the facts of a run with its comparison, and applies the rules that need one."""
+    """Returns the facts of a run with its comparison, and applies the rules that need one.
+
+    Args:
+        head: The run.
+        comparison: Its comparison.
+        check_settings: What differs from the table of rules.
+    """
     evidence = Evidence(dataclasses.replace(head, comparison=comparison))
     return check_again(evidence, "comparison", settings=check_settings)
 
@@ -95,12 +102,23 @@ def refuse_other_images(base: DatasetFacts, head: DatasetFacts) -> None:
             f"data. Received: {_but(head.classes, base.classes)} in the run, {_but(base.classes, head.classes)} in "
             "the baseline"
         )
-    if (base.test_fingerprint, base.test_size) != (head.test_fingerprint, head.test_size):
+    if base.test_size != head.test_size or not _may_be_equal(base, head):
         raise ComparisonError(
             "A run and its baseline must use the same test images in the same order. Make the baseline again "
             "with the same data, image size and limit of test images. "
             f"Received: {_images(head)} in the run, {_images(base)} in the baseline"
         )
+
+
+def _may_be_equal(base: DatasetFacts, head: DatasetFacts) -> bool:
+    if has_old_fingerprint(base) == has_old_fingerprint(head):
+        return base.test_fingerprint == head.test_fingerprint
+    return (base.image_shape, base.test_counts) == (head.image_shape, head.test_counts)
+
+
+def has_old_fingerprint(dataset: DatasetFacts) -> bool:
+    """Returns whether the images can't be compared by their fingerprint, because lrdiag 0.1 made it."""
+    return not dataset.test_fingerprint.startswith(FORM)
 
 
 def _but(classes: list[str], others: list[str]) -> str:

@@ -13,6 +13,25 @@ from lrdiag.record.image_table import ImageTable
 
 
 @dataclass(frozen=True)
+class PassFacts:
+    """What is known of a pass over images, besides what was gathered of them.
+
+    Attributes:
+        image_shape: Height, width and channels of the images before they are scaled down.
+        value_range: The minimum and maximum of the values that the model received.
+        agreement: How the pass compares with `model.predict` and `model.evaluate`; `None` if it was not compared.
+        data_notes: Sentences about the data.
+        pass_notes: Sentences about the pass, and about how images are shown.
+    """
+
+    image_shape: tuple[int, int, int]
+    value_range: tuple[float, float]
+    agreement: Agreement | None
+    data_notes: tuple[str, ...]
+    pass_notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Evaluated:
     """The results of an evaluation.
 
@@ -20,8 +39,9 @@ class Evaluated:
         predictions: The predictions for every image.
         heatmaps: The maps of the misclassified images; `None` if the model has no feature map.
         heatmap_facts: How the heatmaps were made.
-        mistakes: The misclassified images, a `uint8` array of shape `(m, height, width, channels)`, in the order of
-            the test set; scaled down to the size that the page shows.
+        mistakes: The misclassified images, or those of them that were kept, a `uint8` array of shape
+            `(m, height, width, channels)`, in the order of the test set; scaled down to the size that the page shows.
+        mistake_indices: `int64` array of shape `(m,)`, ascending: the test image of each row of `mistakes`.
         image_shape: Height, width and channels of the images before they are scaled down.
         value_range: The minimum and maximum of the values that the model received.
         fingerprint: The fingerprint of images and labels.
@@ -38,6 +58,7 @@ class Evaluated:
     heatmaps: Heatmaps | None
     heatmap_facts: HeatmapFacts
     mistakes: np.ndarray
+    mistake_indices: np.ndarray
     image_shape: tuple[int, int, int]
     value_range: tuple[float, float]
     fingerprint: str

@@ -17,14 +17,14 @@ from lrdiag.backend.memory import is_shortage
 from lrdiag.data.inputs import LabelledBatches, labelled_batches
 from lrdiag.errors import DataError, LrdiagError, ModelError, require_count
 from lrdiag.evaluation import agreement
-from lrdiag.evaluation.evaluated import Evaluated
+from lrdiag.evaluation.evaluated import Evaluated, PassFacts
+from lrdiag.evaluation.gathering import Gathering
 from lrdiag.evaluation.halving import Passes
-from lrdiag.evaluation.keeper import Display, Keeper, Sample
-from lrdiag.evaluation.table import MOST_TEST_IMAGES, TableBuilder
+from lrdiag.evaluation.lookout import Display, Lookout
+from lrdiag.evaluation.table import TableBuilder
 from lrdiag.evaluation.training_images import ChosenImages, TrainingImages
 from lrdiag.evaluation.view import NO_MAPS, drawn_by, view_of
 from lrdiag.explain.batch_size import LARGEST_BATCH, images_at_once
-from lrdiag.explain.collector import Collector
 from lrdiag.explain.gradcam import GradCAM
 from lrdiag.explain.independent import compare_with_keras_vis
 from lrdiag.explain.loss import takes_logits
@@ -94,13 +94,13 @@ class Evaluator:
             opened = OpenedModel.of(self._model, images, self._output)
             scores = opened.scores(few)
         agreement.compare_with_predict(opened, few, scores)
-        keeper = Keeper(display, preprocess, seed=0)
-        keeper.look(images, len(labels))
+        lookout = Lookout(display, preprocess)
+        lookout.look(images, len(labels))
         if batches.labels is None:
             opened.indices_of(labels)
         else:
             opened.indices_of(batches.labels)
-            keeper.look_ahead(batches)
+            lookout.look_ahead(batches)
         return int(opened.classes)
 
     def evaluate(
@@ -135,54 +135,107 @@ class Evaluator:
         Raises:
             LrdiagError: If data or model cannot be used.
         """
+        gathering = Gathering(seed=seed, has_fingerprint=fingerprint is not None, keep_every_map=keep_every_map)
+        facts = self.gather(gathering, x, y, display=display, preprocess=preprocess, progress=progress)
+        return self.concluded(gathering, facts, fingerprint=fingerprint, progress=progress)
+
+    def gather(
+        self,
+        gathering: Gathering,
+        x: Any,
+        y: Any = None,
+        *,
+        display: Display | None = None,
+        preprocess: Preprocessing | None = None,
+        progress: Progress = SILENCE,
+        opening: Any = None,
+        first: int = 0,
+    ) -> PassFacts:
+        """Predicts images and explains the misclassified ones, in one pass, and adds what a report needs.
+
+        Args:
+            gathering: Receives each batch.
+            x: As in `evaluate`.
+            y: As in `evaluate`.
+            display: As in `evaluate`.
+            preprocess: As in `evaluate`.
+            progress: Progress listener.
+            opening: The first inputs of the set, which decide how images are shown, if `x` is a later part of it.
+            first: Place of the first image of `x` in the set.
+
+        Raises:
+            LrdiagError: If data or model cannot be used.
+        """
         batches = self._batches(x, y)
-        first = next(batches)
-        self.first_images = tree.map_structure(lambda array: array[:_FIRST], first[0])
-        predictor = self._open(first[0], display)
+        begin = next(batches)
+        is_later_part = opening is not None
+        self.first_images = tree.map_structure(lambda array: array[:_FIRST], opening if is_later_part else begin[0])
+        predictor = self._open(self.first_images if is_later_part else begin[0], display)
         passes = Passes(self._explainer.explain if self._explainer else predictor.explain, predictor.batch_size)
-        keeper = Keeper(display, preprocess, seed, fingerprint, self._view.pictures)
-        collector = Collector(keep_every_map=keep_every_map)
-        table = TableBuilder("test", MOST_TEST_IMAGES)
+        lookout = Lookout(display, preprocess, self._view.pictures, first)
+        if is_later_part:
+            lookout.settle(opening)
         agreed: Agreement | None = None
         size = None if batches.labels is None else len(batches.labels)
         with progress.stage("Predicting and explaining", size, "images") as stage:
-            for inputs, labels, explained in passes.over(_with_indices(chain([first], batches), predictor)):
-                shown = keeper.look(inputs, len(labels))
-                agreed = agreed or agreement.agree(predictor.opened, inputs, labels, explained.scores)
+            for inputs, labels, explained in passes.over(_with_indices(chain([begin], batches), predictor)):
+                shown = lookout.look(inputs, len(labels))
+                if not is_later_part:
+                    agreed = agreed or agreement.agree(predictor.opened, inputs, labels, explained.scores)
                 batch = self._view.of(explained)
-                keeper.keep(shown, batch)
-                collector.add(batch, labels)
-                table.add(shown.images, shown.inputs, batch.features)
+                wrong = predictor.opened.predictions(batch.scores[batch.wrong], labels[batch.wrong])
+                gathering.add(shown, batch, labels, wrong)
                 stage.advance(len(labels))
-        keeper.refuse_images_left_over()
+        if not is_later_part:
+            lookout.refuse_images_left_over()
         predictor.batch_size = passes.size
-        predictions = collector.predictions(predictor.opened)
-        heatmaps, facts = None, HeatmapFacts(METHOD, None, 0, self._unavailable)
+        pass_notes = (*passes.notes, *lookout.notes, *self._notes)
+        return PassFacts(lookout.image_shape, lookout.value_range, agreed, batches.notes, pass_notes)
+
+    def concluded(
+        self,
+        gathering: Gathering,
+        facts: PassFacts,
+        *,
+        fingerprint: str | None = None,
+        progress: Progress = SILENCE,
+    ) -> Evaluated:
+        """Checks the heatmaps, and returns the results.
+
+        Args:
+            gathering: What was gathered of all images.
+            facts: What is known of the pass, or of all passes over parts of the set.
+            fingerprint: The fingerprint of images and labels if it is known already.
+            progress: Progress listener.
+        """
+        predictor = self._open(self.first_images)
+        predictions = predictor.opened.predictions(*gathering.scores_and_labels())
+        heatmaps, heatmap_facts = None, HeatmapFacts(METHOD, None, 0, self._unavailable)
         if self._explainer:
-            heatmaps = collector.heatmaps("gradcam", str(self._explainer.layer))
+            heatmaps = gathering.heatmaps("gradcam", str(self._explainer.layer))
             with progress.stage("Checking the heatmaps"):
-                facts = _heatmap_facts(self._explainer, keeper.sample, predictions, heatmaps)
+                heatmap_facts = _heatmap_facts(self._explainer, gathering.sample(), predictions, heatmaps)
+        indices, mistakes = gathering.mistakes()
         return Evaluated(
             predictions=predictions,
             heatmaps=heatmaps,
-            heatmap_facts=facts,
-            mistakes=keeper.mistakes(),
-            image_shape=keeper.image_shape,
-            value_range=keeper.value_range,
-            fingerprint=keeper.fingerprint(predictions.labels),
+            heatmap_facts=heatmap_facts,
+            mistakes=mistakes,
+            mistake_indices=indices,
+            image_shape=facts.image_shape,
+            value_range=facts.value_range,
+            fingerprint=gathering.fingerprint() if fingerprint is None else fingerprint,
             returns_probabilities=predictor.opened.returns_probabilities,
             loss_takes_logits=takes_logits(predictor.opened.loss),
-            agreement=agreed,
-            every_map=collector.every_map(),
-            images=table.table(predictions),
+            agreement=facts.agreement,
+            every_map=gathering.every_map(),
+            images=gathering.table(predictions),
             notes=(
-                *batches.notes,
+                *facts.data_notes,
                 *predictions.notes,
                 *predictor.opened.notes,
-                *agreement.notes_of(agreed),
-                *passes.notes,
-                *keeper.notes,
-                *self._notes,
+                *agreement.notes_of(facts.agreement),
+                *facts.pass_notes,
             ),
         )
 
@@ -202,7 +255,7 @@ class Evaluator:
         batches = self._batches(chosen.data, None)
         first = next(batches)
         predictor = self._open(first[0])
-        keeper, reason = Keeper(None, preprocess, 0, "", self._view.pictures), None
+        lookout, reason = Lookout(None, preprocess, self._view.pictures), None
         table = TableBuilder("train", chosen.most)
         passes = Passes(predictor.explain, predictor.batch_size)
         scores, labels = [], []
@@ -212,7 +265,7 @@ class Evaluator:
                 scores.append(explained.scores)
                 if reason is None:
                     try:
-                        shown = keeper.look(inputs, len(given))
+                        shown = lookout.look(inputs, len(given))
                         table.add(shown.images, shown.inputs, explained.features)
                     except DataError as error:
                         reason = f"the training images can't be shown ({error})"
@@ -263,18 +316,23 @@ def _with_indices(batches: Iterable[Any], predictor: Predictor) -> Iterator[tupl
     return ((inputs, predictor.opened.indices_of(given)) for inputs, given in batches)
 
 
-def _heatmap_facts(explainer: GradCAM, sample: Sample, predictions: Predictions, heatmaps: Heatmaps) -> HeatmapFacts:
+def _heatmap_facts(
+    explainer: GradCAM,
+    sample: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
+    predictions: Predictions,
+    heatmaps: Heatmaps,
+) -> HeatmapFacts:
     """Returns how the maps were made, and how reliable they are on a random sample of the mistakes."""
     grid = explainer.token_grid
     facts = HeatmapFacts(METHOD_OF_TOKENS if grid else METHOD, heatmaps.layer, len(heatmaps.indices), grid=grid)
-    if sample.images is None:
+    if sample is None:
         reason = "the model does not take single images"
         return replace(facts, independent=IndependentCheck(0, 0, None, reason))
-    maps = heatmaps.predicted[np.searchsorted(heatmaps.indices, sample.indices)]
+    indices, images, maps = sample
     usable = np.isfinite(maps).all(axis=(1, 2))
     if not usable.any():
         return facts
-    images, maps, classes = sample.images[usable], maps[usable], predictions.predicted[sample.indices[usable]]
+    images, maps, classes = images[usable], maps[usable], predictions.predicted[indices[usable]]
     independent = compare_with_keras_vis(explainer.predictor.opened, heatmaps.layer, images, maps, classes)
     grey = images.ndim == 3  # without an axis of channels
     trust = measure_trust(

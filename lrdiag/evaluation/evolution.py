@@ -27,8 +27,13 @@ class Checkpoint:
 
     def forget_images(self) -> None:
         """Deletes the images. The predictions and the small maps stay."""
+        kept = self.evaluated
         self.evaluated = replace(
-            self.evaluated, mistakes=self.evaluated.mistakes[:0].copy(), heatmaps=None, images=None
+            kept,
+            mistakes=kept.mistakes[:0].copy(),
+            mistake_indices=kept.mistake_indices[:0],
+            heatmaps=None,
+            images=None,
         )
 
 
@@ -108,9 +113,7 @@ def _chosen(first: Evaluated, last: Evaluated) -> tuple[list[int], list[np.ndarr
     half = WATCHED // 2
     still, fixed = still[: max(half, WATCHED - len(fixed))], fixed[: max(half, WATCHED - len(still))]
     sources = [(index, last) for index in still] + [(index, first) for index in fixed]
-    return still + fixed, [
-        state.mistakes[np.searchsorted(state.predictions.misclassified, index)] for index, state in sources
-    ]
+    return still + fixed, [state.mistakes[np.searchsorted(state.mistake_indices, index)] for index, state in sources]
 
 
 def _watched(indices: list[int], states: list[Evaluated]) -> list[WatchedImage]:

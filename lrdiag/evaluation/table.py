@@ -84,11 +84,12 @@ class TableBuilder:
         """Returns the rows so far as `join` takes them."""
         parts = {"rows": self._rows.arrays(), "inputs": self._inputs.arrays() if self._keeps_inputs else {}}
         named = {f"{kind}.{name}": each for kind, arrays in parts.items() for name, each in arrays.items()}
-        return named | {"state": np.array([self._size, self._side, self._keeps_inputs])}
+        return named | {"end.places": np.array([self._size]), "state": np.array([self._side, self._keeps_inputs])}
 
     def join(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Adds the rows of a later pass over the same set."""
-        self._size, side, keeps_inputs = map(int, arrays["state"])
+        self._size = int(arrays["end.places"][0])
+        side, keeps_inputs = map(int, arrays["state"])
         self._rows.join(_of("rows", arrays))
         self._side = min(side, self._side)
         self._scale()

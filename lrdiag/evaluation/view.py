@@ -9,7 +9,7 @@ import numpy as np
 from keras import tree
 
 from lrdiag.errors import ModelError
-from lrdiag.evaluation.keeper import Display, is_shown
+from lrdiag.evaluation.lookout import Display, is_shown
 from lrdiag.explain.engine import Explained
 from lrdiag.explain.pictures import Picture, evenly_spaced
 from lrdiag.explain.plan import Plan

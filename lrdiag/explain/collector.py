@@ -14,14 +14,9 @@ from lrdiag.record.arrays import Heatmaps, Predictions
 
 
 class Collector:
-    """Keeps the scores of every image, and the maps of the misclassified images.
+    """Keeps the scores of every image, and the maps of the misclassified images."""
 
-    Args:
-        keep_every_map: Whether to keep the maps of all images too, in half precision.
-    """
-
-    def __init__(self, *, keep_every_map: bool = False) -> None:
-        self._every_map: list[np.ndarray] | None = [] if keep_every_map else None
+    def __init__(self) -> None:
         self._labels: list[np.ndarray] = []
         self._batches: list[Explained] = []
         self._means = RunningMeans()
@@ -34,8 +29,6 @@ class Collector:
             DataError: If its maps have another size than those before.
         """
         self._means.add(batch, labels)
-        if self._every_map is not None and batch.every_map is not None:
-            self._every_map.append(np.maximum(batch.every_map, 0).astype(np.float16))
         self._labels.append(labels)
         no_features = batch.features[:, :0]
         self._batches.append(batch._replace(wrong=self._size + batch.wrong, every_map=None, features=no_features))
@@ -60,10 +53,6 @@ class Collector:
             signed_true=joined([batch.true_maps for batch in self._batches]),
             means=self._means.result(),
         )
-
-    def every_map(self) -> np.ndarray | None:
-        """The map of every image for its predicted class, `float16` of shape `(n, h, w)`, ≥ 0, or `None`."""
-        return joined(self._every_map) if self._every_map else None
 
 
 def joined(maps: Sequence[np.ndarray]) -> np.ndarray:

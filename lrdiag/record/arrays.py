@@ -205,16 +205,20 @@ class Predictions:
 
     @property
     def ranked_mistakes(self) -> np.ndarray:
-        """`int64` array: `misclassified`, highest loss first; equal losses keep the order of the test set.
-
-        If the loss is unknown, it is replaced by the score of the predicted class minus that of the true class.
-        """
+        """`int64` array: `misclassified`, those of the highest `severity` first; equal ones keep their order."""
         wrong = self.misclassified
+        return wrong[np.argsort(-self.severity[wrong], kind="stable")]
+
+    @property
+    def severity(self) -> np.ndarray:
+        """`float64` array of shape `(n,)`: the loss of each image.
+
+        If it is unknown, it is replaced by the score of the predicted class minus that of the true class.
+        """
         if self.loss_name is not None:
-            order = self.losses[wrong]
-        else:
-            order = self.ranking[wrong, self.predicted[wrong]] - self.ranking[wrong, self.labels[wrong]]
-        return wrong[np.argsort(-order, kind="stable")]
+            return self.losses
+        rows = np.arange(len(self.labels))
+        return np.asarray(self.ranking[rows, self.predicted] - self.ranking[rows, self.labels])
 
 
 def log_softmax(scores: np.ndarray) -> np.ndarray:

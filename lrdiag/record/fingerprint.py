@@ -8,10 +8,8 @@ import numpy as np
 
 from lrdiag.record.arrays import Dataset
 
-
 FORM = "images:"
-"""How a fingerprint of this form begins. Before, it was the SHA-256 of all images in one stream, which cannot be computed
-in parts."""
+"""How a fingerprint of this form begins. lrdiag 0.1 hashed all images in one stream, which can't be done in parts."""
 _BYTES = 16
 
 

@@ -1,37 +1,28 @@
 """The unfinished run of a run folder: what training needs to continue after its process has ended.
 
-It is kept in the folder `unfinished/` until the run is complete. A checkpoint is an `.npz` file of arrays, which NumPy
-reads without lrdiag. One of the arrays is a record in MessagePack, so that NaN and all digits of a number are kept.
-Reading a checkpoint runs no code of it: it contains no pickled objects, and no array may be larger than its file.
+It is kept in the folder `unfinished/` until the run is complete. A checkpoint is a file of `lrdiag.record.archive`.
 """
 
 from __future__ import annotations
 
-import math
-import os
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
 import numpy as np
 
 from lrdiag.errors import RunFolderError
-from lrdiag.formats import encodable, with_texts
+from lrdiag.record import archive
 from lrdiag.record.facts import Epoch, Known, NotFinite, TimeSpent
-from lrdiag.record.folder import UNFINISHED, replacing
+from lrdiag.record.folder import UNFINISHED
 from lrdiag.record.observed import Inspection
 
 CHECKPOINT = f"{UNFINISHED}/checkpoint.npz"
 """The checkpoint of `lrdiag train-and-report`."""
 CALLBACK_RECORD = f"{UNFINISHED}/record.npz"
 """The record of a `ReportCallback`, without the model."""
-_RECORD = "record"
-_ESCAPE = "\0"
-_UNREADABLE = (OSError, ValueError, LookupError, EOFError, RecursionError)
 
 _Record = TypeVar("_Record")
 
@@ -163,15 +154,7 @@ def write(file: Path, record: object, arrays: Sequence[np.ndarray] = ()) -> None
     Raises:
         RunFolderError: If the file cannot be written.
     """
-    content = _encoded(record)
-    named: dict[str, Any] = {str(place): _storable(array) for place, array in enumerate(arrays)}
-    named[_RECORD] = np.frombuffer(content, np.uint8)
-    with suppress(OSError):  # `replacing` raises an error that says more
-        file.parent.mkdir(exist_ok=True)
-    with replacing(file) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **named)
-        stream.flush()
-        os.fsync(stream.fileno())  # otherwise the name may reach the disk before the content
+    archive.write(file, record, {str(place): array for place, array in enumerate(arrays)})
 
 
 def read(file: Path, kind: type[_Record]) -> _Record:
@@ -184,9 +167,8 @@ def read(file: Path, kind: type[_Record]) -> _Record:
     Raises:
         RunFolderError: If it is missing, incomplete, or of another kind.
     """
-    with _readable(file), zipfile.ZipFile(file) as archive:
-        found = msgspec.msgpack.decode(_array(archive, _RECORD).tobytes())
-        return msgspec.convert(with_texts(found, _unescaped), kind, builtin_types=(bytes,))
+    with _readable(file):
+        return archive.read_record(file, kind)
 
 
 def read_arrays(file: Path, like: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -199,11 +181,11 @@ def read_arrays(file: Path, like: Sequence[np.ndarray]) -> list[np.ndarray]:
     Raises:
         RunFolderError: If it does not contain them, or is incomplete.
     """
-    with _readable(file), zipfile.ZipFile(file) as archive:
-        found = len(archive.namelist()) - 1
-        if found != len(like):
-            raise ValueError(f"{found} arrays in place of {len(like)}")
-        return [_like(_array(archive, str(place)), each) for place, each in enumerate(like)]
+    with _readable(file):
+        found = archive.read_arrays(file)
+        if len(found) != len(like):
+            raise ValueError(f"{len(found)} arrays in place of {len(like)}")
+        return [_like(found[str(place)], each) for place, each in enumerate(like)]
 
 
 def discard(folder: Path) -> None:
@@ -215,58 +197,11 @@ def discard(folder: Path) -> None:
         (folder / UNFINISHED).rmdir()
 
 
-def _encoded(record: object) -> bytes:
-    plain = msgspec.to_builtins(record, builtin_types=(bytes,), enc_hook=_plain)
-    return msgspec.msgpack.encode(with_texts(plain, _escaped))
-
-
-def _escaped(text: str) -> str:
-    r"""Text that MessagePack can hold. Names that are not UTF-8 must be the same when the run is resumed.
-
-    >>> _escaped("caf\udce9")
-    '\x00caf\\udce9'
-    """
-    if text.startswith(_ESCAPE) or encodable(text) != text:
-        return _ESCAPE + text.encode("unicode_escape").decode("ascii")
-    return text
-
-
-def _unescaped(text: str) -> str:
-    if not text.startswith(_ESCAPE):
-        return text
-    return text[len(_ESCAPE) :].encode("ascii", "replace").decode("unicode_escape", "replace")
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist()  # of a number or an array of NumPy
-
-
-def _storable(array: np.ndarray) -> np.ndarray:
-    """Returns the array, or its bytes if its type is not one of NumPy's own, such as bfloat16."""
-    array = np.asarray(array, order="C")
-    return array if array.dtype.isbuiltin == 1 else array.view(np.dtype(f"u{array.dtype.itemsize}"))
-
-
 def _like(array: np.ndarray, other: np.ndarray) -> np.ndarray:
-    wanted = _storable(other)
+    wanted = archive.storable(other)
     if (array.shape, array.dtype) != (wanted.shape, wanted.dtype):
         raise ValueError(f"{array.dtype} of shape {array.shape} in place of {other.dtype} of shape {other.shape}")
     return array.view(other.dtype)
-
-
-def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """Reads an array. NumPy would reserve the memory that the header asks for before it reads the content."""
-    info = archive.getinfo(f"{name}.npy")
-    if info.compress_type != zipfile.ZIP_STORED:
-        raise ValueError("compressed arrays")
-    with archive.open(info) as stream:
-        if np.lib.format.read_magic(stream) != (1, 0):
-            raise ValueError("arrays of another version")
-        shape, is_transposed, dtype = np.lib.format.read_array_header_1_0(stream)
-        content = stream.read()
-    if is_transposed or dtype.hasobject or len(content) != math.prod(shape) * dtype.itemsize:
-        raise ValueError("arrays of another form")
-    return np.frombuffer(content, dtype).reshape(shape)
 
 
 @contextmanager
@@ -274,7 +209,7 @@ def _readable(file: Path) -> Iterator[None]:
     """Explains why a checkpoint cannot be read."""
     try:
         yield
-    except (*_UNREADABLE, zipfile.BadZipFile, NotImplementedError) as error:
+    except archive.UNREADABLE as error:
         reason = getattr(error, "strerror", None) or error
         raise RunFolderError(
             f"The checkpoint of the unfinished run cannot be read. Train again, without `--resume`. Received: {file} "

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
-from lrdiag.diagnosis.compare import compare, with_comparison
+from lrdiag.diagnosis.compare import compare, has_old_fingerprint, with_comparison
 from lrdiag.record.facts import Comparison, Diagnosis, Run
 from lrdiag.record.pictures import FILES, Pictures, Sheet
 from lrdiag.report.pictures.cutting import Cells
 from lrdiag.report.sections.comparison import SHOWN
+
+_NOT_COMPARED = (
+    "The baseline was made by an earlier version of lrdiag. Its test images have the same size and number in each "
+    "class, but whether they are the same images is not checked."
+)
 
 
 def set_beside(base: Run, head: Run, check_settings: CheckSettings = AS_IN_THE_TABLE) -> Run:
@@ -24,9 +31,15 @@ def set_beside(base: Run, head: Run, check_settings: CheckSettings = AS_IN_THE_T
     """
     comparison = compare(base.diagnosis, head.diagnosis)
     others = head.pictures.without("fixed", "fixed-predicted")
-    return Run(
-        with_comparison(head.diagnosis, comparison, check_settings), others | _pictures_of_fixed(base, comparison)
-    )
+    compared = with_comparison(_noted(base.diagnosis, head.diagnosis), comparison, check_settings)
+    return Run(compared, others | _pictures_of_fixed(base, comparison))
+
+
+def _noted(base: Diagnosis, head: Diagnosis) -> Diagnosis:
+    """Returns the facts of the run, with a note if its images can't be compared with those of the baseline."""
+    if has_old_fingerprint(base.dataset) == has_old_fingerprint(head.dataset):
+        return head
+    return replace(head, notes=list(dict.fromkeys([*head.notes, _NOT_COMPARED])))
 
 
 def _pictures_of_fixed(base: Run, comparison: Comparison) -> Pictures:

@@ -11,6 +11,7 @@ import pytest
 
 from lrdiag.data.inputs import GivenData
 from lrdiag.errors import DataError, ModelError, SettingsError
+from lrdiag.evaluation import gathering
 from lrdiag.evaluation.evaluator import Evaluator
 from lrdiag.evaluation.training_images import ChosenImages
 from lrdiag.explain import independent
@@ -18,7 +19,6 @@ from lrdiag.explain.gradcam import GradCAM
 from lrdiag.explain.model import OpenedModel
 from lrdiag.progress import Silence
 from lrdiag.record.arrays import LabelledImages
-from lrdiag.record.fingerprint import Fingerprint
 
 L = keras.layers
 generator = np.random.default_rng(0)
@@ -76,7 +76,7 @@ def test_the_map_of_every_image_is_kept_on_request(net: keras.Model, evaluator: 
 
 
 def test_a_known_fingerprint_is_not_computed_again(evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Fingerprint, "update", lambda *_: pytest.fail("hashed again"))
+    monkeypatch.setattr(gathering, "digests", lambda *_: pytest.fail("hashed again"))
     assert evaluator.evaluate(TEST, fingerprint="known").fingerprint == "known"
 
 

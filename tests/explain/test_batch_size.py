@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from lrdiag.diagnosing import diagnose
+from lrdiag.evaluation.gathering import Gathering
+from lrdiag.evaluation.lookout import Shown
 from lrdiag.explain import batch_size
 from lrdiag.explain.batch_size import images_at_once
-from lrdiag.explain.collector import Collector
 from lrdiag.explain.engine import Explained
 from lrdiag.explain.model import OpenedModel
 from lrdiag.models import build_network
@@ -90,13 +91,13 @@ def test_large_batches_are_cut_and_give_the_same_report(
     whole = diagnose(model, images, labels).run
     monkeypatch.setattr(batch_size, "_FREE", 0)  # as many images as `model.predict` takes
     sizes: list[int] = []
-    add = Collector.add
+    add = Gathering.add
 
-    def watched(self: Collector, batch: Explained, labels: np.ndarray) -> None:
+    def watched(self: Gathering, shown: Shown, batch: Explained, *more: Any) -> None:
         sizes.append(len(batch.scores))
-        add(self, batch, labels)
+        add(self, shown, batch, *more)
 
-    monkeypatch.setattr(Collector, "add", watched)
+    monkeypatch.setattr(Gathering, "add", watched)
     cut = diagnose(model, *data, batch_size=given).run
     assert sizes == at_once
     assert cut.diagnosis.confusion == whole.diagnosis.confusion

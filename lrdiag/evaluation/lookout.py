@@ -1,4 +1,4 @@
-"""Keeps parts of each evaluated batch: images of the mistakes, a sample of inputs, the fingerprint."""
+"""Checks each batch before it is evaluated, and makes the images that the page shows of it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from keras import tree
 
 from lrdiag.data.preprocessing import inferred, stretched, undo
 from lrdiag.errors import DataError
-from lrdiag.explain.engine import Explained
 from lrdiag.explain.pictures import Picture, pictures_of
-from lrdiag.record.fingerprint import Fingerprint
-from lrdiag.record.pictures import LARGEST_SIDE, all_scaled_down, shrunk
+from lrdiag.record.pictures import all_scaled_down
 from lrdiag.vocabulary import Preprocessing
 
-TRUST_SAMPLE = 200  # misclassified images whose maps are measured
 Display = Callable[[Any], Any] | np.ndarray
 """The images to show: an array with one for each input, or a function from a batch of inputs to them."""
 
@@ -36,37 +33,39 @@ class Shown(NamedTuple):
     images: np.ndarray
 
 
-class Keeper:
-    """Checks each batch before the model sees it, and keeps what the page shows.
+class Lookout:
+    """Checks each batch before the model sees it, and makes the images that the page shows.
 
     Args:
         display: The images to show if the model does not take images.
         preprocess: The preprocessing to undo; by default it is inferred from the values of the first batch. If they do
             not tell, images are shown between the minimum and the maximum of that batch.
-        seed: Random seed of the sample.
-        fingerprint: The fingerprint of images and labels if it is known already.
         pictures: The pictures to show, one below the other. Defaults to the first of the inputs that can be shown.
+        first: Place of the first image in the set.
     """
 
     def __init__(
         self,
         display: Display | None,
         preprocess: Preprocessing | None,
-        seed: int,
-        fingerprint: str | None = None,
         pictures: Sequence[Picture] = (),
+        first: int = 0,
     ) -> None:
         self._display = display
         self._pictures = pictures
         self._preprocess: dict[Picture, Preprocessing | None] = defaultdict(lambda: preprocess)
         self._shown_ranges: dict[Picture, tuple[float, float]] = {}
-        self._seen = 0
-        self._kept: list[np.ndarray] = []
-        self._random = np.random.default_rng(seed)
-        self._known_fingerprint, self._fingerprint = fingerprint, Fingerprint()
-        self.sample = Sample()
+        self._first = self._seen = first
         self.image_shape = (0, 0, 0)
         self.value_range = (np.inf, -np.inf)
+
+    def settle(self, inputs: Any) -> None:
+        """Decides by a batch how all images are shown, without counting it."""
+        inputs = tree.map_structure(np.asarray, inputs)
+        self._pictures = self._pictures or [_first_picture(inputs)]
+        if self._display is None:
+            for picture in self._pictures:
+                self._undone(picture, picture.of(inputs))
 
     def look(self, inputs: Any, count: int) -> Shown:
         """Checks a batch of `count` images and returns it with the images to show.
@@ -80,14 +79,12 @@ class Keeper:
             self._check_values(picture.of(inputs), count)
         images = self._images(inputs, count)
         shape = (images.shape[1] // self._stacked, *images.shape[2:])
-        if self._seen and shape != self.image_shape:
+        if self._seen > self._first and shape != self.image_shape:
             raise DataError(
                 "All images must have one size. Resize them, or diagnose each size separately. "
                 f"Received: images of shape {self.image_shape} and {shape}"
             )
         self.image_shape = shape
-        if self._known_fingerprint is None:
-            self._fingerprint.update(images)
         shown = Shown(self._seen, inputs, images)
         self._seen += count
         return shown
@@ -103,22 +100,6 @@ class Keeper:
                 self._check_values(np.asarray(picture.of(inputs)), len(labels))
             self._seen += len(labels)
         self.refuse_images_left_over()
-
-    def keep(self, shown: Shown, batch: Explained) -> None:
-        """Keeps the misclassified images of a batch."""
-        height, width = shrunk(shown.images.shape[1], shown.images.shape[2], LARGEST_SIDE)
-        self._kept.append(all_scaled_down(shown.images[batch.wrong], height, width))
-        if isinstance(shown.inputs, np.ndarray) and shown.inputs.ndim in (3, 4):
-            draws = self._random.random(len(batch.wrong))
-            self.sample.add(draws, shown.first + batch.wrong, shown.inputs[batch.wrong])
-
-    def mistakes(self) -> np.ndarray:
-        """The misclassified images, `uint8` of shape `(m, height, width, channels)`."""
-        return np.concatenate(self._kept)
-
-    def fingerprint(self, labels: np.ndarray) -> str:
-        """The fingerprint of all images and their labels, integers of shape `(n,)`."""
-        return self._fingerprint.of(labels) if self._known_fingerprint is None else self._known_fingerprint
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -187,22 +168,6 @@ class Keeper:
         if images.min() < images.max():  # a batch of one value does not tell how the others were scaled
             self._preprocess[picture] = how
         return undo(images, how)
-
-
-class Sample:
-    """A random sample of a stream: the images with the lowest random numbers so far."""
-
-    def __init__(self) -> None:
-        self._draws = np.empty(0)
-        self.indices = np.empty(0, np.int64)
-        self.images: np.ndarray | None = None
-
-    def add(self, draws: np.ndarray, indices: np.ndarray, images: np.ndarray) -> None:
-        """Adds images with a random number each, and keeps `TRUST_SAMPLE` of all."""
-        draws, indices = np.concatenate([self._draws, draws]), np.concatenate([self.indices, indices])
-        images = images if self.images is None else np.concatenate([self.images, images])
-        chosen = np.sort(np.argsort(draws, kind="stable")[:TRUST_SAMPLE])
-        self._draws, self.indices, self.images = draws[chosen], indices[chosen], images[chosen]
 
 
 def _first_picture(inputs: Any) -> Picture:
