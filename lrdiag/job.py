@@ -133,7 +133,18 @@ class Job:
 
     def settings_shown(self) -> dict[str, Any]:
         """Returns the settings that the page shows, defaults filled in."""
-        shown = ("data", "model", "seed", "limit_train", "limit_test", "optimizer", "schedule", "mixed_precision")
+        shown = (
+            "data",
+            "image_column",
+            "label_column",
+            "model",
+            "seed",
+            "limit_train",
+            "limit_test",
+            "optimizer",
+            "schedule",
+            "mixed_precision",
+        )
         return {
             "resize": self.settings.resize,
             **{name: getattr(self.settings, name) for name in shown},

@@ -144,8 +144,8 @@ class _explained:
             return
         if isinstance(error, ImportError):
             raise DataError(
-                "A URL needs the package of its protocol: s3fs for s3://, gcsfs for gs://, adlfs for az://. Install it. "
-                f"Received: {self._place.shown}: {printable(str(error))}"
+                "A URL needs the package of its protocol: s3fs for s3://, gcsfs for gs://, adlfs for az://. "
+                f"Install it. Received: {self._place.shown}: {printable(str(error))}"
             ) from error
         raise DataError(
             f"A URL must name a file that can be read. Check it, and the rights to read it. Received: "
