@@ -145,8 +145,10 @@ class Job:
             "schedule",
             "mixed_precision",
         )
+        columns = {name: getattr(self.settings, name) for name in ("image_column", "label_column")}
         return {
             "resize": self.settings.resize,
+            **{name: column for name, column in columns.items() if column is not None},
             **{name: getattr(self.settings, name) for name in shown},
             **vars(self.budget),
             "progressive": self.stages.are_several,

@@ -88,8 +88,8 @@ data_options = _options(
         shell_complete=complete_data,
         help="CIFAR-10, the built-in digits, a folder of images sorted into classes, an .npz file, a CSV or Parquet "
         "table of path and label, Parquet files with images, tar files of WebDataset, or a folder of TensorFlow "
-        "Datasets. The files may be a pattern or a URL that fsspec reads.  [default: cifar10; when training, digits if it "
-        "is not available]",
+        "Datasets. The files may be a pattern, or a URL that fsspec reads.  [default: cifar10; when training, digits "
+        "if it is not available]",
     ),
     click.option(
         "--data-dir",
