@@ -220,6 +220,13 @@ def test_hostile_members_are_refused(tmp_path, progress, member, message):
     assert "x.tar" in str(caught.value)
 
 
+def test_a_name_may_look_like_a_pattern(shards, progress):
+    folder = (shards / "tar").rename(shards / "a[1]")
+    path = (folder / "test-0.tar").rename(folder / "x[1].tar")
+    assert len(listed(path, progress)) == 4
+    assert len(listed(folder, progress)) == 10
+
+
 def test_a_compressed_tar_file_is_refused(shards, progress):
     path = shards / "tar" / "test-0.tar"
     with tarfile.open(path, "w:gz") as archive:
