@@ -29,6 +29,8 @@ from lrdiag.vocabulary import ENGINES
 _OF_TRAINING = (
     "image_size",
     "resize",
+    "image_column",
+    "label_column",
     "model",
     "epochs",
     "progressive",

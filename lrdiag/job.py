@@ -133,9 +133,22 @@ class Job:
 
     def settings_shown(self) -> dict[str, Any]:
         """Returns the settings that the page shows, defaults filled in."""
-        shown = ("data", "model", "seed", "limit_train", "limit_test", "optimizer", "schedule", "mixed_precision")
+        shown = (
+            "data",
+            "image_column",
+            "label_column",
+            "model",
+            "seed",
+            "limit_train",
+            "limit_test",
+            "optimizer",
+            "schedule",
+            "mixed_precision",
+        )
+        columns = {name: getattr(self.settings, name) for name in ("image_column", "label_column")}
         return {
             "resize": self.settings.resize,
+            **{name: column for name, column in columns.items() if column is not None},
             **{name: getattr(self.settings, name) for name in shown},
             **vars(self.budget),
             "progressive": self.stages.are_several,

@@ -19,6 +19,7 @@ from lrdiag.data import open_test_set
 from lrdiag.data.batches import PreprocessedBatches
 from lrdiag.data.opened import OpenedTestSet
 from lrdiag.data.preprocessing import preprocess
+from lrdiag.data.sources.parquet_images import Columns
 from lrdiag.diagnosing import Reporter, Stopwatch
 from lrdiag.diagnosis.assemble import dataset_facts
 from lrdiag.diagnosis.compare import refuse_other_images
@@ -49,7 +50,7 @@ _DEFAULTS = {each.name: each.default for each in dataclasses.fields(DiagnoseSett
 _JOINED = {"fail_under": "gates", "fail_if_worse": "gates", "fail_on": "gates"}
 _JOINED |= {"checks": "check_settings", "accept": "check_settings"}
 """Keywords of `train_and_report` that make one setting."""
-_OF_A_RUN = ("data", "resize", "preprocess", "output")
+_OF_A_RUN = ("data", "resize", "image_column", "label_column", "preprocess", "output")
 """Settings that the evaluation of a run's model takes from the run, unless they are given."""
 
 
@@ -59,6 +60,8 @@ def train_and_report(
     data_dir: str | PathLike[str] | None = Settings.data_dir,
     image_size: str | int | tuple[int, int] | None = Settings.image_size,
     resize: ResizeName = Settings.resize,
+    image_column: str | None = Settings.image_column,
+    label_column: str | None = Settings.label_column,
     model: str = Settings.model,
     epochs: int | None = Settings.epochs,
     progressive: bool | None = Settings.progressive,
@@ -111,6 +114,9 @@ def train_and_report(
             `"48x64"`. `None` uses the size in the file of arrays, or 32 for image files.
         resize: How images of other proportions are brought to this size. `"stretch"` changes their proportions, as
             `image_dataset_from_directory` does, `"crop"` cuts out their centre, and `"pad"` adds black borders.
+        image_column: The column of the images in Parquet files, or their suffix in tar files. `None` detects it.
+        label_column: The column of the labels in Parquet files, or their field in the JSON of tar files. `None` detects
+            it.
         model: `"fast"`, `"article"`, a `.keras` file, or `module:function`.
         epochs: Number of passes over the training set. `None` chooses it by the size of the training set.
         progressive: Whether training begins on images of half and three quarters of their size. That takes less time,
@@ -160,6 +166,8 @@ def train_and_report(
         "data_dir": data_dir,
         "image_size": image_size,
         "resize": resize,
+        "image_column": image_column,
+        "label_column": label_column,
         "model": model,
         "epochs": epochs,
         "progressive": progressive,
@@ -252,9 +260,12 @@ def diagnose_saved(
             model = load_model(settings.model, trust=settings.trust)
         height, width, channels = takes_images(model)
         size = settings.image_size or ((height, width) if height and width else None)
-        test = open_test_set(settings.data, settings.data_dir, size, channels, progress, resize=settings.resize)
+        columns = Columns(settings.image_column, settings.label_column)
+        test = open_test_set(
+            settings.data, settings.data_dir, size, channels, progress, resize=settings.resize, columns=columns
+        )
         refuse_unknown_classes(settings.gates, test.classes)
-        shown = ("data", "model", "resize", "preprocess", "output")
+        shown = ("data", "image_column", "label_column", "model", "resize", "preprocess", "output")
         reporter = Reporter(
             data=(PreprocessedBatches(test, settings.preprocess, settings.batch_size),),
             batch_size=settings.batch_size,

@@ -228,6 +228,9 @@ class Settings:
         image_size: Height and width that images are scaled to, in pixels. `None` uses the size in the file of arrays,
             or 32 × 32 for image files.
         resize: How images of other proportions are brought to this size: `"stretch"`, `"crop"` or `"pad"`.
+        image_column: The column of the images in Parquet files, or their suffix in tar files. `None` detects it.
+        label_column: The column of the labels in Parquet files, or their field in the JSON of tar files. `None` detects
+            it.
         model: `"fast"`, `"article"`, a `.keras` file, or `module:function`.
         epochs: Number of passes over the training set. `None` chooses it by the size of the training set.
         progressive: Whether training begins on smaller images. `None` decides by the network: `fast` does.
@@ -258,6 +261,8 @@ class Settings:
     data_dir: Path | None = None
     image_size: tuple[int, int] | None = None
     resize: ResizeName = "stretch"
+    image_column: str | None = None
+    label_column: str | None = None
     model: str = "fast"
     epochs: int | None = None
     progressive: bool | None = None
@@ -392,6 +397,8 @@ class DiagnoseSettings:
         image_size: Height and width that images are scaled to, in pixels. `None` uses what the model takes. If it
             takes any size, the images keep their own, which they must share.
         resize: As in `Settings`.
+        image_column: As in `Settings`.
+        label_column: As in `Settings`.
         preprocess: How pixels are scaled before they reach the model.
         output: Name or index of the output to evaluate, if the model has several.
         batch_size: Number of images that go through the model at once. `None` chooses it by what the model's layers
@@ -416,6 +423,8 @@ class DiagnoseSettings:
     data_dir: Path | None = None
     image_size: tuple[int, int] | None = None
     resize: ResizeName = "stretch"
+    image_column: str | None = None
+    label_column: str | None = None
     preprocess: Preprocessing = "raw"
     output: str | int | None = None
     batch_size: int | None = None

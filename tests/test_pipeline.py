@@ -80,6 +80,8 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "data_dir": ("folder", Path("folder")),
     "image_size": (48, (48, 48)),
     "resize": ("pad", "pad"),
+    "image_column": ("photo", "photo"),
+    "label_column": ("species", "species"),
     "model": ("article", "article"),
     "epochs": (3, 3),
     "batch_size": (32, 32),

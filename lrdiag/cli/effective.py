@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _ON_THE_DATA = "depends on the data"
 _WORDS = {
+    "image-column": "detected",
+    "label-column": "detected",
     "limit-train": "all images",
     "limit-test": "all images",
     "metadata": "none",

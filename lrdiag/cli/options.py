@@ -87,8 +87,9 @@ data_options = _options(
         callback=_read_data,
         shell_complete=complete_data,
         help="CIFAR-10, the built-in digits, a folder of images sorted into classes, an .npz file, a CSV or Parquet "
-        "table of path and label, or a folder of TensorFlow Datasets.  [default: cifar10; when training, digits if it "
-        "is not available]",
+        "table of path and label, Parquet files with images, tar files of WebDataset, or a folder of TensorFlow "
+        "Datasets. The files may be a pattern, or a URL that fsspec reads.  [default: cifar10; when training, digits "
+        "if it is not available]",
     ),
     click.option(
         "--data-dir",
@@ -96,6 +97,16 @@ data_options = _options(
         envvar="LRDIAG_DATA_DIR",
         show_envvar=True,
         help="Folder that contains cifar-10-batches-py/ or cifar-10-python.tar.gz.",
+    ),
+    click.option(
+        "--image-column",
+        metavar="NAME",
+        help="Column of the images in Parquet files, or their suffix in tar files, such as jpg.  [default: detected]",
+    ),
+    click.option(
+        "--label-column",
+        metavar="NAME",
+        help="Column of the labels in Parquet files, or the field of the JSON in tar files.  [default: detected]",
     ),
     image_size_option,
     resize_option,

@@ -11,7 +11,10 @@ from lrdiag.errors import did_you_mean
 from lrdiag.vocabulary import canonical
 
 HEADINGS = {
-    "Data": ("data", "data_dir", "image_size", "resize", "preprocess", "limit_train", "limit_test", "augment"),
+    "Data": (
+        *("data", "data_dir", "image_column", "label_column", "image_size", "resize", "preprocess"),
+        *("limit_train", "limit_test", "augment"),
+    ),
     "Model": ("model", "output", "trust"),
     "Training": ("epochs", "progressive", "optimizer", "schedule", "learning_rate"),
     "Computation": ("batch_size", "seed", "mixed_precision"),

@@ -21,7 +21,10 @@ from lrdiag.data.sources.cifar10 import Cifar10
 from lrdiag.data.sources.digits import Digits
 from lrdiag.data.sources.image_folder import ImageFolder
 from lrdiag.data.sources.npz import ImageArrays
+from lrdiag.data.sources.parquet_images import DETECTED, Columns, ParquetImages
+from lrdiag.data.sources.places import place_of
 from lrdiag.data.sources.table import ImageTable
+from lrdiag.data.sources.tar_images import TarImages
 from lrdiag.data.sources.tfds import TfdsFolder
 from lrdiag.errors import DataUnavailable, SettingsError, did_you_mean, did_you_mean_file
 from lrdiag.progress import Progress
@@ -68,10 +71,12 @@ class Request:
     Attributes:
         data_dir: The folder that contains CIFAR-10. `None` looks in Keras's cache.
         fitting: Size and channels of the images.
+        columns: Where images and labels are.
     """
 
     data_dir: Path | None
     fitting: Fitting
+    columns: Columns = DETECTED
 
 
 TRAIN_SIZES = {"cifar10": 50_000, "digits": 1_437}
@@ -81,6 +86,12 @@ NAMED: dict[str, Callable[[Request], Source]] = {
     "digits": lambda asked: Digits(asked.fitting),
 }
 """Sources that are requested by name: those of `lrdiag.vocabulary.DATA_NAMES`."""
+
+BY_PLACE: dict[str, type[ParquetImages] | type[TarImages]] = {
+    "Parquet files with images": ParquetImages,
+    "tar files of WebDataset": TarImages,
+}
+"""Sources that are requested by path, pattern or URL, with their description. They come before those of `BY_PATH`."""
 
 BY_PATH: dict[str, PathSource] = {
     "a folder of TensorFlow Datasets": TfdsFolder,
@@ -136,6 +147,7 @@ def open_test_set(
     progress: Progress,
     *,
     resize: ResizeName = "stretch",
+    columns: Columns = DETECTED,
 ) -> OpenedTestSet:
     """Returns the images to evaluate a trained model on: the test images, or all images if the data is not divided.
 
@@ -155,14 +167,15 @@ def open_test_set(
         channels: Number of channels that the model takes: 3, or 1 for grey images.
         progress: The listener. It receives stages and, after the last image, warnings.
         resize: How images of other sizes are brought to this size, as in `Settings`.
+        columns: Where images and labels are in Parquet and tar files.
 
     Raises:
         SettingsError: If `data` is not one of the kinds that can be read, or `channels` is neither 1 nor 3.
         DataUnavailable: If CIFAR-10 was requested and is not available.
         DataError: If the data is invalid.
     """
-    source = _test_source(data, data_dir, image_size, channels, resize)
-    if isinstance(source, ImageFolder | ImageTable):
+    source = _test_source(data, data_dir, image_size, channels, resize, columns)
+    if isinstance(source, ImageFolder | ImageTable | ParquetImages | TarImages):
         opened = source.opened(progress)
     else:
         dataset = source.load(progress, test_only=True)
@@ -184,6 +197,7 @@ def list_test_images(
     progress: Progress,
     *,
     resize: ResizeName = "stretch",
+    columns: Columns = DETECTED,
 ) -> ListedImages:
     """Returns the same images as `open_test_set`, of which any slice can be read alone. None are kept in memory.
 
@@ -200,13 +214,14 @@ def list_test_images(
         channels: As in `open_test_set`.
         progress: The listener, while the images are listed.
         resize: As in `open_test_set`.
+        columns: As in `open_test_set`.
 
     Raises:
         SettingsError: As `open_test_set`.
         DataUnavailable: As `open_test_set`.
         DataError: As `open_test_set`.
     """
-    return _test_source(data, data_dir, image_size, channels, resize).listed(progress)
+    return _test_source(data, data_dir, image_size, channels, resize, columns).listed(progress)
 
 
 def require_data(data: str | None) -> None:
@@ -215,13 +230,13 @@ def require_data(data: str | None) -> None:
     Raises:
         SettingsError: If it is neither.
     """
-    if data is not None and data not in NAMED:
+    if data is not None and data not in NAMED and _kind_at(data) is None:
         _kind_of(data)
 
 
 def _load_or_fall_back(settings: Settings, progress: Progress) -> Dataset:
     fitting = Fitting(settings.image_size, resize=settings.resize, file_size=DEFAULT_SIZE)
-    request = Request(settings.data_dir, fitting)
+    request = Request(settings.data_dir, fitting, Columns(settings.image_column, settings.label_column))
     if settings.data is not None:
         return _source(settings.data, request).load(progress)
     try:
@@ -237,17 +252,31 @@ def _test_source(
     image_size: tuple[int, int] | None,
     channels: int,
     resize: ResizeName,
+    columns: Columns,
 ) -> Source:
     if channels not in (1, 3):
         raise SettingsError(f"Images have 3 channels, or 1 if they are grey. Received: channels={channels}")
     wanted = "cifar10" if data is None else data
-    return _source(wanted, Request(data_dir, Fitting(image_size, channels, resize)))
+    return _source(wanted, Request(data_dir, Fitting(image_size, channels, resize), columns))
 
 
 def _source(data: str, request: Request) -> Source:
     if data in NAMED:
         return NAMED[data](request)
+    if kind := _kind_at(data):
+        return kind(place_of(data), request.fitting, request.columns)
     return _kind_of(data)(_path(data), request.fitting)
+
+
+def _kind_at(data: str) -> type[ParquetImages] | type[TarImages] | None:
+    """Returns the kind of data in the files of a path, a pattern or a URL, or `None`."""
+    if not data or "\0" in data:
+        return None
+    place = place_of(data)
+    found = next((kind for kind in BY_PLACE.values() if kind.reads(place)), None)
+    if found is None and place.is_url:
+        raise SettingsError(f"A URL must name {' or '.join(BY_PLACE)}. Received: {place.shown}, where there are none")
+    return found
 
 
 def _kind_of(data: str) -> PathSource:
@@ -260,7 +289,7 @@ def _kind_of(data: str) -> PathSource:
         problem = "which is not one of these"
     else:
         problem = f"and there is no such file or folder{did_you_mean(data, NAMED) or did_you_mean_file(path)}"
-    kinds = f"{', '.join(NAMED)}, or the path of {', '.join(BY_PATH)}"
+    kinds = f"{', '.join(NAMED)}, or the path of {', '.join([*BY_PATH, *BY_PLACE])}"
     raise SettingsError(f"`data` must be {kinds}. Received: {data!r}, {problem}")
 
 

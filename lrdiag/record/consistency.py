@@ -341,9 +341,15 @@ def _is_subset(members: str, size: int, all_images: int) -> bool:
     return len(bits) >= all_images and bits.sum() == bits[:all_images].sum() == size
 
 
+_OF_A_RUN = (
+    *((name, str) for name in ("data", "resize", "image_column", "label_column", "preprocess")),
+    ("output", str | int),
+)
+
+
 def _settings(run: Diagnosis) -> Iterable[str]:
     """`lrdiag diagnose RUN` takes some settings of the run."""
-    for name, kinds in (("data", str), ("resize", str), ("preprocess", str), ("output", str | int)):
+    for name, kinds in _OF_A_RUN:
         value = run.settings.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
             yield f"`{name}` {str(value)[:80]!r}"

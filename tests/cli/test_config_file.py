@@ -406,6 +406,8 @@ def test_config_prints_aligned_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert columns("--image-size", "48", "--augment", "none") == [
         ["data", "cifar10, or digits if it is not available", "default"],
         ["data-dir", os.path.join("cache", "datasets"), "default"],
+        ["image-column", "detected", "default"],
+        ["label-column", "detected", "default"],
         ["image-size", "48x48", "command line"],
         ["resize", "stretch", "default"],
         ["model", "fast", "default"],

@@ -106,11 +106,14 @@ class Place:
         Files that braces name and that don't exist are included, so that reading them is an error.
         """
         if self.is_folder:
-            inside = (self.below("*"), self.below("data", "*"))
+            folder = self if self.is_url else Place(glob.escape(self.text))
+            inside = (folder.below("*"), folder.below("data", "*"))
             found = next((found for place in inside if (found := _with(place._globbed(), suffixes))), [])
             return [Place(text) for text in found]
-        if len(self.alternatives) == 1 and not glob.has_magic(self.text):
-            return [self] if _with([self.text], suffixes) and self.is_file else []
+        if not _with([self.text], suffixes):
+            return []
+        if self.alternatives == [self.text] and (not glob.has_magic(self.text) or self.is_file):
+            return [self] if self.is_file else []
         texts = [found for text in self.alternatives for found in Place(text)._globbed()]
         return [Place(text) for text in _with(texts, suffixes)]
 
@@ -144,8 +147,8 @@ class _explained:
             return
         if isinstance(error, ImportError):
             raise DataError(
-                "A URL needs the package of its protocol: s3fs for s3://, gcsfs for gs://, adlfs for az://. Install it. "
-                f"Received: {self._place.shown}: {printable(str(error))}"
+                "A URL needs the package of its protocol: s3fs for s3://, gcsfs for gs://, adlfs for az://. "
+                f"Install it. Received: {self._place.shown}: {printable(str(error))}"
             ) from error
         raise DataError(
             f"A URL must name a file that can be read. Check it, and the rights to read it. Received: "
