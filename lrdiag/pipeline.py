@@ -82,6 +82,8 @@ def train_and_report(
     accept: Mapping[str, str] | None = None,
     assets: AssetsName = Settings.assets,
     templates: str | PathLike[str] | None = Settings.templates,
+    images: bool = Settings.images,
+    file_names: bool = Settings.file_names,
     resume: bool = Settings.resume,
     progress: Progress | None = None,
 ) -> Report:
@@ -144,6 +146,8 @@ def train_and_report(
         accept: The reason why a finding is accepted, by its code. The page shows it as accepted.
         assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
         templates: A folder of templates that replace the built-in ones of the same name.
+        images: See `Report.save`.
+        file_names: See `Report.save`.
         resume: Whether to continue the unfinished run in `out`, whose process has ended, after its last complete epoch.
             On a CPU, the report is that of an uninterrupted run. The settings are those of the unfinished run: one
             that would change the training is refused. Name a `module:function` and `templates` again, because they
@@ -183,6 +187,8 @@ def train_and_report(
         "accept": accept,
         "assets": assets,
         "templates": templates,
+        "images": images,
+        "file_names": file_names,
         "resume": resume,
     }
     if isinstance(data, Settings):
@@ -298,6 +304,8 @@ def diagnose_saved(
                 settings.out,
                 assets=settings.assets,
                 templates=settings.templates,
+                images=settings.images,
+                file_names=settings.file_names,
                 own=_model_in(settings.out, settings),
                 seconds=clock.seconds_until_now,
             )

@@ -239,6 +239,14 @@ page_options = _options(
         metavar="DIR",
         help="Folder of templates that replace the built-in ones of the same name.",
     ),
+    click.option(
+        "--images/--no-images", default=Settings.images, help="Whether images are written. Heatmaps are in any case."
+    ),
+    click.option(
+        "--file-names/--no-file-names",
+        default=Settings.file_names,
+        help="Whether names and paths of image files are written. Names of classes are in any case.",
+    ),
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print only warnings and errors.")

@@ -39,6 +39,8 @@ Known = Literal["before training", "during training", "after training"]
 """When a problem was first known."""
 MadeBy = Literal["train_and_report", "diagnose", "callback"]
 """The part of lrdiag that made the report."""
+LeftOut = Literal["images", "file names"]
+"""What the user wanted to be left out of a report."""
 
 
 @dataclass(frozen=True)
@@ -775,6 +777,8 @@ class Diagnosis:
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
         checked_data: Which training data the checks looked at, in words. Empty if they looked at none.
         data: What was measured on images and labels.
+        left_out: What was left out. Without `"images"`, a run has only their heatmaps. Without `"file names"`, it has
+            no paths of images either.
         files: SHA-256 of every other file of the run, by its name in the run folder. Empty until the run is saved.
     """
 
@@ -810,6 +814,7 @@ class Diagnosis:
     notes: list[Text] = field(default_factory=list)
     checked_data: Text = ""
     data: DataFacts = NOT_STUDIED
+    left_out: list[LeftOut] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property

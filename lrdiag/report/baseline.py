@@ -7,11 +7,14 @@ from lrdiag.diagnosis.compare import compare, with_comparison
 from lrdiag.record.facts import Comparison, Diagnosis, Run
 from lrdiag.record.pictures import FILES, Pictures, Sheet
 from lrdiag.report.pictures.cutting import Cells
+from lrdiag.report.privacy import reduced
 from lrdiag.report.sections.comparison import SHOWN
 
 
 def set_beside(base: Run, head: Run, check_settings: CheckSettings = AS_IN_THE_TABLE) -> Run:
     """Returns the run with its comparison, and with pictures of the fixed images from the sheets of `base`.
+
+    What was left out of the run is left out of its comparison.
 
     Args:
         base: The earlier run. Pictures that it does not hold are left out.
@@ -24,9 +27,8 @@ def set_beside(base: Run, head: Run, check_settings: CheckSettings = AS_IN_THE_T
     """
     comparison = compare(base.diagnosis, head.diagnosis)
     others = head.pictures.without("fixed", "fixed-predicted")
-    return Run(
-        with_comparison(head.diagnosis, comparison, check_settings), others | _pictures_of_fixed(base, comparison)
-    )
+    pictures = others | _pictures_of_fixed(base, comparison)
+    return reduced(Run(with_comparison(head.diagnosis, comparison, check_settings), pictures))
 
 
 def _pictures_of_fixed(base: Run, comparison: Comparison) -> Pictures:

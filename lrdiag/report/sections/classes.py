@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from lrdiag import formats
 from lrdiag.record.facts import Averages, ClassFacts, Run
-from lrdiag.record.pictures import Pictures, Sheet, SheetName
-from lrdiag.report.pictures.tiles import Layer, layer
+from lrdiag.record.pictures import Sheet, SheetName
+from lrdiag.report.pictures.tiles import Layer, layer, places
 
 PICTURES: tuple[SheetName, ...] = ("class-means", "mistakes", "samples")
 _ALL = 60
@@ -106,7 +106,7 @@ def build(run: Run) -> Classes:
         rows=shown,
         averages=[("Macro average", diagnosis.test.macro), ("Weighted average", diagnosis.test.weighted)],
         means=_mean_maps(rows, shown, means) if means else [],
-        sheet=layer(run.pictures, means, over=_size(run.pictures)) if means else None,
+        sheet=layer(run.pictures, means, over=_size(run)) if means else None,
     )
 
 
@@ -152,9 +152,11 @@ def _mean_maps(rows: list[ClassRow], shown: list[ClassRow], means: Sheet) -> lis
     ]
 
 
-def _size(pictures: Pictures) -> Sheet:
+def _size(run: Run) -> Sheet:
     """A sheet with pictures of the size of a mean heatmap: the shape of the images, scaled to 48 pixels."""
-    images = pictures.sheets.get("samples") or pictures.sheets["mistakes"]
+    images = run.pictures.sheets.get("samples") or places(run.diagnosis, run.pictures, "mistakes", "class-means")
+    if images is None:
+        raise KeyError("class-means")
     zoom = _SIDE / max(images.width, images.height)
     width, height = (max(1, round(zoom * side)) for side in (images.width, images.height))
     return dataclasses.replace(images, width=width, height=height)

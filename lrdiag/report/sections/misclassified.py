@@ -10,7 +10,7 @@ import numpy as np
 from lrdiag import formats, palette
 from lrdiag.record.facts import Diagnosis, HeatmapFacts, Mistake, Run
 from lrdiag.record.pictures import Pictures, Sheet, SheetName
-from lrdiag.report.pictures.tiles import Layer, layer, layer_over
+from lrdiag.report.pictures.tiles import Layer, layer, layer_over, places
 from lrdiag.report.sections import trust
 from lrdiag.report.sections.groups import Group, finding_groups, label_suspects, slice_groups
 from lrdiag.report.sections.trust import Trust
@@ -169,14 +169,15 @@ class Misclassified:
 
 def build(run: Run) -> Misclassified:
     """Computes the content of the section: groups the mistakes and finds their pictures."""
-    diagnosis, images = run.diagnosis, run.pictures.sheets.get("mistakes")
+    diagnosis = run.diagnosis
+    images = places(diagnosis, run.pictures, "mistakes", "mistakes-predicted")
     items = diagnosis.misclassified.items
     shown = [items[item] for item in images.shown] if images else []
     filters = _filters(diagnosis, shown)
     pairs = _pairs(diagnosis, images, shown, filters) if images else []
     return Misclassified(
         sentence=_sentence(diagnosis.misclassified.count, len(diagnosis.confused_pairs)),
-        left_out=_left_out(diagnosis.misclassified.count, len(shown)),
+        left_out=_left_out(diagnosis, len(shown)),
         pairs=pairs[:_PAIRS_IN_SIGHT],
         rarer=pairs[_PAIRS_IN_SIGHT:],
         images=layer(run.pictures, images) if images else None,
@@ -280,9 +281,12 @@ def _sentence(count: int, pairs: int) -> str:
     )
 
 
-def _left_out(count: int, shown: int) -> str | None:
+def _left_out(diagnosis: Diagnosis, shown: int) -> str | None:
+    count = diagnosis.misclassified.count
     if shown == count:
         return None
+    if not shown and "images" in diagnosis.left_out:
+        return "The images were left out, and there are no heatmaps. predictions.csv lists every prediction."
     return (
         f"The page shows {formats.count(shown)} of the {formats.count(count)} mistakes: the highest losses of each "
         "confused pair, largest pairs first, then the highest losses of all. predictions.csv lists every prediction."
