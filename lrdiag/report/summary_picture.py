@@ -271,7 +271,8 @@ def _mistakes(pen: _Pen, run: Run) -> None:
         if pictures:
             pen.picture.paste(image, (left, top))
         if maps:
-            pen.picture.paste(_warmed(image, maps.at(cells[each.place])), (left + _SIDE + 2, top))
+            aside = _SIDE + 2 if pictures else 0
+            pen.picture.paste(_warmed(image, maps.at(cells[each.place])), (left + aside, top))
         classes = each.mistake.true, each.mistake.predicted
         names = (formats.short(diagnosis.dataset.classes[index]) for index in classes)
         pen.text((left, top + _SIDE + 14), " → ".join(names), 13, width=tile)
