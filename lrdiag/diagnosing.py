@@ -477,6 +477,7 @@ class Reporter:
             backend=engine_name(),
             command=self.command,
             git_commit=provenance.git_commit(),
+            created=provenance.now(),
             settings={key: value for key, value in {**self.settings, **self._of_images}.items() if value is not None},
             versions=provenance.versions(engine_name()),
             value_range=evaluated.value_range,

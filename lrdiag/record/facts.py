@@ -748,6 +748,7 @@ class RunFacts:
         settings: Every setting, including defaults.
         versions: Version of each package that the result depends on.
         value_range: Lowest and highest value in the test images, as the model received them.
+        created: When the report was made: UTC, as ISO 8601 has it. Empty if an older version made it.
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
     """
 
@@ -760,6 +761,7 @@ class RunFacts:
     settings: dict[str, str | int | float | bool | None]
     versions: dict[Text, Text]
     value_range: tuple[Number, Number]
+    created: Text = ""
     notes: list[Text] = field(default_factory=list)
 
 
@@ -774,6 +776,7 @@ class Diagnosis:
         train_sample: Figures of a sample of the training images, or `None`.
         made_by: The part of lrdiag that made the report.
         backend: The Keras backend: `"tensorflow"`, `"jax"` or `"torch"`.
+        created: When the report was made: UTC, as ISO 8601 has it. Empty if an older version made it.
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
         checked_data: Which training data the checks looked at, in words. Empty if they looked at none.
         data: What was measured on images and labels.
@@ -811,6 +814,7 @@ class Diagnosis:
     train_sample: TrainingSample | None = None
     made_by: MadeBy = "diagnose"
     backend: Text = "tensorflow"
+    created: Text = field(default="", compare=False)
     notes: list[Text] = field(default_factory=list)
     checked_data: Text = ""
     data: DataFacts = NOT_STUDIED

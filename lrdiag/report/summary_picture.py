@@ -55,7 +55,7 @@ def shows(file: Path, run: Run) -> bool:
 
 def _origin(run: Run) -> str:
     """Identifies the version of lrdiag and everything that the picture shows."""
-    facts = dataclasses.replace(run.diagnosis, seconds=Seconds())
+    facts = dataclasses.replace(run.diagnosis, seconds=Seconds(), created="")
     pictures = run.pictures.only(("mistakes", "mistakes-predicted"))
     files = [hashlib.sha256(content).hexdigest() for content in pictures.files.values()]
     shown = repr((facts, pictures.sheets, files)).encode(errors="replace")

@@ -84,7 +84,8 @@ def test_find_lr_has_the_options_that_affect_a_range_test() -> None:
     """A new setting needs an option of `find-lr` or an entry in this list."""
     not_for_a_range_test = {
         "epochs", "limit_test", "schedule", "learning_rate", "out", "baseline", "gates", "assets", "templates",
-        "check_settings", "metadata", "groups", "resume",
+        "check_settings", "metadata", "groups", "resume", "images",
+        "file_names",
     }  # fmt: skip
     settings = {field.name for field in dataclasses.fields(Settings)} - not_for_a_range_test
     sweep = options_of("find-lr") - settings - {"rule", "plot"}
@@ -103,7 +104,7 @@ def test_help_names_every_option(command: str) -> None:
 
 def without_times(folder: Path) -> dict[str, Any]:
     report: dict[str, Any] = json.loads((folder / "report.json").read_text())
-    del report["seconds"], report["training"]["seconds"], report["command"], report["git_commit"]
+    del report["seconds"], report["training"]["seconds"], report["command"], report["git_commit"], report["created"]
     del report["training"]["time"], report["files"]  # the page and the tables contain times
     for epoch in report["training"]["epochs"]:
         del epoch["seconds"]

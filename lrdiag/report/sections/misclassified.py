@@ -18,6 +18,8 @@ from lrdiag.report.sections.trust import Trust
 PICTURES: tuple[SheetName, ...] = ("mistakes", "mistakes-predicted", "mistakes-true", "mistakes-difference")
 _OPEN_TILES = 60
 """Groups are open until they have this number of tiles together; the first one always is."""
+_TINY = 1e-45
+"""Smallest positive number with 32 bits."""
 _PAIRS_IN_SIGHT = 100
 """Most groups that are shown at once; the rarer ones are in one folded list."""
 
@@ -267,7 +269,12 @@ def _suspected(diagnosis: Diagnosis, shown: list[Mistake], names: list[str]) -> 
 
 def _guesses(mistake: Mistake, names: list[str]) -> list[Guess]:
     top = zip(mistake.top_classes, mistake.top_probabilities, strict=True)
-    return [Guess(names[index], probability, index == mistake.true) for index, probability in top]
+    return [Guess(names[index], _above_zero(probability), index == mistake.true) for index, probability in top]
+
+
+def _above_zero(probability: float | None) -> float | None:
+    """The probability as a softmax means it: one that is too small for a float is shown as the small ones are."""
+    return None if probability is None else max(probability, _TINY)
 
 
 def _sentence(count: int, pairs: int) -> str:
