@@ -145,8 +145,9 @@ def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="[NAME=]SHARE",
             multiple=True,
             callback=_reading("fail-under"),
-            help="Exit with code 3 if the accuracy is lower, such as 0.78 or 78%, or another figure: recall.cat=0.6, "
-            "precision.dog=0.5, f1.cat=0.6. Can be repeated.",
+            help="Exit with code 3 if the accuracy is lower, such as 0.78 or 78%, or another figure: "
+            "balanced-accuracy=0.7, auc=0.9 with two classes, recall.cat=0.6, precision.dog=0.5, f1.cat=0.6. Can be "
+            "repeated.",
         ),
         click.option(
             "--fail-if-worse",

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from lrdiag.intervals import Conclusion
 from lrdiag.record.arrays import CROSS_ENTROPY, SkippedFile
+from lrdiag.record.binary_facts import BinaryFacts
 from lrdiag.record.data_facts import NOT_STUDIED, DataFacts, Exhibit
 from lrdiag.record.pictures import Pictures
 from lrdiag.record.ranges import (
@@ -708,8 +709,8 @@ class GateFacts:
     Attributes:
         rule: `"fail-under"`: the figure must be `limit` or more. `"fail-if-worse"`: it may be worse by `limit`.
             `"fail-on"`: there may be `limit` findings.
-        name: `accuracy`, or `recall.`, `precision.` or `f1.` with the name of a class. For `"fail-on"`, the least
-            severity of the findings that count: `error` or `warning`.
+        name: `accuracy`, `balanced-accuracy`, `auc`, or `recall.`, `precision.` or `f1.` with the name of a class. For
+            `"fail-on"`, the least severity of the findings that count: `error` or `warning`.
         limit: A share between 0 and 1; 0 for `"fail-on"`.
         actual: The figure, by how much it is worse, or the number of findings that are not accepted; `None` if it is
             not defined.
@@ -780,6 +781,7 @@ class Diagnosis:
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
         checked_data: Which training data the checks looked at, in words. Empty if they looked at none.
         data: What was measured on images and labels.
+        binary: How well two classes are told apart; `None` if there are more.
         left_out: What was left out. Without `"images"`, a run has only their heatmaps. Without `"file names"`, it has
             no paths of images either.
         files: SHA-256 of every other file of the run, by its name in the run folder. Empty until the run is saved.
@@ -818,6 +820,7 @@ class Diagnosis:
     notes: list[Text] = field(default_factory=list)
     checked_data: Text = ""
     data: DataFacts = NOT_STUDIED
+    binary: BinaryFacts | None = None
     left_out: list[LeftOut] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
