@@ -37,6 +37,7 @@ from lrdiag.record import exchange, reading
 from lrdiag.record import folder as run_folder
 from lrdiag.record.facts import Diagnosis
 from lrdiag.record.files import is_regular
+from lrdiag.report.privacy import HIDDEN
 from lrdiag.report.report import Report
 from lrdiag.report.templates import html_environment
 from lrdiag.settings import DiagnoseSettings, LearningRate, Settings
@@ -385,6 +386,11 @@ def _of_run(settings: DiagnoseSettings) -> tuple[DiagnoseSettings, Diagnosis | N
         )
     recorded: dict[str, Any] = {"data": "digits"} if run.dataset.fallback else {}
     recorded |= {name: run.settings[name] for name in _OF_A_RUN if name in run.settings}
+    if settings.data is None and recorded.get("data") == HIDDEN:
+        raise SettingsError(
+            "The data of a run without paths must be named again: `--data PATH`. Received: "
+            f"{folder}, written with --no-file-names"
+        )
     taken = {name: value for name, value in recorded.items() if getattr(settings, name) == _DEFAULTS[name] != value}
     own = "".join(f", {name} {value}" for name, value in taken.items())
     note = f"From the run in {folder}: the model, the record of its training{own}."

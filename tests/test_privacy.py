@@ -146,3 +146,13 @@ def test_data_with_a_name_keeps_it(report: Report) -> None:
     facts = dataclasses.replace(facts, dataset=dataclasses.replace(facts.dataset, name="CIFAR-10"))
     made = reduced(Run(facts, report.pictures), file_names=False).diagnosis
     assert (made.dataset.name, made.command) == ("CIFAR-10", "lrdiag x --data cifar10")
+
+
+def test_the_data_of_such_a_run_must_be_named_again(report: Report, tmp_path: Path) -> None:
+    facts = dataclasses.replace(report.diagnosis, settings={"data": "/d/scans"})
+    run = dataclasses.replace(report, run=dataclasses.replace(report.run, diagnosis=facts))
+    run.save(tmp_path, file_names=False)
+    (tmp_path / "model.keras").write_bytes(b"")
+    result = CliRunner().invoke(main, ["diagnose", str(tmp_path), "--out", str(tmp_path / "new")])
+    assert result.exit_code == 2
+    assert "must be named again: `--data PATH`" in result.stderr

@@ -674,7 +674,11 @@ def test_gates_of_pyproject_apply_and_the_command_line_has_precedence(
             ["--fail-if-worse", "accuracy=0.01"],
             "name it with --baseline, in Python `baseline=`. Received: accuracy=0.01",
         ),
-        (["report"], ["--fail-if-worse", "f1.0=0.01"], "`fail-if-worse` takes accuracy, recall.<class>"),
+        (
+            ["report"],
+            ["--fail-if-worse", "f1.0=0.01"],
+            "takes accuracy, balanced-accuracy, recall.<class>",
+        ),
         (["report"], ["--baseline", "nowhere"], "nowhere"),
         (["report"], ["--assets", "cdn"], "'cdn'"),
         (["compare", "nowhere"], [], "nowhere"),
