@@ -38,6 +38,7 @@ from lrdiag.record import exchange, reading
 from lrdiag.record import folder as run_folder
 from lrdiag.record.facts import Diagnosis
 from lrdiag.record.files import is_regular
+from lrdiag.report.privacy import HIDDEN
 from lrdiag.report.report import Report
 from lrdiag.report.templates import html_environment
 from lrdiag.settings import DiagnoseSettings, LearningRate, Settings
@@ -85,6 +86,8 @@ def train_and_report(
     accept: Mapping[str, str] | None = None,
     assets: AssetsName = Settings.assets,
     templates: str | PathLike[str] | None = Settings.templates,
+    images: bool = Settings.images,
+    file_names: bool = Settings.file_names,
     resume: bool = Settings.resume,
     progress: Progress | None = None,
 ) -> Report:
@@ -150,6 +153,8 @@ def train_and_report(
         accept: The reason why a finding is accepted, by its code. The page shows it as accepted.
         assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
         templates: A folder of templates that replace the built-in ones of the same name.
+        images: See `Report.save`.
+        file_names: See `Report.save`.
         resume: Whether to continue the unfinished run in `out`, whose process has ended, after its last complete epoch.
             On a CPU, the report is that of an uninterrupted run. The settings are those of the unfinished run: one
             that would change the training is refused. Name a `module:function` and `templates` again, because they
@@ -191,6 +196,8 @@ def train_and_report(
         "accept": accept,
         "assets": assets,
         "templates": templates,
+        "images": images,
+        "file_names": file_names,
         "resume": resume,
     }
     if isinstance(data, Settings):
@@ -309,6 +316,8 @@ def diagnose_saved(
                 settings.out,
                 assets=settings.assets,
                 templates=settings.templates,
+                images=settings.images,
+                file_names=settings.file_names,
                 own=_model_in(settings.out, settings),
                 seconds=clock.seconds_until_now,
             )
@@ -388,6 +397,11 @@ def _of_run(settings: DiagnoseSettings) -> tuple[DiagnoseSettings, Diagnosis | N
         )
     recorded: dict[str, Any] = {"data": "digits"} if run.dataset.fallback else {}
     recorded |= {name: run.settings[name] for name in _OF_A_RUN if name in run.settings}
+    if settings.data is None and recorded.get("data") == HIDDEN:
+        raise SettingsError(
+            "The data of a run without paths must be named again: `--data PATH`. Received: "
+            f"{folder}, written with --no-file-names"
+        )
     taken = {name: value for name, value in recorded.items() if getattr(settings, name) == _DEFAULTS[name] != value}
     own = "".join(f", {name} {value}" for name, value in taken.items())
     note = f"From the run in {folder}: the model, the record of its training{own}."

@@ -74,9 +74,10 @@ def worst_mistakes(report: Report) -> Any:
     """Returns the misclassified images of the highest loss with their heatmaps.
 
     Returns:
-        A `uint8` array of shape `(k, height, width, 3)`, or `None` if there are none.
+        A `uint8` array of shape `(k, height, width, 3)`, or `None` if there are none or they were
+        left out.
     """
-    if report.heatmaps is None:
+    if report.heatmaps is None or "images" in report.diagnosis.left_out:
         return None
     rows = np.searchsorted(report.heatmaps.indices, report.predictions.ranked_mistakes)
     rows = rows[np.isfinite(report.heatmaps.predicted[rows]).all(axis=(1, 2))][:MISTAKES]

@@ -393,10 +393,28 @@ def report(
                 gates = tuple(gate for gate in gates if gate.rule != "fail-if-worse")
             run = compared or run
         run, outcomes = _checked(run, check_settings, gates)
-        write_page(run_dir, run, **page)
+        written = write_page(run_dir, run, **page)
+    _say_what_stays(run_dir, written, images=page["images"], file_names=page["file_names"])
     announce(run_dir)
     print_result(run.diagnosis, run_dir / "report.html", outcomes, as_json, quiet, verdict=False)
     exit_by(gates, outcomes, quiet)
+
+
+def _say_what_stays(folder: Path, run: Run, *, images: bool, file_names: bool) -> None:
+    """Warns of files of the run folder that have what was left out of page and summary. Only a new run has none."""
+    from lrdiag.record.folder import PREDICTIONS, REPORT
+    from lrdiag.record.pictures import HEATMAPS
+
+    kept = run.diagnosis.left_out
+    if not images and "images" not in kept:
+        files = ", ".join(sheet.file for name, sheet in run.pictures.sheets.items() if name not in HEATMAPS)
+        say(f"The page and the summary have no images. Other files in {folder} have them: {files or 'none'}", err=True)
+    if not file_names and "file names" not in kept:
+        say(
+            f"The page and the summary have no names of files. Other files in {folder} may have them: {REPORT}, "
+            f"{PREDICTIONS}",
+            err=True,
+        )
 
 
 def _beside(baseline: Path, run: Run, check_settings: CheckSettings, *, optional: bool) -> Run | None:
@@ -536,11 +554,15 @@ def _conclude(run: Run, out: Path, gates: tuple[Gate, ...], open_page: bool, as_
 def _write_compared(out: Path, run: Run, *, is_head: bool, **page: Any) -> None:
     """Writes a run with its comparison. Its tables and its model are there only if it is its own folder."""
     from lrdiag.record import exchange
+    from lrdiag.report.privacy import reduced
     from lrdiag.report.write import page_files, write_page
 
+    left_out = {name: page[name] for name in ("images", "file_names")}
     if is_head:
-        write_page(out, run, **page)
+        written = write_page(out, run, **page)
+        _say_what_stays(out, written, **left_out)
     else:
+        run = reduced(run, **left_out)
         exchange.save(out, run, page=page_files(out, run, **page))
     announce(out)
 

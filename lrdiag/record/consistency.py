@@ -322,6 +322,30 @@ def _labels(run: Diagnosis) -> Iterable[str]:
     yield from outside((image.index for image in images if image.part == "test"), run.test.size, "image")
 
 
+def _two_classes(run: Diagnosis) -> Iterable[str]:
+    facts = run.binary
+    if facts is None:
+        return
+    if len(run.confusion) != 2 or facts.positive > 1:
+        yield f"curves with the positive class {facts.positive} of {len(run.confusion)}"
+        return
+    known = [facts.decision, facts.auc, facts.average_precision, *facts.curve]
+    if facts.reason is not None or None in known or not facts.curve:
+        if facts.reason is None or any(known):
+            yield "curves that are incomplete"
+        return
+    supports = sum(run.confusion[facts.positive]), sum(run.confusion[1 - facts.positive])
+    points = [*filter(None, [facts.decision]), *facts.curve, *(each.point for each in facts.wishes)]
+    for each in points:
+        counted = each.true_positives + each.false_negatives, each.true_negatives + each.false_positives
+        if counted != supports or not all(supports):
+            yield f"a threshold for {counted[0]} and {counted[1]} images of {supports[0]} and {supports[1]}"
+    if not any(each.true_positives + each.false_positives for each in facts.curve):
+        yield "a curve without an image that is called positive"
+    for area in filter(None, [facts.auc, facts.average_precision]):
+        yield from _not_around(area.low, area.value, area.high, f"the area {area.value}")
+
+
 def _slices(run: Diagnosis) -> Iterable[str]:
     for each in run.data.slices or []:
         if each.wrong > each.size or each.rest_wrong > each.rest_size or each.size > run.test.size:
@@ -382,6 +406,7 @@ RULES = (
     Rule("each rule has one result, of existing images", _findings),
     Rule("a gate on findings counts errors or warnings", _gates),
     Rule("what was measured on labels is of existing images and classes", _labels),
+    Rule("the curves of two classes count the images of the confusion matrix", _two_classes),
     Rule("a slice has as many images as it names", _slices),
     Rule("a setting has a value of its type", _settings),
     Rule("heatmaps and values are in order", _heatmaps),

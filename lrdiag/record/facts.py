@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from lrdiag.intervals import Conclusion
 from lrdiag.record.arrays import CROSS_ENTROPY, SkippedFile
+from lrdiag.record.binary_facts import BinaryFacts
 from lrdiag.record.data_facts import NOT_STUDIED, DataFacts, Exhibit
 from lrdiag.record.pictures import Pictures
 from lrdiag.record.ranges import (
@@ -39,6 +40,8 @@ Known = Literal["before training", "during training", "after training"]
 """When a problem was first known."""
 MadeBy = Literal["train_and_report", "diagnose", "callback"]
 """The part of lrdiag that made the report."""
+LeftOut = Literal["images", "file names"]
+"""What the user wanted to be left out of a report."""
 
 
 @dataclass(frozen=True)
@@ -706,8 +709,8 @@ class GateFacts:
     Attributes:
         rule: `"fail-under"`: the figure must be `limit` or more. `"fail-if-worse"`: it may be worse by `limit`.
             `"fail-on"`: there may be `limit` findings.
-        name: `accuracy`, or `recall.`, `precision.` or `f1.` with the name of a class. For `"fail-on"`, the least
-            severity of the findings that count: `error` or `warning`.
+        name: `accuracy`, `balanced-accuracy`, `auc`, or `recall.`, `precision.` or `f1.` with the name of a class. For
+            `"fail-on"`, the least severity of the findings that count: `error` or `warning`.
         limit: A share between 0 and 1; 0 for `"fail-on"`.
         actual: The figure, by how much it is worse, or the number of findings that are not accepted; `None` if it is
             not defined.
@@ -746,6 +749,7 @@ class RunFacts:
         settings: Every setting, including defaults.
         versions: Version of each package that the result depends on.
         value_range: Lowest and highest value in the test images, as the model received them.
+        created: When the report was made: UTC, as ISO 8601 has it. Empty if an older version made it.
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
     """
 
@@ -758,6 +762,7 @@ class RunFacts:
     settings: dict[str, str | int | float | bool | None]
     versions: dict[Text, Text]
     value_range: tuple[Number, Number]
+    created: Text = ""
     notes: list[Text] = field(default_factory=list)
 
 
@@ -772,9 +777,13 @@ class Diagnosis:
         train_sample: Figures of a sample of the training images, or `None`.
         made_by: The part of lrdiag that made the report.
         backend: The Keras backend: `"tensorflow"`, `"jax"` or `"torch"`.
+        created: When the report was made: UTC, as ISO 8601 has it. Empty if an older version made it.
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
         checked_data: Which training data the checks looked at, in words. Empty if they looked at none.
         data: What was measured on images and labels.
+        binary: How well two classes are told apart; `None` if there are more.
+        left_out: What was left out. Without `"images"`, a run has only their heatmaps. Without `"file names"`, it has
+            no paths of images either.
         files: SHA-256 of every other file of the run, by its name in the run folder. Empty until the run is saved.
     """
 
@@ -807,9 +816,12 @@ class Diagnosis:
     train_sample: TrainingSample | None = None
     made_by: MadeBy = "diagnose"
     backend: Text = "tensorflow"
+    created: Text = field(default="", compare=False)
     notes: list[Text] = field(default_factory=list)
     checked_data: Text = ""
     data: DataFacts = NOT_STUDIED
+    binary: BinaryFacts | None = None
+    left_out: list[LeftOut] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property

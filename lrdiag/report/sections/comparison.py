@@ -10,7 +10,7 @@ from math import ceil, floor
 from lrdiag import formats
 from lrdiag.record.facts import Comparison, Diagnosis, Mistake, Run, Score
 from lrdiag.record.pictures import SheetName
-from lrdiag.report.pictures.tiles import Layer, layer, layer_over
+from lrdiag.report.pictures.tiles import Layer, layer, layer_over, places
 
 PICTURES: tuple[SheetName, ...] = ("mistakes", "mistakes-predicted", "fixed", "fixed-predicted")
 
@@ -222,7 +222,7 @@ def _fixed(run: Run, comparison: Comparison) -> Gallery:
 
 def _gallery(run: Run, mistakes: dict[int, Mistake], images: SheetName, heatmaps: SheetName) -> Gallery:
     """The gallery of some of the entries that a sheet shows, by their index."""
-    sheet = run.pictures.sheets.get(images)
+    sheet = places(run.diagnosis, run.pictures, images, heatmaps)
     shown = sheet.shown if sheet else []
     cells = [(cell, mistakes[entry]) for cell, entry in enumerate(shown) if entry in mistakes]
     if sheet is None or not cells:
