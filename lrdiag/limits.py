@@ -82,6 +82,9 @@ TABLE_CELL = Limit("TABLE_CELL", 2**17, "characters in a cell")
 OPTIONS_BYTES = Limit("OPTIONS_BYTES", 2**20, "bytes")
 """Of an options file."""
 
+MOST_MISTAKES = 2_500
+"""Misclassified images that report.json describes and the page shows: those with the highest loss. Both stay below three
+megabytes however many there are."""
 LARGE_IMAGE = 32_000_000
 """Pixels of an image that is decoded while no other of such size is. A decoder needs up to ten bytes for each."""
 _HARMLESS = 2**28  # bytes that an archive may always hold

@@ -22,16 +22,20 @@ PAGE = "report.html"
 SUMMARY = "summary.md"
 SUMMARY_PICTURE = "summary.png"
 PREDICTIONS = "predictions.csv"
+PREDICTIONS_OF_MANY = "predictions.parquet"
+"""The predictions of so many images that a CSV file would be slow to read."""
 HISTORY = "history.csv"
 RANGE_TEST = "range_test.csv"
 HEATMAPS = "heatmaps.npz"
+MISTAKES = "mistakes.npz"
+"""Every misclassified image, if report.json describes only some."""
 MODEL = "model.keras"
 ASSETS = "assets"
 """The folder of style, script and pictures of a page that is not one file."""
 UNFINISHED = "unfinished"
 """The folder of what a run needs that is not complete."""
 PAGES = (PAGE, SUMMARY, SUMMARY_PICTURE)
-TABLES = (PREDICTIONS, HISTORY, RANGE_TEST, HEATMAPS)
+TABLES = (PREDICTIONS, PREDICTIONS_OF_MANY, HISTORY, RANGE_TEST, HEATMAPS, MISTAKES)
 CHARTS_OF_0_1 = ("range-test.chart.html", "training.chart.html", "reliability.chart.html", "confidence.chart.html")
 """Files in which lrdiag 0.1 kept the charts of the page."""
 _OWN = frozenset({PICTURES, *PAGES, *TABLES, *FILES.values(), MODEL})
