@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,8 +20,8 @@ class Evaluated:
         predictions: The predictions for every image.
         heatmaps: The maps of the misclassified images; `None` if the model has no feature map.
         heatmap_facts: How the heatmaps were made.
-        mistakes: The misclassified images, a `uint8` array of shape `(m, height, width, channels)`, in the order of
-            the test set; scaled down to the size that the page shows.
+        mistakes: The misclassified images, or those of them that were kept, a `uint8` array of shape
+            `(m, height, width, channels)`, in the order of the test set; scaled down to the size that the page shows.
         image_shape: Height, width and channels of the images before they are scaled down.
         value_range: The minimum and maximum of the values that the model received.
         fingerprint: The fingerprint of images and labels.
@@ -32,6 +32,8 @@ class Evaluated:
         notes: Sentences about the evaluation that a reader needs to interpret the figures.
         agreement: How the pass compares with `model.predict` and `model.evaluate`; `None` if it was not compared.
         images: The table of the test images; `None` once it is forgotten.
+        mistake_indices: `int64` of shape `(m,)`, ascending: the test image of each row of `mistakes`. Those of the rows of
+            `heatmaps` are `heatmaps.indices`.
     """
 
     predictions: Predictions
@@ -47,3 +49,4 @@ class Evaluated:
     notes: tuple[str, ...] = ()
     agreement: Agreement | None = None
     images: ImageTable | None = None
+    mistake_indices: np.ndarray = field(kw_only=True)

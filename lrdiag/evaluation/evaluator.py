@@ -167,6 +167,7 @@ class Evaluator:
             heatmaps=heatmaps,
             heatmap_facts=facts,
             mistakes=keeper.mistakes(),
+            mistake_indices=predictions.misclassified,
             image_shape=keeper.image_shape,
             value_range=keeper.value_range,
             fingerprint=keeper.fingerprint(predictions.labels),

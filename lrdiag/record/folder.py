@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lrdiag.errors import RunFolderError
 from lrdiag.formats import encodable
-from lrdiag.record.csv_file import to_csv
+from lrdiag.record.csv_file import write_rows
 from lrdiag.record.pictures import FILES
 
 REPORT = "report.json"
@@ -122,5 +122,6 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Writes a table, as `to_csv` formats it."""
-    write(path, to_csv(header, rows))
+    """Writes a table row by row, as `to_csv` formats it. Text is encoded as UTF-8, as `formats.encodable` does."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        write_rows(file, header, rows)

@@ -11,6 +11,7 @@ from lrdiag import formats, palette
 from lrdiag.record.facts import Diagnosis, HeatmapFacts, Mistake, Run
 from lrdiag.record.pictures import Pictures, Sheet, SheetName
 from lrdiag.report.pictures.tiles import Layer, layer, layer_over
+from lrdiag.report.predictions import predictions_file
 from lrdiag.report.sections import trust
 from lrdiag.report.sections.groups import Group, finding_groups, label_suspects, slice_groups
 from lrdiag.report.sections.trust import Trust
@@ -176,7 +177,7 @@ def build(run: Run) -> Misclassified:
     pairs = _pairs(diagnosis, images, shown, filters) if images else []
     return Misclassified(
         sentence=_sentence(diagnosis.misclassified.count, len(diagnosis.confused_pairs)),
-        left_out=_left_out(diagnosis.misclassified.count, len(shown)),
+        left_out=_left_out(diagnosis, len(shown)),
         pairs=pairs[:_PAIRS_IN_SIGHT],
         rarer=pairs[_PAIRS_IN_SIGHT:],
         images=layer(run.pictures, images) if images else None,
@@ -280,10 +281,18 @@ def _sentence(count: int, pairs: int) -> str:
     )
 
 
-def _left_out(count: int, shown: int) -> str | None:
-    if shown == count:
+def _left_out(diagnosis: Diagnosis, shown: int) -> str | None:
+    mistakes = diagnosis.misclassified
+    if shown == mistakes.count:
         return None
+    which = "those with the highest loss"
+    if shown < len(mistakes.items):
+        which = (
+            "the highest losses of each confused pair, largest pairs first, then the highest losses of all"
+            if len(mistakes.items) == mistakes.count
+            else f"of the {formats.count(len(mistakes.items))} with the highest loss, those that have pictures"
+        )
     return (
-        f"The page shows {formats.count(shown)} of the {formats.count(count)} mistakes: the highest losses of each "
-        "confused pair, largest pairs first, then the highest losses of all. predictions.csv lists every prediction."
+        f"The page shows {formats.count(shown)} of the {formats.count(mistakes.count)} mistakes: {which}. "
+        f"{predictions_file(diagnosis)} lists every prediction."
     )
