@@ -15,7 +15,7 @@ from lrdiag.report.pictures.sheets import SMALL_SIDE, best_sheet, difference_she
 SAMPLES_PER_CLASS = 10
 _SAMPLES = 400
 """Approximate number of training images that are shown if there are many classes. At least one of each class."""
-_MOST_BYTES = 900 * 1024
+_MOST_BYTES = 720 * 1024
 """Maximum size of the file of the misclassified images. The page holds it in base64, which takes a third more."""
 _MOST_PIXELS_OF_MAPS = MOST_PIXELS * 9 // 10
 """Maximum number of pixels of the heatmaps on a sheet, without the empty cells of its last row."""
