@@ -370,17 +370,35 @@ def _of_run(settings: DiagnoseSettings) -> tuple[DiagnoseSettings, Diagnosis | N
     if not (folder / run_folder.REPORT).is_file():
         return settings, None, ()
     run = reading.load_baseline(folder).diagnosis
+    model = model_of_run(folder, run)
+    taken = {
+        name: value
+        for name, value in recorded_settings(run).items()
+        if getattr(settings, name) == _DEFAULTS[name] != value
+    }
+    own = "".join(f", {name} {value}" for name, value in taken.items())
+    note = f"From the run in {folder}: the model, the record of its training{own}."
+    return dataclasses.replace(settings, model=model, **taken), run, (note,)
+
+
+def recorded_settings(run: Diagnosis) -> dict[str, Any]:
+    """Returns how the run read its data and evaluated its model, as far as it names that."""
+    recorded: dict[str, Any] = {"data": "digits"} if run.dataset.fallback else {}
+    return recorded | {name: run.settings[name] for name in _OF_A_RUN if name in run.settings}
+
+
+def model_of_run(folder: Path, run: Diagnosis) -> str:
+    """Returns the path of the model in a run folder.
+
+    Raises:
+        ModelError: If there is none.
+    """
     if not is_regular(folder / run_folder.MODEL):
         raise ModelError(
             f"The run folder contains no model, because `lrdiag train-and-report` alone saves one. Pass the model file "
             f"that the run evaluated. Received: {folder} without {run_folder.MODEL}, a run of the model {run.model!r}"
         )
-    recorded: dict[str, Any] = {"data": "digits"} if run.dataset.fallback else {}
-    recorded |= {name: run.settings[name] for name in _OF_A_RUN if name in run.settings}
-    taken = {name: value for name, value in recorded.items() if getattr(settings, name) == _DEFAULTS[name] != value}
-    own = "".join(f", {name} {value}" for name, value in taken.items())
-    note = f"From the run in {folder}: the model, the record of its training{own}."
-    return dataclasses.replace(settings, model=str(folder / run_folder.MODEL), **taken), run, (note,)
+    return str(folder / run_folder.MODEL)
 
 
 def _model_in(folder: Path, settings: DiagnoseSettings) -> list[str]:

@@ -7,8 +7,6 @@ The limits of single values are those of `lrdiag.record.ranges`.
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, pairwise
@@ -19,6 +17,7 @@ import numpy as np
 
 from lrdiag.errors import RunFolderError
 from lrdiag.limits import MOST_MISTAKES
+from lrdiag.record.data_facts import bits_of
 from lrdiag.record.facts import Diagnosis, Finding, Mistake
 from lrdiag.vocabulary import FAIL_ON
 
@@ -338,13 +337,11 @@ def _slices(run: Diagnosis) -> Iterable[str]:
 
 def _is_subset(members: str, size: int, all_images: int) -> bool:
     """Returns whether a text of `lrdiag.record.data_facts.packed` names `size` of all images."""
-    if len(members) != 4 * -(-all_images // 24):
-        return False
     try:
-        bits = np.unpackbits(np.frombuffer(b64decode(members, validate=True), np.uint8))
-    except (binascii.Error, ValueError):
+        bits = np.unpackbits(bits_of(members, all_images))
+    except ValueError:
         return False
-    return len(bits) >= all_images and bits.sum() == bits[:all_images].sum() == size
+    return bool(bits.sum() == bits[:all_images].sum() == size)
 
 
 def _settings(run: Diagnosis) -> Iterable[str]:

@@ -1,0 +1,179 @@
+"""Heatmaps of one test image of a run, drawn on demand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lrdiag import formats
+from lrdiag.data import open_test_set
+from lrdiag.data.preprocessing import preprocess
+from lrdiag.diagnosis.assemble import dataset_facts
+from lrdiag.errors import DataError, RunFolderError, SettingsError
+from lrdiag.explain.gradcam import GradCAM
+from lrdiag.explain.overlay import overlay
+from lrdiag.models import load_model
+from lrdiag.pipeline import model_of_run, recorded_settings
+from lrdiag.progress import SILENCE, Progress
+from lrdiag.record import reading
+from lrdiag.record.facts import Diagnosis
+
+MOST_COMPARED = 100_000
+"""Images of a test set that is read whole, to compare it with that of the run."""
+_LEAST_SIDE = 224  # pixels; smaller images are enlarged by whole numbers
+
+
+@dataclass(frozen=True)
+class ExplainedImage:
+    """One test image with its heatmaps.
+
+    Attributes:
+        picture: `uint8` of shape `(height, 3 * width, 3)`: the image, its heatmap for the predicted class, and its
+            heatmap for the true class. The two heatmaps share one scale.
+        sentence: The classes in words.
+        note: What a reader must know to trust the picture; empty if nothing.
+    """
+
+    picture: np.ndarray
+    sentence: str
+    note: str
+
+
+def explain_image(
+    run: Path,
+    index: int,
+    *,
+    model: str | None = None,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    trust: bool = False,
+    progress: Progress = SILENCE,
+) -> ExplainedImage:
+    """Draws where a model looks at one test image of a run.
+
+    Example:
+        ```python
+        explained = explain_image(Path("lrdiag-report"), 123)
+        ```
+
+    Args:
+        run: A run folder, or its report.json.
+        index: The place of the image in the test set.
+        model: The model. Defaults to the model.keras of the run folder.
+        data: The data. Defaults to that of the run.
+        data_dir: The folder that contains CIFAR-10.
+        trust: Whether to run code in the model file.
+        progress: The listener.
+
+    Raises:
+        LrdiagError: If run, model or data can't be used, or the data has other images than the run.
+    """
+    facts = reading.load_baseline(run).diagnosis
+    if not 0 <= index < facts.test.size:
+        raise SettingsError(
+            f"`--index` must be the place of a test image of the run, 0 to {facts.test.size - 1:,}. Received: {index}"
+        )
+    recorded = recorded_settings(facts)
+    if data is None and "data" not in recorded:
+        raise SettingsError(
+            "The run does not name its data, because it was made in Python. Pass `--data`. Received: a run of "
+            f"{facts.dataset.name!r}"
+        )
+    path = model or model_of_run(reading.report_of(run).parent, facts)
+    image, label, file, note = _test_image(
+        facts, index, recorded["data"] if data is None else data, data_dir, recorded, progress
+    )
+    with progress.stage("Loading the model"):
+        opened = load_model(path, trust=trust)
+    with progress.stage("Explaining"):
+        return _explained(opened, facts, index, image, label, file, recorded, note)
+
+
+def _test_image(
+    facts: Diagnosis,
+    index: int,
+    data: str | None,
+    data_dir: Path | None,
+    recorded: dict[str, Any],
+    progress: Progress,
+) -> tuple[np.ndarray, int, str, str]:
+    """Returns the image, its label, its file or an empty text, and a note if the data was not compared with the run."""
+    height, width, channels = facts.dataset.image_shape
+    resize = recorded.get("resize") or "stretch"
+    test = open_test_set(data, data_dir, (height, width), channels, progress, resize=resize)
+    if list(test.classes) != facts.dataset.classes:
+        raise DataError(
+            f"The data must be that of the run. Received: {len(test.classes)} classes in {test.source}, and other ones, "
+            f"{len(facts.dataset.classes)}, in the run"
+        )
+    if facts.test.size <= MOST_COMPARED:
+        dataset = test.dataset()
+        found = dataset_facts(dataset)
+        if (found.test_size, found.test_fingerprint) != (facts.test.size, facts.dataset.test_fingerprint):
+            raise DataError(
+                "The data must have the test images of the run, in the same order. Received: "
+                f"{found.test_size:,} images (fingerprint {found.test_fingerprint[:12]!r}) in {test.source}, and "
+                f"{facts.test.size:,} (fingerprint {facts.dataset.test_fingerprint[:12]!r}) in the run"
+            )
+        files = dataset.test.files
+        return dataset.test.images[index], int(dataset.test.labels[index]), files[index] if files else "", ""
+    first = 0
+    for part in test:
+        if index < first + len(part):
+            row = index - first
+            note = f"The data was read as far as this image and was not compared with that of the run: {test.source}."
+            return part.images[row], int(part.labels[row]), part.files[row] if part.files else "", note
+        first += len(part)
+    raise DataError(
+        f"The data must have the {facts.test.size:,} test images of the run. Received: {first:,} in {test.source}"
+    )
+
+
+def _explained(
+    model: Any,
+    facts: Diagnosis,
+    index: int,
+    image: np.ndarray,
+    label: int,
+    file: str,
+    recorded: dict[str, Any],
+    note: str,
+) -> ExplainedImage:
+    names = [formats.short(name) for name in facts.dataset.classes]
+    inputs = preprocess(image[np.newaxis], recorded.get("preprocess") or "raw")
+    explainer = GradCAM(model, output=recorded.get("output"), images=inputs)
+    predictions, _ = explainer.predict_and_explain(inputs, np.array([label]))
+    predicted = int(predictions.predicted[0])
+    if predictions.classes != len(names):
+        raise DataError(
+            f"The model must score the classes of the run. Received: {predictions.classes} scores and {len(names)} classes"
+        )
+    listed = next((each for each in facts.misclassified.items if each.index == index), None)
+    if listed is not None and (listed.true != label or (listed.file or file) != file):
+        raise RunFolderError(
+            f"The data must have the test images of the run. Received: another image {index}, {file or names[label]!r}, "
+            f"in the data than in the run, {listed.file or names[listed.true]!r}"
+        )
+    if listed is not None and listed.predicted != predicted:
+        note = f"{note} The run predicted {names[listed.predicted]}: this is another model.".strip()
+    maps = [explainer.maps(inputs, np.array([each])) for each in (predicted, label)]
+    confidence = predictions.confidence[0]
+    sure = "" if np.isnan(confidence) else f" ({formats.percent(float(confidence))})"
+    return ExplainedImage(
+        _side_by_side(image, maps),
+        f"Image {index}{f' ({formats.short(file, 120)})' if file else ''}: true class {names[label]}, predicted class "
+        f"{names[predicted]}{sure}. From left to right: the image, {explainer.layer} for {names[predicted]}, for "
+        f"{names[label]}.",
+        note,
+    )
+
+
+def _side_by_side(image: np.ndarray, maps: list[np.ndarray]) -> np.ndarray:
+    factor = max(1, round(_LEAST_SIDE / max(image.shape[:2])))
+    large = image.repeat(factor, axis=0).repeat(factor, axis=1)
+    peak = max(float(each.max()) for each in maps)
+    drawn = [overlay(large[np.newaxis], each, peak=peak)[0] if peak > 0 else large for each in maps]
+    return np.concatenate([np.broadcast_to(each, (*large.shape[:2], 3)) for each in (large, *drawn)], axis=1)
