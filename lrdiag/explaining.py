@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from lrdiag import formats
 from lrdiag.data import open_test_set
+from lrdiag.data.loading import limited_test_images
 from lrdiag.data.preprocessing import preprocess
 from lrdiag.diagnosis.assemble import dataset_facts
 from lrdiag.errors import DataError, RunFolderError, SettingsError
@@ -20,6 +21,7 @@ from lrdiag.pipeline import model_of_run, recorded_settings
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record import reading
 from lrdiag.record.facts import Diagnosis
+from lrdiag.vocabulary import ResizeName
 
 MOST_COMPARED = 100_000
 """Images of a test set that is read whole, to compare it with that of the run."""
@@ -102,15 +104,18 @@ def _test_image(
 ) -> tuple[np.ndarray, int, str, str]:
     """Returns the image, its label, its file or an empty text, and a note if the data was not compared with the run."""
     height, width, channels = facts.dataset.image_shape
-    resize = recorded.get("resize") or "stretch"
+    resize: ResizeName = recorded.get("resize") or "stretch"
     test = open_test_set(data, data_dir, (height, width), channels, progress, resize=resize)
     if list(test.classes) != facts.dataset.classes:
         raise DataError(
             f"The data must be that of the run. Received: {len(test.classes)} classes in {test.source}, and other ones, "
             f"{len(facts.dataset.classes)}, in the run"
         )
-    if facts.test.size <= MOST_COMPARED:
+    limit = facts.settings.get("limit_test")
+    if facts.test.size <= MOST_COMPARED or limit:
         dataset = test.dataset()
+        size = limit if isinstance(limit, int) else None
+        dataset = replace(dataset, test=limited_test_images(dataset.test, size, dataset.classes))
         found = dataset_facts(dataset)
         if (found.test_size, found.test_fingerprint) != (facts.test.size, facts.dataset.test_fingerprint):
             raise DataError(
@@ -149,13 +154,14 @@ def _explained(
     predicted = int(predictions.predicted[0])
     if predictions.classes != len(names):
         raise DataError(
-            f"The model must score the classes of the run. Received: {predictions.classes} scores and {len(names)} classes"
+            f"The model must score the classes of the run. Received: {predictions.classes} scores and {len(names)} "
+            "classes"
         )
     listed = next((each for each in facts.misclassified.items if each.index == index), None)
     if listed is not None and (listed.true != label or (listed.file or file) != file):
         raise RunFolderError(
-            f"The data must have the test images of the run. Received: another image {index}, {file or names[label]!r}, "
-            f"in the data than in the run, {listed.file or names[listed.true]!r}"
+            f"The data must have the test images of the run. Received: another image {index}, "
+            f"{file or names[label]!r}, in the data than in the run, {listed.file or names[listed.true]!r}"
         )
     if listed is not None and listed.predicted != predicted:
         note = f"{note} The run predicted {names[listed.predicted]}: this is another model.".strip()
@@ -165,8 +171,8 @@ def _explained(
     return ExplainedImage(
         _side_by_side(image, maps),
         f"Image {index}{f' ({formats.short(file, 120)})' if file else ''}: true class {names[label]}, predicted class "
-        f"{names[predicted]}{sure}. From left to right: the image, {explainer.layer} for {names[predicted]}, for "
-        f"{names[label]}.",
+        f"{names[predicted]}{sure}. From left to right: the image, its heatmap for {names[predicted]} and its "
+        f"heatmap for {names[label]} (layer {explainer.layer}).",
         note,
     )
 

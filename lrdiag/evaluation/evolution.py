@@ -113,9 +113,7 @@ def _chosen(first: Evaluated, last: Evaluated) -> tuple[list[int], list[np.ndarr
     half = WATCHED // 2
     still, fixed = still[: max(half, WATCHED - len(fixed))], fixed[: max(half, WATCHED - len(still))]
     sources = [(index, last) for index in still] + [(index, first) for index in fixed]
-    return still + fixed, [
-        state.mistakes[np.searchsorted(state.mistake_indices, index)] for index, state in sources
-    ]
+    return still + fixed, [state.mistakes[np.searchsorted(state.mistake_indices, index)] for index, state in sources]
 
 
 def _with_pictures(state: Evaluated) -> np.ndarray:

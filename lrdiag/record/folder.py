@@ -123,5 +123,8 @@ def write(path: Path, content: str | bytes) -> None:
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Writes a table row by row, as `to_csv` formats it. Text is encoded as UTF-8, as `formats.encodable` does."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         write_rows(file, header, rows)

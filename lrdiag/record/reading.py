@@ -135,9 +135,7 @@ def _pictures_in(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def _run(
-    diagnosis: Diagnosis, sheets: dict[SheetName, Sheet], pictures: dict[str, bytes], folder: Path | None
-) -> Run:
+def _run(diagnosis: Diagnosis, sheets: dict[SheetName, Sheet], pictures: dict[str, bytes], folder: Path | None) -> Run:
     """Returns the run with those of the picture files that its sheets name, and what else it needs of its folder.
 
     Raises:

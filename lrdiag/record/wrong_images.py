@@ -63,7 +63,8 @@ class WrongImages:
 def to_npz(wrong: WrongImages) -> bytes:
     """Returns the content of mistakes.npz: the three arrays, in 32 bits where they fit."""
     content = BytesIO()
-    np.savez_compressed(content, **{name: _smallest(values) for name, values in vars(wrong).items()})
+    index, true, predicted = (_smallest(each) for each in (wrong.index, wrong.true, wrong.predicted))
+    np.savez_compressed(content, index=index, true=true, predicted=predicted)
     return content.getvalue()
 
 
@@ -84,7 +85,11 @@ def from_npz(content: bytes, facts: Diagnosis) -> WrongImages:
             index, true, predicted = (_array(arrays, name, count) for name in ("index", "true", "predicted"))
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise _broken(str(error)) from error
-    for name, values, size in (("index", index, facts.test.size), ("true", true, classes), ("predicted", predicted, classes)):
+    for name, values, size in (
+        ("index", index, facts.test.size),
+        ("true", true, classes),
+        ("predicted", predicted, classes),
+    ):
         if values.min() < 0 or values.max() >= size:
             raise _broken(f"`{name}` from {values.min()} to {values.max()}, of {size}")
     wrong = WrongImages(index, true, predicted)
@@ -99,6 +104,8 @@ def from_npz(content: bytes, facts: Diagnosis) -> WrongImages:
 
 
 def _array(arrays: np.lib.npyio.NpzFile, name: str, count: int) -> np.ndarray:
+    if arrays.zip is None:
+        raise ValueError("no archive")
     with arrays.zip.open(f"{name}.npy") as file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

@@ -78,7 +78,11 @@ def _write_parquet(path: Path, classes: Sequence[str], parts: Iterator[tuple[Any
                     arrow.DictionaryArray.from_arrays(arrow.array(each, arrow.int32()), names)
                     for each in (true, predicted)
                 ]
-                given = arrow.array([encodable(file) for file in files] or [None] * len(index), arrow.string())
+                given = (
+                    arrow.array([encodable(file) for file in files], arrow.string())
+                    if files
+                    else arrow.nulls(len(index), arrow.string())
+                )
                 columns = [index, *of_class, true == predicted, confidence, loss, given]
                 table = arrow.table(dict(zip(_COLUMNS, columns, strict=True)))
                 writer = writer or parquet.ParquetWriter(temporary, table.schema)

@@ -26,7 +26,19 @@ def evaluated(wrong: dict[int, float], fingerprint: str = "same", maps: np.ndarr
     predictions = Predictions(np.log(probabilities), LABELS)
     mistakes = IMAGES[predictions.misclassified]
     facts = HeatmapFacts("Grad-CAM", "conv", len(mistakes))
-    return Evaluated(predictions, None, facts, mistakes, (SIDE, SIDE, 3), (0, 255), fingerprint, True, None, maps, mistake_indices=predictions.misclassified)
+    return Evaluated(
+        predictions,
+        None,
+        facts,
+        mistakes,
+        (SIDE, SIDE, 3),
+        (0, 255),
+        fingerprint,
+        True,
+        None,
+        maps,
+        mistake_indices=predictions.misclassified,
+    )
 
 
 def test_one_checkpoint_gives_no_evolution() -> None:

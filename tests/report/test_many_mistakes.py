@@ -131,7 +131,11 @@ def test_many_predictions_are_written_as_parquet(
     parquet = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr(table, "MOST_IN_CSV", IMAGES - 1)
     table.write_predictions(tmp_path, report.diagnosis.dataset.classes, report.predictions, ())
-    assert [each.name for each in tmp_path.iterdir()] == ["predictions.parquet"] == [table.predictions_file(report.diagnosis)]
+    assert (
+        [each.name for each in tmp_path.iterdir()]
+        == ["predictions.parquet"]
+        == [table.predictions_file(report.diagnosis)]
+    )
     file = parquet.ParquetFile(tmp_path / "predictions.parquet")
     assert file.num_row_groups == 2
     read = file.read()

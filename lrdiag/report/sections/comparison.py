@@ -221,9 +221,7 @@ def _fixed(run: Run, comparison: Comparison) -> Gallery:
     return _gallery(run, comparison.all_fixed, dict(enumerate(comparison.fixed)), "fixed", "fixed-predicted")
 
 
-def _gallery(
-    run: Run, count: int, mistakes: dict[int, Mistake], images: SheetName, heatmaps: SheetName
-) -> Gallery:
+def _gallery(run: Run, count: int, mistakes: dict[int, Mistake], images: SheetName, heatmaps: SheetName) -> Gallery:
     """The gallery of some of the entries that a sheet shows, by their index."""
     sheet = run.pictures.sheets.get(images)
     shown = sheet.shown if sheet else []
