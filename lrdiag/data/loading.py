@@ -124,7 +124,7 @@ def load_dataset(settings: Settings, progress: Progress) -> Dataset:
     return limited if len(limited.validation) else hold_out_validation(limited, VALIDATION_FRACTION, settings.seed)
 
 
-def limited_test_images(images: LabelledImages, size: int | None, classes: Sequence[str]) -> LabelledImages:
+def limited_test_images(images: LabelledImages, size: int | None, classes: tuple[str, ...]) -> LabelledImages:
     """Returns the test images that a run with `limit_test=size` uses; all without a limit."""
     return _limit(images, size, classes, _TEST_SEED)
 
