@@ -108,8 +108,8 @@ def _test_image(
     test = open_test_set(data, data_dir, (height, width), channels, progress, resize=resize)
     if list(test.classes) != facts.dataset.classes:
         raise DataError(
-            f"The data must be that of the run. Received: {len(test.classes)} classes in {test.source}, and other ones, "
-            f"{len(facts.dataset.classes)}, in the run"
+            "The data must be that of the run, with the same classes in the same order. Received: "
+            f"{len(test.classes)} classes in {test.source}, and {len(facts.dataset.classes)} others in the run"
         )
     limit = facts.settings.get("limit_test")
     if facts.test.size <= MOST_COMPARED or limit:
