@@ -32,8 +32,8 @@ class Evaluated:
         notes: Sentences about the evaluation that a reader needs to interpret the figures.
         agreement: How the pass compares with `model.predict` and `model.evaluate`; `None` if it was not compared.
         images: The table of the test images; `None` once it is forgotten.
-        mistake_indices: `int64` of shape `(m,)`, ascending: the test image of each row of `mistakes`. Those of the rows of
-            `heatmaps` are `heatmaps.indices`.
+        mistake_indices: `int64` of shape `(m,)`, ascending: the test image of each row of `mistakes`. Those of the rows
+            of `heatmaps` are `heatmaps.indices`.
     """
 
     predictions: Predictions
