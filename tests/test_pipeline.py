@@ -226,9 +226,7 @@ def test_the_saved_model_is_the_one_that_was_evaluated(finished: FinishedRun) ->
     from lrdiag.data import list_test_images, subset
 
     listed = list_test_images("digits", None, None, 3, Silence())
-    parts = [*listed.read(Silence())]
-    images, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "labels"))
-    test = subset(LabelledImages(images, labels), 60, listed.classes, seed=0)
+    test = subset(listed.load(Silence()), 60, listed.classes, seed=0)
     scores = keras.models.load_model(finished.folder / "model.keras").predict(test.images, verbose=0)
     diagnosis = reading.load(finished.folder).diagnosis
     assert np.mean(scores.argmax(axis=1) == test.labels) == diagnosis.test.accuracy

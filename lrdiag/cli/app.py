@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from lrdiag import formats
-from lrdiag.cli.completion import DEFAULT_COMMAND, ConfigCommand, complete_shown, complete_trained_model
+from lrdiag.cli.completion import (
+    DEFAULT_COMMAND,
+    ConfigCommand,
+    complete_data,
+    complete_shown,
+    complete_trained_model,
+)
 from lrdiag.cli.config_file import (
     ConfiguredCommand,
     config_option,
@@ -496,6 +502,46 @@ def export(run: Path, suspects: Path | None, quiet: bool) -> None:
         run_folder.write_csv(suspects, COLUMNS, rows)
     if not quiet:
         say(f"{formats.plural(len(rows), 'suspect')} of {run}", err=True)
+
+
+@main.command()
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--index", type=int, required=True, help="Place of the image in the test set, as the page shows it.")
+@click.option(
+    "--model",
+    shell_complete=complete_trained_model,
+    help="The model, as in lrdiag diagnose.  [default: model.keras in RUN]",
+)
+@click.option("--data", shell_complete=complete_data, help="The data, as in lrdiag diagnose.  [default: that of RUN]")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="The folder that contains CIFAR-10.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE.png", help="[default: explained-INDEX.png]")
+@click.option("--trust", is_flag=True, help="Run code in the model file: Lambda layers, or a SavedModel.")
+@quiet_option
+@verbose_option
+def explain(run: Path, index: int, out: Path | None, quiet: bool, **options: Any) -> None:
+    """Draw the heatmaps of one test image of the run RUN, a run folder or its report.json.
+
+    The picture shows the image, its heatmap for the predicted class, and its heatmap for the true class.
+    """
+    out = out or Path(f"explained-{index}.png")
+    if out.suffix.lower() != ".png" or out.is_dir() or not out.parent.is_dir():
+        raise SettingsError(f"`--out` must be a file that ends in .png, in an existing folder. Received: {out}")
+    from lrdiag.record import reading
+
+    reading.require_report(run)
+    progress = _start(quiet)
+    from PIL import Image
+
+    from lrdiag.explaining import explain_image
+    from lrdiag.record.folder import replacing
+
+    explained = explain_image(run, index, progress=progress, **options)
+    with replacing(out) as temporary:
+        Image.fromarray(explained.picture).save(temporary, "PNG")
+    if explained.note:
+        say(f"Warning: {explained.note}", err=True)
+    if not quiet:
+        say(f"{explained.sentence} Written to {out}.")
 
 
 def _checked(run: Run, check_settings: CheckSettings, gates: tuple[Gate, ...]) -> tuple[Run, list[Outcome]]:

@@ -133,9 +133,14 @@ def load_dataset(settings: Settings, progress: Progress) -> Dataset:
     dataset = _load_or_fall_back(settings, progress)
     warn_of(dataset.skipped, dataset.test.labels, dataset.classes, progress)
     train = _limit(dataset.train, settings.limit_train, dataset.classes, settings.seed)
-    test = _limit(dataset.test, settings.limit_test, dataset.classes, _TEST_SEED)
+    test = limited_test_images(dataset.test, settings.limit_test, dataset.classes)
     limited = replace(dataset, train=train, test=test)
     return limited if len(limited.validation) else hold_out_validation(limited, VALIDATION_FRACTION, settings.seed)
+
+
+def limited_test_images(images: LabelledImages, size: int | None, classes: tuple[str, ...]) -> LabelledImages:
+    """Returns the test images that a run with `limit_test=size` uses; all without a limit."""
+    return _limit(images, size, classes, _TEST_SEED)
 
 
 def list_test_images(

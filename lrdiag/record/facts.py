@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from lrdiag.intervals import Conclusion
 from lrdiag.record.arrays import CROSS_ENTROPY, SkippedFile
@@ -28,6 +28,9 @@ from lrdiag.record.ranges import (
     Text,
 )
 from lrdiag.vocabulary import GateRule
+
+if TYPE_CHECKING:
+    from lrdiag.record.wrong_images import WrongImages
 
 SCHEMA_VERSION: Literal[6] = 6
 
@@ -427,7 +430,12 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Misclassified:
-    """Every misclassified test image, highest loss first."""
+    """The misclassified test images.
+
+    Attributes:
+        count: Number of all.
+        items: Those with the highest loss, highest first: all of them, or `MOST_MISTAKES`.
+    """
 
     count: Count
     items: list[Mistake]
@@ -503,11 +511,22 @@ class HeatmapFacts:
 
 @dataclass(frozen=True)
 class ClassChange:
-    """Recall of one class in the baseline and in this run; `None` if the class has no test image."""
+    """Recall of one class in the baseline and in this run; `None` if the class has no test image.
+
+    Attributes:
+        index: The class.
+        base: Its recall in the baseline.
+        head: Its recall in this run.
+        broken: Number of its images that only the baseline classifies correctly; `None` in runs of older versions,
+            whose comparison lists them all.
+        fixed: Number of its images that only this run classifies correctly.
+    """
 
     index: Index
     base: Share | None
     head: Share | None
+    broken: Count | None = None
+    fixed: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -579,8 +598,9 @@ class Comparison:
         conclusion: Whether this run is better or worse. The test decides: a difference is detectable if `p_value` is
             below 0.05.
         broken: Images that only the earlier run classifies correctly, as indices into `Misclassified.items` of this
-            run.
-        fixed: Images that only this run classifies correctly: mistakes of the earlier run, highest loss first.
+            run: those that this list contains.
+        fixed: Images that only this run classifies correctly: mistakes of the earlier run, highest loss first, as far
+            as its own list contains them.
         classes: Recall of each class, before and after.
         changes: Settings, versions and commit that differ.
         pairs: Confused pairs that have more images than in the baseline, most added images first; 100 at most.
@@ -588,6 +608,8 @@ class Comparison:
         slices: The slices of the baseline.
         new_findings: Codes of errors and warnings of this run whose rule passed in the baseline.
         gone_findings: Codes of errors and warnings of the baseline whose rule passes in this run.
+        broken_count: Number of all broken images; `None` in runs of older versions, where `broken` has them all.
+        fixed_count: Number of all fixed images, or `None` likewise.
     """
 
     base_model: Text
@@ -608,6 +630,18 @@ class Comparison:
     slices: list[SliceChange] = field(default_factory=list)
     new_findings: list[Code] = field(default_factory=list)
     gone_findings: list[Code] = field(default_factory=list)
+    broken_count: Count | None = None
+    fixed_count: Count | None = None
+
+    @property
+    def all_broken(self) -> int:
+        """Number of all broken images."""
+        return len(self.broken) if self.broken_count is None else self.broken_count
+
+    @property
+    def all_fixed(self) -> int:
+        """Number of all fixed images."""
+        return len(self.fixed) if self.fixed_count is None else self.fixed_count
 
 
 @dataclass(frozen=True)
@@ -832,7 +866,14 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its facts and its picture sheets."""
+    """A finished run.
+
+    Attributes:
+        diagnosis: Its facts.
+        pictures: Its picture sheets.
+        wrong: Every misclassified image, if the facts do not list them all; otherwise `None`, or if they are not known.
+    """
 
     diagnosis: Diagnosis
     pictures: Pictures
+    wrong: WrongImages | None = field(default=None, compare=False, repr=False)

@@ -32,10 +32,10 @@ def set_beside(base: Run, head: Run, check_settings: CheckSettings = AS_IN_THE_T
         ComparisonError: If their test images or their classes differ.
         RunFolderError: If a picture file of the earlier run is broken.
     """
-    comparison = compare(base.diagnosis, head.diagnosis)
+    comparison = compare(base.diagnosis, head.diagnosis, base.wrong, head.wrong)
     others = head.pictures.without("fixed", "fixed-predicted")
     compared = with_comparison(_noted(base.diagnosis, head.diagnosis), comparison, check_settings)
-    return reduced(Run(compared, others | _pictures_of_fixed(base, comparison)))
+    return reduced(Run(compared, others | _pictures_of_fixed(base, comparison), head.wrong))
 
 
 def _noted(base: Diagnosis, head: Diagnosis) -> Diagnosis:

@@ -6,7 +6,7 @@ import dataclasses
 import html
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ from lrdiag.record.facts import (
     TrainingRun,
 )
 from lrdiag.record.observed import Inspection
+from lrdiag.record.wrong_images import WrongImages
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
 from lrdiag.report.pictures.exhibits import ExhibitPictures
@@ -66,10 +67,12 @@ class Report:
         run: The facts and the pictures.
         predictions: Predictions of every image.
         heatmaps: Heatmaps of the misclassified images. `None` if the model has no feature maps.
-        mistakes: The misclassified images, a `uint8` array of shape `(m, height, width, channels)`, in the order of
-            the test set, at the size at which the page shows them. Empty if images were left out.
+        mistakes: The misclassified images, or those of them that were kept, a `uint8` array of shape
+            `(m, height, width, channels)`, in the order of the test set, at the size at which the page shows them.
+            Empty if images were left out.
         files: Name of the file of each image, or empty.
         check_settings: Settings of the checks that were made.
+        mistake_indices: `int64` of shape `(m,)`, ascending: the test image of each row of `mistakes`.
     """
 
     run: Run
@@ -78,6 +81,7 @@ class Report:
     mistakes: np.ndarray
     files: tuple[str, ...] = ()
     check_settings: CheckSettings = AS_IN_THE_TABLE
+    mistake_indices: np.ndarray = field(kw_only=True)
 
     @property
     def diagnosis(self) -> Diagnosis:
@@ -295,7 +299,7 @@ def build_report(
         known: When problems were found by earlier checks of the same run.
     """
     predictions, heatmaps = evaluated.predictions, evaluated.heatmaps
-    pictures = lay_out(evaluated.mistakes, predictions, heatmaps, train, seed)
+    pictures = lay_out(evaluated.mistakes, evaluated.mistake_indices, predictions, heatmaps, train, seed)
     if watched is not None:
         pictures |= lay_out_watched(watched.images, watched.maps)
     facts = assemble(
@@ -331,7 +335,16 @@ def build_report(
     exhibits = ExhibitPictures()
     diagnosis = check_all(evidence, settings=check_settings, known=known, keep=exhibits.keep)
     pictures |= exhibits.lay_out()
-    return Report(Run(diagnosis, pictures), predictions, heatmaps, evaluated.mistakes, files, check_settings)
+    listed = len(diagnosis.misclassified.items) == diagnosis.misclassified.count
+    return Report(
+        Run(diagnosis, pictures, None if listed else WrongImages.of(predictions)),
+        predictions,
+        heatmaps,
+        evaluated.mistakes,
+        files,
+        check_settings,
+        mistake_indices=evaluated.mistake_indices,
+    )
 
 
 def _loss_of(evaluated: Evaluated) -> ModelLoss | None:

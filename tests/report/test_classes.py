@@ -138,7 +138,7 @@ def test_the_mean_over_all_classes_leaves_out_those_without_a_map() -> None:
     maps = np.ones((1, 2, 2), np.float32)
     heatmaps = Heatmaps("Grad-CAM", "conv", np.array([1]), maps, maps, MeanHeatmaps(right, wrong))
     predictions = Predictions.from_scores(np.eye(3)[[0, 0, 2]], np.arange(3))
-    pictures = lay_out(images.images[1:2], predictions, heatmaps, images, 0)
+    pictures = lay_out(images.images[1:2], np.array([1]), predictions, heatmaps, images, 0)
     means = pictures.sheets["class-means"]
     assert means.count == 8
     levels = np.array(Image.open(BytesIO(pictures.files[means.file])))

@@ -56,6 +56,25 @@ def image_sheet(
     return Sheet(file, len(cells), columns, width, height, padding), encoded.getvalue()
 
 
+ATTEMPTS = ((LARGEST_SIDE, _QUALITY), (SMALL_SIDE, _QUALITY), (SMALL_SIDE, 50), (SHARP_SIDE, 30))
+"""Pixels of the longer side of a picture and the quality of WebP, best first."""
+
+
+def best_sheet(images: np.ndarray, file: str, most_bytes: int) -> tuple[Sheet, bytes]:
+    """Returns the best sheet whose file is small enough, as `image_sheet` does. The last attempt is kept in any case.
+
+    Args:
+        images: As in `image_sheet`.
+        file: Name of the file.
+        most_bytes: Most bytes that the file may have.
+    """
+    for side, quality in ATTEMPTS:
+        sheet, content = image_sheet(images, file, side, quality)
+        if len(content) <= most_bytes:
+            break
+    return sheet, content
+
+
 def padding_of(height: int, width: int) -> int:
     """Returns how many pixels around an image repeat its edge, so that smooth scaling never shows a neighbour.
 

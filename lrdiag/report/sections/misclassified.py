@@ -11,6 +11,7 @@ from lrdiag import formats, palette
 from lrdiag.record.facts import Diagnosis, HeatmapFacts, Mistake, Run
 from lrdiag.record.pictures import Pictures, Sheet, SheetName
 from lrdiag.report.pictures.tiles import Layer, layer, layer_over, places
+from lrdiag.report.predictions import predictions_file
 from lrdiag.report.sections import trust
 from lrdiag.report.sections.groups import Group, finding_groups, label_suspects, slice_groups
 from lrdiag.report.sections.trust import Trust
@@ -289,12 +290,19 @@ def _sentence(count: int, pairs: int) -> str:
 
 
 def _left_out(diagnosis: Diagnosis, shown: int) -> str | None:
-    count = diagnosis.misclassified.count
-    if shown == count:
+    mistakes = diagnosis.misclassified
+    if shown == mistakes.count:
         return None
     if not shown and "images" in diagnosis.left_out:
-        return "The images were left out, and there are no heatmaps. predictions.csv lists every prediction."
+        return f"The images were left out, and there are no heatmaps. {predictions_file(diagnosis)} lists every prediction."
+    which = "those with the highest loss"
+    if shown < len(mistakes.items):
+        which = (
+            "the highest losses of each confused pair, largest pairs first, then the highest losses of all"
+            if len(mistakes.items) == mistakes.count
+            else f"of the {formats.count(len(mistakes.items))} with the highest loss, those that have pictures"
+        )
     return (
-        f"The page shows {formats.count(shown)} of the {formats.count(count)} mistakes: the highest losses of each "
-        "confused pair, largest pairs first, then the highest losses of all. predictions.csv lists every prediction."
+        f"The page shows {formats.count(shown)} of the {formats.count(mistakes.count)} mistakes: {which}. "
+        f"{predictions_file(diagnosis)} lists every prediction."
     )

@@ -203,7 +203,7 @@ def laid_out(**changes: int) -> Pictures:
 
 def laid(dataset: Dataset, predictions: Predictions, heatmaps: Heatmaps | None, seed: int = 0) -> Pictures:
     mistakes = dataset.test.images[predictions.misclassified]
-    return lay_out(mistakes, predictions, heatmaps, dataset.train, seed)
+    return lay_out(mistakes, predictions.misclassified, predictions, heatmaps, dataset.train, seed)
 
 
 def value(pictures: Pictures, name: SheetName, place: int, at: int = 4) -> int:
@@ -272,23 +272,38 @@ def test_many_classes_have_fewer_samples(monkeypatch: pytest.MonkeyPatch) -> Non
     assert laid_out().sheets["samples"].count == CLASSES
 
 
-def test_many_images_are_scaled_down_further_before_any_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "_MOST_PIXELS", 6 * 64 * 64)
+def test_images_whose_file_would_be_large_are_scaled_down_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "_MOST_BYTES", 1)
     sheet = laid_out(side=200).sheets["mistakes"]
-    assert (sheet.width, sheet.count, sheet.items) == (62, 6, None)
+    assert (sheet.width, sheet.count, sheet.items) == (48, 6, None)
 
 
-def test_if_there_is_no_room_for_all_some_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "_MOST_PIXELS", 4 * 64 * 64 + 1)
+def test_if_there_is_no_room_for_all_maps_some_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "_most_maps", lambda *_: 4)
     pictures = laid_out(side=200)
     shown = [sheet.shown for name, sheet in pictures.sheets.items() if name.startswith("mistakes")]
     assert shown == [[0, 1, 2, 3]] * 4
     np.testing.assert_allclose(value(pictures, "mistakes", 3, at=30), 20, atol=3)
 
 
-def test_small_images_are_limited_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "_MOST_TILES", 5)
-    assert laid_out().sheets["mistakes"].items == [0, 1, 2, 3, 4]
+def test_only_mistakes_that_are_listed_and_have_image_and_map_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, predictions, heatmaps = make_dataset()
+    ranked = predictions.ranked_mistakes
+    with_image, with_map = np.sort(ranked[[0, 2, 3, 4, 5]]), np.sort(ranked[[0, 1, 2, 4, 5]])
+    rows = np.isin(heatmaps.indices, with_map)
+    some = dataclasses.replace(
+        heatmaps,
+        indices=with_map,
+        signed_predicted=heatmaps.signed_predicted[rows],
+        signed_true=heatmaps.signed_true[rows],
+    )
+    monkeypatch.setattr(layout, "MOST_MISTAKES", 5)
+    pictures = lay_out(dataset.test.images[with_image], with_image, predictions, some, dataset.train, 0)
+    every = laid(dataset, predictions, heatmaps)
+    assert pictures.sheets["mistakes"].items == pictures.sheets["mistakes-true"].items == [0, 2, 4]
+    assert [value(pictures, "mistakes", place) for place in range(3)] == pytest.approx(
+        [value(every, "mistakes", place) for place in (0, 2, 4)], abs=3
+    )
 
 
 def test_watched_images_and_their_maps_lie_on_two_sheets() -> None:
