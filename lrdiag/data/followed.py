@@ -57,7 +57,9 @@ class FollowedImages:
             if len(part):
                 self._parts = chain([part], self._parts)
                 return part.part(range(1))
-        raise DataError(f"The test set is empty. Add images to it. Received: {self._listed.source}")
+        skipped = self.skipped
+        why = f"; files that could not be read: {len(skipped):,}, the first {skipped[0].file}" if skipped else ""
+        raise DataError(f"The test set is empty. Add images to it. Received: {self._listed.source}{why}")
 
     @property
     def tally(self) -> Tally:

@@ -204,7 +204,7 @@ def test_a_test_set_without_readable_images_is_an_error(write_images, progress):
     root = write_images(count=1)
     for path in (root / "test").glob("*/*.png"):
         path.write_bytes(b"")
-    with pytest.raises(DataError, match=r"none in test of .* that could not be read: 2, the first test/cat/0.png"):
+    with pytest.raises(DataError, match=r"is empty.* that could not be read: 2, the first test/cat/0.png"):
         FollowedImages(list_test_images(str(root), None, (12, 16), 1, progress), progress).first()
 
 

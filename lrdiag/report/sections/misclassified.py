@@ -294,7 +294,8 @@ def _left_out(diagnosis: Diagnosis, shown: int) -> str | None:
     if shown == mistakes.count:
         return None
     if not shown and "images" in diagnosis.left_out:
-        return f"The images were left out, and there are no heatmaps. {predictions_file(diagnosis)} lists every prediction."
+        listed = predictions_file(diagnosis)
+        return f"The images were left out, and there are no heatmaps. {listed} lists every prediction."
     which = "those with the highest loss"
     if shown < len(mistakes.items):
         which = (
