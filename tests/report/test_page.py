@@ -15,7 +15,6 @@ from typing import get_args
 from urllib.parse import parse_qs
 
 import html5lib
-import numpy as np
 import pytest
 from fixtures.exhibits import noisy_patches, with_findings
 from fixtures.pages import parse

@@ -1,7 +1,7 @@
 """Many small pictures in one file: the images and the heatmaps of the page.
 
-A page with two thousand mistakes would have twenty megabytes if each picture were a file. Heatmaps stay about as small as
-the layer that they come from, because the browser scales them up; each costs a few bytes.
+A page with two thousand mistakes would have twenty megabytes if each picture were a file. Heatmaps stay about as
+small as the layer that they come from, because the browser scales them up; each costs a few bytes.
 """
 
 from __future__ import annotations
