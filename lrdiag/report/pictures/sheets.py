@@ -24,8 +24,10 @@ _WEBP_BLOCK = 16
 _QUALITY = 78
 _MAP_PADDING = 1
 _LEVELS = 64
-_SMOOTH_SIDE = 8
-"""Smaller heatmaps are enlarged. A browser mixes colours, not values: red beside nothing gives pale red, not green."""
+_SMOOTH_SIDE = 7
+"""Smaller heatmaps are enlarged. A browser mixes colours, not values: red beside nothing gives pale red, not green.
+
+Heatmaps of 7 × 7, the usual size at 224 pixels, stay as they are, because there may be many thousands of them."""
 
 
 def image_sheet(
