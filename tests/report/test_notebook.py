@@ -31,12 +31,11 @@ def test_a_summary_is_small_and_complete(runs: Any) -> None:
 
 
 def test_a_summary_escapes_every_name(runs: Any) -> None:
-    card = render_card(runs["hostile"])
+    card = render_card(runs["hostile and compared"])
     assert len(card.encode()) < MOST_BYTES
     parsed = BeautifulSoup(card, "html.parser")
-    assert {each.name for each in parsed.find_all(True)} <= set(
-        ["div", "p", "strong", "ul", "li", "img", "small", "br", "code", "span"]
-    )
+    allowed = {"div", "p", "strong", "ul", "li", "img", "small", "br", "code", "span"}
+    assert {each.name for each in parsed.find_all(True)} <= allowed
     assert not [name for each in parsed.find_all(True) for name in each.attrs if name.startswith("on")]
 
 
@@ -61,5 +60,5 @@ def test_the_mistakes_are_a_data_frame_in_the_order_of_the_page(runs: Any) -> No
 
 def test_without_pandas_there_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(LrdiagError, match="needs pandas. Run `pip install pandas`"):
+    with pytest.raises(LrdiagError, match=r"needs pandas\. Run `pip install pandas`"):
         PREDICTIONS.to_pandas()
