@@ -55,6 +55,7 @@ class _Indexed(keras.utils.PyDataset):  # type: ignore[misc]
     def __init__(self, data: Any, columns: tuple[str, str]) -> None:
         super().__init__()
         self._data, self._columns = data, columns
+        self.class_names = data.features[columns[1]].names
 
     def __len__(self) -> int:
         return -(-len(self._data) // BATCH_SIZE)
@@ -66,6 +67,7 @@ class _Indexed(keras.utils.PyDataset):  # type: ignore[misc]
 class _Streamed:
     def __init__(self, data: Any, columns: tuple[str, str]) -> None:
         self._data, self._columns = data, columns
+        self.class_names = data.features[columns[1]].names
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for rows in self._data.iter(batch_size=BATCH_SIZE):
