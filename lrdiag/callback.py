@@ -104,6 +104,9 @@ class ReportingCallback(RunRecorder):
         self._own: tuple[str, ...] = ()
         self._train_data, self._stop_on = train_data, stop_on
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self._folder)!r}, report={self.report})"
+
     def _begin_record(self, first_epoch: int) -> None:
         super()._begin_record(first_epoch)
         self._memory = Memory()

@@ -110,6 +110,9 @@ class LRFinder(Callback):
         self._undo: list[Callable[[], object]] = []
         self._begin()
 
+    def __repr__(self) -> str:
+        return f"LRFinder({len(self._sweep.losses)} updates measured)"
+
     def _begin(self) -> None:
         self._sweep = self._new_sweep()
         self._stop_reason = DATA_ENDED
