@@ -124,10 +124,21 @@ class Engine(ABC):
         """Compiles a function of nests of arrays.
 
         It is compiled once for each type and shape of its inputs, whatever the size of the batch, and always computes
-        with the current weights.
+        with the current weights. A batch may be filled up with copies of its first example, and is divided among the
+        devices of a model that is distributed over several. The outputs have its size nevertheless.
 
         Args:
-            function: Takes nests of arrays and returns a nest of tensors. The first axis of each is the batch.
+            function: Takes nests of arrays and returns a nest of tensors. The first axis of each is the batch, and no
+                example depends on another.
+            model: The model that the function calls. Its state changes as if the function were called.
+        """
+
+    @abstractmethod
+    def compiled_whole(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
+        """Compiles a function of a whole batch, such as its mean loss: the batch is neither filled up nor divided.
+
+        Args:
+            function: Takes nests of arrays and returns a nest of tensors.
             model: The model that the function calls. Its state changes as if the function were called.
         """
 

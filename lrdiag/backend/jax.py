@@ -20,6 +20,7 @@ from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from lrdiag.backend import base
 from lrdiag.backend.filling import CompiledSizes, filled_up
+from lrdiag.backend.jax_devices import devices_of_batch, divided
 
 _QUICKLY = {"xla_backend_optimization_level": 1}
 """Compiles in half the time. At level 0, the gradient through maximum and mean of the same maps is NaN (JAX 0.10)."""
@@ -82,18 +83,21 @@ class Engine(base.Engine):
     _shapes: Callable[[], Any] = staticmethod(lambda: None)
 
     def compiled(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
-        """Compiles for a few sizes of batch. Other batches are filled up with copies of their first example."""
+        """Compiles for a few sizes of batch, which all devices share evenly."""
         sizes: dict[str, CompiledSizes] = defaultdict(CompiledSizes)
         run = _stateless(function, model)
 
         def run_filled(*arrays: Any) -> Any:
             kind = repr(tree.map_structure(lambda array: (array.shape[1:], array.dtype), arrays))
-            size = len(tree.flatten(arrays)[0])
-            full = sizes[kind].for_batch_of(size)
-            outputs = run(*filled_up(arrays, full))
+            size, devices = len(tree.flatten(arrays)[0]), devices_of_batch()
+            full = -(-sizes[kind].for_batch_of(size) // devices) * devices
+            outputs = run(*divided(filled_up(arrays, full)))
             return tree.map_structure(lambda output: output[:size], outputs) if full > size else outputs
 
         return run_filled
+
+    def compiled_whole(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
+        return _stateless(function, model)
 
     def for_few_calls(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
         """Compiles the function as a whole. JAX would compile each of its operations, which takes several times longer.

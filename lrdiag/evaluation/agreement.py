@@ -123,7 +123,7 @@ def _loss_recovers(opened: OpenedModel, inputs: Any, labels: np.ndarray, scores:
         return None
     if abs(right.mean() - wrong.mean()) <= _NO_DIFFERENCE * _loss_tolerance(opened, right.mean()):
         return None
-    measure = engine().compiled(
+    measure = engine().compiled_whole(
         lambda images, truth: opened.loss(truth, opened.chosen(opened.inference(images)))[None], opened.model
     )
     with warnings.catch_warnings():  # Keras warns of the contradiction

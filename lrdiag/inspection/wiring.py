@@ -145,7 +145,7 @@ def recovers(
     )
     if abs(right - wrong) <= _SAME_LOSS * max(1.0, abs(right)):
         return None
-    measure = engine().compiled(lambda images, truth: loss(truth, scores_of(images))[None], model)
+    measure = engine().compiled_whole(lambda images, truth: loss(truth, scores_of(images))[None], model)
     with warnings.catch_warnings():  # Keras warns of the contradiction
         warnings.simplefilter("ignore")
         measured = float(measure(inputs, labels)[0])
