@@ -250,6 +250,23 @@ class Engine(ABC):
     def synchronize(self, model: keras.Model) -> None:  # noqa: B027 – nothing to do by default
         """Lets the variables of a model have the values of the training step that `fit` has just made."""
 
+    def processes(self) -> int:
+        """Returns the number of processes that train a model together."""
+        return 1
+
+    def is_first_process(self) -> bool:
+        """Returns whether this process is the one of them that writes files and lines."""
+        return True
+
+    def by_first_process(self, model: keras.Model, work: Callable[[], None]) -> None:
+        """Lets the first process do something with the model, while the others wait.
+
+        Args:
+            model: The model. What `work` assigns to its variables is undone if there are several processes.
+            work: Is called in the first process only.
+        """
+        work()
+
     def measured(self, train: Callable[..., Any], measures: Measures, model: keras.Model) -> MeasuredStep:
         """Returns the next training step in a form that measures it.
 

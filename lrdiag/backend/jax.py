@@ -14,13 +14,16 @@ import jax
 import keras
 import numpy as np
 from jax import numpy as jnp
+from jax.experimental import multihost_utils
 from jax.extend.core import Var
 from keras import ops, tree
+from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import get_stateless_scope
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
 from lrdiag.backend import base
 from lrdiag.backend.filling import CompiledSizes, filled_up
-from lrdiag.backend.jax_devices import devices_of_batch, divided
+from lrdiag.backend.jax_devices import devices_of_batch, divided, on_this_host
 
 _QUICKLY = {"xla_backend_optimization_level": 1}
 """Compiles in half the time. At level 0, the gradient through maximum and mean of the same maps is NaN (JAX 0.10)."""
@@ -183,6 +186,22 @@ class Engine(base.Engine):
     def synchronize(self, model: keras.Model) -> None:
         model.jax_state_sync()
 
+    def processes(self) -> int:
+        return int(jax.process_count())
+
+    def is_first_process(self) -> bool:
+        return int(jax.process_index()) == 0
+
+    def by_first_process(self, model: keras.Model, work: Callable[[], None]) -> None:
+        if self.processes() == 1:
+            work()
+            return
+        self.synchronize(model)  # in all processes, because it assigns to variables that they share
+        if self.is_first_process():
+            with on_this_host(_all_variables(model)):
+                work()
+        multihost_utils.sync_global_devices("lrdiag")
+
     def run_from_zero(
         self, train: Callable[..., Any], sums: Sequence[base.Number], model: keras.Model, *arguments: Any
     ) -> tuple[tuple[Any, ...], list[Any], list[Any]]:
@@ -243,6 +262,17 @@ def _dependences(jaxpr: Any) -> list[list[bool]]:
         return [each in live for each in jaxpr.invars]
 
     return [depends(output) for output in jaxpr.outvars]
+
+
+def _all_variables(model: keras.Model) -> list[keras.Variable]:
+    """Returns the variables of a model, its metrics and its optimizer, and the seed of operations without one."""
+    variables = [*model.variables, *model.metrics_variables]
+    if model.optimizer is not None:
+        variables += model.optimizer.variables
+    generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    if generator is not None:
+        variables.append(generator.state)
+    return list({id(each): each for each in variables}.values())
 
 
 def _with(values: list[Any], places: list[int], others: list[Any]) -> list[Any]:
