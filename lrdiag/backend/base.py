@@ -250,6 +250,13 @@ class Engine(ABC):
     def synchronize(self, model: keras.Model) -> None:  # noqa: B027 – nothing to do by default
         """Lets the variables of a model have the values of the training step that `fit` has just made."""
 
+    def require_trainable(self, model: keras.Model) -> None:  # noqa: B027 – nothing to do by default
+        """Raises if Keras can't train a model as it is distributed.
+
+        Raises:
+            ModelError: If it can't.
+        """
+
     def processes(self) -> int:
         """Returns the number of processes that train a model together."""
         return 1

@@ -24,6 +24,7 @@ from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 from lrdiag.backend import base
 from lrdiag.backend.filling import CompiledSizes, filled_up
 from lrdiag.backend.jax_devices import devices_of_batch, divided, on_this_host
+from lrdiag.errors import ModelError
 
 _QUICKLY = {"xla_backend_optimization_level": 1}
 """Compiles in half the time. At level 0, the gradient through maximum and mean of the same maps is NaN (JAX 0.10)."""
@@ -233,7 +234,10 @@ def _stateless(
     def run(*arrays: Any) -> Any:
         model.jax_state_sync()
         variables[:] = {id(each): each for each in model.variables}.values()
-        outputs, changed = stateless([each.value for each in variables], arrays)
+        values = [each.value for each in variables]
+        if not all(value.is_fully_addressable for value in values[:1]):
+            raise _shared_by_processes()
+        outputs, changed = stateless(values, arrays)
         for place, value in changed.items():
             variables[place].assign(value)
         return outputs
@@ -262,6 +266,14 @@ def _dependences(jaxpr: Any) -> list[list[bool]]:
         return [each in live for each in jaxpr.invars]
 
     return [depends(output) for output in jaxpr.outvars]
+
+
+def _shared_by_processes() -> ModelError:
+    return ModelError(
+        "lrdiag evaluates a model in one process. Let `lrdiag.ReportCallback` evaluate it in `fit`, or save it and "
+        "evaluate it in a program of its own, with `lrdiag diagnose`. "
+        f"Received: a model that {jax.process_count()} processes train"
+    )
 
 
 def _all_variables(model: keras.Model) -> list[keras.Variable]:

@@ -15,6 +15,7 @@ from keras import ops, tree
 
 from lrdiag.backend import base
 from lrdiag.backend.filling import filled_up
+from lrdiag.errors import ModelError
 
 _FIRST_READING = 4
 """Number of steps in an epoch before the first reading of `tf.data`'s measurements."""
@@ -199,6 +200,18 @@ class Engine(base.Engine):
 
     def set_seed(self, seed: int) -> None:
         tf.random.set_seed(seed)
+
+    def require_trainable(self, model: keras.Model) -> None:
+        strategy = model.distribute_strategy
+        if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return
+        workers = strategy.cluster_resolver.cluster_spec().num_tasks("worker")
+        if workers > 1:  # `fit` of Keras 3.15 takes the batch of a replica for a tensor
+            raise ModelError(
+                "Keras 3 cannot train with `tf.distribute.MultiWorkerMirroredStrategy`: its `fit` fails. Use "
+                "`keras.distribution` on JAX for several machines, or `MirroredStrategy` on one. "
+                f"Received: a strategy of {workers} workers"
+            )
 
     def measured(self, train: Callable[..., Any], measures: base.Measures, model: keras.Model) -> base.MeasuredStep:
         """Returns the step compiled together with the measuring, or as on other engines if that isn't possible."""
