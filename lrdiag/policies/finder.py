@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import keras
 
+from lrdiag.backend.engine import engine
 from lrdiag.backend.inference import overrides
 from lrdiag.backend.logs import accuracy_name
-from lrdiag.backend.engine import engine
 from lrdiag.backend.optimizers import (
     MAX_SKIPPED,
     UpdateCounter,
