@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import keras
 
+from lrdiag.backend.engine import engine
 from lrdiag.backend.inference import overrides
 from lrdiag.backend.logs import accuracy_name
 from lrdiag.backend.optimizers import (
@@ -312,6 +313,7 @@ def find_lr(
             "The model must be compiled before a range test: call model.compile(optimizer, loss). "
             f"Received: {model.name!r}, which isn't"
         )
+    engine().require_trainable(model)
     finder = LRFinder(
         start_lr, end_lr, iterations, mode, validation_data, smoothing, diverge_factor, on_step, validation_steps
     )
