@@ -73,6 +73,8 @@ class ReportingCallback(RunRecorder):
         clock: Measures the stages of the run. Defaults to one that starts with training.
         assets: See `Report.save`.
         templates: See `Report.save`.
+        images: See `Report.save`.
+        file_names: See `Report.save`.
         train_data: See `ReportCallback`.
         stop_on: See `ReportCallback`.
     """
@@ -87,6 +89,8 @@ class ReportingCallback(RunRecorder):
         clock: Stopwatch | None = None,
         assets: AssetsName = "inline",
         templates: Path | None = None,
+        images: bool = True,
+        file_names: bool = True,
         train_data: Any = FROM_FIT,
         stop_on: Severity | None = None,
     ) -> None:
@@ -96,6 +100,7 @@ class ReportingCallback(RunRecorder):
         self._folder, self._reporter = folder, reporter
         self._every, self._log_dir, self._clock = every, log_dir, clock
         self._assets, self._templates = assets, templates
+        self._images, self._file_names = images, file_names
         self._own: tuple[str, ...] = ()
         self._train_data, self._stop_on = train_data, stop_on
 
@@ -302,6 +307,8 @@ class ReportingCallback(RunRecorder):
             assets=self._assets,
             templates=self._templates,
             own=self._own,
+            images=self._images,
+            file_names=self._file_names,
             seconds=self._stopwatch.seconds_until_now,
         )
 
@@ -381,6 +388,8 @@ class ReportCallback(ReportingCallback):
             `BackupAndRestore` is a number of batches, the steps between the last epoch and the saved batch are
             missing, and the page says how many. With `every`, it shows how predictions changed in the last process
             alone. The folder is removed when `fit` ends.
+        images: See `Report.save`. TensorBoard receives no images either.
+        file_names: See `Report.save`.
 
     Raises:
         SettingsError: If `every` is below 1, `stop_on` is something else, or `checks` or `accept` has an unknown code
@@ -412,6 +421,8 @@ class ReportCallback(ReportingCallback):
         train_data: Any = FROM_FIT,
         stop_on: Literal["error", "warning"] | None = None,
         checkpoint: bool = False,
+        images: bool = True,
+        file_names: bool = True,
     ) -> None:
         if stop_on is not None:
             require_choice("stop_on", stop_on, ("error", "warning"))
@@ -446,7 +457,16 @@ class ReportCallback(ReportingCallback):
             check_settings=check_settings,
             made_by="callback",
         )
-        super().__init__(Path(folder), reporter, every=every, log_dir=log_dir, train_data=train_data, stop_on=stop_on)
+        super().__init__(
+            Path(folder),
+            reporter,
+            every=every,
+            log_dir=log_dir,
+            images=images,
+            file_names=file_names,
+            train_data=train_data,
+            stop_on=stop_on,
+        )
         self._kept = KeptRecord(Path(folder) / unfinished.CALLBACK_RECORD) if checkpoint else None
 
     def _announce(self, line: str) -> None:

@@ -78,6 +78,8 @@ def diagnose(
     seed: int = 0,
     progress: Progress | None = None,
     train_data: Any = None,
+    images: bool = True,
+    file_names: bool = True,
 ) -> Report:
     """Evaluates a model on a test set and returns its report, with a heatmap of each misclassified image.
 
@@ -137,6 +139,8 @@ def diagnose(
             overfitting: `(x, y)` or `(x, y, sample_weight)`, or data that gives batches. Five times as many training
             images as test images are evaluated at most, but at least 20,000, or 2,000 large ones, and no more than
             50,000: a random sample of arrays, or the first images of other data.
+        images: Whether the report has images. See `Report.save`.
+        file_names: Whether it has names of files. See `Report.save`.
 
     Returns:
         The report.
@@ -192,7 +196,7 @@ def diagnose(
         seconds=clock.seconds(),
         inspection=inspector.seen,
     )
-    return reporter.compared(report)
+    return reporter.compared(report).without(images=images, file_names=file_names)
 
 
 def require_steps(name: str, steps: int | None) -> None:
@@ -473,6 +477,7 @@ class Reporter:
             backend=engine_name(),
             command=self.command,
             git_commit=provenance.git_commit(),
+            created=provenance.now(),
             settings={key: value for key, value in {**self.settings, **self._of_images}.items() if value is not None},
             versions=provenance.versions(engine_name()),
             value_range=evaluated.value_range,

@@ -52,7 +52,15 @@ class JobCallback(ReportingCallback):
         kept: Checkpoint | None,
     ) -> None:
         given = job.settings
-        super().__init__(given.out, reporter, clock=clock, assets=given.assets, templates=given.templates)
+        super().__init__(
+            given.out,
+            reporter,
+            clock=clock,
+            assets=given.assets,
+            templates=given.templates,
+            images=given.images,
+            file_names=given.file_names,
+        )
         self._job, self._policy, self._guard = job, policy, guard
         self._tried_to_save_at = 0
         self._is_in_step = False

@@ -84,6 +84,9 @@ LABEL_BYTES = Limit("LABEL_BYTES", 2**20, "bytes")  # of a member of a tar file 
 OPTIONS_BYTES = Limit("OPTIONS_BYTES", 2**20, "bytes")
 """Of an options file."""
 
+MOST_MISTAKES = 2_500
+"""Misclassified images that report.json describes and the page shows: those with the highest loss. Both stay below 3
+MiB however many there are."""
 LARGE_IMAGE = 32_000_000
 """Pixels of an image that is decoded while no other of such size is. A decoder needs up to ten bytes for each."""
 _HARMLESS = 2**28  # bytes that an archive may always hold

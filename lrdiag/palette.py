@@ -26,19 +26,13 @@ LIGHT = {
     "heat-rgb": "213 94 0",
     "heat-most": ".62",
     "mean-ground": "#808488",
-    "map-a": "#74869f",
-    "map-b": "#63a791",
-    "map-c": "#9bb663",
-    "map-d": "#c58e55",
-    "map-e": "#ac4632",
 }
 """The page by day and in print, the charts and the summary picture; the names are those of its CSS variables.
 
 `training` and `validation` are the blue and the vermilion of Okabe and Ito, which people with any of the common colour
 vision deficiencies can tell apart. The six kinds of training time, `compiling` to `idle` with these two, differ by
 ΔE*ab 25 or more by day and 14 at night, also in the three dichromacies. `heat-rgb` is the colour of an error in the
-confusion matrix, `heat-most` its maximum opacity, `mean-ground` the background of a mean heatmap, and `map-a` to
-`map-e` the colours of a heatmap over it at 0.2, 0.4, 0.6, 0.8 and 1, for its legend.
+confusion matrix, `heat-most` its maximum opacity, and `mean-ground` the background of a mean heatmap and of the legend.
 """
 DARK = {
     "paper": "#15171a",
@@ -59,7 +53,7 @@ DARK = {
     "idle": "#d5d9de",
     "heat-rgb": "240 125 50",
     "heat-most": ".5",
-    **{name: LIGHT[name] for name in ("mean-ground", "map-a", "map-b", "map-c", "map-d", "map-e")},
+    "mean-ground": LIGHT["mean-ground"],
 }
 """The page at night."""
 

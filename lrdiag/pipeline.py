@@ -15,13 +15,14 @@ import numpy as np
 
 from lrdiag import checkpoint
 from lrdiag.checkup import checked
-from lrdiag.data import open_test_set
+from lrdiag.data import list_test_images
 from lrdiag.data.batches import PreprocessedBatches
-from lrdiag.data.opened import OpenedTestSet
+from lrdiag.data.followed import FollowedImages
+from lrdiag.data.listed import ListedImages
+from lrdiag.data.loading import warn_of
 from lrdiag.data.preprocessing import preprocess
 from lrdiag.data.sources.parquet_images import Columns
 from lrdiag.diagnosing import Reporter, Stopwatch
-from lrdiag.diagnosis.assemble import dataset_facts
 from lrdiag.diagnosis.compare import refuse_other_images
 from lrdiag.diagnosis.findings.checking import Checked
 from lrdiag.diagnosis.gates import refuse_unknown_classes
@@ -38,6 +39,7 @@ from lrdiag.record import exchange, reading
 from lrdiag.record import folder as run_folder
 from lrdiag.record.facts import Diagnosis
 from lrdiag.record.files import is_regular
+from lrdiag.report.privacy import HIDDEN
 from lrdiag.report.report import Report
 from lrdiag.report.templates import html_environment
 from lrdiag.settings import DiagnoseSettings, LearningRate, Settings
@@ -85,6 +87,8 @@ def train_and_report(
     accept: Mapping[str, str] | None = None,
     assets: AssetsName = Settings.assets,
     templates: str | PathLike[str] | None = Settings.templates,
+    images: bool = Settings.images,
+    file_names: bool = Settings.file_names,
     resume: bool = Settings.resume,
     progress: Progress | None = None,
 ) -> Report:
@@ -150,6 +154,8 @@ def train_and_report(
         accept: The reason why a finding is accepted, by its code. The page shows it as accepted.
         assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
         templates: A folder of templates that replace the built-in ones of the same name.
+        images: See `Report.save`.
+        file_names: See `Report.save`.
         resume: Whether to continue the unfinished run in `out`, whose process has ended, after its last complete epoch.
             On a CPU, the report is that of an uninterrupted run. The settings are those of the unfinished run: one
             that would change the training is refused. Name a `module:function` and `templates` again, because they
@@ -191,6 +197,8 @@ def train_and_report(
         "accept": accept,
         "assets": assets,
         "templates": templates,
+        "images": images,
+        "file_names": file_names,
         "resume": resume,
     }
     if isinstance(data, Settings):
@@ -261,13 +269,14 @@ def diagnose_saved(
         height, width, channels = takes_images(model)
         size = settings.image_size or ((height, width) if height and width else None)
         columns = Columns(settings.image_column, settings.label_column)
-        test = open_test_set(
+        listed = list_test_images(
             settings.data, settings.data_dir, size, channels, progress, resize=settings.resize, columns=columns
         )
-        refuse_unknown_classes(settings.gates, test.classes)
+        images = FollowedImages(listed, progress)
+        refuse_unknown_classes(settings.gates, listed.classes)
         shown = ("data", "image_column", "label_column", "model", "resize", "preprocess", "output")
         reporter = Reporter(
-            data=(PreprocessedBatches(test, settings.preprocess, settings.batch_size),),
+            data=(PreprocessedBatches(images, settings.preprocess, settings.batch_size),),
             batch_size=settings.batch_size,
             preprocess=settings.preprocess,
             output=settings.output,
@@ -285,19 +294,19 @@ def diagnose_saved(
             check_settings=settings.check_settings,
         )
         evaluator = reporter.evaluator(model)
-        first = preprocess(test.first().images, settings.preprocess)
+        first = preprocess(images.first().images, settings.preprocess)
         scored = evaluator.rehearse(first, np.zeros(1, np.int64), preprocess=settings.preprocess)
-        _refuse_other_classes(model, scored, test)
+        _refuse_other_classes(model, scored, listed)
         inspector = Inspector(model, settings.output)
         inspector.look_at_model()
         with clock.lap("predict_and_explain"):
             evaluated = reporter.evaluate(evaluator, fingerprint="")  # that of the dataset is used
-        dataset = test.dataset()
-        facts = dataset_facts(dataset)
+        facts = images.facts()
+        warn_of(facts.skipped, images.labels, facts.classes, progress)
         if base:
             refuse_other_images(base.diagnosis.dataset, facts)
-        notes = (*notes, *dataset.notes)
-        reporter = dataclasses.replace(reporter, dataset=facts, files=dataset.test.files, notes=notes)
+        notes = (*notes, *listed.notes(images.tally))
+        reporter = dataclasses.replace(reporter, dataset=facts, files=images.files, notes=notes)
         inspector.look_at_layers(Sample(evaluator.first_images, None))
         studied = reporter.studied(evaluator, evaluated, NO_TRAINING_IMAGES)
         with clock.lap("report"), progress.stage("Writing the page"):
@@ -309,6 +318,8 @@ def diagnose_saved(
                 settings.out,
                 assets=settings.assets,
                 templates=settings.templates,
+                images=settings.images,
+                file_names=settings.file_names,
                 own=_model_in(settings.out, settings),
                 seconds=clock.seconds_until_now,
             )
@@ -381,17 +392,41 @@ def _of_run(settings: DiagnoseSettings) -> tuple[DiagnoseSettings, Diagnosis | N
     if not (folder / run_folder.REPORT).is_file():
         return settings, None, ()
     run = reading.load_baseline(folder).diagnosis
+    model = model_of_run(folder, run)
+    if settings.data is None and run.settings.get("data") == HIDDEN:
+        raise SettingsError(
+            "The data of a run without paths must be named again: `--data PATH`. Received: "
+            f"{folder}, written with --no-file-names"
+        )
+    taken = {
+        name: value
+        for name, value in recorded_settings(run).items()
+        if getattr(settings, name) == _DEFAULTS[name] != value
+    }
+    own = "".join(f", {name} {value}" for name, value in taken.items())
+    note = f"From the run in {folder}: the model, the record of its training{own}."
+    return dataclasses.replace(settings, model=model, **taken), run, (note,)
+
+
+def recorded_settings(run: Diagnosis) -> dict[str, Any]:
+    """Returns how the run read its data and evaluated its model, as far as it names that."""
+    recorded: dict[str, Any] = {"data": "digits"} if run.dataset.fallback else {}
+    known = {name: run.settings[name] for name in _OF_A_RUN if name in run.settings}
+    return recorded | {name: value for name, value in known.items() if value != HIDDEN}
+
+
+def model_of_run(folder: Path, run: Diagnosis) -> str:
+    """Returns the path of the model in a run folder.
+
+    Raises:
+        ModelError: If there is none.
+    """
     if not is_regular(folder / run_folder.MODEL):
         raise ModelError(
             f"The run folder contains no model, because `lrdiag train-and-report` alone saves one. Pass the model file "
             f"that the run evaluated. Received: {folder} without {run_folder.MODEL}, a run of the model {run.model!r}"
         )
-    recorded: dict[str, Any] = {"data": "digits"} if run.dataset.fallback else {}
-    recorded |= {name: run.settings[name] for name in _OF_A_RUN if name in run.settings}
-    taken = {name: value for name, value in recorded.items() if getattr(settings, name) == _DEFAULTS[name] != value}
-    own = "".join(f", {name} {value}" for name, value in taken.items())
-    note = f"From the run in {folder}: the model, the record of its training{own}."
-    return dataclasses.replace(settings, model=str(folder / run_folder.MODEL), **taken), run, (note,)
+    return str(folder / run_folder.MODEL)
 
 
 def _model_in(folder: Path, settings: DiagnoseSettings) -> list[str]:
@@ -400,10 +435,10 @@ def _model_in(folder: Path, settings: DiagnoseSettings) -> list[str]:
     return [run_folder.MODEL] if Path(settings.model).resolve() == own.resolve() else []
 
 
-def _refuse_other_classes(model: keras.Model, scored: int, test: OpenedTestSet) -> None:
-    if scored != len(test.classes):
+def _refuse_other_classes(model: keras.Model, scored: int, listed: ListedImages) -> None:
+    if scored != len(listed.classes):
         raise DataError(
             "The data must have the classes that the model scores, in the order of their names. Add a folder for each, "
-            f"empty ones too, or use the model's own data. Received: {len(test.classes)} classes in "
-            f"{test.source}, and {model.name!r} scores {scored}"
+            f"empty ones too, or use the model's own data. Received: {len(listed.classes)} classes in "
+            f"{listed.source}, and {model.name!r} scores {scored}"
         )

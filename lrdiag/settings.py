@@ -251,6 +251,8 @@ class Settings:
         check_settings: Settings of the checks, and the findings that are accepted.
         assets: `"inline"` writes one file. `"folder"` writes pictures and style to `assets/` beside the page.
         templates: A folder of templates that replace the built-in ones of the same name.
+        images: Whether images are written. If not, the heatmaps are, on a plain ground.
+        file_names: Whether names and paths of image files are written. Names of classes are in any case.
         resume: Whether to continue the unfinished run of `out`. `lrdiag.checkpoint.resumed` returns its settings.
 
     Raises:
@@ -283,6 +285,8 @@ class Settings:
     check_settings: CheckSettings = AS_IN_THE_TABLE
     assets: AssetsName = "inline"
     templates: Path | None = None
+    images: bool = True
+    file_names: bool = True
     resume: bool = False
 
     def __post_init__(self) -> None:
@@ -413,6 +417,8 @@ class DiagnoseSettings:
         check_settings: As `Settings.check_settings`.
         assets: As `Settings.assets`.
         templates: As `Settings.templates`.
+        images: As `Settings.images`.
+        file_names: As `Settings.file_names`.
 
     Raises:
         SettingsError: If a value is outside its range.
@@ -438,6 +444,8 @@ class DiagnoseSettings:
     check_settings: CheckSettings = AS_IN_THE_TABLE
     assets: AssetsName = "inline"
     templates: Path | None = None
+    images: bool = True
+    file_names: bool = True
 
     def __post_init__(self) -> None:
         if self.batch_size is not None:

@@ -74,13 +74,18 @@ def worst_mistakes(report: Report) -> Any:
     """Returns the misclassified images of the highest loss with their heatmaps.
 
     Returns:
-        A `uint8` array of shape `(k, height, width, 3)`, or `None` if there are none.
+        A `uint8` array of shape `(k, height, width, 3)`, or `None` if there are none or they were
+        left out.
     """
-    if report.heatmaps is None:
+    if report.heatmaps is None or "images" in report.diagnosis.left_out:
         return None
-    rows = np.searchsorted(report.heatmaps.indices, report.predictions.ranked_mistakes)
-    rows = rows[np.isfinite(report.heatmaps.predicted[rows]).all(axis=(1, 2))][:MISTAKES]
-    return overlay(report.mistakes[rows], report.heatmaps.predicted[rows]) if len(rows) else None
+    kept = np.intersect1d(report.mistake_indices, report.heatmaps.indices, assume_unique=True)
+    ranked = report.predictions.ranked_mistakes
+    ranked = ranked[np.isin(ranked, kept)]
+    maps = report.heatmaps.predicted[np.searchsorted(report.heatmaps.indices, ranked)]
+    finite = np.flatnonzero(np.isfinite(maps).all(axis=(1, 2)))[:MISTAKES]
+    images = report.mistakes[np.searchsorted(report.mistake_indices, ranked[finite])]
+    return overlay(images, maps[finite]) if len(finite) else None
 
 
 def _confusion_picture(report: Report) -> np.ndarray:

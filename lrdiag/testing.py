@@ -43,8 +43,10 @@ def assert_no_regression(
         SettingsError: If a share is not between 0 and 1, or a class does not exist.
         RunFolderError: If a report cannot be read.
     """
-    base, head = run_of(baseline).diagnosis, run_of(report).diagnosis
-    compared = dataclasses.replace(head, comparison=compare(base, head))
+    before, now = run_of(baseline), run_of(report)
+    head = now.diagnosis
+    comparison = compare(before.diagnosis, head, before.wrong, now.wrong)
+    compared = dataclasses.replace(head, comparison=comparison)
     outcomes = check(_gates(accuracy, recall, head), compared)
     failed = [str(outcome) for outcome in outcomes if not outcome.passed]
     if failed:

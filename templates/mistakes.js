@@ -29,17 +29,17 @@ if (form) {
   let filters = {};
   let sequence = groups.flatMap(group => tiles.filter(tile => tile.group === group)); // in the order of the page
   let typedInto = null;
-  const viewer = makeViewer({
+  const viewer = (document.querySelector(".viewer") ? makeViewer : makeInPlace)({
     shown: () => sequence, stateWith: image => ({filters, image}), titleOf, addressOf, write, show, unfold,
   });
 
   for (const name of ["true", "predicted"]) {
     const keys = [...names[name].keys()].sort((a, b) => a - b);
-    form.elements[name].append(...keys.map(key => new Option(names[name].get(key))));
+    form.elements[name]?.append(...keys.map(key => new Option(names[name].get(key))));
   }
   form.addEventListener("input", filter);
   form.addEventListener("submit", event => event.preventDefault());
-  form.elements.clear.addEventListener("click", () => go({filters: {}, image: null}));
+  form.elements.clear?.addEventListener("click", () => go({filters: {}, image: null}));
   document.addEventListener("click", follow);
   addEventListener("hashchange", () => arrive(false));
   for (const link of document.querySelectorAll(".show")) link.hidden = false;
@@ -141,7 +141,7 @@ if (form) {
     const known = Object.entries(filters).filter(([name, value]) => value && valueOf(form.elements[name]) === value);
     const matching = tiles.filter(tile => known.every(([name, value]) => tests[name](tile, value)));
     const isFiltered = known.some(([name]) => name !== "order");
-    const order = orders[form.elements.order.value];
+    const order = flat && orders[form.elements.order?.value];
     matching.sort(order ?? orders.loss);
     const homes = Map.groupBy(matching, tile => tile.group);
     for (const group of groups) {
@@ -149,7 +149,7 @@ if (form) {
       group.element.open = isFiltered ? true : group.opened;
       group.list.replaceChildren(...(order ? [] : (homes.get(group) ?? []).map(tile => tile.element)));
     }
-    flat.replaceChildren(...(order ? matching.map(tile => tile.element) : []));
+    flat?.replaceChildren(...(order ? matching.map(tile => tile.element) : []));
     sequence = order ? matching : groups.flatMap(group => homes.get(group) ?? []);
     if (rarer) {
       rarer.hidden = Boolean(order);
@@ -158,6 +158,7 @@ if (form) {
   }
 
   function report(missing) {
+    if (!form.elements.shown) return;
     const [some, all] = [sequence.length, tiles.length].map(count => count.toLocaleString("en"));
     const count = some === all ? `All ${all} mistakes` : `${some} of ${all} mistakes`;
     form.elements.shown.value = missing.length
@@ -190,7 +191,7 @@ if (form) {
   function follow(event) {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
     const hash = event.target.closest("a")?.hash;
-    const tile = event.target.closest(".tiles > details > summary")?.parentElement;
+    const tile = viewer.visit && event.target.closest(".tiles > details > summary")?.parentElement;
     if (tile) viewer.visit(byIndex.get(Number(tile.id.slice(1))));
     else if (hash?.startsWith(FILTERED)) {
       go(stateOf(hash));
@@ -218,6 +219,6 @@ if (form) {
 
   // What the form calls a finding or a slice.
   function titleOf(name, value) {
-    return [...form.elements[name]].find(option => option.value === value).text;
+    return [...form.elements[name] ?? []].find(option => option.value === value)?.text ?? value;
   }
 }

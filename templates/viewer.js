@@ -1,9 +1,20 @@
 // Shows single mistakes in a dialog. A step changes a few texts and the place on the sheets; the tiles stay as they are.
+// A user's template may leave out any part of the dialog, or all of it.
+
+// Without the dialog, a tile opens in its place.
+function makeInPlace({unfold}) {
+  function open(tile) {
+    unfold(tile.element);
+    tile.element.scrollIntoView();
+  }
+  return {open, close() {}, forget() {}};
+}
 
 function makeViewer({shown, stateWith, titleOf, addressOf, write, show, unfold}) {
   const dialog = document.querySelector(".viewer");
   const part = name => dialog.querySelector(`[data-show=${name}]`);
   const control = name => dialog.querySelector(`[name=${name}]`);
+  const tell = (name, ...content) => part(name)?.replaceChildren(...content);
   const keys = {
     ArrowLeft: () => step(place() - 1), ArrowRight: () => step(place() + 1),
     Home: () => step(0), End: () => step(shown().length - 1),
@@ -13,10 +24,10 @@ function makeViewer({shown, stateWith, titleOf, addressOf, write, show, unfold})
   let left = null; // the tile that was shown when the reader closed the dialog
   let timer = 0;
 
-  control("previous").addEventListener("click", keys.ArrowLeft);
-  control("next").addEventListener("click", keys.ArrowRight);
-  control("close").addEventListener("click", () => dialog.close());
-  control("copy").addEventListener("click", copy);
+  control("previous")?.addEventListener("click", keys.ArrowLeft);
+  control("next")?.addEventListener("click", keys.ArrowRight);
+  control("close")?.addEventListener("click", () => dialog.close());
+  control("copy")?.addEventListener("click", copy);
   control("opacity")?.addEventListener("input", ({target}) => dialog.style.setProperty("--opacity", target.value / 100));
   document.addEventListener("keydown", press);
   dialog.addEventListener("close", leave);
@@ -32,21 +43,21 @@ function makeViewer({shown, stateWith, titleOf, addressOf, write, show, unfold})
     current = tile;
     dialog.className = `viewer ${tile.element.className}`;
     const guesses = tile.element.querySelector("ol");
-    part("true").textContent = tile.group.trueName;
-    part("predicted").textContent = tile.group.predictedName;
-    part("guesses").replaceChildren(...guesses.cloneNode(true).children);
-    part("loss").textContent = guesses.nextSibling.textContent.replace("loss ", "");
-    part("index").textContent = tile.index;
-    part("file")?.replaceChildren(tile.file);
-    part("suspected")?.replaceChildren(tile.suspected);
-    part("findings")?.replaceChildren(...tile.findings.map(code => linkTo("finding", code)));
-    part("slices")?.replaceChildren(...tile.slices.map(number => linkTo("slice", number)));
+    tell("true", tile.group.trueName);
+    tell("predicted", tile.group.predictedName);
+    tell("guesses", ...guesses.cloneNode(true).children);
+    tell("loss", guesses.nextSibling.textContent.replace("loss ", ""));
+    tell("index", tile.index);
+    tell("file", tile.file);
+    tell("suspected", tile.suspected);
+    tell("findings", ...tile.findings.map(code => linkTo("finding", code)));
+    tell("slices", ...tile.slices.map(number => linkTo("slice", number)));
     showPlace();
-    control("copied").value = "";
-    control("link").closest("p").hidden = true;
+    reportCopied("");
+    showLink(null);
     if (dialog.open) return;
     dialog.showModal();
-    control("next").focus();
+    control("next")?.focus();
   }
 
   function linkTo(name, value) {
@@ -58,11 +69,11 @@ function makeViewer({shown, stateWith, titleOf, addressOf, write, show, unfold})
 
   function showPlace() {
     const count = shown().length.toLocaleString("en");
-    part("position").textContent =
-      place() < 0 ? `not among the ${count} that are filtered` : `${(place() + 1).toLocaleString("en")} of ${count}`;
+    tell("position", place() < 0
+      ? `not among the ${count} that are filtered` : `${(place() + 1).toLocaleString("en")} of ${count}`);
     // Not disabled, because a disabled button would lose the focus.
-    control("previous").ariaDisabled = place() <= 0;
-    control("next").ariaDisabled = place() === shown().length - 1;
+    control("previous")?.setAttribute("aria-disabled", place() <= 0);
+    control("next")?.setAttribute("aria-disabled", place() === shown().length - 1);
   }
 
   function place() {
@@ -124,12 +135,22 @@ function makeViewer({shown, stateWith, titleOf, addressOf, write, show, unfold})
     const link = new URL(addressOf(stateWith(current.index)), location).href;
     try {
       await navigator.clipboard.writeText(link);
-      control("copied").value = "Copied.";
+      reportCopied("Copied.");
     } catch { // not allowed, or not a secure page
-      control("link").value = link;
-      control("link").closest("p").hidden = false;
-      control("link").select();
-      control("copied").value = "Copy the link from the field.";
+      showLink(link);
+      reportCopied("Copy the link from the field.");
     }
+  }
+
+  function reportCopied(text) {
+    if (control("copied")) control("copied").value = text;
+  }
+
+  function showLink(link) {
+    const field = control("link");
+    if (!field) return;
+    field.closest("p").hidden = !link;
+    field.value = link ?? "";
+    if (link) field.select();
   }
 }

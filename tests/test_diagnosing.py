@@ -104,7 +104,7 @@ class Generator:
 
 def facts(report: Report) -> dict[str, Any]:
     """The facts except the times and the commit, which may change while the tests run."""
-    return {name: value for name, value in report.to_dict().items() if name not in ("seconds", "git_commit")}
+    return {name: value for name, value in report.to_dict().items() if name not in ("seconds", "git_commit", "created")}
 
 
 def pixels(report: Report, file: str = "misclassified.webp") -> np.ndarray:

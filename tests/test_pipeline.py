@@ -223,10 +223,10 @@ def test_the_model_is_saved_before_it_is_evaluated(tmp_path: Path, monkeypatch: 
 
 
 def test_the_saved_model_is_the_one_that_was_evaluated(finished: FinishedRun) -> None:
-    from lrdiag.data import open_test_set, subset
+    from lrdiag.data import list_test_images, subset
 
-    dataset = open_test_set("digits", None, None, 3, Silence()).dataset()
-    test = subset(dataset.test, 60, dataset.classes, seed=0)
+    listed = list_test_images("digits", None, None, 3, Silence())
+    test = subset(listed.load(Silence()), 60, listed.classes, seed=0)
     scores = keras.models.load_model(finished.folder / "model.keras").predict(test.images, verbose=0)
     diagnosis = reading.load(finished.folder).diagnosis
     assert np.mean(scores.argmax(axis=1) == test.labels) == diagnosis.test.accuracy

@@ -44,6 +44,7 @@ FLOORS = (
         "settings",
         "checkpoint",
         "pipeline",
+        "explaining",
         "main_job",
         "job",
         "job_callback",

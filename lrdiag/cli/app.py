@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from lrdiag import formats
-from lrdiag.cli.completion import DEFAULT_COMMAND, ConfigCommand, complete_shown, complete_trained_model
+from lrdiag.cli.completion import (
+    DEFAULT_COMMAND,
+    ConfigCommand,
+    complete_data,
+    complete_shown,
+    complete_trained_model,
+)
 from lrdiag.cli.config_file import (
     ConfiguredCommand,
     config_option,
@@ -393,10 +399,28 @@ def report(
                 gates = tuple(gate for gate in gates if gate.rule != "fail-if-worse")
             run = compared or run
         run, outcomes = _checked(run, check_settings, gates)
-        write_page(run_dir, run, **page)
+        written = write_page(run_dir, run, **page)
+    _say_what_stays(run_dir, written, images=page["images"], file_names=page["file_names"])
     announce(run_dir)
     print_result(run.diagnosis, run_dir / "report.html", outcomes, as_json, quiet, verdict=False)
     exit_by(gates, outcomes, quiet)
+
+
+def _say_what_stays(folder: Path, run: Run, *, images: bool, file_names: bool) -> None:
+    """Warns of files of the run folder that have what was left out of page and summary. Only a new run has none."""
+    from lrdiag.record.folder import PREDICTIONS, REPORT
+    from lrdiag.record.pictures import HEATMAPS
+
+    kept = run.diagnosis.left_out
+    if not images and "images" not in kept:
+        files = ", ".join(sheet.file for name, sheet in run.pictures.sheets.items() if name not in HEATMAPS)
+        say(f"The page and the summary have no images. Other files in {folder} have them: {files or 'none'}", err=True)
+    if not file_names and "file names" not in kept:
+        say(
+            f"The page and the summary have no names of files. Other files in {folder} may have them: {REPORT}, "
+            f"{PREDICTIONS}",
+            err=True,
+        )
 
 
 def _beside(baseline: Path, run: Run, check_settings: CheckSettings, *, optional: bool) -> Run | None:
@@ -480,6 +504,46 @@ def export(run: Path, suspects: Path | None, quiet: bool) -> None:
         say(f"{formats.plural(len(rows), 'suspect')} of {run}", err=True)
 
 
+@main.command()
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--index", type=int, required=True, help="Place of the image in the test set, as the page shows it.")
+@click.option(
+    "--model",
+    shell_complete=complete_trained_model,
+    help="The model, as in lrdiag diagnose.  [default: model.keras in RUN]",
+)
+@click.option("--data", shell_complete=complete_data, help="The data, as in lrdiag diagnose.  [default: that of RUN]")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="The folder that contains CIFAR-10.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE.png", help="[default: explained-INDEX.png]")
+@click.option("--trust", is_flag=True, help="Run code in the model file: Lambda layers, or a SavedModel.")
+@quiet_option
+@verbose_option
+def explain(run: Path, index: int, out: Path | None, quiet: bool, **options: Any) -> None:
+    """Draw the heatmaps of one test image of the run RUN, a run folder or its report.json.
+
+    The picture shows the image, its heatmap for the predicted class, and its heatmap for the true class.
+    """
+    out = out or Path(f"explained-{index}.png")
+    if out.suffix.lower() != ".png" or out.is_dir() or not out.parent.is_dir():
+        raise SettingsError(f"`--out` must be a file that ends in .png, in an existing folder. Received: {out}")
+    from lrdiag.record import reading
+
+    reading.require_report(run)
+    progress = _start(quiet)
+    from PIL import Image
+
+    from lrdiag.explaining import explain_image
+    from lrdiag.record.folder import replacing
+
+    explained = explain_image(run, index, progress=progress, **options)
+    with replacing(out) as temporary:
+        Image.fromarray(explained.picture).save(temporary, "PNG")
+    if explained.note:
+        say(f"Warning: {explained.note}", err=True)
+    if not quiet:
+        say(f"{explained.sentence} Written to {out}.")
+
+
 def _checked(run: Run, check_settings: CheckSettings, gates: tuple[Gate, ...]) -> tuple[Run, list[Outcome]]:
     """Returns the run with these settings of the checks and the outcomes of its gates, and the outcomes."""
     from lrdiag.diagnosis.findings.checking import with_settings
@@ -536,11 +600,15 @@ def _conclude(run: Run, out: Path, gates: tuple[Gate, ...], open_page: bool, as_
 def _write_compared(out: Path, run: Run, *, is_head: bool, **page: Any) -> None:
     """Writes a run with its comparison. Its tables and its model are there only if it is its own folder."""
     from lrdiag.record import exchange
+    from lrdiag.report.privacy import reduced
     from lrdiag.report.write import page_files, write_page
 
+    left_out = {name: page[name] for name in ("images", "file_names")}
     if is_head:
-        write_page(out, run, **page)
+        written = write_page(out, run, **page)
+        _say_what_stays(out, written, **left_out)
     else:
+        run = reduced(run, **left_out)
         exchange.save(out, run, page=page_files(out, run, **page))
     announce(out)
 

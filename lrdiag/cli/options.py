@@ -156,8 +156,9 @@ def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="[NAME=]SHARE",
             multiple=True,
             callback=_reading("fail-under"),
-            help="Exit with code 3 if the accuracy is lower, such as 0.78 or 78%, or another figure: recall.cat=0.6, "
-            "precision.dog=0.5, f1.cat=0.6. Can be repeated.",
+            help="Exit with code 3 if the accuracy is lower, such as 0.78 or 78%, or another figure: "
+            "balanced-accuracy=0.7, auc=0.9 with two classes, recall.cat=0.6, precision.dog=0.5, f1.cat=0.6. Can be "
+            "repeated.",
         ),
         click.option(
             "--fail-if-worse",
@@ -249,6 +250,14 @@ page_options = _options(
         type=click.Path(path_type=Path),
         metavar="DIR",
         help="Folder of templates that replace the built-in ones of the same name.",
+    ),
+    click.option(
+        "--images/--no-images", default=Settings.images, help="Whether images are written. Heatmaps are in any case."
+    ),
+    click.option(
+        "--file-names/--no-file-names",
+        default=Settings.file_names,
+        help="Whether names and paths of image files are written. Names of classes are in any case.",
     ),
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")

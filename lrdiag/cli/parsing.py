@@ -20,7 +20,7 @@ HEADINGS = {
     "Computation": ("batch_size", "seed", "mixed_precision"),
     "Range test": ("start_lr", "end_lr", "iterations", "mode", "repeats", "rule", "plot"),
     "Comparison, gates and checks": ("baseline", "fail_under", "fail_if_worse", "fail_on", "skip_check"),
-    "Report": ("out", "assets", "templates", "open_page"),
+    "Report": ("out", "assets", "templates", "images", "file_names", "open_page"),
 }
 """The options under each heading of `--help`, in this order. An option that is not listed comes after these."""
 OTHERS = "Other options"

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ from lrdiag.data.fitting import AS_IS, Fitting, Sizes, fit_all
 from lrdiag.errors import DataError
 from lrdiag.formats import count
 from lrdiag.progress import Progress
-from lrdiag.record.arrays import Dataset, LabelledImages, SkippedFile
+from lrdiag.record.arrays import NO_IMAGES, Dataset, LabelledImages, SkippedFile
 
 if TYPE_CHECKING:
     from lrdiag.data.sources.decoding import Decoded
@@ -128,6 +129,15 @@ class ListedImages:
     def read(self, progress: Progress) -> Reading:
         """Returns one pass over the images."""
         return self.stream(self.places, progress)
+
+    def load(self, progress: Progress) -> LabelledImages:
+        """Reads all images into memory."""
+        parts = [part for part in self.read(progress) if len(part)] or [NO_IMAGES]
+        return LabelledImages(
+            np.concatenate([part.images for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            tuple(chain.from_iterable(part.files for part in parts)),
+        )
 
     def notes(self, tally: Tally) -> list[str]:
         """Returns sentences on how the images were read.

@@ -6,7 +6,7 @@ A new source is a file in `sources/` and a row in `NAMED` or `BY_PATH`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +15,6 @@ import numpy as np
 
 from lrdiag.data.fitting import DEFAULT_SIZE, Fitting
 from lrdiag.data.listed import ListedImages
-from lrdiag.data.opened import OpenedTestSet
 from lrdiag.data.sampling import hold_out_validation, subset
 from lrdiag.data.sources.cifar10 import Cifar10
 from lrdiag.data.sources.digits import Digits
@@ -28,7 +27,7 @@ from lrdiag.data.sources.tar_images import TarImages
 from lrdiag.data.sources.tfds import TfdsFolder
 from lrdiag.errors import DataUnavailable, SettingsError, did_you_mean, did_you_mean_file
 from lrdiag.progress import Progress
-from lrdiag.record.arrays import Dataset, LabelledImages
+from lrdiag.record.arrays import Dataset, LabelledImages, SkippedFile
 
 if TYPE_CHECKING:
     from lrdiag.settings import Settings
@@ -132,61 +131,16 @@ def load_dataset(settings: Settings, progress: Progress) -> Dataset:
         DataError: If the data is invalid or too small for the limits.
     """
     dataset = _load_or_fall_back(settings, progress)
-    _warn(dataset, progress)
+    warn_of(dataset.skipped, dataset.test.labels, dataset.classes, progress)
     train = _limit(dataset.train, settings.limit_train, dataset.classes, settings.seed)
-    test = _limit(dataset.test, settings.limit_test, dataset.classes, _TEST_SEED)
+    test = limited_test_images(dataset.test, settings.limit_test, dataset.classes)
     limited = replace(dataset, train=train, test=test)
     return limited if len(limited.validation) else hold_out_validation(limited, VALIDATION_FRACTION, settings.seed)
 
 
-def open_test_set(
-    data: str | None,
-    data_dir: Path | None,
-    image_size: tuple[int, int] | None,
-    channels: int,
-    progress: Progress,
-    *,
-    resize: ResizeName = "stretch",
-    columns: Columns = DETECTED,
-) -> OpenedTestSet:
-    """Returns the images to evaluate a trained model on: the test images, or all images if the data is not divided.
-
-    Image files are read while the images are used. Other data is read first.
-
-    Example:
-        >>> from lrdiag.progress import Silence
-        >>> dataset = open_test_set("digits", None, (8, 8), 1, Silence()).dataset()
-        >>> dataset.test.images.shape, len(dataset.train)
-        ((360, 8, 8, 1), 0)
-
-    Args:
-        data: See `Settings`. `None` is CIFAR-10, without a fallback.
-        data_dir: The folder that contains CIFAR-10. `None` looks in Keras's cache.
-        image_size: Height and width that the model takes, in pixels. `None` keeps the images' own size, which they
-            must share.
-        channels: Number of channels that the model takes: 3, or 1 for grey images.
-        progress: The listener. It receives stages and, after the last image, warnings.
-        resize: How images of other sizes are brought to this size, as in `Settings`.
-        columns: Where images and labels are in Parquet and tar files.
-
-    Raises:
-        SettingsError: If `data` is not one of the kinds that can be read, or `channels` is neither 1 nor 3.
-        DataUnavailable: If CIFAR-10 was requested and is not available.
-        DataError: If the data is invalid.
-    """
-    source = _test_source(data, data_dir, image_size, channels, resize, columns)
-    if isinstance(source, ImageFolder | ImageTable | ParquetImages | TarImages):
-        opened = source.opened(progress)
-    else:
-        dataset = source.load(progress, test_only=True)
-        opened = OpenedTestSet(dataset.classes, dataset.source, [dataset.test], lambda: dataset)
-
-    def finished() -> Dataset:
-        whole = opened.dataset()
-        _warn(whole, progress)
-        return whole
-
-    return OpenedTestSet(opened.classes, opened.source, opened, finished)
+def limited_test_images(images: LabelledImages, size: int | None, classes: tuple[str, ...]) -> LabelledImages:
+    """Returns the test images that a run with `limit_test=size` uses; all without a limit."""
+    return _limit(images, size, classes, _TEST_SEED)
 
 
 def list_test_images(
@@ -199,7 +153,9 @@ def list_test_images(
     resize: ResizeName = "stretch",
     columns: Columns = DETECTED,
 ) -> ListedImages:
-    """Returns the same images as `open_test_set`, of which any slice can be read alone. None are kept in memory.
+    """Lists the images to evaluate a trained model on: the test images, or all images if the data is not divided.
+
+    None are kept in memory, and any slice of them can be read alone. `warn_of` says what was left out.
 
     Example:
         >>> from lrdiag.progress import SILENCE
@@ -208,20 +164,42 @@ def list_test_images(
         (360, [(8, 8, 8, 1)])
 
     Args:
-        data: As in `open_test_set`.
-        data_dir: As in `open_test_set`.
-        image_size: As in `open_test_set`.
-        channels: As in `open_test_set`.
+        data: See `Settings`. `None` is CIFAR-10, without a fallback.
+        data_dir: The folder that contains CIFAR-10. `None` looks in Keras's cache.
+        image_size: Height and width that the model takes, in pixels. `None` keeps the images' own size, which they
+            must share.
+        channels: Number of channels that the model takes: 3, or 1 for grey images.
         progress: The listener, while the images are listed.
-        resize: As in `open_test_set`.
-        columns: As in `open_test_set`.
+        resize: How images of other sizes are brought to this size, as in `Settings`.
+        columns: Where images and labels are in Parquet and tar files.
 
     Raises:
-        SettingsError: As `open_test_set`.
-        DataUnavailable: As `open_test_set`.
-        DataError: As `open_test_set`.
+        SettingsError: If `data` is not one of the kinds that can be read, or `channels` is neither 1 nor 3.
+        DataUnavailable: If CIFAR-10 was requested and is not available.
+        DataError: If the data is invalid.
     """
     return _test_source(data, data_dir, image_size, channels, resize, columns).listed(progress)
+
+
+def warn_of(skipped: Sequence[SkippedFile], labels: np.ndarray, classes: Sequence[str], progress: Progress) -> None:
+    """Warns of files that were left out, and of classes without test images.
+
+    Args:
+        skipped: The files.
+        labels: The true classes of the test images, integers of shape `(n,)`.
+        classes: Name of each class.
+        progress: The listener.
+    """
+    if skipped:
+        progress.warn(
+            f"Files that could not be read and are left out: {len(skipped):,}, the first {skipped[0].file}: "
+            f"{skipped[0].reason}."
+        )
+    counts = np.bincount(labels, minlength=len(classes))
+    absent = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if absent:
+        more = f" and {len(absent) - _NAMES_SHOWN:,} more" if len(absent) > _NAMES_SHOWN else ""
+        progress.warn(f"There are no test images of {', '.join(absent[:_NAMES_SHOWN])}{more}. They are not evaluated.")
 
 
 def require_data(data: str | None) -> None:
@@ -295,20 +273,6 @@ def _kind_of(data: str) -> PathSource:
 
 def _path(data: str) -> Path:
     return Path(os.path.expanduser(data))  # without a user of that name, the tilde is part of a file name
-
-
-def _warn(dataset: Dataset, progress: Progress) -> None:
-    if dataset.skipped:
-        first = dataset.skipped[0]
-        progress.warn(
-            f"Files that could not be read and are left out: {len(dataset.skipped):,}, the first {first.file}: "
-            f"{first.reason}."
-        )
-    counts = np.bincount(dataset.test.labels, minlength=len(dataset.classes))
-    absent = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
-    if absent:
-        more = f" and {len(absent) - _NAMES_SHOWN:,} more" if len(absent) > _NAMES_SHOWN else ""
-        progress.warn(f"There are no test images of {', '.join(absent[:_NAMES_SHOWN])}{more}. They are not evaluated.")
 
 
 def _limit(images: LabelledImages, size: int | None, classes: tuple[str, ...], seed: int) -> LabelledImages:

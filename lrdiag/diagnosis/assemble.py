@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lrdiag.diagnosis.binary import binary_facts
 from lrdiag.diagnosis.calibration import calibrate
 from lrdiag.diagnosis.mistakes import rank_mistakes
 from lrdiag.diagnosis.pairs import confused_pairs
@@ -68,6 +69,7 @@ def assemble(
         findings=[],
         evolution=evolution,
         train_sample=train_sample,
+        binary=binary_facts(predictions, tuple(dataset.classes)),
         made_by=made_by,
         **vars(run),
     )

@@ -6,6 +6,8 @@ import dataclasses
 from collections import Counter
 from math import sqrt
 
+import numpy as np
+
 from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.evidence import Evidence
 from lrdiag.diagnosis.findings.answers import MOST_IMAGES
@@ -24,12 +26,15 @@ from lrdiag.record.facts import (
     SliceChange,
 )
 from lrdiag.record.fingerprint import FORM
+from lrdiag.record.wrong_images import WrongImages
 
 _MOST_PAIRS = 100
 _OF_COMPARISON = {rule.code for rule in RULES if "comparison" in rule.needs}
 
 
-def compare(base: Diagnosis, head: Diagnosis) -> Comparison:
+def compare(
+    base: Diagnosis, head: Diagnosis, before: WrongImages | None = None, now: WrongImages | None = None
+) -> Comparison:
     """Compares two runs on one test set, image by image.
 
     The test decides whether a difference is detectable. If the interval disagrees, its nearer end is moved to 0, so
@@ -38,16 +43,19 @@ def compare(base: Diagnosis, head: Diagnosis) -> Comparison:
     Args:
         base: The earlier run.
         head: This run.
+        before: The misclassified images of the earlier run. Defaults to those that its facts list.
+        now: Those of this run.
 
     Raises:
-        ComparisonError: If their test images or their classes differ.
+        ComparisonError: If their test images or their classes differ, or not all misclassified images are known.
     """
     refuse_other_images(base.dataset, head.dataset)
-    wrong_before = {mistake.index for mistake in base.misclassified.items}
-    wrong_now = {mistake.index for mistake in head.misclassified.items}
-    broken = [place for place, each in enumerate(head.misclassified.items) if each.index not in wrong_before]
-    fixed = [each for each in base.misclassified.items if each.index not in wrong_now]
-    pairs = _pairs(base, head)
+    before, now = _all_of(base, before, "baseline"), _all_of(head, now, "run")
+    classes = len(head.dataset.classes)
+    broken, fixed = now.take(~np.isin(now.index, before.index)), before.take(~np.isin(before.index, now.index))
+    worse, better = set(broken.index.tolist()), set(fixed.index.tolist())
+    of_class = [np.bincount(each.true, minlength=classes).tolist() for each in (broken, fixed)]
+    pairs = _pairs(before, now, classes)
     p_value = mcnemar(len(broken), len(fixed))
     conclusion = conclude(len(fixed) - len(broken), p_value)
     low, high = consistent(paired_interval(len(broken), len(fixed), head.test.size), conclusion)
@@ -61,16 +69,20 @@ def compare(base: Diagnosis, head: Diagnosis) -> Comparison:
         difference_high=high,
         p_value=p_value,
         conclusion=conclusion,
-        broken=broken,
-        fixed=fixed,
+        broken=[place for place, each in enumerate(head.misclassified.items) if each.index in worse],
+        fixed=[each for each in base.misclassified.items if each.index in better],
+        broken_count=len(broken),
+        fixed_count=len(fixed),
         classes=[
-            ClassChange(index, before.recall, now.recall)
-            for index, (before, now) in enumerate(zip(base.per_class, head.per_class, strict=True))
+            ClassChange(index, was.recall, now_is.recall, lost, gained)
+            for index, (was, now_is, lost, gained) in enumerate(
+                zip(base.per_class, head.per_class, *of_class, strict=True)
+            )
         ],
         changes=_changes(base, head),
         pairs=[each for each in pairs if each.head > each.base][:_MOST_PAIRS],
         pairs_compared=len(pairs),
-        slices=_slices(base, head),
+        slices=_slices(base, broken, fixed),
         new_findings=_not_in(base, head),
         gone_findings=_not_in(head, base),
     )
@@ -154,29 +166,48 @@ def paired_interval(broken: int, fixed: int, size: int) -> tuple[float, float]:
     return max(-1.0, difference - margin), min(1.0, difference + margin)
 
 
-def _pairs(base: Diagnosis, head: Diagnosis) -> list[PairChange]:
+def _all_of(run: Diagnosis, wrong: WrongImages | None, name: str) -> WrongImages:
+    """The misclassified images of a run, given or listed in its facts."""
+    found = WrongImages.listed_in(run) if wrong is None else wrong
+    if found is None:
+        raise ComparisonError(
+            "A comparison is made image by image, and report.json describes only the misclassified images with the "
+            "highest loss. Name the run folder, whose mistakes.npz has all of them. Received: a report.json without "
+            f"mistakes.npz for the {name}, with {len(run.misclassified.items):,} of {run.misclassified.count:,} "
+            "misclassified images"
+        )
+    return found
+
+
+def _pairs(before: WrongImages, now: WrongImages, classes: int) -> list[PairChange]:
     """The pairs of classes that are confused in one of the runs, those with the most added images first."""
-    before, now = (
-        {(each.index, each.true, each.predicted) for each in run.misclassified.items} for run in (base, head)
-    )
-    counts, gained, lost = (Counter(each[1:] for each in images) for images in (before, now - before, before - now))
+    confused = [each.true * classes + each.predicted for each in (before, now)]
+    images = [each.index * classes**2 + pair for each, pair in zip((before, now), confused, strict=True)]
+    counts = _counted(confused[0])
+    gained = _counted(confused[1][~np.isin(images[1], images[0])])
+    lost = _counted(confused[0][~np.isin(images[0], images[1])])
     changes = [
-        PairChange(*pair, counts[pair], counts[pair] + gained[pair] - lost[pair], gained[pair], lost[pair])
+        PairChange(
+            *divmod(pair, classes), counts[pair], counts[pair] + gained[pair] - lost[pair], gained[pair], lost[pair]
+        )
         for pair in sorted({*counts, *gained})
     ]
     return sorted(changes, key=lambda each: each.base - each.head)
 
 
-def _slices(base: Diagnosis, head: Diagnosis) -> list[SliceChange]:
-    before = {mistake.index for mistake in base.misclassified.items}
-    now = [mistake.index for mistake in head.misclassified.items]
+def _counted(values: np.ndarray) -> Counter[int]:
+    found, counts = np.unique(values, return_counts=True)
+    return Counter(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+
+
+def _slices(base: Diagnosis, broken: WrongImages, fixed: WrongImages) -> list[SliceChange]:
     changes = []
     for each in base.data.slices or []:
-        members = set(unpacked(each.members, base.test.size).tolist())
-        broken = [index for index in now if index in members and index not in before]
-        fixed = len((members & before) - set(now))
-        changed = each.wrong + len(broken) - fixed
-        changes.append(SliceChange(each.name, each.size, each.wrong, changed, len(broken), fixed, broken[:MOST_IMAGES]))
+        members = unpacked(each.members, base.test.size)
+        worse = broken.index[np.isin(broken.index, members)].tolist()
+        better = int(np.isin(fixed.index, members).sum())
+        changed = each.wrong + len(worse) - better
+        changes.append(SliceChange(each.name, each.size, each.wrong, changed, len(worse), better, worse[:MOST_IMAGES]))
     return changes
 
 

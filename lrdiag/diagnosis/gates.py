@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from lrdiag.record.facts import Diagnosis, GateFacts
 
 NAMES: dict[GateRule, tuple[str, ...]] = {
-    "fail-under": ("accuracy", "recall", "precision", "f1"),
-    "fail-if-worse": ("accuracy", "recall"),
+    "fail-under": ("accuracy", "balanced-accuracy", "auc", "recall", "precision", "f1"),
+    "fail-if-worse": ("accuracy", "balanced-accuracy", "recall"),
     "fail-on": FAIL_ON,
 }
 ACCURACY = "accuracy"
-_ALONE = (ACCURACY, *FAIL_ON)
+BALANCED, AUC = "balanced-accuracy", "auc"
+_ALONE = (ACCURACY, BALANCED, AUC, *FAIL_ON)
 """Names that no name of a class follows."""
 _ROUNDING = 1e-9  # in floating point, 0.79 - 0.78 is more than 0.01
 
@@ -41,8 +42,8 @@ class Gate:
     Attributes:
         rule: `"fail-under"`: the figure must be `limit` or more. `"fail-if-worse"`: it may be worse by `limit`.
             `"fail-on"`: there may be `limit` findings.
-        name: `accuracy`, or `recall.`, `precision.` or `f1.` with the name of a class. For `"fail-on"`, `error` or
-            `warning`: the least severity of the findings that count.
+        name: `accuracy`, `balanced-accuracy`, `auc`, or `recall.`, `precision.` or `f1.` with the name of a class. For
+            `"fail-on"`, `error` or `warning`: the least severity of the findings that count.
         limit: A share between 0 and 1; 0 for `"fail-on"`.
 
     Raises:
@@ -143,7 +144,7 @@ def with_outcomes(diagnosis: Diagnosis, outcomes: Iterable[Outcome]) -> Diagnosi
 
 
 def refuse_unknown_classes(gates: Iterable[Gate], classes: Iterable[str]) -> None:
-    """Raises if a gate names a class that the data does not have. Call it before training starts.
+    """Raises if a gate names a class that the data does not have, or needs two classes. Call it before training starts.
 
     Raises:
         SettingsError: With the most similar name.
@@ -151,6 +152,11 @@ def refuse_unknown_classes(gates: Iterable[Gate], classes: Iterable[str]) -> Non
     known = list(classes)
     for gate in gates:
         figure, _, name = gate.name.partition(".")
+        if figure == AUC and len(known) != 2:
+            raise SettingsError(
+                "A gate on `auc` needs data of two classes. Use another figure, such as balanced-accuracy. Received: "
+                f"{len(known)} classes"
+            )
         if name and name not in known:
             raise SettingsError(
                 f"`{gate.rule}` must name a class of the data. Received: {gate.name!r}"
@@ -192,8 +198,11 @@ def _unwanted(severity: str) -> list[str]:
 
 def _figure(name: str, diagnosis: Diagnosis) -> float | None:
     figure, _, wanted = name.partition(".")
+    if figure == AUC:
+        area = diagnosis.binary.auc if diagnosis.binary else None
+        return area.value if area else None
     if not wanted:
-        return diagnosis.test.accuracy
+        return diagnosis.test.balanced_accuracy if figure == BALANCED else diagnosis.test.accuracy
     facts = diagnosis.per_class[diagnosis.dataset.classes.index(wanted)]
     value: float | None = getattr(facts, figure)
     return value
@@ -204,7 +213,9 @@ def _decrease(name: str, diagnosis: Diagnosis) -> float | None:
     comparison = diagnosis.comparison
     if comparison is None:
         return None
-    _, _, wanted = name.partition(".")
+    figure, _, wanted = name.partition(".")
+    if figure == BALANCED:
+        return comparison.base.balanced_accuracy - diagnosis.test.balanced_accuracy
     if not wanted:
         return -comparison.difference
     change = comparison.classes[diagnosis.dataset.classes.index(wanted)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lrdiag.formats import encodable
+from lrdiag.limits import MOST_MISTAKES
 from lrdiag.record.arrays import Predictions, finite
 from lrdiag.record.facts import Misclassified, Mistake
 
@@ -15,12 +16,15 @@ _DIGITS = 6  # of the probabilities: more would double the size of report.json
 def rank_mistakes(predictions: Predictions, files: tuple[str, ...] = ()) -> Misclassified:
     """Ranks the misclassified images, highest loss first; equal losses keep the order of the test set.
 
+    The first `MOST_MISTAKES` are described. The others are only counted.
+
     Args:
         predictions: Predictions for the test set.
         files: The file of each test image, or empty.
     """
     predicted, confidence, losses = predictions.predicted, predictions.confidence, predictions.losses
-    ranked = predictions.ranked_mistakes
+    every = predictions.ranked_mistakes
+    ranked = every[:MOST_MISTAKES]
     top = np.argsort(-predictions.ranking[ranked], axis=1, kind="stable")[:, :TOP]
     probabilities = _probabilities(predictions, ranked, top)
     items = [
@@ -36,7 +40,7 @@ def rank_mistakes(predictions: Predictions, files: tuple[str, ...] = ()) -> Misc
         )
         for place, index in enumerate(ranked)
     ]
-    return Misclassified(len(items), items)
+    return Misclassified(len(every), items)
 
 
 def _probabilities(predictions: Predictions, images: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -41,7 +41,6 @@ class Evaluated:
         heatmap_facts: How the heatmaps were made.
         mistakes: The misclassified images, or those of them that were kept, a `uint8` array of shape
             `(m, height, width, channels)`, in the order of the test set; scaled down to the size that the page shows.
-        mistake_indices: `int64` array of shape `(m,)`, ascending: the test image of each row of `mistakes`.
         image_shape: Height, width and channels of the images before they are scaled down.
         value_range: The minimum and maximum of the values that the model received.
         fingerprint: The fingerprint of images and labels.
@@ -52,13 +51,14 @@ class Evaluated:
         notes: Sentences about the evaluation that a reader needs to interpret the figures.
         agreement: How the pass compares with `model.predict` and `model.evaluate`; `None` if it was not compared.
         images: The table of the test images; `None` once it is forgotten.
+        mistake_indices: `int64` of shape `(m,)`, ascending: the test image of each row of `mistakes`. Those of the rows
+            of `heatmaps` are `heatmaps.indices`.
     """
 
     predictions: Predictions
     heatmaps: Heatmaps | None
     heatmap_facts: HeatmapFacts
     mistakes: np.ndarray
-    mistake_indices: np.ndarray
     image_shape: tuple[int, int, int]
     value_range: tuple[float, float]
     fingerprint: str
@@ -68,3 +68,4 @@ class Evaluated:
     notes: tuple[str, ...] = ()
     agreement: Agreement | None = None
     images: ImageTable | None = None
+    mistake_indices: np.ndarray = field(kw_only=True)

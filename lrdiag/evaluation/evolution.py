@@ -108,12 +108,19 @@ class Memory:
 
 def _chosen(first: Evaluated, last: Evaluated) -> tuple[list[int], list[np.ndarray]]:
     """Returns the images to follow: mistakes of the last checkpoint, then corrected mistakes of the first."""
-    still = last.predictions.ranked_mistakes.tolist()
-    fixed = [index for index in first.predictions.ranked_mistakes.tolist() if index not in set(still)]
+    still, before = (_with_pictures(state) for state in (last, first))
+    fixed = before[~np.isin(before, last.predictions.misclassified)].tolist()
+    still = still.tolist()
     half = WATCHED // 2
     still, fixed = still[: max(half, WATCHED - len(fixed))], fixed[: max(half, WATCHED - len(still))]
     sources = [(index, last) for index in still] + [(index, first) for index in fixed]
     return still + fixed, [state.mistakes[np.searchsorted(state.mistake_indices, index)] for index, state in sources]
+
+
+def _with_pictures(state: Evaluated) -> np.ndarray:
+    """The mistakes whose images were kept, highest loss first."""
+    ranked = state.predictions.ranked_mistakes
+    return ranked[np.isin(ranked, state.mistake_indices)]
 
 
 def _watched(indices: list[int], states: list[Evaluated]) -> list[WatchedImage]:

@@ -7,8 +7,6 @@ The limits of single values are those of `lrdiag.record.ranges`.
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, pairwise
@@ -18,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lrdiag.errors import RunFolderError
+from lrdiag.limits import MOST_MISTAKES
+from lrdiag.record.data_facts import bits_of
 from lrdiag.record.facts import Diagnosis, Finding, Mistake
 from lrdiag.vocabulary import FAIL_ON
 
@@ -166,17 +166,16 @@ def _pairs(run: Diagnosis) -> Iterable[str]:
 
 def _mistakes(run: Diagnosis) -> Iterable[str]:
     items = run.misclassified.items
-    yield from _differ(
-        ("`count`", run.misclassified.count),
-        ("entries", len(items)),
-        ("misclassified images in the matrix", run.test.size - _right(run)),
-    )
+    count = run.misclassified.count
+    yield from _differ(("`count`", count), ("misclassified images in the matrix", run.test.size - _right(run)))
+    if len(items) != count and (len(items) != MOST_MISTAKES or count < MOST_MISTAKES):
+        yield f"{len(items)} entries of {count} mistakes"
     yield from _invalid_mistakes(items, run)
     counts = Counter((mistake.true, mistake.predicted) for mistake in items)
-    for (true, predicted), count in counts.items():
-        yield from _differ(
-            (f"mistakes of class {true} as {predicted}", count), ("the matrix", run.confusion[true][predicted])
-        )
+    for (true, predicted), listed in counts.items():
+        counted = run.confusion[true][predicted]
+        if listed > counted or (len(items) == count and listed < counted):
+            yield f"{listed} mistakes of class {true} as {predicted}, and {counted} in the matrix"
 
 
 def _invalid_mistakes(items: Sequence[Mistake], run: Diagnosis) -> Iterable[str]:
@@ -266,7 +265,13 @@ def _comparison(run: Diagnosis) -> Iterable[str]:
     yield from _invalid_mistakes(facts.fixed, run)
     wrong = {mistake.index for mistake in items}
     yield from (f"image {each.index}, which is misclassified" for each in facts.fixed if each.index in wrong)
-    difference = (len(facts.fixed) - len(facts.broken)) / run.test.size
+    for name, listed, every in (("broken", facts.broken, facts.all_broken), ("fixed", facts.fixed, facts.all_fixed)):
+        if len(listed) > every:
+            yield f"{len(listed)} entries of {every} {name} images"
+        of_classes = [getattr(change, name) for change in facts.classes]
+        if None not in of_classes and sum(of_classes) != every:
+            yield f"{every} {name} images, and {sum(of_classes)} in the classes"
+    difference = (facts.all_fixed - facts.all_broken) / run.test.size
     yield from _differ(("`difference`", facts.difference), ("fixed minus broken images", difference))
     yield from _not_around(facts.difference_low, None, facts.difference_high, "difference")
 
@@ -322,6 +327,30 @@ def _labels(run: Diagnosis) -> Iterable[str]:
     yield from outside((image.index for image in images if image.part == "test"), run.test.size, "image")
 
 
+def _two_classes(run: Diagnosis) -> Iterable[str]:
+    facts = run.binary
+    if facts is None:
+        return
+    if len(run.confusion) != 2 or facts.positive > 1:
+        yield f"curves with the positive class {facts.positive} of {len(run.confusion)}"
+        return
+    known = [facts.decision, facts.auc, facts.average_precision, *facts.curve]
+    if facts.reason is not None or None in known or not facts.curve:
+        if facts.reason is None or any(known):
+            yield "curves that are incomplete"
+        return
+    supports = sum(run.confusion[facts.positive]), sum(run.confusion[1 - facts.positive])
+    points = [*filter(None, [facts.decision]), *facts.curve, *(each.point for each in facts.wishes)]
+    for each in points:
+        counted = each.true_positives + each.false_negatives, each.true_negatives + each.false_positives
+        if counted != supports or not all(supports):
+            yield f"a threshold for {counted[0]} and {counted[1]} images of {supports[0]} and {supports[1]}"
+    if not any(each.true_positives + each.false_positives for each in facts.curve):
+        yield "a curve without an image that is called positive"
+    for area in filter(None, [facts.auc, facts.average_precision]):
+        yield from _not_around(area.low, area.value, area.high, f"the area {area.value}")
+
+
 def _slices(run: Diagnosis) -> Iterable[str]:
     for each in run.data.slices or []:
         if each.wrong > each.size or each.rest_wrong > each.rest_size or each.size > run.test.size:
@@ -332,13 +361,11 @@ def _slices(run: Diagnosis) -> Iterable[str]:
 
 def _is_subset(members: str, size: int, all_images: int) -> bool:
     """Returns whether a text of `lrdiag.record.data_facts.packed` names `size` of all images."""
-    if len(members) != 4 * -(-all_images // 24):
-        return False
     try:
-        bits = np.unpackbits(np.frombuffer(b64decode(members, validate=True), np.uint8))
-    except (binascii.Error, ValueError):
+        bits = np.unpackbits(bits_of(members, all_images))
+    except ValueError:
         return False
-    return len(bits) >= all_images and bits.sum() == bits[:all_images].sum() == size
+    return bool(bits.sum() == bits[:all_images].sum() == size)
 
 
 _OF_A_RUN = (
@@ -382,6 +409,7 @@ RULES = (
     Rule("each rule has one result, of existing images", _findings),
     Rule("a gate on findings counts errors or warnings", _gates),
     Rule("what was measured on labels is of existing images and classes", _labels),
+    Rule("the curves of two classes count the images of the confusion matrix", _two_classes),
     Rule("a slice has as many images as it names", _slices),
     Rule("a setting has a value of its type", _settings),
     Rule("heatmaps and values are in order", _heatmaps),

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
+from typing import TextIO
 
 # A formula is at the beginning of a cell. Programs of other languages separate cells by semicolons or tabs, and do not
 # see the quotes of a cell that follows a comma. Some of them read full-width signs as the usual ones.
@@ -24,10 +25,15 @@ def to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         rows: The cells of each row: text, numbers or `None`.
     """
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\r\n")
+    write_rows(text, header, rows)
+    return text.getvalue()
+
+
+def write_rows(file: TextIO, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Writes a table to a file that is open for text, row by row, as `to_csv` returns it."""
+    table = csv.writer(file, lineterminator="\r\n")
     table.writerow([_disarmed(cell) for cell in header])
     table.writerows([_disarmed(cell) for cell in row] for row in rows)
-    return text.getvalue()
 
 
 def _disarmed(cell: object) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import zlib
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -356,8 +357,13 @@ class Slice:
         return self.error - self.expected
 
 
+_MOST_PLAIN = 100_000
+"""Images of a set whose subsets are not compressed."""
+_COMPRESSED = "zlib:"
+
+
 def packed(indices: np.ndarray, size: int) -> str:
-    """Returns a subset of a set as text: one bit for each image, in base64.
+    """Returns a subset of a set as text: one bit for each image, in base64; compressed for large sets.
 
     Example:
         >>> packed(np.array([1, 9]), 10), unpacked("QEA=", 10)
@@ -369,12 +375,33 @@ def packed(indices: np.ndarray, size: int) -> str:
     """
     bits = np.zeros(size, bool)
     bits[indices] = True
-    return base64.b64encode(np.packbits(bits).tobytes()).decode()
+    content = np.packbits(bits).tobytes()
+    if size <= _MOST_PLAIN:
+        return base64.b64encode(content).decode()
+    return _COMPRESSED + base64.b64encode(zlib.compress(content, 9)).decode()
 
 
 def unpacked(members: str, size: int) -> np.ndarray:
     """Returns the places of the images of a subset that `packed` wrote: `int64`, ascending."""
-    return np.flatnonzero(np.unpackbits(np.frombuffer(base64.b64decode(members), np.uint8), count=size))
+    return np.flatnonzero(np.unpackbits(bits_of(members, size), count=size))
+
+
+def bits_of(members: str, size: int) -> np.ndarray:
+    """Returns the bytes of a text that `packed` wrote for a set of `size` images.
+
+    Raises:
+        ValueError: If it has another number of bytes, or is no such text.
+    """
+    content = base64.b64decode(members.removeprefix(_COMPRESSED), validate=True)
+    if members.startswith(_COMPRESSED):
+        unpacking = zlib.decompressobj()
+        try:
+            content = unpacking.decompress(content, size // 8 + 2)  # never more than the set has
+        except zlib.error as error:
+            raise ValueError(str(error)) from error
+    if len(content) != -(-size // 8):
+        raise ValueError(f"{len(content)} bytes of {size} images")
+    return np.frombuffer(content, np.uint8)
 
 
 @dataclass(frozen=True)

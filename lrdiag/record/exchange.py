@@ -37,6 +37,7 @@ from lrdiag.record.facts import Diagnosis, Run, Seconds
 from lrdiag.record.folder import (
     ASSETS,
     CHARTS_OF_0_1,
+    MISTAKES,
     MODEL,
     PICTURES,
     REPORT,
@@ -47,6 +48,7 @@ from lrdiag.record.folder import (
     remove_empty,
     write,
 )
+from lrdiag.record.wrong_images import to_npz
 
 NO_FILES: Mapping[str, str] = MappingProxyType({})
 WRITTEN = ".written"
@@ -183,6 +185,8 @@ def save(
     with writing(folder) as stage:
         if tables is not None:
             tables(stage.folder)
+        if run.wrong is not None:
+            stage.write(MISTAKES, to_npz(run.wrong))
         for name, content in {**run.pictures.files, PICTURES: encode(index), **page}.items():
             stage.write(name, content)
         facts = run.diagnosis if seconds is None else dataclasses.replace(run.diagnosis, seconds=seconds())

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from lrdiag.intervals import Conclusion
 from lrdiag.record.arrays import CROSS_ENTROPY, SkippedFile
+from lrdiag.record.binary_facts import BinaryFacts
 from lrdiag.record.data_facts import NOT_STUDIED, DataFacts, Exhibit
 from lrdiag.record.pictures import Pictures
 from lrdiag.record.ranges import (
@@ -28,6 +29,9 @@ from lrdiag.record.ranges import (
 )
 from lrdiag.vocabulary import GateRule
 
+if TYPE_CHECKING:
+    from lrdiag.record.wrong_images import WrongImages
+
 SCHEMA_VERSION: Literal[6] = 6
 
 Severity = Literal["error", "warning", "note"]
@@ -39,6 +43,8 @@ Known = Literal["before training", "during training", "after training"]
 """When a problem was first known."""
 MadeBy = Literal["train_and_report", "diagnose", "callback"]
 """The part of lrdiag that made the report."""
+LeftOut = Literal["images", "file names"]
+"""What the user wanted to be left out of a report."""
 
 
 @dataclass(frozen=True)
@@ -424,7 +430,12 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Misclassified:
-    """Every misclassified test image, highest loss first."""
+    """The misclassified test images.
+
+    Attributes:
+        count: Number of all.
+        items: Those with the highest loss, highest first: all of them, or `MOST_MISTAKES`.
+    """
 
     count: Count
     items: list[Mistake]
@@ -500,11 +511,22 @@ class HeatmapFacts:
 
 @dataclass(frozen=True)
 class ClassChange:
-    """Recall of one class in the baseline and in this run; `None` if the class has no test image."""
+    """Recall of one class in the baseline and in this run; `None` if the class has no test image.
+
+    Attributes:
+        index: The class.
+        base: Its recall in the baseline.
+        head: Its recall in this run.
+        broken: Number of its images that only the baseline classifies correctly; `None` in runs of older versions,
+            whose comparison lists them all.
+        fixed: Number of its images that only this run classifies correctly.
+    """
 
     index: Index
     base: Share | None
     head: Share | None
+    broken: Count | None = None
+    fixed: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -576,8 +598,9 @@ class Comparison:
         conclusion: Whether this run is better or worse. The test decides: a difference is detectable if `p_value` is
             below 0.05.
         broken: Images that only the earlier run classifies correctly, as indices into `Misclassified.items` of this
-            run.
-        fixed: Images that only this run classifies correctly: mistakes of the earlier run, highest loss first.
+            run: those that this list contains.
+        fixed: Images that only this run classifies correctly: mistakes of the earlier run, highest loss first, as far
+            as its own list contains them.
         classes: Recall of each class, before and after.
         changes: Settings, versions and commit that differ.
         pairs: Confused pairs that have more images than in the baseline, most added images first; 100 at most.
@@ -585,6 +608,8 @@ class Comparison:
         slices: The slices of the baseline.
         new_findings: Codes of errors and warnings of this run whose rule passed in the baseline.
         gone_findings: Codes of errors and warnings of the baseline whose rule passes in this run.
+        broken_count: Number of all broken images; `None` in runs of older versions, where `broken` has them all.
+        fixed_count: Number of all fixed images, or `None` likewise.
     """
 
     base_model: Text
@@ -605,6 +630,18 @@ class Comparison:
     slices: list[SliceChange] = field(default_factory=list)
     new_findings: list[Code] = field(default_factory=list)
     gone_findings: list[Code] = field(default_factory=list)
+    broken_count: Count | None = None
+    fixed_count: Count | None = None
+
+    @property
+    def all_broken(self) -> int:
+        """Number of all broken images."""
+        return len(self.broken) if self.broken_count is None else self.broken_count
+
+    @property
+    def all_fixed(self) -> int:
+        """Number of all fixed images."""
+        return len(self.fixed) if self.fixed_count is None else self.fixed_count
 
 
 @dataclass(frozen=True)
@@ -706,8 +743,8 @@ class GateFacts:
     Attributes:
         rule: `"fail-under"`: the figure must be `limit` or more. `"fail-if-worse"`: it may be worse by `limit`.
             `"fail-on"`: there may be `limit` findings.
-        name: `accuracy`, or `recall.`, `precision.` or `f1.` with the name of a class. For `"fail-on"`, the least
-            severity of the findings that count: `error` or `warning`.
+        name: `accuracy`, `balanced-accuracy`, `auc`, or `recall.`, `precision.` or `f1.` with the name of a class. For
+            `"fail-on"`, the least severity of the findings that count: `error` or `warning`.
         limit: A share between 0 and 1; 0 for `"fail-on"`.
         actual: The figure, by how much it is worse, or the number of findings that are not accepted; `None` if it is
             not defined.
@@ -746,6 +783,7 @@ class RunFacts:
         settings: Every setting, including defaults.
         versions: Version of each package that the result depends on.
         value_range: Lowest and highest value in the test images, as the model received them.
+        created: When the report was made: UTC, as ISO 8601 has it. Empty if an older version made it.
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
     """
 
@@ -758,6 +796,7 @@ class RunFacts:
     settings: dict[str, str | int | float | bool | None]
     versions: dict[Text, Text]
     value_range: tuple[Number, Number]
+    created: Text = ""
     notes: list[Text] = field(default_factory=list)
 
 
@@ -772,9 +811,13 @@ class Diagnosis:
         train_sample: Figures of a sample of the training images, or `None`.
         made_by: The part of lrdiag that made the report.
         backend: The Keras backend: `"tensorflow"`, `"jax"` or `"torch"`.
+        created: When the report was made: UTC, as ISO 8601 has it. Empty if an older version made it.
         notes: Sentences about how the model was evaluated that a reader needs to interpret the figures.
         checked_data: Which training data the checks looked at, in words. Empty if they looked at none.
         data: What was measured on images and labels.
+        binary: How well two classes are told apart; `None` if there are more.
+        left_out: What was left out. Without `"images"`, a run has only their heatmaps. Without `"file names"`, it has
+            no paths of images either.
         files: SHA-256 of every other file of the run, by its name in the run folder. Empty until the run is saved.
     """
 
@@ -807,9 +850,12 @@ class Diagnosis:
     train_sample: TrainingSample | None = None
     made_by: MadeBy = "diagnose"
     backend: Text = "tensorflow"
+    created: Text = field(default="", compare=False)
     notes: list[Text] = field(default_factory=list)
     checked_data: Text = ""
     data: DataFacts = NOT_STUDIED
+    binary: BinaryFacts | None = None
+    left_out: list[LeftOut] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -820,7 +866,14 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its facts and its picture sheets."""
+    """A finished run.
+
+    Attributes:
+        diagnosis: Its facts.
+        pictures: Its picture sheets.
+        wrong: Every misclassified image, if the facts do not list them all; otherwise `None`, or if they are not known.
+    """
 
     diagnosis: Diagnosis
     pictures: Pictures
+    wrong: WrongImages | None = field(default=None, compare=False, repr=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lrdiag.errors import RunFolderError
 from lrdiag.formats import encodable
-from lrdiag.record.csv_file import to_csv
+from lrdiag.record.csv_file import write_rows
 from lrdiag.record.pictures import FILES
 
 REPORT = "report.json"
@@ -22,16 +22,20 @@ PAGE = "report.html"
 SUMMARY = "summary.md"
 SUMMARY_PICTURE = "summary.png"
 PREDICTIONS = "predictions.csv"
+PREDICTIONS_OF_MANY = "predictions.parquet"
+"""The predictions of so many images that a CSV file would be slow to read."""
 HISTORY = "history.csv"
 RANGE_TEST = "range_test.csv"
 HEATMAPS = "heatmaps.npz"
+MISTAKES = "mistakes.npz"
+"""Every misclassified image, if report.json describes only some."""
 MODEL = "model.keras"
 ASSETS = "assets"
 """The folder of style, script and pictures of a page that is not one file."""
 UNFINISHED = "unfinished"
 """The folder of what a run needs that is not complete."""
 PAGES = (PAGE, SUMMARY, SUMMARY_PICTURE)
-TABLES = (PREDICTIONS, HISTORY, RANGE_TEST, HEATMAPS)
+TABLES = (PREDICTIONS, PREDICTIONS_OF_MANY, HISTORY, RANGE_TEST, HEATMAPS, MISTAKES)
 CHARTS_OF_0_1 = ("range-test.chart.html", "training.chart.html", "reliability.chart.html", "confidence.chart.html")
 """Files in which lrdiag 0.1 kept the charts of the page."""
 _OWN = frozenset({PICTURES, *PAGES, *TABLES, *FILES.values(), MODEL})
@@ -118,5 +122,9 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Writes a table, as `to_csv` formats it."""
-    write(path, to_csv(header, rows))
+    """Writes a table row by row, as `to_csv` formats it. Text is encoded as UTF-8, as `formats.encodable` does."""
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        write_rows(file, header, rows)

@@ -49,6 +49,15 @@ FILES: dict[SheetName, str] = {
     "findings": "findings.webp",
 }
 """The file that each sheet is written to."""
+HEATMAPS: tuple[SheetName, ...] = (
+    "mistakes-predicted",
+    "mistakes-true",
+    "mistakes-difference",
+    "class-means",
+    "fixed-predicted",
+    "evolution-maps",
+)
+"""The sheets that show no pixel of an image."""
 
 
 @dataclass(frozen=True)

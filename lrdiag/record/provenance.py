@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 _PACKAGES = ("numpy", "opencv-python-headless", "scikit-learn")
@@ -25,6 +26,11 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:  # it is installed under another name, such as `tensorflow-cpu`
         return None
+
+
+def now() -> str:
+    """The time in UTC as ISO 8601 has it: `2026-11-27T06:24:33Z`."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def git_commit() -> str | None:

@@ -18,10 +18,11 @@ from lrdiag.record.contents import foreign_file, not_belonging
 from lrdiag.record.documents import PictureIndex, identity, schema_version
 from lrdiag.record.facts import SCHEMA_VERSION, Diagnosis, Run
 from lrdiag.record.files import LONGEST_LIST, LONGEST_REPORT, read_file
-from lrdiag.record.folder import PICTURES, REPORT
+from lrdiag.record.folder import MISTAKES, PICTURES, REPORT
 from lrdiag.record.picture_files import MOST_BYTES, require_few_pixels, require_picture
 from lrdiag.record.pictures import FILES, Pictures, Sheet, SheetName
 from lrdiag.record.sheet_consistency import require_matching
+from lrdiag.record.wrong_images import WrongImages, from_npz
 
 _ATTEMPTS = 3
 _READABLE = f"{conversion.OLDEST} to {SCHEMA_VERSION}"
@@ -53,7 +54,7 @@ def _load_report(report: Path) -> Run:
             raise not_belonging(foreign)
         if sheets is None:
             sheets = _read_index(report.parent / PICTURES, diagnosis)
-        run = _run(diagnosis, sheets, pictures)
+        run = _run(diagnosis, sheets, pictures, report.parent)
         for sheet in sheets.values():
             if sheet.file not in pictures:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(report.parent / sheet.file))
@@ -113,11 +114,11 @@ def _load_baseline(report: Path) -> Run:
         if foreign := foreign_file(folder, diagnosis.files):
             if report.name == REPORT:
                 raise not_belonging(foreign)
-            return _run(diagnosis, {}, {})
+            return _run(diagnosis, {}, {}, None)
         if sheets is None:
             has_index = os.path.lexists(folder / PICTURES)
             sheets = _read_index(folder / PICTURES, diagnosis, others=True) if has_index else {}
-        return _run(diagnosis, sheets, pictures)
+        return _run(diagnosis, sheets, pictures, folder)
 
 
 def _pictures_in(folder: Path) -> dict[str, bytes]:
@@ -134,8 +135,8 @@ def _pictures_in(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def _run(diagnosis: Diagnosis, sheets: dict[SheetName, Sheet], pictures: dict[str, bytes]) -> Run:
-    """Returns the run with those of the picture files that its sheets name.
+def _run(diagnosis: Diagnosis, sheets: dict[SheetName, Sheet], pictures: dict[str, bytes], folder: Path | None) -> Run:
+    """Returns the run with those of the picture files that its sheets name, and what else it needs of its folder.
 
     Raises:
         RunFolderError: If facts, sheets and pictures do not agree.
@@ -146,7 +147,16 @@ def _run(diagnosis: Diagnosis, sheets: dict[SheetName, Sheet], pictures: dict[st
     for sheet in sheets.values():
         if sheet.file in files:
             require_picture(sheet, files[sheet.file])
-    return Run(diagnosis, Pictures(sheets, files))
+    return Run(diagnosis, Pictures(sheets, files), None if folder is None else _wrong_images(folder, diagnosis))
+
+
+def _wrong_images(folder: Path, diagnosis: Diagnosis) -> WrongImages | None:
+    """Reads mistakes.npz if the facts do not list every misclassified image."""
+    if len(diagnosis.misclassified.items) == diagnosis.misclassified.count:
+        return None
+    if not os.path.lexists(folder / MISTAKES):
+        return None
+    return from_npz(read_file(folder / MISTAKES, LONGEST_REPORT), diagnosis)
 
 
 def _read(report: Path) -> tuple[Diagnosis, dict[SheetName, Sheet] | None]:

@@ -76,11 +76,15 @@ def _shown(run: Diagnosis, sheets: Sheets) -> Iterable[str]:
             yield from outside([items[-1] if items else sheets[name].count - 1], count, f"in {name!r} entry")
 
 
-def _same_places(_run: Diagnosis, sheets: Sheets) -> Iterable[str]:
-    for images, *heatmaps in (_OF_MISTAKES, _OF_FIXED):
-        for name in heatmaps:
-            if name in sheets and (images not in sheets or _places(sheets[name]) != _places(sheets[images])):
-                yield f"{name!r} with other pictures than {images!r}"
+def _same_places(run: Diagnosis, sheets: Sheets) -> Iterable[str]:
+    alone = "images" in run.left_out
+    for names in (_OF_MISTAKES, _OF_FIXED):
+        first, *others = [name for name in names if name in sheets or not alone] or names
+        for name in others:
+            if name in sheets and (first not in sheets or _places(sheets[name]) != _places(sheets[first])):
+                yield f"{name!r} with other pictures than {first!r}"
+    if alone:
+        return
     if "class-means" in sheets and not {"samples", "mistakes"} & sheets.keys():
         yield "'class-means' without images"
     if "evolution-maps" in sheets and "evolution" not in sheets:

@@ -9,6 +9,7 @@ from lrdiag.diagnosis.compare import compare, has_old_fingerprint, with_comparis
 from lrdiag.record.facts import Comparison, Diagnosis, Run
 from lrdiag.record.pictures import FILES, Pictures, Sheet
 from lrdiag.report.pictures.cutting import Cells
+from lrdiag.report.privacy import reduced
 from lrdiag.report.sections.comparison import SHOWN
 
 _NOT_COMPARED = (
@@ -20,6 +21,8 @@ _NOT_COMPARED = (
 def set_beside(base: Run, head: Run, check_settings: CheckSettings = AS_IN_THE_TABLE) -> Run:
     """Returns the run with its comparison, and with pictures of the fixed images from the sheets of `base`.
 
+    What was left out of the run is left out of its comparison.
+
     Args:
         base: The earlier run. Pictures that it does not hold are left out.
         head: This run.
@@ -29,10 +32,10 @@ def set_beside(base: Run, head: Run, check_settings: CheckSettings = AS_IN_THE_T
         ComparisonError: If their test images or their classes differ.
         RunFolderError: If a picture file of the earlier run is broken.
     """
-    comparison = compare(base.diagnosis, head.diagnosis)
+    comparison = compare(base.diagnosis, head.diagnosis, base.wrong, head.wrong)
     others = head.pictures.without("fixed", "fixed-predicted")
     compared = with_comparison(_noted(base.diagnosis, head.diagnosis), comparison, check_settings)
-    return Run(compared, others | _pictures_of_fixed(base, comparison))
+    return reduced(Run(compared, others | _pictures_of_fixed(base, comparison), head.wrong))
 
 
 def _noted(base: Diagnosis, head: Diagnosis) -> Diagnosis:

@@ -10,16 +10,23 @@ from lrdiag.report.sections import comparison as beside
 
 _FIGURES = {
     "accuracy": "the share of the test images that are classified correctly",
+    "balanced-accuracy": "the mean recall of the classes",
+    "auc": "the share of pairs of a positive and a negative image whose scores are in the right order",
     "recall": "the share of the images of this class that are classified correctly",
     "precision": "the share of the images predicted as this class that belong to it",
     "f1": "the harmonic mean of precision and recall of this class",
 }
 _LOW = {
     "accuracy": "Look at the findings, then at the most confused pairs",
+    "balanced-accuracy": "Look at the classes with the lowest recall",
+    "auc": "Look at the curves of both classes, then at the misclassified images",
     "recall": "Look at the misclassified images of this class",
     "precision": "Look at the images that are predicted as this class",
     "f1": "Look at the mistakes of this class in both directions",
 }
+_TITLES = {"balanced-accuracy": "Balanced accuracy", "auc": "AUC"}
+_SECTIONS = {"balanced-accuracy": "classes", "auc": "curves"}
+"""The sections that show the reason, if it is not the confusion."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ def _on_findings(gate: GateFacts) -> GateInWords:
 
 def _on_a_figure(gate: GateFacts, diagnosis: Diagnosis) -> GateInWords:
     figure, _, name = gate.name.partition(".")
-    title = f"{figure.capitalize()} of {formats.short(name)}" if name else figure.capitalize()
+    title = f"{figure.capitalize()} of {formats.short(name)}" if name else _TITLES.get(figure, figure.capitalize())
     meaning = f"{title} is {_FIGURES[figure]}"
     if gate.rule == "fail-under":
         value, limit = _apart(gate.actual, gate.limit)
@@ -71,12 +78,12 @@ def _on_a_figure(gate: GateFacts, diagnosis: Diagnosis) -> GateInWords:
             f"{title}: {value}, required: at least {limit}",
             f"{meaning}{_own_interval(gate, diagnosis)}.",
             _LOW[figure],
-            "classes" if name else "confusion",
+            "classes" if name else _SECTIONS.get(figure, "confusion"),
         )
     return GateInWords(
         gate.passed,
         f"{title}: {_change(gate.actual)}, allowed: {_unsigned(gate.limit)} worse",
-        f"{meaning}, compared with the baseline on the same test images.{_interval(diagnosis, name)}",
+        f"{meaning}, compared with the baseline on the same test images.{_interval(diagnosis, gate.name)}",
         "Look at the broken images and at the classes that lost most",
         "comparison",
     )
@@ -105,9 +112,11 @@ def _unsigned(difference: float) -> str:
 
 
 def _own_interval(gate: GateFacts, diagnosis: Diagnosis) -> str:
-    """The 95 % interval of the figure, and the number of images that it rests on; F1 has none."""
+    """The 95 % interval of the figure and the number of images; F1 and balanced accuracy have none."""
     figure, _, name = gate.name.partition(".")
-    if not name:
+    if figure == "auc" and diagnosis.binary and diagnosis.binary.auc:
+        low, high, images = diagnosis.binary.auc.low, diagnosis.binary.auc.high, diagnosis.test.size
+    elif figure == "accuracy":
         low, high, images = diagnosis.test.accuracy_low, diagnosis.test.accuracy_high, diagnosis.test.size
     elif figure in ("recall", "precision"):
         facts = diagnosis.per_class[diagnosis.dataset.classes.index(name)]
@@ -123,7 +132,7 @@ def _own_interval(gate: GateFacts, diagnosis: Diagnosis) -> str:
 
 def _interval(diagnosis: Diagnosis, name: str) -> str:
     compared = diagnosis.comparison
-    if compared is None or name:
+    if compared is None or name != "accuracy":
         return ""
     return f" The 95\u00a0% interval of the difference is {beside.interval_text(compared)} points."
 

@@ -6,7 +6,7 @@ import dataclasses
 import html
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +34,12 @@ from lrdiag.record.facts import (
     TrainingRun,
 )
 from lrdiag.record.observed import Inspection
+from lrdiag.record.wrong_images import WrongImages
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.page import render_page
 from lrdiag.report.pictures.exhibits import ExhibitPictures
 from lrdiag.report.pictures.layout import lay_out, lay_out_watched
+from lrdiag.report.privacy import reduced
 from lrdiag.report.suspects import suspects_table
 from lrdiag.report.tables import write_tables
 from lrdiag.report.write import page_files
@@ -65,10 +67,12 @@ class Report:
         run: The facts and the pictures.
         predictions: Predictions of every image.
         heatmaps: Heatmaps of the misclassified images. `None` if the model has no feature maps.
-        mistakes: The misclassified images, a `uint8` array of shape `(m, height, width, channels)`, in the order of
-            the test set, at the size at which the page shows them.
+        mistakes: The misclassified images, or those of them that were kept, a `uint8` array of shape
+            `(m, height, width, channels)`, in the order of the test set, at the size at which the page shows them.
+            Empty if images were left out.
         files: Name of the file of each image, or empty.
         check_settings: Settings of the checks that were made.
+        mistake_indices: `int64` of shape `(m,)`, ascending: the test image of each row of `mistakes`.
     """
 
     run: Run
@@ -77,6 +81,7 @@ class Report:
     mistakes: np.ndarray
     files: tuple[str, ...] = ()
     check_settings: CheckSettings = AS_IN_THE_TABLE
+    mistake_indices: np.ndarray = field(kw_only=True)
 
     @property
     def diagnosis(self) -> Diagnosis:
@@ -110,6 +115,8 @@ class Report:
         assets: AssetsName = "inline",
         templates: str | Path | None = None,
         own: Sequence[str] = (),
+        images: bool = True,
+        file_names: bool = True,
     ) -> Path:
         """Writes the run folder: the page, report.json, the summary, tables, pictures and raw heatmaps.
 
@@ -122,6 +129,9 @@ class Report:
             templates: A folder of templates that replace the built-in ones of the same name, or `None`.
             own: Names of further files in the folder that belong to this run, such as `"model.keras"`. Other files
                 that an earlier run left in the folder are removed.
+            images: Whether images are written. If not, the heatmaps are, on a plain ground.
+            file_names: Whether names and paths of image files are written. Without them, data that lrdiag read from a
+                path has no name. Names of classes stay, also those of folders.
 
         Returns:
             The path of the page.
@@ -130,7 +140,7 @@ class Report:
             LrdiagError: If the folder can't be written, or a template can't be rendered. In the latter case everything
                 but the page is written.
         """
-        self.saved(folder, assets=assets, templates=templates, own=own)
+        self.saved(folder, assets=assets, templates=templates, own=own, images=images, file_names=file_names)
         return Path(folder) / run_folder.PAGE
 
     def saved(
@@ -140,6 +150,8 @@ class Report:
         assets: AssetsName = "inline",
         templates: str | Path | None = None,
         own: Sequence[str] = (),
+        images: bool = True,
+        file_names: bool = True,
         seconds: Callable[[], Seconds] | None = None,
     ) -> Report:
         """Does what `save` does, and returns the report as report.json has it.
@@ -149,16 +161,30 @@ class Report:
             assets: See `save`.
             templates: See `save`.
             own: See `save`.
+            images: See `save`.
+            file_names: See `save`.
             seconds: Returns the final times, which the page itself can't contain.
         """
-        folder = Path(folder)
-        page, problem = self._page(folder, assets, templates)
+        folder, report = Path(folder), self.without(images=images, file_names=file_names)
+        page, problem = report._page(folder, assets, templates)
         run_folder.create(folder)
         with locks.job(folder, wait=locks.PATIENCE):
-            run = exchange.save(folder, self.run, page=page, tables=self._write_tables, own=own, seconds=seconds)
+            run = exchange.save(folder, report.run, page=page, tables=report._write_tables, own=own, seconds=seconds)
         if problem is not None:  # the page can be written again, the rest can't
             raise problem
-        return dataclasses.replace(self, run=run)
+        return dataclasses.replace(report, run=run)
+
+    def without(self, *, images: bool = True, file_names: bool = True) -> Report:
+        """Returns this report without images or without file names, as `save` writes it.
+
+        Args:
+            images: See `save`.
+            file_names: See `save`.
+        """
+        run = reduced(self.run, images=images, file_names=file_names)
+        files = () if "file names" in run.diagnosis.left_out else self.files
+        mistakes = self.mistakes[:0] if "images" in run.diagnosis.left_out else self.mistakes
+        return dataclasses.replace(self, run=run, files=files, mistakes=mistakes)
 
     def _page(
         self, folder: Path, assets: AssetsName, templates: str | Path | None
@@ -273,7 +299,7 @@ def build_report(
         known: When problems were found by earlier checks of the same run.
     """
     predictions, heatmaps = evaluated.predictions, evaluated.heatmaps
-    pictures = lay_out(evaluated.mistakes, predictions, heatmaps, train, seed)
+    pictures = lay_out(evaluated.mistakes, evaluated.mistake_indices, predictions, heatmaps, train, seed)
     if watched is not None:
         pictures |= lay_out_watched(watched.images, watched.maps)
     facts = assemble(
@@ -309,7 +335,16 @@ def build_report(
     exhibits = ExhibitPictures()
     diagnosis = check_all(evidence, settings=check_settings, known=known, keep=exhibits.keep)
     pictures |= exhibits.lay_out()
-    return Report(Run(diagnosis, pictures), predictions, heatmaps, evaluated.mistakes, files, check_settings)
+    listed = len(diagnosis.misclassified.items) == diagnosis.misclassified.count
+    return Report(
+        Run(diagnosis, pictures, None if listed else WrongImages.of(predictions)),
+        predictions,
+        heatmaps,
+        evaluated.mistakes,
+        files,
+        check_settings,
+        mistake_indices=evaluated.mistake_indices,
+    )
 
 
 def _loss_of(evaluated: Evaluated) -> ModelLoss | None:

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from lrdiag import formats
 from lrdiag.errors import SettingsError
 from lrdiag.record.facts import Diagnosis, Finding
+from lrdiag.report import privacy
 from lrdiag.report.gates import failed_gates, gates_in_words
 from lrdiag.report.sections import comparison, estimates, findings
 from lrdiag.report.sections.verdict import (
@@ -139,6 +140,8 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
         yield f"{trusted}{markdown(result_sentence(diagnosis, with_change=False), 300)}."
     if estimated := estimates.sentence(diagnosis):
         yield markdown(estimated, 1000)
+    if left_out := privacy.sentence(diagnosis):
+        yield left_out
     yield from (markdown(note, 400) for note in diagnosis.notes[:_NOTES])
 
 
@@ -166,6 +169,8 @@ def _contents(diagnosis: Diagnosis) -> str:
     """What the page shows beyond the summary."""
     if not diagnosis.misclassified.count:
         return ""
+    if "images" in diagnosis.left_out:
+        return " shows the heatmaps of the misclassified images" if diagnosis.heatmaps.count else ""
     return f" shows the misclassified images{' with their heatmaps' if diagnosis.heatmaps.count else ''}"
 
 

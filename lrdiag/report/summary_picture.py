@@ -55,7 +55,7 @@ def shows(file: Path, run: Run) -> bool:
 
 def _origin(run: Run) -> str:
     """Identifies the version of lrdiag and everything that the picture shows."""
-    facts = dataclasses.replace(run.diagnosis, seconds=Seconds())
+    facts = dataclasses.replace(run.diagnosis, seconds=Seconds(), created="")
     pictures = run.pictures.only(("mistakes", "mistakes-predicted"))
     files = [hashlib.sha256(content).hexdigest() for content in pictures.files.values()]
     shown = repr((facts, pictures.sheets, files)).encode(errors="replace")
@@ -251,26 +251,40 @@ def _mistakes(pen: _Pen, run: Run) -> None:
     diagnosis, sheets = run.diagnosis, run.pictures.sheets
     images, heatmaps = sheets.get("mistakes"), sheets.get("mistakes-predicted")
     width = WIDTH - _MARGIN - _MISTAKES
-    if images is None:
-        pen.text((_MISTAKES, _TOP + 12), "No mistakes", 15, width=width, colour=_QUIET)
+    shown = images or heatmaps
+    if shown is None:
+        nothing = "Images were left out" if diagnosis.misclassified.count else "No mistakes"
+        pen.text((_MISTAKES, _TOP + 12), nothing, 15, width=width, colour=_QUIET)
         return
-    pictures = Cells(run.pictures, images)
+    pictures = Cells(run.pictures, images) if images else None
     maps = Cells(run.pictures, heatmaps) if heatmaps else None
     title = "Look at these first, with heatmaps" if maps else "Look at these first"
+    if pictures is None:
+        title = "Heatmaps; images were left out"
     pen.text((_MISTAKES, _TOP + 12), title, 15, width=width, colour=_QUIET)
     tile = 2 * _SIDE + 2
-    cells = {item: cell for cell, item in enumerate(images.shown)}
+    cells = {item: cell for cell, item in enumerate(shown.shown)}
     for number, each in enumerate(telling(diagnosis, cells)):
         left = _MISTAKES + number % _COLUMNS * (tile + _GAP)
         top = _TOP + 28 + number // _COLUMNS * (_SIDE + 42)
-        image = _fitting(pictures.at(cells[each.place]))
-        pen.picture.paste(image, (left, top))
+        image = _fitting(pictures.at(cells[each.place])) if pictures else _ground(diagnosis)
+        if pictures:
+            pen.picture.paste(image, (left, top))
         if maps:
-            pen.picture.paste(_warmed(image, maps.at(cells[each.place])), (left + _SIDE + 2, top))
+            aside = _SIDE + 2 if pictures else 0
+            pen.picture.paste(_warmed(image, maps.at(cells[each.place])), (left + aside, top))
         classes = each.mistake.true, each.mistake.predicted
         names = (formats.short(diagnosis.dataset.classes[index]) for index in classes)
         pen.text((left, top + _SIDE + 14), " → ".join(names), 13, width=tile)
         pen.text((left, top + _SIDE + 29), each.reason, 11, width=tile, colour=_QUIET)
+
+
+def _ground(diagnosis: Diagnosis) -> Image:
+    """A plain ground of the shape of the images, for heatmaps without them."""
+    from PIL.Image import new
+
+    height, width = diagnosis.dataset.image_shape[:2]
+    return _fitting(new("RGB", (width, height), _WASH))
 
 
 def _fitting(image: Image) -> Image:

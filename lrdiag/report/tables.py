@@ -10,12 +10,13 @@ import numpy as np
 from lrdiag.record import folder as run_folder
 from lrdiag.record.arrays import Heatmaps, Predictions
 from lrdiag.record.facts import Diagnosis, RangeTestFacts, TrainingRun
+from lrdiag.report.predictions import write_predictions
 
 
 def write_tables(
     folder: Path, diagnosis: Diagnosis, predictions: Predictions, heatmaps: Heatmaps | None, files: tuple[str, ...] = ()
 ) -> None:
-    """Writes predictions.csv and, if the run has the data, history.csv, range_test.csv and heatmaps.npz (raw heatmaps).
+    """Writes the predictions and, if the run has the data, history.csv, range_test.csv and heatmaps.npz (raw heatmaps).
 
     Args:
         folder: The folder to write to. It must exist.
@@ -24,7 +25,7 @@ def write_tables(
         heatmaps: Heatmaps of the misclassified images, or `None`.
         files: File of each test image, or empty.
     """
-    _write_predictions(folder / run_folder.PREDICTIONS, diagnosis.dataset.classes, predictions, files)
+    write_predictions(folder, diagnosis.dataset.classes, predictions, files)
     if diagnosis.training:
         _write_history(folder / run_folder.HISTORY, diagnosis.training)
     if diagnosis.range_test:
@@ -52,23 +53,4 @@ def _write_range_test(path: Path, test: RangeTestFacts) -> None:
         path,
         ("step", "learning_rate", "loss", "smoothed_loss"),
         zip(range(len(test.losses)), test.learning_rates, test.losses, smoothed, strict=True),
-    )
-
-
-def _write_predictions(path: Path, classes: list[str], predictions: Predictions, files: tuple[str, ...]) -> None:
-    columns = zip(
-        predictions.labels.tolist(),
-        predictions.predicted.tolist(),
-        predictions.confidence.tolist(),
-        predictions.losses.tolist(),
-        files or [""] * len(predictions.labels),
-        strict=True,
-    )
-    run_folder.write_csv(
-        path,
-        ("index", "true", "predicted", "correct", "confidence", "loss", "file"),
-        (
-            (index, classes[true], classes[predicted], int(true == predicted), confidence, loss, file)
-            for index, (true, predicted, confidence, loss, file) in enumerate(columns)
-        ),
     )

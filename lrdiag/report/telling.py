@@ -37,8 +37,8 @@ def telling(diagnosis: Diagnosis, shown: Collection[int] | None = None) -> list[
     - The image with the highest loss of each of the two most severe findings that name images.
     - If the run was compared, the broken image with the highest loss.
     - The image with the highest loss of all.
-    - The image with the median loss of each confused pair, worst pair first. It is typical of its pair, while the
-      highest losses are often wrong labels.
+    - The image with the median loss of each confused pair, worst pair first. It is typical of its pair if the facts
+      list every mistake, while the highest losses are often wrong labels.
     - If there are too few pairs, the next highest losses.
 
     No image is chosen twice, and no pair is typical twice.
@@ -90,10 +90,10 @@ def _of_pairs(diagnosis: Diagnosis, ranked: list[int]) -> Iterator[tuple[int, st
     for pair in diagnosis.confused_pairs:
         group = groups.get((pair.true, pair.predicted))
         if group:
-            yield group[len(group) // 2], _of_pair(pair.count)
+            yield group[len(group) // 2], _of_pair(pair.count, all_known=len(items) == diagnosis.misclassified.count)
 
 
-def _of_pair(count: int) -> str:
+def _of_pair(count: int, *, all_known: bool) -> str:
     if count == 1:
         return "the only one of its pair"
-    return f"{'typical' if count >= FEWEST_IN_PAIR else 'one'} of {formats.count(count)} of its pair"
+    return f"{'typical' if count >= FEWEST_IN_PAIR and all_known else 'one'} of {formats.count(count)} of its pair"

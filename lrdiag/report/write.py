@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from lrdiag.record import exchange
 from lrdiag.record import folder as run_folder
 from lrdiag.record.contents import beside_the_page
 from lrdiag.record.facts import Run
 from lrdiag.report.page import lay_out_page
+from lrdiag.report.privacy import reduced
 from lrdiag.report.summary import render_summary
 from lrdiag.report.summary_picture import shows, summary_picture
 from lrdiag.vocabulary import AssetsName
@@ -19,7 +21,13 @@ PAGE_URL_VARIABLE = "LRDIAG_PAGE_URL"
 
 
 def page_files(
-    folder: Path, run: Run, *, assets: AssetsName = "inline", templates: Path | None = None
+    folder: Path,
+    run: Run,
+    *,
+    assets: AssetsName = "inline",
+    templates: Path | None = None,
+    images: bool = True,
+    file_names: bool = True,
 ) -> dict[str, str | bytes]:
     """Returns report.html, the files of the folder `assets` if requested, summary.md and summary.png, by name.
 
@@ -28,10 +36,13 @@ def page_files(
         run: The run.
         assets: As in `render_page`.
         templates: As in `render_page`.
+        images: Whether page and summary show images.
+        file_names: Whether they have names and paths of files.
 
     Raises:
         LrdiagError: As `render_page` does.
     """
+    run = reduced(run, images=images, file_names=file_names)
     page = lay_out_page(run, assets=assets, templates=templates)
     picture = folder / run_folder.SUMMARY_PICTURE
     return {
@@ -42,7 +53,7 @@ def page_files(
     }
 
 
-def write_page(folder: Path, run: Run, *, assets: AssetsName = "inline", templates: Path | None = None) -> Run:
+def write_page(folder: Path, run: Run, **page: Any) -> Run:
     """Writes the page, the facts and the pictures of the run in a folder again. Its tables and its model are kept.
 
     Example:
@@ -54,8 +65,7 @@ def write_page(folder: Path, run: Run, *, assets: AssetsName = "inline", templat
     Args:
         folder: The run folder. It must exist.
         run: The run.
-        assets: As in `render_page`. Files that an earlier page left in the folder `assets` are removed.
-        templates: As in `render_page`.
+        **page: Options of `page_files`. Files that an earlier page left in the folder `assets` are removed.
 
     Returns:
         The run as it was saved.
@@ -63,5 +73,4 @@ def write_page(folder: Path, run: Run, *, assets: AssetsName = "inline", templat
     Raises:
         LrdiagError: As `render_page` does, or if the folder cannot be written.
     """
-    page = page_files(folder, run, assets=assets, templates=templates)
-    return exchange.save(folder, run, page=page, kept=beside_the_page(folder))
+    return exchange.save(folder, run, page=page_files(folder, run, **page), kept=beside_the_page(folder))

@@ -17,7 +17,7 @@ import lrdiag
 
 pytestmark = pytest.mark.slow
 ENGINES = ("tensorflow", "jax", "torch")
-OF_THE_ENGINE = ("backend", "versions", "device", "command", "seconds", "settings", "files")
+OF_THE_ENGINE = ("backend", "versions", "device", "command", "seconds", "created", "settings", "files")
 BY_TENSORFLOW_ALONE = "independent"
 TRUST = "/heatmaps/trust/"
 CODE = """

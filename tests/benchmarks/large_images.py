@@ -174,10 +174,10 @@ def of_reading(name: str) -> list[dict[str, list[float]]]:
 
 def reading(folder: str) -> Any:
     """The images in a folder, as `lrdiag diagnose --data` reads them."""
-    from lrdiag.data.loading import open_test_set
+    from lrdiag.data.loading import list_test_images
     from lrdiag.progress import SILENCE
 
-    return open_test_set(folder, None, (SIDE, SIDE), 3, SILENCE)
+    return list_test_images(folder, None, (SIDE, SIDE), 3, SILENCE).read(SILENCE)
 
 
 def write_files(folder: Path) -> None:

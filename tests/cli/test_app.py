@@ -84,7 +84,8 @@ def test_find_lr_has_the_options_that_affect_a_range_test() -> None:
     """A new setting needs an option of `find-lr` or an entry in this list."""
     not_for_a_range_test = {
         "epochs", "limit_test", "schedule", "learning_rate", "out", "baseline", "gates", "assets", "templates",
-        "check_settings", "metadata", "groups", "resume",
+        "check_settings", "metadata", "groups", "resume", "images",
+        "file_names",
     }  # fmt: skip
     settings = {field.name for field in dataclasses.fields(Settings)} - not_for_a_range_test
     sweep = options_of("find-lr") - settings - {"rule", "plot"}
@@ -103,7 +104,7 @@ def test_help_names_every_option(command: str) -> None:
 
 def without_times(folder: Path) -> dict[str, Any]:
     report: dict[str, Any] = json.loads((folder / "report.json").read_text())
-    del report["seconds"], report["training"]["seconds"], report["command"], report["git_commit"]
+    del report["seconds"], report["training"]["seconds"], report["command"], report["git_commit"], report["created"]
     del report["training"]["time"], report["files"]  # the page and the tables contain times
     for epoch in report["training"]["epochs"]:
         del epoch["seconds"]
@@ -673,7 +674,11 @@ def test_gates_of_pyproject_apply_and_the_command_line_has_precedence(
             ["--fail-if-worse", "accuracy=0.01"],
             "name it with --baseline, in Python `baseline=`. Received: accuracy=0.01",
         ),
-        (["report"], ["--fail-if-worse", "f1.0=0.01"], "`fail-if-worse` takes accuracy, recall.<class>"),
+        (
+            ["report"],
+            ["--fail-if-worse", "f1.0=0.01"],
+            "takes accuracy, balanced-accuracy, recall.<class>",
+        ),
         (["report"], ["--baseline", "nowhere"], "nowhere"),
         (["report"], ["--assets", "cdn"], "'cdn'"),
         (["compare", "nowhere"], [], "nowhere"),

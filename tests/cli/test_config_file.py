@@ -428,6 +428,8 @@ def test_config_prints_aligned_columns(monkeypatch: pytest.MonkeyPatch) -> None:
         ["baseline", "none", "default"],
         ["assets", "inline", "default"],
         ["templates", "those of lrdiag", "default"],
+        ["images", "true", "default"],
+        ["file-names", "true", "default"],
         ["open", "false", "pyproject.toml"],
         ["json", "false", "default"],
         ["quiet", "false", "default"],

@@ -120,7 +120,7 @@ def test_commands_and_options_may_have_underscores(monkeypatch: pytest.MonkeyPat
         (["find-lr", "--mode", "expnential"], "exponential"),
         (["find-lr", "--rule", "valley"], "fastai-valley"),
         (["diagnose", "m.keras", "--preprocess", "standard"], "standardized"),
-        (["report", "run", "--fail-under", "acc=0.5"], "accuracy"),
+        (["report", "run", "--fail-under", "accurcy=0.5"], "accuracy"),
         (["config", "find-lr", "--rule", "steepst"], "steepest"),
     ],
 )

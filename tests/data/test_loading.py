@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lrdiag.data import load_dataset, open_test_set
-from lrdiag.data.loading import NAMED, TRAIN_SIZES
+from lrdiag.data import list_test_images, load_dataset
+from lrdiag.data.followed import FollowedImages
+from lrdiag.data.loading import NAMED, TRAIN_SIZES, warn_of
 from lrdiag.errors import DataError, DataUnavailable, SettingsError
+from lrdiag.record.fingerprint import digests, fingerprint_of
 from lrdiag.settings import Settings
 from lrdiag.vocabulary import DATA_NAMES
 
@@ -158,7 +160,9 @@ def test_skipped_files_are_reported_and_kept(write_images, progress):
     assert [each.file for each in dataset.skipped] == ["train/dog/3.png", "test/dog/4.png"]
     warning = "Files that could not be read and are left out: 2, the first train/dog/3.png: it is empty."
     assert progress.warnings == [warning]
-    load_test(str(root), progress)
+    followed = FollowedImages(list_test_images(str(root), None, None, 3, progress), progress)
+    assert sum(map(len, followed)) == 19
+    warn_of(followed.skipped, followed.labels, ("cat", "dog"), progress)
     assert progress.warnings[1:] == [warning.replace("2", "1").replace("train/dog/3", "test/dog/4")]
 
 
@@ -172,38 +176,36 @@ def test_classes_without_test_images_are_reported(write_images, progress):
 
 
 def load_test(data, progress, image_size=None, channels=3, data_dir=None):
-    return open_test_set(data, data_dir, image_size, channels, progress).dataset()
+    return list_test_images(data, data_dir, image_size, channels, progress).load(progress)
 
 
 def test_only_the_test_images_are_read(write_images, progress):
     root = write_images(count=5)
-    dataset = load_test(str(root), progress, (12, 16), 1)
-    assert dataset.test.images.shape == (10, 12, 16, 1)
-    assert (len(dataset.train), len(dataset.validation)) == (0, 0)
+    assert load_test(str(root), progress, (12, 16), 1).images.shape == (10, 12, 16, 1)
     assert progress.steps == 10
 
 
-def test_images_are_given_before_the_dataset_is_complete(write_images, progress):
+def test_images_are_read_once_and_described_without_them(write_images, progress):
     root = write_images(count=5)
     (root / "test" / "cat" / "0.png").write_bytes(b"")
-    opened = open_test_set(str(root), None, (12, 16), 1, progress)
-    first = opened.first()
-    images = np.concatenate([part.images for part in opened])
-    assert progress.warnings == []
-    dataset = opened.dataset()
-    assert (list(opened.classes), opened.source) == (list(dataset.classes), dataset.source)
-    np.testing.assert_array_equal(images, dataset.test.images)
+    listed = list_test_images(str(root), None, (12, 16), 1, progress)
+    followed = FollowedImages(listed, progress)
+    first = followed.first()
+    images = np.concatenate([part.images for part in followed])
     np.testing.assert_array_equal(first.images, images[:1])
-    assert first.files == ("test/cat/1.png",)
-    assert len(progress.warnings) == 1
+    assert first.files == followed.files[:1] == ("test/cat/1.png",)
+    facts = followed.facts()
+    assert facts.test_fingerprint == fingerprint_of(digests(images), followed.labels)
+    assert (facts.test_size, facts.test_counts, facts.image_shape) == (9, [4, 5], [12, 16, 1])
+    assert [each.file for each in facts.skipped] == ["test/cat/0.png"]
 
 
 def test_a_test_set_without_readable_images_is_an_error(write_images, progress):
     root = write_images(count=1)
     for path in (root / "test").glob("*/*.png"):
         path.write_bytes(b"")
-    with pytest.raises(DataError, match=r"none in test of .* that could not be read: 2, the first test/cat/0.png"):
-        open_test_set(str(root), None, (12, 16), 1, progress).first()
+    with pytest.raises(DataError, match=r"is empty.* that could not be read: 2, the first test/cat/0.png"):
+        FollowedImages(list_test_images(str(root), None, (12, 16), 1, progress), progress).first()
 
 
 @pytest.mark.parametrize("archive", [True, False])
@@ -213,15 +215,12 @@ def test_the_test_images_of_cifar10(tmp_path, write_cifar10, write_archive, prog
         write_archive(tmp_path / "data" / "cifar-10-python.tar.gz")
     else:
         (write_cifar10(tmp_path / "data" / NAME) / "data_batch_3").unlink()
-    dataset = load_test(data, progress, (8, 8), 1, tmp_path / "data")
-    assert (len(dataset.train), dataset.test.images.shape) == (0, (4, 8, 8, 1))
-    assert progress.stages == [("Reading CIFAR-10", 2, "files")]
-    assert progress.steps == 2
+    assert load_test(data, progress, (8, 8), 1, tmp_path / "data").images.shape == (4, 8, 8, 1)
+    assert progress.stages[0] == ("Reading CIFAR-10", 2, "files")
 
 
 def test_the_test_images_of_the_digits(progress):
-    dataset = load_test("digits", progress, (8, 8), 1)
-    assert (len(dataset.train), dataset.test.images.shape) == (0, (360, 8, 8, 1))
+    assert load_test("digits", progress, (8, 8), 1).images.shape == (360, 8, 8, 1)
 
 
 @pytest.mark.usefixtures("no_network")
@@ -279,7 +278,8 @@ def test_training_and_evaluation_use_the_same_pixels(tmp_path, write_images, pro
         noise = np.random.default_rng(number).integers(0, 256, (20 + 3 * number, 70 - 2 * number, 3), np.uint8)
         Image.fromarray(noise).save(path)
     trained = load_dataset(Settings(data=str(root)), progress)
-    evaluated = load_test(str(root), progress, image_size=trained.test.images.shape[1:3])
-    np.testing.assert_array_equal(trained.test.images, evaluated.test.images)
+    listed = list_test_images(str(root), None, trained.test.images.shape[1:3], 3, progress)
+    followed = FollowedImages(listed, progress)
+    np.testing.assert_array_equal(trained.test.images, np.concatenate([part.images for part in followed]))
     assert trained.notes[0].startswith("Images of other sizes (16 of 16) were stretched to 32 × 32 pixels")
-    assert evaluated.notes[0].startswith("Images of other sizes (8 of 8) were stretched")
+    assert listed.notes(followed.tally)[0].startswith("Images of other sizes (8 of 8) were stretched")

@@ -147,7 +147,11 @@ def test_the_figures_are_counted_on_fingers(diagnosed: Diagnose, comparison: Com
     assert comparison.p_value == 1
     assert comparison.base == diagnosed(BEFORE).test
     assert comparison.base_calibration_error == diagnosed(BEFORE).calibration.error
-    assert comparison.classes == [ClassChange(0, 0.5, 1.0), ClassChange(1, 0.5, 0.5), ClassChange(2, 0.5, 0.0)]
+    assert comparison.classes == [
+        ClassChange(0, 0.5, 1.0, 0, 1),
+        ClassChange(1, 0.5, 0.5, 1, 1),
+        ClassChange(2, 0.5, 0.0, 1, 0),
+    ]
 
 
 def test_the_difference_is_this_run_minus_the_earlier_one(diagnosed: Diagnose) -> None:
@@ -170,7 +174,7 @@ def test_a_baseline_without_any_confidence_has_no_calibration_error(diagnosed: D
 def test_an_absent_class_has_no_recall_before_or_after(diagnosed: Diagnose, dataset: Dataset) -> None:
     labels = np.array([0, 0, 1, 1, 1, 1])
     two = dataclasses.replace(dataset, test=dataclasses.replace(dataset.test, labels=labels))
-    assert compare(diagnosed(BEFORE, of=two), diagnosed(NOW, of=two)).classes[2] == ClassChange(2, None, None)
+    assert compare(diagnosed(BEFORE, of=two), diagnosed(NOW, of=two)).classes[2] == ClassChange(2, None, None, 0, 0)
 
 
 def test_what_was_set_otherwise_is_told(diagnosed: Diagnose) -> None:

@@ -16,6 +16,7 @@ from lrdiag.diagnosis.gates import (
     with_outcomes,
 )
 from lrdiag.errors import SettingsError
+from lrdiag.record.binary_facts import Area, BinaryFacts
 from lrdiag.record.facts import (
     Averages,
     Calibration,
@@ -30,6 +31,7 @@ from lrdiag.record.facts import (
     Score,
     TrainingRun,
 )
+from lrdiag.report.gates import gates_in_words
 
 CLASSES = ["cat", "dog", "Saint.Bernard", "a=b"]
 MEANS = Averages(0.7, 0.7, 0.7)
@@ -97,8 +99,8 @@ def test_a_gate_is_parsed(text: str, name: str, limit: float) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("acuracy=0.78", "takes accuracy, recall.<class>, precision.<class>, f1.<class>. Received: 'acuracy'. "
-         "Did you mean 'accuracy'?"),
+        ("acuracy=0.78", "takes accuracy, balanced-accuracy, auc, recall.<class>, precision.<class>, f1.<class>. "
+         "Received: 'acuracy'. Did you mean 'accuracy'?"),
         ("recal.cat=0.6", "Did you mean 'recall'?"),
         ("loss=0.5", "Received: 'loss'"),
         ("accuracy.cat=0.5", "Received: 'accuracy.cat'"),
@@ -130,7 +132,7 @@ def test_an_invalid_gate_is_refused(text: str, words: str) -> None:
 @pytest.mark.parametrize("name", ["precision.cat", "f1.cat"])
 def test_only_accuracy_and_recall_can_get_worse(name: str) -> None:
     assert Gate("fail-under", name, 0.5).limit == 0.5
-    with pytest.raises(SettingsError, match=r"`fail-if-worse` takes accuracy, recall.<class>\. Received"):
+    with pytest.raises(SettingsError, match=r"takes accuracy, balanced-accuracy, recall.<class>\. Received"):
         Gate("fail-if-worse", name, 0.5)
 
 
@@ -139,6 +141,8 @@ def test_only_accuracy_and_recall_can_get_worse(name: str) -> None:
     [
         ("accuracy", 0.78, True, "passed accuracy: expected at least 0.78, actual 0.78"),
         ("accuracy", 0.7801, False, "FAILED accuracy: expected at least 0.7801, actual 0.78"),
+        ("balanced-accuracy", 0.7, True, "passed balanced-accuracy: expected at least 0.7, actual 0.7"),
+        ("balanced_accuracy", 0.71, False, "FAILED balanced-accuracy: expected at least 0.71, actual 0.7"),
         ("recall.cat", 0.6, True, "passed recall.cat: expected at least 0.6, actual 0.6"),
         ("recall.cat", 0.61, False, "FAILED recall.cat: expected at least 0.61, actual 0.6"),
         ("precision.cat", 0.91, False, "FAILED precision.cat: expected at least 0.91, actual 0.9"),
@@ -153,6 +157,38 @@ def test_a_figure_must_reach_its_limit(diagnosis: Diagnosis, name: str, limit: f
     assert (outcome.passed, str(outcome)) == (passed, text)
 
 
+def binary(diagnosis: Diagnosis, facts: BinaryFacts) -> Diagnosis:
+    data = dataclasses.replace(diagnosis.dataset, classes=["cat", "dog"])
+    return dataclasses.replace(diagnosis, dataset=data, binary=facts)
+
+
+@pytest.mark.parametrize(("limit", "passed"), [(0.9, True), (0.91, False)])
+def test_the_auc_must_reach_its_limit(diagnosis: Diagnosis, limit: float, passed: bool) -> None:
+    checked = binary(diagnosis, BinaryFacts(1, auc=Area(0.9, 0.8, 0.95)))
+    (outcome,) = check([Gate("fail-under", "auc", limit)], checked)
+    assert (outcome.passed, outcome.actual) == (passed, 0.9)
+    (words,) = gates_in_words(with_outcomes(checked, [outcome]))
+    assert words.title == f"AUC: 90.0\u00a0%, required: at least {100 * limit:.1f}\u00a0%"
+    assert "95\u00a0% interval 80.0 to 95.0" in words.meaning
+
+
+def test_an_auc_that_was_not_computed_fails(diagnosis: Diagnosis) -> None:
+    (outcome,) = check([Gate("fail-under", "auc", 0.1)], binary(diagnosis, BinaryFacts(1, "no image of cat")))
+    assert (outcome.passed, outcome.actual) == (False, None)
+
+
+def test_the_auc_needs_two_classes(diagnosis: Diagnosis) -> None:
+    with pytest.raises(SettingsError, match=r"needs data of two classes.*Received: 4 classes"):
+        check([Gate("fail-under", "auc", 0.9)], diagnosis)
+
+
+def test_balanced_accuracy_in_words(diagnosis: Diagnosis) -> None:
+    outcomes = check([Gate("fail-under", "balanced-accuracy", 0.9)], diagnosis)
+    (words,) = gates_in_words(with_outcomes(diagnosis, outcomes))
+    assert words.title == "Balanced accuracy: 70.0\u00a0%, required: at least 90.0\u00a0%"
+    assert words.meaning == "Balanced accuracy is the mean recall of the classes."
+
+
 RECALLS = (0.7, 0.6), (0.2, 0.5), (None, None), (1.0, 1.0)
 
 
@@ -162,6 +198,7 @@ RECALLS = (0.7, 0.6), (0.2, 0.5), (None, None), (1.0, 1.0)
         # 0.77 - 0.78 is -0.010000000000000009
         ("accuracy", 0.01, True, "passed accuracy: expected worse by at most 0.01, actual worse by 0.01"),
         ("accuracy", 0.009, False, "FAILED accuracy: expected worse by at most 0.009, actual worse by 0.01"),
+        ("balanced-accuracy", 0.0, True, "passed balanced-accuracy: expected worse by at most 0, actual unchanged"),
         ("recall.cat", 0.1, True, "passed recall.cat: expected worse by at most 0.1, actual worse by 0.1"),
         ("recall.cat", 0.05, False, "FAILED recall.cat: expected worse by at most 0.05, actual worse by 0.1"),
         ("recall.dog", 0.0, True, "passed recall.dog: expected worse by at most 0, actual better by 0.3"),

@@ -26,9 +26,18 @@ def evaluated(wrong: dict[int, float], fingerprint: str = "same", maps: np.ndarr
     predictions = Predictions(np.log(probabilities), LABELS)
     mistakes = IMAGES[predictions.misclassified]
     facts = HeatmapFacts("Grad-CAM", "conv", len(mistakes))
-    wrong = predictions.misclassified
     return Evaluated(
-        predictions, None, facts, mistakes, wrong, (SIDE, SIDE, 3), (0, 255), fingerprint, True, None, maps
+        predictions,
+        None,
+        facts,
+        mistakes,
+        (SIDE, SIDE, 3),
+        (0, 255),
+        fingerprint,
+        True,
+        None,
+        maps,
+        mistake_indices=predictions.misclassified,
     )
 
 

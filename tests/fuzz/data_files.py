@@ -32,9 +32,9 @@ class Payload:
 
 def _opened(path: Path) -> Task:
     def task() -> object:
-        from lrdiag.data import open_test_set
+        from lrdiag.data import list_test_images
 
-        return open_test_set(str(path), None, (8, 8), 3, SILENCE).dataset()
+        return list_test_images(str(path), None, (8, 8), 3, SILENCE).load(SILENCE)
 
     return task, ()
 

@@ -89,7 +89,7 @@ def test_facts_that_agree_are_accepted(facts: Diagnosis) -> None:
         (3, ("confused_pairs", 0, "true"), "the confused pairs.*class 3 of 3"),
         (9, ("confused_pairs", 0, "count"), "the confused pairs.*9 images of class"),
         ([], ("confused_pairs",), "the confused pairs.*images in confused pairs 0, misclassified images 3"),
-        (2, ("misclassified", "count"), "the mistakes.*`count` 2, entries 3"),
+        (2, ("misclassified", "count"), "the mistakes.*`count` 2, misclassified images in the matrix 3"),
         (11, ("misclassified", "items", 0, "index"), "the mistakes.*image 11 of 11"),
         (5, ("misclassified", "items", 0, "index"), "the mistakes.*image 5 2 times"),
         (2, ("misclassified", "items", 0, "predicted"), "the mistakes.*mistakes of class"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.browser import browser, ordinary, own_tab, serve, without_script  # noqa: F401 – fixtures
 from fixtures.exhibits import noisy_patches, with_findings
 from fixtures.variants import changed, with_sheet, without_sheets
 

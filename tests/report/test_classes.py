@@ -74,14 +74,11 @@ def test_a_class_without_test_images_has_no_bar(run: Run) -> None:
     assert [row.bar is None for row in rows] == [False, True, False]
 
 
-def test_with_very_many_classes_the_worst_and_the_best_are_shown(run: Run) -> None:
+def test_with_very_many_classes_all_are_shown_lowest_recall_first(run: Run) -> None:
     recalls = [(7 * place) % 100 / 100 for place in range(100)]
     section = build(numbered(run, [*recalls, None]))
-    assert [row.facts.recall for row in section.rows] == [*sorted(recalls)[:40], *sorted(recalls)[-20:]]
-    assert section.left_out == (
-        "Of 101 classes, the 40 with the lowest and the 20 with the highest recall are shown. report.json contains all "
-        "of them."
-    )
+    assert [row.facts.recall for row in section.rows] == [*sorted(recalls), None]
+    assert section.ranked
     assert [maps.name for maps in section.means] == ["all classes", *(row.facts.name for row in section.rows)]
 
 
@@ -89,7 +86,7 @@ def test_with_very_many_classes_the_worst_and_the_best_are_shown(run: Run) -> No
 def test_fewer_classes_are_all_shown_in_their_order(run: Run, classes: int) -> None:
     section = build(numbered(run, [0.9, 0.1] * (classes // 2)))
     assert [row.index for row in section.rows] == list(range(classes))
-    assert section.left_out is None
+    assert not section.ranked
 
 
 def test_mean_maps_are_at_their_positions_in_the_sheet(run: Run) -> None:
@@ -141,7 +138,7 @@ def test_the_mean_over_all_classes_leaves_out_those_without_a_map() -> None:
     maps = np.ones((1, 2, 2), np.float32)
     heatmaps = Heatmaps("Grad-CAM", "conv", np.array([1]), maps, maps, MeanHeatmaps(right, wrong))
     predictions = Predictions.from_scores(np.eye(3)[[0, 0, 2]], np.arange(3))
-    pictures = lay_out(images.images[1:2], predictions, heatmaps, images, 0)
+    pictures = lay_out(images.images[1:2], np.array([1]), predictions, heatmaps, images, 0)
     means = pictures.sheets["class-means"]
     assert means.count == 8
     levels = np.array(Image.open(BytesIO(pictures.files[means.file])))

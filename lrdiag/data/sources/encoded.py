@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from lrdiag.data.fitting import DEFAULT_SIZE, Fitting
 from lrdiag.data.listed import ListedImages, Tally, digest_of
-from lrdiag.data.opened import OpenedTestSet
 from lrdiag.data.sources.decoding import Decoded
 from lrdiag.data.splitting import Part, assemble, source_of
 from lrdiag.errors import DataError, LrdiagError
@@ -230,12 +229,6 @@ class ListedParts:
     def load(self, progress: Progress, *, test_only: bool) -> Dataset:
         """Reads all images."""
         return self._dataset(PartsReader(self.parts, self.fitting, progress).read(), test_only)
-
-    def opened(self, progress: Progress) -> OpenedTestSet:
-        """Returns the test images, which are read while they are used."""
-        reader = PartsReader(self.parts, self.fitting, progress)
-        source = source_of(self.source, self.parts, test_only=True)
-        return OpenedTestSet(self.classes, source, reader, lambda: self._dataset(reader, test_only=True))
 
     def listed(self) -> ListedImages:
         """Returns the test images, which are not read yet: `parts` must have no others."""

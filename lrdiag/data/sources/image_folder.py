@@ -12,7 +12,6 @@ import numpy as np
 
 from lrdiag.data.fitting import AS_IS, Fitting
 from lrdiag.data.listed import ListedImages
-from lrdiag.data.opened import OpenedTestSet
 from lrdiag.data.sources.decoding import COMMON, SUFFIXES, looks_like_image
 from lrdiag.data.sources.encoded import ListedParts, reason
 from lrdiag.data.sources.image_files import LabelledFiles
@@ -91,19 +90,11 @@ class ImageFolder:
         """
         return self._listed(test_only=test_only).load(progress, test_only=test_only)
 
-    def opened(self, progress: Progress) -> OpenedTestSet:
-        """Returns the test images, which are read while they are used.
-
-        Raises:
-            DataError: If the folders have another layout.
-        """
-        return self._listed(test_only=True).opened(progress)
-
     def listed(self, progress: Progress) -> ListedImages:
         """Returns the test images, which are not read yet.
 
         Raises:
-            DataError: As `opened`.
+            DataError: If the folders have another layout.
         """
         return self._listed(test_only=True).listed()
 

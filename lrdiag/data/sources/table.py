@@ -13,7 +13,6 @@ import numpy as np
 
 from lrdiag.data.fitting import AS_IS, Fitting
 from lrdiag.data.listed import ListedImages
-from lrdiag.data.opened import OpenedTestSet
 from lrdiag.data.sources.encoded import ListedParts
 from lrdiag.data.sources.image_files import LabelledFiles
 from lrdiag.data.sources.table_files import (
@@ -81,19 +80,11 @@ class ImageTable:
         """
         return self._listed(test_only=test_only).load(progress, test_only=test_only)
 
-    def opened(self, progress: Progress) -> OpenedTestSet:
-        """Returns the test images, which are read while they are used.
-
-        Raises:
-            DataError: If the table has another format, or a row is incomplete.
-        """
-        return self._listed(test_only=True).opened(progress)
-
     def listed(self, progress: Progress) -> ListedImages:
         """Returns the test images, which are not read yet.
 
         Raises:
-            DataError: As `opened`.
+            DataError: If the table has another format, or a row is incomplete.
         """
         return self._listed(test_only=True).listed()
 

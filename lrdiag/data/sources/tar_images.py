@@ -13,7 +13,6 @@ import numpy.typing as npt
 from lrdiag import limits
 from lrdiag.data.fitting import AS_IS, Fitting
 from lrdiag.data.listed import ListedImages, digest_of
-from lrdiag.data.opened import OpenedTestSet
 from lrdiag.data.sources.class_labels import ClassLabels
 from lrdiag.data.sources.decoding import Decoded, decode_bytes
 from lrdiag.data.sources.encoded import Chunk, ListedParts
@@ -66,14 +65,6 @@ class TarImages:
             DataError: If a file is damaged, or an image has no label, or one that is not among the classes.
         """
         return self._listed(progress, test_only=test_only).load(progress, test_only=test_only)
-
-    def opened(self, progress: Progress) -> OpenedTestSet:
-        """Returns the test images, which are read while they are used.
-
-        Raises:
-            DataError: As `load`.
-        """
-        return self._listed(progress, test_only=True).opened(progress)
 
     def listed(self, progress: Progress) -> ListedImages:
         """Returns the test images, which are not read yet.

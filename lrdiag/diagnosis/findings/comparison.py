@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import MOST_IMAGES, Answer, Found, NotChecked, Passed, images_where
 from lrdiag.diagnosis.findings.classes import FEWEST_OF_CLASS, Candidate, decisive
@@ -19,7 +17,7 @@ def regression(evidence: Evidence) -> Answer:
     return Found(
         f"The model is worse than the baseline: accuracy fell by {points(-comparison.difference)[1:]} points.",
         f"It was {percent(comparison.base.accuracy)} and is {percent(facts.test.accuracy)}. "
-        f"{plural(len(comparison.broken), 'image')} became misclassified and {count(len(comparison.fixed))} became "
+        f"{plural(comparison.all_broken, 'image')} became misclassified and {count(comparison.all_fixed)} became "
         f"correct (McNemar's mid-p test: p\u00a0=\u00a0{probability(comparison.p_value)}).",
         "Look at the changed settings and at the broken images in the report. Train both versions with several seeds "
         "to see whether the change is the cause.",
@@ -34,12 +32,11 @@ def class_regression(evidence: Evidence, threshold: float) -> Answer:
     """The recall of one class is far lower than in the baseline: by more than `threshold`."""
     comparison, facts = given(evidence.comparison), evidence.facts
     broken = [facts.misclassified.items[place] for place in comparison.broken]
-    lost, gained = Counter(each.true for each in broken), Counter(each.true for each in comparison.fixed)
     candidates = []
     for change in comparison.classes:
         if change.base is None or change.head is None or facts.per_class[change.index].support < FEWEST_OF_CLASS:
             continue
-        p_value = mcnemar(lost[change.index], gained[change.index])
+        p_value = mcnemar(given(change.broken), given(change.fixed))
         clear = p_value < SIGNIFICANCE / len(comparison.classes)
         candidates.append(Candidate(change.index, change.base - change.head, clear))
     worst = decisive(candidates, threshold)
@@ -54,8 +51,8 @@ def class_regression(evidence: Evidence, threshold: float) -> Answer:
     return Found(
         f"“{short(weak.name)}” is worse than in the baseline: recall fell by {100 * worst.value:.1f} points.",
         f"Of its {plural(weak.support, 'image')}, {percent(change.base)} were classified correctly before and "
-        f"{percent(change.head)} are now: {count(lost[worst.index])} became misclassified and "
-        f"{count(gained[worst.index])} became correct.",
+        f"{percent(change.head)} are now: {count(given(change.broken))} became misclassified and "
+        f"{count(given(change.fixed))} became correct.",
         "Look at its broken images in the comparison, and at what changed in the data or the settings.",
         worst.value,
         threshold,

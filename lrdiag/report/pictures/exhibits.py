@@ -7,13 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from lrdiag import opencv
-from lrdiag.record.pictures import FILES, LARGEST_SIDE, Pictures, Sheet, shrunk
-from lrdiag.report.pictures.sheets import SHARP_SIDE, SMALL_SIDE, image_sheet
+from lrdiag.record.pictures import FILES, Pictures, Sheet, shrunk
+from lrdiag.report.pictures.sheets import ATTEMPTS, SHARP_SIDE, image_sheet
 
 MOST_BYTES = 640 * 1024
 """Maximum size of the file. The page holds it in base64, which takes a third more."""
-_ATTEMPTS = ((LARGEST_SIDE, 78), (SMALL_SIDE, 78), (SMALL_SIDE, 50), (SHARP_SIDE, 30))
-"""Pixels of the longer side of a picture and the quality of WebP, best first."""
 
 
 class ExhibitPictures:
@@ -45,7 +43,7 @@ class ExhibitPictures:
 
 def _best_sheet(pictures: Sequence[np.ndarray]) -> tuple[Sheet, bytes]:
     """The best sheet whose file is small enough. The last attempt is kept in any case."""
-    for side, quality in _ATTEMPTS:
+    for side, quality in ATTEMPTS:
         sheet, content = image_sheet(in_one_size(pictures, side), FILES["findings"], side, quality)
         if len(content) <= MOST_BYTES:
             break

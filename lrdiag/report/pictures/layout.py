@@ -6,42 +6,48 @@ import dataclasses
 
 import numpy as np
 
+from lrdiag.limits import MOST_MISTAKES
 from lrdiag.record.arrays import Heatmaps, LabelledImages, MeanHeatmaps, Predictions
 from lrdiag.record.picture_files import MOST_PIXELS
-from lrdiag.record.pictures import FILES, LARGEST_SIDE, Pictures, Sheet, SheetName, shrunk
-from lrdiag.report.pictures.sheets import SMALL_SIDE, difference_sheet, heatmap_sheet, image_sheet, padding_of
+from lrdiag.record.pictures import FILES, Pictures, Sheet, SheetName
+from lrdiag.report.pictures.sheets import SMALL_SIDE, best_sheet, difference_sheet, heatmap_sheet, image_sheet
 
 SAMPLES_PER_CLASS = 10
 _SAMPLES = 400
 """Approximate number of training images that are shown if there are many classes. At least one of each class."""
-_MOST_PIXELS = 25_000_000
-"""Maximum number of pixels on a sheet of images: about seven megabytes."""
+_MOST_BYTES = 720 * 1024
+"""Maximum size of the file of the misclassified images. The page holds it in base64, which takes a third more."""
 _MOST_PIXELS_OF_MAPS = MOST_PIXELS * 9 // 10
 """Maximum number of pixels of the heatmaps on a sheet, without the empty cells of its last row."""
-_MOST_TILES = 10_000
-"""Maximum number of mistakes that a browser lays out in a few seconds."""
 _OF_EACH_PAIR = 3
 """Number of mistakes of each confused pair that are shown first if there is no room for all mistakes."""
 
 
 def lay_out(
-    mistakes: np.ndarray, predictions: Predictions, heatmaps: Heatmaps | None, train: LabelledImages, seed: int
+    mistakes: np.ndarray,
+    mistake_indices: np.ndarray,
+    predictions: Predictions,
+    heatmaps: Heatmaps | None,
+    train: LabelledImages,
+    seed: int,
 ) -> Pictures:
     """Lays out the misclassified images, their heatmaps, and a few training images of each class.
 
-    Images are scaled down further if there are many. If not every mistake fits on a page, it shows the highest losses
-    of each confused pair and the highest losses of all.
+    The page shows the mistakes that report.json describes. Images are compressed more and scaled down further if their
+    file would be large. If the heatmaps of so many do not fit, it shows the highest losses of each confused pair and
+    the highest losses of all.
 
     Args:
-        mistakes: The misclassified images in the order of `predictions.misclassified`, a `uint8` array of shape
-            `(m, height, width, channels)`, grey or RGB.
+        mistakes: The misclassified images that were kept, a `uint8` array of shape `(m, height, width, channels)`, grey
+            or RGB.
+        mistake_indices: `int64` of shape `(m,)`, ascending: their places in the test set.
         predictions: Predictions for the test set.
-        heatmaps: Heatmaps of the misclassified images, or `None`.
+        heatmaps: Heatmaps of misclassified images, or `None`.
         train: The training images, or none.
         seed: Random seed of the choice of training images.
     """
     pictures = Pictures()
-    _lay_out_mistakes(pictures, mistakes, predictions, heatmaps)
+    _lay_out_mistakes(pictures, mistakes, mistake_indices, predictions, heatmaps)
     if heatmaps and heatmaps.means and len(predictions.misclassified):
         pictures.add("class-means", _mean_sheet(heatmaps.means))
     chosen = _choose_samples(train.labels, predictions.classes, seed)
@@ -66,26 +72,33 @@ def lay_out_watched(images: np.ndarray, maps: np.ndarray | None) -> Pictures:
 
 
 def _lay_out_mistakes(
-    pictures: Pictures, mistakes: np.ndarray, predictions: Predictions, heatmaps: Heatmaps | None
+    pictures: Pictures,
+    mistakes: np.ndarray,
+    mistake_indices: np.ndarray,
+    predictions: Predictions,
+    heatmaps: Heatmaps | None,
 ) -> None:
-    ranked, items = predictions.ranked_mistakes, None
-    if not len(ranked):
-        return
-    side, most = _room(len(ranked), *mistakes.shape[1:3])
+    listed = predictions.ranked_mistakes[:MOST_MISTAKES]
+    has_picture = np.isin(listed, mistake_indices)
     if heatmaps:
-        height, width = heatmaps.predicted.shape[1:]
-        most = min(most, max(1, _MOST_PIXELS_OF_MAPS // ((height + 2) * (width + 2))))
-    if most < len(ranked):
-        chosen = most_informative(predictions.labels[ranked], predictions.predicted[ranked], most)
-        ranked, items = ranked[chosen], chosen.tolist()
+        has_picture &= np.isin(listed, heatmaps.indices)
+    places = np.flatnonzero(has_picture)
+    if not len(places):
+        return
+    most = _most_maps(*heatmaps.predicted.shape[1:]) if heatmaps else len(places)
+    if most < len(places):
+        true, predicted = predictions.labels[listed[places]], predictions.predicted[listed[places]]
+        places = places[most_informative(true, predicted, most)]
+    items = None if len(places) == len(listed) else places.tolist()
+    ranked = listed[places]
 
     def add(name: SheetName, laid_out: tuple[Sheet, bytes]) -> None:
         sheet, content = laid_out
         pictures.add(name, (dataclasses.replace(sheet, items=items), content))
 
-    rows = np.searchsorted(predictions.misclassified, ranked)
-    add("mistakes", image_sheet([mistakes[row] for row in rows], FILES["mistakes"], side))
+    add("mistakes", best_sheet(mistakes[np.searchsorted(mistake_indices, ranked)], FILES["mistakes"], _MOST_BYTES))
     if heatmaps:
+        rows = np.searchsorted(heatmaps.indices, ranked)
         predicted, true = heatmaps.predicted[rows], heatmaps.true[rows]
         peaks = np.maximum(predicted, true).max(axis=(1, 2))
         add("mistakes-predicted", heatmap_sheet(predicted, peaks, FILES["mistakes-predicted"]))
@@ -93,15 +106,8 @@ def _lay_out_mistakes(
         add("mistakes-difference", difference_sheet(heatmaps.difference[rows], peaks, FILES["mistakes-difference"]))
 
 
-def _room(count: int, height: int, width: int) -> tuple[int, int]:
-    """Returns the side that images are scaled down to, and the number of images that fit on a page."""
-    for side in (LARGEST_SIDE, SMALL_SIDE):
-        small = shrunk(height, width, side)
-        padding = 2 * padding_of(*small)
-        most = min(_MOST_TILES, _MOST_PIXELS // ((small[0] + padding) * (small[1] + padding)))
-        if count <= most:
-            break
-    return side, most
+def _most_maps(height: int, width: int) -> int:
+    return max(1, _MOST_PIXELS_OF_MAPS // ((height + 2) * (width + 2)))
 
 
 def most_informative(true: np.ndarray, predicted: np.ndarray, most: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Many small pictures in one file: the images and the heatmaps of the page.
 
-A page with two thousand mistakes would have twenty megabytes if each picture were a file. Heatmaps stay as small as the
-layer that they come from, because the browser scales them up; each costs a few bytes.
+A page with two thousand mistakes would have twenty megabytes if each picture were a file. Heatmaps stay about as
+small as the layer that they come from, because the browser scales them up; each costs a few bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from math import ceil, sqrt
 
 import numpy as np
 
-from lrdiag import palette
+from lrdiag import opencv, palette
 from lrdiag.record.pictures import LARGEST_SIDE, Sheet, scaled_down, shrunk
 
 SHARP_SIDE = 48
@@ -24,6 +24,10 @@ _WEBP_BLOCK = 16
 _QUALITY = 78
 _MAP_PADDING = 1
 _LEVELS = 64
+_SMOOTH_SIDE = 7
+"""Smaller heatmaps are enlarged. A browser mixes colours, not values: red beside nothing gives pale red, not green.
+
+Heatmaps of 7 × 7, the usual size at 224 pixels, stay as they are, because there may be many thousands of them."""
 
 
 def image_sheet(
@@ -56,6 +60,25 @@ def image_sheet(
     return Sheet(file, len(cells), columns, width, height, padding), encoded.getvalue()
 
 
+ATTEMPTS = ((LARGEST_SIDE, _QUALITY), (SMALL_SIDE, _QUALITY), (SMALL_SIDE, 50), (SHARP_SIDE, 30))
+"""Pixels of the longer side of a picture and the quality of WebP, best first."""
+
+
+def best_sheet(images: np.ndarray, file: str, most_bytes: int) -> tuple[Sheet, bytes]:
+    """Returns the best sheet whose file is small enough, as `image_sheet` does. The last attempt is kept in any case.
+
+    Args:
+        images: As in `image_sheet`.
+        file: Name of the file.
+        most_bytes: Most bytes that the file may have.
+    """
+    for side, quality in ATTEMPTS:
+        sheet, content = image_sheet(images, file, side, quality)
+        if len(content) <= most_bytes:
+            break
+    return sheet, content
+
+
 def padding_of(height: int, width: int) -> int:
     """Returns how many pixels around an image repeat its edge, so that smooth scaling never shows a neighbour.
 
@@ -80,7 +103,7 @@ def heatmap_sheet(maps: np.ndarray, peaks: np.ndarray, file: str) -> tuple[Sheet
         The sheet and the content of its file.
     """
     heat = np.linspace(0, 1, _LEVELS)
-    levels = np.rint(_scaled(maps, peaks).clip(0, 1) * (_LEVELS - 1))
+    levels = np.rint(_scaled(_smooth(maps), peaks).clip(0, 1) * (_LEVELS - 1))
     return _palette_sheet(levels, palette.turbo(heat), palette.opacity(heat), file)
 
 
@@ -96,8 +119,18 @@ def difference_sheet(maps: np.ndarray, peaks: np.ndarray, file: str) -> tuple[Sh
         The sheet and the content of its file.
     """
     heat = np.linspace(-1, 1, _LEVELS - 1)
-    levels = np.rint((_scaled(maps, peaks).clip(-1, 1) + 1) * (_LEVELS // 2 - 1))
+    levels = np.rint((_scaled(_smooth(maps), peaks).clip(-1, 1) + 1) * (_LEVELS // 2 - 1))
     return _palette_sheet(levels, palette.difference(heat), palette.opacity(heat), file)
+
+
+def _smooth(maps: np.ndarray) -> np.ndarray:
+    """Heatmaps of at least `_SMOOTH_SIDE` rows or columns, enlarged as in `overlay`."""
+    height, width = maps.shape[1:]
+    factor = ceil(_SMOOTH_SIDE / max(height, width))
+    if factor == 1 or max(height, width) == 1:
+        return maps
+    size = factor * width, factor * height
+    return np.stack([opencv.resize(each, size, interpolation=opencv.INTER_LINEAR) for each in maps])
 
 
 def _scaled(maps: np.ndarray, peaks: np.ndarray) -> np.ndarray:

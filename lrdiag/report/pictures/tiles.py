@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lrdiag.errors import RunFolderError
-from lrdiag.record.pictures import Pictures, Sheet, SheetName
+from lrdiag.record.facts import Diagnosis
+from lrdiag.record.pictures import LARGEST_SIDE, Pictures, Sheet, SheetName, shrunk
 from lrdiag.report.pictures.sheets import SHARP_SIDE
 
 MEDIA_TYPES = {b"RIFF": "image/webp", b"\x89PNG": "image/png"}
@@ -16,7 +17,7 @@ class Layer:
     """A sheet as a CSS background. Lengths are in pixels of the image, which the page multiplies by `--k`.
 
     Attributes:
-        file: Picture file.
+        file: Picture file; empty for a plain ground of this size.
         width: Width of one image.
         height: Height of one image.
         pitch: Distance from one cell to the next, across and down.
@@ -47,7 +48,7 @@ def layer(pictures: Pictures, sheet: Sheet, over: Sheet | None = None) -> Layer:
         RunFolderError: If the sheet's file is missing or is neither WebP nor PNG.
     """
     encoded = pictures.files.get(sheet.file)
-    if encoded is None or encoded[:4] not in MEDIA_TYPES:
+    if sheet.file and (encoded is None or encoded[:4] not in MEDIA_TYPES):
         raise RunFolderError(
             f"A run must contain the picture file {sheet.file!r} as WebP or PNG. Make the run again. "
             f"Received: {'no such file' if encoded is None else 'another format'}"
@@ -68,6 +69,19 @@ def layer(pictures: Pictures, sheet: Sheet, over: Sheet | None = None) -> Layer:
         cells=(sheet.columns, sheet.rows),
         sharp=shown is sheet and max(sheet.width, sheet.height) <= SHARP_SIDE,
     )
+
+
+def places(diagnosis: Diagnosis, pictures: Pictures, images: SheetName, heatmaps: SheetName) -> Sheet | None:
+    """Returns the sheet of the images; if they were left out, one without a file at the places of their heatmaps.
+
+    Without both, returns `None`.
+    """
+    sheet, alone = pictures.sheets.get(images), pictures.sheets.get(heatmaps)
+    if sheet is not None or alone is None:
+        return sheet
+    height, width, _ = diagnosis.dataset.image_shape
+    height, width = shrunk(height, width, LARGEST_SIDE)
+    return replace(alone, file="", width=width, height=height)
 
 
 def layer_over(pictures: Pictures, name: SheetName, images: Sheet) -> Layer | None:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 from lrdiag import formats
 from lrdiag.record.facts import Averages, ClassFacts, Run
-from lrdiag.record.pictures import Pictures, Sheet, SheetName
-from lrdiag.report.pictures.tiles import Layer, layer
+from lrdiag.record.pictures import Sheet, SheetName
+from lrdiag.report.pictures.tiles import Layer, layer, places
 
 PICTURES: tuple[SheetName, ...] = ("class-means", "mistakes", "samples")
-_ALL = 60
-"""Up to this number of classes, all are shown. Beyond it, only the lowest and the highest recalls are."""
-_WORST, _BEST = 40, 20
+_IN_ORDER = 60
+"""Up to this number, classes are in their own order. More are in the order of their recall, lowest first."""
 _SIDE = 48
 """Pixels of the longer side of a mean heatmap on the page."""
 
@@ -73,18 +72,18 @@ class Classes:
 
     Attributes:
         sentence: Highest and lowest recall.
-        left_out: Which classes are not shown, or `None`.
         names: Name of each class.
-        rows: The classes that are shown.
+        rows: The classes.
+        ranked: Whether they are in the order of their recall.
         averages: Macro and weighted averages.
-        means: Mean heatmaps over all classes, then of each class that is shown; empty if there are none.
+        means: Mean heatmaps over all classes, then of each class; empty if there are none.
         sheet: The sheet of the mean heatmaps, or `None`.
     """
 
     sentence: str
-    left_out: str | None
     names: list[str]
     rows: list[ClassRow]
+    ranked: bool
     averages: list[tuple[str, Averages]]
     means: list[MeanMaps]
     sheet: Layer | None
@@ -97,16 +96,17 @@ def build(run: Run) -> Classes:
         _row(index, facts, counts)
         for index, (facts, counts) in enumerate(zip(diagnosis.per_class, diagnosis.confusion, strict=True))
     ]
-    shown = _worst_and_best(rows) if len(rows) > _ALL else rows
+    ranked = len(rows) > _IN_ORDER
+    shown = sorted(rows, key=_by_recall) if ranked else rows
     means = run.pictures.sheets.get("class-means")
     return Classes(
         sentence=_sentence(diagnosis.per_class),
-        left_out=_left_out(len(rows)) if len(rows) > _ALL else None,
         names=diagnosis.dataset.classes,
         rows=shown,
+        ranked=ranked,
         averages=[("Macro average", diagnosis.test.macro), ("Weighted average", diagnosis.test.weighted)],
         means=_mean_maps(rows, shown, means) if means else [],
-        sheet=layer(run.pictures, means, over=_size(run.pictures)) if means else None,
+        sheet=layer(run.pictures, means, over=_size(run)) if means else None,
     )
 
 
@@ -126,16 +126,9 @@ def _rival(index: int, counts: list[int]) -> tuple[int, int] | None:
     return -other, count
 
 
-def _worst_and_best(rows: list[ClassRow]) -> list[ClassRow]:
-    ranked = sorted((row for row in rows if row.bar), key=lambda row: row.facts.recall or 0.0)
-    return ranked[:_WORST] + ranked[_WORST:][-_BEST:]
-
-
-def _left_out(classes: int) -> str:
-    return (
-        f"Of {formats.count(classes)} classes, the {_WORST} with the lowest and the {_BEST} with the highest recall "
-        "are shown. report.json contains all of them."
-    )
+def _by_recall(row: ClassRow) -> tuple[bool, float]:
+    """Lowest recall first; classes without a test image last."""
+    return row.bar is None, row.facts.recall or 0.0
 
 
 def _mean_maps(rows: list[ClassRow], shown: list[ClassRow], means: Sheet) -> list[MeanMaps]:
@@ -152,9 +145,11 @@ def _mean_maps(rows: list[ClassRow], shown: list[ClassRow], means: Sheet) -> lis
     ]
 
 
-def _size(pictures: Pictures) -> Sheet:
+def _size(run: Run) -> Sheet:
     """A sheet with pictures of the size of a mean heatmap: the shape of the images, scaled to 48 pixels."""
-    images = pictures.sheets.get("samples") or pictures.sheets["mistakes"]
+    images = run.pictures.sheets.get("samples") or places(run.diagnosis, run.pictures, "mistakes", "class-means")
+    if images is None:
+        raise KeyError("class-means")
     zoom = _SIDE / max(images.width, images.height)
     width, height = (max(1, round(zoom * side)) for side in (images.width, images.height))
     return dataclasses.replace(images, width=width, height=height)

@@ -10,7 +10,7 @@ from math import ceil, floor
 from lrdiag import formats
 from lrdiag.record.facts import Comparison, Diagnosis, Mistake, Run, Score
 from lrdiag.record.pictures import SheetName
-from lrdiag.report.pictures.tiles import Layer, layer, layer_over
+from lrdiag.report.pictures.tiles import Layer, layer, layer_over, places
 
 PICTURES: tuple[SheetName, ...] = ("mistakes", "mistakes-predicted", "fixed", "fixed-predicted")
 
@@ -150,7 +150,7 @@ def _amount(comparison: Comparison) -> str:
 
 def evidence(comparison: Comparison, size: int) -> str:
     """How many images were fixed and broken, and the result of the test."""
-    fixed, broken = len(comparison.fixed), len(comparison.broken)
+    fixed, broken = comparison.all_fixed, comparison.all_broken
     if not fixed and not broken:
         return f"None of {formats.plural(size, 'test image')} was fixed or broken."
     probability = formats.probability(comparison.p_value)
@@ -173,6 +173,7 @@ def base_loss(comparison: Comparison, now: Score) -> str:
 
 def class_rows(diagnosis: Diagnosis, comparison: Comparison) -> list[ClassRow]:
     """Every class, largest loss of recall first; classes without a test image come last."""
+    # for runs of older versions, which list them all
     fixed = Counter(mistake.true for mistake in comparison.fixed)
     broken = Counter(diagnosis.misclassified.items[place].true for place in comparison.broken)
     rows = [
@@ -181,8 +182,8 @@ def class_rows(diagnosis: Diagnosis, comparison: Comparison) -> list[ClassRow]:
             before=each.base,
             now=each.head,
             change=None if each.base is None or each.head is None else each.head - each.base,
-            fixed=fixed[each.index],
-            broken=broken[each.index],
+            fixed=fixed[each.index] if each.fixed is None else each.fixed,
+            broken=broken[each.index] if each.broken is None else each.broken,
         )
         for each in comparison.classes
     ]
@@ -213,20 +214,20 @@ def changes(comparison: Comparison) -> list[tuple[str, str, str]]:
 def _broken(run: Run, comparison: Comparison) -> Gallery:
     broken, items = set(comparison.broken), run.diagnosis.misclassified.items
     mistakes = {place: items[place] for place in broken}
-    return _gallery(run, mistakes, "mistakes", "mistakes-predicted")
+    return _gallery(run, comparison.all_broken, mistakes, "mistakes", "mistakes-predicted")
 
 
 def _fixed(run: Run, comparison: Comparison) -> Gallery:
-    return _gallery(run, dict(enumerate(comparison.fixed)), "fixed", "fixed-predicted")
+    return _gallery(run, comparison.all_fixed, dict(enumerate(comparison.fixed)), "fixed", "fixed-predicted")
 
 
-def _gallery(run: Run, mistakes: dict[int, Mistake], images: SheetName, heatmaps: SheetName) -> Gallery:
+def _gallery(run: Run, count: int, mistakes: dict[int, Mistake], images: SheetName, heatmaps: SheetName) -> Gallery:
     """The gallery of some of the entries that a sheet shows, by their index."""
-    sheet = run.pictures.sheets.get(images)
+    sheet = places(run.diagnosis, run.pictures, images, heatmaps)
     shown = sheet.shown if sheet else []
     cells = [(cell, mistakes[entry]) for cell, entry in enumerate(shown) if entry in mistakes]
     if sheet is None or not cells:
-        return Gallery(len(mistakes), [], None, None)
+        return Gallery(count, [], None, None)
     classes = run.diagnosis.dataset.classes
     tiles = [
         Tile(
@@ -237,4 +238,4 @@ def _gallery(run: Run, mistakes: dict[int, Mistake], images: SheetName, heatmaps
         )
         for cell, mistake in islice(cells, SHOWN)
     ]
-    return Gallery(len(mistakes), tiles, layer(run.pictures, sheet), layer_over(run.pictures, heatmaps, sheet))
+    return Gallery(count, tiles, layer(run.pictures, sheet), layer_over(run.pictures, heatmaps, sheet))

@@ -8,7 +8,7 @@ from lrdiag import formats
 from lrdiag.record.facts import Evolution as Facts
 from lrdiag.record.facts import Moment, Run
 from lrdiag.record.pictures import Sheet, SheetName
-from lrdiag.report.pictures.tiles import Layer, layer
+from lrdiag.report.pictures.tiles import Layer, layer, places
 
 PICTURES: tuple[SheetName, ...] = ("evolution", "evolution-maps")
 
@@ -64,7 +64,8 @@ class Evolution:
 def build(run: Run) -> Evolution | None:
     """Computes the content of the section; `None` if no image was followed."""
     facts = run.diagnosis.evolution
-    images, maps = run.pictures.sheets.get("evolution"), run.pictures.sheets.get("evolution-maps")
+    images = places(run.diagnosis, run.pictures, "evolution", "evolution-maps")
+    maps = run.pictures.sheets.get("evolution-maps")
     if facts is None or images is None:
         return None
     return Evolution(

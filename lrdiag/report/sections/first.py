@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from lrdiag import formats
 from lrdiag.record.facts import Mistake, Run
 from lrdiag.record.pictures import SheetName
+from lrdiag.report.pictures.tiles import places
 from lrdiag.report.telling import telling
 
-PICTURES: tuple[SheetName, ...] = ("mistakes", "mistakes-predicted")
+PICTURES: tuple[SheetName, SheetName] = ("mistakes", "mistakes-predicted")
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class First:
 
 def build(run: Run) -> First | None:
     """Chooses the images; `None` if no misclassified image has a picture."""
-    images, heatmaps = (run.pictures.sheets.get(name) for name in PICTURES)
+    images = places(run.diagnosis, run.pictures, *PICTURES)
     if images is None:
         return None
     names = [formats.short(name) for name in run.diagnosis.dataset.classes]
@@ -50,5 +51,5 @@ def build(run: Run) -> First | None:
             )
             for each in telling(run.diagnosis, cells)
         ],
-        heatmaps is not None,
+        "mistakes-predicted" in run.pictures.sheets,
     )

@@ -10,7 +10,8 @@ import numpy as np
 from lrdiag import formats, palette
 from lrdiag.record.facts import Diagnosis, HeatmapFacts, Mistake, Run
 from lrdiag.record.pictures import Pictures, Sheet, SheetName
-from lrdiag.report.pictures.tiles import Layer, layer, layer_over
+from lrdiag.report.pictures.tiles import Layer, layer, layer_over, places
+from lrdiag.report.predictions import predictions_file
 from lrdiag.report.sections import trust
 from lrdiag.report.sections.groups import Group, finding_groups, label_suspects, slice_groups
 from lrdiag.report.sections.trust import Trust
@@ -18,6 +19,8 @@ from lrdiag.report.sections.trust import Trust
 PICTURES: tuple[SheetName, ...] = ("mistakes", "mistakes-predicted", "mistakes-true", "mistakes-difference")
 _OPEN_TILES = 60
 """Groups are open until they have this number of tiles together; the first one always is."""
+_TINY = 1e-45
+"""Smallest positive number with 32 bits."""
 _PAIRS_IN_SIGHT = 100
 """Most groups that are shown at once; the rarer ones are in one folded list."""
 
@@ -169,14 +172,15 @@ class Misclassified:
 
 def build(run: Run) -> Misclassified:
     """Computes the content of the section: groups the mistakes and finds their pictures."""
-    diagnosis, images = run.diagnosis, run.pictures.sheets.get("mistakes")
+    diagnosis = run.diagnosis
+    images = places(diagnosis, run.pictures, "mistakes", "mistakes-predicted")
     items = diagnosis.misclassified.items
     shown = [items[item] for item in images.shown] if images else []
     filters = _filters(diagnosis, shown)
     pairs = _pairs(diagnosis, images, shown, filters) if images else []
     return Misclassified(
         sentence=_sentence(diagnosis.misclassified.count, len(diagnosis.confused_pairs)),
-        left_out=_left_out(diagnosis.misclassified.count, len(shown)),
+        left_out=_left_out(diagnosis, len(shown)),
         pairs=pairs[:_PAIRS_IN_SIGHT],
         rarer=pairs[_PAIRS_IN_SIGHT:],
         images=layer(run.pictures, images) if images else None,
@@ -266,7 +270,12 @@ def _suspected(diagnosis: Diagnosis, shown: list[Mistake], names: list[str]) -> 
 
 def _guesses(mistake: Mistake, names: list[str]) -> list[Guess]:
     top = zip(mistake.top_classes, mistake.top_probabilities, strict=True)
-    return [Guess(names[index], probability, index == mistake.true) for index, probability in top]
+    return [Guess(names[index], _above_zero(probability), index == mistake.true) for index, probability in top]
+
+
+def _above_zero(probability: float | None) -> float | None:
+    """The probability as a softmax means it: one that is too small for a float is shown as the small ones are."""
+    return None if probability is None else max(probability, _TINY)
 
 
 def _sentence(count: int, pairs: int) -> str:
@@ -280,10 +289,21 @@ def _sentence(count: int, pairs: int) -> str:
     )
 
 
-def _left_out(count: int, shown: int) -> str | None:
-    if shown == count:
+def _left_out(diagnosis: Diagnosis, shown: int) -> str | None:
+    mistakes = diagnosis.misclassified
+    if shown == mistakes.count:
         return None
+    if not shown and "images" in diagnosis.left_out:
+        listed = predictions_file(diagnosis)
+        return f"The images were left out, and there are no heatmaps. {listed} lists every prediction."
+    which = "those with the highest loss"
+    if shown < len(mistakes.items):
+        which = (
+            "the highest losses of each confused pair, largest pairs first, then the highest losses of all"
+            if len(mistakes.items) == mistakes.count
+            else f"of the {formats.count(len(mistakes.items))} with the highest loss, those that have pictures"
+        )
     return (
-        f"The page shows {formats.count(shown)} of the {formats.count(count)} mistakes: the highest losses of each "
-        "confused pair, largest pairs first, then the highest losses of all. predictions.csv lists every prediction."
+        f"The page shows {formats.count(shown)} of the {formats.count(mistakes.count)} mistakes: {which}. "
+        f"{predictions_file(diagnosis)} lists every prediction."
     )

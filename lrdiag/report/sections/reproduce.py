@@ -15,6 +15,7 @@ class Reproduce:
 
     command: str
     git_commit: str | None
+    created: str
     model: str
     parameters: int
     device: str
@@ -36,6 +37,7 @@ def build(run: Run) -> Reproduce:
     return Reproduce(
         command=diagnosis.command,
         git_commit=diagnosis.git_commit,
+        created=_in_words(diagnosis.created),
         model=diagnosis.model,
         parameters=diagnosis.parameters,
         device=diagnosis.device,
@@ -44,3 +46,8 @@ def build(run: Run) -> Reproduce:
         versions=list(diagnosis.versions.items()),
         stages=[(name, formats.duration(duration)) for name, duration in stages if duration],
     )
+
+
+def _in_words(time: str) -> str:
+    """A time as ISO 8601 has it, for readers: "2026-11-27 06:24:33 UTC"."""
+    return time.replace("T", " ").replace("Z", " UTC")

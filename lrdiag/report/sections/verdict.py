@@ -8,6 +8,7 @@ from lrdiag import formats
 from lrdiag.diagnosis.findings.checking import cause_of
 from lrdiag.diagnosis.pairs import worst_pair
 from lrdiag.record.facts import Comparison, ConfusedPair, Diagnosis, Finding, Run, Score, TrainingRun
+from lrdiag.report import privacy
 from lrdiag.report.gates import GateInWords, gates_in_words
 from lrdiag.report.sections import comparison, estimates
 
@@ -66,7 +67,7 @@ class Verdict:
         passed: The gates that passed.
         cautions: Further reasons not to trust the run.
         figures: A few numbers.
-        notes: Sentences about how the model was evaluated.
+        notes: What was left out, and sentences about how the model was evaluated.
         estimates: The accuracy without some of the test images, in words, or `None`.
     """
 
@@ -97,7 +98,7 @@ def build(run: Run) -> Verdict:
         passed=[gate for gate in gates if gate.passed],
         cautions=cautions(diagnosis),
         figures=_figures(diagnosis),
-        notes=diagnosis.notes,
+        notes=[*filter(None, [privacy.sentence(diagnosis)]), *diagnosis.notes],
         estimates=estimates.sentence(diagnosis),
     )
 

@@ -118,8 +118,8 @@ def test_parts_are_told_by_the_names_of_files(tmp_path, progress):
         write_parquet(tmp_path / "p" / "data" / f"{part}-00000-of-00001.parquet", numbers)
     dataset = ParquetImages(Place(str(tmp_path / "p")), FITTING).load(progress)
     assert (len(dataset.train), len(dataset.test), dataset.classes) == (8, 4, ("cat", "dog"))
-    opened = ParquetImages(Place(str(tmp_path / "p")), FITTING).opened(progress)
-    assert opened.dataset().test.labels.tolist() == [0, 1, 0, 1]
+    test = ParquetImages(Place(str(tmp_path / "p")), FITTING).listed(progress).load(progress)
+    assert test.labels.tolist() == [0, 1, 0, 1]
 
 
 def test_columns_are_detected_or_chosen(tmp_path, progress):

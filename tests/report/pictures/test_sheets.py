@@ -6,6 +6,7 @@ import dataclasses
 from io import BytesIO
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -85,7 +86,7 @@ def test_very_many_images_are_scaled_down_to_fit(monkeypatch: pytest.MonkeyPatch
 
 
 def test_higher_values_of_maps_are_more_opaque() -> None:
-    ramp = np.linspace(0, 1, 16, dtype=np.float32).reshape(1, 4, 4)
+    ramp = np.linspace(0, 1, 16, dtype=np.float32).reshape(1, 2, 8)
     sheet, encoded = heatmap_sheet(ramp, np.ones(1), "a.png")
     opacity = cut_out(sheet, encoded, 0)[..., 3].ravel()
     assert opacity[0] == 0
@@ -108,8 +109,9 @@ def test_a_map_without_a_peak_stays_transparent() -> None:
 
 
 def test_a_difference_is_red_above_zero_blue_below_and_transparent_between() -> None:
-    sheet, encoded = difference_sheet(np.array([[[1.0, -1.0, 0.0, 0.5]]], np.float32), np.ones(1), "a.png")
-    above, below, nothing, half = cut_out(sheet, encoded, 0)[0]
+    values = np.array([[[1.0, -1.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0]]], np.float32)
+    sheet, encoded = difference_sheet(values, np.ones(1), "a.png")
+    above, below, nothing, half = cut_out(sheet, encoded, 0)[0, :4]
     assert (above[:3].tolist(), below[:3].tolist()) == ([255, 50, 0], [0, 80, 255])
     assert nothing[3] == 0
     assert 0 < half[3] < above[3] == below[3]
@@ -131,11 +133,27 @@ def test_the_page_and_the_overlay_show_the_same_colours(colormap: Any) -> None:
 
 
 def test_padding_repeats_the_edge() -> None:
-    maps = np.array([[[1, 0], [0, 0]], [[0, 0], [0, 1]]], np.float32)
+    maps = np.zeros((2, 8, 8), np.float32)
+    maps[0, 0, 0] = maps[1, 7, 7] = 1
     sheet, encoded = heatmap_sheet(maps, np.ones(2), "a.png")
     opacity = np.asarray(Image.open(BytesIO(encoded)).convert("RGBA"))[..., 3] > 0
     assert (sheet.columns, sheet.padding) == (2, 1)
-    np.testing.assert_array_equal(opacity, np.kron([[1, 0, 0, 0], [0, 0, 0, 1]], np.ones((2, 2))))
+    expected = np.zeros((10, 20), bool)
+    expected[:2, :2] = expected[8:, 18:] = True
+    np.testing.assert_array_equal(opacity, expected)
+
+
+def test_a_small_map_is_enlarged_as_in_the_overlay_before_it_is_coloured() -> None:
+    """Between a hot and a cold pixel, its colours are those of the values between, on the page and in `overlay`."""
+    maps = np.random.default_rng(0).random((3, 4, 4)).astype(np.float32)
+    peaks = maps.max(axis=(1, 2))
+    sheet, encoded = heatmap_sheet(maps, peaks, "a.png")
+    assert (sheet.width, sheet.height) == (8, 8)
+    drawn = overlay(np.full((3, 8, 8, 3), 90, np.uint8), maps, peak=peaks)
+    for place, expected in enumerate(drawn):
+        colours = cut_out(sheet, encoded, place).astype(float)
+        opacity = colours[..., 3:] / 255
+        assert np.abs((1 - opacity) * 90 + opacity * colours[..., :3] - expected).max() <= 6
 
 
 def test_images_and_maps_lie_in_the_same_places() -> None:
@@ -155,9 +173,9 @@ def test_a_map_covers_its_image(runs: dict[str, Run]) -> None:
     sheets = run.pictures.sheets
     maps = layer(run.pictures, sheets["mistakes-predicted"], over=sheets["mistakes"])
     assert (maps.width, maps.height) == (32, 32)
-    assert maps.inset == (8, 8)  # one padding pixel of a map of 4, shown over 32
-    assert maps.pitch == (48, 48)
-    assert maps.size == (48 * 7, 48 * 6)
+    assert maps.inset == (4, 4)  # one padding pixel of a map of 8, shown over 32
+    assert maps.pitch == (40, 40)
+    assert maps.size == (40 * 7, 40 * 6)
     assert maps.cells == (7, 6)
 
 
@@ -203,7 +221,7 @@ def laid_out(**changes: int) -> Pictures:
 
 def laid(dataset: Dataset, predictions: Predictions, heatmaps: Heatmaps | None, seed: int = 0) -> Pictures:
     mistakes = dataset.test.images[predictions.misclassified]
-    return lay_out(mistakes, predictions, heatmaps, dataset.train, seed)
+    return lay_out(mistakes, predictions.misclassified, predictions, heatmaps, dataset.train, seed)
 
 
 def value(pictures: Pictures, name: SheetName, place: int, at: int = 4) -> int:
@@ -238,7 +256,8 @@ def test_the_maps_of_a_mistake_share_one_scale() -> None:
         for name, maps in (("mistakes-predicted", heatmaps.predicted), ("mistakes-true", heatmaps.true)):
             sheet = pictures.sheets[name]
             opacity = cut_out(sheet, pictures.files[sheet.file], place)[..., 3]
-            np.testing.assert_allclose(opacity, 255 * 0.65 * (maps[index] / peak) ** 0.75, atol=7)
+            shown = cv2.resize(maps[index], opacity.shape, interpolation=cv2.INTER_LINEAR)
+            np.testing.assert_allclose(opacity, 255 * 0.65 * (shown / peak) ** 0.75, atol=7)
 
 
 def test_without_maps_there_are_images() -> None:
@@ -272,27 +291,42 @@ def test_many_classes_have_fewer_samples(monkeypatch: pytest.MonkeyPatch) -> Non
     assert laid_out().sheets["samples"].count == CLASSES
 
 
-def test_many_images_are_scaled_down_further_before_any_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "_MOST_PIXELS", 6 * 64 * 64)
+def test_images_whose_file_would_be_large_are_scaled_down_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "_MOST_BYTES", 1)
     sheet = laid_out(side=200).sheets["mistakes"]
-    assert (sheet.width, sheet.count, sheet.items) == (62, 6, None)
+    assert (sheet.width, sheet.count, sheet.items) == (48, 6, None)
 
 
-def test_if_there_is_no_room_for_all_some_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "_MOST_PIXELS", 4 * 64 * 64 + 1)
+def test_if_there_is_no_room_for_all_maps_some_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "_most_maps", lambda *_: 4)
     pictures = laid_out(side=200)
     shown = [sheet.shown for name, sheet in pictures.sheets.items() if name.startswith("mistakes")]
     assert shown == [[0, 1, 2, 3]] * 4
     np.testing.assert_allclose(value(pictures, "mistakes", 3, at=30), 20, atol=3)
 
 
-def test_small_images_are_limited_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "_MOST_TILES", 5)
-    assert laid_out().sheets["mistakes"].items == [0, 1, 2, 3, 4]
+def test_only_mistakes_that_are_listed_and_have_image_and_map_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, predictions, heatmaps = make_dataset()
+    ranked = predictions.ranked_mistakes
+    with_image, with_map = np.sort(ranked[[0, 2, 3, 4, 5]]), np.sort(ranked[[0, 1, 2, 4, 5]])
+    rows = np.isin(heatmaps.indices, with_map)
+    some = dataclasses.replace(
+        heatmaps,
+        indices=with_map,
+        signed_predicted=heatmaps.signed_predicted[rows],
+        signed_true=heatmaps.signed_true[rows],
+    )
+    monkeypatch.setattr(layout, "MOST_MISTAKES", 5)
+    pictures = lay_out(dataset.test.images[with_image], with_image, predictions, some, dataset.train, 0)
+    every = laid(dataset, predictions, heatmaps)
+    assert pictures.sheets["mistakes"].items == pictures.sheets["mistakes-true"].items == [0, 2, 4]
+    assert [value(pictures, "mistakes", place) for place in range(3)] == pytest.approx(
+        [value(every, "mistakes", place) for place in (0, 2, 4)], abs=3
+    )
 
 
 def test_watched_images_and_their_maps_lie_on_two_sheets() -> None:
-    images, maps = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((4, 2, 2), np.float32)
+    images, maps = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((4, 8, 8), np.float32)
     images[1] = 200
     maps[[0, 1, 2, 3], [0, 1, 0, 1], 0] = [1, 2, 5, 0]
     pictures = lay_out_watched(images, maps)
