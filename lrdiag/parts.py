@@ -408,12 +408,14 @@ def joined_evaluation(
     Raises:
         PartError: If the images of a part have another size, or its file is broken.
     """
-    records = [each.record for each in parts]
+    records, shapes = [each.record for each in parts], dict[str, tuple[int, ...]]()
     gathering = Gathering(seed=records[0].options["seed"], has_fingerprint=fingerprint_of_images is not None)
     with progress.stage("Merging the parts", sum(each.size for each in records), "images") as stage:
         for part in parts:
             arrays = part.arrays()
             try:
+                storage.require_whole(part.record, arrays)
+                _require_shapes(shapes, storage.row_shapes(arrays))
                 if part is parts[0]:
                     evaluator.first_images = _opening(part.record, arrays)
                 gathering.join(arrays, gathering.size - part.record.first)
@@ -424,6 +426,13 @@ def joined_evaluation(
                 ) from error
             stage.advance(part.record.size)
     return evaluator.concluded(gathering, _joined_facts(parts), fingerprint=fingerprint_of_images, progress=progress)
+
+
+def _require_shapes(known: dict[str, tuple[int, ...]], received: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises unless shapes are those of the parts before, `known`, to which new ones are added."""
+    for name, shape in received.items():
+        if known.setdefault(name, shape) != shape:
+            raise ValueError(f"{name!r} has rows of the shape {shape} instead of {known[name]}")
 
 
 def in_order(parts: Iterable[Part | str | Path]) -> list[_AnyPart]:
@@ -459,7 +468,7 @@ def _require_same_evaluation(one: _AnyPart, other: _AnyPart) -> None:
         "lrdiag": "version of lrdiag",
         "engine": "Keras backend",
         "model": "model",
-        "data": "data",
+        "data": "data or its batches",
         "of": "number of parts",
         "class_names": "names of the classes",
         "carried_names": "names of the classes",

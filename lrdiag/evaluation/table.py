@@ -95,7 +95,10 @@ class TableBuilder:
         self._scale()
         self._shrink()
         self._keeps_inputs &= bool(keeps_inputs)
-        self._inputs.join(_of("inputs", arrays) if self._keeps_inputs else {})
+        inputs = _of("inputs", arrays) if self._keeps_inputs else {}
+        if inputs:
+            self._limit_inputs(inputs["column.inputs"])
+        self._inputs.join(inputs)
 
     def _shrink(self) -> None:
         """Scales all pictures down if they take too much memory."""
@@ -111,10 +114,13 @@ class TableBuilder:
         self._keeps_inputs &= is_image
         if not self._keeps_inputs:
             return
-        self._inputs.most = min(self._inputs.most, max(1, _INPUTS // inputs[0].nbytes))
+        self._limit_inputs(inputs)
         keys = draws(_SEED + 1, places)
         kept = self._inputs.wanted(keys)
         self._inputs.add(places[kept], keys[kept], {"inputs": inputs[kept]})
+
+    def _limit_inputs(self, inputs: np.ndarray) -> None:
+        self._inputs.most = min(self._inputs.most, max(1, _INPUTS // inputs[0].nbytes))
 
 
 def _of(kind: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -18,6 +18,8 @@ MODEL = "model.keras"
 """The model, in the folder of the first part."""
 FORM = 1
 """The version of the format."""
+_OF_EVERY_IMAGE = ("scores", "labels", "digests")
+_COLUMN, _KEYS = ".column.", ".keys"  # of `LowestRows.arrays`
 
 
 @dataclass(frozen=True)
@@ -121,14 +123,56 @@ def read(folder: Path) -> SavedPart:
         )
     try:
         head = archive.read_record(folder / PART, _Head)
-        if head.form != FORM:
-            raise PartError(
-                "Parts must be written by the version of lrdiag that merges them. Evaluate the part again. "
-                f"Received: {folder}, written by lrdiag {head.lrdiag}"
-            )
-        return SavedPart(folder, archive.read_record(folder / PART, PartRecord))
+        if head.form == FORM:
+            return SavedPart(folder, archive.read_record(folder / PART, PartRecord))
     except archive.UNREADABLE as error:
         raise _broken(folder, error) from error
+    raise PartError(
+        "Parts must be written by the version of lrdiag that merges them. Evaluate the part again. "
+        f"Received: {folder}, written by lrdiag {head.lrdiag}"
+    )
+
+
+def require_whole(record: PartRecord, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises unless the arrays have the rows that the record says.
+
+    Raises:
+        ValueError: With the array.
+        LookupError: With the array that is missing.
+    """
+    if not record.size and not any(name in arrays for name in _OF_EVERY_IMAGE):
+        return
+    for name, array in arrays.items():
+        rows = _rows(name, record, arrays)
+        if rows is not None and len(array) != rows:
+            raise ValueError(f"{name!r} has {len(array)} rows instead of {rows}")
+    labels, classes = arrays["labels"], arrays["scores"].shape[1]
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"labels from {labels.min()} to {labels.max()} of {classes} classes")
+
+
+def _rows(name: str, record: PartRecord, arrays: Mapping[str, np.ndarray]) -> int | None:
+    if name in _OF_EVERY_IMAGE:
+        return record.size
+    if _COLUMN in name or name.endswith(_KEYS):
+        return len(_places(name.removesuffix(_KEYS).partition(_COLUMN)[0], record, arrays))
+    return None
+
+
+def _places(kind: str, record: PartRecord, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    places = arrays[f"{kind}.places"]
+    if len(places) and not record.first <= places[0] <= places[-1] < record.first + record.size:
+        raise ValueError(f"{kind!r} has places of another part")
+    return places
+
+
+def row_shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes that arrays of all parts have in common, by name.
+
+    The number of rows differs, and so does the size of the pictures of the table, which are scaled down if there are
+    many.
+    """
+    return {name: array.shape[1:] for name, array in arrays.items() if name != "table.rows.column.pictures"}
 
 
 @dataclass(frozen=True)
