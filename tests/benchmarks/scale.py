@@ -1,7 +1,7 @@
 """Time and memory of `diagnose` on ten thousand to a million images, whole and in parts.
 
-The images are a few that are repeated with noise, never all in memory. Each row runs in a process of its own, whose peak
-memory is that of the whole process, with the engine.
+The images are a few that are repeated with noise, never all in memory. Each row runs in a process of its own, and its
+peak memory is that of the whole process, with the engine.
 
     python tests/benchmarks/scale.py --images 10000 100000 1000000 --parts 1 4 --out scale.json
 """
@@ -60,7 +60,7 @@ def made_model() -> Any:
             layers.Dense(CLASSES, activation="softmax"),
         ]
     )
-    model.compile("adam", "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
     model.fit(made_data(20_000), epochs=2, verbose=0)
     return model
 
