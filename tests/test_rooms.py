@@ -45,6 +45,8 @@ FLOORS = (
         "checkpoint",
         "pipeline",
         "explaining",
+        "parts",
+        "saved_parts",
         "main_job",
         "job",
         "job_callback",

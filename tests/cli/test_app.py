@@ -700,7 +700,9 @@ def test_invalid_arguments_are_refused_before_anything_is_written(
 
 
 def test_runs_on_other_images_are_not_compared(finished: FinishedRun, tmp_path: Path) -> None:
-    dataset = dataclasses.replace(reading.load(finished.folder).diagnosis.dataset, test_fingerprint="0f" * 32)
+    dataset = dataclasses.replace(
+        reading.load(finished.folder).diagnosis.dataset, test_fingerprint="images:" + "0f" * 32
+    )
     result = invoke("compare", edited(finished.folder, tmp_path / "other", dataset=dataset), finished.folder)
     assert result.exit_code == 2
     assert "same test images" in result.stderr
