@@ -69,6 +69,12 @@ class AnyPart(Protocol):
 class Part:
     """The evaluation of a part of a test set. `merge` makes a report of all parts.
 
+    Example:
+        >>> import keras, lrdiag
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+        >>> lrdiag.diagnose_part(model, np.zeros((40, 8, 8, 3), "uint8"), np.arange(40) % 2, part=(1, 2))
+        Part(1 of 2, images=32)
+
     Attributes:
         record: What is known of it.
         model: The model. It is not pickled.
@@ -334,6 +340,14 @@ def merge(
 
     The parts are read one after the other. The model is needed once more, to check the heatmaps and to try corrections
     on a sample of the images.
+
+    Example:
+        >>> import keras, lrdiag
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+        >>> images, labels = np.zeros((40, 8, 8, 3), "uint8"), np.arange(40) % 2
+        >>> parts = [lrdiag.diagnose_part(model, images, labels, part=(number, 2)) for number in (2, 1)]
+        >>> lrdiag.merge(parts).accuracy
+        0.5
 
     Args:
         parts: All parts, in any order: what `diagnose_part` returned, or the folders that they were saved to.
