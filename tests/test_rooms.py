@@ -54,6 +54,8 @@ FLOORS = (
         "testing",
         "watch",
         "checkup",
+        "engines",
+        "parts",
     },
     {"cli"},
 )
