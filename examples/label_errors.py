@@ -21,7 +21,7 @@ import lrdiag
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
-def main(folder: str, out: str) -> None:
+def main(folder: str, out: str) -> lrdiag.Report:
     """Gives every twentieth test image a wrong label, and prints how many of them the report suspects."""
     keras.utils.set_random_seed(0)
     images, labels, names, count = read(folder)
@@ -41,6 +41,7 @@ def main(folder: str, out: str) -> None:
     first = [each.image.index for each in suspects[: len(wrong)]]
     print(f"{np.isin(first, wrong).sum()} of the first {len(first)} suspects have a wrong label")
     print(f"{report}, page {report.save(out)}")
+    return report
 
 
 def read(folder: str) -> tuple[np.ndarray, np.ndarray, list[str], int]:

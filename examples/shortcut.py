@@ -21,7 +21,7 @@ import lrdiag
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
-def main(folder: str, out: str) -> None:
+def main(folder: str, out: str) -> lrdiag.Report:
     """Puts a bright square on nearly all images of one class, and prints what the report says about it."""
     keras.utils.set_random_seed(0)
     images, labels, names, count = read(folder)
@@ -37,6 +37,7 @@ def main(folder: str, out: str) -> None:
     for each in report.findings:
         print(f"{each.code}: {each.title} {each.evidence}")
     print(f"{report}, page {report.save(out)}")
+    return report
 
 
 def read(folder: str) -> tuple[np.ndarray, np.ndarray, list[str], int]:

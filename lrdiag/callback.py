@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import keras
 
 from lrdiag.backend.callback_list import append, move_behind, move_in_front, running_list
+from lrdiag.backend.engine import engine
 from lrdiag.backend.fit_arguments import FitArguments, fit_arguments
 from lrdiag.backend.inference import prepares
 from lrdiag.backend.interrupt import Interrupt
@@ -23,7 +25,7 @@ from lrdiag.data.inputs import unpacked
 from lrdiag.diagnosing import Reporter, Stopwatch, require_steps
 from lrdiag.diagnosis.check_settings import CheckSettings
 from lrdiag.diagnosis.metadata import read_given
-from lrdiag.errors import ComparisonError, DataError, RunFolderError, require_choice, require_count
+from lrdiag.errors import ComparisonError, DataError, RunFolderError, SettingsError, require_choice, require_count
 from lrdiag.evaluation.evolution import Memory
 from lrdiag.evaluation.lookout import Display
 from lrdiag.inspection.images import GivenImages
@@ -104,6 +106,9 @@ class ReportingCallback(RunRecorder):
         self._own: tuple[str, ...] = ()
         self._train_data, self._stop_on = train_data, stop_on
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self._folder)!r}, report={self.report})"
+
     def _begin_record(self, first_epoch: int) -> None:
         super()._begin_record(first_epoch)
         self._memory = Memory()
@@ -111,16 +116,25 @@ class ReportingCallback(RunRecorder):
             self._memory.give_up()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Evaluates the first batch and checks model and data. Handles Ctrl-C and SIGTERM from then on."""
+        """Evaluates the first batch and checks model and data. Handles Ctrl-C and SIGTERM from then on.
+
+        Only the first of several processes evaluates, checks and writes; the others record the same steps.
+        """
         self._evaluated: _EvaluatedWeights | None = None
-        self._rehearse()
-        self._tensorboard = self._open_tensorboard()
+        self._by_first_process(self._prepare)
         self._stopwatch = self._clock or Stopwatch()
         super().on_train_begin(logs)
         self._repeats = not self._every or self._reporter.repeats()
         self._take_place()
-        self._begin_watch()
+        self._by_first_process(self._begin_watch)
         self._interrupt = Interrupt(self)
+
+    def _by_first_process(self, work: Callable[[], None]) -> None:
+        engine().by_first_process(self.model, work)
+
+    def _prepare(self) -> None:
+        self._rehearse()
+        self._tensorboard = self._open_tensorboard()
 
     def _rehearse(self) -> None:
         """Evaluates the first batch, so that errors appear now."""
@@ -182,11 +196,14 @@ class ReportingCallback(RunRecorder):
         running = running_list(self)
         if running is not None:
             move_behind(running, self, lambda each: getattr(each, "restore_best_weights", False))
-            append(running, keras.callbacks.LambdaCallback(on_train_end=lambda logs: self._write_again_if_changed()))
+            again = partial(self._by_first_process, self._write_again_if_changed)
+            append(running, keras.callbacks.LambdaCallback(on_train_end=lambda logs: again()))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Records the step, checks it if its loss is alarming, and stops after a signal."""
         super().on_train_batch_end(batch, logs)
+        if engine().processes() > 1:
+            return
         if self._watch.is_alarming(self.losses[-1]):
             self._watch.check("during training", self.training())
         self._stop_if_asked()
@@ -200,6 +217,10 @@ class ReportingCallback(RunRecorder):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Records the epoch, and writes the report if it is due."""
         super().on_epoch_end(epoch, logs)
+        self._by_first_process(self._after_epoch)
+        self._stop_if_interrupted()
+
+    def _after_epoch(self) -> None:
         begun = time.perf_counter()
         self._watch.inspector.look_at_epoch(self.last_epoch, self._steps_of_last_epoch())
         self._watch.check("during training", self.training())
@@ -210,7 +231,6 @@ class ReportingCallback(RunRecorder):
             self._tensorboard.log_steps(self.learning_rates, self.losses)
         if self._every and self.last_epoch % self._every == 0:
             self.write(is_last=False)
-        self._stop_if_interrupted()
 
     def _keep(self) -> None:
         """Called at the end of each epoch, to keep what another process needs to continue. Keeps nothing here."""
@@ -222,7 +242,7 @@ class ReportingCallback(RunRecorder):
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Writes the report."""
         self._interrupt.stop_listening()
-        self.write()
+        self._by_first_process(self.write)
 
     def _write_again_if_changed(self) -> None:
         if self._evaluated is None or self._evaluated.weights != fingerprint(self.model):
@@ -438,8 +458,15 @@ class ReportCallback(ReportingCallback):
                 "`validation_data` must give the same images in each pass. Give arrays, a tf.data.Dataset, a "
                 f"keras.utils.PyDataset, or a list of batches. Received: {type(validation_data).__name__}"
             )
+        if engine().processes() > 1 and (stop_on is not None or checkpoint):
+            raise SettingsError(
+                "With several processes, `ReportCallback` can neither stop training nor continue a record, because "
+                "only the first process knows of it. Remove `stop_on` and `checkpoint`. "
+                f"Received: {engine().processes()} processes"
+            )
         self._created = run_folder.missing(Path(folder))
-        run_folder.create(Path(folder))  # raises before training if the folder can't be written
+        if engine().is_first_process():
+            run_folder.create(Path(folder))  # raises before training if the folder can't be written
         reporter = Reporter(
             data=unpacked(validation_data),
             steps=validation_steps,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 from lrdiag import checkpoint
-from lrdiag.backend.engine import engine_name
+from lrdiag.backend.engine import engine, engine_name
 from lrdiag.backend.memory import shortage_explained
 from lrdiag.checkpoint import Checkpoint, Environment, Origin
 from lrdiag.data import load_dataset
 from lrdiag.data.ahead import Load
 from lrdiag.diagnosing import Reporter, Stopwatch
 from lrdiag.diagnosis.metadata import read_given
-from lrdiag.errors import RunFolderError
+from lrdiag.errors import RunFolderError, SettingsError
 from lrdiag.job import Job
 from lrdiag.job_callback import JobCallback
 from lrdiag.models.structure import structure_of
@@ -57,6 +57,7 @@ def run_main_job(
         numerics(settings.seed, mixed_precision=settings.mixed_precision),
     ):
         job = Job.prepare(settings, progress, base, load)
+        _refuse_several_processes()
         origin = _begun(job, command, clock, progress) if kept is None else _continued(job, kept, progress)
         reporter = Reporter(
             data=(job.dataset.test,),
@@ -82,6 +83,19 @@ def run_main_job(
         report = _fit(job, origin, kept, reporter, clock)
         unfinished.discard(settings.out)
         return report
+
+
+def _refuse_several_processes() -> None:
+    """Raises if this process trains together with others. It is known only when the engine is imported.
+
+    Raises:
+        SettingsError: If it does.
+    """
+    if engine().processes() > 1:
+        raise SettingsError(
+            "`train_and_report` trains in one process. With several, call `model.fit` with `lrdiag.ReportCallback`. "
+            f"Received: {engine().processes()} processes"
+        )
 
 
 def _taken_up(settings: Settings, clock: Stopwatch, progress: Progress) -> Checkpoint | None:

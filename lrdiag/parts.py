@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
 from pathlib import Path
@@ -45,20 +45,24 @@ if TYPE_CHECKING:
 
     from lrdiag.evaluation.lookout import Display
     from lrdiag.rate.range_test import RangeTest
-    from lrdiag.record.facts import RangeTestFacts
+    from lrdiag.record.facts import RangeTestFacts, TrainingRun
     from lrdiag.vocabulary import Preprocessing
 
 IMAGES_OF_A_BATCH = 32
 """Arrays are divided at multiples of this number."""
-_OPENING = 64  # images of the first batch that decide how images are shown
+OPENING = 64  # images of the first batch that decide how images are shown
 _NAMED = 10
 
 
-class _AnyPart(Protocol):
-    @property
-    def record(self) -> PartRecord: ...
+class AnyPart(Protocol):
+    """A part in memory or in a folder."""
 
-    def arrays(self) -> dict[str, np.ndarray]: ...
+    @property
+    def record(self) -> PartRecord:
+        """What is known of it."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Returns what was gathered of its images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +271,7 @@ def _piece_of(given: GivenData, number: int, of: int, batch_size: int) -> Piece:
     batches = count_batches(given, batch_size)
     chosen = batches_of_part(batches, number, of)
     opening, labels = next(labelled_batches(batches_of(given, range(1), batch_size), None, batch_size))
-    opening = tree.map_structure(lambda array: np.asarray(array[:_OPENING]), opening)
+    opening = tree.map_structure(lambda array: np.asarray(array[:OPENING]), opening)
     identity = digest_of(batches, labelled_length(given), labels, *map(np.ascontiguousarray, tree.flatten(opening)))
     data = batches_of(given, chosen, batch_size) if len(chosen) else None
     return Piece(data, chosen.start * len(labels), opening, identity)
@@ -349,23 +353,17 @@ def merge(
         ModelError: If the model can't be loaded, or is another one.
         LrdiagError: As `lrdiag.diagnose` does.
     """
-    clock = Stopwatch()
     check_settings = CheckSettings.of(checks, accept)
     table, given_groups = read_given(metadata, groups)
     ordered = in_order(parts)
-    records = [each.record for each in ordered]
-    first = records[0]
+    first = ordered[0].record
     found = model_of(ordered[0]) if model is None else model
-    require_same_model(found, first)
     reporter = Reporter(
-        data=(_Carried(first.carried_names, _together(records, "carried_files"), first.is_shuffled),),
-        output=first.options["output"],
-        preprocess=first.options["preprocess"],
-        seed=first.options["seed"],
+        data=(_Carried(first.carried_names, together(ordered, "carried_files"), first.is_shuffled),),
         progress=progress or SILENCE,
         class_names=first.class_names,
         data_name=name,
-        files=_together(records, "files"),
+        files=together(ordered, "files"),
         metadata=table,
         groups=given_groups,
         settings={"steps": None, **first.options},
@@ -373,26 +371,50 @@ def merge(
         baseline=None if baseline is None else run_of(baseline),
         check_settings=check_settings,
     )
-    inspector = Inspector(found, first.options["output"])
+    return merged(ordered, found, reporter, training_of(history, found, first.options["output"]))
+
+
+def merged(
+    parts: Sequence[AnyPart],
+    model: keras.Model,
+    reporter: Reporter,
+    training: TrainingRun | None,
+    described_by: Callable[[Reporter, Evaluated], Reporter] = lambda reporter, _: reporter,
+) -> Report:
+    """Makes one report of all parts.
+
+    Args:
+        parts: All parts, in order.
+        model: The model.
+        reporter: What the report is made with. The options of the evaluation are those of the parts.
+        training: The record of the training run, or `None`.
+        described_by: Returns the reporter with what is known of the images after the evaluation.
+
+    Raises:
+        LrdiagError: As `merge` does.
+    """
+    spent = sum(each.record.seconds for each in parts)
+    clock = Stopwatch(time.perf_counter() - spent)
+    first = parts[0].record
+    require_same_model(model, first)
+    reporter = replace(reporter, **first.options)
+    inspector = Inspector(model, reporter.output)
     inspector.look_at_model()
-    evaluator = reporter.evaluator(found)
-    evaluated = joined_evaluation(evaluator, ordered, progress=reporter.progress)
+    evaluator = reporter.evaluator(model)
+    evaluated = joined_evaluation(evaluator, parts, progress=reporter.progress)
+    reporter = described_by(reporter, evaluated)
     inspector.look_at_layers(Sample(evaluator.first_images, None))
-    clock.note("predict_and_explain", sum(each.seconds for each in records))
+    clock.note("predict_and_explain", spent)
+    studied = reporter.studied(evaluator, evaluated, NO_TRAINING_IMAGES)
     report = reporter.report(
-        found,
-        evaluated,
-        training=training_of(history, found, first.options["output"]),
-        studied=reporter.studied(evaluator, evaluated, NO_TRAINING_IMAGES),
-        seconds=clock.seconds(),
-        inspection=inspector.seen,
+        model, evaluated, training=training, studied=studied, seconds=clock.seconds(), inspection=inspector.seen
     )
     return reporter.compared(report)
 
 
 def joined_evaluation(
     evaluator: Evaluator,
-    parts: Sequence[_AnyPart],
+    parts: Sequence[AnyPart],
     *,
     fingerprint_of_images: str | None = None,
     progress: Progress = SILENCE,
@@ -435,7 +457,7 @@ def _require_shapes(known: dict[str, tuple[int, ...]], received: Mapping[str, tu
             raise ValueError(f"{name!r} has rows of the shape {shape} instead of {known[name]}")
 
 
-def in_order(parts: Iterable[Part | str | Path]) -> list[_AnyPart]:
+def in_order(parts: Iterable[Part | str | Path]) -> list[AnyPart]:
     """Returns the parts in order, without their arrays.
 
     Raises:
@@ -443,7 +465,7 @@ def in_order(parts: Iterable[Part | str | Path]) -> list[_AnyPart]:
     """
     if isinstance(parts, str | Path | Part):
         parts = [parts]
-    found: list[_AnyPart] = [each if isinstance(each, Part) else storage.read(Path(each)) for each in parts]
+    found: list[AnyPart] = [each if isinstance(each, Part) else storage.read(Path(each)) for each in parts]
     if not found:
         raise PartError("There must be at least one part. Received: none")
     ordered = sorted(found, key=lambda each: each.record.number)
@@ -463,7 +485,7 @@ def in_order(parts: Iterable[Part | str | Path]) -> list[_AnyPart]:
     return ordered
 
 
-def _require_same_evaluation(one: _AnyPart, other: _AnyPart) -> None:
+def _require_same_evaluation(one: AnyPart, other: AnyPart) -> None:
     names = {
         "lrdiag": "version of lrdiag",
         "engine": "Keras backend",
@@ -491,13 +513,13 @@ def _require_same_evaluation(one: _AnyPart, other: _AnyPart) -> None:
         )
 
 
-def described(part: _AnyPart) -> str:
+def described(part: AnyPart) -> str:
     """Returns a part in words."""
     name = f"part {part.record.number} of {part.record.of}"
     return f"{name} in {part.folder}" if isinstance(part, storage.SavedPart) else name
 
 
-def model_of(first: _AnyPart) -> keras.Model:
+def model_of(first: AnyPart) -> keras.Model:
     """Returns the model of the first part.
 
     Raises:
@@ -532,17 +554,18 @@ def _opening(record: PartRecord, arrays: dict[str, np.ndarray]) -> Any:
     return storage.rebuilt(record.opening, [arrays[f"opening.{place}"] for place in places])
 
 
-def _together(records: Iterable[PartRecord], name: str) -> tuple[str, ...]:
-    return tuple(chain.from_iterable(getattr(each, name) for each in records))
+def together(parts: Iterable[AnyPart], name: str) -> tuple[Any, ...]:
+    """Returns the elements of a field of the records, one part after the other."""
+    return tuple(chain.from_iterable(getattr(each.record, name) for each in parts))
 
 
-def _joined_facts(parts: Sequence[_AnyPart]) -> PassFacts:
+def _joined_facts(parts: Sequence[AnyPart]) -> PassFacts:
     records = [each.record for each in parts if each.record.size]
     lows, highs = zip(*(each.value_range for each in records), strict=True)
     return PassFacts(
         image_shape=records[0].image_shape,
         value_range=(min(lows), max(highs)),
         agreement=records[0].agreement,
-        data_notes=tuple(dict.fromkeys(_together(records, "data_notes"))),
-        pass_notes=tuple(dict.fromkeys(_together(records, "pass_notes"))),
+        data_notes=tuple(dict.fromkeys(together(parts, "data_notes"))),
+        pass_notes=tuple(dict.fromkeys(together(parts, "pass_notes"))),
     )

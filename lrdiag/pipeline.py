@@ -28,6 +28,7 @@ from lrdiag.diagnosis.findings.checking import Checked
 from lrdiag.diagnosis.gates import refuse_unknown_classes
 from lrdiag.diagnosis.metadata import read_given
 from lrdiag.errors import DataError, ModelError, SettingsError
+from lrdiag.evaluation.evaluator import Evaluator
 from lrdiag.inspection.images import GivenImages, Sample
 from lrdiag.inspection.inspector import Inspector
 from lrdiag.job import Job
@@ -37,6 +38,7 @@ from lrdiag.progress import SILENCE, Progress
 from lrdiag.rate.range_test import RangeTest
 from lrdiag.record import exchange, reading
 from lrdiag.record import folder as run_folder
+from lrdiag.record.arrays import LabelledImages
 from lrdiag.record.facts import Diagnosis
 from lrdiag.record.files import is_regular
 from lrdiag.report.privacy import HIDDEN
@@ -262,19 +264,11 @@ def diagnose_saved(
     base = reading.load_baseline(settings.baseline) if settings.baseline else None
     metadata, groups = read_given(settings.metadata, settings.groups)
     html_environment(settings.templates)
-    settings, earlier, notes = _of_run(settings)
+    settings, earlier, notes = of_run(settings)
     with exchange.new_folder(settings.out):
-        with progress.stage("Loading the model"):
-            model = load_model(settings.model, trust=settings.trust)
-        height, width, channels = takes_images(model)
-        size = settings.image_size or ((height, width) if height and width else None)
-        columns = Columns(settings.image_column, settings.label_column)
-        listed = list_test_images(
-            settings.data, settings.data_dir, size, channels, progress, resize=settings.resize, columns=columns
-        )
+        model, listed = opened_model_and_images(settings, progress)
         images = FollowedImages(listed, progress)
         refuse_unknown_classes(settings.gates, listed.classes)
-        shown = ("data", "image_column", "label_column", "model", "resize", "preprocess", "output")
         reporter = Reporter(
             data=(PreprocessedBatches(images, settings.preprocess, settings.batch_size),),
             batch_size=settings.batch_size,
@@ -286,7 +280,7 @@ def diagnose_saved(
             groups=groups,
             model_name=settings.model,
             command=command,
-            settings={name: getattr(settings, name) for name in shown},
+            settings=shown_settings(settings),
             range_test=earlier.range_test if earlier else None,
             range_test_note=earlier.range_test_note if earlier else None,
             baseline=base,
@@ -294,9 +288,7 @@ def diagnose_saved(
             check_settings=settings.check_settings,
         )
         evaluator = reporter.evaluator(model)
-        first = preprocess(images.first().images, settings.preprocess)
-        scored = evaluator.rehearse(first, np.zeros(1, np.int64), preprocess=settings.preprocess)
-        _refuse_other_classes(model, scored, listed)
+        refuse_other_classes(evaluator, model, images.first(), settings, listed)
         inspector = Inspector(model, settings.output)
         inspector.look_at_model()
         with clock.lap("predict_and_explain"):
@@ -323,6 +315,29 @@ def diagnose_saved(
                 own=_model_in(settings.out, settings),
                 seconds=clock.seconds_until_now,
             )
+
+
+def opened_model_and_images(settings: DiagnoseSettings, progress: Progress) -> tuple[keras.Model, ListedImages]:
+    """Loads the model and lists the images to evaluate it on.
+
+    Raises:
+        LrdiagError: If the model or the data can't be used.
+    """
+    with progress.stage("Loading the model"):
+        model = load_model(settings.model, trust=settings.trust)
+    height, width, channels = takes_images(model)
+    size = settings.image_size or ((height, width) if height and width else None)
+    columns = Columns(settings.image_column, settings.label_column)
+    listed = list_test_images(
+        settings.data, settings.data_dir, size, channels, progress, resize=settings.resize, columns=columns
+    )
+    return model, listed
+
+
+def shown_settings(settings: DiagnoseSettings) -> dict[str, Any]:
+    """Returns the settings that the page shows."""
+    shown = ("data", "image_column", "label_column", "model", "resize", "preprocess", "output")
+    return {name: getattr(settings, name) for name in shown}
 
 
 def run_range_test(
@@ -383,7 +398,7 @@ def run_check(settings: Settings, progress: Progress = SILENCE) -> Checked:
             )
 
 
-def _of_run(settings: DiagnoseSettings) -> tuple[DiagnoseSettings, Diagnosis | None, tuple[str, ...]]:
+def of_run(settings: DiagnoseSettings) -> tuple[DiagnoseSettings, Diagnosis | None, tuple[str, ...]]:
     """Returns the settings to evaluate the model of a run, the run's record, and what is taken from it.
 
     If `settings.model` is no run folder, the settings are returned as they are.
@@ -435,7 +450,16 @@ def _model_in(folder: Path, settings: DiagnoseSettings) -> list[str]:
     return [run_folder.MODEL] if Path(settings.model).resolve() == own.resolve() else []
 
 
-def _refuse_other_classes(model: keras.Model, scored: int, listed: ListedImages) -> None:
+def refuse_other_classes(
+    evaluator: Evaluator, model: keras.Model, first: LabelledImages, settings: DiagnoseSettings, listed: ListedImages
+) -> None:
+    """Raises unless the model takes the images and scores the classes of the data.
+
+    Raises:
+        LrdiagError: If it does not.
+    """
+    inputs = preprocess(first.images[:1], settings.preprocess)
+    scored = evaluator.rehearse(inputs, np.zeros(1, np.int64), preprocess=settings.preprocess)
     if scored != len(listed.classes):
         raise DataError(
             "The data must have the classes that the model scores, in the order of their names. Add a folder for each, "

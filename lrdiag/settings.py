@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Real
 from operator import index
 from os import PathLike
@@ -288,6 +288,12 @@ class Settings:
     images: bool = True
     file_names: bool = True
     resume: bool = False
+
+    def __repr__(self) -> str:
+        given = (
+            (each.name, getattr(self, each.name)) for each in fields(self) if getattr(self, each.name) != each.default
+        )
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in given)})"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "limit_train", "limit_test"):

@@ -931,10 +931,10 @@ def test_a_folder_that_cannot_be_written_is_refused(report: Report, tmp_path: Pa
         report.save(tmp_path / "file" / "run")
 
 
-def test_a_notebook_shows_the_page_in_an_iframe(report: Report) -> None:
+def test_a_notebook_shows_the_page_on_demand_in_an_iframe(report: Report) -> None:
     from bs4 import BeautifulSoup
 
-    frame = BeautifulSoup(report._repr_html_(), "html.parser")
+    frame = BeautifulSoup(report.show()._repr_html_(), "html.parser")
     (only,) = frame.find_all(True)
     assert only.name == "iframe"
     page = BeautifulSoup(only["srcdoc"], "html.parser")

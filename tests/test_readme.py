@@ -88,6 +88,12 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         "keras": keras,
         "mlflow": mlflow,
         "wandb": MagicMock(),
+        "datasets": MagicMock(
+            **{"load_dataset.return_value": tf.data.Dataset.from_tensor_slices((images, labels)).batch(32)}
+        ),
+        "tuner": MagicMock(
+            **{"get_best_models.return_value": [make_model()], "hypermodel.build.return_value": make_model()}
+        ),
         "keras_hub": MagicMock(**{"models.ImageClassifier.from_preset.return_value": make_model()}),
         "loader": tf.data.Dataset.from_tensor_slices((images, labels)).batch(32),
         "steps_per_epoch": 1,
@@ -138,7 +144,7 @@ def test_the_lines_for_your_own_training_train_one_cycle(names: dict[str, Any]) 
 
 def test_the_calls_for_users_of_other_tools_run(names: dict[str, Any]) -> None:
     table = rows(ROOT / "docs/coming-from.md")
-    assert len(table) == 16
+    assert len(table) == 25
     names["steps_per_epoch"] = 3  # in batches of 32
     for _, _, here in table:
         run(here.strip("`"), names)

@@ -124,10 +124,21 @@ class Engine(ABC):
         """Compiles a function of nests of arrays.
 
         It is compiled once for each type and shape of its inputs, whatever the size of the batch, and always computes
-        with the current weights.
+        with the current weights. A batch may be filled up with copies of its first example, and is divided among the
+        devices of a model that is distributed over several. The outputs have its size nevertheless.
 
         Args:
-            function: Takes nests of arrays and returns a nest of tensors. The first axis of each is the batch.
+            function: Takes nests of arrays and returns a nest of tensors. The first axis of each is the batch, and no
+                example depends on another.
+            model: The model that the function calls. Its state changes as if the function were called.
+        """
+
+    @abstractmethod
+    def compiled_whole(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
+        """Compiles a function of a whole batch, such as its mean loss: the batch is neither filled up nor divided.
+
+        Args:
+            function: Takes nests of arrays and returns a nest of tensors.
             model: The model that the function calls. Its state changes as if the function were called.
         """
 
@@ -238,6 +249,30 @@ class Engine(ABC):
 
     def synchronize(self, model: keras.Model) -> None:  # noqa: B027 – nothing to do by default
         """Lets the variables of a model have the values of the training step that `fit` has just made."""
+
+    def require_trainable(self, model: keras.Model) -> None:  # noqa: B027 – nothing to do by default
+        """Raises if Keras can't train a model as it is distributed.
+
+        Raises:
+            ModelError: If it can't.
+        """
+
+    def processes(self) -> int:
+        """Returns the number of processes that train a model together."""
+        return 1
+
+    def is_first_process(self) -> bool:
+        """Returns whether this process is the one of them that writes files and lines."""
+        return True
+
+    def by_first_process(self, model: keras.Model, work: Callable[[], None]) -> None:
+        """Lets the first process do something with the model, while the others wait.
+
+        Args:
+            model: The model. What `work` assigns to its variables is undone if there are several processes.
+            work: Is called in the first process only.
+        """
+        work()
 
     def measured(self, train: Callable[..., Any], measures: Measures, model: keras.Model) -> MeasuredStep:
         """Returns the next training step in a form that measures it.

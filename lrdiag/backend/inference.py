@@ -151,7 +151,7 @@ def unnoticed(model: keras.Model, *metrics: keras.Metric, training: bool = False
     try:
         for name, value in replaced.items():
             object.__setattr__(model, name, value)  # `Layer.__setattr__` would track them
-        with state_kept(model, training=training), warnings.catch_warnings():
+        with state_kept(model, training=training), undistributed(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -160,6 +160,20 @@ def unnoticed(model: keras.Model, *metrics: keras.Metric, training: bool = False
                 object.__setattr__(model, name, value)
             elif name in vars(model):
                 object.__delattr__(model, name)
+
+
+@contextmanager
+def undistributed() -> Iterator[None]:
+    """Lets Keras take batches of any size inside the block.
+
+    With `keras.distribution`, it divides each batch among the devices, and fails if their number doesn't divide it.
+    """
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
 
 
 @contextmanager

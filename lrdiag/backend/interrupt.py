@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from lrdiag.backend.engine import engine
 from lrdiag.stopping import ENDING, Handler, in_main_thread, is_usual, send_to_main_thread, stopped
 
 _GLANCE = 0.2  # seconds between two looks at the clock
@@ -22,7 +23,7 @@ class Interrupt(Handler):
 
     Python allows a signal handler only in the main thread, and only one. The previous handler is called at a second
     signal, or if `fit` has ended with an error and therefore without `on_train_end`. A handler of the user for SIGTERM
-    is not replaced.
+    is not replaced. In one of several processes nothing is handled: a signal does not reach all at the same step.
 
     Attributes:
         number: The number of the first signal, or `None`.
@@ -38,7 +39,7 @@ class Interrupt(Handler):
         self._is_held = False
         self._callback = callback
         self._before: dict[int, Any] = {}
-        if in_main_thread():
+        if in_main_thread() and engine().processes() == 1:
             ending = [each for each in ENDING if is_usual(each) or self.is_set(each)]
             for each in [signal.SIGINT, *ending] if callable(signal.getsignal(signal.SIGINT)) else ending:
                 self._before[each] = signal.signal(each, self._note)

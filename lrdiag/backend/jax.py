@@ -14,12 +14,17 @@ import jax
 import keras
 import numpy as np
 from jax import numpy as jnp
+from jax.experimental import multihost_utils
 from jax.extend.core import Var
 from keras import ops, tree
+from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import get_stateless_scope
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
 from lrdiag.backend import base
 from lrdiag.backend.filling import CompiledSizes, filled_up
+from lrdiag.backend.jax_devices import devices_of_batch, divided, on_this_host
+from lrdiag.errors import ModelError
 
 _QUICKLY = {"xla_backend_optimization_level": 1}
 """Compiles in half the time. At level 0, the gradient through maximum and mean of the same maps is NaN (JAX 0.10)."""
@@ -82,18 +87,21 @@ class Engine(base.Engine):
     _shapes: Callable[[], Any] = staticmethod(lambda: None)
 
     def compiled(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
-        """Compiles for a few sizes of batch. Other batches are filled up with copies of their first example."""
+        """Compiles for a few sizes of batch, which all devices share evenly."""
         sizes: dict[str, CompiledSizes] = defaultdict(CompiledSizes)
         run = _stateless(function, model)
 
         def run_filled(*arrays: Any) -> Any:
             kind = repr(tree.map_structure(lambda array: (array.shape[1:], array.dtype), arrays))
-            size = len(tree.flatten(arrays)[0])
-            full = sizes[kind].for_batch_of(size)
-            outputs = run(*filled_up(arrays, full))
+            size, devices = len(tree.flatten(arrays)[0]), devices_of_batch()
+            full = -(-sizes[kind].for_batch_of(size) // devices) * devices
+            outputs = run(*divided(filled_up(arrays, full)))
             return tree.map_structure(lambda output: output[:size], outputs) if full > size else outputs
 
         return run_filled
+
+    def compiled_whole(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
+        return _stateless(function, model)
 
     def for_few_calls(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
         """Compiles the function as a whole. JAX would compile each of its operations, which takes several times longer.
@@ -179,6 +187,22 @@ class Engine(base.Engine):
     def synchronize(self, model: keras.Model) -> None:
         model.jax_state_sync()
 
+    def processes(self) -> int:
+        return int(jax.process_count())
+
+    def is_first_process(self) -> bool:
+        return int(jax.process_index()) == 0
+
+    def by_first_process(self, model: keras.Model, work: Callable[[], None]) -> None:
+        if self.processes() == 1:
+            work()
+            return
+        self.synchronize(model)  # in all processes, because it assigns to variables that they share
+        if self.is_first_process():
+            with on_this_host(_all_variables(model)):
+                work()
+        multihost_utils.sync_global_devices("lrdiag")
+
     def run_from_zero(
         self, train: Callable[..., Any], sums: Sequence[base.Number], model: keras.Model, *arguments: Any
     ) -> tuple[tuple[Any, ...], list[Any], list[Any]]:
@@ -210,7 +234,10 @@ def _stateless(
     def run(*arrays: Any) -> Any:
         model.jax_state_sync()
         variables[:] = {id(each): each for each in model.variables}.values()
-        outputs, changed = stateless([each.value for each in variables], arrays)
+        values = [each.value for each in variables]
+        if not all(value.is_fully_addressable for value in values[:1]):
+            raise _shared_by_processes()
+        outputs, changed = stateless(values, arrays)
         for place, value in changed.items():
             variables[place].assign(value)
         return outputs
@@ -239,6 +266,25 @@ def _dependences(jaxpr: Any) -> list[list[bool]]:
         return [each in live for each in jaxpr.invars]
 
     return [depends(output) for output in jaxpr.outvars]
+
+
+def _shared_by_processes() -> ModelError:
+    return ModelError(
+        "lrdiag evaluates a model in one process. Let `lrdiag.ReportCallback` evaluate it in `fit`, or save it and "
+        "evaluate it in a program of its own, with `lrdiag diagnose`. "
+        f"Received: a model that {jax.process_count()} processes train"
+    )
+
+
+def _all_variables(model: keras.Model) -> list[keras.Variable]:
+    """Returns the variables of a model, its metrics and its optimizer, and the seed of operations without one."""
+    variables = [*model.variables, *model.metrics_variables]
+    if model.optimizer is not None:
+        variables += model.optimizer.variables
+    generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    if generator is not None:
+        variables.append(generator.state)
+    return list({id(each): each for each in variables}.values())
 
 
 def _with(values: list[Any], places: list[int], others: list[Any]) -> list[Any]:

@@ -14,6 +14,8 @@ import tensorflow as tf
 from keras import ops, tree
 
 from lrdiag.backend import base
+from lrdiag.backend.filling import filled_up
+from lrdiag.errors import ModelError
 
 _FIRST_READING = 4
 """Number of steps in an epoch before the first reading of `tf.data`'s measurements."""
@@ -124,6 +126,21 @@ class Engine(base.Engine):
     waits = Waits
 
     def compiled(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
+        """With `MirroredStrategy`, each device computes the same number of examples."""
+        strategy = model.distribute_strategy
+        if not isinstance(strategy, tf.distribute.MirroredStrategy):
+            return self.compiled_whole(function, model)
+        devices = int(strategy.num_replicas_in_sync)
+        run = self.compiled_whole(_divided(function, strategy, devices), model)
+
+        def run_filled(*arrays: Any) -> Any:
+            size = len(tree.flatten(arrays)[0])
+            outputs = run(*filled_up(arrays, -(-size // devices) * devices))
+            return tree.map_structure(lambda output: output[:size], outputs)
+
+        return run_filled
+
+    def compiled_whole(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
         traced: dict[str, Any] = {}
 
         def run(*arrays: Any) -> Any:
@@ -184,6 +201,18 @@ class Engine(base.Engine):
     def set_seed(self, seed: int) -> None:
         tf.random.set_seed(seed)
 
+    def require_trainable(self, model: keras.Model) -> None:
+        strategy = model.distribute_strategy
+        if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return
+        workers = strategy.cluster_resolver.cluster_spec().num_tasks("worker")
+        if workers > 1:  # `fit` of Keras 3.15 takes the batch of a replica for a tensor
+            raise ModelError(
+                "Keras 3 cannot train with `tf.distribute.MultiWorkerMirroredStrategy`: its `fit` fails. Use "
+                "`keras.distribution` on JAX for several machines, or `MirroredStrategy` on one. "
+                f"Received: a strategy of {workers} workers"
+            )
+
     def measured(self, train: Callable[..., Any], measures: base.Measures, model: keras.Model) -> base.MeasuredStep:
         """Returns the step compiled together with the measuring, or as on other engines if that isn't possible."""
         otherwise = super().measured
@@ -199,6 +228,21 @@ class Engine(base.Engine):
             return (logs,), [total, count], values
 
         return run
+
+
+def _divided(function: Callable[..., Any], strategy: Any, devices: int) -> Callable[..., Any]:
+    """Returns a function of a batch in which each device of a strategy computes one part of it."""
+
+    def of_part(parts: Any) -> Any:
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return function(*tree.map_structure(lambda array: array[number], parts))
+
+    def of_batch(*arrays: Any) -> Any:
+        parts = tree.map_structure(lambda array: tf.reshape(array, (devices, -1, *array.shape[1:])), arrays)
+        outputs = strategy.run(of_part, (parts,))
+        return tree.map_structure(lambda each: tf.concat(strategy.experimental_local_results(each), axis=0), outputs)
+
+    return of_batch
 
 
 def _measured_step(train: Any, measures: base.Measures, model: keras.Model) -> Any:

@@ -19,6 +19,9 @@ class Engine(base.Engine):
     """Nothing is compiled: PyTorch's compiler needs a C++ compiler, and seconds for each model."""
 
     def compiled(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
+        return self.compiled_whole(function, model)
+
+    def compiled_whole(self, function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
         def run(*arrays: Any) -> Any:
             with self.inferring(model):
                 return function(*tree.map_structure(_tensor, arrays))

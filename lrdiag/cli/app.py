@@ -49,6 +49,7 @@ from lrdiag.cli.options import (
     page_options,
     quiet_option,
     read_learning_rate,
+    read_part,
     run_options,
     training_options,
     verbose_option,
@@ -223,6 +224,12 @@ def train_and_report(
 )
 @click.option("--trust", is_flag=True, help="Run code in the model file: Lambda layers, or a SavedModel.")
 @click.option("--seed", type=SEED, default=DiagnoseSettings.seed, help="Random seed of the heatmap check.")
+@click.option(
+    "--part",
+    metavar="N/K",
+    callback=read_part,
+    help="Evaluate part N of K alone, and write it to the folder --out. `lrdiag merge` makes one report of all parts.",
+)
 @run_options(DiagnoseSettings.out)
 @config_option
 @verbose_option
@@ -232,6 +239,7 @@ def diagnose(
     quiet: bool,
     gates: tuple[Gate, ...],
     check_settings: CheckSettings,
+    part: tuple[int, int] | None,
     **options: Any,
 ) -> None:
     """Evaluate the trained MODEL and write a report on one page.
@@ -244,9 +252,43 @@ def diagnose(
     settings = DiagnoseSettings(**options, gates=gates, check_settings=_all_check_settings(check_settings))
     refuse_mistyped(settings)
     progress = _start(quiet)
+    if part is not None:
+        from lrdiag.saved_parts import diagnose_saved_part
+
+        say(f"Part {part[0]} of {part[1]}: {diagnose_saved_part(settings, part, progress)}")
+        return
     from lrdiag.pipeline import diagnose_saved
 
     result = diagnose_saved(settings, progress, command=_command(), started=started)
+    _conclude(result.run, settings.out, settings.gates, open_page, as_json, quiet)
+
+
+@main.command(context_settings={"show_default": True})
+@click.argument("parts", metavar="PART...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", default="", metavar="MODEL", help="The model.  [default: the model of the first part]")
+@click.option("--trust", is_flag=True, help="Run code in the model file: Lambda layers, or a SavedModel.")
+@run_options(DiagnoseSettings.out)
+@config_option
+@verbose_option
+def merge(
+    parts: tuple[Path, ...],
+    open_page: bool,
+    as_json: bool,
+    quiet: bool,
+    gates: tuple[Gate, ...],
+    check_settings: CheckSettings,
+    **options: Any,
+) -> None:
+    """Make one report of all parts that `lrdiag diagnose --part` wrote to the folders PART.
+
+    It is the report that `lrdiag diagnose` would have made.
+    """
+    gates = _all_gates(gates, compared=options["baseline"] is not None)
+    settings = DiagnoseSettings(**options, gates=gates, check_settings=_all_check_settings(check_settings))
+    progress = _start(quiet)
+    from lrdiag.saved_parts import merge_saved
+
+    result = merge_saved(parts, settings, progress, command=_command())
     _conclude(result.run, settings.out, settings.gates, open_page, as_json, quiet)
 
 

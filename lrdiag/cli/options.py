@@ -273,6 +273,16 @@ verbose_option = click.option(
 )
 
 
+def read_part(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """Reads the number of a part and the number of parts, such as `3/8`."""
+    if value is None:
+        return None
+    number, _, of = value.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise click.BadParameter(f"It must be a part from 1 and the number of parts, such as 3/8. Received: {value!r}")
+    return int(number), int(of)
+
+
 def run_options(out: Path) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Adds the options of `train-and-report` and `diagnose`: the run folder, the comparison, and the output.
 

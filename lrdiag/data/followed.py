@@ -88,11 +88,12 @@ class FollowedImages:
 
     def facts(self) -> DatasetFacts:
         """Returns the facts of the images. Call it after the last image."""
-        return facts_of_images(self._listed, self.tally, self._shape, self.labels, self.digests)
+        fingerprint = fingerprint_of(self.digests, self.labels)
+        return facts_of_images(self._listed, self.tally, self._shape, self.labels, fingerprint)
 
 
 def facts_of_images(
-    listed: ListedImages, tally: Tally, shape: Sequence[int], labels: np.ndarray, digests_of_images: np.ndarray
+    listed: ListedImages, tally: Tally, shape: Sequence[int], labels: np.ndarray, fingerprint: str
 ) -> DatasetFacts:
     """Returns the facts of test images that are not in memory.
 
@@ -101,7 +102,7 @@ def facts_of_images(
         tally: What was counted when they were read.
         shape: Height, width and channels.
         labels: The true classes, integers of shape `(n,)`.
-        digests_of_images: As `digests` returns them.
+        fingerprint: The fingerprint of images and labels.
     """
     classes = len(listed.classes)
     return DatasetFacts(
@@ -115,7 +116,7 @@ def facts_of_images(
         test_size=len(labels),
         train_counts=[0] * classes,
         test_counts=np.bincount(labels, minlength=classes).tolist(),
-        test_fingerprint=fingerprint_of(digests_of_images, labels),
+        test_fingerprint=fingerprint,
         skipped=[*listed.skipped, *tally.skipped],
         sixteen_bit_max=tally.sixteen_bit_max,
     )

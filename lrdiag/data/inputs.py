@@ -16,6 +16,7 @@ from lrdiag.backend.arrays import dense, is_ragged
 from lrdiag.backend.pipelines import is_dataset, is_infinite, length_of
 from lrdiag.data.batches import PreprocessedBatches
 from lrdiag.data.endless import no_end, with_end
+from lrdiag.data.hugging_face import batches_of
 from lrdiag.data.labels import LabelReader, labels_of_output
 from lrdiag.errors import DataError
 from lrdiag.record.arrays import LabelledImages
@@ -159,14 +160,14 @@ def unpacked(data: Any) -> tuple[Any, Any, Any]:
     if isinstance(data, list) and len(data) in (2, 3) and not is_list_of_batches(data):
         data = tuple(data)
     if not isinstance(data, tuple):
-        return data, None, None
+        return batches_of(data), None, None
     if len(data) not in (1, 2, 3):
         raise DataError(
             "Validation data must be a dataset, or a tuple (x, y) or (x, y, sample_weight). "
             f"Received: a tuple of {len(data)} parts"
         )
     x, y, sample_weight = (*data, None, None)[:3]
-    return x, y, sample_weight
+    return batches_of(x), y, sample_weight
 
 
 def is_list_of_batches(data: Any) -> bool:
@@ -275,12 +276,6 @@ def _given_batches(x: Any, steps: int | None) -> Iterator[Any]:
         raise no_end(f"{type(x).__name__} without end")
     if is_indexed:
         return (x[place] for place in (count() if batches is None else range(batches)))
-    if hasattr(x, "to_tf_dataset"):
-        raise DataError(
-            "A dataset of Hugging Face gives dictionaries of single examples. Pass "
-            '`dataset.to_tf_dataset(columns="image", label_cols="label", batch_size=32)`, and its ClassLabel as '
-            f"`class_names`. Received: {type(x).__name__}"
-        )
     if isinstance(x, str | PathLike) or (not isinstance(x, Iterable) and not hasattr(x, "__getitem__")):
         raise DataError(
             "Data must be arrays with their labels, a tf.data.Dataset, a keras.utils.PyDataset or an iterable of "

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import tree
+from keras import ops, tree
 
 from lrdiag.backend.engine import engine
 from lrdiag.backend.inference import evaluate, has_loss_weights, overrides, predict
@@ -123,7 +123,7 @@ def _loss_recovers(opened: OpenedModel, inputs: Any, labels: np.ndarray, scores:
         return None
     if abs(right.mean() - wrong.mean()) <= _NO_DIFFERENCE * _loss_tolerance(opened, right.mean()):
         return None
-    measure = engine().compiled(
+    measure = engine().compiled_whole(
         lambda images, truth: opened.loss(truth, opened.chosen(opened.inference(images)))[None], opened.model
     )
     with warnings.catch_warnings():  # Keras warns of the contradiction
@@ -235,7 +235,8 @@ def _with_figures(
     predictions = outputs.predictions()
     size, differs = len(predictions.labels), []
     accuracy = None
-    if float(metric.count) == size:  # a `test_step` of the user's own may not update the metrics
+    count = float(ops.convert_to_numpy(metric.count))  # a distribution strategy may have divided it
+    if count == size:  # a `test_step` of the user's own may not update the metrics
         accuracy = Compared(1 - len(predictions.misclassified) / size, float(metric.result()))
         if abs(accuracy.own - accuracy.theirs) * size > _undecided(outputs, agreement.tolerance) + 0.5:
             differs.append("accuracy")

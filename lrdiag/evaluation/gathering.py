@@ -8,7 +8,7 @@ import numpy as np
 
 from lrdiag.evaluation.lookout import Shown
 from lrdiag.evaluation.rows import LowestRows
-from lrdiag.evaluation.table import MOST_TEST_IMAGES, TableBuilder
+from lrdiag.evaluation.table import MOST_TEST_IMAGES, SAMPLE_OF_MORE, TableBuilder
 from lrdiag.explain.collector import joined
 from lrdiag.explain.engine import Explained
 from lrdiag.explain.means import RunningMeans
@@ -43,7 +43,7 @@ class Gathering:
         self._first, self._seed, self._has_fingerprint = first, seed, has_fingerprint
         self._kept: dict[str, list[np.ndarray]] = {name: [] for name in _PLAIN}
         self._mistakes, self._sample = LowestRows(MOST_MISTAKES), LowestRows(TRUST_SAMPLE)
-        self._means, self._table = RunningMeans(), TableBuilder("test", MOST_TEST_IMAGES, first)
+        self._means, self._table = RunningMeans(), TableBuilder("test", MOST_TEST_IMAGES, first, SAMPLE_OF_MORE)
         self._every_map: list[np.ndarray] | None = [] if keep_every_map else None
 
     def add(self, shown: Shown, batch: Explained, labels: np.ndarray, wrong: Predictions) -> None:

@@ -17,6 +17,9 @@ from lrdiag.record.image_table import ImageStatistics, ImageTable, Part
 from lrdiag.record.pictures import LARGEST_SIDE, all_scaled_down, shrunk
 
 MOST_TEST_IMAGES = 50_000
+"""A test set of so many images has a row for each. Of a larger one, a random sample is kept."""
+SAMPLE_OF_MORE = 20_000
+"""Rows of a larger set."""
 INPUTS: dict[Part, int] = {"test": 1_000, "train": 2_000}
 """Number of images whose inputs are kept."""
 _SMALLEST_SIDE = 32
@@ -32,10 +35,11 @@ class TableBuilder:
         part: Which set it is.
         most: Number of rows at most.
         first: Place of the first image that is added.
+        sample: Number of rows of a set of more images. Defaults to `most`.
     """
 
-    def __init__(self, part: Part, most: int, first: int = 0) -> None:
-        self._part = part
+    def __init__(self, part: Part, most: int, first: int = 0, sample: int | None = None) -> None:
+        self._part, self._first, self._most, self._sample = part, first, most, sample or most
         self._rows = LowestRows(most)
         self._inputs = LowestRows(INPUTS[part])
         self._keeps_inputs = True
@@ -51,6 +55,7 @@ class TableBuilder:
         """
         places = np.arange(self._size, self._size + len(pictures))
         self._size += len(pictures)
+        self._limit()
         keys = draws(_SEED, places)
         kept = self._rows.wanted(keys)
         if len(kept):
@@ -89,6 +94,7 @@ class TableBuilder:
     def join(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Adds the rows of a later pass over the same set."""
         self._size = int(arrays["end.places"][0])
+        self._limit()
         side, keeps_inputs = map(int, arrays["state"])
         self._rows.join(_of("rows", arrays))
         self._side = min(side, self._side)
@@ -99,6 +105,10 @@ class TableBuilder:
         if inputs:
             self._limit_inputs(inputs["column.inputs"])
         self._inputs.join(inputs)
+
+    def _limit(self) -> None:
+        if self._size - self._first > self._most:
+            self._rows.most = self._sample
 
     def _shrink(self) -> None:
         """Scales all pictures down if they take too much memory."""

@@ -130,6 +130,10 @@ class GradCAM:
         elif (noise := example_input(model, images=2)) is not None:
             self._open(noise)
 
+    def __repr__(self) -> str:
+        layer = "known with the first images" if self.layer is None else repr(self.layer)
+        return f"GradCAM(model={self._model.name!r}, layer={layer}, method={self._method!r})"
+
     def maps(self, images: Any, classes: Any = None, *, signed: bool = False) -> np.ndarray:
         """Heatmaps of the images, each for one class.
 

@@ -103,7 +103,9 @@ def planned_rates(
     )
     schedule = schedule_of(inner)
     if schedule is None or not updates:
-        rate = float(inner.learning_rate) if not callable(held_rate(inner)) or schedule else float(held_rate(inner)())
+        held = held_rate(inner)
+        value = inner.learning_rate if not callable(held) or schedule else held()
+        rate = float(keras.ops.convert_to_numpy(value))  # a distribution strategy may have mirrored it
         return Rates(rate, rate, rate, rate, updates, may_change=may_change)
     steps = np.unique(np.linspace(0, updates - 1, _STEPS).astype(int))
     rates = np.array([float(keras.ops.convert_to_numpy(schedule(int(step)))) for step in steps])
@@ -145,7 +147,7 @@ def recovers(
     )
     if abs(right - wrong) <= _SAME_LOSS * max(1.0, abs(right)):
         return None
-    measure = engine().compiled(lambda images, truth: loss(truth, scores_of(images))[None], model)
+    measure = engine().compiled_whole(lambda images, truth: loss(truth, scores_of(images))[None], model)
     with warnings.catch_warnings():  # Keras warns of the contradiction
         warnings.simplefilter("ignore")
         measured = float(measure(inputs, labels)[0])

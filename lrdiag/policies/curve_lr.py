@@ -70,6 +70,12 @@ class CurveLR(Previewed, Callback):
         self._updates_of_run = 0
         self._follow(curve)
 
+    def __repr__(self) -> str:
+        if self._curve is None and self._open is not None:
+            return f"{type(self).__name__}({self._open.argument} is that of `fit`)"
+        momentum = "" if self._momenta is None else f", momentum={self._momenta}"
+        return f"{type(self).__name__}({self._curve}{momentum})"
+
     def _follow(self, curve: Curve | None) -> None:
         self._curve = curve
         self.momentum = None if curve is None or self._momenta is None else CycledMomentum(curve, *self._momenta)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import keras
 
+from lrdiag.backend.engine import engine
 from lrdiag.backend.inference import overrides
 from lrdiag.backend.logs import accuracy_name
 from lrdiag.backend.optimizers import (
@@ -109,6 +110,9 @@ class LRFinder(Callback):
         self._new_sweep = partial(RunningSweep, LADDERS[mode](start_lr, end_lr, iterations), smoothing, diverge_factor)
         self._undo: list[Callable[[], object]] = []
         self._begin()
+
+    def __repr__(self) -> str:
+        return f"LRFinder({len(self._sweep.losses)} updates measured)"
 
     def _begin(self) -> None:
         self._sweep = self._new_sweep()
@@ -309,6 +313,7 @@ def find_lr(
             "The model must be compiled before a range test: call model.compile(optimizer, loss). "
             f"Received: {model.name!r}, which isn't"
         )
+    engine().require_trainable(model)
     finder = LRFinder(
         start_lr, end_lr, iterations, mode, validation_data, smoothing, diverge_factor, on_step, validation_steps
     )

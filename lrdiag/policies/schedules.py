@@ -55,6 +55,11 @@ class CurveSchedule(Previewed, NumpySchedule):
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self.name = name or type(self).__name__
 
+    def __repr__(self) -> str:
+        steps = self.gradient_accumulation_steps
+        accumulated = f", gradient_accumulation_steps={steps}" if steps > 1 else ""
+        return f"{type(self).__name__}({self.curve}{accumulated})"
+
     def __call__(self, step: Any) -> Any:
         """Returns the rate at `step`, a float32 tensor."""
         if self.gradient_accumulation_steps > 1:

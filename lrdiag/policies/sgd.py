@@ -135,6 +135,14 @@ class SGD(keras.optimizers.SGD):  # type: ignore[misc]
         else:
             self.assign_add(variable, velocity)
 
+    def __repr__(self) -> str:
+        config, rate, momentum = self.get_config(), self._learning_rate, self._momentum
+        shown = [
+            each if isinstance(each, LearningRateSchedule) else f"{config[name]:.6g}"
+            for name, each in (("learning_rate", rate), ("momentum", momentum))
+        ]
+        return f"SGD(learning_rate={shown[0]}, momentum={shown[1]}, nesterov={self.nesterov})"
+
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of this optimizer."""
         scheduled = isinstance(self._momentum, LearningRateSchedule)

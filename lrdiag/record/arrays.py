@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lrdiag.errors import DataError
+from lrdiag.record.frames import data_frame
 from lrdiag.record.ranges import Text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def finite(value: float | None) -> float | None:
@@ -141,6 +147,43 @@ class Predictions:
     loss_name: str | None = CROSS_ENTROPY
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        known = "unknown" if self.loss_name is None else self.loss_name
+        wrong = len(self.misclassified)
+        return f"Predictions(images={len(self.labels)}, classes={self.classes}, misclassified={wrong}, loss={known!r})"
+
+    def to_pandas(self, class_names: Sequence[str] | None = None) -> pd.DataFrame:
+        """Returns a data frame with one row for each image, in the order of the test set.
+
+        Example:
+            >>> predictions = Predictions.from_scores(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 0]))
+            >>> frame = predictions.to_pandas(["cat", "dog"])
+            >>> frame["predicted"].tolist(), frame["confidence"].tolist()
+            (['cat', 'dog'], [0.9, 0.8])
+
+        Args:
+            class_names: Name of each class. Without them, classes are indices.
+
+        Returns:
+            A `pandas.DataFrame` with the columns `index`, `true`, `predicted`, `correct`, `confidence` and `loss`, as
+            in predictions.csv. Confidence and loss are NaN if they are unknown.
+
+        Raises:
+            LrdiagError: If pandas is not installed.
+        """
+        names = None if class_names is None else np.asarray(class_names, dtype=object)
+        true, predicted = self.labels, self.predicted
+        return data_frame(
+            {
+                "index": np.arange(len(true)),
+                "true": true if names is None else names[true],
+                "predicted": predicted if names is None else names[predicted],
+                "correct": true == predicted,
+                "confidence": self.confidence,
+                "loss": self.losses,
+            }
+        )
+
     @classmethod
     def from_scores(cls, scores: np.ndarray, labels: np.ndarray) -> Predictions:
         """Builds predictions from the output of a model, logits or probabilities, of shape `(n, classes)`."""
@@ -265,6 +308,10 @@ class Heatmaps:
     signed_predicted: np.ndarray
     signed_true: np.ndarray
     means: MeanHeatmaps | None
+
+    def __repr__(self) -> str:
+        count, height, width = self.signed_predicted.shape
+        return f"Heatmaps({count} of {height}×{width}, method={self.method!r}, layer={self.layer!r})"
 
     @property
     def predicted(self) -> np.ndarray:

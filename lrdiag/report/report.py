@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,9 +32,11 @@ from lrdiag.record.facts import (
     Seconds,
     TrainingRun,
 )
+from lrdiag.record.frames import data_frame
 from lrdiag.record.observed import Inspection
 from lrdiag.record.wrong_images import WrongImages
 from lrdiag.report.baseline import set_beside
+from lrdiag.report.notebook import ShownPage, render_card
 from lrdiag.report.page import render_page
 from lrdiag.report.pictures.exhibits import ExhibitPictures
 from lrdiag.report.pictures.layout import lay_out, lay_out_watched
@@ -45,6 +46,8 @@ from lrdiag.report.tables import write_tables
 from lrdiag.report.write import page_files
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lrdiag.evaluation.evaluated import Evaluated
     from lrdiag.evaluation.evolution import Watched
     from lrdiag.rate.range_test import RangeTest
@@ -231,16 +234,51 @@ class Report:
         """
         return suspects_table(self.diagnosis)
 
+    def mistakes_frame(self) -> pd.DataFrame:
+        """Returns the misclassified images as a data frame, highest loss first.
+
+        Example:
+            ```python
+            mistakes = report.mistakes_frame()
+            mistakes[mistakes["confidence"] > 0.9].groupby(["true", "predicted"]).size()
+            ```
+
+        Returns:
+            A `pandas.DataFrame` with the columns `index`, `true`, `predicted` (names of classes), `confidence`, `loss`
+            and `file`. What is unknown is missing.
+
+        Raises:
+            LrdiagError: If pandas is not installed.
+        """
+        names, items = self.diagnosis.dataset.classes, self.diagnosis.misclassified.items
+        return data_frame(
+            {
+                "index": [each.index for each in items],
+                "true": [names[each.true] for each in items],
+                "predicted": [names[each.predicted] for each in items],
+                "confidence": np.array([each.confidence for each in items], float),
+                "loss": np.array([each.loss for each in items], float),
+                "file": [each.file for each in items],
+            }
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Returns all facts as dictionaries, lists, numbers and strings: report.json without the list of files."""
         facts: dict[str, Any] = json.loads(documents.to_json(self.diagnosis))
         del facts["files"]
         return facts
 
+    def show(self) -> ShownPage:
+        """Returns the whole page for a notebook. As the last expression of a cell it is displayed.
+
+        A notebook stores what it displays, and the page of a run with many misclassified images is large. The report
+        itself is displayed as a summary.
+        """
+        return ShownPage(render_page(self.run))
+
     def _repr_html_(self) -> str:
-        """Returns the page in an `iframe`, so that its style and the notebook's don't mix."""
-        page = html.escape(render_page(self.run), quote=True)
-        return f'<iframe srcdoc="{page}" title="lrdiag report" width="100%" height="800" style="border:0"></iframe>'
+        """Returns a summary: verdict, figures, open findings and the images to look at first."""
+        return render_card(self.run)
 
     def __repr__(self) -> str:
         test = self.diagnosis.test

@@ -11,6 +11,7 @@ import pytest
 collect_ignore = [
     "blocked.py",
     "data_checks.py",
+    "device_checks.py",
     "finding_checks.py",
     "network_checks.py",
     "rate_checks.py",

@@ -282,7 +282,9 @@ def test_the_page_says_that_it_shows_a_token_grid() -> None:
     assert facts.independent.skipped == "tf-keras-vis makes no heatmaps of tokens"
     assert report.heatmaps is not None
     assert report.heatmaps.means is not None
-    assert "(gradient × token, token grid 4×4, layer <code>patches</code>)" in html.unescape(report._repr_html_())
+    assert "(gradient × token, token grid 4×4, layer <code>patches</code>)" in html.unescape(
+        report.show()._repr_html_()
+    )
 
 
 @pytest.mark.parametrize("method", ["gradcam++", "layercam", "scorecam"])

@@ -81,6 +81,10 @@ class Checked:
     def _of(self, severity: Severity) -> list[Finding]:
         return [each for each in self.findings if each.severity == severity and each.accepted is None]
 
+    def __repr__(self) -> str:
+        found = ", ".join(f"{each.severity} {each.code}" for each in self.findings)
+        return f"Checked(findings=[{found}], checks={len(self.checks)})"
+
     def __str__(self) -> str:
         if not self.findings:
             return "No findings."
