@@ -21,7 +21,7 @@ from lrdiag.diagnosis.gates import Gate, check, with_outcomes
 from lrdiag.diagnosis.metadata import GivenGroups, WholeSet, joined, read_given
 from lrdiag.diagnosis.metadata_table import MetadataTable
 from lrdiag.diagnosis.study import Studied
-from lrdiag.errors import require_count
+from lrdiag.errors import SettingsError, require_choice, require_count
 from lrdiag.evaluation.evaluated import Evaluated
 from lrdiag.evaluation.evaluator import Evaluator
 from lrdiag.inspection.images import GivenImages, Sample
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from lrdiag.rate.range_test import RangeTest
     from lrdiag.vocabulary import Preprocessing
 
+ENGINES = ("ray",)
+
 
 def diagnose(
     model: keras.Model,
@@ -80,6 +82,8 @@ def diagnose(
     train_data: Any = None,
     images: bool = True,
     file_names: bool = True,
+    engine: str | None = None,
+    workers: int | None = None,
 ) -> Report:
     """Evaluates a model on a test set and returns its report, with a heatmap of each misclassified image.
 
@@ -141,6 +145,9 @@ def diagnose(
             50,000: a random sample of arrays, or the first images of other data.
         images: Whether the report has images. See `Report.save`.
         file_names: Whether it has names of files. See `Report.save`.
+        engine: `"ray"` evaluates a `ray.data.Dataset` with the columns `image` and `label` on the workers of Ray,
+            without `steps` and `train_data`. Defaults to this process.
+        workers: Number of workers of the engine. Defaults to one for each CPU, or for each GPU if there are any.
 
     Returns:
         The report.
@@ -155,6 +162,36 @@ def diagnose(
     require_keras_model(model)
     require_count("seed", seed, at_least=0)
     require_steps("steps", steps)
+    if engine is not None or workers is not None:
+        require_engine(engine, {"y": y, "steps": steps, "train_data": train_data})
+        from lrdiag.engines.ray import diagnose_with_ray
+
+        report = diagnose_with_ray(
+            model,
+            x,
+            workers=workers,
+            progress=progress or SILENCE,
+            options={
+                "class_names": class_names,
+                "display": display,
+                "preprocess": preprocess,
+                "output": output,
+                "files": files,
+                "batch_size": batch_size,
+                "seed": seed,
+            },
+            merging={
+                "history": history,
+                "range_test": range_test,
+                "baseline": baseline,
+                "checks": checks,
+                "accept": accept,
+                "name": name,
+                "metadata": metadata,
+                "groups": groups,
+            },
+        )
+        return report.without(images=images, file_names=file_names)
     check_settings = CheckSettings.of(checks, accept)
     table, given_groups = read_given(metadata, groups)
     training = training_of(history, model, output)
@@ -207,6 +244,25 @@ def require_steps(name: str, steps: int | None) -> None:
     """
     if steps is not None:
         require_count(name, steps)
+
+
+def require_engine(engine: str | None, unusable: Mapping[str, Any]) -> None:
+    """Raises unless the engine exists, and nothing is given that it can't use.
+
+    Args:
+        engine: The name.
+        unusable: The arguments that can't be used with an engine.
+
+    Raises:
+        SettingsError: If it doesn't, or an argument is not `None`.
+    """
+    require_choice("engine", engine, ENGINES)
+    given = [f"`{name}`" for name, value in unusable.items() if value is not None]
+    if given:
+        raise SettingsError(
+            f"With `engine`, the data is a dataset of the engine, all of which is evaluated. Leave out "
+            f"{', '.join(given)}, or leave out `engine`. Received: engine={engine!r} and {', '.join(given)}"
+        )
 
 
 class Stopwatch:

@@ -56,6 +56,8 @@ FLOORS = (
         "testing",
         "watch",
         "checkup",
+        "engines",
+        "parts",
     },
     {"cli"},
 )

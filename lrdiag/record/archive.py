@@ -113,7 +113,8 @@ def _plain(value: Any) -> Any:
 def storable(array: np.ndarray) -> np.ndarray:
     """Returns the array, or its bytes if its type is not one of NumPy's own, such as bfloat16."""
     array = np.asarray(array, order="C")
-    return array if array.dtype.isbuiltin == 1 else array.view(np.dtype(f"u{array.dtype.itemsize}"))
+    # `dtype.isbuiltin` is 0 for the types of arrays that another process has pickled
+    return array if array.dtype.type.__module__ == "numpy" else array.view(np.dtype(f"u{array.dtype.itemsize}"))
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:

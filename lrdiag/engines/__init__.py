@@ -1,0 +1,1 @@
+"""Engines that evaluate the parts of a test set on several workers."""
