@@ -57,7 +57,6 @@ FLOORS = (
         "watch",
         "checkup",
         "engines",
-        "parts",
     },
     {"cli"},
 )
