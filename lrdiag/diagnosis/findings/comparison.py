@@ -24,7 +24,8 @@ def regression(evidence: Evidence) -> Answer:
         comparison.p_value,
         SIGNIFICANCE,
         [facts.misclassified.items[place].index for place in comparison.broken][:MOST_IMAGES],
-        why="The change made the model worse on these images, by more than chance explains.",
+        why="The model is worse on these images than the baseline, by more than chance explains. A change of the "
+        "settings or another seed may be the cause.",
     )
 
 
