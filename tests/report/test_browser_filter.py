@@ -79,6 +79,17 @@ class TestFilter:
         assert shown(browser)[0] == first
         assert len(shown(browser)) == 3
 
+    def test_counts_one_mistake_as_one(self, browser: Any, runs: dict[str, Run], tmp_path: Path) -> None:
+        run = runs["two classes"]
+        only = Misclassified(1, run.diagnosis.misclassified.items[:1])
+        diagnosis = dataclasses.replace(run.diagnosis, misclassified=only)
+        sheets = {name: dataclasses.replace(sheet, count=1, items=None) for name, sheet in run.pictures.sheets.items()}
+        pictures = dataclasses.replace(run.pictures, sheets=sheets)
+        open_page(browser, render_page(dataclasses.replace(run, diagnosis=diagnosis, pictures=pictures)), tmp_path)
+        assert count_shown(browser) == "1 mistake"
+        find(browser, ".filter [name=text]").send_keys("no such file")
+        assert count_shown(browser) == "0 of 1 mistake"
+
     def test_sorts_the_filtered_images(self, ordinary: Any) -> None:
         choose(ordinary, "order", "index")
         choose(ordinary, "predicted", "dog")
