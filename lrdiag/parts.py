@@ -69,6 +69,14 @@ class AnyPart(Protocol):
 class Part:
     """The evaluation of a part of a test set. `merge` makes a report of all parts.
 
+    Example:
+        >>> import keras, lrdiag
+        >>> import numpy as np
+        >>> images, labels = np.zeros((64, 8, 8, 1), "float32"), np.arange(64) % 2
+        >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
+        >>> lrdiag.diagnose_part(model, images, labels, part=(2, 2))
+        Part(2 of 2, images=32)
+
     Attributes:
         record: What is known of it.
         model: The model. It is not pickled.
@@ -334,6 +342,15 @@ def merge(
 
     The parts are read one after the other. The model is needed once more, to check the heatmaps and to try corrections
     on a sample of the images.
+
+    Example:
+        >>> import keras, lrdiag
+        >>> import numpy as np
+        >>> images, labels = np.zeros((64, 8, 8, 1), "float32"), np.arange(64) % 2
+        >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
+        >>> first, second = (lrdiag.diagnose_part(model, images, labels, part=(number, 2)) for number in (1, 2))
+        >>> lrdiag.merge([second, first]).accuracy
+        0.5
 
     Args:
         parts: All parts, in any order: what `diagnose_part` returned, or the folders that they were saved to.

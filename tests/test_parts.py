@@ -97,7 +97,8 @@ def test_parts_keep_the_images_that_one_evaluation_keeps(
 ) -> None:
     monkeypatch.setattr(gathering, "MOST_MISTAKES", 20)
     monkeypatch.setattr(gathering, "TRUST_SAMPLE", 15)
-    monkeypatch.setattr(gathering, "MOST_TEST_IMAGES", 90)
+    monkeypatch.setattr(gathering, "MOST_TEST_IMAGES", 120)
+    monkeypatch.setattr(gathering, "SAMPLE_OF_MORE", 90)
     monkeypatch.setattr(table, "_INPUTS", 40 * IMAGES[0].nbytes)
     evaluator = Evaluator(models["arrays"], batch_size=BATCH)
     one = evaluator.evaluate(IMAGES, LABELS)

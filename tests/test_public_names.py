@@ -16,8 +16,8 @@ from lrdiag import testing
 NAMES = [
     "CosineRestarts", "CurveLR", "CurveSchedule", "Cyclic", "CyclicLR", "CyclicSchedule", "GradCAM",
     "InverseTimeDecay", "InverseTimeDecaySchedule", "LRFinder", "LearningRate", "LrdiagError", "NoSuggestion",
-    "OneCycle", "OneCycleLR", "OneCycleSchedule", "RangeTest", "Report", "ReportCallback", "SGD", "Settings",
-    "Warmup", "check", "diagnose", "find_lr", "overlay", "train_and_report",
+    "OneCycle", "OneCycleLR", "OneCycleSchedule", "Part", "RangeTest", "Report", "ReportCallback", "SGD", "Settings",
+    "Warmup", "check", "diagnose", "diagnose_part", "find_lr", "merge", "overlay", "train_and_report",
 ]  # fmt: skip
 
 

@@ -56,6 +56,7 @@ FLOORS = (
         "checkup",
         "engines",
         "parts",
+        "saved_parts",
     },
     {"cli"},
 )
