@@ -71,11 +71,9 @@ class Part:
 
     Example:
         >>> import keras, lrdiag
-        >>> import numpy as np
-        >>> images, labels = np.zeros((64, 8, 8, 1), "float32"), np.arange(64) % 2
-        >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
-        >>> lrdiag.diagnose_part(model, images, labels, part=(2, 2))
-        Part(2 of 2, images=32)
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+        >>> lrdiag.diagnose_part(model, np.zeros((40, 8, 8, 3), "uint8"), np.arange(40) % 2, part=(1, 2))
+        Part(1 of 2, images=32)
 
     Attributes:
         record: What is known of it.
@@ -345,11 +343,10 @@ def merge(
 
     Example:
         >>> import keras, lrdiag
-        >>> import numpy as np
-        >>> images, labels = np.zeros((64, 8, 8, 1), "float32"), np.arange(64) % 2
-        >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
-        >>> first, second = (lrdiag.diagnose_part(model, images, labels, part=(number, 2)) for number in (1, 2))
-        >>> lrdiag.merge([second, first]).accuracy
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+        >>> images, labels = np.zeros((40, 8, 8, 3), "uint8"), np.arange(40) % 2
+        >>> parts = [lrdiag.diagnose_part(model, images, labels, part=(number, 2)) for number in (2, 1)]
+        >>> lrdiag.merge(parts).accuracy
         0.5
 
     Args:

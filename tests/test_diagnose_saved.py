@@ -282,7 +282,7 @@ def test_the_seed_the_gates_and_the_assets_are_used(
     data: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The seed chooses the misclassified images whose heatmaps are checked: here a single one of many."""
-    monkeypatch.setattr("lrdiag.evaluation.lookout.TRUST_SAMPLE", 1)
+    monkeypatch.setattr("lrdiag.evaluation.gathering.TRUST_SAMPLE", 1)
     reports = [
         diagnose_saved(
             DiagnoseSettings(str(model), data=str(data), out=tmp_path / str(place), seed=seed, assets="folder")

@@ -107,6 +107,8 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "metadata": ({"site": ["north", "south"]}, read_metadata({"site": ["north", "south"]})),
     "groups": ((["a", "b"], ["c"]), GivenGroups(None, ("a", "b"), ("c",))),
     "assets": ("folder", "folder"),
+    "images": (False, False),
+    "file_names": (False, False),
     "templates": ("folder", Path("folder")),
 }
 

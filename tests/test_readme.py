@@ -29,8 +29,8 @@ def blocks(page: Path, language: str = "") -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
-# the code of the first is run by another test, and that of the second is a whole main job
-RUN_ELSEWHERE = ("learning-rate", "command-line")
+# the code of the first is run by another test, that of the second is a whole main job, the third needs several machines
+RUN_ELSEWHERE = ("learning-rate", "command-line", "scale")
 SLOW = ("fine-tuning", "experiment-trackers")
 RUN_HERE = [
     pytest.param(page, marks=pytest.mark.slow if page.stem in SLOW else (), id=page.stem)

@@ -45,6 +45,7 @@ def objects() -> dict[str, Any]:
         "OneCycle": curve,
         "OneCycleLR": [lrdiag.OneCycleLR(0.1), lrdiag.OneCycleLR(0.1, total_steps=10)],
         "OneCycleSchedule": lrdiag.OneCycleSchedule(0.1, 10),
+        "Part": lrdiag.diagnose_part(model, images, labels, part=(1, 1)),
         "RangeTest": lrdiag.find_lr(model, images, labels, batch_size=4, iterations=10),
         "Report": [report, report.predictions, report.heatmaps, report.show()],
         "ReportCallback": lrdiag.ReportCallback("run", (images, labels)),
@@ -59,7 +60,7 @@ def objects() -> dict[str, Any]:
 def test_it_is_one_useful_line(name: str) -> None:
     public = getattr(lrdiag, name)
     if isinstance(public, types.FunctionType) and name not in objects():
-        assert name in ("diagnose", "find_lr", "overlay", "train_and_report")  # a Report, a RangeTest, an array
+        assert name in ("diagnose", "diagnose_part", "find_lr", "merge", "overlay", "train_and_report")
         return
     made = objects()[name]
     for each in made if isinstance(made, list) else [made]:

@@ -45,6 +45,8 @@ FLOORS = (
         "checkpoint",
         "pipeline",
         "explaining",
+        "parts",
+        "saved_parts",
         "main_job",
         "job",
         "job_callback",
@@ -55,8 +57,6 @@ FLOORS = (
         "watch",
         "checkup",
         "engines",
-        "parts",
-        "saved_parts",
     },
     {"cli"},
 )

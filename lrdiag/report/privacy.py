@@ -52,7 +52,7 @@ def reduced(run: Run, *, images: bool = True, file_names: bool = True) -> Run:
         diagnosis, pictures = _without_exhibited_pictures(diagnosis), pictures.only(HEATMAPS)
     if "file names" in left_out:
         diagnosis = _without_names(diagnosis)
-    return Run(dataclasses.replace(diagnosis, left_out=left_out), pictures)
+    return dataclasses.replace(run, diagnosis=dataclasses.replace(diagnosis, left_out=left_out), pictures=pictures)
 
 
 def _without_exhibited_pictures(diagnosis: Diagnosis) -> Diagnosis:

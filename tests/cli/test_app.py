@@ -75,7 +75,7 @@ def options_of(command: str) -> set[str]:
 @pytest.mark.parametrize(("command", "record"), [("train-and-report", Settings), ("diagnose", DiagnoseSettings)])
 def test_every_setting_has_an_option_and_every_option_is_a_setting(command: str, record: type) -> None:
     fields = {field.name for field in dataclasses.fields(record)}
-    assert options_of(command) == fields - {"gates", "check_settings"} | {
+    assert options_of(command) - {"part"} == fields - {"gates", "check_settings"} | {
         "fail_under", "fail_if_worse", "fail_on", "skip_check"
     }  # fmt: skip
 
@@ -700,7 +700,9 @@ def test_invalid_arguments_are_refused_before_anything_is_written(
 
 
 def test_runs_on_other_images_are_not_compared(finished: FinishedRun, tmp_path: Path) -> None:
-    dataset = dataclasses.replace(reading.load(finished.folder).diagnosis.dataset, test_fingerprint="0f" * 32)
+    dataset = dataclasses.replace(
+        reading.load(finished.folder).diagnosis.dataset, test_fingerprint="images:" + "0f" * 32
+    )
     result = invoke("compare", edited(finished.folder, tmp_path / "other", dataset=dataset), finished.folder)
     assert result.exit_code == 2
     assert "same test images" in result.stderr

@@ -100,7 +100,7 @@ class TestTemplatesOfOthers:
         return open_without
 
     def test_without_the_dialog_a_tile_opens_in_its_place(self, opened: Callable[..., Any]) -> None:
-        browser = opened("{{ viewer(facts.maps, facts.filters) -}}", anchor="#i7")
+        browser = opened("{{ viewer(facts.images, facts.maps, facts.filters) -}}", anchor="#i7")
         assert shows_noise(find(browser, "#i7 p i"))
         find(browser, "#i7 summary").click()
         assert not find(browser, "#i7 p").is_displayed()

@@ -113,7 +113,7 @@ def test_mean_maps_have_labels(shown: Tag) -> None:
 def test_mean_maps_are_as_large_as_an_image_of_48_pixels(run: Run) -> None:
     sheet = build(run).sheet
     assert (sheet.width, sheet.height, sheet.scale(48)) == (48, 48, 1)
-    assert sheet.pitch == (48 * 6 / 4, 48 * 6 / 4)  # four pixels and a padding of one at either side
+    assert sheet.pitch == (48 * 10 / 8, 48 * 10 / 8)  # eight pixels and a padding of one at either side
 
 
 def test_a_wide_image_has_a_wide_map(run: Run) -> None:
@@ -144,11 +144,12 @@ def test_the_mean_over_all_classes_leaves_out_those_without_a_map() -> None:
     levels = np.array(Image.open(BytesIO(pictures.files[means.file])))
     cell, padding = means.height + 2 * means.padding, means.padding
 
-    def shown(place: int) -> list[list[int]]:
+    def corners(place: int) -> list[list[int]]:
         row, column = divmod(place, means.columns)
         inside = levels[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell]
-        return inside[padding:-padding, padding:-padding].tolist()
+        map_of_class = inside[padding:-padding, padding:-padding]
+        return map_of_class[:: len(map_of_class) - 1, :: len(map_of_class) - 1].tolist()
 
-    assert shown(0) == [[63, 0], [0, 0]]
-    assert shown(6) == [[32, 0], [0, 32]]
-    assert shown(7) == [[63, 63], [63, 63]]
+    assert corners(0) == [[63, 0], [0, 0]]
+    assert corners(6) == [[32, 0], [0, 32]]
+    assert corners(7) == [[63, 63], [63, 63]]

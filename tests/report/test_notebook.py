@@ -49,7 +49,7 @@ def test_a_data_frame_has_a_row_for_each_image() -> None:
 
 def test_the_mistakes_are_a_data_frame_in_the_order_of_the_page(runs: Any) -> None:
     run = runs["ordinary"]
-    frame = Report(run, PREDICTIONS, None, np.empty(0)).mistakes_frame()
+    frame = Report(run, PREDICTIONS, None, np.empty(0), mistake_indices=PREDICTIONS.misclassified).mistakes_frame()
     first = run.diagnosis.misclassified.items[0]
     assert len(frame) == run.diagnosis.misclassified.count
     assert frame.iloc[0].tolist()[:3] == [
