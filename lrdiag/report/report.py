@@ -17,6 +17,7 @@ from lrdiag.diagnosis.evidence import Evidence, ModelLoss
 from lrdiag.diagnosis.findings.checking import check_all
 from lrdiag.diagnosis.study import Studied
 from lrdiag.errors import LrdiagError
+from lrdiag.formats import encodable
 from lrdiag.record import documents, exchange, locks, reading
 from lrdiag.record import folder as run_folder
 from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
@@ -250,15 +251,15 @@ class Report:
         Raises:
             LrdiagError: If pandas is not installed.
         """
-        names, items = self.diagnosis.dataset.classes, self.diagnosis.misclassified.items
+        names, wrong = np.array(self.diagnosis.dataset.classes, object), WrongImages.of(self.predictions)
         return data_frame(
             {
-                "index": [each.index for each in items],
-                "true": [names[each.true] for each in items],
-                "predicted": [names[each.predicted] for each in items],
-                "confidence": np.array([each.confidence for each in items], float),
-                "loss": np.array([each.loss for each in items], float),
-                "file": [each.file for each in items],
+                "index": wrong.index,
+                "true": names[wrong.true],
+                "predicted": names[wrong.predicted],
+                "confidence": self.predictions.confidence[wrong.index],
+                "loss": self.predictions.losses[wrong.index],
+                "file": [encodable(self.files[each]) if self.files else None for each in wrong.index],
             }
         )
 
