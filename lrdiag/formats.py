@@ -40,18 +40,26 @@ def percent(share: float | None) -> str:
     return f"{100 * share:.1f}\u00a0%"
 
 
-def points(difference: float | None) -> str:
+def points(difference: float | None, digits: int = 1) -> str:
     """A difference of two shares in percentage points, with its sign; never rounds to zero.
 
-    >>> points(0.0123), points(-0.004), points(0.0003), points(0.0), points(None)
-    ('+1.2', '−0.4', '+0.03', '0.0', '–')
+    Two digits suit a difference beside its two shares in percent: with one, it may differ by 0.1 from what a reader
+    subtracts.
+
+    >>> points(0.0123), points(-0.004), points(0.0003), points(0.0), points(None), points(-0.0084, digits=2)
+    ('+1.2', '−0.4', '+0.03', '0.0', '–', '−0.84')
+
+    Args:
+        difference: The difference, or `None`.
+        digits: Digits after the decimal point.
     """
     if difference is None:
         return MISSING
     value = 100 * difference
     if value == 0:
         return "0.0"
-    return f"{value:+.1f}".replace("-", "−") if abs(value) >= 0.05 else f"{value:+.1g}".replace("-", "−")
+    style = f"+.{digits}f" if abs(value) >= 0.5 * 10**-digits else "+.1g"
+    return f"{value:{style}}".replace("-", "−")
 
 
 def probability(value: float) -> str:

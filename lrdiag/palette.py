@@ -25,6 +25,7 @@ LIGHT = {
     "idle": "#868c94",
     "heat-rgb": "213 94 0",
     "heat-most": ".62",
+    "heat-least": ".25",
     "mean-ground": "#808488",
 }
 """The page by day and in print, the charts and the summary picture; the names are those of its CSS variables.
@@ -32,7 +33,8 @@ LIGHT = {
 `training` and `validation` are the blue and the vermilion of Okabe and Ito, which people with any of the common colour
 vision deficiencies can tell apart. The six kinds of training time, `compiling` to `idle` with these two, differ by
 ΔE*ab 25 or more by day and 14 at night, also in the three dichromacies. `heat-rgb` is the colour of an error in the
-confusion matrix, `heat-most` its maximum opacity, and `mean-ground` the background of a mean heatmap and of the legend.
+confusion matrix, `heat-most` its maximum opacity, and `heat-least` its minimum opacity in a drawn matrix, whose lines
+are thin. `mean-ground` is the background of a mean heatmap and of the legend.
 """
 DARK = {
     "paper": "#15171a",
@@ -53,6 +55,7 @@ DARK = {
     "idle": "#d5d9de",
     "heat-rgb": "240 125 50",
     "heat-most": ".5",
+    "heat-least": ".45",
     "mean-ground": LIGHT["mean-ground"],
 }
 """The page at night."""

@@ -160,7 +160,8 @@ if (form) {
   function report(missing) {
     if (!form.elements.shown) return;
     const [some, all] = [sequence.length, tiles.length].map(count => count.toLocaleString("en"));
-    const count = some === all ? `All ${all} mistakes` : `${some} of ${all} mistakes`;
+    const noun = tiles.length === 1 ? "mistake" : "mistakes";
+    const count = some !== all ? `${some} of ${all} ${noun}` : tiles.length === 1 ? `1 ${noun}` : `All ${all} ${noun}`;
     form.elements.shown.value = missing.length
       ? `${count}. The address also asks for ${missing.join(", ")}, which this page does not have.` : count;
   }

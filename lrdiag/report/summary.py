@@ -117,7 +117,7 @@ def _heading(diagnosis: Diagnosis) -> str:
     if compared:
         sign = "⚠️" if compared.conclusion == "worse" else "✅"
         conclusion = f"{compared.conclusion.capitalize()}{_THAN[compared.conclusion]} the baseline"
-        return f"{sign} {conclusion}: {formats.points(compared.difference)} points"
+        return f"{sign} {conclusion}: {formats.points(compared.difference, digits=2)} points"
     return f"{'✅ ' if diagnosis.gates else ''}{markdown(result_sentence(diagnosis), 300)}"
 
 

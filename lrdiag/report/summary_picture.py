@@ -165,7 +165,7 @@ def _figures(pen: _Pen, diagnosis: Diagnosis) -> None:
     interval = f"95 % interval {100 * score.accuracy_low:.1f}–{100 * score.accuracy_high:.1f}"
     figures = [("Accuracy", formats.percent(score.accuracy), f"{interval} on {size}")]
     if compared:
-        figures.append(("Change", f"{formats.points(compared.difference)} points", ""))
+        figures.append(("Change", f"{formats.points(compared.difference, digits=2)} points", ""))
     sides = f"{compared.all_fixed:,} fixed, {compared.all_broken:,} broken" if compared else f"of {size}"
     figures.append(("Mistakes", formats.count(diagnosis.misclassified.count), sides))
     error = diagnosis.calibration.error

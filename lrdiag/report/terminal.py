@@ -87,7 +87,7 @@ def _classes(rows: list[section.ClassRow]) -> Table:
             _legible(row.name),
             _percent(row.before),
             _percent(row.now),
-            formats.points(row.change),
+            formats.points(row.change, digits=2),
             formats.count(row.fixed),
             formats.count(row.broken),
         )

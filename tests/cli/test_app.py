@@ -449,7 +449,7 @@ def test_a_comparison_written_over_another_run_removes_its_files(
 def test_two_runs_are_compared(finished: FinishedRun, better: Path) -> None:
     result = invoke("compare", better, finished.folder)
     assert result.exit_code == 0, result.stderr
-    assert "Worse than the baseline by 10.0 points: " in result.stdout
+    assert "Worse than the baseline by 10.00 points: " in result.stdout
     assert "Of 60 test images, 0 were fixed and 6 broken (McNemar's mid-p test: p = 0.016)." in result.stdout
     assert sum(line.startswith(tuple("0123456789")) for line in result.stdout.splitlines()) == 10
     assert {path.name for path in better.iterdir()} == {"report.json"}
@@ -481,7 +481,7 @@ def test_a_comparison_takes_json_and_quiet(finished: FinishedRun, better: Path, 
 
 def test_the_first_run_is_the_baseline(finished: FinishedRun, better: Path) -> None:
     assert (
-        "Better than the baseline by 10.0 points: "
+        "Better than the baseline by 10.00 points: "
         in invoke("compare", finished.folder / "report.json", better / "report.json").stdout
     )
 
@@ -498,7 +498,7 @@ def test_a_comparison_is_written_as_a_run_folder(finished: FinishedRun, better: 
     again = invoke("compare", better / "report.json", finished.folder / "report.json", "--out", tmp_path / "again")
     assert again.exit_code == 0, again.stderr
     assert reading.load(tmp_path / "again") == reading.load(tmp_path / "out")
-    assert "**Worse:** −10.0 points, " in (tmp_path / "out" / "summary.md").read_text()
+    assert "**Worse:** −10.00 points, " in (tmp_path / "out" / "summary.md").read_text()
     assert (finished.folder / "report.json").read_bytes() == before
 
 

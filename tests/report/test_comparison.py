@@ -51,14 +51,14 @@ def beside(run: Run, **changes: object) -> Run:
     [
         (
             {},
-            "1.5 points better than the baseline",
-            "Better than the baseline by 1.5 points: accuracy is 78.5 % and was 77.0 %; the 95 % interval of the "
+            "1.50 points better than the baseline",
+            "Better than the baseline by 1.50 points: accuracy is 78.5 % and was 77.0 %; the 95 % interval of the "
             "difference is +1.0 to +2.0 points.",
         ),
         (
             {"difference": -0.015, "difference_low": -0.02, "difference_high": -0.01, "conclusion": "worse"},
-            "1.5 points worse than the baseline",
-            "Worse than the baseline by 1.5 points: accuracy is 78.5 % and was 77.0 %; the 95 % interval of the "
+            "1.50 points worse than the baseline",
+            "Worse than the baseline by 1.50 points: accuracy is 78.5 % and was 77.0 %; the 95 % interval of the "
             "difference is −2.0 to −1.0 points.",
         ),
         (
@@ -141,7 +141,7 @@ def test_without_a_baseline_it_is_absent_and_only_checks_and_the_choice_of_image
 def test_the_verdict_states_the_change(pages: dict[str, str]) -> None:
     header = words(parse(pages["compared"]).header)
     expected = (
-        "No detectable difference: +0.5 points, 95\u00a0% interval −2.7 to +3.7; 5 images fixed, 4 broken. Comparison"
+        "No detectable difference: +0.50 points, 95\u00a0% interval −2.7 to +3.7; 5 images fixed, 4 broken. Comparison"
     )
     assert expected.replace("\u00a0", " ") in header
 

@@ -582,6 +582,13 @@ class TestMisclassified:
         assert "do not rely on them" in fold.summary.text
         assert fold["class"] == ["trust", "caution"]
 
+    def test_says_beside_the_images_that_most_maps_are_empty(self, runs: dict[str, Run], pages: dict[str, str]) -> None:
+        empty = dataclasses.replace(runs["ordinary"].diagnosis.heatmaps, trust=HeatmapTrust(100, 0.99, 0.42, 0.42))
+        page = render_page(changed(runs["ordinary"], heatmaps=empty))
+        for name in ("first", "misclassified"):
+            assert "99.0 % are empty" in words(page, name).replace("\u00a0", " ")
+            assert "are empty: no region supported the predicted class, so" not in words(pages["ordinary"], name)
+
     def test_states_how_reliable_the_maps_are(self, pages: dict[str, str]) -> None:
         content = words(pages["ordinary"], "misclassified").replace("\u00a0", " ")
         assert "Measured on 100 mistakes. 2.0 % of the heatmaps are empty" in content

@@ -87,17 +87,17 @@ def test_contains_the_worst_pairs(summaries: dict[str, str]) -> None:
 
 def test_states_the_effect_of_the_change(summaries: dict[str, str]) -> None:
     summary = summaries["compared"]
-    assert after_marker(summary).startswith("### ✅ No detectable difference from the baseline: +0.5 points\n")
+    assert after_marker(summary).startswith("### ✅ No detectable difference from the baseline: +0.50 points\n")
     assert (
-        "**No detectable difference:** +0.5 points, 95 % interval −2.7 to +3.7; 5 images fixed, 4 broken. "
+        "**No detectable difference:** +0.50 points, 95 % interval −2.7 to +3.7; 5 images fixed, 4 broken. "
         "`base@3f2a91c → head@3f2a91c`\n"
     ) in summary
     assert "\n80.0 % on 200 cifar10 test images; the most confused pair: cat predicted as dog.\n" in summary
-    assert "| Accuracy | 79.5 % | 80.0 % | **+0.5 points** (−2.7 to +3.7) |" in summary
+    assert "| Accuracy | 79.5 % | 80.0 % | **+0.50 points** (−2.7 to +3.7) |" in summary
     assert "| Misclassified of 200 | 41 | 40 | 5 fixed, 4 broken |" in summary
     assert "McNemar's mid-p test: p = 0.75" in summary
-    assert "**Recall fell:** cat 75.0 % → 30.0 % (−45.0)," in summary
-    assert "**Recall rose:** frog 75.0 % → 100.0 % (+25.0)," in summary
+    assert "**Recall fell:** cat 75.0 % → 30.0 % (−45.00)," in summary
+    assert "**Recall rose:** frog 75.0 % → 100.0 % (+25.00)," in summary
     assert "- Changed since the baseline: epochs 2 → 3; fast fast → not set\n" in summary
 
 
@@ -156,7 +156,7 @@ def test_wall_time_is_stated_if_it_was_measured(summaries: dict[str, str]) -> No
 @pytest.mark.parametrize(
     ("before", "now", "row"),
     [
-        (0.05, 0.0625, "| 5.0 % | 6.2 % | +1.2 points |"),
+        (0.05, 0.0625, "| 5.0 % | 6.2 % | +1.25 points |"),
         (None, 0.0625, "| – | 6.2 % | – |"),
         (0.05, None, "| 5.0 % | – | – |"),
         (None, None, "| – | – | – |"),

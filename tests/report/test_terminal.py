@@ -36,8 +36,8 @@ def test_has_a_row_for_each_figure_and_class(runs: dict[str, Run], capsys: pytes
     assert ["calibration error", "6.2 %", "6.2 %"] in rows
     classes = rows[rows.index(["Recall", "Baseline", "This run", "Points", "Fixed", "Broken"]) + 1 :]
     assert len(classes) == 10
-    assert classes[0] == ["cat", "75.0 %", "30.0 %", "−45.0", "0", "0"]
-    assert ["truck", "75.0 %", "95.0 %", "+20.0", "5", "1"] in classes
+    assert classes[0] == ["cat", "75.0 %", "30.0 %", "−45.00", "0", "0"]
+    assert ["truck", "75.0 %", "95.0 %", "+20.00", "5", "1"] in classes
 
 
 def test_a_calibration_error_that_is_not_known_is_a_dash(

@@ -14,8 +14,9 @@ def regression(evidence: Evidence) -> Answer:
     comparison, facts = given(evidence.comparison), evidence.facts
     if comparison.conclusion != "worse":
         return Passed(comparison.p_value, SIGNIFICANCE)
+    fall = points(-comparison.difference, digits=2)[1:]
     return Found(
-        f"The model is worse than the baseline: accuracy fell by {points(-comparison.difference)[1:]} points.",
+        f"The model is worse than the baseline: accuracy fell by {fall} points.",
         f"It was {percent(comparison.base.accuracy)} and is {percent(facts.test.accuracy)}. "
         f"{plural(comparison.all_broken, 'image')} became misclassified and {count(comparison.all_fixed)} became "
         f"correct (McNemar's mid-p test: p\u00a0=\u00a0{probability(comparison.p_value)}).",
@@ -24,7 +25,8 @@ def regression(evidence: Evidence) -> Answer:
         comparison.p_value,
         SIGNIFICANCE,
         [facts.misclassified.items[place].index for place in comparison.broken][:MOST_IMAGES],
-        why="The change made the model worse on these images, by more than chance explains.",
+        why="The model is worse on these images than the baseline, by more than chance explains. A change of the "
+        "settings or another seed may be the cause.",
     )
 
 
@@ -49,7 +51,7 @@ def class_regression(evidence: Evidence, threshold: float) -> Answer:
         return NotChecked(f"{plural(weak.support, 'image')} of a class are too few", worst.value, threshold)
     change = next(each for each in comparison.classes if each.index == worst.index)
     return Found(
-        f"“{short(weak.name)}” is worse than in the baseline: recall fell by {100 * worst.value:.1f} points.",
+        f"“{short(weak.name)}” is worse than in the baseline: recall fell by {100 * worst.value:.2f} points.",
         f"Of its {plural(weak.support, 'image')}, {percent(change.base)} were classified correctly before and "
         f"{percent(change.head)} are now: {count(given(change.broken))} became misclassified and "
         f"{count(given(change.fixed))} became correct.",

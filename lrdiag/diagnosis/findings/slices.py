@@ -12,6 +12,8 @@ from lrdiag.formats import count, percent, plural, probability, short
 from lrdiag.record.data_facts import Slice, unpacked
 
 _MOST_NAMED = 3
+_LONGEST_NAME = 200
+"""Enough for a description of images, with its limits in parentheses; a folder from outside may be longer."""
 CERTAIN = 0.004
 """Probability of such a deviation by chance, corrected for the number of groups, up to which a slice is a warning."""
 
@@ -57,5 +59,8 @@ def _evidence(worst: Slice, others: list[Slice]) -> str:
         f"classes have an error of {percent(worst.expected)} (p\u00a0=\u00a0{probability(worst.p_value)}, corrected "
         f"for the number of groups).{f' They stand out by {worst.looks}.' if worst.looks else ''}"
     )
-    named = [f"{short(each.name, 80)} ({percent(each.error)} instead of {percent(each.expected)})" for each in others]
+    named = [
+        f"{short(each.name, _LONGEST_NAME)} ({percent(each.error)} instead of {percent(each.expected)})"
+        for each in others
+    ]
     return text + (f" Further groups: {'; '.join(named[:_MOST_NAMED])}." if named else "")

@@ -145,7 +145,7 @@ def sentence(comparison: Comparison, accuracy: float) -> str:
 
 
 def _amount(comparison: Comparison) -> str:
-    return formats.points(abs(comparison.difference)).lstrip("+")
+    return formats.points(abs(comparison.difference), digits=2).lstrip("+")
 
 
 def evidence(comparison: Comparison, size: int) -> str:

@@ -8,6 +8,7 @@ from lrdiag import formats
 from lrdiag.record.facts import Mistake, Run
 from lrdiag.record.pictures import SheetName
 from lrdiag.report.pictures.tiles import places
+from lrdiag.report.sections.trust import empty_sentence
 from lrdiag.report.telling import telling
 
 PICTURES: tuple[SheetName, SheetName] = ("mistakes", "mistakes-predicted")
@@ -27,10 +28,17 @@ class Tile:
 
 @dataclass(frozen=True)
 class First:
-    """The images to look at first, most important first, and whether they have heatmaps."""
+    """The images to look at first.
+
+    Attributes:
+        tiles: The images, most important first.
+        mapped: Whether they have heatmaps.
+        empty: That most heatmaps are empty, or `None`.
+    """
 
     tiles: list[Tile]
     mapped: bool
+    empty: str | None
 
 
 def build(run: Run) -> First | None:
@@ -52,4 +60,5 @@ def build(run: Run) -> First | None:
             for each in telling(run.diagnosis, cells)
         ],
         "mistakes-predicted" in run.pictures.sheets,
+        empty_sentence(run.diagnosis.heatmaps.trust),
     )

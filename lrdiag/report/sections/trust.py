@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from lrdiag import formats
 from lrdiag.record.facts import HeatmapFacts, HeatmapTrust, IndependentCheck
 
+_MOSTLY = 0.5
+"""Share of empty heatmaps from which the page says so beside the images."""
 _DELETION = {
     "better": "Removing the regions with the highest values first lowers the probability of that class faster than "
     "removing random regions",
@@ -32,11 +34,13 @@ class Trust:
         line: In one line.
         details: With the numbers.
         warns: Whether they are worse than random ones.
+        empty: That most of them are empty, or `None`.
     """
 
     line: str
     details: str
     warns: bool
+    empty: str | None
 
 
 def build(heatmaps: HeatmapFacts) -> Trust | None:
@@ -49,13 +53,24 @@ def build(heatmaps: HeatmapFacts) -> Trust | None:
     if not details:
         return None
     warns = heatmaps.trust is not None and heatmaps.trust.verdict == "worse"
-    return Trust(f"Reliability of the heatmaps: {_in_a_line(heatmaps)}", details, warns)
+    return Trust(f"Reliability of the heatmaps: {_in_a_line(heatmaps)}", details, warns, empty_sentence(heatmaps.trust))
 
 
 def _in_a_line(heatmaps: HeatmapFacts) -> str:
     if heatmaps.not_measured or heatmaps.trust is None:
         return "not measured"
     return f"{_RELIABILITY[heatmaps.trust.verdict]}, on {formats.plural(heatmaps.trust.images, 'mistake')}"
+
+
+def empty_sentence(trust: HeatmapTrust | None) -> str | None:
+    """That most heatmaps are empty, so that a page without colours does not look broken; else `None`."""
+    if trust is None or trust.empty_share < _MOSTLY:
+        return None
+    empty = formats.percent(trust.empty_share)
+    return (
+        f"Of the heatmaps of {formats.plural(trust.images, 'mistake')}, {empty} are empty: "
+        "no region supported the predicted class, so the image is shown without colours."
+    )
 
 
 def independent_sentence(check: IndependentCheck) -> str:

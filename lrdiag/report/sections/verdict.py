@@ -141,7 +141,7 @@ def change(compared: Comparison) -> Change:
     interval = comparison.interval_text(compared)
     return Change(
         compared.conclusion.capitalize(),
-        f"{formats.points(compared.difference)} points, 95\u00a0% interval {interval}; {images}",
+        f"{formats.points(compared.difference, digits=2)} points, 95\u00a0% interval {interval}; {images}",
         {"better": "▲", "worse": "▼"}.get(compared.conclusion, "="),
     )
 

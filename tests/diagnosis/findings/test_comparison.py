@@ -32,7 +32,7 @@ class TestRegression:
     def test_fires(self) -> None:
         worse = compared(perfect(60, 58, 58, 58), perfect(58, 50, 50, 50))
         found = finding(worse, "regression")
-        assert found.title == "The model is worse than the baseline: accuracy fell by 10.8 points."
+        assert found.title == "The model is worse than the baseline: accuracy fell by 10.83 points."
         assert "It was 97.5 % and is 86.7 %." in found.evidence
         assert "became misclassified" in found.evidence
         assert (found.value, found.threshold) == (worse.comparison.p_value, pytest.approx(0.05))
@@ -51,7 +51,7 @@ class TestRegression:
 class TestClassRegression:
     def test_fires_on_33_points_in_one_class(self) -> None:
         found = finding(compared(perfect(55, 40, 50, 50), perfect(60, 20, 55, 55)), "class-regression")
-        assert found.title == "“1” is worse than in the baseline: recall fell by 33.3 points."
+        assert found.title == "“1” is worse than in the baseline: recall fell by 33.33 points."
         assert "66.7 % were classified correctly before and 33.3 % are now" in found.evidence
         assert "20 became misclassified and 0 became correct" in found.evidence
         assert {place // 60 for place in found.images} == {1}

@@ -42,6 +42,14 @@ def test_fires_on_30_points() -> None:
     assert found.images == FAILED.tolist()
 
 
+def test_names_further_groups_in_full() -> None:
+    name = "“bird”: purplish images (green minus red and blue below -0.0304 of the brightness or more)"
+    assert (
+        f"Further groups: {name} (45.0 % instead"
+        in finding(evidence(slice_of(), slice_of(wrong=18, name=name)), "weak-slice").evidence
+    )
+
+
 @pytest.mark.parametrize(
     ("each", "severity"),
     [
