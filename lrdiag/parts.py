@@ -174,9 +174,13 @@ def diagnose_part(
     given = GivenData(*unpacked((x, y)), None, carried if names is None else names, output)
     piece = _piece_of(given, number, of, batch_size or IMAGES_OF_A_BATCH)
     gathered = evaluate_piece(
-        model, piece, display=display, preprocess=preprocess, output=output, batch_size=batch_size, seed=seed,
+        Evaluator(model, output=output, batch_size=batch_size),
+        piece,
+        display=display,
+        preprocess=preprocess,
+        seed=seed,
         progress=progress or SILENCE,
-    )  # fmt: skip
+    )
     size = gathered.size
     if len(files) and len(files) < piece.first + size:
         raise DataError(f"`files` must name one file for each image. Received: {len(files)} names for more images")
@@ -284,22 +288,30 @@ def _piece_of(given: GivenData, number: int, of: int, batch_size: int) -> Piece:
 
 
 def evaluate_piece(
-    model: keras.Model,
+    evaluator: Evaluator,
     piece: Piece,
     *,
-    display: Display | None,
     preprocess: Preprocessing | None,
-    output: str | int | None,
-    batch_size: int | None,
     seed: int,
     progress: Progress,
+    display: Display | None = None,
     has_fingerprint: bool = False,
 ) -> GatheredPiece:
-    """Evaluates the images of one part. The arguments are those of `diagnose_part`."""
+    """Evaluates the images of one part.
+
+    Args:
+        evaluator: The evaluator of the model. It may be used for several parts.
+        piece: The images.
+        preprocess: As in `diagnose_part`.
+        seed: As in `diagnose_part`.
+        progress: The listener.
+        display: As in `diagnose_part`.
+        has_fingerprint: Whether the digests of the images are known.
+    """
     begun = time.perf_counter()
     gathering, facts = Gathering(piece.first, seed=seed, has_fingerprint=has_fingerprint), None
     if piece.data is not None:
-        facts = Evaluator(model, output=output, batch_size=batch_size).gather(
+        facts = evaluator.gather(
             gathering,
             piece.data,
             display=display,

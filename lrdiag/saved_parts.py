@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from lrdiag.data.preprocessing import preprocess
 from lrdiag.diagnosing import Reporter
 from lrdiag.diagnosis.gates import refuse_unknown_classes
 from lrdiag.diagnosis.metadata import read_given
+from lrdiag.engines.ray import PARTS_OF_A_WORKER, parts_by_ray
 from lrdiag.errors import DataError, PartError, RunFolderError, SettingsError
 from lrdiag.evaluation.evaluated import Evaluated
 from lrdiag.evaluation.evaluator import Evaluator
@@ -39,7 +42,7 @@ from lrdiag.parts import (
 from lrdiag.pipeline import of_run, opened_model_and_images, refuse_other_classes, shown_settings
 from lrdiag.progress import SILENCE, Progress
 from lrdiag.record import exchange, reading
-from lrdiag.record.arrays import SkippedFile
+from lrdiag.record.arrays import LabelledImages, SkippedFile
 from lrdiag.record.facts import Diagnosis
 from lrdiag.report.report import Report
 from lrdiag.report.templates import html_environment
@@ -65,35 +68,112 @@ def diagnose_saved_part(settings: DiagnoseSettings, part: tuple[int, int], progr
     Raises:
         LrdiagError: If the model, the data or the folder can't be used.
     """
-    number, of = part
     _refuse_settings_of_merge(settings)
-    given = settings.model
-    settings, _, notes = of_run(settings)
-    model, listed = opened_model_and_images(settings, progress)
-    opening = next((each for each in listed.part(0, min(OPENING, len(listed))).read(progress) if len(each)), None)
-    if opening is None:
-        raise DataError(f"The first images of the test set must be readable. Received: {listed.source}")
-    evaluator = Evaluator(model, output=settings.output, batch_size=settings.batch_size)
-    refuse_other_classes(evaluator, model, opening, settings, listed)
-    batches = batches_of_part(-(-len(listed) // IMAGES_OF_A_BATCH), number, of)
-    start, stop = (min(each * IMAGES_OF_A_BATCH, len(listed)) for each in (batches.start, batches.stop))
-    images = FollowedImages(listed.part(start, stop), progress)
-    data = GivenData(PreprocessedBatches(images, settings.preprocess, settings.batch_size)) if start < stop else None
-    inputs = preprocess(opening.images[:OPENING], settings.preprocess)
-    piece = Piece(data, start, inputs, digest_of(listed.digest, len(listed), opening.images, opening.labels))
-    gathered = evaluate_piece(
-        model, piece, display=None, preprocess=settings.preprocess, output=settings.output,
-        batch_size=settings.batch_size, seed=settings.seed, progress=progress, has_fingerprint=True,
-    )  # fmt: skip
-    if gathered.size:
-        gathered.arrays["digests"] = images.digests
-    record = replace(
-        gathered.record(model, number, of, piece),
-        options={"preprocess": settings.preprocess, "output": settings.output, "seed": settings.seed},
-        files=images.files,
-        listing=_listing(listed, images.tally, {**shown_settings(settings), "model": settings.model}, given, notes),
-    )
-    return Part(record, gathered.arrays, model).save(settings.out)
+    return SavedEvaluation(settings, progress).part(part).save(settings.out)
+
+
+class SavedEvaluation:
+    """A saved model and the images to evaluate it on. It evaluates any number of parts.
+
+    Args:
+        settings: The settings.
+        progress: The listener.
+
+    Raises:
+        LrdiagError: If the model or the data can't be used.
+    """
+
+    def __init__(self, settings: DiagnoseSettings, progress: Progress = SILENCE) -> None:
+        self._given, self._progress = settings.model, progress
+        self._settings, _, self._notes = of_run(settings)
+        self._model, self._listed = opened_model_and_images(self._settings, progress)
+        self._opening = self._first_images()
+        self._evaluator = Evaluator(self._model, output=settings.output, batch_size=settings.batch_size)
+        refuse_other_classes(self._evaluator, self._model, self._opening, self._settings, self._listed)
+
+    @property
+    def batches(self) -> int:
+        """Number of batches that parts are made of."""
+        return -(-len(self._listed) // IMAGES_OF_A_BATCH)
+
+    def part(self, part: tuple[int, int]) -> Part:
+        """Evaluates a part: its number, from 1, and the number of parts.
+
+        Raises:
+            LrdiagError: If the images can't be used.
+        """
+        number, of = part
+        settings, listed = self._settings, self._listed
+        batches = batches_of_part(self.batches, number, of)
+        start, stop = (min(each * IMAGES_OF_A_BATCH, len(listed)) for each in (batches.start, batches.stop))
+        images = FollowedImages(listed.part(start, stop), self._progress)
+        data = GivenData(PreprocessedBatches(images, settings.preprocess, settings.batch_size))
+        identity = digest_of(listed.digest, len(listed), self._opening.images, self._opening.labels)
+        inputs = preprocess(self._opening.images, settings.preprocess)
+        piece = Piece(data if start < stop else None, start, inputs, identity)
+        gathered = evaluate_piece(
+            self._evaluator,
+            piece,
+            preprocess=settings.preprocess,
+            seed=settings.seed,
+            progress=self._progress,
+            has_fingerprint=True,
+        )
+        if gathered.size:
+            gathered.arrays["digests"] = images.digests
+        shown = {**shown_settings(settings), "model": settings.model}
+        record = replace(
+            gathered.record(self._model, number, of, piece),
+            options={"preprocess": settings.preprocess, "output": settings.output, "seed": settings.seed},
+            files=images.files,
+            listing=_listing(listed, images.tally, shown, self._given, self._notes),
+        )
+        return Part(record, gathered.arrays, self._model)
+
+    def _first_images(self) -> LabelledImages:
+        few = self._listed.part(0, min(OPENING, len(self._listed)))
+        opening = next((each for each in few.read(self._progress) if len(each)), None)
+        if opening is None:
+            raise DataError(f"The first images of the test set must be readable. Received: {self._listed.source}")
+        return opening.part(range(min(OPENING, len(opening))))
+
+
+@dataclass(frozen=True)
+class _InWorker:
+    """Loads the model in a worker of Ray."""
+
+    settings: DiagnoseSettings
+
+    def __call__(self) -> Callable[[Any], Part]:
+        return SavedEvaluation(self.settings).part
+
+
+def diagnose_saved_with_ray(
+    settings: DiagnoseSettings, workers: int | None, progress: Progress = SILENCE, *, command: str = ""
+) -> Report:
+    """Does what `diagnose_saved` does, on the workers of Ray, which must all reach the model and the data.
+
+    Args:
+        settings: The settings.
+        workers: Number of workers, or `None` for one on each CPU, or on each GPU if there are any.
+        progress: The listener.
+        command: The command line that repeats the run, for the page.
+
+    Raises:
+        LrdiagError: As `diagnose_saved` and `parts_by_ray` do.
+    """
+    of = min(SavedEvaluation(settings, progress).batches, PARTS_OF_A_WORKER * (workers or os.cpu_count() or 1))
+    tasks = [(number, of) for number in range(1, of + 1)]
+    with tempfile.TemporaryDirectory(prefix="lrdiag-parts-") as folder:
+        parts = parts_by_ray(_InWorker(_with_whole_paths(settings)), tasks, workers, Path(folder), progress)
+        return merge_saved(parts, replace(settings, model=of_run(settings)[0].model), progress, command=command)
+
+
+def _with_whole_paths(settings: DiagnoseSettings) -> DiagnoseSettings:
+    """Returns the settings with paths that other folders than the current one understand."""
+    paths = {name: getattr(settings, name) for name in ("model", "data")}
+    whole = {name: os.path.abspath(path) for name, path in paths.items() if path and os.path.exists(path)}
+    return replace(settings, **whole)
 
 
 def _refuse_settings_of_merge(settings: DiagnoseSettings) -> None:

@@ -118,7 +118,7 @@ def test_any_number_of_parts_of_any_data_gives_the_report_of_one_evaluation(
     models: dict[str, keras.Model], tmp_path: Path, kind: str
 ) -> None:
     expected = whole(models[kind], kind)
-    for of in (1, 2, 7, 16, 23):  # there are 20 batches
+    for of in (1, 2, 7, 16, 23) if kind == "arrays" else (2, 16):  # there are 20 batches
         parts = evaluated(models[kind], kind, of)
         assert differences(expected, merged_from_folders(parts, tmp_path / str(of))) == []
 

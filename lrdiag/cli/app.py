@@ -230,6 +230,8 @@ def train_and_report(
     callback=read_part,
     help="Evaluate part N of K alone, and write it to the folder --out. `lrdiag merge` makes one report of all parts.",
 )
+@click.option("--engine", type=Choice(("ray",)), help="Evaluate on the workers of Ray.  [default: in this process]")
+@click.option("--workers", type=AT_LEAST_ONE, help="Workers of the engine.  [default: one for each CPU or GPU]")
 @run_options(DiagnoseSettings.out)
 @config_option
 @verbose_option
@@ -240,6 +242,8 @@ def diagnose(
     gates: tuple[Gate, ...],
     check_settings: CheckSettings,
     part: tuple[int, int] | None,
+    engine: str | None,
+    workers: int | None,
     **options: Any,
 ) -> None:
     """Evaluate the trained MODEL and write a report on one page.
@@ -248,6 +252,11 @@ def diagnose(
     again unless --data is given.
     """
     started = time.perf_counter()
+    if (engine is None and workers is not None) or (engine is not None and part is not None):
+        raise SettingsError(
+            "`--workers` belongs to `--engine`, and `--part` is for evaluating parts by hand. Leave one of them out. "
+            f"Received: {'--part and --engine' if part else '--workers without --engine'}"
+        )
     gates = _all_gates(gates, compared=options["baseline"] is not None)
     settings = DiagnoseSettings(**options, gates=gates, check_settings=_all_check_settings(check_settings))
     refuse_mistyped(settings)
@@ -257,9 +266,14 @@ def diagnose(
 
         say(f"Part {part[0]} of {part[1]}: {diagnose_saved_part(settings, part, progress)}")
         return
-    from lrdiag.pipeline import diagnose_saved
+    if engine is not None:
+        from lrdiag.saved_parts import diagnose_saved_with_ray
 
-    result = diagnose_saved(settings, progress, command=_command(), started=started)
+        result = diagnose_saved_with_ray(settings, workers, progress, command=_command())
+    else:
+        from lrdiag.pipeline import diagnose_saved
+
+        result = diagnose_saved(settings, progress, command=_command(), started=started)
     _conclude(result.run, settings.out, settings.gates, open_page, as_json, quiet)
 
 

@@ -151,8 +151,8 @@ def _difference(comparison: Comparison) -> dict[str, Any]:
     figures = ("difference", "difference_low", "difference_high", "p_value")
     return {
         **{name: getattr(comparison, name) for name in figures},
-        "fixed": len(comparison.fixed),
-        "broken": len(comparison.broken),
+        "fixed": comparison.all_fixed,
+        "broken": comparison.all_broken,
     }
 
 

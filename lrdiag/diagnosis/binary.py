@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from lrdiag.errors import DataError, SettingsError, require_choice
 from lrdiag.formats import count, short
 from lrdiag.intervals import auc_interval, wilson
 from lrdiag.record.arrays import Predictions
@@ -45,11 +46,45 @@ def binary_facts(predictions: Predictions, names: tuple[str, ...]) -> BinaryFact
     )
 
 
-def _scores(predictions: Predictions) -> np.ndarray:
+def operating_point(
+    predictions: Predictions, names: tuple[str, ...], wanted: Mapping[str, float | None], positive: str | None
+) -> OperatingPoint:
+    """Returns the threshold that reaches what is wanted, and what it gives.
+
+    Args:
+        predictions: Predictions for the test set.
+        names: Name of each class.
+        wanted: A figure of `Wish` and its value. Values of the others are `None`.
+        positive: Name of the class that is called positive, or `None` for the second one.
+
+    Raises:
+        SettingsError: If not exactly one value is given, or it is outside its range, or there is no such class.
+        DataError: If there are not two classes, or no curve can be computed.
+    """
+    given = {figure: value for figure, value in wanted.items() if value is not None}
+    if len(given) != 1:
+        figures = ", ".join(f"`{each}`" for each in wanted)
+        raise SettingsError(f"One of {figures} must be given. Received: {', '.join(given) or 'none'}")
+    if len(names) != 2:
+        raise DataError(f"A threshold belongs to two classes. Received: {len(names)} classes")
+    if positive is not None:
+        require_choice("positive", positive, names)
+    ((figure, value),) = given.items()
+    if not (value > 0 if figure == "cost" else 0 <= value <= 1):
+        rule = "above 0" if figure == "cost" else "from 0 to 1"
+        raise SettingsError(f"`{figure}` must be a number {rule}. Received: {value!r}")
+    place = POSITIVE if positive is None else names.index(positive)
+    is_positive, scores = predictions.labels == place, _scores(predictions, place)
+    if reason := _reason(is_positive, scores, (names[1 - place], names[place])):
+        raise DataError(f"A threshold needs images and scores of both classes. Received: {reason}")
+    return _Curve(is_positive, scores).reaching(figure, value)
+
+
+def _scores(predictions: Predictions, positive: int = POSITIVE) -> np.ndarray:
     """The probability of the positive class, or by how much its score is above the other one."""
     if predictions.log_probabilities is not None:
-        return np.asarray(np.exp(predictions.log_probabilities[:, POSITIVE]))
-    return np.asarray(predictions.ranking[:, POSITIVE] - predictions.ranking[:, 1 - POSITIVE])
+        return np.asarray(np.exp(predictions.log_probabilities[:, positive]))
+    return np.asarray(predictions.ranking[:, positive] - predictions.ranking[:, 1 - positive])
 
 
 def _reason(positive: np.ndarray, scores: np.ndarray, names: tuple[str, ...]) -> str | None:
@@ -110,14 +145,22 @@ class _Curve:
     def wishes(self) -> Iterator[Wish]:
         """The thresholds for some costs, specificities and sensitivities."""
         for ratio in COSTS:
-            cost = self._alarms + ratio * (self._positives - self._hits)
-            yield Wish("cost", ratio, self.point(int(cost.argmin())))
+            yield Wish("cost", ratio, self.reaching("cost", ratio))
         for share in SHARES:
-            allowed = self._negatives - self._alarms >= share * self._negatives - 1e-9
-            yield Wish("specificity", share, self.point(int(np.flatnonzero(allowed)[-1])))
+            yield Wish("specificity", share, self.reaching("specificity", share))
         for share in SHARES:
-            reached = self._hits >= share * self._positives - 1e-9
-            yield Wish("sensitivity", share, self.point(int(reached.argmax())))
+            yield Wish("sensitivity", share, self.reaching("sensitivity", share))
+
+    def reaching(self, figure: str, value: float) -> OperatingPoint:
+        """The threshold that reaches the value of a figure of `Wish`."""
+        if figure == "cost":
+            cost = self._alarms + value * (self._positives - self._hits)
+            return self.point(int(cost.argmin()))
+        if figure == "specificity":
+            allowed = self._negatives - self._alarms >= value * self._negatives - 1e-9
+            return self.point(int(np.flatnonzero(allowed)[-1]))
+        reached = self._hits >= value * self._positives - 1e-9
+        return self.point(int(reached.argmax()))
 
     def thinned(self) -> list[OperatingPoint]:
         """The points that a drawing needs."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -40,6 +41,7 @@ from lrdiag.record.observed import (
     Trial,
     Turned,
 )
+from lrdiag.record.wrong_images import WrongImages
 
 Need = Literal[
     "evaluation",
@@ -176,6 +178,11 @@ class Evidence:
     def facts(self) -> Diagnosis:
         """The facts of the run. A rule that uses them needs the evaluation."""
         return given(self.evaluation)
+
+    @cached_property
+    def wrong(self) -> WrongImages:
+        """Every misclassified image, highest loss first. Without predictions, those that the facts describe."""
+        return WrongImages.described_in(self.facts) if self.predictions is None else WrongImages.of(self.predictions)
 
     @property
     def made_by(self) -> MadeBy:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from lrdiag.formats import encodable
@@ -22,30 +24,40 @@ def rank_mistakes(predictions: Predictions, files: tuple[str, ...] = ()) -> Misc
         predictions: Predictions for the test set.
         files: The file of each test image, or empty.
     """
-    predicted, confidence, losses = predictions.predicted, predictions.confidence, predictions.losses
     every = predictions.ranked_mistakes
-    ranked = every[:MOST_MISTAKES]
-    top = np.argsort(-predictions.ranking[ranked], axis=1, kind="stable")[:, :TOP]
-    probabilities = _probabilities(predictions, ranked, top)
-    items = [
+    return Misclassified(len(every), describe(predictions, every[:MOST_MISTAKES], files))
+
+
+def describe(predictions: Predictions, images: np.ndarray, files: Sequence[str] = ()) -> list[Mistake]:
+    """Describes some images.
+
+    Args:
+        predictions: Predictions for the test set.
+        images: `int64` of shape `(m,)`: their places in the test set.
+        files: The file of each test image, or empty.
+    """
+    chosen = predictions.take(images)
+    predicted, confidence, losses = chosen.predicted, chosen.confidence, chosen.losses
+    top = np.argsort(-chosen.ranking, axis=1, kind="stable")[:, :TOP]
+    probabilities = _probabilities(chosen, top)
+    return [
         Mistake(
             index=int(index),
-            true=int(predictions.labels[index]),
-            predicted=int(predicted[index]),
-            confidence=finite(confidence[index]),
-            loss=finite(losses[index]),
+            true=int(chosen.labels[place]),
+            predicted=int(predicted[place]),
+            confidence=finite(confidence[place]),
+            loss=finite(losses[place]),
             top_classes=top[place].tolist(),
             top_probabilities=[finite(each) for each in probabilities[place]],
             file=encodable(files[index]) if files else None,
         )
-        for place, index in enumerate(ranked)
+        for place, index in enumerate(images)
     ]
-    return Misclassified(len(every), items)
 
 
-def _probabilities(predictions: Predictions, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def _probabilities(predictions: Predictions, classes: np.ndarray) -> np.ndarray:
     """The probability of some classes of each image; NaN if it is unknown."""
     if predictions.log_probabilities is None:
         return np.full(classes.shape, np.nan)
-    logarithms = predictions.log_probabilities[images]
-    return np.asarray(np.exp(np.take_along_axis(logarithms, classes, axis=1)).round(_DIGITS))
+    logarithms = np.take_along_axis(predictions.log_probabilities, classes, axis=1)
+    return np.asarray(np.exp(logarithms).round(_DIGITS))

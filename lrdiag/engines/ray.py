@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 RESTARTS = 3
 """How often Ray starts a worker again whose process has ended."""
-_PARTS_OF_A_WORKER = 4
+PARTS_OF_A_WORKER = 4
 _COLUMNS = ("image", "label")
 
 Evaluate = Callable[[Any], Part]
@@ -269,7 +269,7 @@ def _tasks(ray: Any, dataset: Any, workers: int | None, batch_size: int) -> list
     if not total:
         raise DataError("There must be at least one image. Received: an empty ray.data.Dataset")
     batches = -(-total // batch_size)
-    of = min(batches, _PARTS_OF_A_WORKER * _number_of_workers(ray, workers, batches))
+    of = min(batches, PARTS_OF_A_WORKER * _number_of_workers(ray, workers, batches))
     firsts = [batches_of_part(batches, number, of).start for number in range(1, of + 1)]
     parts = rows.split_at_indices([first * batch_size for first in firsts[1:]]) if of > 1 else [rows]
     opening = _images_and_labels(rows.take_batch(batch_size, batch_format="numpy"))

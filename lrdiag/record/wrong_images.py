@@ -44,9 +44,14 @@ class WrongImages:
     @classmethod
     def listed_in(cls, facts: Diagnosis) -> WrongImages | None:
         """Those that the facts of a run list; `None` if they do not list all."""
-        items = facts.misclassified.items
-        if len(items) < facts.misclassified.count:
+        if len(facts.misclassified.items) < facts.misclassified.count:
             return None
+        return cls.described_in(facts)
+
+    @classmethod
+    def described_in(cls, facts: Diagnosis) -> WrongImages:
+        """Those that the facts of a run describe: all, or those with the highest loss."""
+        items = facts.misclassified.items
         rows = np.array([(each.index, each.true, each.predicted) for each in items], np.int64).reshape(-1, 3)
         return cls(*rows.T)
 

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrdiag.diagnosis.assemble import assemble, class_counts
+from lrdiag.diagnosis.binary import operating_point
 from lrdiag.diagnosis.check_settings import AS_IN_THE_TABLE, CheckSettings
 from lrdiag.diagnosis.evidence import Evidence, ModelLoss
 from lrdiag.diagnosis.findings.checking import check_all
 from lrdiag.diagnosis.study import Studied
 from lrdiag.errors import LrdiagError
+from lrdiag.formats import encodable
 from lrdiag.record import documents, exchange, locks, reading
 from lrdiag.record import folder as run_folder
 from lrdiag.record.arrays import Heatmaps, LabelledImages, Predictions
+from lrdiag.record.binary_facts import OperatingPoint
 from lrdiag.record.facts import (
     DatasetFacts,
     Diagnosis,
@@ -250,17 +253,48 @@ class Report:
         Raises:
             LrdiagError: If pandas is not installed.
         """
-        names, items = self.diagnosis.dataset.classes, self.diagnosis.misclassified.items
+        names, wrong = np.array(self.diagnosis.dataset.classes, object), WrongImages.of(self.predictions)
         return data_frame(
             {
-                "index": [each.index for each in items],
-                "true": [names[each.true] for each in items],
-                "predicted": [names[each.predicted] for each in items],
-                "confidence": np.array([each.confidence for each in items], float),
-                "loss": np.array([each.loss for each in items], float),
-                "file": [each.file for each in items],
+                "index": wrong.index,
+                "true": names[wrong.true],
+                "predicted": names[wrong.predicted],
+                "confidence": self.predictions.confidence[wrong.index],
+                "loss": self.predictions.losses[wrong.index],
+                "file": [encodable(self.files[each]) if self.files else None for each in wrong.index],
             }
         )
+
+    def operating_point(
+        self,
+        *,
+        cost: float | None = None,
+        specificity: float | None = None,
+        sensitivity: float | None = None,
+        positive: str | None = None,
+    ) -> OperatingPoint:
+        """Returns the threshold that two classes need for a cost, a specificity or a sensitivity, and what it gives.
+
+        It is chosen on the test images, so it is a little worse on others.
+
+        Example:
+            ```python
+            point = report.operating_point(cost=20, positive="ill")
+            print(point.threshold, point.sensitivity, point.specificity)
+            ```
+
+        Args:
+            cost: How many times as much a missed positive image costs as a false alarm. The total cost is the lowest.
+            specificity: Least share of the negative images that are called negative.
+            sensitivity: Least share of the positive images that are called positive.
+            positive: Name of the class that is called positive. Defaults to the second one.
+
+        Raises:
+            SettingsError: If not exactly one of the three is given, or one is outside its range.
+            DataError: If there are not two classes with images and scores.
+        """
+        wanted = {"cost": cost, "specificity": specificity, "sensitivity": sensitivity}
+        return operating_point(self.predictions, tuple(self.diagnosis.dataset.classes), wanted, positive)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all facts as dictionaries, lists, numbers and strings: report.json without the list of files."""

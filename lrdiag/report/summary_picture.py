@@ -166,7 +166,7 @@ def _figures(pen: _Pen, diagnosis: Diagnosis) -> None:
     figures = [("Accuracy", formats.percent(score.accuracy), f"{interval} on {size}")]
     if compared:
         figures.append(("Change", f"{formats.points(compared.difference, digits=2)} points", ""))
-    sides = f"{len(compared.fixed):,} fixed, {len(compared.broken):,} broken" if compared else f"of {size}"
+    sides = f"{compared.all_fixed:,} fixed, {compared.all_broken:,} broken" if compared else f"of {size}"
     figures.append(("Mistakes", formats.count(diagnosis.misclassified.count), sides))
     error = diagnosis.calibration.error
     sure = "" if error is None else f"calibration error {formats.percent(error)}"

@@ -75,7 +75,7 @@ def options_of(command: str) -> set[str]:
 @pytest.mark.parametrize(("command", "record"), [("train-and-report", Settings), ("diagnose", DiagnoseSettings)])
 def test_every_setting_has_an_option_and_every_option_is_a_setting(command: str, record: type) -> None:
     fields = {field.name for field in dataclasses.fields(record)}
-    assert options_of(command) - {"part"} == fields - {"gates", "check_settings"} | {
+    assert options_of(command) - {"part", "engine", "workers"} == fields - {"gates", "check_settings"} | {
         "fail_under", "fail_if_worse", "fail_on", "skip_check"
     }  # fmt: skip
 

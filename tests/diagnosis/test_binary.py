@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from lrdiag.diagnosis.binary import binary_facts
+from lrdiag.diagnosis.binary import binary_facts, operating_point
+from lrdiag.errors import DataError, LrdiagError, SettingsError
 from lrdiag.intervals import auc_interval
 from lrdiag.record.arrays import Predictions
 from lrdiag.record.binary_facts import BinaryFacts
@@ -106,3 +107,38 @@ def test_the_interval_covers_95_percent() -> None:
 def test_the_interval_of_a_perfect_area_has_a_width() -> None:
     assert auc_interval(1.0, 5, 5)[0] < 0.8
     assert auc_interval(0.0, 5, 5) == pytest.approx((0.0, 1 - auc_interval(1.0, 5, 5)[0]))
+
+
+def point_of(names: tuple[str, ...] = NAMES, labels: tuple[int, ...] = (1, 1, 1, 0, 0, 0), **wanted: object) -> object:
+    probabilities = np.array([0.9, 0.6, 0.2, 0.7, 0.3, 0.1])
+    predictions = Predictions(np.log(np.stack([1 - probabilities, probabilities], axis=1)), np.array(labels))
+    figures = {name: wanted.get(name) for name in ("cost", "specificity", "sensitivity")}
+    return operating_point(predictions, names, figures, wanted.get("positive")).threshold  # type: ignore[arg-type]
+
+
+def test_a_threshold_for_a_wish_of_the_user() -> None:
+    """With class 0 positive, its images have the scores 0.3, 0.7 and 0.9, and the others 0.1, 0.4 and 0.8."""
+    assert point_of(cost=10) == pytest.approx(0.2)
+    assert point_of(specificity=0.6) == pytest.approx(0.6)
+    assert point_of(sensitivity=1, positive="healthy") == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({}, SettingsError, "One of `cost`, `specificity`, `sensitivity` must be given. Received: none"),
+        ({"cost": 1, "sensitivity": 1}, SettingsError, "Received: cost, sensitivity"),
+        ({"cost": 0}, SettingsError, "`cost` must be a number above 0. Received: 0"),
+        ({"specificity": 95}, SettingsError, "`specificity` must be a number from 0 to 1. Received: 95"),
+        ({"cost": 1, "positive": "sick"}, SettingsError, "`positive` must be one of healthy, ill. Received: 'sick'"),
+        ({"cost": 1, "names": ("a", "b", "c")}, DataError, "A threshold belongs to two classes. Received: 3 classes"),
+        ({"cost": 1, "labels": (1,) * 6}, DataError, "Received: the test set has no image of healthy"),
+        ({"cost": 1, "labels": (1,) * 6, "positive": "healthy"}, DataError, "the test set has no image of healthy"),
+    ],
+)
+def test_a_wish_that_can_not_be_met_is_refused(
+    given: dict[str, object], error: type[LrdiagError], message: str
+) -> None:
+    with pytest.raises(error) as caught:
+        point_of(**given)  # type: ignore[arg-type]
+    assert message in str(caught.value)

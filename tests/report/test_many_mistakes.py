@@ -22,6 +22,7 @@ from lrdiag.record.observed import NOTHING
 from lrdiag.report import predictions as table
 from lrdiag.report.baseline import set_beside
 from lrdiag.report.report import Report, build_report, facts_of
+from lrdiag.report.sections.verdict import change
 from lrdiag.report.write import write_page
 
 IMAGES, WRONG, KEPT, CLASSES = 60_000, 12_000, 4_000, 10
@@ -92,10 +93,16 @@ def test_all_mistakes_survive_that_the_page_is_written_again(report: Report, fol
     np.testing.assert_array_equal(wrong.predicted, report.predictions.predicted[wrong.index])
 
 
+def test_the_data_frame_has_every_mistake(report: Report) -> None:
+    frame = report.mistakes_frame()
+    assert frame["index"].tolist() == report.predictions.ranked_mistakes.tolist()
+
+
 def test_a_comparison_counts_images_that_report_json_does_not_list(report: Report, folder: Path) -> None:
     other = report_of(2)
     comparison = set_beside(reading.load_baseline(folder), other.run).diagnosis.comparison
     assert comparison is not None
+    assert f"; {comparison.all_fixed:,} images fixed, {comparison.all_broken:,} broken" in change(comparison).figures
     before, now = (each.predictions.predicted != each.predictions.labels for each in (report, other))
     assert (comparison.all_broken, comparison.all_fixed) == ((now & ~before).sum(), (before & ~now).sum())
     assert len(comparison.broken) < MOST_MISTAKES < comparison.all_broken

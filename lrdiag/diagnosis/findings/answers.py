@@ -8,8 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
+from lrdiag.diagnosis.evidence import Evidence
 from lrdiag.record.data_facts import ImageRef
-from lrdiag.record.facts import Diagnosis, MadeBy, Mistake, Severity
+from lrdiag.record.facts import MadeBy, Severity
+from lrdiag.record.wrong_images import WrongImages
 
 MOST_IMAGES = 100
 """Most images that a finding names."""
@@ -85,9 +87,15 @@ class NotChecked:
 Answer = Found | Passed | NotChecked
 
 
-def images_where(facts: Diagnosis, condition: Callable[[Mistake], bool]) -> list[int]:
-    """Indices of the misclassified test images that satisfy the condition, highest loss first, at most 100."""
-    return [each.index for each in facts.misclassified.items if condition(each)][:MOST_IMAGES]
+def images_where(evidence: Evidence, condition: Callable[[WrongImages], np.ndarray]) -> list[int]:
+    """Indices of the misclassified test images that satisfy the condition, highest loss first, at most 100.
+
+    Args:
+        evidence: The evidence.
+        condition: Returns for each misclassified image whether it is named, a `bool` array.
+    """
+    indices: list[int] = evidence.wrong.index[condition(evidence.wrong)][:MOST_IMAGES].tolist()
+    return indices
 
 
 class Origin(Protocol):

@@ -60,7 +60,7 @@ def weak_class(evidence: Evidence, threshold: float) -> Answer:
         "Look at its misclassified images in the report. Add training images of this class, or check their labels.",
         worst.value,
         threshold,
-        images_where(facts, lambda mistake: mistake.true == worst.index),
+        images_where(evidence, lambda wrong: wrong.true == worst.index),
         why="The accuracy of all images hides a class on which the model often fails.",
     )
 
@@ -92,7 +92,7 @@ def over_predicted_class(evidence: Evidence, threshold: float) -> Answer:
         "or has a high weight in training.",
         worst.value,
         threshold,
-        images_where(facts, lambda mistake: mistake.predicted == worst.index),
+        images_where(evidence, lambda wrong: wrong.predicted == worst.index),
         why="A prediction of this class is often wrong.",
     )
 
@@ -119,6 +119,6 @@ def confused_pair(evidence: Evidence, threshold: float) -> Answer:
         "Compare their heatmaps in the report: they show whether the model looks at the object or at the background.",
         worst.share,
         threshold,
-        images_where(facts, lambda mistake: (mistake.true, mistake.predicted) == (worst.true, worst.predicted)),
+        images_where(evidence, lambda wrong: (wrong.true == worst.true) & (wrong.predicted == worst.predicted)),
         why="One confusion accounts for a large part of the mistakes of a class.",
     )

@@ -116,7 +116,7 @@ def pair_regression(evidence: Evidence, threshold: float) -> Answer:
         "Look at these images in the report, and at what changed in the training images or labels of the two classes.",
         worst.value,
         threshold,
-        images_where(facts, lambda mistake: (mistake.true, mistake.predicted) == (change.true, change.predicted)),
+        images_where(evidence, lambda wrong: (wrong.true == change.true) & (wrong.predicted == change.predicted)),
         why="The model tells two classes apart less well than before, which the accuracy alone does not show.",
     )
 

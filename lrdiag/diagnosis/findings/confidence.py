@@ -16,7 +16,7 @@ from lrdiag.formats import percent, plural, points, short
 from lrdiag.images.choosing import draws
 from lrdiag.intervals import mcnemar
 from lrdiag.record.arrays import Predictions
-from lrdiag.record.facts import Mistake
+from lrdiag.record.wrong_images import WrongImages
 
 BY_CHANCE = 0.01
 """Probability of such a calibration error, or of such a gain of another threshold, by chance."""
@@ -62,6 +62,11 @@ def _calibration(evidence: Evidence, threshold: float, *, is_over: bool) -> Answ
         return Passed(0.0, threshold)
     if measured.excess <= min(NOTED, threshold) or not measured.is_clear:
         return Passed(measured.excess, threshold)
+    confidence = given(evidence.predictions).confidence
+
+    def is_confident(wrong: WrongImages) -> np.ndarray:
+        return np.asarray(confidence[wrong.index] >= _CONFIDENT)
+
     word = "overconfident" if is_over else "underconfident"
     return Found(
         f"The model is {word}: its confidence is {percent(measured.accuracy + measured.gap)} on average, its accuracy "
@@ -71,17 +76,13 @@ def _calibration(evidence: Evidence, threshold: float, *, is_over: bool) -> Answ
         _remedy(evidence, is_over),
         measured.excess,
         threshold,
-        images_where(evidence.facts, _is_confident) if is_over else (),
+        images_where(evidence, is_confident) if is_over else (),
         why="A threshold on the confidence, or a decision that weighs it, goes wrong."
         if is_over
         else "Predictions that are right seem doubtful, and a threshold on the confidence rejects them.",
         severity="note" if measured.excess <= threshold or (not is_over and still_improves(evidence)) else None,
-        exhibits=shown_mistakes(evidence, _is_confident, by_confidence=True) if is_over else (),
+        exhibits=shown_mistakes(evidence, is_confident, by_confidence=True) if is_over else (),
     )
-
-
-def _is_confident(mistake: Mistake) -> bool:
-    return (mistake.confidence or 0.0) >= _CONFIDENT
 
 
 def _miscalibration(predictions: Predictions) -> _Miscalibration | NotChecked:
@@ -141,9 +142,9 @@ def never_predicted_class(evidence: Evidence) -> Answer:
         "Check that the training set contains the class, under the same number, and with enough images. Give rare "
         "classes a higher weight.",
         float(len(never)),
-        images=images_where(facts, lambda mistake: mistake.true in never),
+        images=images_where(evidence, lambda wrong: np.isin(wrong.true, never)),
         why="The model does not know the class.",
-        exhibits=shown_mistakes(evidence, lambda mistake: mistake.true in never, by_confidence=False),
+        exhibits=shown_mistakes(evidence, lambda wrong: np.isin(wrong.true, never), by_confidence=False),
     )
 
 
@@ -185,7 +186,7 @@ def one_threshold(evidence: Evidence, threshold: float) -> Answer:
         "Choose a threshold for each class on validation images, or calibrate the probabilities.",
         best.gain,
         threshold,
-        images_where(facts, lambda mistake: best.label in (mistake.true, mistake.predicted)),
+        images_where(evidence, lambda wrong: (wrong.true == best.label) | (wrong.predicted == best.label)),
         why="The model ranks the images better than its decisions show.",
     )
 

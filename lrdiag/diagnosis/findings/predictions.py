@@ -6,7 +6,7 @@ from math import sqrt
 
 import numpy as np
 
-from lrdiag.diagnosis.evidence import Evidence
+from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, NotChecked, Passed, images_where, option
 from lrdiag.formats import count, percent, plural, short
 from lrdiag.intervals import Z
@@ -30,12 +30,13 @@ def not_finite(evidence: Evidence) -> Answer:
     if not facts.test.has_confidence:
         evidence_text, images = f"{plural(facts.test.not_finite, 'image')} of {facts.test.size} have such scores.", []
     else:
-        unknown = sum(mistake.confidence is None for mistake in facts.misclassified.items)
+        has_none = ~np.isfinite(given(evidence.predictions).confidence)
+        unknown = int(has_none[evidence.wrong.index].sum())
         evidence_text = (
             f"The mean loss is not finite, and {plural(unknown, 'misclassified image')} "
             f"{'has' if unknown == 1 else 'have'} no confidence."
         )
-        images = images_where(facts, lambda mistake: mistake.confidence is None)
+        images = images_where(evidence, lambda wrong: has_none[wrong.index])
     return Found(
         "The model returned NaN or infinite scores.",
         evidence_text,
@@ -64,7 +65,7 @@ def collapsed_predictions(evidence: Evidence, threshold: float) -> Answer:
         _remedy(facts),
         share,
         threshold,
-        images_where(facts, lambda mistake: mistake.predicted == named),
+        images_where(evidence, lambda wrong: wrong.predicted == named),
         why="The model hardly uses the image.",
     )
 

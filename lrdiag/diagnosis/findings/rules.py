@@ -293,7 +293,7 @@ RULES: tuple[Rule, ...] = (
         explained_by=("nan-input", "last-activation", "metric-mismatch"),
     ),
     Rule(
-        "not-finite", "error", "confidence", predictions.not_finite, needs=("evaluation",),
+        "not-finite", "error", "confidence", predictions.not_finite, needs=("evaluation", "predictions"),
         explained_by=(*_IMAGES, "training-stopped"),
     ),
     Rule(

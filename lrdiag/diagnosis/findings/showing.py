@@ -6,26 +6,39 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from lrdiag.diagnosis.evidence import Evidence
+from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import MOST_EXHIBITS, Shown
+from lrdiag.diagnosis.mistakes import describe
 from lrdiag.explain.overlay import overlay
 from lrdiag.formats import percent, short
 from lrdiag.record.data_facts import ImageRef
 from lrdiag.record.facts import Mistake
+from lrdiag.record.wrong_images import WrongImages
 
 
-def shown_mistakes(evidence: Evidence, condition: Callable[[Mistake], bool], *, by_confidence: bool) -> list[Shown]:
+def shown_mistakes(
+    evidence: Evidence, condition: Callable[[WrongImages], np.ndarray], *, by_confidence: bool
+) -> list[Shown]:
     """Returns misclassified test images that satisfy a condition, each with its heatmap if there is one.
 
     Args:
         evidence: The evidence.
-        condition: Which images are shown.
+        condition: Returns for each misclassified image whether it may be shown, a `bool` array.
         by_confidence: Whether the most confident come first. Otherwise, those with the highest loss do.
     """
-    chosen = [each for each in evidence.facts.misclassified.items if condition(each)]
+    chosen = evidence.wrong.index[condition(evidence.wrong)]
     if by_confidence:
-        chosen = sorted(chosen, key=lambda each: -(each.confidence or 0.0))
-    return [_shown(evidence, each) for each in chosen[:MOST_EXHIBITS]]
+        chosen = chosen[np.argsort(-given(evidence.predictions).confidence[chosen], kind="stable")]
+    return [_shown(evidence, each) for each in _described(evidence, chosen[:MOST_EXHIBITS])]
+
+
+def _described(evidence: Evidence, indices: np.ndarray) -> list[Mistake]:
+    """The misclassified images in this order, also those that are too many for the facts."""
+    known = {each.index: each for each in evidence.facts.misclassified.items}
+    others = np.array([each for each in indices.tolist() if each not in known], np.int64)
+    if len(others):
+        known |= {each.index: each for each in describe(given(evidence.predictions), others)}
+    return [known[each] for each in indices.tolist()]
 
 
 def _shown(evidence: Evidence, mistake: Mistake) -> Shown:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from lrdiag.diagnosis.evidence import Evidence, given
 from lrdiag.diagnosis.findings.answers import Answer, Found, Passed, images_where
 from lrdiag.diagnosis.findings.showing import shown_mistakes
@@ -28,7 +30,7 @@ def weak_slice(evidence: Evidence, threshold: float) -> Answer:
         return Passed(None, threshold)
     strong = [each for each in slices if is_strong(each, threshold)]
     worst, *others = strong or slices
-    members = set(unpacked(worst.members, facts.test.size).tolist())
+    members = unpacked(worst.members, facts.test.size)
     return Found(
         f"The model fails more often on one group of images: {worst.name}.",
         _evidence(worst, others),
@@ -36,10 +38,10 @@ def weak_slice(evidence: Evidence, threshold: float) -> Answer:
         "check their labels; or leave them out if the model will not meet them.",
         worst.excess,
         threshold,
-        images_where(facts, lambda mistake: mistake.index in members),
+        images_where(evidence, lambda wrong: np.isin(wrong.index, members)),
         why="The accuracy of all images hides a group on which the model is much worse.",
         severity=None if strong else "note",
-        exhibits=shown_mistakes(evidence, lambda mistake: mistake.index in members, by_confidence=False),
+        exhibits=shown_mistakes(evidence, lambda wrong: np.isin(wrong.index, members), by_confidence=False),
     )
 
 

@@ -137,7 +137,7 @@ def accuracy_sentence(diagnosis: Diagnosis) -> str:
 
 def change(compared: Comparison) -> Change:
     """The change since the baseline in one sentence: "Worse: −3.8 points, 95 % interval −7.6 to −0.1"."""
-    images = f"{formats.plural(len(compared.fixed), 'image')} fixed, {formats.count(len(compared.broken))} broken"
+    images = f"{formats.plural(compared.all_fixed, 'image')} fixed, {formats.count(compared.all_broken)} broken"
     interval = comparison.interval_text(compared)
     return Change(
         compared.conclusion.capitalize(),

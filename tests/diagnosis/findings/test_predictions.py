@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +12,13 @@ from fixtures.diagnoses import balanced, facts_of, finding, result
 from lrdiag.diagnosis.evidence import Evidence
 from lrdiag.diagnosis.findings.checking import check_all
 from lrdiag.diagnosis.findings.predictions import chance
+from lrdiag.record.arrays import Predictions, log_softmax
 from lrdiag.record.facts import Diagnosis
 
 
-def alone(facts: Diagnosis) -> list[str]:
+def alone(facts: Diagnosis | Evidence) -> list[str]:
     """The codes of the findings that no other one explains."""
-    return [each.code for each in check_all(Evidence(facts)).findings]
+    return [each.code for each in check_all(facts if isinstance(facts, Evidence) else Evidence(facts)).findings]
 
 
 def collapsed(classes: int, each: int, named: int, elsewhere: int) -> np.ndarray:
@@ -29,29 +31,34 @@ def collapsed(classes: int, each: int, named: int, elsewhere: int) -> np.ndarray
 
 
 class TestNotFinite:
-    def facts(self) -> Diagnosis:
-        facts = facts_of(balanced(4, 50, 20))
-        items = [dataclasses.replace(item, confidence=None) for item in facts.misclassified.items]
-        items[0] = dataclasses.replace(items[0], confidence=0.5)
-        misclassified = dataclasses.replace(facts.misclassified, items=items)
-        return dataclasses.replace(facts, test=dataclasses.replace(facts.test, loss=None), misclassified=misclassified)
+    # the scores of 120 images of classes 1 to 3 are NaN, which counts as a prediction of class 0
+    COUNTS = np.array([[40, 10, 0, 0], [40, 5, 5, 0], [40, 0, 10, 0], [40, 0, 0, 10]])
+
+    def evidence(self, **changes: Any) -> Evidence:
+        labels, named = (np.repeat(each.ravel(), self.COUNTS.ravel()) for each in np.indices(self.COUNTS.shape))
+        logs = log_softmax(5 * np.eye(4)[named])
+        logs[(labels > 0) & (named == 0)] = np.nan
+        facts = facts_of(self.COUNTS)
+        return Evidence(
+            dataclasses.replace(facts, test=dataclasses.replace(facts.test, loss=None, **changes)),
+            Predictions(logs, labels),
+        )
 
     def test_fires_and_explains_everything_else(self) -> None:
-        found = finding(self.facts(), "not-finite")
+        found = finding(self.evidence(), "not-finite")
         assert found.title == "The model returned NaN or infinite scores."
-        assert "119 misclassified images have no confidence" in found.evidence
+        assert "120 misclassified images have no confidence" in found.evidence
         assert len(found.images) == 100
-        assert alone(self.facts()) == ["not-finite"]
+        assert alone(self.evidence()) == ["not-finite"]
 
     def test_is_quiet(self) -> None:
-        assert result(facts_of(balanced(4, 50, 20)), "not-finite").status == "passed"
+        known = Evidence(facts_of(balanced(4, 50, 20)), self.evidence().predictions)
+        assert result(known, "not-finite").status == "passed"
 
     def test_an_unknown_loss_or_confidence_is_not_a_loss_that_is_not_finite(self) -> None:
-        facts = self.facts()
-        unknown = dataclasses.replace(facts.test, loss_name=None, has_confidence=False)
-        assert result(dataclasses.replace(facts, test=unknown), "not-finite").status == "passed"
-        broken = dataclasses.replace(unknown, not_finite=3)
-        found = finding(dataclasses.replace(facts, test=broken), "not-finite")
+        unknown = {"loss_name": None, "has_confidence": False}
+        assert result(self.evidence(**unknown), "not-finite").status == "passed"
+        found = finding(self.evidence(**unknown, not_finite=3), "not-finite")
         assert (found.evidence, found.images) == ("3 images of 200 have such scores.", [])
 
 
