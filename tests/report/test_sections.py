@@ -549,7 +549,10 @@ class TestMisclassified:
             "i21": ["slice 2"],
         }
         listed = [item.text for item in section(grouped_page, "misclassified").select("details > ul > li")]
-        assert listed == ["Slice 1: dark images, 2 mistakes", "Slice 2: a cluster, 2 mistakes"]
+        assert listed == [
+            "Slice 1: dark images, 2 mistakes on this page",
+            "Slice 2: a cluster, 2 mistakes on this page",
+        ]
 
     def test_offers_only_filters_that_the_run_has(self, grouped_page: str, pages: dict[str, str]) -> None:
         def names(page: str) -> list[str]:
