@@ -293,7 +293,7 @@ def merge(
     check_settings: CheckSettings,
     **options: Any,
 ) -> None:
-    """Make one report of all parts that `lrdiag diagnose --part` wrote to the folders PART.
+    """Make one report of all parts that diagnose wrote to the folders PART with its option --part.
 
     It is the report that `lrdiag diagnose` would have made.
     """

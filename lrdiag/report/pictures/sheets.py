@@ -28,6 +28,8 @@ _SMOOTH_SIDE = 7
 """Smaller heatmaps are enlarged. A browser mixes colours, not values: red beside nothing gives pale red, not green.
 
 Heatmaps of 7 × 7, the usual size at 224 pixels, stay as they are, because there may be many thousands of them."""
+_MOST_SMOOTH = 2_000
+"""Heatmaps that are enlarged, so that a page with more of them stays small enough to attach."""
 
 
 def image_sheet(
@@ -124,10 +126,10 @@ def difference_sheet(maps: np.ndarray, peaks: np.ndarray, file: str) -> tuple[Sh
 
 
 def _smooth(maps: np.ndarray) -> np.ndarray:
-    """Heatmaps of at least `_SMOOTH_SIDE` rows or columns, enlarged as in `overlay`."""
+    """Heatmaps of at least `_SMOOTH_SIDE` rows or columns, enlarged as in `overlay`, unless they are many."""
     height, width = maps.shape[1:]
     factor = ceil(_SMOOTH_SIDE / max(height, width))
-    if factor == 1 or max(height, width) == 1:
+    if factor == 1 or max(height, width) == 1 or len(maps) > _MOST_SMOOTH:
         return maps
     size = factor * width, factor * height
     return np.stack([opencv.resize(each, size, interpolation=opencv.INTER_LINEAR) for each in maps])
