@@ -180,7 +180,16 @@ def test_every_command_reads_the_file(command: str) -> None:
 
 
 def test_every_option_except_trust_can_be_in_the_file() -> None:
-    values = {"repeats": 3, "iterations": 7, "epochs": 7, "seed": 7, "batch-size": 7, "limit-train": 7, "limit-test": 7}
+    values = {
+        "repeats": 3,
+        "iterations": 7,
+        "epochs": 7,
+        "seed": 7,
+        "batch-size": 7,
+        "limit-train": 7,
+        "limit-test": 7,
+        "workers": 7,
+    }
     rates = {"start-lr": 0.5, "end-lr": 0.5, "learning-rate": 0.5}
     choices = {
         "assets": "folder",
