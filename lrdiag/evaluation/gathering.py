@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from lrdiag.evaluation.lookout import Shown
-from lrdiag.evaluation.rows import LowestRows
+from lrdiag.evaluation.rows import LowestRows, arrays_of
 from lrdiag.evaluation.table import MOST_TEST_IMAGES, SAMPLE_OF_MORE, TableBuilder
 from lrdiag.explain.collector import joined
 from lrdiag.explain.engine import Explained
@@ -112,10 +112,10 @@ class Gathering:
         arrays = {name: each + shift if name.endswith(".places") else each for name, each in arrays.items()}
         for name, parts in self._kept.items():
             parts.append(arrays[name])
-        self._mistakes.join(_of("mistakes", arrays))
-        self._sample.join(_of("sample", arrays))
-        self._means.join(_of("means", arrays))
-        self._table.join(_of("table", arrays))
+        self._mistakes.join(arrays_of("mistakes", arrays))
+        self._sample.join(arrays_of("sample", arrays))
+        self._means.join(arrays_of("means", arrays))
+        self._table.join(arrays_of("table", arrays))
 
     @property
     def size(self) -> int:
@@ -161,7 +161,3 @@ class Gathering:
     def every_map(self) -> np.ndarray | None:
         """The map of every image for its predicted class, `float16` of shape `(n, h, w)`, ≥ 0, or `None`."""
         return joined(self._every_map) if self._every_map else None
-
-
-def _of(kind: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name.removeprefix(f"{kind}."): each for name, each in arrays.items() if name.startswith(f"{kind}.")}

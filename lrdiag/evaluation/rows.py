@@ -70,8 +70,7 @@ class LowestRows:
     def join(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Adds the rows of a later pass."""
         if arrays:
-            columns = {name.partition(".")[2]: each for name, each in arrays.items() if name.startswith("column.")}
-            self.add(arrays["places"], arrays["keys"], columns)
+            self.add(arrays["places"], arrays["keys"], arrays_of("column", arrays))
 
     def _drop(self) -> None:
         places, keys = np.concatenate(self._places), np.concatenate(self._keys)
@@ -82,6 +81,11 @@ class LowestRows:
         self._places, self._keys, self._count = [places[kept]], [keys[kept]], len(kept)
         for parts in self._columns.values():
             parts[:] = [_taken(parts, kept)]
+
+
+def arrays_of(kind: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the arrays whose names begin with `kind` and a dot, without both."""
+    return {name.removeprefix(f"{kind}."): each for name, each in arrays.items() if name.startswith(f"{kind}.")}
 
 
 def _taken(parts: list[np.ndarray], kept: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lrdiag.evaluation.rows import LowestRows
+from lrdiag.evaluation.rows import LowestRows, arrays_of
 from lrdiag.images.choosing import draws
 from lrdiag.images.statistics import statistics_of
 from lrdiag.record.arrays import Predictions
@@ -96,12 +96,12 @@ class TableBuilder:
         self._size = int(arrays["end.places"][0])
         self._limit()
         side, keeps_inputs = map(int, arrays["state"])
-        self._rows.join(_of("rows", arrays))
+        self._rows.join(arrays_of("rows", arrays))
         self._side = min(side, self._side)
         self._scale()
         self._shrink()
         self._keeps_inputs &= bool(keeps_inputs)
-        inputs = _of("inputs", arrays) if self._keeps_inputs else {}
+        inputs = arrays_of("inputs", arrays) if self._keeps_inputs else {}
         if inputs:
             self._limit_inputs(inputs["column.inputs"])
         self._inputs.join(inputs)
@@ -131,10 +131,6 @@ class TableBuilder:
 
     def _limit_inputs(self, inputs: np.ndarray) -> None:
         self._inputs.most = min(self._inputs.most, max(1, _INPUTS // inputs[0].nbytes))
-
-
-def _of(kind: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name.removeprefix(f"{kind}."): each for name, each in arrays.items() if name.startswith(f"{kind}.")}
 
 
 def _scaled(pictures: np.ndarray, side: int) -> np.ndarray:
